@@ -1,0 +1,185 @@
+//! An LLM engine that generates nothing: vLLM's OpenAI-compatible interface over HTTP/1.1
+//! and h2c, with answers made of a fixed sentence and faults to order.
+//!
+//! Include it from another example or a test; it needs nothing of this crate:
+//!
+//! ```ignore
+//! #[path = "../mock_llm/engine.rs"]
+//! mod engine;
+//!
+//! let running = engine::Engine::new("llama").adapter("llama-sql").spawn().await?;
+//! println!("{} serves llama", running.url());
+//! ```
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each program that includes this module uses another part of it"
+)]
+
+// The paths are spelled out because this file is found under different rules when it is
+// declared by `mod engine;` and when it is included by `#[path]`.
+#[path = "engine/answer.rs"]
+mod answer;
+#[path = "engine/monitor.rs"]
+mod monitor;
+#[path = "engine/question.rs"]
+mod question;
+#[path = "engine/routes.rs"]
+mod routes;
+#[path = "engine/server.rs"]
+mod server;
+#[path = "engine/stream.rs"]
+mod stream;
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, http::StatusCode};
+
+pub use self::{monitor::Received, server::RunningEngine};
+
+/// What an engine serves, how fast, and how it fails.
+#[derive(Debug, Clone)]
+#[must_use = "an engine serves nothing before it is spawned"]
+pub struct Engine {
+    models: Vec<String>,
+    adapters: Vec<String>,
+    any_model: bool,
+    label: Option<String>,
+    header_delay: Duration,
+    token_delay: Duration,
+    tokens: Option<usize>,
+    fail_with: Option<StatusCode>,
+    fail_every: Option<u64>,
+    break_after: Option<usize>,
+}
+
+impl Engine {
+    /// An engine that serves `model`, at once and without fault.
+    pub fn new(model: impl Into<String>) -> Self {
+        Self {
+            models: vec![model.into()],
+            adapters: Vec::new(),
+            any_model: false,
+            label: None,
+            header_delay: Duration::ZERO,
+            token_delay: Duration::ZERO,
+            tokens: None,
+            fail_with: None,
+            fail_every: None,
+            break_after: None,
+        }
+    }
+
+    /// Serves one more model name.
+    pub fn model(mut self, name: impl Into<String>) -> Self {
+        self.models.push(name.into());
+        self
+    }
+
+    /// Serves a LoRA adapter, a child of the first model.
+    pub fn adapter(mut self, name: impl Into<String>) -> Self {
+        self.adapters.push(name.into());
+        self
+    }
+
+    /// Serves whatever name is asked for. `/v1/models` still lists only those given.
+    pub fn any_model(mut self) -> Self {
+        self.any_model = true;
+        self
+    }
+
+    /// Names this engine in the header `x-mock-engine` of every answer.
+    pub fn label(mut self, text: impl Into<String>) -> Self {
+        self.label = Some(text.into());
+        self
+    }
+
+    /// Waits this long, once the request is received, before it answers: the time to the
+    /// first token.
+    pub fn header_delay(mut self, delay: Duration) -> Self {
+        self.header_delay = delay;
+        self
+    }
+
+    /// Waits this long between the events of a stream. An answer that is not streamed takes
+    /// as long as its tokens do.
+    pub fn token_delay(mut self, delay: Duration) -> Self {
+        self.token_delay = delay;
+        self
+    }
+
+    /// Generates `count` tokens, repeating the message or cutting it short. Without this, an
+    /// answer has exactly the tokens of the message.
+    pub fn tokens(mut self, count: usize) -> Self {
+        self.tokens = Some(count);
+        self
+    }
+
+    /// Answers every inference request with `status`, or those that
+    /// [`fail_every`](Self::fail_every) selects.
+    pub fn fail_with(mut self, status: StatusCode) -> Self {
+        self.fail_with = Some(status);
+        self
+    }
+
+    /// Fails every `n`th inference request, with the status of
+    /// [`fail_with`](Self::fail_with) or 500. Zero selects none.
+    pub fn fail_every(mut self, n: u64) -> Self {
+        self.fail_every = Some(n);
+        self
+    }
+
+    /// Breaks each stream that has more than `events` events: the connection (in HTTP/2, the
+    /// stream) is aborted after that many.
+    pub fn break_after(mut self, events: usize) -> Self {
+        self.break_after = Some(events);
+        self
+    }
+
+    /// The HTTP interface as a service, for a server of the caller's own.
+    pub fn router(&self) -> Router {
+        routes::router(self.clone(), Arc::default())
+    }
+
+    /// Serves on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    pub async fn spawn(self) -> io::Result<RunningEngine> {
+        self.spawn_on((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// Serves on `addr`.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    pub async fn spawn_on(self, addr: SocketAddr) -> io::Result<RunningEngine> {
+        RunningEngine::start(self, addr).await
+    }
+
+    fn serves(&self, name: &str) -> bool {
+        self.any_model
+            || self
+                .models
+                .iter()
+                .chain(&self.adapters)
+                .any(|own| own == name)
+    }
+
+    /// The status with which the `number`th inference request (from 1) is to fail.
+    fn failure(&self, number: u64) -> Option<StatusCode> {
+        match self.fail_every {
+            None => self.fail_with,
+            Some(n) if n > 0 && number.is_multiple_of(n) => {
+                Some(self.fail_with.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+            }
+            Some(_) => None,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A stand-alone LLM engine for tests and demos: vLLM's OpenAI-compatible HTTP interface,
+//! without a model behind it.
+//!
+//! ```text
+//! cargo run --example mock_llm -- --model llama --adapter llama-sql --token-delay-ms 50
+//! ```
+
+mod engine;
+
+use std::{error::Error, net::SocketAddr, time::Duration};
+
+use axum::http::StatusCode;
+use clap::Parser;
+use engine::Engine;
+use serde_json::json;
+
+/// An LLM engine that generates nothing: vLLM's OpenAI-compatible HTTP interface (HTTP/1.1
+/// and h2c), answering every prompt with "This is simulated message from MODEL!".
+///
+/// It serves POST /v1/completions, /v1/chat/completions and /v1/embeddings, and GET
+/// /v1/models and /health. A model that it does not serve is answered with 404.
+#[derive(Debug, Parser)]
+#[command(version, name = "mock_llm")]
+struct Args {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
+    listen: SocketAddr,
+
+    /// Model to serve; repeat it to serve several
+    #[arg(long = "model", value_name = "NAME", default_value = "mock-model")]
+    models: Vec<String>,
+
+    /// LoRA adapter of the first model to serve; repeat it to serve several
+    #[arg(long = "adapter", value_name = "NAME")]
+    adapters: Vec<String>,
+
+    /// Serve whatever model is asked for
+    #[arg(long)]
+    any_model: bool,
+
+    /// Name of this engine, sent in the response header x-mock-engine
+    #[arg(long, value_name = "TEXT")]
+    label: Option<String>,
+
+    /// Milliseconds before an answer begins
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    header_delay_ms: u64,
+
+    /// Milliseconds between tokens
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    token_delay_ms: u64,
+
+    /// Tokens to generate; the message is repeated or cut short [default: those of the message]
+    #[arg(long, value_name = "N")]
+    tokens: Option<usize>,
+
+    /// Answer inference requests with this error status
+    #[arg(long, value_name = "STATUS", value_parser = error_status)]
+    fail_with: Option<StatusCode>,
+
+    /// Fail every Nth inference request only (with 500 unless --fail-with says otherwise)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    fail_every: Option<u64>,
+
+    /// Break the connection after N events of a stream
+    #[arg(long, value_name = "N")]
+    break_after: Option<usize>,
+}
+
+impl Args {
+    /// The engine asked for, or nothing if there is no model to serve.
+    fn engine(&self) -> Option<Engine> {
+        let (first, more) = self.models.split_first()?;
+        let mut engine = Engine::new(first)
+            .header_delay(Duration::from_millis(self.header_delay_ms))
+            .token_delay(Duration::from_millis(self.token_delay_ms));
+        engine = more.iter().fold(engine, Engine::model);
+        engine = self.adapters.iter().fold(engine, Engine::adapter);
+        if self.any_model {
+            engine = engine.any_model();
+        }
+        if let Some(label) = &self.label {
+            engine = engine.label(label);
+        }
+        if let Some(tokens) = self.tokens {
+            engine = engine.tokens(tokens);
+        }
+        if let Some(status) = self.fail_with {
+            engine = engine.fail_with(status);
+        }
+        if let Some(n) = self.fail_every {
+            engine = engine.fail_every(n);
+        }
+        if let Some(events) = self.break_after {
+            engine = engine.break_after(events);
+        }
+        Some(engine)
+    }
+}
+
+fn error_status(text: &str) -> Result<StatusCode, String> {
+    text.parse()
+        .ok()
+        .filter(|status: &StatusCode| status.is_client_error() || status.is_server_error())
+        .ok_or_else(|| "expected a status from 400 to 599".to_owned())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let engine = args.engine().ok_or("there is no model to serve")?;
+    let running = engine
+        .spawn_on(args.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    introduce(&args, &running.url());
+
+    tokio::signal::ctrl_c().await?;
+    println!("Stopping after {} inference requests.", running.requests());
+    running.shutdown().await;
+    Ok(())
+}
+
+fn introduce(args: &Args, url: &str) {
+    println!("Listening on {url}");
+    println!("Models:   {}", args.models.join(", "));
+    if !args.adapters.is_empty() {
+        println!("Adapters: {}", args.adapters.join(", "));
+    }
+    if args.any_model {
+        println!("Any other model is served too.");
+    }
+    let model = json!(args.models.first());
+    let body =
+        format!(r#"{{"model": {model}, "messages": [{{"role": "user", "content": "Hello"}}]}}"#);
+    println!("Try it:   curl {url}/v1/chat/completions --json '{body}'");
+}

@@ -1,0 +1,120 @@
+//! Where a request goes, and why.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    route::{CompiledRule, Inner, Selection},
+    server::{RealModel, Server},
+};
+
+/// Where a request went and by which rule; in the extensions of the forwarded
+/// request and of its response.
+///
+/// It keeps the table that it was made from, so it stays true after a reload.
+///
+/// ```
+/// use tower_model_route::RouteDecision;
+///
+/// fn log<B>(response: &http::Response<B>) {
+///     if let Some(decision) = response.extensions().get::<RouteDecision>() {
+///         println!("{} -> {}", decision.requested_model(), decision.endpoint());
+///     }
+/// }
+/// # let _ = log::<()>;
+/// ```
+#[derive(Clone)]
+pub struct RouteDecision {
+    table: Arc<Inner>,
+    selection: Selection,
+    endpoint: Arc<str>,
+    attempts: u32,
+}
+
+impl RouteDecision {
+    pub(crate) fn new(table: Arc<Inner>, selection: Selection, endpoint: Arc<str>) -> Self {
+        Self {
+            table,
+            selection,
+            endpoint,
+            attempts: 1,
+        }
+    }
+
+    /// The model name as the client asked for it, unescaped.
+    pub fn requested_model(&self) -> &str {
+        &self.selection.requested
+    }
+
+    /// The model name that the engine is asked for.
+    pub fn model(&self) -> &str {
+        self.rewrite()
+            .map_or(self.requested_model(), |model| &model.name)
+    }
+
+    /// The name of the [`ModelRoute`](crate::ModelRoute).
+    pub fn route(&self) -> &str {
+        self.table.route_name(self.rule_found())
+    }
+
+    /// The name of the [`Rule`](crate::Rule).
+    pub fn rule(&self) -> &str {
+        &self.rule_found().name
+    }
+
+    /// The position of the target among those of the rule, from 0.
+    pub fn target(&self) -> usize {
+        self.selection.target
+    }
+
+    /// The name of the [`ModelServer`](crate::ModelServer).
+    pub fn model_server(&self) -> &str {
+        &self.server().name
+    }
+
+    /// The endpoint: scheme, authority without a default port, path prefix.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Whether the route was found by a LoRA adapter's name; then the model is not rewritten.
+    pub fn is_lora(&self) -> bool {
+        self.selection.lora
+    }
+
+    /// How often the request was sent, the first time included.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The name that must stand in the body in place of the client's, if another.
+    pub(crate) fn rewrite(&self) -> Option<&RealModel> {
+        self.server()
+            .model
+            .as_ref()
+            .filter(|model| !self.selection.lora && *model.name != *self.selection.requested)
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        self.table.server(self.rule_found(), self.selection.target)
+    }
+
+    fn rule_found(&self) -> &CompiledRule {
+        self.table.rule(self.selection.rule)
+    }
+}
+
+impl fmt::Debug for RouteDecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteDecision")
+            .field("requested_model", &self.requested_model())
+            .field("model", &self.model())
+            .field("route", &self.route())
+            .field("rule", &self.rule())
+            .field("target", &self.target())
+            .field("model_server", &self.model_server())
+            .field("endpoint", &self.endpoint())
+            .field("lora", &self.is_lora())
+            .field("attempts", &self.attempts())
+            .finish()
+    }
+}

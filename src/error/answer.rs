@@ -1,0 +1,115 @@
+//! A [`RouteError`] as the JSON that a client's SDK understands.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
+};
+use serde_json::{Value, json};
+
+use super::{RouteError, RouteErrorKind};
+
+impl RouteError {
+    /// The answer for a client that asked for `path`, with this error in its extensions.
+    ///
+    /// On `/v1/messages` the body has Anthropic's shape, elsewhere OpenAI's.
+    /// A 503 has a `Retry-After`, a 415 says what is accepted (RFC 9110
+    /// section 15.5.16).
+    pub fn to_response(&self, path: &str) -> Response<Bytes> {
+        let body = if is_anthropic(path) {
+            self.anthropic_json()
+        } else {
+            self.openai_json()
+        };
+        let mut response = Response::new(Bytes::from(body.to_string()));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(wait) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        if self.kind() == RouteErrorKind::UnsupportedEncoding {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        response.extensions_mut().insert(self.clone());
+        response
+    }
+
+    fn openai_json(&self) -> Value {
+        let kind = if self.status().is_client_error() {
+            "invalid_request_error"
+        } else {
+            "server_error"
+        };
+        json!({"error": {
+            "message": self.message(),
+            "type": kind,
+            "param": self.kind().param(),
+            "code": self.kind().code(),
+        }})
+    }
+
+    fn anthropic_json(&self) -> Value {
+        let kind = match self.status() {
+            StatusCode::NOT_FOUND => "not_found_error",
+            StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
+            StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
+            StatusCode::GATEWAY_TIMEOUT => "timeout_error",
+            status if status.is_client_error() => "invalid_request_error",
+            _ => "api_error",
+        };
+        json!({"type": "error", "error": {"type": kind, "message": self.message()}})
+    }
+}
+
+/// Whether `path` is of Anthropic's Messages API, also where a gateway mounts it under a prefix.
+fn is_anthropic(path: &str) -> bool {
+    path.ends_with("/v1/messages") || path.contains("/v1/messages/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(error: &RouteError, path: &str) -> Value {
+        serde_json::from_slice(error.to_response(path).body()).unwrap()
+    }
+
+    #[test]
+    fn openai_shape() {
+        let error = RouteError::model_not_found("gpt \"x\"");
+        assert_eq!(
+            body(&error, "/v1/chat/completions"),
+            json!({"error": {
+                "message": "the model `gpt \"x\"` does not exist",
+                "type": "invalid_request_error",
+                "param": "model",
+                "code": "model_not_found",
+            }})
+        );
+    }
+
+    #[test]
+    fn anthropic_shape_on_messages() {
+        let error = RouteError::model_not_found("m");
+        let expected = json!({"type": "error", "error": {
+            "type": "not_found_error",
+            "message": "the model `m` does not exist",
+        }});
+        for path in [
+            "/v1/messages",
+            "/anthropic/v1/messages",
+            "/v1/messages/count_tokens",
+        ] {
+            assert_eq!(body(&error, path), expected);
+        }
+    }
+
+    #[test]
+    fn a_503_says_when_to_come_back() {
+        let response = RouteError::no_endpoint("m").to_response("/");
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[RETRY_AFTER], "5");
+        assert!(response.extensions().get::<RouteError>().is_some());
+    }
+}

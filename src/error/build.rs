@@ -1,0 +1,146 @@
+//! Mistakes in a configuration.
+
+use std::{error::Error, fmt};
+
+/// Every mistake found while a [`RouteTable`](crate::RouteTable) was built.
+///
+/// ```
+/// use tower_model_route::{ModelRoute, RouteTable, Rule};
+///
+/// let error = RouteTable::builder()
+///     .model_route(ModelRoute::new("chat").model_name("").rule(Rule::new("all").target("gone")))
+///     .build()
+///     .unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "2 mistakes in the route table\n\
+///      - ModelRoute \"chat\", model_name: the name is empty\n\
+///      - ModelRoute \"chat\", rule \"all\", target \"gone\": there is no ModelServer of this name",
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError {
+    mistakes: Vec<Mistake>,
+}
+
+/// One mistake and the place where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    place: String,
+    kind: MistakeKind,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MistakeKind {
+    /// A name is empty.
+    EmptyName,
+    /// Two ModelServers have this name.
+    DuplicateModelServer,
+    /// A ModelServer has the same endpoint twice.
+    DuplicateEndpoint,
+    /// A ModelRoute has the same LoRA adapter twice.
+    DuplicateAdapter,
+    /// A rule has the same ModelServer as a target twice.
+    DuplicateTarget,
+    /// An endpoint is not a usable URI; the reason.
+    InvalidEndpoint(&'static str),
+    /// A ModelRoute has neither a model name nor a LoRA adapter.
+    NoModel,
+    /// A ModelRoute has no rule.
+    NoRules,
+    /// A rule has no target.
+    NoTargets,
+    /// A target names a ModelServer that is not in the table.
+    UnknownModelServer,
+    /// Some targets of a rule have a weight and some have none.
+    MixedWeights,
+    /// All targets of a rule have the weight 0.
+    AllWeightsZero,
+    /// A weight is above 100.
+    WeightTooLarge(u32),
+    /// A header name is not one that HTTP allows.
+    InvalidHeaderName,
+    /// A regular expression does not compile; the reason.
+    InvalidRegex(String),
+}
+
+impl BuildError {
+    /// `None` where there are no mistakes.
+    pub(crate) fn new(mistakes: Vec<Mistake>) -> Option<Self> {
+        (!mistakes.is_empty()).then_some(Self { mistakes })
+    }
+
+    /// The mistakes, in the order of the configuration; at least one.
+    pub fn mistakes(&self) -> &[Mistake] {
+        &self.mistakes
+    }
+}
+
+impl Mistake {
+    pub(crate) fn new(place: impl fmt::Display, kind: MistakeKind) -> Self {
+        Self {
+            place: place.to_string(),
+            kind,
+        }
+    }
+
+    /// Where it stands, such as `ModelRoute "chat", rule "premium", target #2`.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> &MistakeKind {
+        &self.kind
+    }
+}
+
+impl Error for BuildError {}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mistakes.len() {
+            1 => f.write_str("1 mistake in the route table")?,
+            n => write!(f, "{n} mistakes in the route table")?,
+        }
+        self.mistakes
+            .iter()
+            .try_for_each(|mistake| write!(f, "\n- {mistake}"))
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.kind)
+    }
+}
+
+impl fmt::Display for MistakeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EmptyName => "the name is empty",
+            Self::DuplicateModelServer => "another ModelServer already has this name",
+            Self::DuplicateEndpoint => "the ModelServer already has this endpoint",
+            Self::DuplicateAdapter => "the ModelRoute already has this LoRA adapter",
+            Self::DuplicateTarget => "the rule already has this ModelServer as a target",
+            Self::InvalidEndpoint(reason) => {
+                return write!(f, "this is not an endpoint: {reason}");
+            }
+            Self::NoModel => "it has neither a model_name nor a LoRA adapter",
+            Self::NoRules => "it has no rule",
+            Self::NoTargets => "it has no target",
+            Self::UnknownModelServer => "there is no ModelServer of this name",
+            Self::MixedWeights => "either all targets have a weight or none has",
+            Self::AllWeightsZero => "all weights are 0",
+            Self::WeightTooLarge(weight) => {
+                return write!(f, "the weight {weight} is above 100");
+            }
+            Self::InvalidHeaderName => "this is not a valid header name",
+            Self::InvalidRegex(reason) => {
+                return write!(f, "the regular expression does not compile: {reason}");
+            }
+        })
+    }
+}

@@ -1,0 +1,325 @@
+//! What can go wrong with a request.
+
+use std::{borrow::Cow, error::Error, fmt, io, sync::Arc, time::Duration};
+
+use http::StatusCode;
+use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
+
+use super::BoxError;
+
+/// Why a request was not answered by an engine.
+///
+/// The client gets it as an OpenAI-shaped JSON error (Anthropic-shaped on
+/// `/v1/messages`); the layers above find it in the response's extensions:
+///
+/// ```
+/// use tower_model_route::{RouteError, RouteErrorKind};
+///
+/// fn was_unknown<B>(response: &http::Response<B>) -> bool {
+///     response
+///         .extensions()
+///         .get::<RouteError>()
+///         .is_some_and(|error| error.kind() == RouteErrorKind::ModelNotFound)
+/// }
+/// # let _ = was_unknown::<()>;
+/// ```
+///
+/// Its message never holds anything of the body but the model's name, cut to
+/// 256 characters.
+#[derive(Clone, Debug)]
+pub struct RouteError {
+    kind: RouteErrorKind,
+    message: Cow<'static, str>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+/// The kinds of [`RouteError`], each with its HTTP status and error code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RouteErrorKind {
+    /// 400 `invalid_json`: the body is not a JSON object.
+    InvalidJson,
+    /// 400 `missing_model`: the body names no model.
+    MissingModel,
+    /// 400 `invalid_model`: the model is not a string, or empty.
+    InvalidModel,
+    /// 400 `ambiguous_model`: the body names the model more than once.
+    AmbiguousModel,
+    /// 400 `invalid_body`: the body could not be read to its end.
+    InvalidBody,
+    /// 400 `invalid_target`: the request's target can't be forwarded.
+    InvalidTarget,
+    /// 404 `model_not_found`: no route has this model or adapter.
+    ModelNotFound,
+    /// 404 `route_not_found`: the model has routes, but no rule matches; or a request that names no model.
+    RouteNotFound,
+    /// 408 `request_timeout`: the body was not received in time.
+    BodyTimeout,
+    /// 413 `body_too_large`: the body is larger than is allowed.
+    BodyTooLarge,
+    /// 415 `unsupported_encoding`: the body is compressed.
+    UnsupportedEncoding,
+    /// 500 `extractor_error`: a custom `ExtractModel` named a place outside the body.
+    ExtractorFault,
+    /// 502 `upstream_unreachable`: the exchange with the engine failed.
+    UpstreamUnreachable,
+    /// 503 `no_endpoint`: no target of the rule has a usable endpoint.
+    NoEndpoint,
+    /// 503 `overloaded`: the gateway or the engines are at their limit.
+    Overloaded,
+    /// 504 `upstream_timeout`: the engine did not answer in time.
+    UpstreamTimeout,
+}
+
+impl RouteErrorKind {
+    /// The status of the answer.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidJson
+            | Self::MissingModel
+            | Self::InvalidModel
+            | Self::AmbiguousModel
+            | Self::InvalidBody
+            | Self::InvalidTarget => StatusCode::BAD_REQUEST,
+            Self::ModelNotFound | Self::RouteNotFound => StatusCode::NOT_FOUND,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ExtractorFault => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
+            Self::NoEndpoint | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The `code` of the JSON error.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::MissingModel => "missing_model",
+            Self::InvalidModel => "invalid_model",
+            Self::AmbiguousModel => "ambiguous_model",
+            Self::InvalidBody => "invalid_body",
+            Self::InvalidTarget => "invalid_target",
+            Self::ModelNotFound => "model_not_found",
+            Self::RouteNotFound => "route_not_found",
+            Self::BodyTimeout => "request_timeout",
+            Self::BodyTooLarge => "body_too_large",
+            Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::ExtractorFault => "extractor_error",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::NoEndpoint => "no_endpoint",
+            Self::Overloaded => "overloaded",
+            Self::UpstreamTimeout => "upstream_timeout",
+        }
+    }
+
+    /// The `param` of the JSON error: `model` where that is what is wrong.
+    pub(crate) fn param(self) -> Option<&'static str> {
+        matches!(
+            self,
+            Self::MissingModel | Self::InvalidModel | Self::AmbiguousModel | Self::ModelNotFound
+        )
+        .then_some("model")
+    }
+}
+
+impl RouteError {
+    /// An error of this kind; `message` is what the client reads.
+    ///
+    /// For an [`ExtractModel`](crate::ExtractModel) of one's own.
+    pub fn new(kind: RouteErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// What an error of the services below means for the client.
+    ///
+    /// tower's `Elapsed` and an I/O timeout become 504, tower's `Overloaded`
+    /// 503, anything else 502, wherever they stand in the chain of sources.
+    /// The message says no more than that: what the error tells of addresses
+    /// stays in [`source`](Error::source), for the logs.
+    pub fn from_upstream(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let error = match error.into().downcast::<Self>() {
+            Ok(own) => return *own,
+            Err(error) => error,
+        };
+        let (kind, message) =
+            if in_chain(&*error, |error| error.is::<Elapsed>() || timed_out(error)) {
+                (
+                    RouteErrorKind::UpstreamTimeout,
+                    "the engine did not answer in time",
+                )
+            } else if in_chain(&*error, |error| error.is::<Overloaded>()) {
+                (
+                    RouteErrorKind::Overloaded,
+                    "the service is overloaded, try again shortly",
+                )
+            } else {
+                (
+                    RouteErrorKind::UpstreamUnreachable,
+                    "the engine could not be reached",
+                )
+            };
+        Self::new(kind, message).with_source(error)
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    pub(crate) fn model_not_found(model: &str) -> Self {
+        Self::new(
+            RouteErrorKind::ModelNotFound,
+            format!("the model `{}` does not exist", Excerpt(model)),
+        )
+    }
+
+    pub(crate) fn route_not_found(model: &str) -> Self {
+        Self::new(
+            RouteErrorKind::RouteNotFound,
+            format!(
+                "no rule for the model `{}` matches this request",
+                Excerpt(model)
+            ),
+        )
+    }
+
+    pub(crate) fn body_too_large(limit: usize) -> Self {
+        Self::new(
+            RouteErrorKind::BodyTooLarge,
+            format!("the request body is larger than the {limit} bytes allowed"),
+        )
+    }
+
+    pub(crate) fn no_endpoint(model: &str) -> Self {
+        Self::new(
+            RouteErrorKind::NoEndpoint,
+            format!(
+                "no engine for the model `{}` is available, try again shortly",
+                Excerpt(model)
+            ),
+        )
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> RouteErrorKind {
+        self.kind
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.kind.status()
+    }
+
+    /// What the client reads.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// How long the client is told to wait (`Retry-After`), with a 503.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.kind {
+            RouteErrorKind::NoEndpoint => Some(Duration::from_secs(5)),
+            RouteErrorKind::Overloaded => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for RouteError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+fn timed_out(error: &(dyn Error + 'static)) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
+/// Whether `error` or one of its sources is what `is` looks for.
+pub(crate) fn in_chain(
+    error: &(dyn Error + 'static),
+    is: impl Fn(&(dyn Error + 'static)) -> bool,
+) -> bool {
+    std::iter::successors(Some(error), |&error| error.source()).any(is)
+}
+
+/// A client's text, cut to what a message or a log line can take.
+pub(crate) struct Excerpt<'a>(pub(crate) &'a str);
+
+impl Excerpt<'_> {
+    const CHARS: usize = 256;
+
+    pub(crate) fn as_str(&self) -> &str {
+        match self.0.char_indices().nth(Self::CHARS) {
+            Some((end, _)) => &self.0[..end],
+            None => self.0,
+        }
+    }
+}
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.as_str();
+        f.write_str(shown)?;
+        if shown.len() < self.0.len() {
+            f.write_str("...")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_from_below_are_told_apart_wherever_they_stand() {
+        for (error, kind) in [
+            (
+                Box::new(Elapsed::new()) as BoxError,
+                RouteErrorKind::UpstreamTimeout,
+            ),
+            (
+                Box::new(io::Error::other(Elapsed::new())),
+                RouteErrorKind::UpstreamTimeout,
+            ),
+            (
+                Box::new(io::Error::from(io::ErrorKind::TimedOut)),
+                RouteErrorKind::UpstreamTimeout,
+            ),
+            (Box::new(Overloaded::new()), RouteErrorKind::Overloaded),
+            ("reset".into(), RouteErrorKind::UpstreamUnreachable),
+        ] {
+            assert_eq!(RouteError::from_upstream(error).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn an_own_error_from_below_stays_what_it_is() {
+        let error = RouteError::from_upstream(RouteError::no_endpoint("m"));
+        assert_eq!(error.kind(), RouteErrorKind::NoEndpoint);
+    }
+
+    #[test]
+    fn a_long_name_is_cut_at_a_character() {
+        let error = RouteError::model_not_found(&"ä".repeat(1000));
+        assert!(error.message().len() < 600);
+        assert!(error.message().contains("ä...`"));
+    }
+}

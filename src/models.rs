@@ -1,0 +1,137 @@
+//! The answer to `GET /v1/models` and `GET /v1/models/{id}`.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use http::{HeaderValue, Method, Response, header::CONTENT_TYPE, request::Parts};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use crate::error::RouteError;
+
+const PATH: &str = "/v1/models";
+
+/// The names that clients can ask for, in OpenAI's shape, written once.
+#[derive(Debug)]
+pub(crate) struct ModelList {
+    list: Bytes,
+    by_id: HashMap<Arc<str>, Bytes>,
+}
+
+impl ModelList {
+    /// `names` are the models and adapters with their parents; of equal names the first counts.
+    pub(crate) fn new<'a>(
+        names: impl IntoIterator<Item = (&'a Arc<str>, Option<&'a str>)>,
+    ) -> Self {
+        let created = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let mut by_id = HashMap::new();
+        let mut list = Vec::new();
+        for (id, parent) in names {
+            if by_id.contains_key(id) {
+                continue;
+            }
+            let mut model = json!({
+                "id": **id,
+                "object": "model",
+                "created": created,
+                "owned_by": "tower-model-route",
+            });
+            if let Some(parent) = parent {
+                model["parent"] = parent.into();
+            }
+            by_id.insert(Arc::clone(id), model.to_string().into());
+            list.push(model);
+        }
+        Self {
+            list: json!({"object": "list", "data": Value::Array(list)})
+                .to_string()
+                .into(),
+            by_id,
+        }
+    }
+
+    /// The answer, if the request asks for the list or for one of its entries.
+    ///
+    /// An id may hold slashes, escaped (`org%2Fname`) or not.
+    pub(crate) fn answer(&self, head: &Parts) -> Option<Response<Bytes>> {
+        if head.method != Method::GET && head.method != Method::HEAD {
+            return None;
+        }
+        let path = head.uri.path();
+        let body = match path.strip_prefix(PATH)? {
+            "" | "/" => self.list.clone(),
+            id => {
+                let id = percent_decode_str(id.strip_prefix('/')?).decode_utf8_lossy();
+                match self.by_id.get(&*id) {
+                    Some(model) => model.clone(),
+                    None => return Some(RouteError::model_not_found(&id).to_response(path)),
+                }
+            }
+        };
+        let mut response = Response::new(body);
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Some(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, StatusCode};
+
+    use super::*;
+
+    fn models() -> ModelList {
+        let (base, adapter) = (Arc::from("org/base"), Arc::from("lora-A"));
+        ModelList::new([
+            (&base, None),
+            (&adapter, Some("org/base")),
+            (&base, Some("shadowed")),
+        ])
+    }
+
+    fn get(path: &str) -> Option<(StatusCode, Value)> {
+        let (head, ()) = Request::get(path).body(()).unwrap().into_parts();
+        let response = models().answer(&head)?;
+        let body = serde_json::from_slice(response.body()).unwrap();
+        Some((response.status(), body))
+    }
+
+    #[test]
+    fn the_list_has_each_name_once() {
+        let (status, body) = get("/v1/models?limit=3").unwrap();
+        assert_eq!((status, &body["object"]), (StatusCode::OK, &json!("list")));
+        let names: Vec<_> = body["data"].as_array().unwrap().iter().collect();
+        assert_eq!(names.len(), 2);
+        assert_eq!(names[0]["id"], "org/base");
+        assert_eq!(names[0]["object"], "model");
+        assert_eq!(names[0].get("parent"), None);
+        assert_eq!(names[1]["parent"], "org/base");
+    }
+
+    #[test]
+    fn one_model_by_its_id() {
+        for path in ["/v1/models/org/base", "/v1/models/org%2Fbase"] {
+            let (status, body) = get(path).unwrap();
+            assert_eq!((status, &body["id"]), (StatusCode::OK, &json!("org/base")));
+        }
+        let (status, body) = get("/v1/models/gone").unwrap();
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert_eq!(body["error"]["code"], "model_not_found");
+    }
+
+    #[test]
+    fn other_requests_are_not_its_business() {
+        assert!(get("/v1/modelsx").is_none());
+        assert!(get("/health").is_none());
+        let (head, ()) = Request::post("/v1/models").body(()).unwrap().into_parts();
+        assert!(models().answer(&head).is_none());
+    }
+}

@@ -1,0 +1,283 @@
+//! What changes between the client's request and the engine's, byte by byte.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, Entry, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    request::Parts,
+    uri::PathAndQuery,
+};
+
+use crate::{
+    error::{RouteError, RouteErrorKind},
+    server::Endpoint,
+};
+
+/// Makes `head` that of a request to `endpoint`, for a body of `length` bytes.
+///
+/// The URI becomes absolute, Host the endpoint's, the version HTTP/1.1 (an
+/// HTTP/2 version can't go over an HTTP/1 connection; a client that speaks
+/// HTTP/2 upstream sets its own), and what belongs to the client's connection
+/// stays behind. A Content-Length is set unless there are trailers, which
+/// only chunks can carry.
+pub(crate) fn request_head(
+    head: &mut Parts,
+    endpoint: &Endpoint,
+    length: u64,
+    trailers: Option<&HeaderMap>,
+) -> Result<(), RouteError> {
+    head.uri = upstream_uri(endpoint, &head.uri).ok_or_else(|| {
+        RouteError::new(
+            RouteErrorKind::InvalidTarget,
+            "the request's target is not a path that can be forwarded",
+        )
+    })?;
+    head.version = Version::HTTP_11;
+    let headers = &mut head.headers;
+    strip(headers, of_request);
+    headers.insert(HOST, endpoint.host.clone());
+    match trailers {
+        None => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        Some(trailers) => {
+            headers.remove(CONTENT_LENGTH);
+            // hyper sends only those trailers that are announced.
+            for name in trailers.keys() {
+                headers.append(TRAILER, HeaderValue::from(name.clone()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes what belongs to the connection with the engine from its answer.
+///
+/// The answer to an upgrade is left alone: there it is the message.
+pub(crate) fn response_head<R>(response: &mut Response<R>) {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    // A proxy sends its own version, not the one that it received (RFC 9110 section 6.2).
+    *response.version_mut() = Version::HTTP_11;
+    strip(response.headers_mut(), of_response);
+}
+
+/// `value` in place of the bytes at `span`; the rest is shared, not copied.
+///
+/// `None` where the span is not within the body.
+pub(crate) fn splice(body: &Bytes, span: Range<usize>, value: Bytes) -> Option<[Bytes; 3]> {
+    body.get(span.clone())?;
+    Some([body.slice(..span.start), value, body.slice(span.end..)])
+}
+
+/// `None` for targets without a path (`*`, CONNECT) and for paths that are too long with the prefix.
+fn upstream_uri(endpoint: &Endpoint, uri: &Uri) -> Option<Uri> {
+    let path = uri.path_and_query()?;
+    if !path.as_str().starts_with('/') {
+        return None;
+    }
+    let path = if endpoint.prefix.is_empty() {
+        path.clone()
+    } else {
+        let joined = [&*endpoint.prefix, path.as_str()].concat();
+        PathAndQuery::from_maybe_shared(Bytes::from(joined)).ok()?
+    };
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(endpoint.scheme.clone());
+    parts.authority = Some(endpoint.authority.clone());
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).ok()
+}
+
+/// The fields of one connection, not of the message (RFC 9110 section 7.6.1),
+/// and Expect, which is settled with this hop once the body is read.
+fn of_request(name: &HeaderName) -> bool {
+    *name == TRAILER || name.as_str() == "expect" || of_response(name)
+}
+
+fn of_response(name: &HeaderName) -> bool {
+    *name == CONNECTION
+        || *name == TRANSFER_ENCODING
+        || *name == TE
+        || *name == UPGRADE
+        || matches!(name.as_str(), "keep-alive" | "http2-settings")
+        || name.as_str().starts_with("proxy-")
+}
+
+/// Removes the headers that are `connection_specific`, and those that Connection names.
+fn strip(headers: &mut HeaderMap, connection_specific: fn(&HeaderName) -> bool) {
+    let mut names: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| connection_specific(name))
+        .cloned()
+        .collect();
+    if names.is_empty() {
+        return;
+    }
+    for value in headers.get_all(CONNECTION) {
+        let tokens = value.as_bytes().split(|&byte| byte == b',');
+        names.extend(tokens.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
+    }
+    for name in names {
+        if let Entry::Occupied(entry) = headers.entry(name) {
+            entry.remove_entry_mult();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn endpoint(uri: &str) -> Endpoint {
+        Endpoint::parse(uri).unwrap()
+    }
+
+    fn rewritten(request: http::request::Builder, to: &str) -> Parts {
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        request_head(&mut head, &endpoint(to), 7, None).unwrap();
+        head
+    }
+
+    #[test]
+    fn the_uri_is_absolute_and_keeps_path_and_query() {
+        for (from, to, expected) in [
+            ("/v1/x?a=%20b", "http://h:8000", "http://h:8000/v1/x?a=%20b"),
+            ("/v1/x?a", "https://h/p/q/", "https://h/p/q/v1/x?a"),
+            ("http://gateway:1/v1//x", "http://h", "http://h/v1//x"),
+            ("https://gateway", "http://h/p", "http://h/p/"),
+        ] {
+            assert_eq!(rewritten(Request::post(from), to).uri, expected);
+        }
+    }
+
+    #[test]
+    fn targets_without_a_path_are_refused() {
+        for target in ["*", "host:80"] {
+            let (mut head, ()) = Request::post(target).body(()).unwrap().into_parts();
+            let error = request_head(&mut head, &endpoint("http://h/p"), 0, None).unwrap_err();
+            assert_eq!(error.kind(), RouteErrorKind::InvalidTarget);
+        }
+    }
+
+    #[test]
+    fn a_path_too_long_with_its_prefix_is_refused() {
+        let path = format!("/{}", "a".repeat(usize::from(u16::MAX) - 10));
+        let (mut head, ()) = Request::post(path).body(()).unwrap().into_parts();
+        let endpoint = endpoint("http://h/a/long/enough/prefix");
+        assert!(request_head(&mut head, &endpoint, 0, None).is_err());
+    }
+
+    #[test]
+    fn what_belongs_to_the_connection_stays_behind() {
+        let request = Request::post("/")
+            .version(Version::HTTP_2)
+            .header("host", "gateway")
+            .header("connection", "close, X-Internal")
+            .header("connection", "x-other , , \u{1}")
+            .header("x-internal", "1")
+            .header("x-internal", "2")
+            .header("x-other", "1")
+            .header("keep-alive", "timeout=5")
+            .header("te", "trailers")
+            .header("trailer", "etag")
+            .header("transfer-encoding", "chunked")
+            .header("upgrade", "h2c")
+            .header("http2-settings", "x")
+            .header("proxy-authorization", "secret")
+            .header("proxy-anything", "x")
+            .header("expect", "100-continue")
+            .header("content-length", "5")
+            .header("authorization", "Bearer x")
+            .header("x-kept", "1")
+            .header("x-kept", "2");
+        let head = rewritten(request, "http://h:8000");
+        assert_eq!(head.version, Version::HTTP_11);
+        let mut left: Vec<_> = head
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        left.sort();
+        assert_eq!(
+            left,
+            [
+                "authorization: Bearer x",
+                "content-length: 7",
+                "host: h:8000",
+                "x-kept: 1",
+                "x-kept: 2"
+            ]
+        );
+    }
+
+    #[test]
+    fn trailers_are_announced_and_take_the_place_of_the_length() {
+        let (mut head, ()) = Request::post("/")
+            .header("content-length", "7")
+            .body(())
+            .unwrap()
+            .into_parts();
+        let trailers = HeaderMap::from_iter([
+            (HeaderName::from_static("x-sum"), HeaderValue::from(1)),
+            (HeaderName::from_static("x-end"), HeaderValue::from(2)),
+        ]);
+        request_head(&mut head, &endpoint("http://h"), 7, Some(&trailers)).unwrap();
+        assert!(!head.headers.contains_key(CONTENT_LENGTH));
+        let announced: Vec<_> = head.headers.get_all(TRAILER).iter().collect();
+        assert_eq!(announced.len(), 2);
+    }
+
+    #[test]
+    fn the_answer_loses_its_connection_but_not_its_trailers() {
+        let mut response = Response::builder()
+            .version(Version::HTTP_10)
+            .header("connection", "keep-alive, x-hop")
+            .header("x-hop", "1")
+            .header("transfer-encoding", "chunked")
+            .header("trailer", "etag")
+            .header("content-type", "text/event-stream")
+            .body(())
+            .unwrap();
+        response_head(&mut response);
+        let left: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["trailer", "content-type"]);
+        assert_eq!(response.version(), Version::HTTP_11);
+
+        let mut upgrade = Response::builder()
+            .status(StatusCode::SWITCHING_PROTOCOLS)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .body(())
+            .unwrap();
+        response_head(&mut upgrade);
+        assert_eq!(upgrade.headers().len(), 2);
+    }
+
+    #[test]
+    fn a_span_outside_the_body_is_not_spliced() {
+        let body = Bytes::from_static(b"abc");
+        let reversed = Range { start: 2, end: 1 };
+        for span in [0..4, 4..4, reversed] {
+            assert_eq!(splice(&body, span, Bytes::new()), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn splice_changes_nothing_but_the_value(
+            before: Vec<u8>, old: Vec<u8>, after: Vec<u8>, new: Vec<u8>,
+        ) {
+            let body = Bytes::from([&*before, &old, &after].concat());
+            let span = before.len()..before.len() + old.len();
+            let pieces = splice(&body, span, Bytes::from(new.clone())).unwrap();
+            prop_assert_eq!(pieces.concat(), [&*before, &new, &after].concat());
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! From a configuration to a table: every name resolved, every mistake found.
+
+use std::{collections::HashSet, fmt, ops::Range, sync::Arc};
+
+use hashbrown::HashMap;
+use http::HeaderName;
+
+use super::{
+    ModelRoute, RouteTable, Rule, TargetModel,
+    rule::Condition,
+    split::Split,
+    table::{CompiledCondition, CompiledRule, Inner, Names, Runs, Targets},
+};
+use crate::{
+    error::{BuildError, Mistake, MistakeKind},
+    models::ModelList,
+    server::{Endpoint, InvalidEndpoint, ModelServer, Server},
+};
+
+/// Collects ModelServers and ModelRoutes; made by [`RouteTable::builder`].
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct RouteTableBuilder {
+    servers: Vec<ModelServer>,
+    routes: Vec<ModelRoute>,
+}
+
+impl RouteTableBuilder {
+    /// Adds a ModelServer.
+    pub fn model_server(mut self, server: ModelServer) -> Self {
+        self.servers.push(server);
+        self
+    }
+
+    /// Adds a ModelRoute; of routes that share a name, those added first are tried first.
+    pub fn model_route(mut self, route: ModelRoute) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Checks everything and makes the table.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake at once, each with its place: empty or duplicate names,
+    /// unknown ModelServers, routes without rules, rules without targets,
+    /// weights that are mixed, all 0 or above 100, patterns and header names
+    /// that are not valid, and endpoints that are not plain `http` or `https`
+    /// URIs.
+    pub fn build(self) -> Result<RouteTable, BuildError> {
+        let mut compiler = Compiler::default();
+        for (position, server) in self.servers.into_iter().enumerate() {
+            compiler.server(position, server);
+        }
+        for (position, route) in self.routes.into_iter().enumerate() {
+            compiler.route(position, route);
+        }
+        match BuildError::new(compiler.mistakes) {
+            Some(error) => Err(error),
+            None => Ok(RouteTable::new(Inner {
+                models: ModelList::new(
+                    compiler
+                        .listed
+                        .iter()
+                        .map(|(name, parent)| (name, parent.as_deref())),
+                ),
+                rules: compiler.rules.into(),
+                route_names: compiler.route_names.into(),
+                servers: compiler.servers.into(),
+                by_model: compiler.by_model,
+                by_adapter: compiler.by_adapter,
+            })),
+        }
+    }
+}
+
+/// The parts of the table so far, and what was wrong so far.
+#[derive(Default)]
+struct Compiler {
+    mistakes: Vec<Mistake>,
+    servers: Vec<Arc<Server>>,
+    server_names: HashMap<Arc<str>, u32>,
+    route_names: Vec<Arc<str>>,
+    rules: Vec<CompiledRule>,
+    by_model: Names,
+    by_adapter: Names,
+    /// What `GET /v1/models` shows: names and their parents.
+    listed: Vec<(Arc<str>, Option<String>)>,
+}
+
+impl Compiler {
+    fn server(&mut self, position: usize, server: ModelServer) {
+        let place = Named("ModelServer", &server.name, position).to_string();
+        self.check_name(&place, &server.name);
+        if let Some(model) = &server.model {
+            self.check_name(format_args!("{place}, model"), model);
+        }
+        let mut endpoints: Vec<Endpoint> = Vec::with_capacity(server.endpoints.len());
+        let mut seen = HashSet::new();
+        for (position, text) in server.endpoints.iter().enumerate() {
+            // The text itself is not shown: it may hold a password.
+            let place = format_args!("{place}, endpoint #{}", position + 1);
+            match Endpoint::parse(text) {
+                Ok(endpoint) if seen.insert(Arc::clone(&endpoint.uri)) => endpoints.push(endpoint),
+                Ok(_) => self.mistake(place, MistakeKind::DuplicateEndpoint),
+                Err(InvalidEndpoint(why)) => {
+                    self.mistake(place, MistakeKind::InvalidEndpoint(why));
+                }
+            }
+        }
+        let name: Arc<str> = server.name.as_str().into();
+        let index = index(self.servers.len());
+        if self.server_names.insert(name, index).is_some() {
+            self.mistake(&place, MistakeKind::DuplicateModelServer);
+        }
+        self.servers.push(Arc::new(Server::new(
+            &server.name,
+            server.model.as_deref(),
+            endpoints,
+        )));
+    }
+
+    fn route(&mut self, position: usize, route: ModelRoute) {
+        let of_route = Named("ModelRoute", &route.name, position).to_string();
+        self.check_name(&of_route, &route.name);
+        if route.model_name.is_none() && route.lora_adapters.is_empty() {
+            self.mistake(&of_route, MistakeKind::NoModel);
+        }
+        if route.rules.is_empty() {
+            self.mistake(&of_route, MistakeKind::NoRules);
+        }
+        let first = index(self.rules.len());
+        for (position, rule) in route.rules.into_iter().enumerate() {
+            self.rule(&of_route, position, rule);
+        }
+        let run = first..index(self.rules.len());
+        self.route_names.push(route.name.into());
+
+        if let Some(model) = &route.model_name {
+            self.check_name(format_args!("{of_route}, model_name"), model);
+            let name: Arc<str> = model.as_str().into();
+            add_run(&mut self.by_model, &name, &run);
+            self.listed.push((name, None));
+        }
+        let mut seen = HashSet::new();
+        for (position, adapter) in route.lora_adapters.iter().enumerate() {
+            let place = Named("LoRA adapter", adapter, position);
+            let place = format_args!("{of_route}, {place}");
+            self.check_name(place, adapter);
+            if !seen.insert(adapter) {
+                self.mistake(place, MistakeKind::DuplicateAdapter);
+                continue;
+            }
+            let name: Arc<str> = adapter.as_str().into();
+            add_run(&mut self.by_adapter, &name, &run);
+            self.listed.push((name, route.model_name.clone()));
+        }
+    }
+
+    fn rule(&mut self, of_route: &str, position: usize, rule: Rule) {
+        let place = Named("rule", &rule.name, position);
+        let place = format!("{of_route}, {place}");
+        self.check_name(&place, &rule.name);
+        let conditions = rule
+            .conditions
+            .into_iter()
+            .filter_map(|condition| self.condition(&place, condition))
+            .collect();
+        let targets = self.targets(&place, &rule.targets);
+        self.rules.push(CompiledRule {
+            name: rule.name.into(),
+            route: index(self.route_names.len()),
+            conditions,
+            targets,
+        });
+    }
+
+    /// `None` for a condition that is a mistake.
+    fn condition(&mut self, of_rule: &str, condition: Condition) -> Option<CompiledCondition> {
+        let (place, compiled) = match condition {
+            Condition::Header(name, value) => {
+                let place = format!("{of_rule}, header {name:?}");
+                let compiled = match (HeaderName::try_from(&name), value.compile()) {
+                    (Ok(name), Ok(value)) => Ok(CompiledCondition::Header(name, value)),
+                    (Err(_), _) => Err(MistakeKind::InvalidHeaderName),
+                    (_, Err(error)) => Err(MistakeKind::InvalidRegex(error.to_string())),
+                };
+                (place, compiled)
+            }
+            Condition::Uri(path) => {
+                let compiled = path
+                    .compile()
+                    .map(CompiledCondition::Uri)
+                    .map_err(|error| MistakeKind::InvalidRegex(error.to_string()));
+                (format!("{of_rule}, uri"), compiled)
+            }
+            Condition::BodyModel(model) => {
+                let place = format!("{of_rule}, body_model");
+                self.check_name(&place, &model);
+                (place, Ok(CompiledCondition::BodyModel(model.into())))
+            }
+        };
+        compiled
+            .map_err(|mistake| self.mistake(place, mistake))
+            .ok()
+    }
+
+    fn targets(&mut self, of_rule: &str, targets: &[TargetModel]) -> Targets {
+        if targets.is_empty() {
+            self.mistake(of_rule, MistakeKind::NoTargets);
+        }
+        let mut seen = HashSet::new();
+        let mut servers = Vec::with_capacity(targets.len());
+        for (position, target) in targets.iter().enumerate() {
+            let name = &*target.model_server;
+            let place = Named("target", name, position);
+            let place = format_args!("{of_rule}, {place}");
+            match self.server_names.get(name) {
+                _ if name.is_empty() => self.mistake(place, MistakeKind::EmptyName),
+                _ if !seen.insert(name) => self.mistake(place, MistakeKind::DuplicateTarget),
+                None => self.mistake(place, MistakeKind::UnknownModelServer),
+                Some(&server) => servers.push(server),
+            }
+            if let Some(weight @ 101..) = target.weight {
+                self.mistake(place, MistakeKind::WeightTooLarge(weight));
+            }
+        }
+        let given: Vec<u32> = targets.iter().filter_map(|target| target.weight).collect();
+        let weights = match given.len() {
+            0 => vec![1; targets.len()],
+            n if n == targets.len() => given,
+            _ => {
+                self.mistake(of_rule, MistakeKind::MixedWeights);
+                return Targets::NONE;
+            }
+        };
+        if !weights.is_empty() && weights.iter().all(|&weight| weight == 0) {
+            self.mistake(of_rule, MistakeKind::AllWeightsZero);
+        }
+        match *servers {
+            _ if !self.mistakes.is_empty() => Targets::NONE,
+            [server] => Targets::One([server]),
+            _ => Targets::Split(Box::new((servers.into(), Split::new(&weights)))),
+        }
+    }
+
+    fn check_name(&mut self, place: impl fmt::Display, name: &str) {
+        if name.is_empty() {
+            self.mistake(place, MistakeKind::EmptyName);
+        }
+    }
+
+    fn mistake(&mut self, place: impl fmt::Display, kind: MistakeKind) {
+        self.mistakes.push(Mistake::new(place, kind));
+    }
+}
+
+fn add_run(names: &mut Names, name: &Arc<str>, run: &Range<u32>) {
+    names
+        .entry(Arc::clone(name))
+        .and_modify(|runs| runs.push(run.clone()))
+        .or_insert_with(|| Runs::One(run.clone()));
+}
+
+/// Positions in the table are 32 bits wide; more would not fit into memory.
+fn index(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
+}
+
+/// A thing by its name, or by its position where it has none.
+struct Named<'a>(&'static str, &'a str, usize);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(what, name, position) = *self;
+        if name.is_empty() {
+            write!(f, "{what} #{}", position + 1)
+        } else {
+            write!(f, "{what} {name:?}")
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The routes: their configuration, its check, and the decision.
+
+mod compile;
+mod model_route;
+mod rule;
+mod split;
+mod string_match;
+mod table;
+mod target;
+
+pub(crate) use self::table::{CompiledRule, Inner, Selection};
+pub use self::{
+    compile::RouteTableBuilder,
+    model_route::ModelRoute,
+    rule::{ModelMatch, Rule},
+    string_match::StringMatch,
+    table::RouteTable,
+    target::TargetModel,
+};

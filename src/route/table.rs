@@ -1,0 +1,270 @@
+//! The table as requests meet it, and the decision.
+
+use std::{borrow::Cow, cell::OnceCell, fmt, ops::Range, sync::Arc};
+
+use hashbrown::HashMap;
+use http::{HeaderName, request::Parts};
+use percent_encoding::percent_decode_str;
+
+use super::{RouteTableBuilder, split::Split, string_match::Matcher};
+use crate::{
+    RouteDecision,
+    error::RouteError,
+    models::ModelList,
+    server::{Lease, Server, ServerSnapshot},
+};
+
+/// The routes and ModelServers of a gateway, checked and ready for use.
+///
+/// It is made by [`RouteTable::builder`] and goes into
+/// [`ModelRouteLayer::new`](crate::ModelRouteLayer::new). Clones are cheap and
+/// share one state: the in-flight counts and the position of each split.
+#[derive(Clone)]
+pub struct RouteTable(Arc<Inner>);
+
+impl RouteTable {
+    /// An empty table to add ModelServers and ModelRoutes to.
+    pub fn builder() -> RouteTableBuilder {
+        RouteTableBuilder::default()
+    }
+
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// Decides where a request with this head that asks for `model` goes.
+    ///
+    /// This is what the layer does, without sending anything: it takes a turn
+    /// of the rule's split and of the endpoints' rotation, but the request
+    /// does not count as in flight. The cost does not depend on the number of
+    /// routes.
+    ///
+    /// # Errors
+    ///
+    /// 404 where no route has the model or no rule matches, 503 where no
+    /// target of the rule has an endpoint.
+    pub fn decide(&self, head: &Parts, model: &str) -> Result<RouteDecision, RouteError> {
+        self.route(head, model).map(|(decision, _)| decision)
+    }
+
+    /// The ModelServers as they are now, in the order in which they were added.
+    pub fn servers(&self) -> Vec<ServerSnapshot> {
+        self.0
+            .servers
+            .iter()
+            .map(|s| ServerSnapshot::new(s))
+            .collect()
+    }
+
+    /// The decision, with the endpoint counted as in flight.
+    pub(crate) fn route(
+        &self,
+        head: &Parts,
+        model: &str,
+    ) -> Result<(RouteDecision, Lease), RouteError> {
+        let selection = self.0.select(head, model)?;
+        let lease = self
+            .0
+            .server(self.0.rule(selection.rule), selection.target)
+            .pick()
+            .ok_or_else(|| RouteError::no_endpoint(model))?;
+        let endpoint = Arc::clone(&lease.endpoint().uri);
+        let decision = RouteDecision::new(Arc::clone(&self.0), selection, endpoint);
+        Ok((decision, lease))
+    }
+
+    pub(crate) fn models(&self) -> &ModelList {
+        &self.0.models
+    }
+}
+
+impl fmt::Debug for RouteTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteTable")
+            .field("routes", &self.0.route_names.len())
+            .field("servers", &self.0.servers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The compiled table. The rules of a route stand together, so a name leads
+/// straight to the slice of its rules.
+pub(crate) struct Inner {
+    pub(super) rules: Box<[CompiledRule]>,
+    pub(super) route_names: Box<[Arc<str>]>,
+    pub(super) servers: Box<[Arc<Server>]>,
+    pub(super) by_model: Names,
+    pub(super) by_adapter: Names,
+    pub(super) models: ModelList,
+}
+
+/// Where the rules stand that a name leads to: those of its routes, in their order.
+pub(super) type Names = HashMap<Arc<str>, Runs>;
+
+/// One or several runs of rules; nearly always one, which then needs no further look-up.
+#[derive(Debug)]
+pub(super) enum Runs {
+    One(Range<u32>),
+    Several(Vec<Range<u32>>),
+}
+
+/// A [`Rule`](crate::Rule) with its names resolved.
+#[derive(Debug)]
+pub(crate) struct CompiledRule {
+    pub(crate) name: Arc<str>,
+    pub(super) route: u32,
+    pub(super) conditions: Box<[CompiledCondition]>,
+    pub(super) targets: Targets,
+}
+
+#[derive(Debug)]
+pub(super) enum CompiledCondition {
+    Header(HeaderName, Matcher),
+    Uri(Matcher),
+    BodyModel(Box<str>),
+}
+
+/// Positions in [`Inner::servers`].
+#[derive(Debug)]
+pub(super) enum Targets {
+    One([u32; 1]),
+    Split(Box<(Box<[u32]>, Split)>),
+}
+
+/// What was decided, as positions in the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Selection {
+    pub(crate) requested: Arc<str>,
+    pub(crate) rule: usize,
+    pub(crate) target: usize,
+    pub(crate) lora: bool,
+}
+
+impl Inner {
+    pub(crate) fn rule(&self, rule: usize) -> &CompiledRule {
+        &self.rules[rule]
+    }
+
+    pub(crate) fn server(&self, rule: &CompiledRule, target: usize) -> &Server {
+        &self.servers[rule.targets.servers()[target] as usize]
+    }
+
+    pub(crate) fn route_name(&self, rule: &CompiledRule) -> &str {
+        &self.route_names[rule.route as usize]
+    }
+
+    /// The first rule that matches, by model name, then by adapter name; and a target of it.
+    fn select(&self, head: &Parts, model: &str) -> Result<Selection, RouteError> {
+        let by_model = self.by_model.get_key_value(model);
+        let request = RequestView::new(head, model);
+        let found = by_model.and_then(|entry| self.first_match(entry, &request));
+        let (requested, rule, lora) = match found {
+            Some((requested, rule)) => (requested, rule, false),
+            None => {
+                let by_adapter = self.by_adapter.get_key_value(model);
+                let (requested, rule) = by_adapter
+                    .and_then(|entry| self.first_match(entry, &request))
+                    .ok_or_else(|| match by_model.or(by_adapter) {
+                        Some(_) => RouteError::route_not_found(model),
+                        None => RouteError::model_not_found(model),
+                    })?;
+                (requested, rule, true)
+            }
+        };
+        let target = self
+            .pick_target(&self.rules[rule])
+            .ok_or_else(|| RouteError::no_endpoint(model))?;
+        Ok(Selection {
+            requested: Arc::clone(requested),
+            rule,
+            target,
+            lora,
+        })
+    }
+
+    fn first_match<'a>(
+        &self,
+        (name, runs): (&'a Arc<str>, &Runs),
+        request: &RequestView<'_>,
+    ) -> Option<(&'a Arc<str>, usize)> {
+        runs.as_slice()
+            .iter()
+            .flat_map(|run| run.start as usize..run.end as usize)
+            .find(|&rule| self.rules[rule].matches(request))
+            .map(|rule| (name, rule))
+    }
+
+    fn pick_target(&self, rule: &CompiledRule) -> Option<usize> {
+        let usable = |target| self.server(rule, target).is_usable();
+        match &rule.targets {
+            Targets::One(_) => usable(0).then_some(0),
+            Targets::Split(targets) => targets.1.pick(usable),
+        }
+    }
+}
+
+impl Runs {
+    fn as_slice(&self) -> &[Range<u32>] {
+        match self {
+            Self::One(run) => std::slice::from_ref(run),
+            Self::Several(runs) => runs,
+        }
+    }
+
+    pub(super) fn push(&mut self, run: Range<u32>) {
+        match self {
+            Self::One(first) => *self = Self::Several(vec![first.clone(), run]),
+            Self::Several(runs) => runs.push(run),
+        }
+    }
+}
+
+impl Targets {
+    /// In a table that is not going to be: its mistakes are reported instead.
+    pub(super) const NONE: Self = Self::One([0]);
+
+    fn servers(&self) -> &[u32] {
+        match self {
+            Self::One(server) => server,
+            Self::Split(targets) => &targets.0,
+        }
+    }
+}
+
+impl CompiledRule {
+    fn matches(&self, request: &RequestView<'_>) -> bool {
+        self.conditions.iter().all(|condition| match condition {
+            CompiledCondition::Header(name, value) => request
+                .head
+                .headers
+                .get_all(name)
+                .iter()
+                .any(|found| value.is_match(found.as_bytes())),
+            CompiledCondition::Uri(path) => path.is_match(request.path()),
+            CompiledCondition::BodyModel(model) => **model == *request.model,
+        })
+    }
+}
+
+/// What rules look at.
+struct RequestView<'a> {
+    head: &'a Parts,
+    model: &'a str,
+    path: OnceCell<Cow<'a, [u8]>>,
+}
+
+impl<'a> RequestView<'a> {
+    fn new(head: &'a Parts, model: &'a str) -> Self {
+        Self {
+            head,
+            model,
+            path: OnceCell::new(),
+        }
+    }
+
+    /// The path, percent-decoded when the first rule asks for it.
+    fn path(&self) -> &[u8] {
+        self.path
+            .get_or_init(|| percent_decode_str(self.head.uri.path()).into())
+    }
+}

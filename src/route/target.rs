@@ -1,0 +1,45 @@
+//! Where a rule sends its requests.
+
+/// A ModelServer that a rule sends requests to, with its weight.
+///
+/// Weights are whole numbers from 0 to 100. In one rule either every target
+/// has one or none has (then all are equal), and not all are 0; anything else
+/// is a [`BuildError`](crate::BuildError). A target of weight 0 gets no share:
+/// it is used only while none of its siblings has an endpoint.
+///
+/// A name alone is a target without a weight, so `"my-server"` can stand
+/// wherever a target is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct TargetModel {
+    pub(crate) model_server: String,
+    pub(crate) weight: Option<u32>,
+}
+
+impl TargetModel {
+    /// A target without a weight: the ModelServer of this name.
+    pub fn new(model_server: impl Into<String>) -> Self {
+        Self {
+            model_server: model_server.into(),
+            weight: None,
+        }
+    }
+
+    /// Its weight, 0 to 100, relative to the rule's other targets.
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = Some(weight);
+        self
+    }
+}
+
+impl From<&str> for TargetModel {
+    fn from(model_server: &str) -> Self {
+        Self::new(model_server)
+    }
+}
+
+impl From<String> for TargetModel {
+    fn from(model_server: String) -> Self {
+        Self::new(model_server)
+    }
+}

@@ -180,7 +180,7 @@ mod tests {
             .version(Version::HTTP_2)
             .header("host", "gateway")
             .header("connection", "close, X-Internal")
-            .header("connection", "x-other , , \u{1}")
+            .header("connection", "x-other , , @")
             .header("x-internal", "1")
             .header("x-internal", "2")
             .header("x-other", "1")
@@ -246,8 +246,9 @@ mod tests {
             .body(())
             .unwrap();
         response_head(&mut response);
-        let left: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
-        assert_eq!(left, ["trailer", "content-type"]);
+        let mut left: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-type", "trailer"]);
         assert_eq!(response.version(), Version::HTTP_11);
 
         let mut upgrade = Response::builder()

@@ -3,13 +3,15 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+
+use pin_project_lite::pin_project;
 
 use crate::error::BoxError;
 
@@ -50,15 +52,49 @@ impl RouteBody {
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let body = body
-            .map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
-            .map_err(Into::into);
-        Self(Kind::Streaming(Some(body.boxed_unsync())))
+        Self(Kind::Streaming(Some(IntoBytes { body }.boxed_unsync())))
     }
 
     /// Whether a clone of this body sends the same bytes.
     pub fn is_replayable(&self) -> bool {
         matches!(self.0, Kind::Buffered(_))
+    }
+}
+
+pin_project! {
+    /// Any body as one of `Bytes` and boxed errors. (http-body-util's `MapFrame`
+    /// forgets the size hint, and with it the length.)
+    struct IntoBytes<B> {
+        #[pin]
+        body: B,
+    }
+}
+
+impl<B> Body for IntoBytes<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(self.project().body.poll_frame(cx));
+        Poll::Ready(frame.map(|frame| match frame {
+            Ok(frame) => Ok(frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))),
+            Err(error) => Err(error.into()),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -157,7 +193,7 @@ mod tests {
     use super::*;
 
     fn pieces(pieces: [&'static str; 3]) -> [Bytes; 3] {
-        pieces.map(Bytes::from_static)
+        pieces.map(Bytes::from)
     }
 
     fn collect(body: RouteBody) -> Result<http_body_util::Collected<Bytes>, BoxError> {
@@ -198,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_streaming_body_goes_through_once() {
-        let body = RouteBody::streaming(http_body_util::Full::from("abc"));
+        let body = RouteBody::streaming(http_body_util::Full::new(Bytes::from("abc")));
         let again = body.clone();
         assert!(!body.is_replayable() && !again.is_end_stream());
         assert_eq!(body.size_hint().exact(), Some(3));

@@ -256,7 +256,17 @@ pub(crate) fn in_chain(
     error: &(dyn Error + 'static),
     is: impl Fn(&(dyn Error + 'static)) -> bool,
 ) -> bool {
-    std::iter::successors(Some(error), |&error| error.source()).any(is)
+    std::iter::successors(Some(error), |&error| {
+        // An io::Error made of another error passes over it in `source`.
+        match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
+    .any(is)
 }
 
 /// A client's text, cut to what a message or a log line can take.

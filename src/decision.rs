@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    route::{CompiledRule, Inner, Selection},
+    route::{Inner, Selection, position},
     server::{RealModel, Server},
 };
 
@@ -26,23 +26,23 @@ use crate::{
 pub struct RouteDecision {
     table: Arc<Inner>,
     selection: Selection,
-    endpoint: Arc<str>,
+    endpoint: u32,
     attempts: u32,
 }
 
 impl RouteDecision {
-    pub(crate) fn new(table: Arc<Inner>, selection: Selection, endpoint: Arc<str>) -> Self {
+    pub(crate) fn new(table: Arc<Inner>, selection: Selection, endpoint: usize) -> Self {
         Self {
             table,
             selection,
-            endpoint,
+            endpoint: position(endpoint),
             attempts: 1,
         }
     }
 
     /// The model name as the client asked for it, unescaped.
     pub fn requested_model(&self) -> &str {
-        &self.selection.requested
+        self.table.requested(self.selection)
     }
 
     /// The model name that the engine is asked for.
@@ -53,17 +53,17 @@ impl RouteDecision {
 
     /// The name of the [`ModelRoute`](crate::ModelRoute).
     pub fn route(&self) -> &str {
-        self.table.route_name(self.rule_found())
+        self.table.route_name(self.selection)
     }
 
     /// The name of the [`Rule`](crate::Rule).
     pub fn rule(&self) -> &str {
-        &self.rule_found().name
+        &self.table.rule(self.selection).name
     }
 
     /// The position of the target among those of the rule, from 0.
     pub fn target(&self) -> usize {
-        self.selection.target
+        self.selection.target as usize
     }
 
     /// The name of the [`ModelServer`](crate::ModelServer).
@@ -73,7 +73,7 @@ impl RouteDecision {
 
     /// The endpoint: scheme, authority without a default port, path prefix.
     pub fn endpoint(&self) -> &str {
-        &self.endpoint
+        &self.server().endpoints[self.endpoint as usize].uri
     }
 
     /// Whether the route was found by a LoRA adapter's name; then the model is not rewritten.
@@ -91,15 +91,11 @@ impl RouteDecision {
         self.server()
             .model
             .as_ref()
-            .filter(|model| !self.selection.lora && *model.name != *self.selection.requested)
+            .filter(|model| !self.selection.lora && *model.name != *self.requested_model())
     }
 
-    pub(crate) fn server(&self) -> &Server {
-        self.table.server(self.rule_found(), self.selection.target)
-    }
-
-    fn rule_found(&self) -> &CompiledRule {
-        self.table.rule(self.selection.rule)
+    fn server(&self) -> &Server {
+        self.table.server(self.selection)
     }
 }
 

@@ -1,11 +1,11 @@
 //! From a received request to the one that is sent: extract, decide, rewrite.
 
 use bytes::Bytes;
-use http::{HeaderMap, request::Parts};
+use http::request::Parts;
 
 use crate::{
     RouteDecision,
-    body::RouteBody,
+    body::{Received, RouteBody},
     error::{RouteError, RouteErrorKind},
     layer::Config,
     rewrite,
@@ -25,18 +25,18 @@ pub(crate) struct Dispatch {
 pub(crate) fn dispatch(
     config: &Config,
     head: &mut Parts,
-    (body, trailers): (Bytes, Option<HeaderMap>),
+    Received { data, trailers }: Received,
 ) -> Result<Dispatch, RouteError> {
-    let model = config.extract.extract(head, &body)?;
+    let model = config.extract.extract(head, &data)?;
     let (decision, lease) = config.table.route(head, &model.name)?;
     let pieces = match (decision.rewrite(), model.span) {
         (Some(real), Some(span)) => {
-            rewrite::splice(&body, span, real.json.clone()).ok_or_else(span_outside_body)?
+            rewrite::splice(&data, span, real.json.clone()).ok_or_else(span_outside_body)?
         }
-        _ => [body, Bytes::new(), Bytes::new()],
+        _ => [data, Bytes::new(), Bytes::new()],
     };
     let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-    rewrite::request_head(head, lease.endpoint(), length, trailers.as_ref())?;
+    rewrite::request_head(head, lease.endpoint(), length, trailers.as_deref())?;
     Ok(Dispatch {
         body: RouteBody::buffered(pieces, trailers),
         decision,

@@ -12,12 +12,11 @@ use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tower::util::Oneshot;
 use tower_service::Service;
 
 use crate::{
     RouteDecision,
-    body::{Held, Receive, ResponseBody, RouteBody},
+    body::{Held, Receive, Received, ResponseBody, RouteBody},
     dispatch::{Dispatch, dispatch},
     error::RouteError,
     layer::Config,
@@ -37,36 +36,42 @@ pin_project! {
         S: Service<Request<RouteBody>>,
     {
         #[pin]
-        state: State<S, B>,
+        state: State<B, S::Future>,
+        // None once it was called: what it holds is not held during the call.
+        inner: Option<S>,
         span: RequestSpan,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    #[project_replace = StateOwned]
-    enum State<S, B>
-    where
-        S: Service<Request<RouteBody>>,
-    {
+    enum State<B, F> {
         Receiving {
             #[pin]
             receive: Receive<B>,
             config: Arc<Config>,
-            head: Parts,
-            inner: S,
+            head: Option<Parts>,
+        },
+        // The request is complete and waits for the inner service to be ready.
+        Waiting {
+            request: Option<Request<RouteBody>>,
+            routed: Option<Routed>,
         },
         Calling {
             #[pin]
-            call: Oneshot<S, Request<RouteBody>>,
-            // None where the request was forwarded without being routed.
-            routed: Option<(RouteDecision, Lease)>,
+            call: F,
+            routed: Option<Routed>,
         },
         Answering {
-            response: Response<Bytes>,
+            response: Option<Response<Bytes>>,
         },
-        Done,
     }
+}
+
+/// None, in the states, where a request is forwarded without being routed.
+struct Routed {
+    decision: RouteDecision,
+    lease: Lease,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -80,27 +85,36 @@ where
         body: B,
         inner: S,
     ) -> Self {
-        let receive = Receive::new(body, config.max_body_bytes, config.body_timeout);
-        let state = State::Receiving {
-            receive,
-            config,
-            head,
-            inner,
-        };
-        Self { state, span }
+        Self {
+            state: State::Receiving {
+                receive: Receive::new(body, config.max_body_bytes, config.body_timeout),
+                config,
+                head: Some(head),
+            },
+            inner: Some(inner),
+            span,
+        }
     }
 
     pub(crate) fn forward(span: RequestSpan, inner: S, request: Request<RouteBody>) -> Self {
-        let state = State::Calling {
-            call: Oneshot::new(inner, request),
-            routed: None,
-        };
-        Self { state, span }
+        Self {
+            state: State::Waiting {
+                request: Some(request),
+                routed: None,
+            },
+            inner: Some(inner),
+            span,
+        }
     }
 
     pub(crate) fn answer(span: RequestSpan, response: Response<Bytes>) -> Self {
-        let state = State::Answering { response };
-        Self { state, span }
+        Self {
+            state: State::Answering {
+                response: Some(response),
+            },
+            inner: None,
+            span,
+        }
     }
 }
 
@@ -117,77 +131,78 @@ where
         let mut this = self.project();
         let _entered = this.span.enter();
         loop {
-            match this.state.as_mut().project() {
-                StateProj::Receiving { receive, .. } => {
+            let next = match this.state.as_mut().project() {
+                StateProj::Receiving {
+                    receive,
+                    config,
+                    head,
+                } => {
                     let received = ready!(receive.poll(cx));
-                    if let StateOwned::Receiving {
-                        config,
-                        mut head,
-                        inner,
-                        ..
-                    } = this.state.as_mut().project_replace(State::Done)
-                    {
-                        let dispatched =
-                            received.and_then(|body| dispatch(&config, &mut head, body));
-                        this.state.set(match dispatched {
-                            Ok(dispatch) => call(inner, head, dispatch, this.span),
-                            Err(error) => reject(&head, &error, this.span),
-                        });
-                    }
+                    let head = head.take().expect(COMPLETED);
+                    dispatched(config, head, received, this.span)
+                }
+                StateProj::Waiting { request, routed } => {
+                    let inner = this.inner.as_mut().expect(COMPLETED);
+                    ready!(inner.poll_ready(cx))?;
+                    let call = inner.call(request.take().expect(COMPLETED));
+                    let routed = routed.take();
+                    *this.inner = None;
+                    State::Calling { call, routed }
                 }
                 StateProj::Calling { call, routed } => {
                     let result = ready!(call.poll(cx));
                     let routed = routed.take();
-                    this.state.set(State::Done);
+                    this.state.set(State::Answering { response: None });
                     return Poll::Ready(result.map(|response| match routed {
                         Some(routed) => answered(response, routed, this.span),
                         None => response.map(|body| ResponseBody::upstream(body, None)),
                     }));
                 }
-                StateProj::Answering { .. } => {
-                    if let StateOwned::Answering { response } =
-                        this.state.as_mut().project_replace(State::Done)
-                    {
-                        return Poll::Ready(Ok(response.map(ResponseBody::own)));
-                    }
+                StateProj::Answering { response } => {
+                    let response = response.take().expect(COMPLETED);
+                    return Poll::Ready(Ok(response.map(ResponseBody::own)));
                 }
-                StateProj::Done => panic!("ResponseFuture polled after it was ready"),
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+/// Only a caller that polls on after the end can see it.
+const COMPLETED: &str = "ResponseFuture polled after completion";
+
+fn dispatched<B, F>(
+    config: &Config,
+    mut head: Parts,
+    received: Result<Received, RouteError>,
+    span: &RequestSpan,
+) -> State<B, F> {
+    match received.and_then(|received| dispatch(config, &mut head, received)) {
+        Ok(Dispatch {
+            body,
+            decision,
+            lease,
+        }) => {
+            span.routed(&decision);
+            let mut request = Request::from_parts(head, body);
+            request.extensions_mut().insert(decision.clone());
+            State::Waiting {
+                request: Some(request),
+                routed: Some(Routed { decision, lease }),
+            }
+        }
+        Err(error) => {
+            span.rejected(&error);
+            State::Answering {
+                response: Some(error.to_response(head.uri.path())),
             }
         }
     }
 }
 
-fn call<S, B>(inner: S, head: Parts, dispatch: Dispatch, span: &RequestSpan) -> State<S, B>
-where
-    S: Service<Request<RouteBody>>,
-{
-    let Dispatch {
-        body,
-        decision,
-        lease,
-    } = dispatch;
-    span.routed(&decision);
-    let mut request = Request::from_parts(head, body);
-    request.extensions_mut().insert(decision.clone());
-    State::Calling {
-        call: Oneshot::new(inner, request),
-        routed: Some((decision, lease)),
-    }
-}
-
-fn reject<S, B>(head: &Parts, error: &RouteError, span: &RequestSpan) -> State<S, B>
-where
-    S: Service<Request<RouteBody>>,
-{
-    span.rejected(error);
-    State::Answering {
-        response: error.to_response(head.uri.path()),
-    }
-}
-
 fn answered<R: Body>(
     mut response: Response<R>,
-    (decision, lease): (RouteDecision, Lease),
+    Routed { decision, lease }: Routed,
     span: &RequestSpan,
 ) -> Response<ResponseBody<R>> {
     span.answered(response.status(), &decision);
@@ -207,9 +222,9 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Receiving { .. } => "receiving",
+            State::Waiting { .. } => "waiting",
             State::Calling { .. } => "calling",
             State::Answering { .. } => "answering",
-            State::Done => "done",
         };
         f.debug_struct("ResponseFuture")
             .field("state", &state)

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, Entry, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, Entry, HOST, TRAILER},
     request::Parts,
     uri::PathAndQuery,
 };
@@ -28,7 +28,7 @@ pub(crate) fn request_head(
     length: u64,
     trailers: Option<&HeaderMap>,
 ) -> Result<(), RouteError> {
-    head.uri = upstream_uri(endpoint, &head.uri).ok_or_else(|| {
+    upstream_uri(endpoint, &mut head.uri).ok_or_else(|| {
         RouteError::new(
             RouteErrorKind::InvalidTarget,
             "the request's target is not a path that can be forwarded",
@@ -40,7 +40,7 @@ pub(crate) fn request_head(
     headers.insert(HOST, endpoint.host.clone());
     match trailers {
         None => {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            headers.insert(CONTENT_LENGTH, decimal(length));
         }
         Some(trailers) => {
             headers.remove(CONTENT_LENGTH);
@@ -73,50 +73,68 @@ pub(crate) fn splice(body: &Bytes, span: Range<usize>, value: Bytes) -> Option<[
     Some([body.slice(..span.start), value, body.slice(span.end..)])
 }
 
-/// `None` for targets without a path (`*`, CONNECT) and for paths that are too long with the prefix.
-fn upstream_uri(endpoint: &Endpoint, uri: &Uri) -> Option<Uri> {
-    let path = uri.path_and_query()?;
-    if !path.as_str().starts_with('/') {
+/// (`HeaderValue::from(u64)` allocates twice.)
+fn decimal(length: u64) -> HeaderValue {
+    let mut number = length;
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    HeaderValue::from_bytes(&digits[start..]).unwrap_or_else(|_| HeaderValue::from(length))
+}
+
+/// `None`, and the URI as it was, for targets without a path (`*`, CONNECT)
+/// and for paths that are too long with the prefix.
+fn upstream_uri(endpoint: &Endpoint, uri: &mut Uri) -> Option<()> {
+    let path = uri.path_and_query()?.as_str();
+    if !path.starts_with('/') {
         return None;
     }
-    let path = if endpoint.prefix.is_empty() {
-        path.clone()
+    let joined = if endpoint.prefix.is_empty() {
+        None
     } else {
-        let joined = [&*endpoint.prefix, path.as_str()].concat();
-        PathAndQuery::from_maybe_shared(Bytes::from(joined)).ok()?
+        let joined = [&*endpoint.prefix, path].concat();
+        Some(PathAndQuery::from_maybe_shared(Bytes::from(joined)).ok()?)
     };
-    let mut parts = http::uri::Parts::default();
+    let mut parts = std::mem::take(uri).into_parts();
     parts.scheme = Some(endpoint.scheme.clone());
     parts.authority = Some(endpoint.authority.clone());
-    parts.path_and_query = Some(path);
-    Uri::from_parts(parts).ok()
+    parts.path_and_query = joined.or(parts.path_and_query);
+    *uri = Uri::from_parts(parts).ok()?;
+    Some(())
 }
 
 /// The fields of one connection, not of the message (RFC 9110 section 7.6.1),
 /// and Expect, which is settled with this hop once the body is read.
 fn of_request(name: &HeaderName) -> bool {
-    *name == TRAILER || name.as_str() == "expect" || of_response(name)
+    matches!(name.as_str(), "trailer" | "expect") || of_response(name)
 }
 
 fn of_response(name: &HeaderName) -> bool {
-    *name == CONNECTION
-        || *name == TRANSFER_ENCODING
-        || *name == TE
-        || *name == UPGRADE
-        || matches!(name.as_str(), "keep-alive" | "http2-settings")
-        || name.as_str().starts_with("proxy-")
+    match name.as_str() {
+        "connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade" | "http2-settings" => {
+            true
+        }
+        other => other.starts_with("proxy-"),
+    }
 }
 
 /// Removes the headers that are `connection_specific`, and those that Connection names.
 fn strip(headers: &mut HeaderMap, connection_specific: fn(&HeaderName) -> bool) {
+    if !headers.keys().any(connection_specific) {
+        return;
+    }
     let mut names: Vec<HeaderName> = headers
         .keys()
         .filter(|name| connection_specific(name))
         .cloned()
         .collect();
-    if names.is_empty() {
-        return;
-    }
     for value in headers.get_all(CONNECTION) {
         let tokens = value.as_bytes().split(|&byte| byte == b',');
         names.extend(tokens.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));

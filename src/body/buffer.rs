@@ -21,8 +21,16 @@ use crate::error::{BoxError, in_chain};
 pub(crate) struct BodyBuffer {
     first: Bytes,
     joined: BytesMut,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
     limit: usize,
+}
+
+/// A body that was read to its end.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// All of it in one piece.
+    pub(crate) data: Bytes,
+    pub(crate) trailers: Option<Box<HeaderMap>>,
 }
 
 /// Why a body could not be read.
@@ -99,14 +107,17 @@ impl BodyBuffer {
         Ok(())
     }
 
-    /// Takes the body out, in one piece, and its trailers.
-    pub(crate) fn take(&mut self) -> (Bytes, Option<HeaderMap>) {
+    /// Takes the body out.
+    pub(crate) fn take(&mut self) -> Received {
         let data = if self.joined.is_empty() {
             std::mem::take(&mut self.first)
         } else {
             self.joined.split().freeze()
         };
-        (data, self.trailers.take())
+        Received {
+            data,
+            trailers: self.trailers.take(),
+        }
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -133,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    fn read<B>(body: B, limit: usize) -> Result<(Bytes, Option<HeaderMap>), ReadError>
+    fn read<B>(body: B, limit: usize) -> Result<Received, ReadError>
     where
         B: Body,
         B::Error: Into<BoxError>,
@@ -157,14 +168,15 @@ mod tests {
     #[test]
     fn one_chunk_is_not_copied() {
         let chunk = Bytes::from(vec![7; 4096]);
-        let (data, _) = read(Full::new(chunk.clone()), 4096).unwrap();
+        let data = read(Full::new(chunk.clone()), 4096).unwrap().data;
         assert_eq!(data.as_ptr(), chunk.as_ptr());
     }
 
     #[test]
     fn chunks_are_joined_in_order_and_empty_ones_do_no_harm() {
-        let (data, trailers) = read(chunks(&["", "ab", "", "c", "def", ""]), 6).unwrap();
-        assert_eq!((&data[..], trailers), (&b"abcdef"[..], None));
+        let received = read(chunks(&["", "ab", "", "c", "def", ""]), 6).unwrap();
+        assert_eq!(received.data, "abcdef");
+        assert_eq!(received.trailers, None);
     }
 
     #[test]
@@ -191,6 +203,6 @@ mod tests {
         let trailers =
             HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("x"))]);
         let body = chunks(&["ab"]).with_trailers(std::future::ready(Some(Ok(trailers.clone()))));
-        assert_eq!(read(body, 2).unwrap().1, Some(trailers));
+        assert_eq!(read(body, 2).unwrap().trailers, Some(Box::new(trailers)));
     }
 }

@@ -5,6 +5,5 @@ mod receive;
 mod request;
 mod response;
 
-use self::buffer::BodyBuffer;
-pub(crate) use self::{receive::Receive, response::Held};
+pub(crate) use self::{buffer::Received, receive::Receive, response::Held};
 pub use self::{request::RouteBody, response::ResponseBody};

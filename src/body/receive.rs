@@ -2,17 +2,15 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::HeaderMap;
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
-use super::{BodyBuffer, buffer::ReadError};
+use super::buffer::{BodyBuffer, ReadError, Received};
 use crate::error::{BoxError, RouteError, RouteErrorKind};
 
 pin_project! {
@@ -23,8 +21,7 @@ pin_project! {
         buffer: BodyBuffer,
         timeout: Duration,
         // Set when the body first has to be waited for: most come whole, and need no timer.
-        #[pin]
-        deadline: Option<Sleep>,
+        deadline: Option<Pin<Box<Sleep>>>,
     }
 }
 
@@ -44,10 +41,10 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    type Output = Result<(Bytes, Option<HeaderMap>), RouteError>;
+    type Output = Result<Received, RouteError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+        let this = self.project();
         match this.buffer.poll_fill(this.body, cx) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(this.buffer.take())),
             Poll::Ready(Err(error)) => {
@@ -63,15 +60,13 @@ where
             Poll::Pending if *this.timeout == Duration::MAX => return Poll::Pending,
             Poll::Pending => {}
         }
-        if this.deadline.is_none() {
-            this.deadline.set(Some(tokio::time::sleep(*this.timeout)));
-        }
-        match this.deadline.as_pin_mut().map(|deadline| deadline.poll(cx)) {
-            Some(Poll::Ready(())) => Poll::Ready(Err(RouteError::new(
-                RouteErrorKind::BodyTimeout,
-                "the request body was not received in time",
-            ))),
-            _ => Poll::Pending,
-        }
+        let deadline = this
+            .deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(*this.timeout)));
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(Err(RouteError::new(
+            RouteErrorKind::BodyTimeout,
+            "the request body was not received in time",
+        )))
     }
 }

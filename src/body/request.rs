@@ -40,11 +40,8 @@ struct Buffered {
 }
 
 impl RouteBody {
-    pub(crate) fn buffered(pieces: [Bytes; 3], trailers: Option<HeaderMap>) -> Self {
-        Self(Kind::Buffered(Buffered {
-            pieces,
-            trailers: trailers.map(Box::new),
-        }))
+    pub(crate) fn buffered(pieces: [Bytes; 3], trailers: Option<Box<HeaderMap>>) -> Self {
+        Self(Kind::Buffered(Buffered { pieces, trailers }))
     }
 
     pub(crate) fn streaming<B>(body: B) -> Self
@@ -216,7 +213,7 @@ mod tests {
     #[test]
     fn trailers_come_last_and_leave_the_length_open() {
         let trailers = HeaderMap::from_iter([(ETAG, HeaderValue::from_static("x"))]);
-        let body = RouteBody::buffered(pieces(["a", "b", "c"]), Some(trailers.clone()));
+        let body = RouteBody::buffered(pieces(["a", "b", "c"]), Some(Box::new(trailers.clone())));
         assert_eq!(body.size_hint().exact(), None);
         let collected = collect(body).unwrap();
         assert_eq!(collected.trailers(), Some(&trailers));

@@ -42,15 +42,15 @@ pub trait ExtractModel: fmt::Debug + Send + Sync + 'static {
     /// By default every method but those without a request body (GET, HEAD,
     /// OPTIONS, DELETE, TRACE, CONNECT) does.
     fn names_model(&self, head: &Parts) -> bool {
-        ![
-            Method::GET,
-            Method::HEAD,
-            Method::OPTIONS,
-            Method::DELETE,
-            Method::TRACE,
-            Method::CONNECT,
-        ]
-        .contains(&head.method)
+        !matches!(
+            head.method,
+            Method::GET
+                | Method::HEAD
+                | Method::OPTIONS
+                | Method::DELETE
+                | Method::TRACE
+                | Method::CONNECT
+        )
     }
 
     /// The model, from the request's head and its whole body.

@@ -9,7 +9,7 @@ use super::{
     ModelRoute, RouteTable, Rule, TargetModel,
     rule::Condition,
     split::Split,
-    table::{CompiledCondition, CompiledRule, Inner, Names, Runs, Targets},
+    table::{CompiledCondition, CompiledRule, Entry, Inner, Names, Runs, Targets, position as at},
 };
 use crate::{
     error::{BuildError, Mistake, MistakeKind},
@@ -67,6 +67,7 @@ impl RouteTableBuilder {
                 rules: compiler.rules.into(),
                 route_names: compiler.route_names.into(),
                 servers: compiler.servers.into(),
+                names: compiler.names.into(),
                 by_model: compiler.by_model,
                 by_adapter: compiler.by_adapter,
             })),
@@ -82,6 +83,7 @@ struct Compiler {
     server_names: HashMap<Arc<str>, u32>,
     route_names: Vec<Arc<str>>,
     rules: Vec<CompiledRule>,
+    names: Vec<Arc<str>>,
     by_model: Names,
     by_adapter: Names,
     /// What `GET /v1/models` shows: names and their parents.
@@ -109,8 +111,8 @@ impl Compiler {
             }
         }
         let name: Arc<str> = server.name.as_str().into();
-        let index = index(self.servers.len());
-        if self.server_names.insert(name, index).is_some() {
+        let position = at(self.servers.len());
+        if self.server_names.insert(name, position).is_some() {
             self.mistake(&place, MistakeKind::DuplicateModelServer);
         }
         self.servers.push(Arc::new(Server::new(
@@ -129,17 +131,17 @@ impl Compiler {
         if route.rules.is_empty() {
             self.mistake(&of_route, MistakeKind::NoRules);
         }
-        let first = index(self.rules.len());
+        let first = at(self.rules.len());
         for (position, rule) in route.rules.into_iter().enumerate() {
             self.rule(&of_route, position, rule);
         }
-        let run = first..index(self.rules.len());
+        let run = first..at(self.rules.len());
         self.route_names.push(route.name.into());
 
         if let Some(model) = &route.model_name {
             self.check_name(format_args!("{of_route}, model_name"), model);
             let name: Arc<str> = model.as_str().into();
-            add_run(&mut self.by_model, &name, &run);
+            add_run(&mut self.by_model, &mut self.names, &name, run.clone());
             self.listed.push((name, None));
         }
         let mut seen = HashSet::new();
@@ -152,7 +154,7 @@ impl Compiler {
                 continue;
             }
             let name: Arc<str> = adapter.as_str().into();
-            add_run(&mut self.by_adapter, &name, &run);
+            add_run(&mut self.by_adapter, &mut self.names, &name, run.clone());
             self.listed.push((name, route.model_name.clone()));
         }
     }
@@ -169,7 +171,7 @@ impl Compiler {
         let targets = self.targets(&place, &rule.targets);
         self.rules.push(CompiledRule {
             name: rule.name.into(),
-            route: index(self.route_names.len()),
+            route: at(self.route_names.len()),
             conditions,
             targets,
         });
@@ -255,16 +257,19 @@ impl Compiler {
     }
 }
 
-fn add_run(names: &mut Names, name: &Arc<str>, run: &Range<u32>) {
-    names
-        .entry(Arc::clone(name))
-        .and_modify(|runs| runs.push(run.clone()))
-        .or_insert_with(|| Runs::One(run.clone()));
-}
-
-/// Positions in the table are 32 bits wide; more would not fit into memory.
-fn index(position: usize) -> u32 {
-    u32::try_from(position).unwrap_or(u32::MAX)
+/// Lets `name` lead to `run`, after what it already leads to.
+fn add_run(names: &mut Names, all: &mut Vec<Arc<str>>, name: &Arc<str>, run: Range<u32>) {
+    match names.get_mut(name) {
+        Some(entry) => entry.runs.push(run),
+        None => {
+            let entry = Entry {
+                name: at(all.len()),
+                runs: Runs::One(run),
+            };
+            all.push(Arc::clone(name));
+            names.insert(Arc::clone(name), entry);
+        }
+    }
 }
 
 /// A thing by its name, or by its position where it has none.

@@ -8,7 +8,7 @@ mod string_match;
 mod table;
 mod target;
 
-pub(crate) use self::table::{CompiledRule, Inner, Selection};
+pub(crate) use self::table::{Inner, Selection, position};
 pub use self::{
     compile::RouteTableBuilder,
     model_route::ModelRoute,

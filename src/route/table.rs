@@ -63,14 +63,12 @@ impl RouteTable {
         model: &str,
     ) -> Result<(RouteDecision, Lease), RouteError> {
         let selection = self.0.select(head, model)?;
-        let lease = self
-            .0
-            .server(self.0.rule(selection.rule), selection.target)
+        let server = self.0.server(selection);
+        let endpoint = server
             .pick()
             .ok_or_else(|| RouteError::no_endpoint(model))?;
-        let endpoint = Arc::clone(&lease.endpoint().uri);
         let decision = RouteDecision::new(Arc::clone(&self.0), selection, endpoint);
-        Ok((decision, lease))
+        Ok((decision, server.endpoints[endpoint].lease()))
     }
 
     pub(crate) fn models(&self) -> &ModelList {
@@ -93,15 +91,25 @@ pub(crate) struct Inner {
     pub(super) rules: Box<[CompiledRule]>,
     pub(super) route_names: Box<[Arc<str>]>,
     pub(super) servers: Box<[Arc<Server>]>,
+    /// The names in `by_model` and `by_adapter`.
+    pub(super) names: Box<[Arc<str>]>,
     pub(super) by_model: Names,
     pub(super) by_adapter: Names,
     pub(super) models: ModelList,
 }
 
-/// Where the rules stand that a name leads to: those of its routes, in their order.
-pub(super) type Names = HashMap<Arc<str>, Runs>;
+/// What a model's or an adapter's name leads to.
+pub(super) type Names = HashMap<Arc<str>, Entry>;
 
-/// One or several runs of rules; nearly always one, which then needs no further look-up.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The name's own position in [`Inner::names`].
+    pub(super) name: u32,
+    pub(super) runs: Runs,
+}
+
+/// Where the rules of a name's routes stand, in the order of the routes: nearly
+/// always in one run, which then needs no further look-up.
 #[derive(Debug)]
 pub(super) enum Runs {
     One(Range<u32>),
@@ -132,75 +140,88 @@ pub(super) enum Targets {
 }
 
 /// What was decided, as positions in the table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Selection {
-    pub(crate) requested: Arc<str>,
-    pub(crate) rule: usize,
-    pub(crate) target: usize,
+    name: u32,
+    rule: u32,
+    pub(crate) target: u32,
     pub(crate) lora: bool,
 }
 
 impl Inner {
-    pub(crate) fn rule(&self, rule: usize) -> &CompiledRule {
-        &self.rules[rule]
+    pub(crate) fn requested(&self, selection: Selection) -> &str {
+        &self.names[selection.name as usize]
     }
 
-    pub(crate) fn server(&self, rule: &CompiledRule, target: usize) -> &Server {
+    pub(crate) fn route_name(&self, selection: Selection) -> &str {
+        &self.route_names[self.rule(selection).route as usize]
+    }
+
+    pub(crate) fn rule(&self, selection: Selection) -> &CompiledRule {
+        &self.rules[selection.rule as usize]
+    }
+
+    pub(crate) fn server(&self, selection: Selection) -> &Server {
+        self.target(self.rule(selection), selection.target as usize)
+    }
+
+    fn target(&self, rule: &CompiledRule, target: usize) -> &Server {
         &self.servers[rule.targets.servers()[target] as usize]
-    }
-
-    pub(crate) fn route_name(&self, rule: &CompiledRule) -> &str {
-        &self.route_names[rule.route as usize]
     }
 
     /// The first rule that matches, by model name, then by adapter name; and a target of it.
     fn select(&self, head: &Parts, model: &str) -> Result<Selection, RouteError> {
-        let by_model = self.by_model.get_key_value(model);
         let request = RequestView::new(head, model);
+        let by_model = self.by_model.get(model);
         let found = by_model.and_then(|entry| self.first_match(entry, &request));
-        let (requested, rule, lora) = match found {
-            Some((requested, rule)) => (requested, rule, false),
+        let (name, rule, lora) = match found {
+            Some((name, rule)) => (name, rule, false),
             None => {
-                let by_adapter = self.by_adapter.get_key_value(model);
-                let (requested, rule) = by_adapter
+                let by_adapter = self.by_adapter.get(model);
+                let (name, rule) = by_adapter
                     .and_then(|entry| self.first_match(entry, &request))
                     .ok_or_else(|| match by_model.or(by_adapter) {
                         Some(_) => RouteError::route_not_found(model),
                         None => RouteError::model_not_found(model),
                     })?;
-                (requested, rule, true)
+                (name, rule, true)
             }
         };
         let target = self
-            .pick_target(&self.rules[rule])
+            .pick_target(&self.rules[rule as usize])
             .ok_or_else(|| RouteError::no_endpoint(model))?;
         Ok(Selection {
-            requested: Arc::clone(requested),
+            name,
             rule,
-            target,
+            target: position(target),
             lora,
         })
     }
 
-    fn first_match<'a>(
-        &self,
-        (name, runs): (&'a Arc<str>, &Runs),
-        request: &RequestView<'_>,
-    ) -> Option<(&'a Arc<str>, usize)> {
-        runs.as_slice()
+    /// The entry's name and the first of its rules that matches.
+    fn first_match(&self, entry: &Entry, request: &RequestView<'_>) -> Option<(u32, u32)> {
+        entry
+            .runs
+            .as_slice()
             .iter()
-            .flat_map(|run| run.start as usize..run.end as usize)
-            .find(|&rule| self.rules[rule].matches(request))
-            .map(|rule| (name, rule))
+            .cloned()
+            .flatten()
+            .find(|&rule| self.rules[rule as usize].matches(request))
+            .map(|rule| (entry.name, rule))
     }
 
     fn pick_target(&self, rule: &CompiledRule) -> Option<usize> {
-        let usable = |target| self.server(rule, target).is_usable();
+        let usable = |target| self.target(rule, target).is_usable();
         match &rule.targets {
             Targets::One(_) => usable(0).then_some(0),
             Targets::Split(targets) => targets.1.pick(usable),
         }
     }
+}
+
+/// Positions in a table are 32 bits wide; more would not fit into memory.
+pub(crate) fn position(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
 }
 
 impl Runs {

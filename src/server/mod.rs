@@ -53,8 +53,8 @@ impl Server {
         !self.endpoints.is_empty()
     }
 
-    /// The endpoint for the next request, already counted as in flight.
-    pub(crate) fn pick(&self) -> Option<Lease> {
-        self.balance.pick(&self.endpoints).map(Endpoint::lease)
+    /// The position of the endpoint for the next request.
+    pub(crate) fn pick(&self) -> Option<usize> {
+        self.balance.pick(&self.endpoints)
     }
 }

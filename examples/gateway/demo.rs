@@ -1,0 +1,105 @@
+//! Sends the requests of all scenarios through a gateway on real sockets, and checks where
+//! each went.
+
+mod ask;
+mod cases;
+mod check;
+
+use std::{collections::BTreeMap, error::Error, future, net::Ipv4Addr, time::Duration};
+
+use futures_util::{StreamExt, stream};
+use tokio::net::TcpListener;
+
+use self::{
+    ask::{Asker, Seen},
+    cases::{CASES, Case},
+    check::Findings,
+};
+use crate::{
+    engines::Engines,
+    print::{columns, say},
+    routes, server,
+};
+
+/// How many requests of a case are under way at a time.
+const CONCURRENT: usize = 10;
+
+/// How many requests of a case met with what.
+type Tally = BTreeMap<Seen, u64>;
+
+/// Runs the demo.
+///
+/// # Errors
+/// Every deviation, if there are any.
+pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
+    let engines = Engines::start(Duration::ZERO).await?;
+    let app = server::app(routes::table(&engines)?);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::select! {
+        stopped = server::serve(listener, app, future::pending()) => {
+            stopped?;
+            Err("the gateway stopped by itself".into())
+        }
+        result = send_all(&url, &engines) => result,
+    }
+}
+
+async fn send_all(url: &str, engines: &Engines) -> Result<(), Box<dyn Error>> {
+    let asker = Asker::new(url);
+    let mut findings = Findings::default();
+    let mut tallies = Vec::new();
+    for case in &CASES {
+        let tally = send(&asker, case, &mut findings).await;
+        findings.check(case, &tally, engines);
+        tallies.push(tally);
+    }
+    findings.check_counts(&tallies, engines);
+
+    let count: u64 = CASES.iter().map(Case::requests).sum();
+    say(format_args!(
+        "{count} requests through {url} (of an answer \"{}\" only X is shown):\n",
+        check::sentence("X"),
+    ));
+    print_table(&tallies);
+    findings.into_result()?;
+    say("\nEach request went where it must, and the split is exactly 70 to 30.");
+    Ok(())
+}
+
+async fn send(asker: &Asker, case: &Case, findings: &mut Findings) -> Tally {
+    let mut answers = stream::iter(0..case.requests())
+        .map(|_| asker.ask(case))
+        .buffer_unordered(CONCURRENT);
+    let mut tally = Tally::new();
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(seen) => *tally.entry(seen).or_default() += 1,
+            Err(problem) => findings.add(case, problem),
+        }
+    }
+    tally
+}
+
+fn print_table(tallies: &[Tally]) {
+    let heads = [
+        "TIMES", "REQUEST", "ROUTE", "RULE", "SERVER", "ENDPOINT", "ANSWER",
+    ];
+    let mut rows = vec![heads.map(str::to_owned)];
+    for (case, tally) in CASES.iter().zip(tallies) {
+        for (seen, times) in tally {
+            rows.push([
+                format!("{times:5}"),
+                case.to_string(),
+                seen.route.clone(),
+                seen.rule.clone(),
+                seen.server.clone(),
+                seen.endpoint.replace("http://", ""),
+                format!("{} {}", seen.status, check::short(&seen.answer)),
+            ]);
+        }
+    }
+    for line in columns(&rows) {
+        say(line);
+    }
+}

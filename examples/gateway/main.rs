@@ -1,0 +1,141 @@
+//! A gateway for LLM requests, made of axum, this crate and hyper's client, in front of mock
+//! engines that it starts itself.
+//!
+//! ```text
+//! cargo run --example gateway              # then try the curl lines that it prints
+//! cargo run --example gateway -- --demo    # or let it try them all by itself
+//! ```
+
+mod demo;
+#[path = "../mock_llm/engine.rs"]
+mod engine;
+mod engines;
+mod introduce;
+mod print;
+mod routes;
+mod server;
+mod show;
+
+use std::{
+    env,
+    error::Error,
+    future,
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    process::ExitCode,
+    time::Duration,
+};
+
+use axum::middleware;
+use clap::Parser;
+use tokio::{net::TcpListener, signal};
+use tower_model_route::{RouteTable, ServerSnapshot};
+use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
+
+use engines::Engines;
+use print::say;
+
+/// Slow enough to watch a stream arrive.
+const TOKEN_DELAY: Duration = Duration::from_millis(100);
+
+/// Routes LLM requests by the model that they name, in front of mock engines that it starts
+/// itself.
+///
+/// It has the routes of four scenarios: a plain one, LoRA adapters, a weighted split, and a
+/// choice by a request header. It prints what goes where and a curl line for each, and then a
+/// line for each request as it is routed. Every answer tells its way in the headers
+/// x-model-route-name, -rule, -server and -endpoint (see them with curl -i).
+///
+/// Clients may speak HTTP/1.1 or h2c. Ctrl-C stops it once the requests in flight have
+/// finished, or after 5 seconds. With RUST_LOG set (such as RUST_LOG=tower_model_route=debug)
+/// the spans and events of the library are written to stderr.
+#[derive(Debug, Parser)]
+#[command(version, name = "gateway", verbatim_doc_comment)]
+struct Args {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// Send requests of all scenarios through a gateway on a free port, show where
+    /// each went, and exit with 0 only if each went where it must
+    #[arg(long, conflicts_with = "listen", verbatim_doc_comment)]
+    demo: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    trace_if_asked();
+    let result = if args.demo {
+        demo::run().await
+    } else {
+        run(args.listen).await
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(addr: SocketAddr) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(addr)
+        .await
+        .map_err(|error| cannot_listen(addr, &error))?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let engines = Engines::start(TOKEN_DELAY).await?;
+    let table = routes::table(&engines)?;
+    introduce::introduce(&url, &engines);
+
+    let app = server::app(table.clone()).layer(middleware::from_fn(show::line));
+    server::serve(listener, app, asked_to_stop(table.clone())).await?;
+    match in_flight(&table) {
+        0 => say("Stopped."),
+        cut => say(format_args!("Stopped, with {cut} in flight cut.")),
+    }
+    Ok(())
+}
+
+/// Waits for Ctrl-C.
+async fn asked_to_stop(table: RouteTable) {
+    if signal::ctrl_c().await.is_err() {
+        // There is no such signal here: whoever wants an end must kill the process.
+        future::pending::<()>().await;
+    }
+    let grace = server::GRACE.as_secs();
+    match in_flight(&table) {
+        0 => say("Stopping."),
+        count => say(format_args!(
+            "Stopping, {count} in flight: {grace} s to finish."
+        )),
+    }
+}
+
+fn in_flight(table: &RouteTable) -> usize {
+    table.servers().iter().map(ServerSnapshot::in_flight).sum()
+}
+
+fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
+    let problem = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program already does".to_owned(),
+        _ => error.to_string(),
+    };
+    format!(
+        "cannot listen on {addr}: {problem}\n\
+         choose another address with --listen, such as --listen 127.0.0.1:0 for a free port"
+    )
+}
+
+/// Without `RUST_LOG` nothing is traced.
+fn trace_if_asked() {
+    if env::var_os(EnvFilter::DEFAULT_ENV).is_some() {
+        tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::from_default_env())
+            .with_span_events(FmtSpan::CLOSE)
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
+            .init();
+    }
+}

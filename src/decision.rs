@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     route::{Inner, Selection, position},
-    server::{RealModel, Server},
+    server::{Lease, RealModel, Server},
 };
 
 /// Where a request went and by which rule; in the extensions of the forwarded
@@ -92,6 +92,11 @@ impl RouteDecision {
             .model
             .as_ref()
             .filter(|model| !self.selection.lora && *model.name != *self.requested_model())
+    }
+
+    /// Counts the request as in flight to the endpoint for as long as the lease lives.
+    pub(crate) fn lease(&self) -> Lease {
+        self.server().endpoints[self.endpoint as usize].lease()
     }
 
     fn server(&self) -> &Server {

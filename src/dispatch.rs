@@ -28,7 +28,8 @@ pub(crate) fn dispatch(
     Received { data, trailers }: Received,
 ) -> Result<Dispatch, RouteError> {
     let model = config.extract.extract(head, &data)?;
-    let (decision, lease) = config.table.route(head, &model.name)?;
+    let decision = config.table.decide(head, &model.name)?;
+    let lease = decision.lease();
     let pieces = match (decision.rewrite(), model.span) {
         (Some(real), Some(span)) => {
             rewrite::splice(&data, span, real.json.clone()).ok_or_else(span_outside_body)?

@@ -1,5 +1,5 @@
 //! What the benches share: bodies, heads and tables.
-#![allow(dead_code, reason = "each bench uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each bench uses a part of it")]
 
 use http::{Request, request::Parts};
 use tower_model_route::{

@@ -9,7 +9,7 @@ use super::{
     ModelRoute, RouteTable, Rule, TargetModel,
     rule::Condition,
     split::Split,
-    table::{CompiledCondition, CompiledRule, Entry, Inner, Names, Runs, Targets, position as at},
+    table::{CompiledCondition, CompiledRule, Entry, Inner, Names, Run, Targets, position as at},
 };
 use crate::{
     error::{BuildError, Mistake, MistakeKind},
@@ -68,6 +68,7 @@ impl RouteTableBuilder {
                 route_names: compiler.route_names.into(),
                 servers: compiler.servers.into(),
                 names: compiler.names.into(),
+                shared: compiler.shared.into(),
                 by_model: compiler.by_model,
                 by_adapter: compiler.by_adapter,
             })),
@@ -84,6 +85,7 @@ struct Compiler {
     route_names: Vec<Arc<str>>,
     rules: Vec<CompiledRule>,
     names: Vec<Arc<str>>,
+    shared: Vec<Vec<Range<u32>>>,
     by_model: Names,
     by_adapter: Names,
     /// What `GET /v1/models` shows: names and their parents.
@@ -141,7 +143,7 @@ impl Compiler {
         if let Some(model) = &route.model_name {
             self.check_name(format_args!("{of_route}, model_name"), model);
             let name: Arc<str> = model.as_str().into();
-            add_run(&mut self.by_model, &mut self.names, &name, run.clone());
+            self.add_name(Kind::Model, &name, run.clone());
             self.listed.push((name, None));
         }
         let mut seen = HashSet::new();
@@ -154,7 +156,7 @@ impl Compiler {
                 continue;
             }
             let name: Arc<str> = adapter.as_str().into();
-            add_run(&mut self.by_adapter, &mut self.names, &name, run.clone());
+            self.add_name(Kind::Adapter, &name, run.clone());
             self.listed.push((name, route.model_name.clone()));
         }
     }
@@ -246,6 +248,30 @@ impl Compiler {
         }
     }
 
+    /// Lets `name` lead to the rules of `run`, after those that it already leads to.
+    fn add_name(&mut self, kind: Kind, name: &Arc<str>, run: Range<u32>) {
+        let names = match kind {
+            Kind::Model => &mut self.by_model,
+            Kind::Adapter => &mut self.by_adapter,
+        };
+        let Some(entry) = names.get_mut(name) else {
+            let entry = Entry {
+                name: at(self.names.len()),
+                rules: Run::Rules(run.start, run.end),
+            };
+            self.names.push(Arc::clone(name));
+            names.insert(Arc::clone(name), entry);
+            return;
+        };
+        match entry.rules {
+            Run::Rules(start, end) => {
+                entry.rules = Run::Shared(at(self.shared.len()));
+                self.shared.push(vec![start..end, run]);
+            }
+            Run::Shared(shared) => self.shared[shared as usize].push(run),
+        }
+    }
+
     fn check_name(&mut self, place: impl fmt::Display, name: &str) {
         if name.is_empty() {
             self.mistake(place, MistakeKind::EmptyName);
@@ -257,19 +283,10 @@ impl Compiler {
     }
 }
 
-/// Lets `name` lead to `run`, after what it already leads to.
-fn add_run(names: &mut Names, all: &mut Vec<Arc<str>>, name: &Arc<str>, run: Range<u32>) {
-    match names.get_mut(name) {
-        Some(entry) => entry.runs.push(run),
-        None => {
-            let entry = Entry {
-                name: at(all.len()),
-                runs: Runs::One(run),
-            };
-            all.push(Arc::clone(name));
-            names.insert(Arc::clone(name), entry);
-        }
-    }
+/// How a name is found.
+enum Kind {
+    Model,
+    Adapter,
 }
 
 /// A thing by its name, or by its position where it has none.

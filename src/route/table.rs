@@ -11,7 +11,7 @@ use crate::{
     RouteDecision,
     error::RouteError,
     models::ModelList,
-    server::{Lease, Server, ServerSnapshot},
+    server::{Server, ServerSnapshot},
 };
 
 /// The routes and ModelServers of a gateway, checked and ready for use.
@@ -44,7 +44,13 @@ impl RouteTable {
     /// 404 where no route has the model or no rule matches, 503 where no
     /// target of the rule has an endpoint.
     pub fn decide(&self, head: &Parts, model: &str) -> Result<RouteDecision, RouteError> {
-        self.route(head, model).map(|(decision, _)| decision)
+        let selection = self.0.select(head, model)?;
+        let endpoint = self
+            .0
+            .server(selection)
+            .pick()
+            .ok_or_else(|| RouteError::no_endpoint(model))?;
+        Ok(RouteDecision::new(Arc::clone(&self.0), selection, endpoint))
     }
 
     /// The ModelServers as they are now, in the order in which they were added.
@@ -54,21 +60,6 @@ impl RouteTable {
             .iter()
             .map(|s| ServerSnapshot::new(s))
             .collect()
-    }
-
-    /// The decision, with the endpoint counted as in flight.
-    pub(crate) fn route(
-        &self,
-        head: &Parts,
-        model: &str,
-    ) -> Result<(RouteDecision, Lease), RouteError> {
-        let selection = self.0.select(head, model)?;
-        let server = self.0.server(selection);
-        let endpoint = server
-            .pick()
-            .ok_or_else(|| RouteError::no_endpoint(model))?;
-        let decision = RouteDecision::new(Arc::clone(&self.0), selection, endpoint);
-        Ok((decision, server.endpoints[endpoint].lease()))
     }
 
     pub(crate) fn models(&self) -> &ModelList {
@@ -91,6 +82,8 @@ pub(crate) struct Inner {
     pub(super) rules: Box<[CompiledRule]>,
     pub(super) route_names: Box<[Arc<str>]>,
     pub(super) servers: Box<[Arc<Server>]>,
+    /// The runs of rules of names that several routes share.
+    pub(super) shared: Box<[Vec<Range<u32>>]>,
     /// The names in `by_model` and `by_adapter`.
     pub(super) names: Box<[Arc<str>]>,
     pub(super) by_model: Names,
@@ -101,23 +94,27 @@ pub(crate) struct Inner {
 /// What a model's or an adapter's name leads to.
 pub(super) type Names = HashMap<Arc<str>, Entry>;
 
+/// Together with its key it takes half a cache line: with many routes, what a
+/// look-up costs is the lines that it touches.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// The name's own position in [`Inner::names`].
     pub(super) name: u32,
-    pub(super) runs: Runs,
+    pub(super) rules: Run,
 }
 
-/// Where the rules of a name's routes stand, in the order of the routes: nearly
-/// always in one run, which then needs no further look-up.
-#[derive(Debug)]
-pub(super) enum Runs {
-    One(Range<u32>),
-    Several(Vec<Range<u32>>),
+/// Where the rules of a name's routes stand, in the order of the routes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Run {
+    /// In [`Inner::rules`], from the first up to the second: the name has one route.
+    Rules(u32, u32),
+    /// A position in [`Inner::shared`]: several routes share the name.
+    Shared(u32),
 }
 
-/// A [`Rule`](crate::Rule) with its names resolved.
+/// A [`Rule`](crate::Rule) with its names resolved, in one cache line.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct CompiledRule {
     pub(crate) name: Arc<str>,
     pub(super) route: u32,
@@ -200,14 +197,16 @@ impl Inner {
 
     /// The entry's name and the first of its rules that matches.
     fn first_match(&self, entry: &Entry, request: &RequestView<'_>) -> Option<(u32, u32)> {
-        entry
-            .runs
-            .as_slice()
-            .iter()
-            .cloned()
-            .flatten()
-            .find(|&rule| self.rules[rule as usize].matches(request))
-            .map(|rule| (entry.name, rule))
+        let matches = |&rule: &u32| self.rules[rule as usize].matches(request);
+        let rule = match entry.rules {
+            Run::Rules(start, end) => (start..end).find(matches),
+            Run::Shared(shared) => self.shared[shared as usize]
+                .iter()
+                .cloned()
+                .flatten()
+                .find(matches),
+        };
+        rule.map(|rule| (entry.name, rule))
     }
 
     fn pick_target(&self, rule: &CompiledRule) -> Option<usize> {
@@ -222,22 +221,6 @@ impl Inner {
 /// Positions in a table are 32 bits wide; more would not fit into memory.
 pub(crate) fn position(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
-}
-
-impl Runs {
-    fn as_slice(&self) -> &[Range<u32>] {
-        match self {
-            Self::One(run) => std::slice::from_ref(run),
-            Self::Several(runs) => runs,
-        }
-    }
-
-    pub(super) fn push(&mut self, run: Range<u32>) {
-        match self {
-            Self::One(first) => *self = Self::Several(vec![first.clone(), run]),
-            Self::Several(runs) => runs.push(run),
-        }
-    }
 }
 
 impl Targets {
@@ -287,5 +270,16 @@ impl<'a> RequestView<'a> {
     fn path(&self) -> &[u8] {
         self.path
             .get_or_init(|| percent_decode_str(self.head.uri.path()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hot_parts_keep_their_size() {
+        assert_eq!(size_of::<(Arc<str>, Entry)>(), 32);
+        assert_eq!(size_of::<CompiledRule>(), 64);
     }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use http::{Request, Response, Uri};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -19,21 +20,25 @@ use crate::{RouteError, body::ResponseBody};
 /// Turns every error from below into the JSON answer that it means, so that
 /// the whole mounts where a service must not fail, as in axum.
 ///
-/// It stands right above [`ModelRouteLayer`](crate::ModelRouteLayer); what
-/// becomes of which error, [`RouteError::from_upstream`] says.
+/// It stands right below [`ModelRouteLayer`](crate::ModelRouteLayer), around
+/// everything that can fail: the answer then has the
+/// [`RouteDecision`](crate::RouteDecision) in its extensions like any other,
+/// and the span its status. Layers *above* the `ModelRouteLayer` that can
+/// fail, such as a load shed, need another one around them. What becomes of
+/// which error, [`RouteError::from_upstream`] says.
 ///
 /// ```
 /// # use tower_model_route::{AnswerErrorsLayer, ModelRouteLayer, RouteBody, RouteTable};
 /// # use tower::ServiceBuilder;
-/// # use http::{Request, Response, Uri};
+/// # use http::{Request, Response};
 /// # let table = RouteTable::builder().build().unwrap();
 /// # let client = tower::service_fn(|_: Request<RouteBody>| async {
 /// #     Ok::<_, std::io::Error>(Response::new(axum::body::Body::empty()))
 /// # });
 /// let app: axum::Router = axum::Router::new().fallback_service(
 ///     ServiceBuilder::new()
-///         .layer(AnswerErrorsLayer::new())
 ///         .layer(ModelRouteLayer::new(table))
+///         .layer(AnswerErrorsLayer::new())
 ///         .service(client),
 /// );
 /// ```
@@ -69,10 +74,11 @@ pub struct AnswerErrors<S> {
 
 impl<S, B, R> Service<Request<B>> for AnswerErrors<S>
 where
-    S: Service<Request<B>, Response = Response<ResponseBody<R>>>,
+    S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
+    R: Body,
 {
-    type Response = S::Response;
+    type Response = Response<ResponseBody<R>>;
     type Error = Infallible;
     type Future = AnswerErrorsFuture<S::Future>;
 
@@ -116,7 +122,8 @@ pin_project! {
 
 impl<F, R, E> Future for AnswerErrorsFuture<F>
 where
-    F: Future<Output = Result<Response<ResponseBody<R>>, E>>,
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     type Output = Result<Response<ResponseBody<R>>, Infallible>;
@@ -126,7 +133,11 @@ where
         let error = match this.state.project() {
             StateProj::Failed { error } => error.clone(),
             StateProj::Calling { future } => match ready!(future.poll(cx)) {
-                Ok(response) => return Poll::Ready(Ok(response)),
+                Ok(response) => {
+                    return Poll::Ready(
+                        Ok(response.map(|body| ResponseBody::upstream(body, None))),
+                    );
+                }
                 Err(error) => RouteError::from_upstream(error),
             },
         };

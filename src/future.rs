@@ -205,7 +205,8 @@ fn answered<R: Body>(
     Routed { decision, lease }: Routed,
     span: &RequestSpan,
 ) -> Response<ResponseBody<R>> {
-    span.answered(response.status(), &decision);
+    let error = response.extensions().get::<RouteError>();
+    span.answered(response.status(), &decision, error);
     rewrite::response_head(&mut response);
     response.extensions_mut().insert(decision);
     let held = Held {

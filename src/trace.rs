@@ -3,7 +3,7 @@
 //!
 //! Nothing of a prompt is recorded, nor of a body but the model's name.
 
-use http::request::Parts;
+use http::{StatusCode, request::Parts};
 use tracing::{Span, debug, field::Empty, info_span};
 
 use crate::{
@@ -58,10 +58,19 @@ impl RequestSpan {
             .record("model_route.lora", decision.is_lora());
     }
 
-    pub(crate) fn answered(&self, status: http::StatusCode, decision: &RouteDecision) {
+    /// `error` is ours where the engine has not answered.
+    pub(crate) fn answered(
+        &self,
+        status: StatusCode,
+        decision: &RouteDecision,
+        error: Option<&RouteError>,
+    ) {
         self.0
             .record("http.response.status_code", status.as_u16())
             .record("model_route.attempts", decision.attempts());
+        if let Some(error) = error {
+            self.0.record("error.type", error.kind().code());
+        }
     }
 
     pub(crate) fn rejected(&self, error: &RouteError) {

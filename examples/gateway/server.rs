@@ -29,8 +29,8 @@ pub(crate) fn app(table: RouteTable) -> Router {
     Router::new().fallback_service(
         ServiceBuilder::new()
             .map_response(show::with_headers)
-            .layer(AnswerErrorsLayer::new())
             .layer(ModelRouteLayer::new(table))
+            .layer(AnswerErrorsLayer::new())
             .service(client()),
     )
 }

@@ -59,7 +59,9 @@ struct Way<'a>(&'a Extensions);
 
 impl Display for Way<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(decision) = self.0.get::<RouteDecision>() {
+        let decision = self.0.get::<RouteDecision>();
+        let error = self.0.get::<RouteError>();
+        if let Some(decision) = decision {
             write!(
                 f,
                 "model={} route={} rule={} server={} endpoint={}",
@@ -68,13 +70,17 @@ impl Display for Way<'_> {
                 decision.rule(),
                 decision.model_server(),
                 decision.endpoint(),
-            )
-        } else if let Some(error) = self.0.get::<RouteError>() {
-            // It quotes the client, who must not write to the terminal.
-            let reason = Reason(error).to_string();
-            f.write_str(&reason.replace(char::is_control, "\u{fffd}"))
-        } else {
-            f.write_str("answered by the gateway")
+            )?;
+        }
+        match error {
+            Some(error) => {
+                let gap = if decision.is_some() { " " } else { "" };
+                // It quotes the client, who must not write to the terminal.
+                let reason = Reason(error).to_string();
+                write!(f, "{gap}{}", reason.replace(char::is_control, "\u{fffd}"))
+            }
+            None if decision.is_none() => f.write_str("answered by the gateway"),
+            None => Ok(()),
         }
     }
 }

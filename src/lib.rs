@@ -1,4 +1,100 @@
-//! x
+//! Tower middleware that routes LLM inference requests by the model that they name.
+//!
+//! Clients of OpenAI-compatible servers name the model inside the JSON body,
+//! where ordinary HTTP routing can't see it. [`ModelRouteLayer`] reads it
+//! there, evaluates ordered rules, and sends the request to an endpoint of the
+//! chosen [`ModelServer`], with the URI, the headers and the model's name
+//! rewritten and every other byte as it was:
+//!
+//! ```
+//! use tower::ServiceBuilder;
+//! use tower_model_route::{
+//!     AnswerErrorsLayer, ModelMatch, ModelRoute, ModelRouteLayer, ModelServer, RouteBody,
+//!     RouteTable, Rule, StringMatch, TargetModel,
+//! };
+//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let table = RouteTable::builder()
+//!     .model_server(
+//!         ModelServer::new("small")
+//!             .model("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B")
+//!             .endpoint("http://10.0.0.1:8000")
+//!             .endpoint("http://10.0.0.2:8000"),
+//!     )
+//!     .model_server(ModelServer::new("large").endpoint("http://10.0.0.3:8000"))
+//!     .model_route(
+//!         ModelRoute::new("chat")
+//!             .model_name("deepseek-chat")
+//!             .rule(
+//!                 Rule::new("premium")
+//!                     .when(ModelMatch::new().header("user-type", StringMatch::exact("premium")))
+//!                     .target("large"),
+//!             )
+//!             .rule(
+//!                 Rule::new("default")
+//!                     .target(TargetModel::new("small").weight(70))
+//!                     .target(TargetModel::new("large").weight(30)),
+//!             ),
+//!     )
+//!     .build()?; // every mistake in the configuration is named here, all at once
+//!
+//! let client = Client::builder(TokioExecutor::new()).build_http::<RouteBody>();
+//! let app: axum::Router = axum::Router::new().fallback_service(
+//!     ServiceBuilder::new()
+//!         .layer(ModelRouteLayer::new(table))
+//!         .layer(AnswerErrorsLayer::new())
+//!         .service(client),
+//! );
+//! # let _ = app;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where it stands among other layers
+//!
+//! ```text
+//!  server (axum, hyper)                     Request<B>
+//!    tower_http::trace, cors, request ids
+//!    a global concurrency limit             bounds the memory of buffered bodies
+//!  ModelRouteLayer                          Request<RouteBody>, to one endpoint
+//!    AnswerErrorsLayer                      errors from below become JSON answers
+//!    load_shed, concurrency limits          pressure from the engines
+//!    timeout                                until the answer's head, never its body
+//!  HTTP client (hyper-util, ...)
+//! ```
+//!
+//! The layer is always ready and waits for the inner service only when a
+//! request's body is in. A limit below it therefore counts calls to engines
+//! and not slow uploads; a limit above it counts requests with their uploads,
+//! and should be one for all of the gateway (`GlobalConcurrencyLimitLayer`:
+//! tower's plain `ConcurrencyLimitLayer` makes a new one for each service, and
+//! axum makes a service for each route). Layers that can fail *above* the
+//! `ModelRouteLayer` need an [`AnswerErrorsLayer`] around them.
+//!
+//! # What happens to a request
+//!
+//! 1. [`ExtractModel`] reads the model, by default the top-level `model` of a
+//!    JSON body ([`JsonBody`]), which is buffered up to
+//!    [`max_body_bytes`](ModelRouteLayer::max_body_bytes).
+//! 2. The [`RouteTable`] finds the [`ModelRoute`] of that name, or else the
+//!    one that has it as a LoRA adapter, and its first [`Rule`] that matches.
+//! 3. The rule's targets are split by weight: exactly, not at random.
+//! 4. Of the [`ModelServer`]'s endpoints the one with the fewest requests in
+//!    flight gets it. It counts until the answer's body has ended.
+//! 5. The model's name is overwritten by [`ModelServer::model`], unless the
+//!    route was found by an adapter's name. What was decided stands in the
+//!    extensions of request and response as a [`RouteDecision`].
+//!
+//! What can't be routed is answered with an OpenAI-shaped JSON error
+//! (Anthropic-shaped on `/v1/messages`), and a [`RouteError`] in the
+//! response's extensions. `GET /v1/models` is answered from the table.
+//!
+//! # Features
+//!
+//! There are no optional features yet; `default = []`.
+
 mod answer_errors;
 mod body;
 mod decision;
@@ -22,9 +118,12 @@ pub use self::{
     future::ResponseFuture,
     layer::{ModelRouteLayer, WithoutModel},
     model::{ExtractModel, ExtractedModel, JsonBody},
-    route::{
-        ModelMatch, ModelRoute, RouteTable, RouteTableBuilder, Rule, StringMatch, TargetModel,
-    },
+    route::{ModelMatch, ModelRoute, RouteTable, RouteTableBuilder, Rule, StringMatch, TargetModel},
     server::{EndpointSnapshot, ModelServer, ServerSnapshot},
     service::ModelRouteService,
 };
+
+/// The README's examples are compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -20,8 +20,7 @@ pin_project! {
         body: B,
         buffer: BodyBuffer,
         timeout: Duration,
-        // Set when the body first has to be waited for: most come whole, and need no timer.
-        deadline: Option<Pin<Box<Sleep>>>,
+        deadline: Deadline,
     }
 }
 
@@ -31,7 +30,7 @@ impl<B> Receive<B> {
             body,
             buffer: BodyBuffer::new(max_bytes),
             timeout,
-            deadline: None,
+            deadline: Deadline::Unset,
         }
     }
 }
@@ -60,13 +59,38 @@ where
             Poll::Pending if *this.timeout == Duration::MAX => return Poll::Pending,
             Poll::Pending => {}
         }
-        let deadline = this
-            .deadline
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(*this.timeout)));
-        ready!(deadline.as_mut().poll(cx));
+        ready!(this.deadline.poll_elapsed(*this.timeout, cx));
         Poll::Ready(Err(RouteError::new(
             RouteErrorKind::BodyTimeout,
             "the request body was not received in time",
         )))
+    }
+}
+
+/// The end of the time for a body, with a timer only where one is needed.
+///
+/// hyper hands over even a body that it already has no sooner than at the
+/// second poll, in the same turn of the task. So the first time that there is
+/// nothing to read asks for another turn, and only the second sets the timer,
+/// which costs more than all the rest of receiving a small body.
+enum Deadline {
+    Unset,
+    Deferred,
+    Set(Pin<Box<Sleep>>),
+}
+
+impl Deadline {
+    fn poll_elapsed(&mut self, timeout: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self {
+                Self::Unset => {
+                    *self = Self::Deferred;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Self::Deferred => *self = Self::Set(Box::pin(tokio::time::sleep(timeout))),
+                Self::Set(sleep) => return sleep.as_mut().poll(cx),
+            }
+        }
     }
 }

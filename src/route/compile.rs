@@ -130,6 +130,9 @@ impl Compiler {
         if route.model_name.is_none() && route.lora_adapters.is_empty() {
             self.mistake(&of_route, MistakeKind::NoModel);
         }
+        if let Some(model) = &route.model_name {
+            self.check_name(format_args!("{of_route}, model_name"), model);
+        }
         if route.rules.is_empty() {
             self.mistake(&of_route, MistakeKind::NoRules);
         }
@@ -141,7 +144,6 @@ impl Compiler {
         self.route_names.push(route.name.into());
 
         if let Some(model) = &route.model_name {
-            self.check_name(format_args!("{of_route}, model_name"), model);
             let name: Arc<str> = model.as_str().into();
             self.add_name(Kind::Model, &name, run.clone());
             self.listed.push((name, None));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -18,7 +18,7 @@ use crate::{
     RouteDecision,
     body::{Held, Receive, Received, ResponseBody, RouteBody},
     dispatch::{Dispatch, dispatch},
-    error::RouteError,
+    error::{RouteError, RouteErrorKind},
     layer::Config,
     rewrite,
     server::Lease,
@@ -143,7 +143,10 @@ where
                 }
                 StateProj::Waiting { request, routed } => {
                     let inner = this.inner.as_mut().expect(COMPLETED);
-                    ready!(inner.poll_ready(cx))?;
+                    if let Err(error) = ready!(inner.poll_ready(cx)) {
+                        this.state.set(State::Answering { response: None });
+                        return Poll::Ready(Err(error));
+                    }
                     let call = inner.call(request.take().expect(COMPLETED));
                     let routed = routed.take();
                     *this.inner = None;
@@ -205,6 +208,9 @@ fn answered<R: Body>(
     Routed { decision, lease }: Routed,
     span: &RequestSpan,
 ) -> Response<ResponseBody<R>> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return unasked_upgrade(decision, span);
+    }
     let error = response.extensions().get::<RouteError>();
     span.answered(response.status(), &decision, error);
     rewrite::response_head(&mut response);
@@ -214,6 +220,18 @@ fn answered<R: Body>(
         span: span.clone(),
     };
     response.map(|body| ResponseBody::upstream(body, Some(held)))
+}
+
+/// No Upgrade is passed on to the engine, so the client can't make sense of an answer to one.
+fn unasked_upgrade<R>(decision: RouteDecision, span: &RequestSpan) -> Response<ResponseBody<R>> {
+    let error = RouteError::new(
+        RouteErrorKind::UpstreamUnreachable,
+        "the engine's answer is not one to this request",
+    );
+    span.rejected(&error);
+    let mut response = error.to_response("").map(ResponseBody::own);
+    response.extensions_mut().insert(decision);
+    response
 }
 
 impl<S, B> fmt::Debug for ResponseFuture<S, B>

@@ -118,7 +118,9 @@ pub use self::{
     future::ResponseFuture,
     layer::{ModelRouteLayer, WithoutModel},
     model::{ExtractModel, ExtractedModel, JsonBody},
-    route::{ModelMatch, ModelRoute, RouteTable, RouteTableBuilder, Rule, StringMatch, TargetModel},
+    route::{
+        ModelMatch, ModelRoute, RouteTable, RouteTableBuilder, Rule, StringMatch, TargetModel,
+    },
     server::{EndpointSnapshot, ModelServer, ServerSnapshot},
     service::ModelRouteService,
 };

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, Entry, HOST, TRAILER},
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, TRAILER, TRANSFER_ENCODING},
     request::Parts,
     uri::PathAndQuery,
 };
@@ -34,8 +34,11 @@ pub(crate) fn request_head(
             "the request's target is not a path that can be forwarded",
         )
     })?;
-    head.version = Version::HTTP_11;
+    let version = std::mem::replace(&mut head.version, Version::HTTP_11);
     let headers = &mut head.headers;
+    if version > Version::HTTP_11 {
+        join_cookies(headers);
+    }
     strip(headers, of_request);
     headers.insert(HOST, endpoint.host.clone());
     match trailers {
@@ -62,7 +65,12 @@ pub(crate) fn response_head<R>(response: &mut Response<R>) {
     }
     // A proxy sends its own version, not the one that it received (RFC 9110 section 6.2).
     *response.version_mut() = Version::HTTP_11;
-    strip(response.headers_mut(), of_response);
+    let headers = response.headers_mut();
+    // Where both stand the chunks have counted; the length must go (RFC 9112 section 6.3).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    strip(headers, of_response);
 }
 
 /// `value` in place of the bytes at `span`; the rest is shared, not copied.
@@ -93,13 +101,16 @@ fn decimal(length: u64) -> HeaderValue {
 /// and for paths that are too long with the prefix.
 fn upstream_uri(endpoint: &Endpoint, uri: &mut Uri) -> Option<()> {
     let path = uri.path_and_query()?.as_str();
-    if !path.starts_with('/') {
-        return None;
-    }
-    let joined = if endpoint.prefix.is_empty() {
+    let root = match path.as_bytes().first() {
+        Some(b'/') => "",
+        // Of an absolute form without a path (RFC 9110 section 4.2.3).
+        Some(b'?') => "/",
+        _ => return None,
+    };
+    let joined = if endpoint.prefix.is_empty() && root.is_empty() {
         None
     } else {
-        let joined = [&*endpoint.prefix, path].concat();
+        let joined = [&*endpoint.prefix, root, path].concat();
         Some(PathAndQuery::from_maybe_shared(Bytes::from(joined)).ok()?)
     };
     let mut parts = std::mem::take(uri).into_parts();
@@ -122,6 +133,21 @@ fn of_response(name: &HeaderName) -> bool {
             true
         }
         other => other.starts_with("proxy-"),
+    }
+}
+
+/// HTTP/2 may spread the cookies over several fields (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<_> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
     }
 }
 

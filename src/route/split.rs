@@ -38,10 +38,17 @@ impl Split {
     /// stays exact. Targets of weight 0 have no slot: they come in only where
     /// no other target is usable. `None` where none is.
     pub(crate) fn pick(&self, usable: impl Fn(usize) -> bool) -> Option<usize> {
-        for _ in 0..self.schedule.len() {
-            let target = self.next();
-            if usable(target) {
-                return Some(target);
+        let scheduled = || self.schedule.iter().any(|&target| usable(target as usize));
+        loop {
+            for _ in 0..self.schedule.len() {
+                let target = self.next();
+                if usable(target) {
+                    return Some(target);
+                }
+            }
+            // Other threads may have taken all the slots of the usable ones.
+            if !scheduled() {
+                break;
             }
         }
         (0..self.targets as usize).find(|&target| usable(target))

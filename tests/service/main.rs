@@ -3,10 +3,13 @@
 //! No sockets and no real time: the inner service is a mock, the bodies are scripts, and the
 //! clock is paused.
 
+mod answer_errors;
 mod auto_traits;
 mod body_kinds;
 mod body_limit;
 mod body_timeout;
+mod calls_inside;
+mod collect;
 mod decision;
 mod extract;
 mod http_layers;

@@ -9,15 +9,15 @@ use std::{
 };
 
 use http::{Request, Response};
-use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
+use tokio_test::{assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service};
 use tower_model_route::{ModelRouteLayer, RouteBody};
 
 use crate::{
     script::{Scripted, script},
     support::{
-        ASKED, BoxError, Mock, REWRITTEN, asked, assert_not_called, called, chat, in_flight, mock,
-        ok, table, text,
+        ASKED, BoxError, Mock, REWRITTEN, asked, assert_not_called, called, chat, chat_of,
+        in_flight, mock, ok, table, text, waits,
     },
 };
 
@@ -47,18 +47,18 @@ impl Service<Request<RouteBody>> for Counted {
 async fn it_is_ready_whatever_the_inner_service_is() {
     let (mock, mut handle) = mock();
     handle.allow(0);
-    let service = ModelRouteLayer::new(table()).layer(mock);
-    let mut service = task::spawn(service);
-    let ready = |service: &mut task::Spawn<_>| {
-        service.enter(|cx, mut service: std::pin::Pin<&mut _>| {
-            Service::<Request<Scripted>>::poll_ready(&mut *service, cx)
-        })
+    let mut service = ModelRouteLayer::new(table()).layer(mock);
+    let mut poll_ready = || {
+        task::spawn(std::future::poll_fn(|cx| {
+            Service::<Request<Scripted>>::poll_ready(&mut service, cx)
+        }))
+        .poll()
     };
     for _ in 0..3 {
-        assert_ready_ok!(ready(&mut service));
+        assert_ready_ok!(poll_ready());
     }
     handle.send_error("broken");
-    assert_ready_ok!(ready(&mut service));
+    assert_ready_ok!(poll_ready());
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,17 +73,17 @@ async fn the_inner_service_is_left_alone_until_the_body_is_in() {
     let (upload, body) = script();
     let mut call = task::spawn(service.call(chat(body)));
 
-    assert_pending!(call.poll());
+    waits(&mut call);
     upload.data(&ASKED[..10]);
-    assert_pending!(call.poll());
+    waits(&mut call);
     upload.data(&ASKED[10..]);
-    assert_pending!(call.poll());
+    waits(&mut call);
     assert_eq!(times_asked.load(Ordering::Relaxed), 0);
     assert_not_called(&mut handle);
 
     upload.end();
     assert!(call.is_woken());
-    assert_pending!(call.poll());
+    waits(&mut call);
     assert_eq!(times_asked.load(Ordering::Relaxed), 1);
     let (request, reply) = called(&mut handle);
     assert_eq!(text(request.into_body()), REWRITTEN);
@@ -98,12 +98,15 @@ async fn it_waits_for_readiness_and_only_then_calls() {
     let mut service = ModelRouteLayer::new(table()).layer(mock);
     let mut call = task::spawn(service.call(asked()));
     for _ in 0..3 {
-        assert_pending!(call.poll());
+        waits(&mut call);
         assert_not_called(&mut handle);
     }
     handle.allow(1);
-    assert!(call.is_woken(), "the future was not registered for readiness");
-    assert_pending!(call.poll());
+    assert!(
+        call.is_woken(),
+        "the future was not registered for readiness"
+    );
+    waits(&mut call);
     let (_, reply) = called(&mut handle);
     reply.send_response(ok(""));
     assert!(call.is_woken());
@@ -116,7 +119,7 @@ async fn what_is_refused_never_reaches_the_inner_service() {
     handle.allow(0);
     let mut service = ModelRouteLayer::new(table()).layer(mock);
     for body in ["", "[]", "{}", r#"{"model":"unknown"}"#] {
-        let request = chat(http_body_util::Full::<bytes::Bytes>::from(body));
+        let request = chat_of(body);
         let mut call = task::spawn(service.call(request));
         assert!(assert_ready_ok!(call.poll()).status().is_client_error());
     }
@@ -130,7 +133,7 @@ async fn an_error_of_readiness_is_the_services_error() {
     let mut service = ModelRouteLayer::new(table.clone()).layer(mock);
     handle.allow(0);
     let mut call = task::spawn(service.call(asked()));
-    assert_pending!(call.poll());
+    waits(&mut call);
     assert_eq!(in_flight(&table), 1);
     handle.send_error("not ready, ever");
     let error = assert_ready!(call.poll()).map(drop).unwrap_err();
@@ -160,7 +163,7 @@ async fn an_error_of_the_call_is_the_services_error_and_ends_the_request() {
     let table = table();
     let mut service = ModelRouteLayer::new(table.clone()).layer(mock);
     let mut call = task::spawn(service.call(asked()));
-    assert_pending!(call.poll());
+    waits(&mut call);
     let (_, reply) = called(&mut handle);
     assert_eq!(in_flight(&table), 1);
     reply.send_error("connection refused");

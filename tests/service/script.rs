@@ -122,7 +122,7 @@ impl Body for Scripted {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.state().hint.clone()
+        SizeHint::clone(&self.0.state().hint)
     }
 }
 

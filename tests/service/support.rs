@@ -1,6 +1,6 @@
 //! What most of the tests begin with: a table, a request, a mock and a reply.
 
-use std::{error::Error, task::Poll};
+use std::{error::Error, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -8,6 +8,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
+use tokio_test::task::Spawn;
 use tower_model_route::{ModelRoute, ModelServer, RouteBody, RouteError, RouteTable, Rule};
 use tower_test::mock;
 
@@ -39,16 +40,36 @@ pub(crate) fn table() -> RouteTable {
 
 /// The requests in flight to all endpoints.
 pub(crate) fn in_flight(table: &RouteTable) -> usize {
-    table.servers().iter().map(|server| server.in_flight()).sum()
+    table
+        .servers()
+        .iter()
+        .map(|server| server.in_flight())
+        .sum()
 }
 
 pub(crate) fn chat<B>(body: B) -> Request<B> {
     Request::post("/v1/chat/completions").body(body).unwrap()
 }
 
+/// A complete request.
+pub(crate) fn chat_of(body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    chat(Full::new(body.into()))
+}
+
 /// A complete request that [`table`] routes.
 pub(crate) fn asked() -> Request<Full<Bytes>> {
-    chat(Full::from(ASKED))
+    chat_of(ASKED)
+}
+
+/// Polls until the future waits for something that has not happened, as a runtime would.
+#[track_caller]
+pub(crate) fn waits<F: Future>(future: &mut Spawn<F>) {
+    loop {
+        assert!(future.poll().is_pending(), "the future has ended");
+        if !future.is_woken() {
+            return;
+        }
+    }
 }
 
 pub(crate) fn mock() -> (Mock, Handle) {
@@ -66,8 +87,9 @@ pub(crate) fn called(handle: &mut Handle) -> (Request<RouteBody>, Reply) {
 
 #[track_caller]
 pub(crate) fn assert_not_called(handle: &mut Handle) {
+    // There is no more to come once the service is gone.
     assert!(
-        handle.poll_request().is_pending(),
+        matches!(handle.poll_request(), Poll::Pending | Poll::Ready(None)),
         "the inner service was called"
     );
 }
@@ -123,5 +145,13 @@ where
         code: body["error"]["code"].as_str().unwrap().to_owned(),
         headers: head.headers,
         error,
+    }
+}
+
+/// `future`, or a panic instead of a hang; with the clock paused that costs no time.
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
+    match tokio::time::timeout(Duration::from_secs(3600), future).await {
+        Ok(output) => output,
+        Err(_) => panic!("nothing happened for an hour"),
     }
 }

@@ -1,0 +1,223 @@
+//! What a routed request costs in allocations, and that none of them is of its body's size.
+
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+};
+
+use allocation_counter::{AllocationInfo, measure, opt_out};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, Service, service_fn};
+use tower_model_route::{ModelRoute, ModelRouteLayer, ModelServer, RouteBody, RouteTable, Rule};
+
+/// What each routed request allocates:
+/// - for the decision in the request's extensions, the box of their map, its table, and the box
+///   of the decision: 3
+/// - the same in the response's: 3
+/// - the value of Content-Length: 1
+///
+/// Not the future, the URI, Host, the model's name, or anything of the body.
+const EACH: u64 = 7;
+
+const KB: usize = 1024;
+const MB: usize = 1024 * 1024;
+
+fn table(endpoint: &str) -> RouteTable {
+    RouteTable::builder()
+        .model_server(ModelServer::new("server").model("real").endpoint(endpoint))
+        .model_route(
+            ModelRoute::new("route")
+                .model_name("asked")
+                .lora_adapter("adapter")
+                .rule(Rule::new("rule").target("server")),
+        )
+        .build()
+        .unwrap()
+}
+
+/// A body of `size` bytes that asks for `model`, which stands in its middle.
+fn text(model: &str, size: usize) -> String {
+    let fill = size - format!(r#"{{"a":"","model":"{model}","z":""}}"#).len();
+    let (before, after) = ("a".repeat(fill / 2), "z".repeat(fill - fill / 2));
+    format!(r#"{{"a":"{before}","model":"{model}","z":"{after}"}}"#)
+}
+
+/// Bytes as a server's are: already shared, so that a slice of them allocates nothing.
+fn shared(text: String) -> Bytes {
+    let bytes = unshared(text);
+    drop(bytes.clone());
+    bytes
+}
+
+fn unshared(text: String) -> Bytes {
+    Bytes::from(text.into_bytes().into_boxed_slice())
+}
+
+/// With the headers that clients send.
+fn request<B>(length: usize, body: B) -> Request<B> {
+    Request::post("/v1/chat/completions")
+        .header("host", "gateway")
+        .header("content-type", "application/json")
+        .header("content-length", length)
+        .header("authorization", "Bearer key")
+        .body(body)
+        .unwrap()
+}
+
+/// What the layer allocates from the call to the head of the answer; not what the service below
+/// does. `body` is called for each of two requests, and the second counts: the first makes what
+/// the table has ready for all of them shareable.
+fn cost<B>(endpoint: &str, length: usize, body: impl Fn() -> B) -> AllocationInfo
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
+    let engine = service_fn(|request: Request<RouteBody>| {
+        let mut response = None;
+        opt_out(|| {
+            drop(request);
+            response = Some(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
+        });
+        std::future::ready(response.unwrap())
+    });
+    let mut service = ModelRouteLayer::new(table(endpoint)).layer(engine);
+    let mut measure_one = || {
+        let request = request(length, body());
+        let mut response = None;
+        let cost = measure(|| {
+            let mut call = pin!(service.call(request));
+            let mut cx = Context::from_waker(Waker::noop());
+            for _ in 0..2 {
+                if let Poll::Ready(ready) = call.as_mut().poll(&mut cx) {
+                    response = Some(ready);
+                    break;
+                }
+            }
+        });
+        let response = response.expect("the answer is there").unwrap();
+        assert_eq!(response.status(), 200);
+        cost
+    };
+    measure_one();
+    measure_one()
+}
+
+fn cost_of(model: &str, size: usize) -> AllocationInfo {
+    let body = shared(text(model, size));
+    cost("http://engine:8000", size, || Full::new(body.clone()))
+}
+
+#[test]
+fn a_request_allocates_seven_times_rewritten_or_not() {
+    assert_eq!(cost_of("asked", KB).count_total, EACH);
+    assert_eq!(cost_of("adapter", KB).count_total, EACH);
+}
+
+#[test]
+fn what_may_come_on_top() {
+    // The joined path.
+    let body = shared(text("asked", KB));
+    let prefixed = cost("http://engine:8000/prefix", KB, || Full::new(body.clone()));
+    assert_eq!(prefixed.count_total, EACH + 1);
+    // The count that lets the parts of a body share what nobody shared before.
+    let first_shared = cost("http://engine", KB, || {
+        Full::new(unshared(text("asked", KB)))
+    });
+    assert_eq!(first_shared.count_total, EACH + 1);
+}
+
+#[test]
+fn the_bytes_do_not_grow_with_the_body() {
+    for model in ["asked", "adapter"] {
+        let (small, large) = (cost_of(model, KB), cost_of(model, MB));
+        assert_eq!(small.count_total, large.count_total);
+        // But for the digits of Content-Length.
+        assert_eq!(large.bytes_total - small.bytes_total, 3);
+        assert!(small.bytes_total < 600, "{small:?}");
+    }
+}
+
+/// A body that comes in two chunks, each at a poll of its own, as over a socket.
+struct Chunks(Vec<Bytes>, bool);
+
+impl Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if !std::mem::replace(&mut self.1, true) {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.0.pop().map(|chunk| Ok(Frame::data(chunk))))
+    }
+}
+
+/// hyper hands a body over at the second look: a timer for that would be an allocation, and more.
+#[test]
+fn a_body_at_the_second_look_costs_no_timer() {
+    let body = shared(text("asked", KB));
+    let late = cost("http://engine", KB, || Chunks(vec![body.clone()], false));
+    assert_eq!(late.count_total, EACH);
+}
+
+/// From the second chunk on there is one buffer, which grows by doubling where the length is
+/// not known.
+#[test]
+fn a_body_in_chunks_costs_one_buffer_of_its_size() {
+    let body = shared(text("asked", MB));
+    let halves = || Chunks(vec![body.slice(MB / 2..), body.slice(..MB / 2)], true);
+    let joined = cost("http://engine", MB, halves);
+    // The buffer, and the count that lets its parts share it.
+    assert_eq!(joined.count_total, EACH + 2);
+    assert!(joined.bytes_total < (MB + KB) as u64, "{joined:?}");
+}
+
+/// The frames that reach the engine.
+fn forwarded(body: Bytes) -> Vec<Bytes> {
+    let frames = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&frames);
+    let engine = service_fn(move |request: Request<RouteBody>| {
+        let mut body = request.into_body();
+        while let Some(frame) = body.frame().now_or_never().expect("it is buffered") {
+            seen.lock()
+                .unwrap()
+                .push(frame.unwrap().into_data().unwrap());
+        }
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    });
+    let mut service = ModelRouteLayer::new(table("http://engine")).layer(engine);
+    let call = service.call(request(body.len(), Full::new(body)));
+    call.now_or_never().expect("nothing to wait for").unwrap();
+    let frames = frames.lock().unwrap();
+    frames.clone()
+}
+
+#[test]
+fn a_body_in_one_chunk_is_not_copied() {
+    for size in [KB, MB] {
+        let body = Bytes::from(text("asked", size));
+        let range = body.as_ptr_range();
+        let frames = forwarded(body.clone());
+        let [before, model, after] = &frames[..] else {
+            panic!("{} frames", frames.len())
+        };
+        assert_eq!(before.as_ptr_range().start, range.start);
+        assert_eq!(after.as_ptr_range().end, range.end);
+        assert_eq!(model, r#""real""#);
+        let replaced = before.len()..body.len() - after.len();
+        assert_eq!(body[replaced], *br#""asked""#);
+
+        let body = Bytes::from(text("adapter", size));
+        let frames = forwarded(body.clone());
+        assert_eq!(frames.len(), 1);
+        assert_eq!(frames[0].as_ptr_range(), body.as_ptr_range());
+    }
+}

@@ -216,3 +216,22 @@ fn an_upstreams_own_error_is_never_replaced() {
         assert_eq!(text(response.into_body()), "the engine's own words");
     }
 }
+
+/// No Upgrade is passed on, so an engine that switches protocols answers something else.
+#[test]
+fn an_upgrade_that_nobody_asked_for_is_a_502() {
+    let (mock, mut handle) = mock();
+    let table = table();
+    let mut service = ModelRouteLayer::new(table.clone()).layer(mock);
+    let mut call = task::spawn(service.call(asked()));
+    waits(&mut call);
+    let mut answer = ok("");
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    called(&mut handle).1.send_response(answer);
+    let response = assert_ready_ok!(call.poll());
+    assert_eq!(in_flight(&table), 0);
+    assert!(response.extensions().get::<RouteDecision>().is_some());
+    let answer = own(response);
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(answer.code, "upstream_unreachable");
+}

@@ -12,10 +12,10 @@ use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_ma
 use futures_util::FutureExt;
 use http::{Request, Response, request::Parts};
 use http_body_util::Full;
-use support::{MODEL, chat, head, request, table};
+use support::{MODEL, chat, request, table};
 use tower::{Layer, Service, service_fn};
 use tower_model_route::{
-    ExtractModel, ExtractedModel, JsonBody, ModelRouteLayer, RouteBody, RouteError,
+    ExtractModel, ExtractedModel, Extraction, JsonBody, ModelRouteLayer, RouteBody,
 };
 
 /// Knows the answer, so that the peek costs nothing.
@@ -23,8 +23,8 @@ use tower_model_route::{
 struct Known(Range<usize>);
 
 impl ExtractModel for Known {
-    fn extract<'a>(&self, _: &'a Parts, _: &'a [u8]) -> Result<ExtractedModel<'a>, RouteError> {
-        Ok(ExtractedModel::new(MODEL).json_span(self.0.clone()))
+    fn begin(&self, _: &Parts) -> Extraction {
+        Extraction::found(ExtractedModel::new(MODEL).json_span(self.0.clone()))
     }
 }
 
@@ -42,10 +42,10 @@ fn overhead(c: &mut Criterion) {
     group.bench_function("build_request_with_five_headers", |b| b.iter(request));
     for (size, bytes) in [("1KB", 1 << 10), ("16KB", 16 << 10)] {
         let body = Bytes::from(chat(bytes, true));
-        let span = body.len() - MODEL.len() - 3..body.len() - 1;
-        let head = head();
+        let end = body.len() - 1;
+        let span = end - MODEL.len() - 2..end;
         group.bench_function(BenchmarkId::new("peek_alone", size), |b| {
-            b.iter(|| JsonBody.extract(&head, black_box(&body)).is_ok());
+            b.iter(|| JsonBody::new().read(black_box(&body)).is_ok());
         });
         group.bench_function(BenchmarkId::new("bare_service", size), |b| {
             let mut service = inner();

@@ -8,11 +8,10 @@ mod support;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use support::{base64, chat, escapes, head, tiny, tools};
-use tower_model_route::{ExtractModel, JsonBody};
+use support::{base64, chat, escapes, tiny, tools};
+use tower_model_route::JsonBody;
 
 fn peek(c: &mut Criterion) {
-    let head = head();
     let mut group = c.benchmark_group("peek");
     for (place, last) in [("last", true), ("first", false)] {
         for (kind, body) in [
@@ -26,7 +25,7 @@ fn peek(c: &mut Criterion) {
         ] {
             group.throughput(Throughput::Bytes(body.len() as u64));
             group.bench_function(BenchmarkId::new(kind, place), |b| {
-                b.iter(|| JsonBody.extract(&head, black_box(body.as_bytes())).is_ok());
+                b.iter(|| JsonBody::new().read(black_box(body.as_bytes())).is_ok());
             });
             group.bench_function(
                 BenchmarkId::new(format!("{kind}_serde_value"), place),

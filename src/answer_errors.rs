@@ -83,9 +83,9 @@ where
     type Future = AnswerErrorsFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        if let Err(error) = ready!(self.inner.poll_ready(cx)) {
-            self.not_ready = Some(RouteError::from_upstream(error));
-        }
+        self.not_ready = ready!(self.inner.poll_ready(cx))
+            .err()
+            .map(RouteError::from_upstream);
         Poll::Ready(Ok(()))
     }
 

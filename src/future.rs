@@ -1,7 +1,6 @@
 //! The way of one request: receive, dispatch, call, answer.
 
 use std::{
-    error::Error,
     fmt,
     pin::Pin,
     sync::Arc,
@@ -9,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{Request, Response, StatusCode, header::UPGRADE, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -17,7 +16,7 @@ use tower_service::Service;
 use crate::{
     RouteDecision,
     body::{Held, Receive, Received, ResponseBody, RouteBody},
-    dispatch::{Dispatch, dispatch},
+    dispatch::{Dispatch, Uploading, dispatch},
     error::{RouteError, RouteErrorKind},
     layer::Config,
     rewrite,
@@ -31,12 +30,14 @@ pin_project! {
     /// Dropping it drops the upload, the call to the engine and the in-flight
     /// count with it.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<S, B>
+    pub struct ResponseFuture<S>
     where
         S: Service<Request<RouteBody>>,
     {
         #[pin]
-        state: State<B, S::Future>,
+        state: State<S::Future>,
+        // Stays in its place until the request is sent: moving it costs.
+        head: Option<Parts>,
         // None once it was called: what it holds is not held during the call.
         inner: Option<S>,
         span: RequestSpan,
@@ -45,16 +46,14 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
-    enum State<B, F> {
+    enum State<F> {
         Receiving {
-            #[pin]
-            receive: Receive<B>,
+            receive: Receive,
             config: Arc<Config>,
-            head: Option<Parts>,
         },
         // The request is complete and waits for the inner service to be ready.
         Waiting {
-            request: Option<Request<RouteBody>>,
+            body: RouteBody,
             routed: Option<Routed>,
         },
         Calling {
@@ -72,9 +71,12 @@ pin_project! {
 struct Routed {
     decision: RouteDecision,
     lease: Lease,
+    uploading: Option<Uploading>,
+    /// Whether the engine was asked to change the protocol.
+    upgrade: bool,
 }
 
-impl<S, B> ResponseFuture<S, B>
+impl<S> ResponseFuture<S>
 where
     S: Service<Request<RouteBody>>,
 {
@@ -82,26 +84,21 @@ where
         span: RequestSpan,
         config: Arc<Config>,
         head: Parts,
-        body: B,
+        receive: Receive,
         inner: S,
     ) -> Self {
         Self {
-            state: State::Receiving {
-                receive: Receive::new(body, config.max_body_bytes, config.body_timeout),
-                config,
-                head: Some(head),
-            },
+            state: State::Receiving { receive, config },
+            head: Some(head),
             inner: Some(inner),
             span,
         }
     }
 
-    pub(crate) fn forward(span: RequestSpan, inner: S, request: Request<RouteBody>) -> Self {
+    pub(crate) fn forward(span: RequestSpan, head: Parts, body: RouteBody, inner: S) -> Self {
         Self {
-            state: State::Waiting {
-                request: Some(request),
-                routed: None,
-            },
+            state: State::Waiting { body, routed: None },
+            head: Some(head),
             inner: Some(inner),
             span,
         }
@@ -112,17 +109,16 @@ where
             state: State::Answering {
                 response: Some(response),
             },
+            head: None,
             inner: None,
             span,
         }
     }
 }
 
-impl<S, B, R> Future for ResponseFuture<S, B>
+impl<S, R> Future for ResponseFuture<S>
 where
     S: Service<Request<RouteBody>, Response = Response<R>>,
-    B: Body,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
     R: Body,
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
@@ -132,22 +128,19 @@ where
         let _entered = this.span.enter();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Receiving {
-                    receive,
-                    config,
-                    head,
-                } => {
-                    let received = ready!(receive.poll(cx));
-                    let head = head.take().expect(COMPLETED);
+                StateProj::Receiving { receive, config } => {
+                    let received = ready!(Pin::new(receive).poll(cx));
+                    let head = this.head.as_mut().expect(COMPLETED);
                     dispatched(config, head, received, this.span)
                 }
-                StateProj::Waiting { request, routed } => {
+                StateProj::Waiting { body, routed } => {
                     let inner = this.inner.as_mut().expect(COMPLETED);
                     if let Err(error) = ready!(inner.poll_ready(cx)) {
                         this.state.set(State::Answering { response: None });
                         return Poll::Ready(Err(error));
                     }
-                    let call = inner.call(request.take().expect(COMPLETED));
+                    let head = this.head.take().expect(COMPLETED);
+                    let call = inner.call(Request::from_parts(head, std::mem::take(body)));
                     let routed = routed.take();
                     *this.inner = None;
                     State::Calling { call, routed }
@@ -156,10 +149,15 @@ where
                     let result = ready!(call.poll(cx));
                     let routed = routed.take();
                     this.state.set(State::Answering { response: None });
-                    return Poll::Ready(result.map(|response| match routed {
-                        Some(routed) => answered(response, routed, this.span),
-                        None => response.map(|body| ResponseBody::upstream(body, None)),
-                    }));
+                    return Poll::Ready(match routed {
+                        Some(routed) => match cut_off(&routed, this.span) {
+                            Some(response) => Ok(response),
+                            None => result.map(|response| answered(response, routed, this.span)),
+                        },
+                        None => result.map(|response| {
+                            response.map(|body| ResponseBody::upstream(body, None))
+                        }),
+                    });
                 }
                 StateProj::Answering { response } => {
                     let response = response.take().expect(COMPLETED);
@@ -174,24 +172,29 @@ where
 /// Only a caller that polls on after the end can see it.
 const COMPLETED: &str = "ResponseFuture polled after completion";
 
-fn dispatched<B, F>(
+fn dispatched<F>(
     config: &Config,
-    mut head: Parts,
+    head: &mut Parts,
     received: Result<Received, RouteError>,
     span: &RequestSpan,
-) -> State<B, F> {
-    match received.and_then(|received| dispatch(config, &mut head, received)) {
+) -> State<F> {
+    match received.and_then(|received| dispatch(config, head, received)) {
         Ok(Dispatch {
             body,
+            uploading,
             decision,
             lease,
         }) => {
             span.routed(&decision);
-            let mut request = Request::from_parts(head, body);
-            request.extensions_mut().insert(decision.clone());
+            head.extensions.insert(decision.clone());
             State::Waiting {
-                request: Some(request),
-                routed: Some(Routed { decision, lease }),
+                body,
+                routed: Some(Routed {
+                    decision,
+                    lease,
+                    uploading,
+                    upgrade: head.headers.contains_key(UPGRADE),
+                }),
             }
         }
         Err(error) => {
@@ -203,14 +206,42 @@ fn dispatched<B, F>(
     }
 }
 
+/// The answer where the client's upload failed on its way to the engine, which can only have
+/// seen a part of it: whatever came of that does not count.
+fn cut_off<R>(routed: &Routed, span: &RequestSpan) -> Option<Response<ResponseBody<R>>> {
+    let uploading = routed.uploading.as_ref()?;
+    let error = uploading.upload.failure()?;
+    span.rejected(&error);
+    let response = error.to_response(uploading.uri.path());
+    let mut response = response.map(ResponseBody::own);
+    response.extensions_mut().insert(routed.decision.clone());
+    Some(response)
+}
+
+/// An engine that changes the protocol without having been asked makes no sense to the client.
+fn unasked_upgrade<R>(response: &Response<R>, routed: &Routed) -> Option<RouteError> {
+    (response.status() == StatusCode::SWITCHING_PROTOCOLS && !routed.upgrade).then(|| {
+        RouteError::new(
+            RouteErrorKind::UpstreamUnreachable,
+            "the engine's answer is not one to this request",
+        )
+    })
+}
+
 fn answered<R: Body>(
     mut response: Response<R>,
-    Routed { decision, lease }: Routed,
+    routed: Routed,
     span: &RequestSpan,
 ) -> Response<ResponseBody<R>> {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return unasked_upgrade(decision, span);
+    if let Some(error) = unasked_upgrade(&response, &routed) {
+        span.rejected(&error);
+        let mut response = error.to_response("").map(ResponseBody::own);
+        response.extensions_mut().insert(routed.decision);
+        return response;
     }
+    let Routed {
+        decision, lease, ..
+    } = routed;
     let error = response.extensions().get::<RouteError>();
     span.answered(response.status(), &decision, error);
     rewrite::response_head(&mut response);
@@ -222,19 +253,7 @@ fn answered<R: Body>(
     response.map(|body| ResponseBody::upstream(body, Some(held)))
 }
 
-/// No Upgrade is passed on to the engine, so the client can't make sense of an answer to one.
-fn unasked_upgrade<R>(decision: RouteDecision, span: &RequestSpan) -> Response<ResponseBody<R>> {
-    let error = RouteError::new(
-        RouteErrorKind::UpstreamUnreachable,
-        "the engine's answer is not one to this request",
-    );
-    span.rejected(&error);
-    let mut response = error.to_response("").map(ResponseBody::own);
-    response.extensions_mut().insert(decision);
-    response
-}
-
-impl<S, B> fmt::Debug for ResponseFuture<S, B>
+impl<S> fmt::Debug for ResponseFuture<S>
 where
     S: Service<Request<RouteBody>>,
 {

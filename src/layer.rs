@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tower_layer::Layer;
 
 use crate::{
-    model::{ExtractModel, JsonBody},
+    body::{Buffering, Limits},
+    coding,
+    model::{ExtractModel, ModelSources},
     route::RouteTable,
     service::ModelRouteService,
 };
@@ -30,10 +32,37 @@ pub struct ModelRouteLayer {
 pub(crate) struct Config {
     pub(crate) table: RouteTable,
     pub(crate) extract: Arc<dyn ExtractModel>,
-    pub(crate) max_body_bytes: usize,
+    pub(crate) max_body_bytes: u64,
+    pub(crate) max_buffer_bytes: u64,
+    pub(crate) replay_bytes: u64,
     pub(crate) body_timeout: Duration,
+    pub(crate) recompress: bool,
     pub(crate) models_endpoint: bool,
     pub(crate) without_model: WithoutModel,
+}
+
+impl Config {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            bytes: self.max_body_bytes,
+            time: self.body_timeout,
+        }
+    }
+
+    /// A body is inflated only within what may be held of it anyway.
+    pub(crate) fn inflated(&self) -> coding::Limits {
+        coding::Limits {
+            max_bytes: self.max_buffer_bytes,
+            max_ratio: 100,
+        }
+    }
+
+    pub(crate) fn buffering(&self) -> Buffering {
+        Buffering {
+            max_bytes: self.max_buffer_bytes,
+            enough: self.replay_bytes,
+        }
+    }
 }
 
 /// What happens to requests that name no model, such as `GET /health`.
@@ -54,33 +83,71 @@ impl ModelRouteLayer {
         Self {
             config: Config {
                 table,
-                extract: Arc::new(JsonBody),
-                max_body_bytes: 32 << 20,
+                extract: Arc::new(ModelSources::standard()),
+                max_body_bytes: 256 << 20,
+                max_buffer_bytes: 32 << 20,
+                replay_bytes: 1 << 20,
                 body_timeout: Duration::from_secs(60),
+                recompress: false,
                 models_endpoint: true,
                 without_model: WithoutModel::default(),
             },
         }
     }
 
-    /// The largest body in bytes, 32 MiB by default; a larger one is answered with 413.
+    /// The largest body in bytes, 256 MiB by default; a larger one is answered with 413.
     ///
     /// Where the client announces the length, it is answered before anything
-    /// of the body is read, and before a `100 Continue`.
+    /// of the body is read, and before a `100 Continue`. The default is this
+    /// large because a body is not held in memory but forwarded as it arrives;
+    /// see [`max_buffer_bytes`](Self::max_buffer_bytes) for what is.
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
-        self.config.max_body_bytes = bytes;
+        self.config.max_body_bytes = bytes as u64;
         self
     }
 
-    /// The longest time for receiving a body, 60 s by default; a slower one is answered with 408.
+    /// How much of a body may be held while its model is not known, 32 MiB by
+    /// default; a body that has not named it by then is answered with 413.
+    pub fn max_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.config.max_buffer_bytes = bytes as u64;
+        self
+    }
+
+    /// How much of a body is kept to send it again, 1 MiB by default.
     ///
-    /// It needs a tokio runtime with timers; [`Duration::MAX`] turns it off.
+    /// A larger body is sent once: [`RouteBody::is_replayable`](crate::RouteBody::is_replayable)
+    /// says so to a retry policy. It also bounds the memory of an upload that
+    /// is forwarded as it arrives; while no clone of it waits to be sent, an
+    /// upload takes no more than the chunks that are under way.
+    pub fn replay_bytes(mut self, bytes: usize) -> Self {
+        self.config.replay_bytes = bytes as u64;
+        self
+    }
+
+    /// How long the client may be waited for while it sends the body, 60 s by
+    /// default; a slower one is answered with 408.
+    ///
+    /// Waits for the engine do not count. It needs a tokio runtime with timers; [`Duration::MAX`] turns it off.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.config.body_timeout = timeout;
         self
     }
 
-    /// How the model is read out of a request; by default [`JsonBody`].
+    /// Whether a compressed body whose model was rewritten is compressed again;
+    /// by default it is forwarded as it is without its Content-Encoding.
+    ///
+    /// Compressed bodies (gzip, deflate, br, zstd) need the feature
+    /// `decompression`; without it they are answered with 415. They are
+    /// inflated as they arrive, to find the model, up to
+    /// [`max_buffer_bytes`](Self::max_buffer_bytes) and to 100 times their
+    /// size; beyond that they are answered with 413. Where nothing is
+    /// rewritten, the client's own bytes are forwarded.
+    pub fn recompress(mut self, on: bool) -> Self {
+        self.config.recompress = on;
+        self
+    }
+
+    /// How the model is read out of a request; by default [`ModelSources::standard`].
     pub fn extract_model(mut self, extract: impl ExtractModel) -> Self {
         self.config.extract = Arc::new(extract);
         self

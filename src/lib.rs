@@ -57,7 +57,7 @@
 //! ```text
 //!  server (axum, hyper)                     Request<B>
 //!    tower_http::trace, cors, request ids
-//!    a global concurrency limit             bounds the memory of buffered bodies
+//!    a global concurrency limit             bounds the memory of bodies being read
 //!  ModelRouteLayer                          Request<RouteBody>, to one endpoint
 //!    AnswerErrorsLayer                      errors from below become JSON answers
 //!    load_shed, concurrency limits          pressure from the engines
@@ -75,9 +75,10 @@
 //!
 //! # What happens to a request
 //!
-//! 1. [`ExtractModel`] reads the model, by default the top-level `model` of a
-//!    JSON body ([`JsonBody`]), which is buffered up to
-//!    [`max_body_bytes`](ModelRouteLayer::max_body_bytes).
+//! 1. An [`ExtractModel`] says where the model stands: by default in the path,
+//!    in the query, in a multipart field, or as the top-level `model` of a JSON
+//!    body ([`ModelSources::standard`]). A body is scanned as it arrives, and
+//!    only until then it is held.
 //! 2. The [`RouteTable`] finds the [`ModelRoute`] of that name, or else the
 //!    one that has it as a LoRA adapter, and its first [`Rule`] that matches.
 //! 3. The rule's targets are split by weight: exactly, not at random.
@@ -86,6 +87,8 @@
 //! 5. The model's name is overwritten by [`ModelServer::model`], unless the
 //!    route was found by an adapter's name. What was decided stands in the
 //!    extensions of request and response as a [`RouteDecision`].
+//! 6. The rest of a body that still arrives is forwarded as it comes, and
+//!    scanned to its end: what is wrong with it breaks the upstream request off.
 //!
 //! What can't be routed is answered with an OpenAI-shaped JSON error
 //! (Anthropic-shaped on `/v1/messages`), and a [`RouteError`] in the
@@ -93,10 +96,13 @@
 //!
 //! # Features
 //!
-//! There are no optional features yet; `default = []`.
+//! | feature | what | default |
+//! |---|---|---|
+//! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
 
 mod answer_errors;
 mod body;
+mod coding;
 mod decision;
 mod dispatch;
 mod error;
@@ -117,7 +123,10 @@ pub use self::{
     error::{BuildError, Mistake, MistakeKind, RouteError, RouteErrorKind},
     future::ResponseFuture,
     layer::{ModelRouteLayer, WithoutModel},
-    model::{ExtractModel, ExtractedModel, JsonBody},
+    model::{
+        DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody,
+        ModelSources, MultipartBody, PathModel, QueryModel,
+    },
     route::{
         ModelMatch, ModelRoute, RouteTable, RouteTableBuilder, Rule, StringMatch, TargetModel,
     },
@@ -129,3 +138,18 @@ pub use self::{
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// For the targets in `fuzz/`.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz {
+    /// Panics where the JSON scanner breaks a promise.
+    pub fn json(input: &[u8]) {
+        crate::model::fuzz_json(input);
+    }
+
+    /// Panics where the multipart scanner breaks a promise.
+    pub fn multipart(input: &[u8]) {
+        crate::model::fuzz_multipart(input);
+    }
+}

@@ -4,14 +4,19 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, TRAILER, TRANSFER_ENCODING},
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version,
+    header::{
+        CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    },
     request::Parts,
     uri::PathAndQuery,
 };
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::{
     error::{RouteError, RouteErrorKind},
+    model::{ExtractedModel, Place, has_body},
     server::Endpoint,
 };
 
@@ -25,35 +30,113 @@ use crate::{
 pub(crate) fn request_head(
     head: &mut Parts,
     endpoint: &Endpoint,
-    length: u64,
-    trailers: Option<&HeaderMap>,
+    framing: Framing<'_>,
 ) -> Result<(), RouteError> {
-    upstream_uri(endpoint, &mut head.uri).ok_or_else(|| {
-        RouteError::new(
-            RouteErrorKind::InvalidTarget,
-            "the request's target is not a path that can be forwarded",
-        )
-    })?;
-    let version = std::mem::replace(&mut head.version, Version::HTTP_11);
-    let headers = &mut head.headers;
-    if version > Version::HTTP_11 {
-        join_cookies(headers);
+    upstream_uri(endpoint, &mut head.uri).ok_or_else(invalid_target)?;
+    if head.version > Version::HTTP_11 {
+        join_cookies(&mut head.headers);
     }
+    head.version = Version::HTTP_11;
+    let upgrade = upgrade(head);
+    let bodyless = !has_body(head);
+    let headers = &mut head.headers;
     strip(headers, of_request);
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
     headers.insert(HOST, endpoint.host.clone());
-    match trailers {
-        None => {
+    match framing {
+        Framing::Length(0) if bodyless => {
+            headers.remove(TRAILER);
+            headers.remove(CONTENT_LENGTH);
+        }
+        Framing::Length(length) => {
+            headers.remove(TRAILER);
             headers.insert(CONTENT_LENGTH, decimal(length));
         }
-        Some(trailers) => {
+        Framing::Trailers(trailers) => {
             headers.remove(CONTENT_LENGTH);
+            headers.remove(TRAILER);
             // hyper sends only those trailers that are announced.
             for name in trailers.keys() {
                 headers.append(TRAILER, HeaderValue::from(name.clone()));
             }
         }
+        Framing::Open => {
+            headers.remove(CONTENT_LENGTH);
+        }
     }
     Ok(())
+}
+
+/// How the end of the body is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Framing<'a> {
+    Length(u64),
+    /// The body is whole and has these trailers.
+    Trailers(&'a HeaderMap),
+    /// It still arrives; trailers may come, if the client has announced them.
+    Open,
+}
+
+impl<'a> Framing<'a> {
+    pub(crate) fn of(length: u64, trailers: Option<&'a HeaderMap>) -> Self {
+        trailers.map_or(Self::Length(length), Self::Trailers)
+    }
+}
+
+/// Writes the real `name` where `model` stands in the head: in the path, the query, a header.
+pub(crate) fn model_in_head(
+    head: &mut Parts,
+    model: &ExtractedModel,
+    name: &str,
+) -> Result<(), RouteError> {
+    let span = match &model.place {
+        Place::Path(span) => Some(span.clone()),
+        Place::Query(span) => {
+            let query = head.uri.path().len() + 1;
+            Some(query + span.start..query + span.end)
+        }
+        Place::Nowhere | Place::Body { .. } => None,
+    };
+    if let Some(span) = span {
+        replace_in_uri(&mut head.uri, span, name).ok_or_else(invalid_target)?;
+    }
+    if let Some(header) = &model.header {
+        // A name that no header can hold is taken away: the engine must not read another.
+        match HeaderValue::from_str(name) {
+            Ok(value) => _ = head.headers.insert(header, value),
+            Err(_) => _ = head.headers.remove(header),
+        }
+    }
+    Ok(())
+}
+
+/// What stands for itself in a URI (RFC 3986 section 2.3); all else is escaped.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+fn replace_in_uri(uri: &mut Uri, span: Range<usize>, name: &str) -> Option<()> {
+    let old = uri.path_and_query()?.as_str();
+    let mut new = old.get(..span.start)?.to_owned();
+    new.extend(utf8_percent_encode(name, ESCAPED));
+    new.push_str(old.get(span.end..)?);
+    let new = PathAndQuery::from_maybe_shared(Bytes::from(new)).ok()?;
+    let mut parts = std::mem::take(uri).into_parts();
+    parts.path_and_query = Some(new);
+    *uri = Uri::from_parts(parts).ok()?;
+    Some(())
+}
+
+fn invalid_target() -> RouteError {
+    RouteError::new(
+        RouteErrorKind::InvalidTarget,
+        "the request's target is not a path that can be forwarded",
+    )
 }
 
 /// Removes what belongs to the connection with the engine from its answer.
@@ -65,20 +148,39 @@ pub(crate) fn response_head<R>(response: &mut Response<R>) {
     }
     // A proxy sends its own version, not the one that it received (RFC 9110 section 6.2).
     *response.version_mut() = Version::HTTP_11;
-    let headers = response.headers_mut();
-    // Where both stand the chunks have counted; the length must go (RFC 9112 section 6.3).
-    if headers.contains_key(TRANSFER_ENCODING) {
-        headers.remove(CONTENT_LENGTH);
+    if response.headers().contains_key(TRANSFER_ENCODING) {
+        // A length beside it does not count (RFC 9112 section 6.3).
+        response.headers_mut().remove(CONTENT_LENGTH);
     }
-    strip(headers, of_response);
+    strip(response.headers_mut(), of_response);
 }
 
-/// `value` in place of the bytes at `span`; the rest is shared, not copied.
-///
-/// `None` where the span is not within the body.
-pub(crate) fn splice(body: &Bytes, span: Range<usize>, value: Bytes) -> Option<[Bytes; 3]> {
-    body.get(span.clone())?;
-    Some([body.slice(..span.start), value, body.slice(span.end..)])
+/// HTTP/2 may have each cookie in a field of its own, HTTP/1.1 not (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if cookies.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// The protocol that a client asks to change to, as a GET with `Connection: upgrade` can (RFC 9110
+/// section 7.8). It is passed on: the change is between the client and the engine.
+fn upgrade(head: &Parts) -> Option<HeaderValue> {
+    let protocol = head.headers.get(UPGRADE)?;
+    let asked = || {
+        head.headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    };
+    (head.method == Method::GET && asked()).then(|| protocol.clone())
 }
 
 /// (`HeaderValue::from(u64)` allocates twice.)
@@ -101,16 +203,16 @@ fn decimal(length: u64) -> HeaderValue {
 /// and for paths that are too long with the prefix.
 fn upstream_uri(endpoint: &Endpoint, uri: &mut Uri) -> Option<()> {
     let path = uri.path_and_query()?.as_str();
-    let root = match path.as_bytes().first() {
+    let slash = match path.bytes().next() {
         Some(b'/') => "",
-        // Of an absolute form without a path (RFC 9110 section 4.2.3).
+        // An empty path with a query, as only an absolute target can have it.
         Some(b'?') => "/",
         _ => return None,
     };
-    let joined = if endpoint.prefix.is_empty() && root.is_empty() {
+    let joined = if endpoint.prefix.is_empty() && slash.is_empty() {
         None
     } else {
-        let joined = [&*endpoint.prefix, root, path].concat();
+        let joined = [&*endpoint.prefix, slash, path].concat();
         Some(PathAndQuery::from_maybe_shared(Bytes::from(joined)).ok()?)
     };
     let mut parts = std::mem::take(uri).into_parts();
@@ -124,7 +226,7 @@ fn upstream_uri(endpoint: &Endpoint, uri: &mut Uri) -> Option<()> {
 /// The fields of one connection, not of the message (RFC 9110 section 7.6.1),
 /// and Expect, which is settled with this hop once the body is read.
 fn of_request(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "trailer" | "expect") || of_response(name)
+    name.as_str() == "expect" || of_response(name)
 }
 
 fn of_response(name: &HeaderName) -> bool {
@@ -133,21 +235,6 @@ fn of_response(name: &HeaderName) -> bool {
             true
         }
         other => other.starts_with("proxy-"),
-    }
-}
-
-/// HTTP/2 may spread the cookies over several fields (RFC 9113 section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    if headers.get_all(COOKIE).iter().nth(1).is_none() {
-        return;
-    }
-    let crumbs: Vec<_> = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
-        headers.insert(COOKIE, joined);
     }
 }
 
@@ -175,7 +262,6 @@ fn strip(headers: &mut HeaderMap, connection_specific: fn(&HeaderName) -> bool) 
 #[cfg(test)]
 mod tests {
     use http::Request;
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -185,7 +271,7 @@ mod tests {
 
     fn rewritten(request: http::request::Builder, to: &str) -> Parts {
         let (mut head, ()) = request.body(()).unwrap().into_parts();
-        request_head(&mut head, &endpoint(to), 7, None).unwrap();
+        request_head(&mut head, &endpoint(to), Framing::Length(7)).unwrap();
         head
     }
 
@@ -205,7 +291,8 @@ mod tests {
     fn targets_without_a_path_are_refused() {
         for target in ["*", "host:80"] {
             let (mut head, ()) = Request::post(target).body(()).unwrap().into_parts();
-            let error = request_head(&mut head, &endpoint("http://h/p"), 0, None).unwrap_err();
+            let error =
+                request_head(&mut head, &endpoint("http://h/p"), Framing::Open).unwrap_err();
             assert_eq!(error.kind(), RouteErrorKind::InvalidTarget);
         }
     }
@@ -215,7 +302,7 @@ mod tests {
         let path = format!("/{}", "a".repeat(usize::from(u16::MAX) - 10));
         let (mut head, ()) = Request::post(path).body(()).unwrap().into_parts();
         let endpoint = endpoint("http://h/a/long/enough/prefix");
-        assert!(request_head(&mut head, &endpoint, 0, None).is_err());
+        assert!(request_head(&mut head, &endpoint, Framing::Open).is_err());
     }
 
     #[test]
@@ -272,7 +359,12 @@ mod tests {
             (HeaderName::from_static("x-sum"), HeaderValue::from(1)),
             (HeaderName::from_static("x-end"), HeaderValue::from(2)),
         ]);
-        request_head(&mut head, &endpoint("http://h"), 7, Some(&trailers)).unwrap();
+        request_head(
+            &mut head,
+            &endpoint("http://h"),
+            Framing::Trailers(&trailers),
+        )
+        .unwrap();
         assert!(!head.headers.contains_key(CONTENT_LENGTH));
         let announced: Vec<_> = head.headers.get_all(TRAILER).iter().collect();
         assert_eq!(announced.len(), 2);
@@ -303,26 +395,5 @@ mod tests {
             .unwrap();
         response_head(&mut upgrade);
         assert_eq!(upgrade.headers().len(), 2);
-    }
-
-    #[test]
-    fn a_span_outside_the_body_is_not_spliced() {
-        let body = Bytes::from_static(b"abc");
-        let reversed = Range { start: 2, end: 1 };
-        for span in [0..4, 4..4, reversed] {
-            assert_eq!(splice(&body, span, Bytes::new()), None);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn splice_changes_nothing_but_the_value(
-            before: Vec<u8>, old: Vec<u8>, after: Vec<u8>, new: Vec<u8>,
-        ) {
-            let body = Bytes::from([&*before, &old, &after].concat());
-            let span = before.len()..before.len() + old.len();
-            let pieces = splice(&body, span, Bytes::from(new.clone())).unwrap();
-            prop_assert_eq!(pieces.concat(), [&*before, &new, &after].concat());
-        }
     }
 }

@@ -6,19 +6,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, Request, Response,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH},
-    request::Parts,
-};
+use http::{HeaderMap, Request, Response, header::CONTENT_LENGTH, request::Parts};
 use http_body::Body;
 use tower_service::Service;
 
 use crate::{
-    body::{ResponseBody, RouteBody},
-    error::{RouteError, RouteErrorKind},
+    body::{Chunks, Edits, Limits, Receive, ResponseBody, RouteBody, Upload, receive},
+    coding::Decoder,
+    error::{BoxError, RouteError, RouteErrorKind},
     future::ResponseFuture,
     layer::{Config, WithoutModel},
+    model::Scan,
     trace::RequestSpan,
 };
 
@@ -44,7 +42,7 @@ where
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, B>;
+    type Future = ResponseFuture<S>;
 
     /// Always ready; see [`ModelRouteLayer`](crate::ModelRouteLayer).
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
@@ -55,16 +53,15 @@ where
         let (head, body) = request.into_parts();
         let span = RequestSpan::new(&head);
         match first_look(&self.config, &head, body.size_hint().lower()) {
-            FirstLook::Receive => ResponseFuture::receive(
-                span,
-                Arc::clone(&self.config),
-                head,
-                body,
-                self.inner.clone(),
-            ),
+            FirstLook::Receive(scan) => {
+                let inbound = receive(body, scan, self.config.limits());
+                let receive = Receive::new(inbound, self.config.buffering());
+                let config = Arc::clone(&self.config);
+                ResponseFuture::receive(span, config, head, receive, self.inner.clone())
+            }
             FirstLook::Forward => {
-                let request = Request::from_parts(head, RouteBody::streaming(body));
-                ResponseFuture::forward(span, self.inner.clone(), request)
+                let body = forwarded(body, &self.config);
+                ResponseFuture::forward(span, head, body, self.inner.clone())
             }
             FirstLook::Answer(response) => ResponseFuture::answer(span, response),
             FirstLook::Reject(error) => {
@@ -78,7 +75,7 @@ where
 /// What the head alone decides, before the body is polled: hyper sends its
 /// `100 Continue` at the first poll.
 enum FirstLook {
-    Receive,
+    Receive(Scan),
     Forward,
     Answer(Response<Bytes>),
     Reject(RouteError),
@@ -90,37 +87,47 @@ fn first_look(config: &Config, head: &Parts, length: u64) -> FirstLook {
     {
         return FirstLook::Answer(response);
     }
-    if !config.extract.names_model(head) {
-        return match config.without_model {
-            WithoutModel::Forward => FirstLook::Forward,
-            WithoutModel::Reject => FirstLook::Reject(RouteError::new(
+    let scan = match Scan::new(config.extract.begin(head).0) {
+        Ok(Some(scan)) => scan,
+        Ok(None) if config.without_model == WithoutModel::Forward => return FirstLook::Forward,
+        Ok(None) => {
+            return FirstLook::Reject(RouteError::new(
                 RouteErrorKind::RouteNotFound,
                 "there is nothing here: this is a gateway for requests that name a model",
-            )),
-        };
-    }
-    if !is_identity(&head.headers) {
-        return FirstLook::Reject(RouteError::new(
-            RouteErrorKind::UnsupportedEncoding,
-            "compressed request bodies are not supported",
-        ));
-    }
+            ));
+        }
+        Err(error) => return FirstLook::Reject(error),
+    };
+    let scan = if scan.reads_body() {
+        match Decoder::new(&head.headers, config.inflated()) {
+            Ok(decoder) => scan.decoded_by(decoder),
+            Err(error) => return FirstLook::Reject(error),
+        }
+    } else {
+        scan
+    };
     let announced = announced_length(&head.headers).unwrap_or(0).max(length);
-    if announced > config.max_body_bytes as u64 {
+    if announced > config.max_body_bytes {
         return FirstLook::Reject(RouteError::body_too_large(config.max_body_bytes));
     }
-    FirstLook::Receive
+    FirstLook::Receive(scan)
+}
+
+/// The body of a request that is none of our business: it only passes through.
+fn forwarded<B>(body: B, config: &Config) -> RouteBody
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    if body.is_end_stream() {
+        return RouteBody::default();
+    }
+    let inbound = receive(body, Scan::none(), Limits::NONE);
+    let total = inbound.total();
+    let upload = Upload::new(Chunks::default(), inbound, config.replay_bytes);
+    RouteBody::upload(upload.reader(), total, Edits::None, config.replay_bytes)
 }
 
 fn announced_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn is_identity(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
 }

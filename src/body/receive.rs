@@ -1,96 +1,86 @@
-//! Receiving a request's body within a time limit.
+//! Reading a request's body until its model is known.
 
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use http_body::Body;
-use pin_project_lite::pin_project;
-use tokio::time::Sleep;
+use super::{Chunks, Inbound};
+use crate::error::RouteError;
 
-use super::buffer::{BodyBuffer, ReadError, Received};
-use crate::error::{BoxError, RouteError, RouteErrorKind};
-
-pin_project! {
-    /// Reads a body to its end, or says why that can't be.
-    pub(crate) struct Receive<B> {
-        #[pin]
-        body: B,
-        buffer: BodyBuffer,
-        timeout: Duration,
-        deadline: Deadline,
-    }
+/// Reads a body until the model is known and there is nothing more to read at once.
+///
+/// Most bodies are whole by then. What is not is read on by the request that
+/// goes to the engine.
+pub(crate) struct Receive {
+    /// Taken when it is ready.
+    inbound: Option<Inbound>,
+    chunks: Chunks,
+    buffering: Buffering,
 }
 
-impl<B> Receive<B> {
-    pub(crate) fn new(body: B, max_bytes: usize, timeout: Duration) -> Self {
+/// How much is read before the request goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Buffering {
+    /// While the model is not known: more is refused.
+    pub(crate) max_bytes: u64,
+    /// Once it is known: more is not read before it is sent.
+    pub(crate) enough: u64,
+}
+
+/// A body of which enough is known.
+pub(crate) struct Received {
+    pub(crate) chunks: Chunks,
+    pub(crate) inbound: Inbound,
+    /// Whether the chunks are all of it.
+    pub(crate) whole: bool,
+}
+
+impl Receive {
+    pub(crate) fn new(inbound: Inbound, buffering: Buffering) -> Self {
         Self {
-            body,
-            buffer: BodyBuffer::new(max_bytes),
-            timeout,
-            deadline: Deadline::Unset,
+            inbound: Some(inbound),
+            chunks: Chunks::default(),
+            buffering,
+        }
+    }
+
+    /// Reads on; ready with whether the body has ended.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, RouteError>> {
+        let Some(inbound) = &mut self.inbound else {
+            return Poll::Ready(Ok(true));
+        };
+        loop {
+            let found = inbound.scan.is_found();
+            if found && self.chunks.len() > self.buffering.enough {
+                return Poll::Ready(Ok(false));
+            }
+            match inbound.as_mut().poll_chunk(cx) {
+                Poll::Ready(Some(chunk)) => {
+                    self.chunks.push(chunk?);
+                    if self.chunks.len() > self.buffering.max_bytes && !inbound.scan.is_found() {
+                        let error = RouteError::model_too_late(self.buffering.max_bytes);
+                        return Poll::Ready(Err(error));
+                    }
+                }
+                Poll::Ready(None) => return Poll::Ready(Ok(true)),
+                Poll::Pending if found && inbound.is_stalled() => return Poll::Ready(Ok(false)),
+                Poll::Pending => return Poll::Pending,
+            }
         }
     }
 }
 
-impl<B> Future for Receive<B>
-where
-    B: Body,
-    B::Error: Into<BoxError>,
-{
+impl Future for Receive {
     type Output = Result<Received, RouteError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match this.buffer.poll_fill(this.body, cx) {
-            Poll::Ready(Ok(())) => return Poll::Ready(Ok(this.buffer.take())),
-            Poll::Ready(Err(error)) => {
-                return Poll::Ready(Err(match error {
-                    ReadError::TooLarge => RouteError::body_too_large(this.buffer.limit()),
-                    ReadError::Failed(error) => RouteError::new(
-                        RouteErrorKind::InvalidBody,
-                        "the request body could not be read to its end",
-                    )
-                    .with_source(error),
-                }));
-            }
-            Poll::Pending if *this.timeout == Duration::MAX => return Poll::Pending,
-            Poll::Pending => {}
-        }
-        ready!(this.deadline.poll_elapsed(*this.timeout, cx));
-        Poll::Ready(Err(RouteError::new(
-            RouteErrorKind::BodyTimeout,
-            "the request body was not received in time",
-        )))
-    }
-}
-
-/// The end of the time for a body, with a timer only where one is needed.
-///
-/// hyper hands over even a body that it already has no sooner than at the
-/// second poll, in the same turn of the task. So the first time that there is
-/// nothing to read asks for another turn, and only the second sets the timer,
-/// which costs more than all the rest of receiving a small body.
-enum Deadline {
-    Unset,
-    Deferred,
-    Set(Pin<Box<Sleep>>),
-}
-
-impl Deadline {
-    fn poll_elapsed(&mut self, timeout: Duration, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            match self {
-                Self::Unset => {
-                    *self = Self::Deferred;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Self::Deferred => *self = Self::Set(Box::pin(tokio::time::sleep(timeout))),
-                Self::Set(sleep) => return sleep.as_mut().poll(cx),
-            }
-        }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let whole = ready!(self.poll_fill(cx))?;
+        let inbound = self.inbound.take();
+        Poll::Ready(Ok(Received {
+            chunks: std::mem::take(&mut self.chunks),
+            inbound: inbound.expect("Receive polled after completion"),
+            whole,
+        }))
     }
 }

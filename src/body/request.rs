@@ -6,128 +6,127 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 
-use pin_project_lite::pin_project;
-
-use crate::error::BoxError;
+use super::{
+    Chunks,
+    splice::{Edits, Splice},
+    upload::Reader,
+};
 
 /// The request body that the inner service gets.
 ///
-/// A routed body has been read and can be sent again: a clone shares its
-/// bytes and starts at the same place. Its length is exact, unless there are
-/// trailers, which HTTP/1.1 can only send after chunks (RFC 9112 section 7.1.2).
+/// It is either the whole body, or one that is forwarded while the client
+/// still sends it. A clone starts at the same place and sends the same bytes
+/// again, as long as they are few enough to be kept
+/// ([`replay_bytes`](crate::ModelRouteLayer::replay_bytes)); a larger body is
+/// sent once, and [`is_replayable`](Self::is_replayable) says so.
 ///
-/// The body of a request that was forwarded without being routed streams
-/// through, so a clone of it has nothing to send and fails when it is read;
-/// [`is_replayable`](Self::is_replayable) tells the two apart.
-pub struct RouteBody(Kind);
-
-enum Kind {
-    Buffered(Buffered),
-    /// `None` in a clone.
-    Streaming(Option<UnsyncBoxBody<Bytes, BoxError>>),
+/// Its length is exact where the client has said it, and otherwise unknown; so
+/// it is with trailers, which HTTP/1.1 can only send after chunks (RFC 9112
+/// section 7.1.2). Its error is a [`RouteError`](crate::RouteError): the client
+/// has stopped sending, or has sent what must not be forwarded.
+#[derive(Clone)]
+pub struct RouteBody {
+    /// What of the chunk at hand is not sent yet.
+    chunk: Bytes,
+    source: Source,
+    splice: Splice,
+    /// What is still to be sent, where that is known.
+    remaining: Option<u64>,
+    replayable: bool,
 }
 
-/// At most what stood before the model, the model, and what stood after it.
-#[derive(Clone, Default)]
-struct Buffered {
-    pieces: [Bytes; 3],
+/// Where the chunks come from.
+#[derive(Clone)]
+enum Source {
+    /// They are all here, and most bodies have none beyond the first.
+    Whole(Option<Box<Rest>>),
+    /// They still arrive.
+    Upload(Reader),
+}
+
+#[derive(Clone)]
+struct Rest {
+    chunks: std::vec::IntoIter<Bytes>,
     trailers: Option<Box<HeaderMap>>,
 }
 
+impl Source {
+    fn whole(chunks: Vec<Bytes>, trailers: Option<Box<HeaderMap>>) -> Self {
+        let rest = (!chunks.is_empty() || trailers.is_some()).then(|| Rest {
+            chunks: chunks.into_iter(),
+            trailers,
+        });
+        Self::Whole(rest.map(Box::new))
+    }
+}
+
 impl RouteBody {
-    pub(crate) fn buffered(pieces: [Bytes; 3], trailers: Option<Box<HeaderMap>>) -> Self {
-        Self(Kind::Buffered(Buffered { pieces, trailers }))
+    pub(crate) fn whole(
+        chunks: Chunks,
+        trailers: Option<Box<HeaderMap>>,
+        edits: Edits,
+        replay_bytes: u64,
+    ) -> Self {
+        let remaining = edits.apply_to_len(chunks.len());
+        let replayable = chunks.len() <= replay_bytes;
+        let (chunk, rest) = chunks.into_parts();
+        Self {
+            chunk,
+            remaining: trailers.is_none().then_some(remaining),
+            source: Source::whole(rest, trailers),
+            splice: Splice::new(edits),
+            replayable,
+        }
     }
 
-    pub(crate) fn streaming<B>(body: B) -> Self
-    where
-        B: Body + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        Self(Kind::Streaming(Some(IntoBytes { body }.boxed_unsync())))
+    /// `total` is the length of the original, where it is known.
+    pub(crate) fn upload(
+        reader: Reader,
+        total: Option<u64>,
+        edits: Edits,
+        replay_bytes: u64,
+    ) -> Self {
+        Self {
+            chunk: Bytes::new(),
+            source: Source::Upload(reader),
+            remaining: total.map(|total| edits.apply_to_len(total)),
+            splice: Splice::new(edits),
+            replayable: total.is_none_or(|total| total <= replay_bytes),
+        }
     }
 
     /// Whether a clone of this body sends the same bytes.
+    ///
+    /// While a body of unknown length is forwarded, this can change to no.
     pub fn is_replayable(&self) -> bool {
-        matches!(self.0, Kind::Buffered(_))
+        self.replayable
+            && match &self.source {
+                Source::Whole(_) => true,
+                Source::Upload(reader) => reader.is_replayable(),
+            }
     }
 }
 
-pin_project! {
-    /// Any body as one of `Bytes` and boxed errors. (http-body-util's `MapFrame`
-    /// forgets the size hint, and with it the length.)
-    struct IntoBytes<B> {
-        #[pin]
-        body: B,
-    }
-}
-
-impl<B> Body for IntoBytes<B>
-where
-    B: Body,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(self.project().body.poll_frame(cx));
-        Poll::Ready(frame.map(|frame| match frame {
-            Ok(frame) => Ok(frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))),
-            Err(error) => Err(error.into()),
-        }))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Buffered {
-    fn remaining(&self) -> u64 {
-        self.pieces.iter().map(|piece| piece.len() as u64).sum()
-    }
-
-    fn next_frame(&mut self) -> Option<Frame<Bytes>> {
-        self.pieces
-            .iter_mut()
-            .find(|piece| !piece.is_empty())
-            .map(|piece| Frame::data(std::mem::take(piece)))
-            .or_else(|| Some(Frame::trailers(*self.trailers.take()?)))
+impl From<Bytes> for RouteBody {
+    fn from(data: Bytes) -> Self {
+        Self {
+            remaining: Some(data.len() as u64),
+            chunk: data,
+            source: Source::Whole(None),
+            splice: Splice::default(),
+            replayable: true,
+        }
     }
 }
 
 impl Default for RouteBody {
     /// An empty body.
     fn default() -> Self {
-        Self(Kind::Buffered(Buffered::default()))
-    }
-}
-
-impl From<Bytes> for RouteBody {
-    fn from(data: Bytes) -> Self {
-        Self::buffered([data, Bytes::new(), Bytes::new()], None)
-    }
-}
-
-impl Clone for RouteBody {
-    fn clone(&self) -> Self {
-        Self(match &self.0 {
-            Kind::Buffered(body) => Kind::Buffered(body.clone()),
-            Kind::Streaming(_) => Kind::Streaming(None),
-        })
+        Self::from(Bytes::new())
     }
 }
 
@@ -139,46 +138,53 @@ impl Body for RouteBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match &mut self.get_mut().0 {
-            Kind::Buffered(body) => Poll::Ready(body.next_frame().map(Ok)),
-            Kind::Streaming(Some(body)) => Pin::new(body).poll_frame(cx),
-            Kind::Streaming(None) => Poll::Ready(Some(Err(
-                "a body that was not buffered can't be sent again".into(),
-            ))),
+        let this = self.get_mut();
+        loop {
+            if let Some(piece) = this.splice.next_piece(&mut this.chunk) {
+                if let Some(remaining) = &mut this.remaining {
+                    *remaining = remaining.saturating_sub(piece.len() as u64);
+                }
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            this.chunk = match &mut this.source {
+                Source::Whole(None) => return Poll::Ready(None),
+                Source::Whole(Some(rest)) => match rest.chunks.next() {
+                    Some(chunk) => chunk,
+                    None => {
+                        let trailers = rest.trailers.take();
+                        return Poll::Ready(
+                            trailers.map(|trailers| Ok(Frame::trailers(*trailers))),
+                        );
+                    }
+                },
+                Source::Upload(reader) => match ready!(reader.poll_chunk(cx)) {
+                    Some(chunk) => chunk?,
+                    None => {
+                        let trailers = reader.trailers();
+                        this.source = Source::whole(Vec::new(), trailers);
+                        continue;
+                    }
+                },
+            };
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Kind::Buffered(body) => body.remaining() == 0 && body.trailers.is_none(),
-            Kind::Streaming(body) => body.as_ref().is_some_and(Body::is_end_stream),
-        }
+        self.remaining == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Kind::Buffered(body) if body.trailers.is_none() => {
-                SizeHint::with_exact(body.remaining())
-            }
-            Kind::Buffered(body) => {
-                let mut hint = SizeHint::new();
-                hint.set_lower(body.remaining());
-                hint
-            }
-            Kind::Streaming(Some(body)) => body.size_hint(),
-            Kind::Streaming(None) => SizeHint::default(),
-        }
+        self.remaining
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 impl fmt::Debug for RouteBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("RouteBody");
-        match &self.0 {
-            Kind::Buffered(body) => debug.field("remaining", &body.remaining()),
-            Kind::Streaming(body) => debug.field("streaming", &body.is_some()),
-        };
-        debug.finish_non_exhaustive()
+        f.debug_struct("RouteBody")
+            .field("remaining", &self.remaining)
+            .field("replayable", &self.is_replayable())
+            .finish_non_exhaustive()
     }
 }
 
@@ -186,21 +192,30 @@ impl fmt::Debug for RouteBody {
 mod tests {
     use futures_util::FutureExt;
     use http::{HeaderValue, header::ETAG};
+    use http_body_util::BodyExt;
 
     use super::*;
+    use crate::body::splice::Edit;
 
-    fn pieces(pieces: [&'static str; 3]) -> [Bytes; 3] {
-        pieces.map(Bytes::from)
+    fn whole(trailers: Option<HeaderMap>) -> RouteBody {
+        let mut chunks = Chunks::default();
+        chunks.push(Bytes::from("abXc"));
+        let edits = Edits::from(vec![Edit {
+            span: 2..3,
+            value: Bytes::from("YY"),
+        }]);
+        RouteBody::whole(chunks, trailers.map(Box::new), edits, 4)
     }
 
-    fn collect(body: RouteBody) -> Result<http_body_util::Collected<Bytes>, BoxError> {
-        body.collect().now_or_never().expect("the body is ready")
+    fn collect(body: RouteBody) -> http_body_util::Collected<Bytes> {
+        let collected = body.collect().now_or_never();
+        collected.expect("the body is ready").expect("it is whole")
     }
 
     #[test]
     fn the_length_is_exact_all_along() {
-        let mut body = RouteBody::buffered(pieces(["ab", "", "c"]), None);
-        for expected in [3, 1] {
+        let mut body = whole(None);
+        for expected in [5, 3, 1] {
             assert_eq!(body.size_hint().exact(), Some(expected));
             assert!(!body.is_end_stream());
             assert!(body.frame().now_or_never().unwrap().is_some());
@@ -213,29 +228,25 @@ mod tests {
     #[test]
     fn trailers_come_last_and_leave_the_length_open() {
         let trailers = HeaderMap::from_iter([(ETAG, HeaderValue::from_static("x"))]);
-        let body = RouteBody::buffered(pieces(["a", "b", "c"]), Some(Box::new(trailers.clone())));
+        let body = whole(Some(trailers.clone()));
         assert_eq!(body.size_hint().exact(), None);
-        let collected = collect(body).unwrap();
+        let collected = collect(body);
         assert_eq!(collected.trailers(), Some(&trailers));
-        assert_eq!(collected.to_bytes(), "abc");
+        assert_eq!(collected.to_bytes(), "abYYc");
     }
 
     #[test]
     fn a_clone_sends_the_same_again() {
-        let body = RouteBody::buffered(pieces(["a", "b", "c"]), None);
+        let body = whole(None);
         let again = body.clone();
         assert!(body.is_replayable());
-        assert_eq!(collect(body).unwrap().to_bytes(), "abc");
-        assert_eq!(collect(again).unwrap().to_bytes(), "abc");
+        assert_eq!(collect(body).to_bytes(), "abYYc");
+        assert_eq!(collect(again).to_bytes(), "abYYc");
     }
 
     #[test]
-    fn a_streaming_body_goes_through_once() {
-        let body = RouteBody::streaming(http_body_util::Full::new(Bytes::from("abc")));
-        let again = body.clone();
-        assert!(!body.is_replayable() && !again.is_end_stream());
-        assert_eq!(body.size_hint().exact(), Some(3));
-        assert_eq!(collect(body).unwrap().to_bytes(), "abc");
-        assert!(collect(again).is_err());
+    fn an_empty_body_has_ended() {
+        assert!(RouteBody::from(Bytes::new()).is_end_stream());
+        assert_eq!(RouteBody::default().size_hint().exact(), Some(0));
     }
 }

@@ -60,6 +60,13 @@ impl<R> ResponseBody<R> {
     }
 }
 
+impl<R> Default for ResponseBody<R> {
+    /// An empty body, as layers above need it for their own answers.
+    fn default() -> Self {
+        Self::own(Bytes::new())
+    }
+}
+
 impl<R: Body> Body for ResponseBody<R> {
     type Data = Bytes;
     type Error = R::Error;

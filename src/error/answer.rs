@@ -8,6 +8,7 @@ use http::{
 use serde_json::{Value, json};
 
 use super::{RouteError, RouteErrorKind};
+use crate::coding::Encoding;
 
 impl RouteError {
     /// The answer for a client that asked for `path`, with this error in its extensions.
@@ -29,7 +30,10 @@ impl RouteError {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
         if self.kind() == RouteErrorKind::UnsupportedEncoding {
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            headers.insert(
+                ACCEPT_ENCODING,
+                HeaderValue::from_static(Encoding::ACCEPTED),
+            );
         }
         response.extensions_mut().insert(self.clone());
         response

@@ -39,6 +39,8 @@ pub struct RouteError {
 pub enum RouteErrorKind {
     /// 400 `invalid_json`: the body is not a JSON object.
     InvalidJson,
+    /// 400 `invalid_multipart`: the body is not multipart, or in a form that parsers read differently.
+    InvalidMultipart,
     /// 400 `missing_model`: the body names no model.
     MissingModel,
     /// 400 `invalid_model`: the model is not a string, or empty.
@@ -76,6 +78,7 @@ impl RouteErrorKind {
     pub fn status(self) -> StatusCode {
         match self {
             Self::InvalidJson
+            | Self::InvalidMultipart
             | Self::MissingModel
             | Self::InvalidModel
             | Self::AmbiguousModel
@@ -96,6 +99,7 @@ impl RouteErrorKind {
     pub fn code(self) -> &'static str {
         match self {
             Self::InvalidJson => "invalid_json",
+            Self::InvalidMultipart => "invalid_multipart",
             Self::MissingModel => "missing_model",
             Self::InvalidModel => "invalid_model",
             Self::AmbiguousModel => "ambiguous_model",
@@ -189,7 +193,14 @@ impl RouteError {
         )
     }
 
-    pub(crate) fn body_too_large(limit: usize) -> Self {
+    pub(crate) fn model_too_late(limit: u64) -> Self {
+        Self::new(
+            RouteErrorKind::BodyTooLarge,
+            format!("the request body names no model in its first {limit} bytes"),
+        )
+    }
+
+    pub(crate) fn body_too_large(limit: u64) -> Self {
         Self::new(
             RouteErrorKind::BodyTooLarge,
             format!("the request body is larger than the {limit} bytes allowed"),

@@ -1,92 +1,75 @@
 //! Which model a request asks for, and where it says so.
 
+mod extraction;
+mod found;
+mod head;
 mod json;
+mod json_body;
+mod multipart;
+mod multipart_body;
+mod scan;
+mod sources;
 
-use std::{borrow::Cow, fmt, ops::Range};
+#[cfg(fuzzing)]
+pub(crate) use self::{json::fuzz_json, multipart::fuzz_multipart};
 
-use http::{Method, request::Parts};
+use std::fmt;
 
-pub use self::json::JsonBody;
-use crate::error::RouteError;
+use http::request::Parts;
 
-/// Reads the model's name out of a request.
+pub use self::{
+    extraction::{ExtractedModel, Extraction},
+    head::{HeaderModel, PathModel, QueryModel},
+    json_body::{DuplicateModels, JsonBody},
+    multipart_body::MultipartBody,
+    sources::ModelSources,
+};
+pub(crate) use self::{
+    extraction::{Place, Plan, Written},
+    scan::Scan,
+};
+
+/// Says how the model of a request is found.
 ///
-/// The default is [`JsonBody`]: the top-level `model` of a JSON body. An
-/// implementation of one's own goes into
+/// It is asked with the head of each request, before anything of the body is
+/// read. [`JsonBody`] is the plainest one; one of one's own goes into
 /// [`ModelRouteLayer::extract_model`](crate::ModelRouteLayer::extract_model):
 ///
 /// ```
 /// use http::request::Parts;
-/// use tower_model_route::{ExtractModel, ExtractedModel, RouteError, RouteErrorKind};
+/// use tower_model_route::{ExtractModel, ExtractedModel, Extraction, RouteError, RouteErrorKind};
 ///
-/// /// The model stands in a header that a gateway in front has set.
+/// /// The first line of a plain text is the model.
 /// #[derive(Debug)]
-/// struct FromHeader;
+/// struct FirstLine;
 ///
-/// impl ExtractModel for FromHeader {
-///     fn extract<'a>(&self, head: &'a Parts, _body: &'a [u8]) -> Result<ExtractedModel<'a>, RouteError> {
-///         head.headers
-///             .get("x-model")
-///             .and_then(|value| value.to_str().ok())
-///             .map(ExtractedModel::new)
-///             .ok_or_else(|| RouteError::new(RouteErrorKind::MissingModel, "the header x-model is missing"))
+/// impl ExtractModel for FirstLine {
+///     fn begin(&self, _head: &Parts) -> Extraction {
+///         Extraction::whole_body(|_head, body| {
+///             std::str::from_utf8(body)
+///                 .ok()
+///                 .and_then(|text| text.lines().next())
+///                 .map(ExtractedModel::new)
+///                 .ok_or_else(|| RouteError::new(RouteErrorKind::MissingModel, "there is no first line"))
+///         })
 ///     }
 /// }
 /// ```
 pub trait ExtractModel: fmt::Debug + Send + Sync + 'static {
-    /// Whether a request with this head names a model at all.
-    ///
-    /// Asked before the body is read. Where it says no, the body is not read,
-    /// and the request is rejected or forwarded as
-    /// [`ModelRouteLayer::without_model`](crate::ModelRouteLayer::without_model) says.
-    /// By default every method but those without a request body (GET, HEAD,
-    /// OPTIONS, DELETE, TRACE, CONNECT) does.
-    fn names_model(&self, head: &Parts) -> bool {
-        !matches!(
-            head.method,
-            Method::GET
-                | Method::HEAD
-                | Method::OPTIONS
-                | Method::DELETE
-                | Method::TRACE
-                | Method::CONNECT
-        )
-    }
-
-    /// The model, from the request's head and its whole body.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with the request; the client gets it as the answer.
-    fn extract<'a>(
-        &self,
-        head: &'a Parts,
-        body: &'a [u8],
-    ) -> Result<ExtractedModel<'a>, RouteError>;
+    /// How the model of a request with this head is found, if it names one.
+    fn begin(&self, head: &Parts) -> Extraction;
 }
 
-/// The model that a request names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExtractedModel<'a> {
-    pub(crate) name: Cow<'a, str>,
-    pub(crate) span: Option<Range<usize>>,
-}
-
-impl<'a> ExtractedModel<'a> {
-    /// A model whose name does not stand in the body: it is never rewritten.
-    pub fn new(name: impl Into<Cow<'a, str>>) -> Self {
-        Self {
-            name: name.into(),
-            span: None,
-        }
-    }
-
-    /// The bytes of the body, quotes included, in which the name stands as a JSON string.
-    ///
-    /// They are what is replaced where the ModelServer's real model is another.
-    #[must_use]
-    pub fn json_span(mut self, span: Range<usize>) -> Self {
-        self.span = Some(span);
-        self
-    }
+/// Whether requests of this method have a body that could name a model.
+pub(crate) fn has_body(head: &Parts) -> bool {
+    use http::Method;
+    !matches!(
+        head.method,
+        Method::GET
+            | Method::HEAD
+            | Method::OPTIONS
+            | Method::DELETE
+            | Method::TRACE
+            | Method::CONNECT
+    )
 }

@@ -18,12 +18,12 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tokio_test::{assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_model_route::{ModelRouteLayer, RouteBody, RouteErrorKind};
+use tower_model_route::{ModelRouteLayer, RouteBody, RouteError, RouteErrorKind};
 
 use crate::{
     script::script,
     support::{
-        ASKED, REWRITTEN, asked, assert_not_called, called, chat, mock, own, table, text, waits,
+        ASKED, REWRITTEN, asked, assert_not_called, called, chat, mock, ok, own, table, text, waits,
     },
 };
 
@@ -32,23 +32,46 @@ async fn a_body_that_fails_is_a_400_that_keeps_its_source() {
     let (mock, mut handle) = mock();
     let (upload, body) = script();
     let mut call = task::spawn(ModelRouteLayer::new(table()).layer(mock).call(chat(body)));
-    upload.data(ASKED);
+    upload.data(&ASKED[..12]);
     waits(&mut call);
     upload.fail(io::Error::from(io::ErrorKind::ConnectionReset));
     let refused = own(assert_ready_ok!(call.poll()));
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert_eq!(refused.code, "invalid_body");
-    assert_eq!(refused.error.kind(), RouteErrorKind::InvalidBody);
-    let source = refused
-        .error
-        .source()
-        .and_then(|e| e.downcast_ref::<io::Error>());
+    assert_reset(&refused.error);
+    assert!(upload.is_dropped());
+    assert_not_called(&mut handle);
+}
+
+/// The engine is told as well, and what it makes of its half does not count.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_fails_on_its_way_is_a_400_that_keeps_its_source() {
+    let (mock, mut handle) = mock();
+    let (upload, body) = script();
+    let mut call = task::spawn(ModelRouteLayer::new(table()).layer(mock).call(chat(body)));
+    upload.data(ASKED);
+    waits(&mut call);
+    let (request, reply) = called(&mut handle);
+    upload.fail(io::Error::from(io::ErrorKind::ConnectionReset));
+    let sent = request.into_body().collect().now_or_never().unwrap();
+    assert_reset(sent.unwrap_err().downcast_ref().unwrap());
+    assert!(upload.is_dropped());
+    waits(&mut call);
+    reply.send_response(ok("of a half"));
+    let refused = own(assert_ready_ok!(call.poll()));
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert_eq!(refused.code, "invalid_body");
+    assert_reset(&refused.error);
+}
+
+#[track_caller]
+fn assert_reset(error: &RouteError) {
+    assert_eq!(error.kind(), RouteErrorKind::InvalidBody);
+    let source = error.source().and_then(|e| e.downcast_ref::<io::Error>());
     assert_eq!(
         source.map(io::Error::kind),
         Some(io::ErrorKind::ConnectionReset)
     );
-    assert!(upload.is_dropped());
-    assert_not_called(&mut handle);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use http_body_util::{Empty, Full};
 use tokio_test::{assert_ready_ok, task};
 use tower::{Layer, Service};
 use tower_model_route::{
-    ExtractModel, ExtractedModel, ModelRouteLayer, RouteDecision, RouteError, RouteErrorKind,
+    ExtractModel, ExtractedModel, Extraction, ModelRouteLayer, RouteDecision, RouteError,
+    RouteErrorKind,
 };
 
 use crate::support::{
@@ -20,22 +21,15 @@ use crate::support::{
 struct FromHeader;
 
 impl ExtractModel for FromHeader {
-    fn names_model(&self, head: &Parts) -> bool {
-        head.headers.contains_key("x-model")
-    }
-
-    fn extract<'a>(
-        &self,
-        head: &'a Parts,
-        _body: &'a [u8],
-    ) -> Result<ExtractedModel<'a>, RouteError> {
-        match head.headers["x-model"].to_str() {
-            Ok("") => Err(RouteError::new(
+    fn begin(&self, head: &Parts) -> Extraction {
+        match head.headers.get("x-model").map(|model| model.to_str()) {
+            None => Extraction::none(),
+            Some(Ok("")) => Extraction::refused(RouteError::new(
                 RouteErrorKind::InvalidModel,
                 "the header x-model is empty",
             )),
-            Ok(model) => Ok(ExtractedModel::new(model)),
-            Err(_) => unreachable!("the tests send text"),
+            Some(Ok(model)) => Extraction::found(ExtractedModel::new(model)),
+            Some(Err(_)) => unreachable!("the tests send text"),
         }
     }
 }
@@ -45,12 +39,9 @@ impl ExtractModel for FromHeader {
 struct At(Range<usize>);
 
 impl ExtractModel for At {
-    fn extract<'a>(
-        &self,
-        _head: &'a Parts,
-        _body: &'a [u8],
-    ) -> Result<ExtractedModel<'a>, RouteError> {
-        Ok(ExtractedModel::new("asked").json_span(self.0.clone()))
+    fn begin(&self, _head: &Parts) -> Extraction {
+        let span = self.0.clone();
+        Extraction::whole_body(move |_, _| Ok(ExtractedModel::new("asked").json_span(span)))
     }
 }
 

@@ -22,7 +22,7 @@ enum Step {
     IsCancelled,
 }
 
-type Call = Spawn<ResponseFuture<Mock, Scripted>>;
+type Call = Spawn<ResponseFuture<Mock>>;
 
 /// Where a request stands, with what its next step needs.
 enum Stage {

@@ -3,7 +3,6 @@
 //! No sockets and no real time: the inner service is a mock, the bodies are scripts, and the
 //! clock is paused.
 
-mod answer_errors;
 mod auto_traits;
 mod body_kinds;
 mod body_limit;

@@ -16,8 +16,8 @@ use tower_model_route::{ModelRouteLayer, RouteBody};
 use crate::{
     script::{Scripted, script},
     support::{
-        ASKED, BoxError, Mock, REWRITTEN, asked, assert_not_called, called, chat, chat_of,
-        in_flight, mock, ok, table, text, waits,
+        BoxError, Mock, asked, assert_not_called, called, chat, chat_of, in_flight, mock, ok,
+        table, text, waits,
     },
 };
 
@@ -62,7 +62,7 @@ async fn it_is_ready_whatever_the_inner_service_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_inner_service_is_left_alone_until_the_body_is_in() {
+async fn the_inner_service_is_left_alone_until_the_model_is_known() {
     let (inner, mut handle) = mock();
     let counted = Counted {
         inner,
@@ -73,20 +73,24 @@ async fn the_inner_service_is_left_alone_until_the_body_is_in() {
     let (upload, body) = script();
     let mut call = task::spawn(service.call(chat(body)));
 
+    let (before, after) = (r#"{"messages":[],"model":"asked"#, r#""}"#);
     waits(&mut call);
-    upload.data(&ASKED[..10]);
+    upload.data(&before[..10]);
     waits(&mut call);
-    upload.data(&ASKED[10..]);
+    upload.data(&before[10..]);
     waits(&mut call);
     assert_eq!(times_asked.load(Ordering::Relaxed), 0);
     assert_not_called(&mut handle);
 
-    upload.end();
+    upload.data(after).end();
     assert!(call.is_woken());
     waits(&mut call);
     assert_eq!(times_asked.load(Ordering::Relaxed), 1);
     let (request, reply) = called(&mut handle);
-    assert_eq!(text(request.into_body()), REWRITTEN);
+    assert_eq!(
+        text(request.into_body()),
+        r#"{"messages":[],"model":"real"}"#
+    );
     reply.send_response(ok("answer"));
     assert_eq!(text(assert_ready_ok!(call.poll()).into_body()), "answer");
 }

@@ -4,9 +4,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio_test::{assert_ready_ok, task};
 use tower::{Layer, Service, ServiceBuilder};
-use tower_model_route::{
-    AnswerErrorsLayer, ModelRoute, ModelRouteLayer, ModelServer, RouteTable, Rule,
-};
+use tower_model_route::{AnswerErrorsLayer, ModelRouteLayer};
 use tracing::Level;
 
 use crate::{
@@ -101,31 +99,6 @@ fn operations_are_told_by_the_path() {
             "{path}"
         );
     }
-}
-
-/// Names are clients' text in many gateways: users' own models and adapters.
-#[test]
-fn a_long_name_is_cut() {
-    let (seen, _guard) = collecting();
-    let name = "ä".repeat(300);
-    let table = RouteTable::builder()
-        .model_server(ModelServer::new("server").endpoint("http://engine"))
-        .model_route(
-            ModelRoute::new("route")
-                .model_name(&name)
-                .rule(Rule::new("rule").target("server")),
-        )
-        .build()
-        .unwrap();
-    let (mock, _handle) = mock();
-    let mut service = ModelRouteLayer::new(table).layer(mock);
-    let request = chat_of(format!(r#"{{"model":"{name}"}}"#));
-    waits(&mut task::spawn(service.call(request)));
-    let span = seen.last_span();
-    assert_eq!(
-        span.fields.get("gen_ai.request.model"),
-        Some(&*"ä".repeat(256))
-    );
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Requests that name no model: rejected, or forwarded untouched.
 
+use std::error::Error;
+
 use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::{Body, SizeHint};
 use http_body_util::{BodyExt, Empty};
 use tokio_test::{assert_ready_ok, task};
 use tower::{Layer, Service};
-use tower_model_route::{ModelRouteLayer, RouteDecision, WithoutModel};
+use tower_model_route::{ModelRouteLayer, RouteDecision, RouteError, RouteErrorKind, WithoutModel};
 
 use crate::{
     script::{Scripted, script},
@@ -56,7 +58,7 @@ fn forwarded_they_stream_through_untouched() {
         // Limits are for what is buffered.
         .max_body_bytes(1);
     let (upload, body) = script();
-    upload.hint(SizeHint::with_exact(11));
+    upload.hint(SizeHint::with_exact(12));
     let mut service = layer.layer(mock);
     let mut call = task::spawn(service.call(request(Method::DELETE, body)));
     waits(&mut call);
@@ -73,20 +75,21 @@ fn forwarded_they_stream_through_untouched() {
         .collect();
     assert_eq!(names, ["host", "connection", "x-hop"]);
     assert!(forwarded.extensions().get::<RouteDecision>().is_none());
-    assert!(!forwarded.body().is_replayable());
-    assert_eq!(forwarded.body().size_hint().exact(), Some(11));
+    assert!(forwarded.body().is_replayable());
+    assert_eq!(forwarded.body().size_hint().exact(), Some(12));
 
     // Frame by frame: the engine sees the first before the client sends the second.
     let mut sent = forwarded.into_body();
     assert!(sent.frame().now_or_never().is_none());
     for part in ["first ", "second"] {
+        assert!(!sent.is_end_stream());
         upload.data(part);
         let frame = sent.frame().now_or_never().unwrap().unwrap().unwrap();
         assert_eq!(frame.into_data().unwrap(), part);
     }
-    assert!(!sent.is_end_stream());
-    upload.end_known();
+    // The client has said so: it was the last.
     assert!(sent.is_end_stream());
+    upload.end_known();
     assert!(sent.frame().now_or_never().unwrap().is_none());
 
     let (answer, body) = script();
@@ -118,9 +121,26 @@ fn forwarded_bodies_keep_their_errors() {
     upload.fail("the client broke off");
     let mut sent = forwarded.into_body();
     let error: BoxError = sent.frame().now_or_never().unwrap().unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "the client broke off");
+    let error: Box<RouteError> = error.downcast().unwrap();
+    assert_eq!(error.kind(), RouteErrorKind::InvalidBody);
+    assert_eq!(error.source().unwrap().to_string(), "the client broke off");
     drop(sent);
     assert!(upload.is_dropped());
+}
+
+#[test]
+fn forwarded_they_are_replayable_if_they_are_small() {
+    for (length, replayable) in [(1 << 20, true), ((1 << 20) + 1, false)] {
+        let (mock, mut handle) = mock();
+        let layer = ModelRouteLayer::new(table()).without_model(WithoutModel::Forward);
+        let (upload, body) = script();
+        upload.hint(SizeHint::with_exact(length));
+        let mut service = layer.layer(mock);
+        let mut call = task::spawn(service.call(request(Method::GET, body)));
+        waits(&mut call);
+        let (forwarded, _reply) = called(&mut handle);
+        assert_eq!(forwarded.body().is_replayable(), replayable, "{length}");
+    }
 }
 
 #[test]

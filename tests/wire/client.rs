@@ -38,6 +38,23 @@ impl Client {
         _ = within(self.writer.write_all(bytes.as_ref())).await;
     }
 
+    /// The answer, which may come before all of `bytes` could be written.
+    pub(crate) async fn answer_while_sending(&mut self, bytes: impl AsRef<[u8]>) -> Message {
+        let Self { reader, writer } = self;
+        let answer = within(reader.message(Kind::Answer));
+        let send = async {
+            _ = writer.write_all(bytes.as_ref()).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            answer = answer => match answer {
+                Ok(answer) => answer.expect("an answer"),
+                Err(malformed) => panic!("client got {malformed}"),
+            },
+            () = send => unreachable!("it waits for the answer"),
+        }
+    }
+
     /// Says that nothing more comes.
     pub(crate) async fn shut_down(&mut self) {
         _ = within(self.writer.shutdown()).await;

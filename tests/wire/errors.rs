@@ -24,6 +24,9 @@ fn assert_json(answer: &Message, status: u16, body: &Value) {
     assert_eq!(&answer.json(), body);
 }
 
+const UNSUPPORTED: &str = "the request body's Content-Encoding is not supported; what is: \
+                           gzip, deflate, br, zstd";
+
 /// All of these on one connection: a refusal is no reason to close it.
 async fn assert_refused(cases: &[(&[u8], u16, Value)]) {
     let wire = Wire::new().await;
@@ -37,8 +40,8 @@ async fn assert_refused(cases: &[(&[u8], u16, Value)]) {
 
 #[tokio::test]
 async fn bodies_that_are_not_a_json_object() {
-    let syntax = |column: usize| {
-        let message = format!("the request body is not valid JSON (line 1, column {column})");
+    let syntax = |byte: usize| {
+        let message = format!("the request body is not valid JSON (at byte {byte})");
         openai("invalid_json", Value::Null, &message)
     };
     let short = || {
@@ -55,7 +58,7 @@ async fn bodies_that_are_not_a_json_object() {
     assert_refused(&[
         (b"", 400, short()),
         (b" \n", 400, short()),
-        (b"model=alias", 400, syntax(1)),
+        (b"model=alias", 400, syntax(0)),
         (br#"["alias"]"#, 400, other()),
         (br#"[{"model":"alias"}]"#, 400, other()),
         (br#""alias""#, 400, other()),
@@ -65,13 +68,13 @@ async fn bodies_that_are_not_a_json_object() {
         (br#"{"model":"alias""#, 400, short()),
         (br#"{"model":"alias"#, 400, short()),
         (br#"{"model":"alias","x":[1,"#, 400, short()),
-        (br#"{"model":"alias"}}"#, 400, syntax(18)),
-        (br#"{"model":"alias"} x"#, 400, syntax(19)),
-        (br#"{"model":"alias"}{"model":"plain"}"#, 400, syntax(18)),
-        (b"{\"model\":\"alias\"}\0", 400, syntax(18)),
-        (br#"{"model":"alias",}"#, 400, syntax(18)),
-        (br#"{'model':'alias'}"#, 400, syntax(2)),
-        (br#"{model:"alias"}"#, 400, syntax(2)),
+        (br#"{"model":"alias"}}"#, 400, syntax(17)),
+        (br#"{"model":"alias"} x"#, 400, syntax(18)),
+        (br#"{"model":"alias"}{"model":"plain"}"#, 400, syntax(17)),
+        (b"{\"model\":\"alias\"}\0", 400, syntax(17)),
+        (br#"{"model":"alias",}"#, 400, syntax(17)),
+        (br#"{'model':'alias'}"#, 400, syntax(1)),
+        (br#"{model:"alias"}"#, 400, syntax(1)),
     ])
     .await;
 }
@@ -163,22 +166,54 @@ async fn a_model_without_an_endpoint() {
 
 #[tokio::test]
 async fn bodies_in_a_coding() {
-    let message = "compressed request bodies are not supported";
-    let body = openai("unsupported_encoding", Value::Null, message);
+    let body = openai("unsupported_encoding", Value::Null, UNSUPPORTED);
     let wire = Wire::new().await;
     for coding in [
-        "gzip",
-        "br",
-        "gzip, identity",
-        "identity, gzip",
+        "compress",
+        "gzip, br",
+        "compress, identity",
+        "identity, compress",
+        "gzip, gzip",
         "x",
-        "identity\r\nContent-Encoding: gzip",
+        "gzi",
+        "gzip;q=1",
+        "identity\r\nContent-Encoding: compress",
+        "gzip\r\nContent-Encoding: br",
     ] {
         let fields = format!("Content-Encoding: {coding}\r\n");
         let answer = wire.ask(post_with(&fields, r#"{"model":"alias"}"#)).await;
         assert_json(&answer, 415, &body);
         // What it would have taken (RFC 9110 section 12.5.3).
-        assert_eq!(answer.all("accept-encoding"), ["identity"]);
+        assert_eq!(answer.all("accept-encoding"), ["gzip, deflate, br, zstd"]);
+    }
+    wire.untouched().await;
+}
+
+/// A body that is not in the coding in which it is said to be.
+#[tokio::test]
+async fn bodies_not_in_their_coding() {
+    let message = "the request body can't be decompressed";
+    let body = openai("invalid_body", Value::Null, message);
+    let wire = Wire::new().await;
+    let plain = br#"{"model":"alias"}"#;
+    for (coding, sent) in [
+        ("gzip", &plain[..]),
+        ("gzip", b""),
+        ("x-gzip", plain),
+        ("GZIP", plain),
+        ("zstd", plain),
+        ("gzip, identity", plain),
+        ("identity, gzip", plain),
+        ("identity\r\nContent-Encoding: gzip", plain),
+        // For these the text above is a coded body, of other bytes: a block of a type that there
+        // is not, and a window of a size that there is not.
+        ("deflate", b"\x07\x07\x07\x07"),
+        ("br", b"\x11\x11\x11\x11"),
+    ] {
+        let fields = format!("Content-Encoding: {coding}\r\n");
+        let answer = wire.ask(post_with(&fields, sent)).await;
+        assert_json(&answer, 400, &body);
+        assert!(answer.all("accept-encoding").is_empty());
     }
     wire.untouched().await;
 }
@@ -247,11 +282,11 @@ async fn on_the_messages_api_errors_have_its_shape() {
                 "no engine for the model `down` is available, try again shortly",
             ),
             (
-                "Content-Encoding: gzip\r\n",
+                "Content-Encoding: compress\r\n",
                 "{}",
                 415,
                 "invalid_request_error",
-                "compressed request bodies are not supported",
+                UNSUPPORTED,
             ),
         ] {
             client.send(post_to(target, fields, body)).await;

@@ -162,6 +162,16 @@ impl Wire {
         let (connections, requests) = self.upstream.finish().await;
         assert_eq!(connections, 0, "{requests:?}");
     }
+
+    /// The engine may have been sent the start of a request, but never one that it could take for
+    /// complete.
+    pub(crate) async fn never_whole(self) {
+        assert_eq!(self.in_flight(), 0);
+        self.gateway.stop().await;
+        let (_, requests) = self.upstream.finish_with_halves().await;
+        let whole = requests.iter().find(|request| request.complete);
+        assert!(whole.is_none(), "{whole:?}");
+    }
 }
 
 pub(crate) fn in_flight(table: &RouteTable) -> usize {

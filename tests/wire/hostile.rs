@@ -10,6 +10,16 @@ use crate::{
 
 /// Sends these bodies, which must be refused with this code and not reach the engine.
 async fn assert_refused(bodies: &[Vec<u8>], status: u16, code: &str) {
+    refused(bodies, status, code).await.untouched().await;
+}
+
+/// The same for bodies whose model is well and comes before what is not: they may be on their way
+/// by then, but the engine never gets them whole.
+async fn assert_refused_late(bodies: &[Vec<u8>], status: u16, code: &str) {
+    refused(bodies, status, code).await.never_whole().await;
+}
+
+async fn refused(bodies: &[Vec<u8>], status: u16, code: &str) -> Wire {
     let wire = Wire::new().await;
     for body in bodies {
         let answer = wire.ask(post(body)).await;
@@ -18,8 +28,11 @@ async fn assert_refused(bodies: &[Vec<u8>], status: u16, code: &str) {
         // Whatever the client has sent, it does not come back at length.
         assert!(answer.body.len() < 4096, "{}", answer.body.len());
     }
-    wire.untouched().await;
+    wire
 }
+
+/// The longest that a model's name may be, in the bytes of the body.
+const LONGEST_NAME: usize = 4096;
 
 async fn forwarded(body: &str) -> Message {
     let wire = Wire::new().await;
@@ -33,7 +46,9 @@ async fn one_byte_at_a_time() {
     let body = format!(r#"{before}"\u0061lias"{after}"#);
     let wire = Wire::new().await;
     let mut client = wire.connect().await;
-    for request in [post(&body), post_chunked("", &[&body], "X-Sum: a\r\n")] {
+    // The request is sent before the trailers are there: only those that are announced can follow.
+    let chunked = post_chunked("Trailer: X-Sum\r\n", &[&body], "X-Sum: a\r\n");
+    for request in [post(&body), chunked] {
         for byte in request {
             client.send([byte]).await;
             // So that the gateway reads it before the next one comes.
@@ -67,6 +82,15 @@ async fn a_hundred_thousand_brackets() {
         &[
             open.clone().into_bytes(),
             format!("{open}{closed}").into_bytes(),
+            format!(r#"{{"a":{open}"#).into_bytes(),
+            format!(r#"{{"a":{open}{closed}],"model":"alias"}}"#).into_bytes(),
+        ],
+        400,
+        "invalid_json",
+    )
+    .await;
+    assert_refused_late(
+        &[
             format!(r#"{{"model":"alias","a":{open}"#).into_bytes(),
             format!(r#"{{"model":"alias","a":{open}{closed}]}}"#).into_bytes(),
         ],
@@ -87,16 +111,22 @@ async fn a_megabyte_of_backslashes() {
     // One more makes the quote a part of the text.
     let odd = format!(r#"{{"a":"\{slashes}","model":"alias"}}"#);
     assert_refused(&[odd.into_bytes()], 400, "invalid_json").await;
-    let name = format!(r#"{{"model":"{slashes}"}}"#);
-    assert_refused(&[name.into_bytes()], 404, "model_not_found").await;
+    let name = |slashes: &str| format!(r#"{{"model":"{slashes}"}}"#).into_bytes();
+    assert_refused(&[name(&slashes)], 400, "invalid_model").await;
+    let slashes = &slashes[..LONGEST_NAME];
+    assert_refused(&[name(slashes)], 404, "model_not_found").await;
 }
 
 #[tokio::test]
 async fn a_megabyte_of_name() {
     let names = ["x", "\u{e9}", "\\u0000", "\\ud83d\\ude00", "\\\""];
-    let bodies =
-        names.map(|c| format!(r#"{{"model":"{}"}}"#, c.repeat((1 << 20) / c.len())).into_bytes());
-    assert_refused(&bodies, 404, "model_not_found").await;
+    let bodies = |len: usize| {
+        names.map(|c| format!(r#"{{"model":"{}"}}"#, c.repeat(len / c.len())).into_bytes())
+    };
+    assert_refused(&bodies(1 << 20), 400, "invalid_model").await;
+    assert_refused(&bodies(LONGEST_NAME), 404, "model_not_found").await;
+    let longer = format!(r#"{{"model":"{}"}}"#, "x".repeat(LONGEST_NAME + 1));
+    assert_refused(&[longer.into_bytes()], 400, "invalid_model").await;
     let key = "k".repeat(1 << 20);
     let body = format!(r#"{{"{key}":1,"model":"plain"}}"#);
     assert!(forwarded(&body).await.text() == body);
@@ -118,9 +148,7 @@ async fn nul_bytes() {
         &[
             b"\0".to_vec(),
             b"\0{\"model\":\"alias\"}".to_vec(),
-            b"{\"model\":\"alias\0\"}".to_vec(),
             b"{\"model\0\":\"alias\",\"model\":\"alias\"}".to_vec(),
-            b"{\"model\":\"alias\",\"a\":\"\0\"}".to_vec(),
             b"{\"model\":\"alias\",\0\"a\":1}".to_vec(),
             vec![0; 1 << 20],
         ],
@@ -128,6 +156,11 @@ async fn nul_bytes() {
         "invalid_json",
     )
     .await;
+    let name = [b"{\"model\":\"alias\0\"}".to_vec()];
+    assert_refused(&name, 400, "invalid_model").await;
+    // In a text that is only skipped it is left to the engine.
+    let skipped = "{\"model\":\"plain\",\"a\":\"\0\"}";
+    assert_eq!(forwarded(skipped).await.text(), skipped);
     // Escaped it is a character like any other, and makes another name and another key.
     let other = [br#"{"model":"alias\u0000"}"#.to_vec()];
     assert_refused(&other, 404, "model_not_found").await;
@@ -147,7 +180,8 @@ async fn broken_utf_8_in_the_name_or_in_a_key() {
         let name = [b"{\"model\":\"alias", broken, b"\"}"].concat();
         let key = [b"{\"model", broken, b"\":1,\"model\":\"alias\"}"].concat();
         let outside = [b"{\"model\":\"alias\"", broken, b"}"].concat();
-        assert_refused(&[name, key, outside], 400, "invalid_json").await;
+        assert_refused(&[name], 400, "invalid_model").await;
+        assert_refused(&[key, outside], 400, "invalid_json").await;
     }
     let utf_16: Vec<u8> = "{\"model\":\"alias\"}"
         .bytes()

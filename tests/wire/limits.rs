@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
-    client::{post, post_chunked, post_to},
+    client::{Client, post, post_chunked, post_to},
     gateway::Wire,
     message::Message,
     upstream::Answer,
@@ -74,7 +74,8 @@ async fn one_byte_more_is_too_large_announced_or_counted() {
 async fn an_endless_body_is_answered_at_the_limit() {
     let wire = limited(1000).await;
     let mut client = wire.connect().await;
-    let mut endless = post_chunked("", &[&"x".repeat(600), &"x".repeat(600)], "");
+    let start = format!(r#"{{"a":"{}"#, "x".repeat(594));
+    let mut endless = post_chunked("", &[&start, &"x".repeat(600)], "");
     endless.truncate(endless.len() - "0\r\n\r\n".len());
     client.send(endless).await;
     assert_too_large(&client.answer().await, 1000);
@@ -100,8 +101,37 @@ async fn a_body_that_does_not_come_is_given_up() {
     }
     let mut chunked = wire.connect().await;
     let request = post_chunked("", &[BODY], "");
-    chunked.send(&request[..request.len() - 2]).await;
+    // Up to within the model's name.
+    chunked.send(&request[..request.len() - 12]).await;
     clients.push(("/v1/x", chunked));
+    assert_given_up(clients).await;
+    wire.untouched().await;
+}
+
+/// Once its model is known a body goes to the engine as it comes, and is broken off there.
+#[tokio::test]
+async fn a_body_that_stops_after_its_model_is_given_up() {
+    let wait = Duration::from_millis(200);
+    let wire = Wire::with(|_| Answer::ok("{}"), |layer| layer.body_timeout(wait)).await;
+    let mut clients = Vec::new();
+    for target in ["/v1/x", "/v1/messages"] {
+        let mut client = wire.connect().await;
+        let request = post_to(target, "", BODY);
+        client.send(&request[..request.len() - 1]).await;
+        clients.push((target, client));
+    }
+    let request = post_chunked("", &[BODY], "");
+    // Before the last chunk, and within it.
+    for missing in [5, 2] {
+        let mut chunked = wire.connect().await;
+        chunked.send(&request[..request.len() - missing]).await;
+        clients.push(("/v1/x", chunked));
+    }
+    assert_given_up(clients).await;
+    wire.never_whole().await;
+}
+
+async fn assert_given_up(clients: Vec<(&str, Client)>) {
     let message = "the request body was not received in time";
     for (target, mut client) in clients {
         let answer = client.answer().await;
@@ -124,5 +154,4 @@ async fn a_body_that_does_not_come_is_given_up() {
         client.send(post(BODY)).await;
         assert!(client.answer_or_end().await.is_none());
     }
-    wire.untouched().await;
 }

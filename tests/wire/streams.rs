@@ -129,10 +129,10 @@ async fn an_answer_may_come_before_the_engine_has_read_the_body() {
     });
     let mut client = gateway.connect().await;
     let filler = "x".repeat(16 << 20);
-    client
-        .send(post(format!(r#"{{"model":"alias","x":"{filler}"}}"#)))
+    // As the engine reads no further, the gateway does not either.
+    let answer = client
+        .answer_while_sending(post(format!(r#"{{"model":"alias","x":"{filler}"}}"#)))
         .await;
-    let answer = client.answer().await;
     assert_eq!(answer.start, "HTTP/1.1 429 Slow Down");
     assert_eq!(answer.text(), "wait");
     assert_eq!(in_flight(&table), 0);

@@ -1,0 +1,146 @@
+//! The bytes of a body in the pieces in which they came.
+
+use bytes::{Bytes, BytesMut};
+
+/// A list of chunks: large ones as they are, small ones joined.
+///
+/// Nothing is copied that came in one chunk or in large ones. Small ones after
+/// the first are joined, because in a list a client's one-byte chunks would
+/// take forty times their size.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chunks {
+    first: Bytes,
+    more: Option<Box<More>>,
+    len: u64,
+}
+
+/// What most bodies have not: more than one chunk.
+#[derive(Clone, Debug, Default)]
+struct More {
+    rest: Vec<Bytes>,
+    joined: BytesMut,
+}
+
+impl Chunks {
+    /// Chunks from this size on are kept as they are.
+    const LARGE: usize = 4 << 10;
+    /// Small chunks are joined up to this size.
+    const JOINED: usize = 64 << 10;
+
+    pub(crate) fn push(&mut self, chunk: Bytes) {
+        self.len += chunk.len() as u64;
+        if self.first.is_empty() {
+            self.first = chunk;
+            return;
+        }
+        let more = self.more.get_or_insert_default();
+        if chunk.len() >= Self::LARGE {
+            more.flush();
+            more.rest.push(chunk);
+        } else {
+            more.joined.extend_from_slice(&chunk);
+            if more.joined.len() >= Self::JOINED {
+                more.flush();
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The first chunk, and those after it.
+    pub(crate) fn into_parts(self) -> (Bytes, Vec<Bytes>) {
+        let rest = self.more.map_or_else(Vec::new, |mut more| {
+            more.flush();
+            more.rest
+        });
+        (self.first, rest)
+    }
+
+    /// All of it in one piece, for those who need it so.
+    pub(crate) fn contiguous(&mut self) -> &Bytes {
+        if let Some(mut more) = self.more.take() {
+            more.flush();
+            let mut whole = BytesMut::with_capacity(usize::try_from(self.len).unwrap_or(0));
+            whole.extend_from_slice(&self.first);
+            for chunk in more.rest {
+                whole.extend_from_slice(&chunk);
+            }
+            self.first = whole.freeze();
+        }
+        &self.first
+    }
+}
+
+impl More {
+    fn flush(&mut self) {
+        if !self.joined.is_empty() {
+            self.rest.push(self.joined.split().freeze());
+        }
+    }
+}
+
+impl IntoIterator for Chunks {
+    type Item = Bytes;
+    type IntoIter = std::iter::Chain<std::iter::Once<Bytes>, std::vec::IntoIter<Bytes>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let (first, rest) = self.into_parts();
+        std::iter::once(first).chain(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chunks(parts: &[Vec<u8>]) -> Chunks {
+        let mut chunks = Chunks::default();
+        for part in parts {
+            chunks.push(Bytes::from(part.clone()));
+        }
+        chunks
+    }
+
+    #[test]
+    fn tiny_chunks_take_no_more_than_their_bytes() {
+        let mut chunks = Chunks::default();
+        for _ in 0..1_000_000 {
+            chunks.push(Bytes::from_static(b"x"));
+        }
+        assert_eq!(chunks.len(), 1_000_000);
+        assert!(chunks.into_iter().count() < 20);
+    }
+
+    #[test]
+    fn large_chunks_are_not_copied() {
+        let large = Bytes::from(vec![1; Chunks::LARGE]);
+        let mut chunks = Chunks::default();
+        for _ in 0..3 {
+            chunks.push(large.clone());
+        }
+        assert!(
+            chunks
+                .into_iter()
+                .all(|chunk| chunk.as_ptr() == large.as_ptr())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_bytes_and_their_order_stay(
+            parts in prop::collection::vec(prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..9),
+                Just(vec![7; Chunks::LARGE]),
+            ], 0..20),
+        ) {
+            let whole = parts.concat();
+            prop_assert_eq!(chunks(&parts).len(), whole.len() as u64);
+            prop_assert_eq!(&chunks(&parts).into_iter().collect::<Vec<_>>().concat(), &whole);
+            prop_assert_eq!(chunks(&parts).contiguous().clone(), whole);
+        }
+    }
+}

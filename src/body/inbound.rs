@@ -1,0 +1,186 @@
+//! The client's body as it arrives: chunks, a size limit, a time limit.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::LengthLimitError;
+use pin_project_lite::pin_project;
+
+use super::wait::Wait;
+use crate::{
+    error::{BoxError, RouteError, RouteErrorKind, in_chain},
+    model::Scan,
+};
+
+/// What of a client's body has not been read yet, and the watch over it.
+///
+/// It is boxed, once and together with the scan, because it may outlive the
+/// response future: an upload goes on while the engine already answers.
+pub(crate) type Inbound = Pin<Box<Intake<dyn Body<Data = Bytes, Error = BoxError> + Send>>>;
+
+pin_project! {
+    pub(crate) struct Intake<B: ?Sized> {
+        pub(crate) scan: Scan,
+        limits: Limits,
+        received: u64,
+        wait: Wait,
+        trailers: Option<Box<HeaderMap>>,
+        #[pin]
+        body: B,
+    }
+}
+
+/// What a client's body may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) bytes: u64,
+    /// Time spent waiting for the client; time that the engine takes does not count.
+    pub(crate) time: Duration,
+}
+
+impl Limits {
+    pub(crate) const NONE: Self = Self {
+        bytes: u64::MAX,
+        time: Duration::MAX,
+    };
+}
+
+/// Begins to receive `body`, which `scan` watches.
+pub(crate) fn receive<B>(body: B, scan: Scan, limits: Limits) -> Inbound
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    Box::pin(Intake {
+        scan,
+        limits,
+        received: 0,
+        wait: Wait::new(limits.time),
+        trailers: None,
+        body: IntoBytes { body },
+    })
+}
+
+impl<B> Intake<B>
+where
+    B: Body<Data = Bytes, Error = BoxError> + ?Sized,
+{
+    /// The length of the whole body, where it is known.
+    pub(crate) fn total(&self) -> Option<u64> {
+        Some(self.received + self.body.size_hint().exact()?)
+    }
+
+    /// Whether the next chunk has to be waited for longer than hyper takes to hand over what it has.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.wait.is_long()
+    }
+
+    pub(crate) fn scan(self: Pin<&mut Self>) -> &mut Scan {
+        self.project().scan
+    }
+
+    pub(crate) fn take_trailers(self: Pin<&mut Self>) -> Option<Box<HeaderMap>> {
+        self.project().trailers.take()
+    }
+
+    /// The next chunk, which is not empty; `None` at the end.
+    ///
+    /// A body with something wrong never comes to its end: where the length is
+    /// known, and so the last chunk is the end for whoever gets it, that chunk
+    /// is not handed out before the scan has agreed.
+    pub(crate) fn poll_chunk(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, RouteError>>> {
+        let mut this = self.project();
+        loop {
+            let Poll::Ready(frame) = this.wait.poll(cx, |cx| this.body.as_mut().poll_frame(cx))
+            else {
+                return Poll::Pending;
+            };
+            let Some(frame) = frame else {
+                return Poll::Ready(Some(Err(RouteError::new(
+                    RouteErrorKind::BodyTimeout,
+                    "the request body was not received in time",
+                ))));
+            };
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                None => return Poll::Ready(this.scan.finish().err().map(Err)),
+                Some(Err(error)) => return Poll::Ready(Some(Err(failed(error, *this.limits)))),
+                Some(Ok(Ok(chunk))) if chunk.is_empty() => {}
+                Some(Ok(Ok(chunk))) => {
+                    *this.received += chunk.len() as u64;
+                    if *this.received > this.limits.bytes {
+                        let error = RouteError::body_too_large(this.limits.bytes);
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    let mut watched = this.scan.feed(&chunk);
+                    if this.body.size_hint().exact() == Some(0) {
+                        watched = watched.and_then(|()| this.scan.finish());
+                    }
+                    return Poll::Ready(Some(watched.map(|()| chunk)));
+                }
+                Some(Ok(Err(frame))) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        this.trailers.get_or_insert_default().extend(trailers);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A limit set by a layer above counts as ours.
+fn failed(error: BoxError, limits: Limits) -> RouteError {
+    if in_chain(&*error, |error| error.is::<LengthLimitError>()) {
+        return RouteError::body_too_large(limits.bytes);
+    }
+    RouteError::new(
+        RouteErrorKind::InvalidBody,
+        "the request body could not be read to its end",
+    )
+    .with_source(error)
+}
+
+pin_project! {
+    /// Any body as one of `Bytes` and boxed errors. (http-body-util's `MapFrame`
+    /// forgets the size hint, and with it the length.)
+    struct IntoBytes<B> {
+        #[pin]
+        body: B,
+    }
+}
+
+impl<B> Body for IntoBytes<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(self.project().body.poll_frame(cx));
+        Poll::Ready(frame.map(|frame| match frame {
+            Ok(frame) => Ok(frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))),
+            Err(error) => Err(error.into()),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

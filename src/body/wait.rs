@@ -1,0 +1,185 @@
+//! Waiting for the client: how long, and who is woken.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Wake, Waker, ready},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep};
+
+/// How long the client may still be waited for.
+///
+/// Only the time between asking for more and the client's answer counts: what
+/// the engine takes until it reads on is not the client's.
+///
+/// hyper hands over even a body that it already has no sooner than at the
+/// second poll, in the same turn of the task. So the first time that there is
+/// nothing to read asks for another turn, and only the second sets a timer,
+/// which costs more than all the rest of receiving a small body.
+pub(super) struct Wait {
+    /// `None` where there is no limit.
+    left: Option<Duration>,
+    state: State,
+}
+
+enum State {
+    Untried,
+    Deferred,
+    Long(Long),
+}
+
+/// From the second wait on.
+struct Long {
+    bell: Arc<Bell>,
+    /// While the client is waited for: since when, and until when unless there is no limit.
+    since: Option<(Instant, Option<Pin<Box<Sleep>>>)>,
+}
+
+impl Wait {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self {
+            left: (limit < Duration::MAX).then_some(limit),
+            state: State::Untried,
+        }
+    }
+
+    /// Whether what is waited for now took more than a second look.
+    pub(super) fn is_long(&self) -> bool {
+        matches!(&self.state, State::Long(long) if long.since.is_some())
+    }
+
+    /// Polls for what the client sends; `None` when its time is over.
+    pub(super) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut client: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<Option<T>> {
+        match &mut self.state {
+            State::Long(long) => long.poll(&mut self.left, cx, client),
+            State::Untried => client(cx).map(Some).or_pending(|| {
+                self.state = State::Deferred;
+                cx.waker().wake_by_ref();
+            }),
+            State::Deferred => {
+                if let Poll::Ready(sent) = client(cx) {
+                    self.state = State::Untried;
+                    return Poll::Ready(Some(sent));
+                }
+                let mut long = Long {
+                    bell: Arc::default(),
+                    since: None,
+                };
+                let polled = long.poll(&mut self.left, cx, client);
+                self.state = State::Long(long);
+                polled
+            }
+        }
+    }
+}
+
+impl Long {
+    fn poll<T>(
+        &mut self,
+        left: &mut Option<Duration>,
+        cx: &mut Context<'_>,
+        mut client: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<Option<T>> {
+        // Whatever came of it, the client has done something then.
+        if let (Some(at), Some((since, _))) = (self.bell.take_rung(), &self.since) {
+            use_up(left, at.saturating_duration_since(*since));
+            self.since = None;
+        }
+        let waker = Waker::from(Arc::clone(&self.bell));
+        let mut bell = Context::from_waker(&waker);
+        self.bell.wakes(cx.waker());
+        if let Poll::Ready(sent) = client(&mut bell) {
+            if let Some((since, _)) = self.since.take() {
+                use_up(left, since.elapsed());
+            }
+            self.bell.wake_all();
+            return Poll::Ready(Some(sent));
+        }
+        let (_, timer) = self.since.get_or_insert_with(|| {
+            let timer = left.map(|left| Box::pin(tokio::time::sleep(left)));
+            (Instant::now(), timer)
+        });
+        match timer {
+            None => Poll::Pending,
+            Some(timer) => {
+                // The end of the time is nothing that the client has done.
+                let waker = Waker::from(Arc::new(Quiet(Arc::clone(&self.bell))));
+                ready!(timer.as_mut().poll(&mut Context::from_waker(&waker)));
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+fn use_up(left: &mut Option<Duration>, time: Duration) {
+    *left = left.map(|left| left.saturating_sub(time));
+}
+
+/// Rings when the client has sent something, notes the time, and wakes all who wait:
+/// a request and its clone may both read one upload.
+#[derive(Default)]
+struct Bell(Mutex<Ringing>);
+
+#[derive(Default)]
+struct Ringing {
+    at: Option<Instant>,
+    waiting: Vec<Waker>,
+}
+
+impl Bell {
+    fn lock(&self) -> MutexGuard<'_, Ringing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wakes(&self, waker: &Waker) {
+        let waiting = &mut self.lock().waiting;
+        if !waiting.iter().any(|known| known.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+    }
+
+    fn take_rung(&self) -> Option<Instant> {
+        self.lock().at.take()
+    }
+
+    fn wake_all(&self) {
+        let waiting = std::mem::take(&mut self.lock().waiting);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.lock().at.get_or_insert_with(Instant::now);
+        self.wake_all();
+    }
+}
+
+/// Wakes all who wait, without a note.
+struct Quiet(Arc<Bell>);
+
+impl Wake for Quiet {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_all();
+    }
+}
+
+/// `Poll::Pending`, with something done about it.
+trait OrPending {
+    fn or_pending(self, act: impl FnOnce()) -> Self;
+}
+
+impl<T> OrPending for Poll<T> {
+    fn or_pending(self, act: impl FnOnce()) -> Self {
+        if self.is_pending() {
+            act();
+        }
+        self
+    }
+}

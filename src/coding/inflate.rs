@@ -1,0 +1,275 @@
+//! Undoing a content coding, chunk by chunk and within bounds.
+
+use std::{error::Error, fmt, io, mem};
+
+use compression_codecs::{
+    BrotliDecoder, DecodeV2, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder,
+    core::util::{PartialBuffer, WriteBuffer},
+    zstd::params::DParameter,
+};
+
+use super::{Encoding, Limits};
+
+/// Inflates a body that is fed to it in chunks of any size.
+///
+/// Nothing is kept of what came out, nor of what went in. The memory of one
+/// is a buffer of 16 KiB and the codec's, which no body can raise above
+/// - 48 KB for gzip and deflate,
+/// - 8.5 MiB for zstd: a window of 8 MiB, a few blocks and the tables,
+/// - 28 MiB for brotli: a window of 16 MiB, for a moment together with the one
+///   of 8 MiB that it replaces, and the tables.
+///
+/// The windows start small or are only touched as far as they are written, so
+/// that a usual body has a small part of this.
+///
+/// After an error there is no going on: every call returns one.
+pub(crate) struct Inflate {
+    encoding: Encoding,
+    limits: Limits,
+    state: State,
+    output: Box<[u8]>,
+    consumed: u64,
+    produced: u64,
+    members: u32,
+}
+
+type Codec = Box<dyn DecodeV2 + Send + Sync>;
+
+enum State {
+    /// Before the first byte, which has a say in what decodes the rest.
+    Empty,
+    /// Within a stream: a gzip member, a zstd frame, or the whole body.
+    Within(Codec),
+    /// The body may end here.
+    Ended(Codec),
+    Failed,
+}
+
+/// Why a body could not be inflated.
+#[derive(Debug)]
+pub(crate) enum InflateError {
+    /// It is not in the coding that it is said to be in, or damaged.
+    Corrupt(io::Error),
+    /// It ended too early; an empty body is in no coding.
+    Truncated,
+    /// Something follows the end of the compressed stream.
+    TrailingData,
+    /// It consists of more gzip members or zstd frames than anyone needs.
+    TooManyMembers,
+    /// It is larger than [`Limits::max_bytes`].
+    TooLarge,
+    /// It is larger than [`Limits::max_ratio`] allows for its compressed size.
+    RatioTooHigh,
+}
+
+impl Inflate {
+    const OUTPUT: usize = 16 * 1024;
+
+    /// Starting one costs as much as decoding some kilobytes, for as little as
+    /// 9 bytes (zstd) or 20 (gzip).
+    const MAX_MEMBERS: u32 = 1024;
+
+    /// 8 MiB, the most that the `zstd` coding allows (RFC 9659).
+    const ZSTD_WINDOW_LOG: u32 = 23;
+
+    pub(crate) fn new(encoding: Encoding, limits: Limits) -> Self {
+        Self {
+            encoding,
+            limits,
+            state: State::Empty,
+            output: vec![0; Self::OUTPUT].into_boxed_slice(),
+            consumed: 0,
+            produced: 0,
+            members: 0,
+        }
+    }
+
+    /// Inflates a chunk, and passes what comes out to `sink` piece by piece.
+    ///
+    /// The sink gets no piece that is over a limit, and nothing after an error
+    /// of its own.
+    pub(crate) fn feed<E>(
+        &mut self,
+        input: &[u8],
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E>
+    where
+        E: From<InflateError>,
+    {
+        let mut input = PartialBuffer::new(input);
+        while let Some(&next) = input.unwritten().first() {
+            // It stays failed if this returns early.
+            let mut codec = match mem::replace(&mut self.state, State::Failed) {
+                State::Empty => open(self.encoding, next)?,
+                State::Within(codec) => codec,
+                State::Ended(codec) => self.open_next(codec, next)?,
+                State::Failed => return Err(failed_before().into()),
+            };
+            self.state = if self.decode(&mut *codec, &mut input, &mut sink)? {
+                State::Ended(codec)
+            } else {
+                State::Within(codec)
+            };
+        }
+        Ok(())
+    }
+
+    /// Says whether the body was whole.
+    pub(crate) fn finish(&mut self) -> Result<(), InflateError> {
+        match self.state {
+            State::Empty | State::Within(_) => Err(InflateError::Truncated),
+            State::Ended(_) => Ok(()),
+            State::Failed => Err(failed_before()),
+        }
+    }
+
+    /// Goes on with a further gzip member or zstd frame.
+    ///
+    /// Other decoders differ here: some stop after the first and drop the
+    /// rest. That can't make an engine see another model than we do: what is
+    /// one JSON object as a whole is none when it is cut short, but for white
+    /// space.
+    fn open_next(&mut self, mut codec: Codec, next: u8) -> Result<Codec, InflateError> {
+        let starts_one = match self.encoding {
+            Encoding::Gzip => next == 0x1f,
+            // The magic number of a frame, or of a skippable one.
+            Encoding::Zstd => next == 0x28 || next & 0xf0 == 0x50,
+            Encoding::Deflate | Encoding::Brotli => false,
+        };
+        if !starts_one {
+            return Err(InflateError::TrailingData);
+        }
+        self.members += 1;
+        if self.members >= Self::MAX_MEMBERS {
+            return Err(InflateError::TooManyMembers);
+        }
+        codec.reinit().map_err(InflateError::Corrupt)?;
+        Ok(codec)
+    }
+
+    /// Decodes until the stream ends, which is `true`, or the input does.
+    fn decode<E>(
+        &mut self,
+        codec: &mut dyn DecodeV2,
+        input: &mut PartialBuffer<&[u8]>,
+        sink: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<bool, E>
+    where
+        E: From<InflateError>,
+    {
+        loop {
+            // A codec that has taken all its input may still hold output.
+            let draining = input.unwritten().is_empty();
+            let offset = input.written_len();
+            let mut output = WriteBuffer::new_initialized(&mut self.output);
+            let ended = match codec.decode(input, &mut output) {
+                Ok(ended) => ended,
+                Err(_) if draining && fails_when_drained(self.encoding) => false,
+                Err(error) => return Err(InflateError::Corrupt(error).into()),
+            };
+            let (consumed, produced) = (input.written_len() - offset, output.written_len());
+            self.count(consumed, produced)?;
+            if produced > 0 {
+                sink(&self.output[..produced])?;
+            }
+            if ended {
+                return Ok(true);
+            }
+            if consumed == 0 && produced == 0 {
+                return if draining {
+                    Ok(false)
+                } else {
+                    Err(InflateError::Corrupt(io::Error::other("the decoder is stuck")).into())
+                };
+            }
+        }
+    }
+
+    fn count(&mut self, consumed: usize, produced: usize) -> Result<(), InflateError> {
+        self.consumed += consumed as u64;
+        self.produced += produced as u64;
+        let ratio = u64::from(self.limits.max_ratio);
+        if self.produced > self.limits.max_bytes {
+            Err(InflateError::TooLarge)
+        } else if self.produced > Limits::RATIO_FLOOR
+            && self.produced > self.consumed.saturating_mul(ratio)
+        {
+            Err(InflateError::RatioTooHigh)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn open(encoding: Encoding, first: u8) -> Result<Codec, InflateError> {
+    Ok(match encoding {
+        Encoding::Gzip => Box::new(GzipDecoder::new()),
+        // The low half of a zlib header's first byte is 8, the method. A bare
+        // stream that began so would be a stored block with stray padding.
+        Encoding::Deflate if first & 0x0f == 8 => Box::new(ZlibDecoder::new()),
+        Encoding::Deflate => Box::new(DeflateDecoder::new()),
+        // The decoder knows an extension by the pattern that RFC 7932 section
+        // 9.1 calls invalid: windows of up to 1 GiB.
+        Encoding::Brotli if first & 0x7f == 0x11 => {
+            return Err(InflateError::Corrupt(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the window is larger than brotli allows",
+            )));
+        }
+        Encoding::Brotli => Box::new(BrotliDecoder::new()),
+        Encoding::Zstd => Box::new(ZstdDecoder::new_with_params(&[DParameter::window_log_max(
+            Inflate::ZSTD_WINDOW_LOG,
+        )])),
+    })
+}
+
+/// Whether running out of input is an error to the codec, even where it
+/// comes with the last of its output. (A real error found while draining
+/// comes again with the next input, and without any the body is truncated.)
+fn fails_when_drained(encoding: Encoding) -> bool {
+    matches!(encoding, Encoding::Gzip | Encoding::Deflate)
+}
+
+fn failed_before() -> InflateError {
+    InflateError::Corrupt(io::Error::other("inflating has failed before"))
+}
+
+impl fmt::Debug for Inflate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inflate")
+            .field("encoding", &self.encoding)
+            .field("limits", &self.limits)
+            .field("consumed", &self.consumed)
+            .field("produced", &self.produced)
+            .finish_non_exhaustive()
+    }
+}
+
+impl InflateError {
+    /// Whether it is a matter of size, and not of what is in it.
+    pub(super) fn is_too_large(&self) -> bool {
+        matches!(self, Self::TooLarge | Self::RatioTooHigh)
+    }
+}
+
+impl fmt::Display for InflateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Corrupt(_) => "the compressed body is damaged",
+            Self::Truncated => "the compressed body ended too early",
+            Self::TrailingData => "the compressed body has something after its end",
+            Self::TooManyMembers => "the compressed body consists of too many parts",
+            Self::TooLarge => "the body is too large once inflated",
+            Self::RatioTooHigh => "the body is too large for its compressed size",
+        })
+    }
+}
+
+impl Error for InflateError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Corrupt(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Without the feature `decompression` there are no codings, and so none of this can exist.
+
+use std::{convert::Infallible, error::Error, fmt, io};
+
+use super::{Encoding, Limits};
+
+pub(super) struct Inflate(Infallible);
+
+pub(super) struct Deflate(Infallible);
+
+#[derive(Debug)]
+pub(super) enum InflateError {}
+
+impl Inflate {
+    pub(super) fn new(_: Encoding, limits: Limits) -> Self {
+        unreachable!("Encoding::from_headers names no coding, whatever the {limits:?}")
+    }
+
+    pub(super) fn feed<E>(
+        &mut self,
+        _input: &[u8],
+        _sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self.0 {}
+    }
+
+    pub(super) fn finish(&mut self) -> Result<(), InflateError> {
+        match self.0 {}
+    }
+}
+
+impl Deflate {
+    pub(super) fn new(_encoding: Encoding) -> Self {
+        unreachable!("Encoding::from_headers names no coding")
+    }
+
+    pub(super) fn feed(&mut self, _input: &[u8], _output: &mut Vec<u8>) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(super) fn finish(self, _output: &mut Vec<u8>) -> io::Result<()> {
+        match self.0 {}
+    }
+}
+
+impl InflateError {
+    pub(super) fn is_too_large(&self) -> bool {
+        match *self {}
+    }
+}
+
+impl fmt::Display for InflateError {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+impl Error for InflateError {}

@@ -1,0 +1,136 @@
+//! Undoing a coding: to look into a body, and to change it.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::{Deflate, Encoding, Inflate, InflateError, Unsupported};
+use crate::{
+    body::{Chunks, Edits, Splice},
+    error::{RouteError, RouteErrorKind},
+};
+
+/// How far a body may be inflated.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(feature = "decompression"),
+    allow(dead_code, reason = "nothing is inflated")
+)]
+pub(crate) struct Limits {
+    /// The most bytes that may come out.
+    pub(crate) max_bytes: u64,
+    /// The most bytes that may come out for each byte that went in, counted
+    /// once [`RATIO_FLOOR`](Self::RATIO_FLOOR) bytes have come out.
+    pub(crate) max_ratio: u32,
+}
+
+#[cfg(feature = "decompression")]
+impl Limits {
+    /// Up to here no ratio is too high: a small body of one repeated token
+    /// compresses as well as a bomb does, and costs nothing.
+    pub(crate) const RATIO_FLOOR: u64 = 1 << 20;
+}
+
+/// Inflates a body as it arrives, for a look at it only.
+pub(crate) struct Decoder {
+    pub(crate) encoding: Encoding,
+    limits: Limits,
+    inflate: Inflate,
+}
+
+impl Decoder {
+    /// `None` where the body is in no coding.
+    pub(crate) fn new(headers: &HeaderMap, limits: Limits) -> Result<Option<Self>, RouteError> {
+        let encoding = Encoding::from_headers(headers).map_err(|Unsupported| {
+            RouteError::new(
+                RouteErrorKind::UnsupportedEncoding,
+                format!(
+                    "the request body's Content-Encoding is not supported; what is: {}",
+                    Encoding::ACCEPTED
+                ),
+            )
+        })?;
+        Ok(encoding.map(|encoding| Self {
+            encoding,
+            limits,
+            inflate: Inflate::new(encoding, limits),
+        }))
+    }
+
+    pub(crate) fn feed(
+        &mut self,
+        chunk: &[u8],
+        sink: impl FnMut(&[u8]) -> Result<(), RouteError>,
+    ) -> Result<(), RouteError> {
+        self.inflate.feed(chunk, sink)
+    }
+
+    pub(crate) fn finish(&mut self) -> Result<(), RouteError> {
+        self.inflate.finish().map_err(RouteError::from)
+    }
+
+    /// The whole body as it is without its coding.
+    pub(crate) fn undo(&self, body: Chunks) -> Result<Chunks, RouteError> {
+        let mut inflate = Inflate::new(self.encoding, self.limits);
+        let mut plain = Chunks::default();
+        for chunk in body {
+            inflate.feed(&chunk, |piece| {
+                plain.push(Bytes::copy_from_slice(piece));
+                Ok::<_, RouteError>(())
+            })?;
+        }
+        inflate.finish()?;
+        Ok(plain)
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Decoder").field(&self.encoding).finish()
+    }
+}
+
+/// A plain body with its edits made, in a coding again.
+pub(crate) fn recode(
+    encoding: Encoding,
+    plain: Chunks,
+    edits: Edits,
+) -> Result<Chunks, RouteError> {
+    let mut deflate = Deflate::new(encoding);
+    let mut splice = Splice::new(edits);
+    let mut coded = Vec::new();
+    let mut body = Chunks::default();
+    let failed = |error| {
+        RouteError::new(
+            RouteErrorKind::InvalidBody,
+            "the request body could not be compressed again",
+        )
+        .with_source(error)
+    };
+    for mut chunk in plain {
+        while let Some(piece) = splice.next_piece(&mut chunk) {
+            deflate.feed(&piece, &mut coded).map_err(failed)?;
+        }
+        body.push(Bytes::from(std::mem::take(&mut coded)));
+    }
+    deflate.finish(&mut coded).map_err(failed)?;
+    body.push(Bytes::from(coded));
+    Ok(body)
+}
+
+impl From<InflateError> for RouteError {
+    fn from(error: InflateError) -> Self {
+        if error.is_too_large() {
+            return Self::new(
+                RouteErrorKind::BodyTooLarge,
+                "the request body is too large when it is decompressed",
+            );
+        }
+        Self::new(
+            RouteErrorKind::InvalidBody,
+            "the request body can't be decompressed",
+        )
+        .with_source(error)
+    }
+}

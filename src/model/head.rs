@@ -1,0 +1,331 @@
+//! Models that stand in the head: in the path, in the query, in a header.
+
+use std::borrow::Cow;
+
+use http::{HeaderName, request::Parts};
+use percent_encoding::percent_decode_str;
+
+use super::{ExtractModel, ExtractedModel, Extraction, Place};
+use crate::error::{RouteError, RouteErrorKind};
+
+/// The model is a part of the path, as in Azure's `/openai/deployments/{model}/...`.
+///
+/// A pattern has one `{model}`, which stands for a part of the path without a
+/// slash, and may end in `*` for any rest. The part is percent-decoded, and
+/// rewritten in the path. Of several patterns the first that fits counts.
+/// Such a path counts more than a body: that is not read.
+///
+/// ```
+/// use tower_model_route::PathModel;
+///
+/// let azure = PathModel::new("/openai/deployments/{model}/*");
+/// let gemini = PathModel::new("/v1beta/models/{model}:*");
+/// # let _ = (azure, gemini);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct PathModel {
+    before: Cow<'static, str>,
+    after: Cow<'static, str>,
+}
+
+impl PathModel {
+    /// Fits paths that look like `pattern`; one without `{model}` fits none.
+    pub fn new(pattern: impl Into<Cow<'static, str>>) -> Self {
+        let pattern = pattern.into();
+        let (before, after) = match pattern.split_once("{model}") {
+            Some((before, after)) => (before.to_owned(), after.to_owned()),
+            None => (String::new(), String::new()),
+        };
+        Self {
+            before: before.into(),
+            after: after.into(),
+        }
+    }
+
+    /// The model's part of the path.
+    fn find<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let rest = path.strip_prefix(&*self.before)?;
+        if self.before.is_empty() {
+            return None;
+        }
+        let segment = rest.split('/').next()?;
+        let (literal, open) = match self.after.strip_suffix('*') {
+            Some(literal) => (literal, true),
+            None => (&*self.after, false),
+        };
+        // Without a slash the literal ends the model within the segment, at its last place there.
+        let model = match literal.split('/').next() {
+            Some("") | None => segment,
+            Some(mark) => &segment[..segment.rfind(mark)?],
+        };
+        let after = rest[model.len()..].strip_prefix(literal)?;
+        (!model.is_empty() && (open || after.is_empty())).then_some(model)
+    }
+}
+
+impl ExtractModel for PathModel {
+    fn begin(&self, head: &Parts) -> Extraction {
+        let path = head.uri.path();
+        let Some(model) = self.find(path) else {
+            return Extraction::none();
+        };
+        let start = self.before.len();
+        found(model, |name| ExtractedModel {
+            name,
+            place: Place::Path(start..start + model.len()),
+            header: None,
+        })
+    }
+}
+
+/// The model is a query parameter, as in `/v1/realtime?model=`; it is rewritten there.
+///
+/// Two of the same name are refused.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct QueryModel {
+    path: Cow<'static, str>,
+    parameter: Cow<'static, str>,
+}
+
+impl QueryModel {
+    /// The query parameter `parameter` of requests for exactly `path`.
+    pub fn new(
+        path: impl Into<Cow<'static, str>>,
+        parameter: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            path: path.into(),
+            parameter: parameter.into(),
+        }
+    }
+}
+
+impl ExtractModel for QueryModel {
+    fn begin(&self, head: &Parts) -> Extraction {
+        if head.uri.path() != self.path {
+            return Extraction::none();
+        }
+        let query = head.uri.query().unwrap_or_default();
+        let mut start = 0;
+        let mut values = query.split('&').filter_map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let at = start + pair.len() - value.len();
+            start += pair.len() + 1;
+            (form_decoded(name)? == self.parameter).then_some((at, value))
+        });
+        match (values.next(), values.next()) {
+            (Some((at, value)), None) => {
+                let span = at..at + value.len();
+                found(&value.replace('+', " "), |name| ExtractedModel {
+                    name,
+                    place: Place::Query(span),
+                    header: None,
+                })
+            }
+            (Some(_), Some(_)) => Extraction::refused(RouteError::new(
+                RouteErrorKind::AmbiguousModel,
+                "the query names more than one model",
+            )),
+            (None, _) => Extraction::refused(RouteError::new(
+                RouteErrorKind::MissingModel,
+                "the query names no model",
+            )),
+        }
+    }
+}
+
+/// The model is in a header that a gateway in front has set, such as `x-model`.
+///
+/// Among several [`ModelSources`](crate::ModelSources) it does not replace the
+/// others: a body or a path that names another model is refused, and only a
+/// request that names none elsewhere is routed by the header. Where the model
+/// is rewritten, so is the header.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct HeaderModel {
+    header: HeaderName,
+}
+
+impl HeaderModel {
+    /// The value of `header`.
+    pub fn new(header: HeaderName) -> Self {
+        Self { header }
+    }
+}
+
+impl ExtractModel for HeaderModel {
+    fn begin(&self, head: &Parts) -> Extraction {
+        let mut values = head.headers.get_all(&self.header).iter();
+        let Some(first) = values.next() else {
+            return Extraction::none();
+        };
+        if values.any(|other| other != first) {
+            return Extraction::refused(RouteError::new(
+                RouteErrorKind::AmbiguousModel,
+                "the model header is repeated with different values",
+            ));
+        }
+        match std::str::from_utf8(first.as_bytes()) {
+            Ok(name) if !name.is_empty() => Extraction::found(ExtractedModel {
+                name: name.to_owned(),
+                place: Place::Nowhere,
+                header: Some(self.header.clone()),
+            }),
+            _ => Extraction::refused(invalid()),
+        }
+    }
+}
+
+/// A name that stands percent-encoded in the URI.
+fn found(encoded: &str, model: impl FnOnce(String) -> ExtractedModel) -> Extraction {
+    match percent_decode_str(encoded).decode_utf8() {
+        Ok(name) if !name.is_empty() => Extraction::found(model(name.into_owned())),
+        _ => Extraction::refused(invalid()),
+    }
+}
+
+fn form_decoded(text: &str) -> Option<String> {
+    let text = text.replace('+', " ");
+    let decoded = percent_decode_str(&text).decode_utf8().ok()?;
+    Some(decoded.into_owned())
+}
+
+fn invalid() -> RouteError {
+    RouteError::new(
+        RouteErrorKind::InvalidModel,
+        "the model in the request's head is empty or not text",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, header::HeaderValue};
+
+    use super::*;
+    use crate::model::Plan;
+
+    fn begin(
+        source: &impl ExtractModel,
+        uri: &str,
+    ) -> Option<Result<ExtractedModel, RouteErrorKind>> {
+        let (head, ()) = Request::get(uri).body(()).unwrap().into_parts();
+        outcome(source.begin(&head))
+    }
+
+    fn outcome(extraction: Extraction) -> Option<Result<ExtractedModel, RouteErrorKind>> {
+        match extraction.0 {
+            Plan::Found(model) => Some(Ok(model)),
+            Plan::Refused(error) => Some(Err(error.kind())),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_path_fits_its_pattern_or_names_no_model() {
+        for (pattern, path, expected) in [
+            (
+                "/openai/deployments/{model}/*",
+                "/openai/deployments/gpt-4/chat/completions?x=1",
+                Some("gpt-4"),
+            ),
+            (
+                "/openai/deployments/{model}/*",
+                "/openai/deployments/a%2Fb%20c/x",
+                Some("a/b c"),
+            ),
+            (
+                "/openai/deployments/{model}/*",
+                "/openai/deployments//x",
+                None,
+            ),
+            (
+                "/openai/deployments/{model}/*",
+                "/openai/deployments/gpt-4",
+                None,
+            ),
+            (
+                "/openai/deployments/{model}/*",
+                "/v1/openai/deployments/gpt-4/x",
+                None,
+            ),
+            (
+                "/v1beta/models/{model}:*",
+                "/v1beta/models/gemini:generateContent",
+                Some("gemini"),
+            ),
+            (
+                "/v1beta/models/{model}:*",
+                "/v1beta/models/a:b:generateContent",
+                Some("a:b"),
+            ),
+            ("/v1beta/models/{model}:*", "/v1beta/models/gemini", None),
+            ("/v2/models/{model}/infer", "/v2/models/m/infer", Some("m")),
+            ("/v2/models/{model}/infer", "/v2/models/m/infer/x", None),
+            ("/no/model", "/no/model", None),
+        ] {
+            let found = begin(&PathModel::new(pattern), path);
+            let name = found.map(|model| model.unwrap().name);
+            assert_eq!(name.as_deref(), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn the_place_in_the_path_is_that_of_the_encoded_name() {
+        let path = "/openai/deployments/a%2Fb/x";
+        let model = begin(&PathModel::new("/openai/deployments/{model}/*"), path);
+        let Some(Ok(ExtractedModel {
+            place: Place::Path(span),
+            ..
+        })) = model
+        else {
+            panic!("{model:?}");
+        };
+        assert_eq!(&path[span], "a%2Fb");
+    }
+
+    #[test]
+    fn a_query_parameter() {
+        use RouteErrorKind::{AmbiguousModel, InvalidModel, MissingModel};
+        let source = QueryModel::new("/v1/realtime", "model");
+        for (uri, expected) in [
+            ("/v1/realtime?model=gpt", Ok("gpt")),
+            ("/v1/realtime?a=1&model=a%2Fb+c&b", Ok("a/b c")),
+            ("/v1/realtime?mod%65l=m", Ok("m")),
+            ("/v1/realtime?model=a&model=a", Err(AmbiguousModel)),
+            ("/v1/realtime?model=", Err(InvalidModel)),
+            ("/v1/realtime?model=%ff", Err(InvalidModel)),
+            ("/v1/realtime?models=a", Err(MissingModel)),
+            ("/v1/realtime", Err(MissingModel)),
+        ] {
+            let found = begin(&source, uri).unwrap().map(|model| model.name);
+            assert_eq!(found, expected.map(str::to_owned), "{uri}");
+        }
+        assert!(begin(&source, "/v1/other?model=m").is_none());
+    }
+
+    #[test]
+    fn a_header() {
+        let source = HeaderModel::new(HeaderName::from_static("x-model"));
+        for (values, expected) in [
+            (&["m"][..], Some(Ok("m"))),
+            (&["m", "m"], Some(Ok("m"))),
+            (&["m", "n"], Some(Err(RouteErrorKind::AmbiguousModel))),
+            (&[""], Some(Err(RouteErrorKind::InvalidModel))),
+            (&[], None),
+        ] {
+            let (mut head, ()) = Request::new(()).into_parts();
+            for value in values {
+                head.headers
+                    .append("x-model", HeaderValue::from_static(value));
+            }
+            let found = outcome(source.begin(&head)).map(|found| found.map(|model| model.name));
+            assert_eq!(
+                found,
+                expected.map(|found| found.map(str::to_owned)),
+                "{values:?}"
+            );
+        }
+    }
+}

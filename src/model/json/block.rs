@@ -1,0 +1,105 @@
+//! A block of bytes, and the masks that say what is where in it.
+
+/// How many bytes are looked at together: as many as a mask has bits.
+pub(super) const BLOCK: usize = 64;
+
+/// Which bytes of a block can begin, end or disguise a string. In all masks the
+/// lowest bit is the first byte's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Marks {
+    pub(super) quotes: u64,
+    pub(super) backslashes: u64,
+}
+
+/// Which bytes of a block are brackets, square or curly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Brackets {
+    pub(super) opening: u64,
+    pub(super) closing: u64,
+}
+
+impl Brackets {
+    /// Those of them that are in the mask.
+    pub(super) fn within(self, mask: u64) -> Self {
+        Self {
+            opening: self.opening & mask,
+            closing: self.closing & mask,
+        }
+    }
+}
+
+/// Up to 64 bytes of input, and what is known of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Of the first byte, in the whole input.
+    pub(super) offset: u64,
+    /// The quotes that begin or end a string.
+    pub(super) quotes: u64,
+    /// The brackets outside of strings.
+    pub(super) brackets: Brackets,
+    /// The backslashes outside of strings, where they have no place.
+    pub(super) stray: u64,
+    /// The bytes that do not stand for themselves in a string, or may not.
+    pub(super) unusual: u64,
+}
+
+/// A string's text, as far as it stands in a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece<'a> {
+    pub(super) text: &'a [u8],
+    /// Whether all of it is printable ASCII that stands for itself.
+    pub(super) is_plain: bool,
+    /// Where the closing quote is, if it is in the block.
+    pub(super) quote: Option<usize>,
+}
+
+impl<'a> Piece<'a> {
+    pub(super) fn up_to(self, len: usize) -> Self {
+        Self {
+            text: self.text.get(..len).unwrap_or(self.text),
+            ..self
+        }
+    }
+}
+
+impl<'a> Block<'a> {
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn offset_of(&self, at: usize) -> u64 {
+        self.offset + at as u64
+    }
+
+    pub(super) fn byte(&self, at: usize) -> Option<u8> {
+        self.bytes.get(at).copied()
+    }
+
+    /// The string's text that begins at `at`, or goes on there.
+    #[inline(always)]
+    pub(super) fn piece(&self, at: usize) -> Piece<'a> {
+        let ahead = from(at);
+        let quotes = self.quotes & ahead;
+        let up_to_quote = quotes ^ quotes.wrapping_sub(1);
+        let quote = first(quotes);
+        let end = quote.unwrap_or(self.len());
+        Piece {
+            text: self.bytes.get(at..end).unwrap_or_default(),
+            is_plain: self.unusual & ahead & up_to_quote == 0,
+            quote,
+        }
+    }
+}
+
+/// The bytes at `at` and behind.
+#[inline(always)]
+pub(super) fn from(at: usize) -> u64 {
+    u64::MAX.checked_shl(at as u32).unwrap_or(0)
+}
+
+/// The place of the first byte of a mask.
+#[inline(always)]
+pub(super) fn first(mask: u64) -> Option<usize> {
+    (mask != 0).then(|| mask.trailing_zeros() as usize)
+}

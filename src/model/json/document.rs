@@ -1,0 +1,341 @@
+//! The grammar of the top level.
+
+use super::{
+    Duplicates, LONGEST_NAME, MOST_MODELS, Model, Refusal, Value,
+    block::{Block, first, from},
+    model::Models,
+    nesting::Nesting,
+    scalar::Scalar,
+    text::Text,
+};
+
+const KEY: &[u8] = b"model";
+
+/// What has been read of a document.
+#[derive(Clone, Debug)]
+pub(super) struct Document {
+    place: Place,
+    pub(super) nesting: Nesting,
+    /// The progress in the key or the name that is being read in pieces.
+    text: Text,
+    /// What that key lacks of `model`; `None` if it is another.
+    key_lacks: Option<&'static [u8]>,
+    /// What that name is so far.
+    name: Vec<u8>,
+    /// Whether the value that is being read is that of `model`.
+    is_model: bool,
+    /// Where that value began.
+    value_start: u64,
+    models: Models,
+    duplicates: Duplicates,
+}
+
+/// What the next byte belongs to, or what it is to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Before the object.
+    Start,
+    /// The first key, or the end of an empty object.
+    FirstKey,
+    /// The key after a comma.
+    NextKey,
+    Key,
+    Colon,
+    Value,
+    /// A string that is only skipped.
+    Skipped,
+    /// The string that names the model.
+    Name,
+    Nested,
+    Scalar(Scalar),
+    /// The comma after a value, or the end of the object.
+    Comma,
+    /// After the object.
+    End,
+}
+
+/// Where a step led, and to which byte of the block.
+type Step = Result<(Place, usize), Refusal>;
+
+impl Document {
+    pub(super) fn new(duplicates: Duplicates) -> Self {
+        Self {
+            place: Place::Start,
+            nesting: Nesting::default(),
+            text: Text::EMPTY,
+            key_lacks: None,
+            name: Vec::new(),
+            is_model: false,
+            value_start: 0,
+            models: Models::None,
+            duplicates,
+        }
+    }
+
+    pub(super) fn models(&self) -> &[Model] {
+        self.models.as_slice()
+    }
+
+    pub(super) fn finish(&self) -> Result<(), Refusal> {
+        match (self.place, &self.models) {
+            (Place::End, Models::None) => Err(Refusal::Missing),
+            (Place::End, _) => Ok(()),
+            _ => Err(Refusal::Truncated),
+        }
+    }
+
+    pub(super) fn is_nested(&self) -> bool {
+        self.place == Place::Nested
+    }
+
+    /// Reads a block.
+    pub(super) fn read(&mut self, block: &Block<'_>) -> Result<(), Refusal> {
+        let mut at = 0;
+        let mut place = self.place;
+        while at < block.len() {
+            (place, at) = match place {
+                Place::Start => self.start(block, at)?,
+                Place::FirstKey => self.first_key(block, at)?,
+                Place::NextKey => self.next_key(block, at)?,
+                Place::Key => self.key_piece(block, at)?,
+                Place::Colon => self.colon(block, at)?,
+                Place::Value => self.value(block, at)?,
+                Place::Skipped => self.skipped(block, at),
+                Place::Name => self.name_piece(block, at)?,
+                Place::Nested => self.nested(block, at)?,
+                Place::Scalar(scalar) => self.scalar(scalar, block, at)?,
+                Place::Comma => self.comma(block, at)?,
+                Place::End => stay(Place::End, block, at)?,
+            };
+        }
+        self.place = place;
+        Ok(())
+    }
+
+    fn start(&mut self, block: &Block<'_>, at: usize) -> Step {
+        match block.byte(at) {
+            Some(b'{') => Ok((Place::FirstKey, at + 1)),
+            Some(b'[' | b'"') => Err(Refusal::NotAnObject),
+            Some(byte) if Scalar::begin(byte).is_some() => Err(Refusal::NotAnObject),
+            _ => stay(Place::Start, block, at),
+        }
+    }
+
+    #[inline(always)]
+    fn first_key(&mut self, block: &Block<'_>, at: usize) -> Step {
+        match block.byte(at) {
+            Some(b'"') => self.key(block, at + 1),
+            Some(b'}') => Ok((Place::End, at + 1)),
+            _ => stay(Place::FirstKey, block, at),
+        }
+    }
+
+    #[inline(always)]
+    fn next_key(&mut self, block: &Block<'_>, at: usize) -> Step {
+        match block.byte(at) {
+            Some(b'"') => self.key(block, at + 1),
+            _ => stay(Place::NextKey, block, at),
+        }
+    }
+
+    /// A key from its beginning.
+    #[inline(always)]
+    fn key(&mut self, block: &Block<'_>, at: usize) -> Step {
+        let piece = block.piece(at);
+        if let Some(quote) = piece.quote
+            && piece.is_plain
+        {
+            return self.end_key(piece.text == KEY, block, quote + 1);
+        }
+        self.text = Text::EMPTY;
+        self.key_lacks = Some(KEY);
+        Ok((Place::Key, at))
+    }
+
+    #[inline(never)]
+    fn key_piece(&mut self, block: &Block<'_>, at: usize) -> Step {
+        let piece = block.piece(at);
+        let lacks = &mut self.key_lacks;
+        self.text
+            .decode(piece, |part| {
+                *lacks = lacks.and_then(|lacks| lacks.strip_prefix(part));
+            })
+            .map_err(|bad| syntax(block, at + bad))?;
+        let Some(quote) = piece.quote else {
+            return Ok((Place::Key, block.len()));
+        };
+        if !self.text.is_whole() {
+            return Err(syntax(block, quote));
+        }
+        self.end_key(
+            self.key_lacks.is_some_and(<[u8]>::is_empty),
+            block,
+            quote + 1,
+        )
+    }
+
+    #[inline(always)]
+    fn end_key(&mut self, is_model: bool, block: &Block<'_>, at: usize) -> Step {
+        self.is_model = is_model;
+        if is_model {
+            match self.duplicates {
+                Duplicates::Refuse if self.models.len() > 0 => return Err(Refusal::Duplicate),
+                Duplicates::Keep if self.models.len() >= MOST_MODELS => {
+                    return Err(Refusal::TooManyModels);
+                }
+                _ => {}
+            }
+        }
+        self.colon(block, at)
+    }
+
+    #[inline(always)]
+    fn colon(&mut self, block: &Block<'_>, at: usize) -> Step {
+        match block.byte(at) {
+            Some(b':') => self.value(block, at + 1),
+            _ => stay(Place::Colon, block, at),
+        }
+    }
+
+    #[inline(always)]
+    fn value(&mut self, block: &Block<'_>, at: usize) -> Step {
+        self.value_start = block.offset_of(at);
+        match block.byte(at) {
+            Some(b'"') if self.is_model => self.name(block, at + 1),
+            Some(b'"') => Ok((Place::Skipped, at + 1)),
+            Some(b'[' | b'{') => {
+                self.nesting = Nesting::BEGUN;
+                Ok((Place::Nested, at + 1))
+            }
+            byte => match byte.and_then(Scalar::begin) {
+                Some(scalar) => Ok((Place::Scalar(scalar), at + 1)),
+                None => stay(Place::Value, block, at),
+            },
+        }
+    }
+
+    /// The model's string from its beginning.
+    #[inline(always)]
+    fn name(&mut self, block: &Block<'_>, at: usize) -> Step {
+        let piece = block.piece(at);
+        if let Some(quote) = piece.quote
+            && piece.is_plain
+        {
+            return self.end_name(piece.text.to_vec(), block, quote + 1);
+        }
+        self.text = Text::EMPTY;
+        Ok((Place::Name, at))
+    }
+
+    #[inline(never)]
+    fn name_piece(&mut self, block: &Block<'_>, at: usize) -> Step {
+        let piece = block.piece(at);
+        // Nothing is decoded, nor kept, beyond the limit.
+        let read = block.offset_of(at) - self.value_start - 1;
+        let room = LONGEST_NAME.saturating_sub(read as usize);
+        let cut = piece.up_to(room);
+        let name = &mut self.name;
+        self.text
+            .decode(cut, |part| name.extend_from_slice(part))
+            .map_err(|_| Refusal::InvalidName)?;
+        if cut.text.len() < piece.text.len() {
+            return Err(Refusal::NameTooLong);
+        }
+        let Some(quote) = piece.quote else {
+            return Ok((Place::Name, block.len()));
+        };
+        if !self.text.is_whole() {
+            return Err(Refusal::InvalidName);
+        }
+        let name = std::mem::take(name);
+        self.end_name(name, block, quote + 1)
+    }
+
+    fn end_name(&mut self, name: Vec<u8>, block: &Block<'_>, at: usize) -> Step {
+        let name = String::from_utf8(name).map_err(|_| Refusal::InvalidName)?;
+        self.record(block.offset_of(at), Value::Name(name));
+        Ok((Place::Comma, at))
+    }
+
+    #[inline(always)]
+    fn skipped(&mut self, block: &Block<'_>, at: usize) -> (Place, usize) {
+        match first(block.quotes & from(at)) {
+            None => (Place::Skipped, block.len()),
+            Some(quote) => self.end_value(block, quote + 1),
+        }
+    }
+
+    #[inline(always)]
+    fn nested(&mut self, block: &Block<'_>, at: usize) -> Step {
+        let end = self.nesting.pass(block.brackets.within(from(at)));
+        let behind = end.map_or(block.len(), |end| end + 1);
+        // A backslash that escapes nothing could hide where a string begins.
+        if block.stray != 0
+            && let Some(stray) = first(block.stray & from(at) & !from(behind))
+        {
+            return Err(syntax(block, stray));
+        }
+        if end.is_some() {
+            return Ok(self.end_value(block, behind));
+        }
+        Ok((Place::Nested, behind))
+    }
+
+    #[inline(always)]
+    fn scalar(&mut self, mut scalar: Scalar, block: &Block<'_>, mut at: usize) -> Step {
+        while let Some(&byte) = block.bytes.get(at) {
+            let Some(next) = scalar.next(byte) else {
+                if !scalar.is_whole() {
+                    return Err(syntax(block, at));
+                }
+                return Ok(self.end_value(block, at));
+            };
+            scalar = next;
+            at += 1;
+        }
+        Ok((Place::Scalar(scalar), at))
+    }
+
+    #[inline(always)]
+    fn end_value(&mut self, block: &Block<'_>, at: usize) -> (Place, usize) {
+        if self.is_model {
+            self.record(block.offset_of(at), Value::NotAString);
+        }
+        (Place::Comma, at)
+    }
+
+    fn record(&mut self, end: u64, value: Value) {
+        let span = self.value_start..end;
+        self.models.push(Model { span, value });
+    }
+
+    #[inline(always)]
+    fn comma(&mut self, block: &Block<'_>, at: usize) -> Step {
+        match block.byte(at) {
+            Some(b',') => self.next_key(block, at + 1),
+            Some(b'}') => Ok((Place::End, at + 1)),
+            _ => stay(Place::Comma, block, at),
+        }
+    }
+}
+
+/// Passes white space, at which the place stays the same. Nothing else may be here.
+#[inline(never)]
+fn stay(place: Place, block: &Block<'_>, mut at: usize) -> Step {
+    let before = at;
+    while let Some(b' ' | b'\n' | b'\r' | b'\t') = block.byte(at) {
+        at += 1;
+    }
+    // Without any white space this would be tried again.
+    if at == before && at < block.len() {
+        return Err(syntax(block, at));
+    }
+    Ok((place, at))
+}
+
+#[cold]
+fn syntax(block: &Block<'_>, at: usize) -> Refusal {
+    Refusal::Syntax {
+        offset: block.offset_of(at),
+    }
+}

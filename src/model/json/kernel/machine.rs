@@ -1,0 +1,75 @@
+#![allow(
+    unsafe_code,
+    reason = "a function for special instructions may be called only where they are"
+)]
+
+use super::portable;
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, sse2};
+use crate::model::json::{Refusal, scanner::Scanner};
+
+/// The instructions in use. They are there: only this file makes one, and
+/// only after it has looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::model::json) struct Machine(Instructions);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Instructions {
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Sse2,
+    Portable,
+}
+
+impl Machine {
+    /// The fastest. The standard library remembers what it detected, which then costs a load.
+    pub(in crate::model::json) fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("bmi1")
+                && is_x86_feature_detected!("bmi2")
+                && is_x86_feature_detected!("popcnt")
+                && is_x86_feature_detected!("pclmulqdq")
+            {
+                return Self(Instructions::Avx2);
+            }
+            if is_x86_feature_detected!("sse2") {
+                return Self(Instructions::Sse2);
+            }
+        }
+        Self(Instructions::Portable)
+    }
+
+    /// The best and all that can stand in for it.
+    #[cfg(any(test, fuzzing))]
+    pub(in crate::model::json) fn all() -> Vec<Self> {
+        let best = Self::best();
+        let mut all = vec![best];
+        #[cfg(target_arch = "x86_64")]
+        if best == Self(Instructions::Avx2) {
+            all.push(Self(Instructions::Sse2));
+        }
+        if best != Self(Instructions::Portable) {
+            all.push(Self(Instructions::Portable));
+        }
+        all
+    }
+
+    pub(in crate::model::json) fn feed(
+        self,
+        scanner: &mut Scanner,
+        chunk: &[u8],
+    ) -> Result<(), Refusal> {
+        match self.0 {
+            // SAFETY: its target features were detected, by the type's invariant.
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => unsafe { avx2::feed(scanner, chunk) },
+            // SAFETY: as above; a machine with AVX2 has SSE2.
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Sse2 => unsafe { sse2::feed(scanner, chunk) },
+            Instructions::Portable => portable::feed(scanner, chunk),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The incremental scanner of JSON: finds the top-level `model` of a document that
+//! arrives in chunks.
+//!
+//! The top level is read strictly, byte by byte: braces, keys, colons, commas,
+//! white space, numbers and words are those of JSON. What stands inside of
+//! nested values is only skipped, 64 bytes at a time: of it just strings and
+//! the depth matter. What is therefore not noticed, and left for the engine:
+//! brackets that close another kind, and anything between the tokens inside of
+//! a nested value; control characters, bad escapes and broken UTF-8 inside of
+//! strings that are neither a top-level key nor the model.
+//!
+//! The state is a few words, whatever the document, and no byte is looked at
+//! by two calls.
+
+mod block;
+mod document;
+#[cfg(fuzzing)]
+mod fuzz;
+mod kernel;
+mod model;
+mod nesting;
+mod scalar;
+mod scanner;
+mod strings;
+#[cfg(test)]
+mod tests;
+mod text;
+mod utf8;
+
+#[cfg(fuzzing)]
+pub(crate) use self::fuzz::fuzz_json;
+pub(crate) use self::scanner::Scanner;
+use super::found::{Duplicates, Model, Refusal, Value};
+
+/// The longest name that is read; the longest on public hubs have about 100 bytes.
+const LONGEST_NAME: usize = 4096;
+
+/// The most models that are kept.
+const MOST_MODELS: usize = 16;

@@ -1,0 +1,36 @@
+use std::{mem, slice};
+
+use super::Model;
+
+/// The models found, of which there is nearly always one: that one costs no list.
+#[derive(Clone, Debug)]
+pub(super) enum Models {
+    None,
+    One(Model),
+    Many(Vec<Model>),
+}
+
+impl Models {
+    pub(super) fn as_slice(&self) -> &[Model] {
+        match self {
+            Self::None => &[],
+            Self::One(model) => slice::from_ref(model),
+            Self::Many(models) => models,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    pub(super) fn push(&mut self, model: Model) {
+        *self = match mem::replace(self, Self::None) {
+            Self::None => Self::One(model),
+            Self::One(first) => Self::Many(vec![first, model]),
+            Self::Many(mut models) => {
+                models.push(model);
+                Self::Many(models)
+            }
+        };
+    }
+}

@@ -1,0 +1,40 @@
+use super::block::{Brackets, first};
+
+/// How many brackets are open in a value; which ones does not matter.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Nesting {
+    depth: u64,
+}
+
+impl Nesting {
+    /// After the bracket that begins the value.
+    pub(super) const BEGUN: Self = Self { depth: 1 };
+
+    /// Passes brackets, in order, up to the one that ends the value: its place.
+    ///
+    /// The value can end no sooner than at the closing bracket that is the
+    /// depth-th from here. If some were opened before that one, they are what
+    /// is open behind it, and it begins again.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, mut brackets: Brackets) -> Option<usize> {
+        loop {
+            let closing = u64::from(brackets.closing.count_ones());
+            if closing < self.depth {
+                self.depth += u64::from(brackets.opening.count_ones());
+                self.depth -= closing;
+                return None;
+            }
+            for _ in 1..self.depth {
+                brackets.closing &= brackets.closing.wrapping_sub(1);
+            }
+            let last = first(brackets.closing)?;
+            let behind = u64::MAX << last << 1;
+            self.depth = u64::from((brackets.opening & !behind).count_ones());
+            if self.depth == 0 {
+                return Some(last);
+            }
+            brackets.opening &= behind;
+            brackets.closing &= behind;
+        }
+    }
+}

@@ -1,0 +1,112 @@
+use super::{block::Piece, utf8::Utf8};
+
+/// Decodes and checks the text of one string, in pieces cut anywhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Text {
+    escape: Escape,
+    /// The first half of a surrogate pair whose second half must come next; 0 for none.
+    high: u16,
+    utf8: Utf8,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Escape {
+    None,
+    /// After a backslash.
+    Begun,
+    /// After `\u` and so many hexadecimal digits, which make `code`.
+    Unicode {
+        digits: u8,
+        code: u16,
+    },
+}
+
+impl Text {
+    pub(super) const EMPTY: Self = Self {
+        escape: Escape::None,
+        high: 0,
+        utf8: Utf8::BOUNDARY,
+    };
+
+    /// Whether the string may end here.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.escape, Escape::None) && self.high == 0 && self.utf8.at_boundary()
+    }
+
+    /// Decodes a piece into `sink`; else the place in it of the first byte that cannot stand there.
+    pub(super) fn decode(
+        &mut self,
+        piece: Piece<'_>,
+        mut sink: impl FnMut(&[u8]),
+    ) -> Result<(), usize> {
+        if piece.is_plain && self.is_whole() {
+            sink(piece.text);
+            return Ok(());
+        }
+        for (at, byte) in piece.text.iter().enumerate() {
+            self.next(*byte, &mut sink).ok_or(at)?;
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, byte: u8, sink: &mut impl FnMut(&[u8])) -> Option<()> {
+        match self.escape {
+            Escape::None if byte == b'\\' && self.utf8.at_boundary() => self.escape = Escape::Begun,
+            Escape::None if byte < 0x20 || self.high != 0 => return None,
+            Escape::None => {
+                self.utf8 = self.utf8.next(byte)?;
+                sink(&[byte]);
+            }
+            Escape::Begun if byte == b'u' => self.escape = Escape::Unicode { digits: 0, code: 0 },
+            Escape::Begun if self.high != 0 => return None,
+            Escape::Begun => {
+                sink(&[unescape(byte)?]);
+                self.escape = Escape::None;
+            }
+            Escape::Unicode { digits, code } => {
+                let digit = char::from(byte).to_digit(16)?;
+                let code = code << 4 | digit as u16;
+                if digits < 3 {
+                    let digits = digits + 1;
+                    self.escape = Escape::Unicode { digits, code };
+                } else {
+                    self.escape = Escape::None;
+                    self.unit(code, sink)?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Takes what a `\uXXXX` stands for: a character, or one half of a surrogate pair.
+    fn unit(&mut self, unit: u16, sink: &mut impl FnMut(&[u8])) -> Option<()> {
+        let code = match (self.high, unit) {
+            (0, 0xd800..=0xdbff) => {
+                self.high = unit;
+                return Some(());
+            }
+            (0, unit) => u32::from(unit),
+            (high, 0xdc00..=0xdfff) => {
+                self.high = 0;
+                0x10000 + (u32::from(high - 0xd800) << 10) + u32::from(unit - 0xdc00)
+            }
+            _ => return None,
+        };
+        // A second half on its own is no character.
+        let character = char::from_u32(code)?;
+        sink(character.encode_utf8(&mut [0; 4]).as_bytes());
+        Some(())
+    }
+}
+
+fn unescape(byte: u8) -> Option<u8> {
+    Some(match byte {
+        b'"' | b'\\' | b'/' => byte,
+        b'b' => 0x08,
+        b'f' => 0x0c,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        _ => return None,
+    })
+}

@@ -1,0 +1,58 @@
+//! The `model` field of a `multipart/form-data` body (RFC 7578), found while the body comes in.
+//!
+//! The scanner is our own, because no crate of some age tells where in the body
+//! a field's value stands (multer and its like hand out values only), and the
+//! one that lets it be computed, form-net, is weeks old, refuses the `filename`
+//! with `filename*` that .NET sends, and accepts what engines read differently.
+//!
+//! # What is refused
+//!
+//! The router and the engine behind it must never disagree on the model. So
+//! what the parsers of engines (python-multipart with Starlette, Go's
+//! mime/multipart, cpp-httplib, multer, Werkzeug) read differently is not
+//! guessed at but [`Refusal::Malformed`]. No client is known to send any of it:
+//!
+//! - `--boundary` after a bare CR or LF, or right after a part's headers;
+//! - a delimiter followed by anything but CRLF or `--`. Blanks (RFC 2046's
+//!   transport padding) are part of it for Go, multer and the newest
+//!   python-multipart, make it data for older ones, and are an error for
+//!   cpp-httplib; and parsers are as divided on a boundary that goes on;
+//! - `--boundary` within a line of the preamble, or anywhere after the close delimiter;
+//! - a part without headers, without Content-Disposition or without a name, or
+//!   with two of Content-Disposition, Content-Type or Content-Transfer-Encoding;
+//! - a header line that is folded, ends in a bare LF or CR, holds NUL or another
+//!   control character, or whose name is not a token or begins with `--`;
+//! - a Content-Disposition that is not `form-data; name=...`, and then at most
+//!   one `filename` and one `filename*`, in lower case and with nothing but
+//!   spaces after the semicolons; so no `name*`, and no second `name`;
+//! - a name with blanks around it or with an escape other than `\"` and `\\`, and
+//!   the escapes that end a quoted string for some parsers and not for others.
+//!
+//! Accepted are a preamble and an epilogue, any other header, header names in
+//! any case, values quoted or not, and all data, whatever it looks like:
+//! `--boundary` within a line, or a nested multipart, which is not looked into.
+
+mod content_type;
+mod delimiter;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+mod params;
+mod part_head;
+mod scanner;
+#[cfg(test)]
+mod tests;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::fuzz::fuzz_multipart;
+pub(crate) use self::{
+    content_type::{Boundary, boundary},
+    scanner::Multipart,
+};
+pub(crate) use super::found::{Duplicates, Model, Refusal, Value};
+
+/// The longest header block of a part.
+const MAX_HEAD: usize = 8 * 1024;
+/// The longest name of a model.
+const MAX_NAME: usize = 4 * 1024;
+/// How many `model` fields are kept of one body.
+const MAX_MODELS: usize = 16;

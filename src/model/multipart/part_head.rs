@@ -1,0 +1,173 @@
+//! The header block of a part: is it the field `model`, and is that plain text?
+
+use memchr::memmem;
+
+use super::params::{Malformed, is_token, split_value};
+
+/// What a part's headers say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    /// Not `model`.
+    Other,
+    /// `model`.
+    Model(Content),
+}
+
+/// How the data of a `model` is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// As UTF-8.
+    Utf8,
+    /// In a charset of which only the ASCII part is UTF-8.
+    Ascii,
+    /// As a file, in any other charset, or in a transfer encoding.
+    Opaque,
+}
+
+/// Reads a header block: its lines, each with the CRLF that ends it.
+///
+/// # Errors
+///
+/// Where in the block the line begins that is malformed, or what is missing.
+pub(super) fn parse(block: &[u8]) -> Result<Field, usize> {
+    let mut headers = Headers::default();
+    let mut start = 0;
+    for end in memmem::find_iter(block, b"\r\n") {
+        let line = block.get(start..end).unwrap_or_default();
+        headers.read(line).map_err(|Malformed| start)?;
+        start = end + 2;
+    }
+    headers.field().map_err(|Malformed| start)
+}
+
+/// The headers that count, each of which may stand once.
+#[derive(Default)]
+struct Headers<'a> {
+    disposition: Option<Disposition>,
+    content_type: Option<&'a [u8]>,
+    transfer_encoding: Option<&'a [u8]>,
+}
+
+impl<'a> Headers<'a> {
+    fn read(&mut self, line: &'a [u8]) -> Result<(), Malformed> {
+        let colon = line
+            .iter()
+            .position(|byte| *byte == b':')
+            .ok_or(Malformed)?;
+        let (name, value) = line.split_at(colon);
+        // The name of a folded line would begin with a blank. One that begins with
+        // `--` may be a delimiter right after another, which only busboy sees as one.
+        let is_name = is_token(name) && !name.starts_with(b"--");
+        let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+        if !is_name || value.iter().any(is_control) {
+            return Err(Malformed);
+        }
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let is = |header: &str| name.eq_ignore_ascii_case(header.as_bytes());
+        if is("content-disposition") {
+            set_once(&mut self.disposition, Disposition::parse(value)?)
+        } else if is("content-type") {
+            set_once(&mut self.content_type, value)
+        } else if is("content-transfer-encoding") {
+            set_once(&mut self.transfer_encoding, value)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn field(&self) -> Result<Field, Malformed> {
+        let disposition = self.disposition.as_ref().ok_or(Malformed)?;
+        if !disposition.is_model {
+            return Ok(Field::Other);
+        }
+        if disposition.is_file || !self.transfer_encoding.is_none_or(is_identity) {
+            return Ok(Field::Model(Content::Opaque));
+        }
+        let content = self.content_type.map_or(Ok(Content::Utf8), content)?;
+        Ok(Field::Model(content))
+    }
+}
+
+fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), Malformed> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Malformed),
+    }
+}
+
+fn is_identity(encoding: &[u8]) -> bool {
+    let identities: [&[u8]; 3] = [b"7bit", b"8bit", b"binary"];
+    identities
+        .iter()
+        .any(|identity| encoding.eq_ignore_ascii_case(identity))
+}
+
+fn content(content_type: &[u8]) -> Result<Content, Malformed> {
+    let (_, mut params) = split_value(content_type);
+    let mut content = Content::Utf8;
+    while let Some(param) = params.next()? {
+        content = match param {
+            _ if !param.is_named("charset") || param.is("charset", &["utf-8"]) => content,
+            _ if content == Content::Opaque => content,
+            _ if param.is("charset", &["us-ascii", "iso-8859-1"]) => Content::Ascii,
+            _ => Content::Opaque,
+        };
+    }
+    Ok(content)
+}
+
+/// A `form-data` disposition.
+struct Disposition {
+    is_model: bool,
+    is_file: bool,
+}
+
+impl Disposition {
+    /// Reads `form-data; name=...`, then a `filename` and a `filename*` if there are any.
+    ///
+    /// The name must come first, and all in lower case, as every client writes it:
+    /// cpp-httplib and multer would find another one in the quoted file name before
+    /// it, or in that of a `Name`. No other parameter is allowed: `name*` is the
+    /// name to Go alone, and of two names one parser takes the first, one the last.
+    fn parse(value: &[u8]) -> Result<Self, Malformed> {
+        let (kind, mut params) = split_value(value);
+        let name = params.next()?.filter(|param| param.name == b"name");
+        let name = name.ok_or(Malformed)?.value;
+        let is_form_data = kind.eq_ignore_ascii_case(b"form-data");
+        if !is_form_data || !is_plain(name) || value.ends_with(b";") {
+            return Err(Malformed);
+        }
+        let mut filename = None;
+        let mut extended = None;
+        while let Some(param) = params.next()? {
+            match param.name {
+                b"filename" => set_once(&mut filename, ())?,
+                b"filename*" => set_once(&mut extended, ())?,
+                _ => return Err(Malformed),
+            }
+        }
+        Ok(Self {
+            is_model: name == b"model",
+            is_file: filename.is_some() || extended.is_some(),
+        })
+    }
+}
+
+/// Whether a field's name, its escapes as they stand, is `model` to all parsers or to none.
+///
+/// To Django, it is with blanks around it. To the RFC, but not to Go and
+/// python-multipart, it is as `mod\el`: only quotes and backslashes may be escaped.
+fn is_plain(name: &[u8]) -> bool {
+    if std::str::from_utf8(name).is_ok_and(|name| name.trim() != name) {
+        return false;
+    }
+    let mut rest = name;
+    loop {
+        rest = match rest {
+            [b'\\', b'"' | b'\\', rest @ ..] => rest,
+            [b'\\', ..] => return false,
+            [_, rest @ ..] => rest,
+            [] => return true,
+        };
+    }
+}

@@ -1,0 +1,184 @@
+//! The same rules written once more: over a whole body, by regular expressions,
+//! without regard to time, offsets or which rule is broken first.
+
+use std::{collections::HashMap, ops::Range, sync::LazyLock};
+
+use regex::bytes::{Captures, Regex};
+
+use super::*;
+use crate::model::multipart::{MAX_HEAD, MAX_MODELS, MAX_NAME, part_head::Content};
+
+/// A regular expression over bytes: `;` stands for a semicolon with spaces
+/// around it, TOKEN and VALUE for what they say, and END for the end of a value.
+fn regex(pattern: &str) -> Regex {
+    let pattern = pattern
+        .replace(';', r" *; *")
+        .replace("END", r"(?: *\x3b)? *$")
+        .replace("VALUE", r#"(?:TOKEN|"(?:[^"\\]|\\.)*")"#)
+        .replace("TOKEN", r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+");
+    Regex::new(&format!("(?s-u){pattern}")).unwrap()
+}
+
+static HEADER: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"^(?<name>TOKEN):[ \t]*(?<value>[\t\x20-\x7e\x80-\xff]*?)[ \t]*$"));
+static DISPOSITION: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r"^(?i:form-data)\x3b *name=(?<name>VALUE)(?<params>(?:;filename[*]?=VALUE)*)$")
+});
+static CONTENT_TYPE: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"^[^\x3b]*?(?<params>(?:;TOKEN=VALUE)*)END"));
+static PARAM: LazyLock<Regex> = LazyLock::new(|| regex(r"^;(?<name>TOKEN)=(?<value>VALUE)"));
+static UTF8: LazyLock<Regex> = LazyLock::new(|| regex(r#"^"?(?i:utf-8)"?$"#));
+static ASCII: LazyLock<Regex> = LazyLock::new(|| regex(r#"^"?(?i:utf-8|us-ascii|iso-8859-1)"?$"#));
+static IDENTITY: LazyLock<Regex> = LazyLock::new(|| regex("^(?i:7bit|8bit|binary)$"));
+static UNSURE_END: LazyLock<Regex> = LazyLock::new(|| {
+    let escaped_backslash = r#"^"(?:[^"\\]|\\.)*\\\\"$"#;
+    let semicolon = r#"^"(?:[^"\\]|\\.)*\\".*\x3b"#;
+    regex(&format!("{escaped_backslash}|{semicolon}"))
+});
+static UNSURE_NAME: LazyLock<Regex> = LazyLock::new(|| regex(r#"^"(?:[^"\\]|\\.)*\\[^"\\]"#));
+
+/// The models of a body; `None` if it is refused.
+pub(super) fn models(name: &str, duplicates: Duplicates, body: &[u8]) -> Option<Vec<Model>> {
+    let dash_boundary = [b"--", name.as_bytes()].concat();
+    let mut at = find(body, &dash_boundary, 0)?;
+    if at != 0 && !body[..at].ends_with(b"\r\n") {
+        return None;
+    }
+    let mut models = Vec::new();
+    loop {
+        at += dash_boundary.len();
+        match body.get(at..at + 2)? {
+            b"--" if find(body, &dash_boundary, at + 2).is_some() => return None,
+            b"--" => break,
+            b"\r\n" if body[at..].starts_with(b"\r\n\r\n") => return None,
+            b"\r\n" => at += 2,
+            _ => return None,
+        }
+        let head = at..find(body, b"\r\n\r\n", at)?;
+        if head.len() + 4 > MAX_HEAD {
+            return None;
+        }
+        let start = head.end + 4;
+        let end = data_end(body, &dash_boundary, start)?;
+        let content = read_head(&body[head])?;
+        if let Some(content) = content {
+            models.push(model(body, start..end, content)?);
+        }
+        at = end + 2;
+    }
+    let allowed = match duplicates {
+        Duplicates::Refuse => 1..=1,
+        Duplicates::Keep => 1..=MAX_MODELS,
+    };
+    allowed.contains(&models.len()).then_some(models)
+}
+
+fn find(body: &[u8], wanted: &[u8], from: usize) -> Option<usize> {
+    let rest = body.get(from..)?;
+    let at = rest
+        .windows(wanted.len())
+        .position(|window| window == wanted)?;
+    Some(from + at)
+}
+
+fn data_end(body: &[u8], dash_boundary: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    loop {
+        at = find(body, dash_boundary, at)?;
+        match &body[start..at] {
+            data if data.ends_with(b"\r\n") => return Some(at - 2),
+            [] | [.., b'\r' | b'\n'] => return None,
+            _ => at += 1,
+        }
+    }
+}
+
+/// How the data is to be read, if the field is `model`.
+fn read_head(head: &[u8]) -> Option<Option<Content>> {
+    let mut headers = HashMap::new();
+    let single = [
+        "content-disposition",
+        "content-type",
+        "content-transfer-encoding",
+    ];
+    let mut rest = head;
+    loop {
+        let end = find(rest, b"\r\n", 0).unwrap_or(rest.len());
+        let header = HEADER.captures(&rest[..end])?;
+        let name = String::from_utf8(header["name"].to_ascii_lowercase()).unwrap();
+        if name.starts_with("--") {
+            return None;
+        }
+        let again = headers.insert(name.clone(), header.name("value")?.as_bytes());
+        if again.is_some() && single.contains(&&*name) {
+            return None;
+        }
+        match rest.get(end + 2..) {
+            Some(lines) => rest = lines,
+            None => break,
+        }
+    }
+    let disposition = DISPOSITION.captures(headers.get("content-disposition")?)?;
+    let name = &disposition["name"];
+    let params = params(&disposition)?;
+    let mut names: Vec<_> = params.iter().map(|(name, _)| name).collect();
+    names.sort();
+    names.dedup();
+    if names.len() < params.len() || UNSURE_NAME.is_match(name) || UNSURE_END.is_match(name) {
+        return None;
+    }
+    if std::str::from_utf8(name)
+        .is_ok_and(|name| name.trim_matches('"').trim() != name.trim_matches('"'))
+    {
+        return None;
+    }
+    if name != b"model" && name != b"\"model\"" {
+        return Some(None);
+    }
+    let encoding = headers.get("content-transfer-encoding");
+    if !params.is_empty() || encoding.is_some_and(|value| !IDENTITY.is_match(value)) {
+        return Some(Some(Content::Opaque));
+    }
+    let params = match headers.get("content-type") {
+        Some(value) => self::params(&CONTENT_TYPE.captures(value)?)?,
+        None => Vec::new(),
+    };
+    let charsets = || params.iter().filter(|(name, _)| name == b"charset");
+    Some(Some(match () {
+        () if charsets().all(|(_, value)| UTF8.is_match(value)) => Content::Utf8,
+        () if charsets().all(|(_, value)| ASCII.is_match(value)) => Content::Ascii,
+        () => Content::Opaque,
+    }))
+}
+
+/// The parameters in the group `params`, their names in lower case.
+fn params(captures: &Captures<'_>) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut params = Vec::new();
+    let mut rest = &captures["params"];
+    while let Some(param) = PARAM.captures(rest) {
+        if UNSURE_END.is_match(&param["value"]) {
+            return None;
+        }
+        params.push((param["name"].to_ascii_lowercase(), param["value"].to_vec()));
+        rest = &rest[param[0].len()..];
+    }
+    Some(params)
+}
+
+fn model(body: &[u8], range: Range<usize>, content: Content) -> Option<Model> {
+    let data = &body[range.clone()];
+    if content != Content::Opaque && data.len() > MAX_NAME {
+        return None;
+    }
+    let is_text = match content {
+        Content::Utf8 => !data.starts_with(b"\xef\xbb\xbf"),
+        Content::Ascii => data.is_ascii(),
+        Content::Opaque => false,
+    };
+    let value = match String::from_utf8(data.to_vec()) {
+        Ok(name) if is_text => Value::Name(name),
+        _ => Value::NotAString,
+    };
+    let span = range.start as u64..range.end as u64;
+    Some(Model { span, value })
+}

@@ -1,0 +1,185 @@
+//! Looking for the model in a body that arrives chunk by chunk.
+
+use std::fmt;
+
+use http::request::Parts;
+
+use super::{
+    DuplicateModels, ExtractedModel, Plan,
+    extraction::{FromWholeBody, Written},
+    found::{self, Refusal},
+    json::Scanner,
+    multipart::Multipart,
+};
+use crate::{
+    body::Chunks,
+    coding::Decoder,
+    error::{RouteError, RouteErrorKind},
+};
+
+/// Watches a body from its first byte to its last.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    kind: Kind,
+    /// What a header says.
+    claim: Option<Box<ExtractedModel>>,
+    /// What the body has to go through before it can be read.
+    decoder: Option<Box<Decoder>>,
+}
+
+enum Kind {
+    /// The head has said it: there is nothing to watch.
+    Known(ExtractedModel),
+    Json(Scanner, DuplicateModels),
+    Multipart(Box<Multipart>, DuplicateModels),
+    Whole(Option<FromWholeBody>),
+}
+
+impl Scan {
+    /// `None` where the request names no model.
+    pub(crate) fn new(plan: Plan) -> Result<Option<Self>, RouteError> {
+        let kind = match plan {
+            Plan::NoModel => return Ok(None),
+            Plan::Refused(error) => return Err(error),
+            Plan::Found(model) => Kind::Known(model),
+            Plan::Json(duplicates) => Kind::Json(Scanner::new(duplicates.scanned()), duplicates),
+            Plan::Multipart(boundary, duplicates) => {
+                let scanner = Multipart::new(&boundary, duplicates.scanned());
+                Kind::Multipart(Box::new(scanner), duplicates)
+            }
+            Plan::Whole(read) => Kind::Whole(Some(read)),
+            Plan::Claimed(claim, plan) => {
+                let scan = Self::new(*plan)?;
+                return Ok(scan.map(|scan| Self {
+                    claim: Some(Box::new(claim)),
+                    ..scan
+                }));
+            }
+        };
+        Ok(Some(Self {
+            kind,
+            claim: None,
+            decoder: None,
+        }))
+    }
+
+    /// Watches nothing.
+    pub(crate) fn none() -> Self {
+        Self {
+            kind: Kind::Known(ExtractedModel::new("")),
+            claim: None,
+            decoder: None,
+        }
+    }
+
+    /// Reads the body through `decoder`. It is then read as a whole: a rewrite needs all of it.
+    pub(crate) fn decoded_by(mut self, decoder: Option<Decoder>) -> Self {
+        self.decoder = decoder.map(Box::new);
+        self
+    }
+
+    pub(crate) fn decoder(&self) -> Option<&Decoder> {
+        self.decoder.as_deref()
+    }
+
+    pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), RouteError> {
+        match &mut self.decoder {
+            None => self.kind.feed(chunk),
+            Some(decoder) => decoder.feed(chunk, |plain| self.kind.feed(plain)),
+        }
+    }
+
+    /// Says that there is no more.
+    pub(crate) fn finish(&mut self) -> Result<(), RouteError> {
+        if let Some(decoder) = &mut self.decoder {
+            decoder.finish()?;
+        }
+        let finished = match &mut self.kind {
+            Kind::Json(scanner, _) => scanner.finish(),
+            Kind::Multipart(scanner, _) => scanner.finish(),
+            Kind::Known(_) | Kind::Whole(_) => Ok(()),
+        };
+        match finished {
+            // A header may say what the body does not.
+            Err(Refusal::Missing) if self.claim.is_some() => Ok(()),
+            finished => finished.map_err(Refusal::into),
+        }
+    }
+
+    /// Whether the model is known, whatever is still to come.
+    pub(crate) fn is_found(&self) -> bool {
+        let (models, duplicates) = match &self.kind {
+            Kind::Known(_) => return true,
+            Kind::Json(scanner, duplicates) => (scanner.models(), duplicates),
+            Kind::Multipart(scanner, duplicates) => (scanner.models(), duplicates),
+            Kind::Whole(_) => return false,
+        };
+        self.decoder.is_none() && *duplicates == DuplicateModels::Refuse && !models.is_empty()
+    }
+
+    /// Whether it needs to read the body, and so needs it uncompressed.
+    pub(crate) fn reads_body(&self) -> bool {
+        !matches!(self.kind, Kind::Known(_))
+    }
+
+    /// Whether it needs the body in one piece.
+    pub(crate) fn reads_whole(&self) -> bool {
+        matches!(self.kind, Kind::Whole(_))
+    }
+
+    /// The model; to be asked once, when it is known or the body is whole.
+    pub(crate) fn locate(
+        &mut self,
+        head: &Parts,
+        body: &mut Chunks,
+    ) -> Result<ExtractedModel, RouteError> {
+        let located = match &mut self.kind {
+            Kind::Known(model) => Ok(std::mem::replace(model, ExtractedModel::new(""))),
+            Kind::Json(scanner, duplicates) => {
+                found::choose(*duplicates, scanner.models(), Written::Json)
+            }
+            Kind::Multipart(scanner, duplicates) => {
+                found::choose(*duplicates, scanner.models(), Written::Plain)
+            }
+            Kind::Whole(read) => match read.take() {
+                Some(read) => read(head, body.contiguous()),
+                None => Err(Refusal::Missing.into()),
+            },
+        };
+        match (self.claim.take(), located) {
+            (None, located) => located,
+            (Some(claim), Ok(model)) if claim.name == model.name => Ok(ExtractedModel {
+                header: claim.header,
+                ..model
+            }),
+            (Some(_), Ok(_)) => Err(RouteError::new(
+                RouteErrorKind::AmbiguousModel,
+                "the model header and the request name different models",
+            )),
+            (Some(claim), Err(error)) if error.kind() == RouteErrorKind::MissingModel => Ok(*claim),
+            (Some(_), Err(error)) => Err(error),
+        }
+    }
+}
+
+impl Kind {
+    fn feed(&mut self, chunk: &[u8]) -> Result<(), RouteError> {
+        match self {
+            Self::Json(scanner, _) => scanner.feed(chunk),
+            Self::Multipart(scanner, _) => scanner.feed(chunk),
+            Self::Known(_) | Self::Whole(_) => Ok(()),
+        }
+        .map_err(Refusal::into)
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Known(_) => "Known",
+            Self::Json(..) => "Json",
+            Self::Multipart(..) => "Multipart",
+            Self::Whole(_) => "Whole",
+        })
+    }
+}

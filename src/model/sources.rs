@@ -1,0 +1,87 @@
+//! Several places of the model, in order.
+
+use std::sync::Arc;
+
+use http::{HeaderName, request::Parts};
+
+use super::{
+    ExtractModel, Extraction, HeaderModel, JsonBody, MultipartBody, PathModel, Plan, QueryModel,
+};
+
+/// Looks for the model in several places, in order: the first that applies to
+/// a request counts.
+///
+/// [`ModelSources::standard`] is what a
+/// [`ModelRouteLayer`](crate::ModelRouteLayer) uses by default.
+///
+/// ```
+/// use http::HeaderName;
+/// use tower_model_route::{HeaderModel, ModelSources};
+///
+/// let sources = ModelSources::standard()
+///     .and_header(HeaderName::from_static("x-model"));
+/// # let _ = sources;
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ModelSources {
+    header: Option<HeaderModel>,
+    sources: Vec<Arc<dyn ExtractModel>>,
+}
+
+impl ModelSources {
+    /// No place at all.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The places where the APIs of OpenAI, Anthropic, Azure, Gemini, KServe and vLLM have it:
+    ///
+    /// - the path of `/openai/deployments/{model}/...` (Azure),
+    ///   `/v1beta/models/{model}:...`, `/v1/models/{model}:...` (Gemini, KServe),
+    ///   `/v1/models/{model}/...` and `/v2/models/{model}/...`;
+    /// - the query of `/v1/realtime?model=`;
+    /// - the field `model` of a multipart/form-data body (audio, image edits);
+    /// - the top-level `model` of any other body, as JSON.
+    pub fn standard() -> Self {
+        Self::new()
+            .or(PathModel::new("/openai/deployments/{model}/*"))
+            .or(PathModel::new("/v1beta/models/{model}:*"))
+            .or(PathModel::new("/v1/models/{model}:*"))
+            .or(PathModel::new("/v1/models/{model}/*"))
+            .or(PathModel::new("/v2/models/{model}/*"))
+            .or(QueryModel::new("/v1/realtime", "model"))
+            .or(MultipartBody::new())
+            .or(JsonBody::new())
+    }
+
+    /// Adds a place to look at where those before do not apply.
+    pub fn or(mut self, source: impl ExtractModel) -> Self {
+        self.sources.push(Arc::new(source));
+        self
+    }
+
+    /// Adds a header that may name the model too; see [`HeaderModel`].
+    pub fn and_header(mut self, header: HeaderName) -> Self {
+        self.header = Some(HeaderModel::new(header));
+        self
+    }
+}
+
+impl ExtractModel for ModelSources {
+    fn begin(&self, head: &Parts) -> Extraction {
+        let plan = self
+            .sources
+            .iter()
+            .map(|source| source.begin(head).0)
+            .find(|plan| !matches!(plan, Plan::NoModel))
+            .unwrap_or(Plan::NoModel);
+        let claim = self.header.as_ref().map(|header| header.begin(head).0);
+        Extraction(match (claim, plan) {
+            (Some(Plan::Found(claim)), Plan::NoModel) => Plan::Found(claim),
+            (Some(Plan::Found(claim)), plan) => Plan::Claimed(claim, Box::new(plan)),
+            (Some(Plan::Refused(error)), _) => Plan::Refused(error),
+            (_, plan) => plan,
+        })
+    }
+}

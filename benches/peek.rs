@@ -27,10 +27,10 @@ fn peek(c: &mut Criterion) {
         ] {
             let body = body.as_bytes();
             group.throughput(Throughput::Bytes(body.len() as u64));
-            let mut ways: Vec<(&str, fn(&[u8]) -> bool)> = vec![("scanner", scanner)];
+            let mut ways: Vec<(&str, Read)> = vec![("scanner", scanner)];
             if last {
                 ways.extend([
-                    ("serde_visitor", serde_visitor as fn(&[u8]) -> bool),
+                    ("serde_visitor", serde_visitor as Read),
                     ("serde_value", serde_value),
                     ("memchr_one_byte", memchr_one_byte),
                 ]);
@@ -43,6 +43,9 @@ fn peek(c: &mut Criterion) {
     }
     group.finish();
 }
+
+/// Whether the model was found.
+type Read = fn(&[u8]) -> bool;
 
 /// Strict: to the end of the document.
 fn scanner(body: &[u8]) -> bool {

@@ -72,7 +72,8 @@ impl BuildError {
         (!mistakes.is_empty()).then_some(Self { mistakes })
     }
 
-    /// The mistakes, in the order of the configuration; at least one.
+    /// The mistakes, of the ModelServers first and then of the ModelRoutes, each in the order
+    /// in which they were added; at least one.
     pub fn mistakes(&self) -> &[Mistake] {
         &self.mistakes
     }

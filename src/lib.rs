@@ -130,7 +130,10 @@ pub use self::{
     route::{
         ModelMatch, ModelRoute, RouteTable, RouteTableBuilder, Rule, StringMatch, TargetModel,
     },
-    server::{EndpointSnapshot, ModelServer, ServerSnapshot},
+    server::{
+        Balance, EndpointSnapshot, HashKey, ModelServer, OutlierDetection, ServerSnapshot,
+        TrafficPolicy,
+    },
     service::ModelRouteService,
 };
 

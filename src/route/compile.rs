@@ -101,7 +101,7 @@ impl Compiler {
         }
         let mut endpoints: Vec<Endpoint> = Vec::with_capacity(server.endpoints.len());
         let mut seen = HashSet::new();
-        for (position, text) in server.endpoints.iter().enumerate() {
+        for (position, (text, _)) in server.endpoints.iter().enumerate() {
             // The text itself is not shown: it may hold a password.
             let place = format_args!("{place}, endpoint #{}", position + 1);
             match Endpoint::parse(text) {

@@ -26,6 +26,7 @@ pub struct Rule {
     pub(crate) name: String,
     pub(crate) conditions: Vec<Condition>,
     pub(crate) targets: Vec<TargetModel>,
+    pub(crate) fallbacks: Vec<String>,
 }
 
 impl Rule {
@@ -38,6 +39,7 @@ impl Rule {
             name: name.into(),
             conditions: Vec::new(),
             targets: Vec::new(),
+            fallbacks: Vec::new(),
         }
     }
 
@@ -52,6 +54,18 @@ impl Rule {
     /// Adds a target: the name of a ModelServer, or a [`TargetModel`] with a weight.
     pub fn target(mut self, target: impl Into<TargetModel>) -> Self {
         self.targets.push(target.into());
+        self
+    }
+
+    /// Adds a fallback: the name of a ModelServer that gets requests only
+    /// where none of the targets can take them.
+    ///
+    /// That is: their endpoints are full, ejected or missing, or a request has
+    /// tried them all and may be sent once more (see
+    /// [`TrafficPolicy::max_retries`](crate::TrafficPolicy::max_retries)).
+    /// Fallbacks are tried in the order in which they were added.
+    pub fn fallback(mut self, model_server: impl Into<String>) -> Self {
+        self.fallbacks.push(model_server.into());
         self
     }
 }

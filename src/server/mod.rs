@@ -3,7 +3,9 @@
 mod balance;
 mod endpoint;
 mod model_server;
+mod outlier;
 mod snapshot;
+mod traffic_policy;
 
 use std::sync::Arc;
 
@@ -14,8 +16,11 @@ pub(crate) use self::{
     endpoint::{Endpoint, InvalidEndpoint, Lease},
 };
 pub use self::{
+    balance::{Balance, HashKey},
     model_server::ModelServer,
+    outlier::OutlierDetection,
     snapshot::{EndpointSnapshot, ServerSnapshot},
+    traffic_policy::TrafficPolicy,
 };
 
 /// A [`ModelServer`] as the table holds it: resolved, with its live counts.

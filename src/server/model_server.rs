@@ -1,5 +1,7 @@
 //! The configuration of a ModelServer.
 
+use super::{Balance, TrafficPolicy};
+
 /// A group of engine endpoints that serve one model.
 ///
 /// ```
@@ -16,7 +18,10 @@
 pub struct ModelServer {
     pub(crate) name: String,
     pub(crate) model: Option<String>,
-    pub(crate) endpoints: Vec<String>,
+    /// The endpoints' URIs and weights.
+    pub(crate) endpoints: Vec<(String, u32)>,
+    pub(crate) balance: Balance,
+    pub(crate) policy: TrafficPolicy,
 }
 
 impl ModelServer {
@@ -30,6 +35,8 @@ impl ModelServer {
             name: name.into(),
             model: None,
             endpoints: Vec::new(),
+            balance: Balance::default(),
+            policy: TrafficPolicy::default(),
         }
     }
 
@@ -47,9 +54,14 @@ impl ModelServer {
     /// path that is put in front of each request's path.
     ///
     /// User information, a query or a fragment in the URI is a mistake.
-    /// Requests go to the endpoint with the fewest in flight.
-    pub fn endpoint(mut self, uri: impl Into<String>) -> Self {
-        self.endpoints.push(uri.into());
+    /// Which of the endpoints a request goes to, [`balance`](Self::balance) says.
+    pub fn endpoint(self, uri: impl Into<String>) -> Self {
+        self.weighted_endpoint(uri, 1)
+    }
+
+    /// Adds an endpoint that takes `weight` times as much as one of weight 1, which is what the others have.
+    pub fn weighted_endpoint(mut self, uri: impl Into<String>, weight: u32) -> Self {
+        self.endpoints.push((uri.into(), weight));
         self
     }
 
@@ -59,7 +71,20 @@ impl ModelServer {
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        self.endpoints.extend(uris.into_iter().map(Into::into));
+        self.endpoints
+            .extend(uris.into_iter().map(|uri| (uri.into(), 1)));
+        self
+    }
+
+    /// How an endpoint is chosen for a request; by default the one with fewer requests in flight.
+    pub fn balance(mut self, balance: Balance) -> Self {
+        self.balance = balance;
+        self
+    }
+
+    /// Time limits, retries and limits on load; by default there are none of these.
+    pub fn traffic_policy(mut self, policy: TrafficPolicy) -> Self {
+        self.policy = policy;
         self
     }
 }

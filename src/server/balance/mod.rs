@@ -1,10 +1,13 @@
 //! Which endpoint of a ModelServer takes the next request.
 
+mod config;
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
+pub use self::config::{Balance, HashKey};
 use super::Endpoint;
 
 /// The endpoint with the fewest requests in flight; ties rotate.

@@ -1,0 +1,50 @@
+//! How the endpoint for a request is chosen: the configuration.
+
+/// How one of a [`ModelServer`](crate::ModelServer)'s endpoints is chosen for a request.
+///
+/// Endpoints that are full, ejected or told us to wait are passed over by all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Balance {
+    /// Of two endpoints drawn at random the one with fewer requests in flight
+    /// (the power of two choices), relative to its weight. The default.
+    #[default]
+    LeastRequest,
+    /// One after the other, in proportion to the weights.
+    RoundRobin,
+    /// At random, in proportion to the weights.
+    Random,
+    /// Of two endpoints drawn at random the one whose latency to the answer's
+    /// head, as an exponentially weighted moving average that jumps to peaks
+    /// at once, times its requests in flight is smaller.
+    PeakEwma,
+    /// Requests with the same key go to the same endpoint, as long as it is
+    /// not loaded by more than a quarter above the average (consistent
+    /// hashing with bounded loads): then to the next one on the ring.
+    ///
+    /// An endpoint that comes or goes moves only its own share of the keys. A
+    /// request without a key goes by [`LeastRequest`](Self::LeastRequest).
+    ConsistentHash(HashKey),
+    /// As [`ConsistentHash`](Self::ConsistentHash), by the first bytes of the
+    /// conversation, so that it finds its KV cache.
+    ///
+    /// The key is the system prompt with the first message after it, up to so
+    /// many bytes: what all requests of one conversation begin with.
+    PrefixHash(usize),
+}
+
+/// What [`Balance::ConsistentHash`] is by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HashKey {
+    /// The value of this header.
+    Header(String),
+    /// The client's address: the [`SocketAddr`](std::net::SocketAddr) or
+    /// [`IpAddr`](std::net::IpAddr) in the request's extensions, where the
+    /// server or a layer above must put it. The port does not count.
+    ClientAddr,
+    /// The top-level `user` of the JSON body.
+    User,
+    /// The top-level `session_id` of the JSON body.
+    SessionId,
+}

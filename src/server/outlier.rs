@@ -1,0 +1,82 @@
+//! When an endpoint that fails is left out.
+
+use std::time::Duration;
+
+/// When an endpoint that fails is ejected, for how long, and how many at once.
+///
+/// What counts as a failure: a connection error, an attempt that timed out,
+/// and an answer of 502, 503 or 504, which come from something in front of
+/// the model. Not the model's own answers: any 4xx, a 500, and a 503 that
+/// says when to come back (`Retry-After`), after which the endpoint is only
+/// passed over for that long.
+///
+/// An ejected endpoint gets no requests for the ejection time. Then one
+/// request is let through to it as a trial, and how that ends decides: it is
+/// back, or ejected for twice as long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct OutlierDetection {
+    pub(crate) consecutive_failures: u32,
+    pub(crate) base_ejection_time: Duration,
+    pub(crate) max_ejection_time: Duration,
+    pub(crate) max_ejection_percent: u32,
+    pub(crate) max_retry_after: Duration,
+}
+
+impl Default for OutlierDetection {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: 5,
+            base_ejection_time: Duration::from_secs(10),
+            max_ejection_time: Duration::from_secs(300),
+            max_ejection_percent: 50,
+            max_retry_after: Duration::from_secs(60),
+        }
+    }
+}
+
+impl OutlierDetection {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// No endpoint is ever ejected.
+    pub fn off() -> Self {
+        Self::default().max_ejection_percent(0)
+    }
+
+    /// After how many failures in a row an endpoint is ejected, 5 by default.
+    pub fn consecutive_failures(mut self, failures: u32) -> Self {
+        self.consecutive_failures = failures;
+        self
+    }
+
+    /// For how long it is ejected the first time, 10 s by default; each time in a row it is twice as long.
+    pub fn base_ejection_time(mut self, time: Duration) -> Self {
+        self.base_ejection_time = time;
+        self
+    }
+
+    /// The longest time that an endpoint is ejected, 300 s by default.
+    pub fn max_ejection_time(mut self, time: Duration) -> Self {
+        self.max_ejection_time = time;
+        self
+    }
+
+    /// How many of a ModelServer's endpoints may be ejected at once, in percent
+    /// and rounded down, 50 by default: of a single one none is, of two or three one.
+    pub fn max_ejection_percent(mut self, percent: u32) -> Self {
+        self.max_ejection_percent = percent;
+        self
+    }
+
+    /// The longest `Retry-After` of an engine that is believed, 60 s by default.
+    ///
+    /// For so long no new request goes to an endpoint that answered with 429
+    /// or 503 and said when to come back, while there are others.
+    pub fn max_retry_after(mut self, time: Duration) -> Self {
+        self.max_retry_after = time;
+        self
+    }
+}

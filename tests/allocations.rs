@@ -22,13 +22,14 @@ use tower_model_route::{ModelRoute, ModelRouteLayer, ModelServer, RouteBody, Rou
 /// - the same in the response's: 3
 /// - the value of Content-Length: 1
 /// - the body and the scan that watches it, in one box: 1
-/// - the model's name, as the scan keeps it and as it is looked up: 2
+/// - the model's name: 1
+/// - what the layer and the retry policy below it share of the request: 1
 ///
 /// Not the future, the URI, Host, or anything of the body's bytes.
 const EACH: u64 = 10;
 
 /// What is allocated on top for a body that is sent while it still arrives.
-const UPLOAD: u64 = 3;
+const UPLOAD: u64 = 2;
 
 const KB: usize = 1024;
 const MB: usize = 1024 * 1024;
@@ -144,12 +145,12 @@ fn the_bytes_do_not_grow_with_the_body() {
         assert_eq!(small.count_total, large.count_total);
         // But for the digits of Content-Length.
         assert_eq!(large.bytes_total - small.bytes_total, 2);
-        assert!(small.bytes_total < 800, "{small:?}");
+        assert!(small.bytes_total < 900, "{small:?}");
         // More than `replay_bytes`: it is sent before it has come to its end.
         let (large, larger) = (cost_of(model, 2 * MB), cost_of(model, 8 * MB));
         assert_eq!(large.count_total, EACH + UPLOAD);
         assert_eq!(larger, large);
-        assert!(large.bytes_total < 1200, "{large:?}");
+        assert!(large.bytes_total < 1300, "{large:?}");
     }
 }
 
@@ -188,7 +189,7 @@ fn a_body_in_chunks_costs_no_buffer() {
     let halves = || Chunks(vec![right.clone(), left.clone()], true);
     let listed = cost("http://engine", 512 * KB, halves);
     assert_eq!(listed.count_total, EACH + 3);
-    assert!(listed.bytes_total < 1100, "{listed:?}");
+    assert!(listed.bytes_total < 1200, "{listed:?}");
 }
 
 /// The frames that reach the engine.

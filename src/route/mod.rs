@@ -1,6 +1,8 @@
 //! The routes: their configuration, its check, and the decision.
 
+mod choose;
 mod compile;
+mod handle;
 mod model_route;
 mod rule;
 mod split;
@@ -8,9 +10,13 @@ mod string_match;
 mod table;
 mod target;
 
-pub(crate) use self::table::{Inner, Selection, position};
+pub(crate) use self::{
+    choose::{Chosen, Unavailable},
+    table::{Inner, Selection, position},
+};
 pub use self::{
     compile::RouteTableBuilder,
+    handle::RouteTableHandle,
     model_route::ModelRoute,
     rule::{ModelMatch, Rule},
     string_match::StringMatch,

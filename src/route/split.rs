@@ -54,6 +54,10 @@ impl Split {
         (0..self.targets as usize).find(|&target| usable(target))
     }
 
+    pub(crate) fn targets(&self) -> usize {
+        self.targets as usize
+    }
+
     fn next(&self) -> usize {
         let turn = self.cursor.fetch_add(1, Ordering::Relaxed);
         // The cursor wraps after 2^64 picks; the length always fits.

@@ -1,17 +1,18 @@
 //! The table as requests meet it, and the decision.
 
-use std::{borrow::Cow, cell::OnceCell, fmt, ops::Range, sync::Arc};
+use std::{borrow::Cow, cell::OnceCell, collections::HashSet, fmt, ops::Range, sync::Arc};
 
 use hashbrown::HashMap;
 use http::{HeaderName, request::Parts};
 use percent_encoding::percent_decode_str;
+use tower::retry::budget::Budget;
 
 use super::{RouteTableBuilder, split::Split, string_match::Matcher};
 use crate::{
     RouteDecision,
     error::RouteError,
     models::ModelList,
-    server::{Server, ServerSnapshot},
+    server::{Endpoint, Server, ServerSnapshot},
 };
 
 /// The routes and ModelServers of a gateway, checked and ready for use.
@@ -42,15 +43,19 @@ impl RouteTable {
     /// # Errors
     ///
     /// 404 where no route has the model or no rule matches, 503 where no
-    /// target of the rule has an endpoint.
+    /// target of the rule, fallbacks included, has an endpoint, or all are full.
     pub fn decide(&self, head: &Parts, model: &str) -> Result<RouteDecision, RouteError> {
         let selection = self.0.select(head, model)?;
-        let endpoint = self
+        let (target, lease) = self
             .0
-            .server(selection)
-            .pick()
-            .ok_or_else(|| RouteError::no_endpoint(model))?;
-        Ok(RouteDecision::new(Arc::clone(&self.0), selection, endpoint))
+            .choose(self.0.rule(selection))
+            .map_err(|unavailable| RouteError::unavailable(model, &unavailable))?;
+        Ok(RouteDecision::new(
+            Arc::clone(&self.0),
+            selection,
+            target,
+            &lease,
+        ))
     }
 
     /// The ModelServers as they are now, in the order in which they were added.
@@ -62,8 +67,12 @@ impl RouteTable {
             .collect()
     }
 
-    pub(crate) fn models(&self) -> &ModelList {
-        &self.0.models
+    pub(super) fn into_inner(self) -> Arc<Inner> {
+        self.0
+    }
+
+    pub(super) fn from_inner(inner: Arc<Inner>) -> Self {
+        Self(inner)
     }
 }
 
@@ -88,7 +97,9 @@ pub(crate) struct Inner {
     pub(super) names: Box<[Arc<str>]>,
     pub(super) by_model: Names,
     pub(super) by_adapter: Names,
-    pub(super) models: ModelList,
+    pub(crate) models: ModelList,
+    /// What retries cost, over all requests.
+    pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
 }
 
 /// What a model's or an adapter's name leads to.
@@ -129,19 +140,29 @@ pub(super) enum CompiledCondition {
     BodyModel(Box<str>),
 }
 
-/// Positions in [`Inner::servers`].
+/// Where a rule's requests go.
 #[derive(Debug)]
 pub(super) enum Targets {
-    One([u32; 1]),
-    Split(Box<(Box<[u32]>, Split)>),
+    /// To one ModelServer, by its position in [`Inner::servers`].
+    One(u32),
+    Split(Box<SplitTargets>),
 }
 
-/// What was decided, as positions in the table.
+#[derive(Debug)]
+pub(super) struct SplitTargets {
+    /// Positions in [`Inner::servers`]: the targets' and then the fallbacks'.
+    pub(super) servers: Box<[u32]>,
+    /// Of the targets.
+    pub(super) split: Split,
+    /// The targets, the heaviest first, and then the fallbacks.
+    pub(super) order: Box<[u32]>,
+}
+
+/// The rule of a request, as positions in the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Selection {
     name: u32,
     rule: u32,
-    pub(crate) target: u32,
     pub(crate) lora: bool,
 }
 
@@ -158,16 +179,24 @@ impl Inner {
         &self.rules[selection.rule as usize]
     }
 
-    pub(crate) fn server(&self, selection: Selection) -> &Server {
-        self.target(self.rule(selection), selection.target as usize)
+    pub(crate) fn server(&self, selection: Selection, target: u32) -> &Arc<Server> {
+        self.target(self.rule(selection), target as usize)
     }
 
-    fn target(&self, rule: &CompiledRule, target: usize) -> &Server {
-        &self.servers[rule.targets.servers()[target] as usize]
+    /// Each once, also where several ModelServers share it.
+    pub(crate) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        let mut seen = HashSet::new();
+        let all = self
+            .servers
+            .iter()
+            .flat_map(|server| server.endpoints.iter());
+        all.filter(|endpoint| seen.insert(Arc::as_ptr(endpoint)))
+            .cloned()
+            .collect()
     }
 
-    /// The first rule that matches, by model name, then by adapter name; and a target of it.
-    fn select(&self, head: &Parts, model: &str) -> Result<Selection, RouteError> {
+    /// The first rule that matches, by model name, then by adapter name.
+    pub(crate) fn select(&self, head: &Parts, model: &str) -> Result<Selection, RouteError> {
         let request = RequestView::new(head, model);
         let by_model = self.by_model.get(model);
         let found = by_model.and_then(|entry| self.first_match(entry, &request));
@@ -184,15 +213,7 @@ impl Inner {
                 (name, rule, true)
             }
         };
-        let target = self
-            .pick_target(&self.rules[rule as usize])
-            .ok_or_else(|| RouteError::no_endpoint(model))?;
-        Ok(Selection {
-            name,
-            rule,
-            target: position(target),
-            lora,
-        })
+        Ok(Selection { name, rule, lora })
     }
 
     /// The entry's name and the first of its rules that matches.
@@ -208,14 +229,6 @@ impl Inner {
         };
         rule.map(|rule| (entry.name, rule))
     }
-
-    fn pick_target(&self, rule: &CompiledRule) -> Option<usize> {
-        let usable = |target| self.target(rule, target).is_usable();
-        match &rule.targets {
-            Targets::One(_) => usable(0).then_some(0),
-            Targets::Split(targets) => targets.1.pick(usable),
-        }
-    }
 }
 
 /// Positions in a table are 32 bits wide; more would not fit into memory.
@@ -225,17 +238,47 @@ pub(crate) fn position(position: usize) -> u32 {
 
 impl Targets {
     /// In a table that is not going to be: its mistakes are reported instead.
-    pub(super) const NONE: Self = Self::One([0]);
-
-    fn servers(&self) -> &[u32] {
-        match self {
-            Self::One(server) => server,
-            Self::Split(targets) => &targets.0,
-        }
-    }
+    pub(super) const NONE: Self = Self::One(0);
 }
 
 impl CompiledRule {
+    /// The position of a target's ModelServer.
+    pub(super) fn server(&self, target: usize) -> u32 {
+        match &self.targets {
+            Targets::One(server) => *server,
+            Targets::Split(targets) => targets.servers[target],
+        }
+    }
+
+    /// The number of targets that are not fallbacks.
+    pub(crate) fn own_targets(&self) -> usize {
+        match &self.targets {
+            Targets::One(_) => 1,
+            Targets::Split(targets) => targets.split.targets(),
+        }
+    }
+
+    /// The positions of all targets.
+    pub(super) fn all(&self) -> Range<usize> {
+        match &self.targets {
+            Targets::One(_) => 0..1,
+            Targets::Split(targets) => 0..targets.servers.len(),
+        }
+    }
+
+    pub(super) fn fallbacks(&self) -> Range<usize> {
+        self.own_targets()..self.all().end
+    }
+
+    /// The positions of all targets, in the order in which a request that fails tries them.
+    pub(super) fn by_weight(&self) -> impl Iterator<Item = usize> {
+        let order: &[u32] = match &self.targets {
+            Targets::One(_) => &[0],
+            Targets::Split(targets) => &targets.order,
+        };
+        order.iter().map(|&target| target as usize)
+    }
+
     fn matches(&self, request: &RequestView<'_>) -> bool {
         self.conditions.iter().all(|condition| match condition {
             CompiledCondition::Header(name, value) => request

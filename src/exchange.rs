@@ -154,11 +154,12 @@ impl Exchange {
             return None;
         }
         tracing::debug!(
+            target: "tower_model_route::retry",
             attempt = decision.attempts(),
             from = state.decision.endpoint(),
             to = decision.endpoint(),
             outcome = ?state.outcome,
-            "retry"
+            "sent again"
         );
         request.extensions_mut().insert(decision.clone());
         lease.begin(wait);

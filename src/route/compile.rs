@@ -274,7 +274,7 @@ impl Compiler {
             _ => Targets::Split(Box::new(SplitTargets {
                 order: heaviest_first(&weights, servers.len()),
                 servers: servers.into(),
-                split: Split::new(&weights),
+                split: Arc::new(Split::new(&weights)),
             })),
         }
     }

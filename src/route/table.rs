@@ -87,6 +87,9 @@ impl fmt::Debug for RouteTable {
 
 /// The compiled table. The rules of a route stand together, so a name leads
 /// straight to the slice of its rules.
+///
+/// A clone shares the live parts: the ModelServers and the splits.
+#[derive(Clone)]
 pub(crate) struct Inner {
     pub(super) rules: Box<[CompiledRule]>,
     pub(super) route_names: Box<[Arc<str>]>,
@@ -107,7 +110,7 @@ pub(super) type Names = HashMap<Arc<str>, Entry>;
 
 /// Together with its key it takes half a cache line: with many routes, what a
 /// look-up costs is the lines that it touches.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     /// The name's own position in [`Inner::names`].
     pub(super) name: u32,
@@ -124,7 +127,7 @@ pub(super) enum Run {
 }
 
 /// A [`Rule`](crate::Rule) with its names resolved, in one cache line.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(crate) struct CompiledRule {
     pub(crate) name: Arc<str>,
@@ -133,7 +136,7 @@ pub(crate) struct CompiledRule {
     pub(super) targets: Targets,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum CompiledCondition {
     Header(HeaderName, Matcher),
     Uri(Matcher),
@@ -141,19 +144,19 @@ pub(super) enum CompiledCondition {
 }
 
 /// Where a rule's requests go.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Targets {
     /// To one ModelServer, by its position in [`Inner::servers`].
     One(u32),
     Split(Box<SplitTargets>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SplitTargets {
     /// Positions in [`Inner::servers`]: the targets' and then the fallbacks'.
     pub(super) servers: Box<[u32]>,
     /// Of the targets.
-    pub(super) split: Split,
+    pub(super) split: Arc<Split>,
     /// The targets, the heaviest first, and then the fallbacks.
     pub(super) order: Box<[u32]>,
 }
@@ -172,7 +175,11 @@ impl Inner {
     }
 
     pub(crate) fn route_name(&self, selection: Selection) -> &str {
-        &self.route_names[self.rule(selection).route as usize]
+        self.route_of(self.rule(selection))
+    }
+
+    pub(super) fn route_of(&self, rule: &CompiledRule) -> &str {
+        &self.route_names[rule.route as usize]
     }
 
     pub(crate) fn rule(&self, selection: Selection) -> &CompiledRule {

@@ -103,7 +103,7 @@ impl Lease {
         self.endpoint().health.succeeded(was_ejected);
         if was_ejected {
             let (server, endpoint) = (&*self.server.name, &*self.endpoint().uri);
-            info!(server, endpoint, "endpoint is back");
+            info!(target: "tower_model_route::health", server, endpoint, "endpoint is back");
         }
     }
 
@@ -122,6 +122,7 @@ impl Lease {
         };
         endpoint.counts.ejections.fetch_add(1, Ordering::Relaxed);
         warn!(
+            target: "tower_model_route::health",
             server = &*self.server.name,
             endpoint = &*endpoint.uri,
             seconds = time.as_secs_f64(),

@@ -11,6 +11,7 @@ mod snapshot;
 mod traffic_policy;
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,18 +33,18 @@ pub use self::{
 use self::{health::Standing, queue::Queue};
 
 /// A [`ModelServer`] as the table holds it: resolved, with its live counts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) name: Arc<str>,
     pub(crate) model: Option<RealModel>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
     pub(crate) policy: TrafficPolicy,
-    balancer: Balancer,
+    balancer: Arc<Balancer>,
     live: Arc<Live>,
 }
 
 /// The name under which the engines know the model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RealModel {
     pub(crate) name: Arc<str>,
     /// The name as a JSON string with its quotes: what a rewrite splices in.
@@ -77,9 +78,26 @@ impl Server {
             }),
             endpoints: endpoints.into_iter().map(Arc::new).collect(),
             policy: config.policy,
-            balancer: Balancer::default(),
+            balancer: Arc::default(),
             live: Arc::default(),
         }
+    }
+
+    /// Makes the live state of `old`, of the same name, that of `new`.
+    pub(crate) fn carry_over(new: &mut Arc<Self>, old: &Self) {
+        let endpoints: HashMap<&str, &Arc<Endpoint>> = old
+            .endpoints
+            .iter()
+            .map(|endpoint| (&*endpoint.uri, endpoint))
+            .collect();
+        let mut server = Self::clone(new);
+        server.live = Arc::clone(&old.live);
+        for endpoint in &mut server.endpoints {
+            if let Some(old) = endpoints.get(&*endpoint.uri) {
+                *endpoint = Arc::clone(old);
+            }
+        }
+        *new = Arc::new(server);
     }
 
     pub(crate) fn has_endpoints(&self) -> bool {

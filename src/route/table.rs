@@ -11,7 +11,7 @@ use crate::{
     RouteDecision,
     error::RouteError,
     models::ModelList,
-    server::{Server, ServerSnapshot},
+    server::{BodyKeys, Server, ServerSnapshot},
 };
 
 /// The routes and ModelServers of a gateway, checked and ready for use.
@@ -48,7 +48,7 @@ impl RouteTable {
         let endpoint = self
             .0
             .server(selection)
-            .pick()
+            .pick(head, &BodyKeys::default())
             .ok_or_else(|| RouteError::no_endpoint(model))?;
         Ok(RouteDecision::new(Arc::clone(&self.0), selection, endpoint))
     }

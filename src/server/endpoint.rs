@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use super::Ewma;
 use http::{
     HeaderValue, Uri,
     uri::{Authority, Scheme},
@@ -27,6 +28,10 @@ pub(crate) struct Endpoint {
     /// `scheme://authority/prefix`, for people.
     pub(crate) uri: Arc<str>,
     in_flight: AtomicUsize,
+    /// That of all of the ModelServer's endpoints, where it is needed.
+    in_flight_of_all: Option<Arc<AtomicUsize>>,
+    /// Observed only where the balance goes by it.
+    pub(crate) latency: Ewma,
 }
 
 /// Why a text is not an endpoint's URI.
@@ -65,6 +70,8 @@ impl Endpoint {
             host,
             prefix,
             in_flight: AtomicUsize::new(0),
+            in_flight_of_all: None,
+            latency: Ewma::new(),
         })
     }
 
@@ -72,9 +79,18 @@ impl Endpoint {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Counts its requests in flight in `all`, too.
+    pub(crate) fn counted_by(mut self, all: Option<&Arc<AtomicUsize>>) -> Self {
+        self.in_flight_of_all = all.cloned();
+        self
+    }
+
     /// Counts one more request in flight for as long as the lease lives.
     pub(crate) fn lease(self: &Arc<Self>) -> Lease {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        if let Some(all) = &self.in_flight_of_all {
+            all.fetch_add(1, Ordering::Relaxed);
+        }
         Lease(Arc::clone(self))
     }
 }
@@ -110,6 +126,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some(all) = &self.0.in_flight_of_all {
+            all.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! ModelServers: groups of engine endpoints, and the choice of one of them.
 
+#[allow(dead_code, reason = "bodies and latencies are not yet given to it")]
 mod balance;
 mod endpoint;
 mod model_server;
@@ -10,17 +11,18 @@ mod traffic_policy;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::request::Parts;
 
-pub(crate) use self::{
-    balance::LeastLoaded,
-    endpoint::{Endpoint, InvalidEndpoint, Lease},
-};
 pub use self::{
     balance::{Balance, HashKey},
     model_server::ModelServer,
     outlier::OutlierDetection,
     snapshot::{EndpointSnapshot, ServerSnapshot},
     traffic_policy::TrafficPolicy,
+};
+pub(crate) use self::{
+    balance::{Balancer, BodyKeys, Ewma},
+    endpoint::{Endpoint, InvalidEndpoint, Lease},
 };
 
 /// A [`ModelServer`] as the table holds it: resolved, with its live counts.
@@ -29,7 +31,7 @@ pub(crate) struct Server {
     pub(crate) name: Arc<str>,
     pub(crate) model: Option<RealModel>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
-    balance: LeastLoaded,
+    balancer: Balancer,
 }
 
 /// The name under which the engines know the model.
@@ -41,15 +43,31 @@ pub(crate) struct RealModel {
 }
 
 impl Server {
-    pub(crate) fn new(name: &str, model: Option<&str>, endpoints: Vec<Endpoint>) -> Self {
+    /// `endpoints` with their weights.
+    pub(crate) fn new(
+        name: &str,
+        model: Option<&str>,
+        endpoints: Vec<(Endpoint, u32)>,
+        balance: &Balance,
+    ) -> Self {
+        let weights: Vec<(&str, u32)> = endpoints
+            .iter()
+            .map(|(endpoint, weight)| (&*endpoint.uri, *weight))
+            .collect();
+        let balancer = Balancer::new(balance, &weights);
+        let endpoints = endpoints
+            .into_iter()
+            .map(|(endpoint, _)| endpoint.counted_by(balancer.in_flight()))
+            .map(Arc::new)
+            .collect();
         Self {
             name: name.into(),
             model: model.map(|model| RealModel {
                 name: model.into(),
                 json: serde_json::Value::from(model).to_string().into(),
             }),
-            endpoints: endpoints.into_iter().map(Arc::new).collect(),
-            balance: LeastLoaded::default(),
+            endpoints,
+            balancer,
         }
     }
 
@@ -59,7 +77,8 @@ impl Server {
     }
 
     /// The position of the endpoint for the next request.
-    pub(crate) fn pick(&self) -> Option<usize> {
-        self.balance.pick(&self.endpoints)
+    pub(crate) fn pick(&self, head: &Parts, body: &BodyKeys) -> Option<usize> {
+        let key = self.balancer.key(head, body);
+        self.balancer.pick(&self.endpoints, key, |_| true)
     }
 }

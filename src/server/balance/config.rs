@@ -43,7 +43,7 @@ pub enum HashKey {
     /// [`IpAddr`](std::net::IpAddr) in the request's extensions, where the
     /// server or a layer above must put it. The port does not count.
     ClientAddr,
-    /// The top-level `user` of the JSON body.
+    /// The top-level `user` of the JSON body, or else Anthropic's `metadata.user_id`.
     User,
     /// The top-level `session_id` of the JSON body.
     SessionId,

@@ -198,8 +198,10 @@ mod tests {
 
     use super::*;
 
-    /// The strings of an object's members, and the lengths of its arrays.
-    fn members(text: &[u8]) -> Option<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+    /// A key, and its value if that is a string, or its length if it is an array.
+    type Member = (Vec<u8>, Option<Vec<u8>>);
+
+    fn members(text: &[u8]) -> Option<Vec<Member>> {
         let mut found = Vec::new();
         let mut json = Json::new(text);
         json.object(|key, value| {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub use self::config::{Balance, HashKey};
 use self::{
     affinity::{Affinity, Key},
-    shares::Shares,
+    shares::{FEW, Shares},
 };
 pub(crate) use self::{
     body::{BodyKeys, BodyWish},
@@ -103,44 +103,58 @@ impl Balancer {
             (Strategy::RoundRobin, _) => self.shares.in_turn(usable),
             (Strategy::Random, _) => self.shares.at_random(usable),
             (Strategy::PeakEwma, _) => {
+                let first = self.shares.in_turn(&usable)?;
+                let second = self.shares.at_random_except(first, usable);
                 let now = Instant::now();
-                self.better_of_two(usable, |i| {
+                Some(self.cheapest(first, second, |i| {
                     endpoints.get(i).map_or(0.0, |endpoint| {
                         endpoint.latency.cost(endpoint.in_flight(), now)
                     })
-                })
+                }))
             }
             (Strategy::Affinity(affinity), Some(key)) => {
                 affinity.pick(key, &self.shares, load, usable)
             }
-            (Strategy::LeastRequest | Strategy::Affinity(_), _) => {
-                self.better_of_two(usable, |i| load(i) as f64)
-            }
+            (Strategy::LeastRequest | Strategy::Affinity(_), _) => self.least_request(load, usable),
         }
     }
 
-    /// The power of two choices (Mitzenmacher 2001): of two usable endpoints
-    /// the one that costs less for its weight.
-    ///
-    /// One of the two is that whose turn it is, and it is taken if they cost
-    /// the same. So endpoints that are idle, or loaded alike, take exact
-    /// turns. It is what is in flight already that is compared, without the
-    /// request itself: with it, the heaviest of idle endpoints would always win.
-    fn better_of_two(
+    /// The endpoint with the fewest requests in flight for its weight: of two,
+    /// the power of two choices (Mitzenmacher 2001); where there are few, of all.
+    fn least_request(
         &self,
+        load: impl Fn(usize) -> usize,
         usable: impl Fn(usize) -> bool,
-        cost: impl Fn(usize) -> f64,
     ) -> Option<usize> {
         let first = self.shares.in_turn(&usable)?;
-        let Some(second) = self.shares.at_random_except(first, usable) else {
-            return Some(first);
+        let cost = |i| load(i) as f64;
+        if self.shares.len() > FEW {
+            let second = self.shares.at_random_except(first, usable);
+            return Some(self.cheapest(first, second, cost));
+        }
+        let (before, after) = (0..first, first + 1..self.shares.len());
+        let others = after.chain(before).filter(|&other| usable(other));
+        Some(self.cheapest(first, others, cost))
+    }
+
+    /// The endpoint that costs the least for its weight; of equals the first.
+    ///
+    /// The first is that whose turn it is. So endpoints that are idle, or
+    /// loaded alike, take exact turns. What is compared is what is in flight
+    /// already, without the request itself: with it, the heaviest of idle
+    /// endpoints would always win.
+    fn cheapest(
+        &self,
+        first: usize,
+        others: impl IntoIterator<Item = usize>,
+        cost: impl Fn(usize) -> f64,
+    ) -> usize {
+        let relative = |i| (i, cost(i) / self.shares.weight(i) as f64);
+        let least = |least: (usize, f64), other| {
+            let other = relative(other);
+            if other.1 < least.1 { other } else { least }
         };
-        let relative = |i| cost(i) / self.shares.weight(i) as f64;
-        Some(if relative(second) < relative(first) {
-            second
-        } else {
-            first
-        })
+        others.into_iter().fold(relative(first), least).0
     }
 }
 
@@ -232,13 +246,14 @@ mod tests {
         }
 
         #[test]
-        fn of_two_the_less_loaded_is_taken(weights in prop::array::uniform2(1..10_u32), loads in prop::array::uniform2(0..20_usize)) {
+        fn of_few_the_least_loaded_is_taken(endpoints in prop::collection::vec((1..10_u32, 0..20_usize), 2..=FEW)) {
+            let weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.0).collect();
             let server = Server::new(Balance::LeastRequest, &weights);
-            let _held = [0, 1].map(|i| server.load(i, loads[i]));
-            let [a, b] = [0, 1].map(|i| loads[i] as f64 / f64::from(weights[i]));
-            prop_assume!(a != b);
+            let _held: Vec<_> = (0..).zip(&endpoints).map(|(i, endpoint)| server.load(i, endpoint.1)).collect();
+            let relative: Vec<_> = endpoints.iter().map(|&(weight, load)| load as f64 / f64::from(weight)).collect();
             for _ in 0..10 {
-                prop_assert_eq!(server.pick(), usize::from(a > b));
+                let picked = server.pick();
+                prop_assert!(relative.iter().all(|&other| relative[picked] <= other));
             }
         }
     }

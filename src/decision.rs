@@ -6,7 +6,7 @@ use tower::retry::budget::Budget;
 
 use crate::{
     route::{Chosen, Inner, Selection, position},
-    server::{Lease, RealModel, Server},
+    server::{Caller, Lease, RealModel, Server},
 };
 
 /// Where a request went and by which rule; in the extensions of the forwarded
@@ -60,9 +60,9 @@ impl RouteDecision {
     }
 
     /// Where the request can be sent that was sent to the endpoints `tried`.
-    pub(crate) fn choose_next(&self, tried: &[Arc<str>]) -> Option<Chosen> {
+    pub(crate) fn choose_next(&self, caller: Caller<'_>, tried: &[Arc<str>]) -> Option<Chosen> {
         let rule = self.table.rule(self.selection);
-        self.table.choose_next(rule, self.target, tried)
+        self.table.choose_next(rule, self.target, caller, tried)
     }
 
     pub(crate) fn retry_budget(&self) -> &dyn Budget {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::table::{CompiledRule, Inner, Targets, position};
-use crate::server::{Choice, Lease, Server};
+use crate::server::{Caller, Choice, Lease, Server};
 
 /// A target's position among those of its rule, fallbacks last, and an endpoint of it.
 pub(crate) type Chosen = (u32, Lease);
@@ -24,25 +24,34 @@ impl Inner {
     /// Targets that can't take it give their share to their siblings. Where
     /// none can, the fallbacks are next; where these can't either, an endpoint
     /// in bad standing is better than nothing.
-    pub(crate) fn choose(&self, rule: &CompiledRule) -> Result<Chosen, Unavailable> {
+    pub(crate) fn choose(
+        &self,
+        rule: &CompiledRule,
+        caller: Caller<'_>,
+    ) -> Result<Chosen, Unavailable> {
         [Choice::Sound, Choice::LeastBad]
             .into_iter()
             .find_map(|choice| {
-                self.choose_target(rule, choice)
-                    .or_else(|| self.first_of(rule.fallbacks(), rule, choice, &[]))
+                self.choose_target(rule, choice, caller)
+                    .or_else(|| self.first_of(rule.fallbacks(), rule, choice, caller, &[]))
             })
             .ok_or_else(|| self.unavailable(rule))
     }
 
-    fn choose_target(&self, rule: &CompiledRule, choice: Choice) -> Option<Chosen> {
+    fn choose_target(
+        &self,
+        rule: &CompiledRule,
+        choice: Choice,
+        caller: Caller<'_>,
+    ) -> Option<Chosen> {
         let Targets::Split(targets) = &rule.targets else {
-            return Some((0, self.target(rule, 0).lease(choice, &[])?));
+            return Some((0, self.target(rule, 0).lease(choice, caller, &[])?));
         };
         loop {
             let can_take = |target| self.target(rule, target).can_take(choice);
             let target = targets.split.pick(can_take)?;
             // Another request may have been faster: then it is one endpoint fewer.
-            if let Some(lease) = self.target(rule, target).lease(choice, &[]) {
+            if let Some(lease) = self.target(rule, target).lease(choice, caller, &[]) {
                 return Some((position(target), lease));
             }
         }
@@ -55,6 +64,7 @@ impl Inner {
         &self,
         rule: &CompiledRule,
         current: u32,
+        caller: Caller<'_>,
         tried: &[Arc<str>],
     ) -> Option<Chosen> {
         let current = current as usize;
@@ -63,7 +73,7 @@ impl Inner {
             .into_iter()
             .find_map(|choice| {
                 let order = [current].into_iter().chain(others());
-                self.first_of(order, rule, choice, tried)
+                self.first_of(order, rule, choice, caller, tried)
             })
     }
 
@@ -72,10 +82,11 @@ impl Inner {
         mut targets: impl Iterator<Item = usize>,
         rule: &CompiledRule,
         choice: Choice,
+        caller: Caller<'_>,
         tried: &[Arc<str>],
     ) -> Option<Chosen> {
         targets.find_map(|target| {
-            let lease = self.target(rule, target).lease(choice, tried)?;
+            let lease = self.target(rule, target).lease(choice, caller, tried)?;
             Some((position(target), lease))
         })
     }

@@ -12,7 +12,7 @@ use crate::{
     RouteDecision,
     error::RouteError,
     models::ModelList,
-    server::{Endpoint, Server, ServerSnapshot},
+    server::{BodyKeys, BodyWish, Caller, Endpoint, Server, ServerSnapshot},
 };
 
 /// The routes and ModelServers of a gateway, checked and ready for use.
@@ -46,9 +46,14 @@ impl RouteTable {
     /// target of the rule, fallbacks included, has an endpoint, or all are full.
     pub fn decide(&self, head: &Parts, model: &str) -> Result<RouteDecision, RouteError> {
         let selection = self.0.select(head, model)?;
+        let caller = Caller {
+            headers: &head.headers,
+            extensions: &head.extensions,
+            body: &BodyKeys::default(),
+        };
         let (target, lease) = self
             .0
-            .choose(self.0.rule(selection))
+            .choose(self.0.rule(selection), caller)
             .map_err(|unavailable| RouteError::unavailable(model, &unavailable))?;
         Ok(RouteDecision::new(
             Arc::clone(&self.0),
@@ -101,6 +106,8 @@ pub(crate) struct Inner {
     pub(super) by_model: Names,
     pub(super) by_adapter: Names,
     pub(crate) models: ModelList,
+    /// What the choice of an endpoint must know of a request's body.
+    pub(crate) body_wish: BodyWish,
     /// What retries cost, over all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
 }

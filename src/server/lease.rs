@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::StatusCode;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{Endpoint, Server};
@@ -17,6 +18,10 @@ pub(crate) struct Lease {
     position: usize,
     /// Whether the endpoint's return from its ejection hangs on this request.
     on_trial: bool,
+    /// Whether it counts in the total of the ModelServer.
+    in_total: bool,
+    /// Where the latency counts: when the request goes out.
+    begun: Option<Instant>,
 }
 
 /// How an attempt ended.
@@ -46,10 +51,16 @@ impl Lease {
             server.live.queue.freed();
             return None;
         }
+        let in_total = server.balancer.wants_total();
+        if in_total {
+            server.live.in_flight.fetch_add(1, Ordering::Relaxed);
+        }
         Some(Self {
             server: Arc::clone(server),
             position,
             on_trial,
+            in_total,
+            begun: None,
         })
     }
 
@@ -66,7 +77,10 @@ impl Lease {
     }
 
     /// The request goes out, after so long.
-    pub(crate) fn begin(&mut self, _wait: Duration) {
+    pub(crate) fn begin(&mut self, wait: Duration) {
+        if self.server.balancer.wants_latency() {
+            self.begun = Instant::now().checked_add(wait);
+        }
         self.endpoint()
             .counts
             .requests
@@ -75,6 +89,7 @@ impl Lease {
 
     /// Counts how the attempt ended.
     pub(crate) fn end(&mut self, outcome: Outcome) {
+        self.observe(outcome);
         let detection = &self.server.policy.outlier_detection;
         let cooling = |wait: Duration| wait.min(detection.max_retry_after);
         match outcome {
@@ -95,6 +110,17 @@ impl Lease {
             ) => self.failed(),
             Outcome::Answered(..) => self.succeeded(),
             Outcome::Shed | Outcome::Spoilt => {}
+        }
+    }
+
+    /// What failed at once does not count as quick.
+    fn observe(&mut self, outcome: Outcome) {
+        if let Some(begun) = self.begun.take()
+            && matches!(outcome, Outcome::Answered(..) | Outcome::TimedOut)
+        {
+            let now = Instant::now();
+            let latency = now.saturating_duration_since(begun);
+            self.endpoint().latency.observe(latency, now);
         }
     }
 
@@ -138,6 +164,9 @@ impl Drop for Lease {
             endpoint.health.end_trial();
         }
         endpoint.end();
+        if self.in_total {
+            self.server.live.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
         self.server.live.queue.freed();
     }
 }

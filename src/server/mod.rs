@@ -12,23 +12,26 @@ mod traffic_policy;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 
-pub(crate) use self::{
-    balance::Balancer,
-    endpoint::{Endpoint, InvalidEndpoint},
-    lease::{Lease, Outcome},
-};
 pub use self::{
     balance::{Balance, HashKey},
     model_server::ModelServer,
     outlier::OutlierDetection,
     snapshot::{EndpointHealth, EndpointSnapshot, ServerSnapshot},
     traffic_policy::TrafficPolicy,
+};
+pub(crate) use self::{
+    balance::{Balancer, BodyKeys, BodyWish, Caller},
+    endpoint::{Endpoint, InvalidEndpoint},
+    lease::{Lease, Outcome},
 };
 use self::{health::Standing, queue::Queue};
 
@@ -57,6 +60,8 @@ struct Live {
     queue: Queue,
     /// Held while the ejected are counted and one more is ejected.
     ejecting: Mutex<()>,
+    /// The requests in flight to all endpoints together, where the balance goes by that.
+    in_flight: AtomicUsize,
 }
 
 /// Which endpoints come into question for a request.
@@ -69,16 +74,24 @@ pub(crate) enum Choice {
 }
 
 impl Server {
-    pub(crate) fn new(config: ModelServer, endpoints: Vec<Endpoint>) -> Self {
+    /// `endpoints` with their weights.
+    pub(crate) fn new(config: ModelServer, endpoints: Vec<(Endpoint, u32)>) -> Self {
+        let weights: Vec<(&str, u32)> = endpoints
+            .iter()
+            .map(|(endpoint, weight)| (&*endpoint.uri, *weight))
+            .collect();
         Self {
+            balancer: Arc::new(Balancer::new(&config.balance, &weights)),
             name: config.name.into(),
             model: config.model.map(|model| RealModel {
                 json: serde_json::Value::from(&*model).to_string().into(),
                 name: model.into(),
             }),
-            endpoints: endpoints.into_iter().map(Arc::new).collect(),
+            endpoints: endpoints
+                .into_iter()
+                .map(|(endpoint, _)| Arc::new(endpoint))
+                .collect(),
             policy: config.policy,
-            balancer: Arc::default(),
             live: Arc::default(),
         }
     }
@@ -117,18 +130,32 @@ impl Server {
     ///
     /// Not one that is full or, by its URI, among the `tried`; and none at all
     /// while others wait for one.
-    pub(crate) fn lease(self: &Arc<Self>, choice: Choice, tried: &[Arc<str>]) -> Option<Lease> {
-        self.is_open().then(|| self.lease_now(choice, tried))?
+    pub(crate) fn lease(
+        self: &Arc<Self>,
+        choice: Choice,
+        caller: Caller<'_>,
+        tried: &[Arc<str>],
+    ) -> Option<Lease> {
+        let key = self.balancer.key(caller);
+        self.is_open().then(|| self.lease_now(choice, key, tried))?
     }
 
-    fn lease_now(self: &Arc<Self>, choice: Choice, tried: &[Arc<str>]) -> Option<Lease> {
+    fn lease_now(
+        self: &Arc<Self>,
+        choice: Choice,
+        key: Option<u64>,
+        tried: &[Arc<str>],
+    ) -> Option<Lease> {
         let usable = |position: usize| {
             let endpoint: &Endpoint = &self.endpoints[position];
             self.is_usable(endpoint, choice) && !tried.contains(&endpoint.uri)
         };
         loop {
             let position = match choice {
-                Choice::Sound => self.balancer.pick(&self.endpoints, usable)?,
+                Choice::Sound => {
+                    let total = self.live.in_flight.load(Ordering::Relaxed);
+                    self.balancer.pick(&self.endpoints, total, key, usable)?
+                }
                 Choice::LeastBad => (0..self.endpoints.len())
                     .filter(|&position| usable(position))
                     .min_by_key(|&position| self.endpoints[position].health.standing())?,
@@ -147,6 +174,11 @@ impl Server {
         is_free && (choice == Choice::LeastBad || !endpoint.health.is_out())
     }
 
+    /// What its choice must know of a request's body.
+    pub(crate) fn body_wish(&self) -> BodyWish {
+        self.balancer.body_wish()
+    }
+
     /// Whether nobody waits who would have to be served first.
     fn is_open(&self) -> bool {
         self.policy.max_queue == 0 || self.live.queue.len() == 0
@@ -158,11 +190,19 @@ impl Server {
 
     /// Waits in the queue for an endpoint that is free; `None` where that takes
     /// too long, or the queue is full.
-    pub(crate) async fn wait(self: Arc<Self>) -> Option<Lease> {
+    pub(crate) fn wait(
+        self: Arc<Self>,
+        caller: Caller<'_>,
+    ) -> impl Future<Output = Option<Lease>> + Send + use<> {
+        let key = self.balancer.key(caller);
+        self.wait_by(key)
+    }
+
+    async fn wait_by(self: Arc<Self>, key: Option<u64>) -> Option<Lease> {
         let place = self.live.queue.join(self.policy.max_queue)?;
         let lease = place.wait(|| {
-            self.lease_now(Choice::Sound, &[])
-                .or_else(|| self.lease_now(Choice::LeastBad, &[]))
+            self.lease_now(Choice::Sound, key, &[])
+                .or_else(|| self.lease_now(Choice::LeastBad, key, &[]))
         });
         let waited = tokio::time::timeout(self.policy.queue_timeout, lease).await;
         waited.ok().flatten()

@@ -23,6 +23,8 @@ const WALK: usize = 256;
 /// After Mirrokni, Thorup and Zadimoghaddam, Consistent Hashing with Bounded
 /// Loads (2016), with c = 1.25. The shares are those among the endpoints that
 /// are usable: else, with many of them down, the others would never have room.
+/// Which are is known from when they were last looked at: each time that a key
+/// finds no room, and now and then while some are not usable.
 #[derive(Debug)]
 pub(super) struct Affinity {
     key: Key,

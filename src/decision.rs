@@ -34,12 +34,17 @@ pub struct RouteDecision {
 }
 
 impl RouteDecision {
-    pub(crate) fn new(table: Arc<Inner>, selection: Selection, target: u32, lease: &Lease) -> Self {
+    pub(crate) fn new(
+        table: Arc<Inner>,
+        selection: Selection,
+        target: u32,
+        endpoint: usize,
+    ) -> Self {
         Self {
             table,
             selection,
             target,
-            endpoint: position(lease.position()),
+            endpoint: position(endpoint),
             attempts: 1,
         }
     }

@@ -93,7 +93,7 @@ impl Matched {
     /// Takes a target and an endpoint, if there is a free one.
     pub(crate) fn choose(&self, head: &Parts) -> Result<Turn, RouteError> {
         let rule = self.table.rule(self.selection);
-        match self.table.choose(rule, self.caller(head)) {
+        match self.table.choose(rule, self.caller(head), Lease::new) {
             Ok(chosen) => Ok(Turn::Now(chosen)),
             Err(Unavailable::Full(Some(target))) => Ok(Turn::Later(target)),
             Err(unavailable) => Err(RouteError::unavailable(&self.model.name, &unavailable)),
@@ -147,7 +147,7 @@ impl Matched {
             keys,
         } = self;
         let shape = Shape::of(head.uri.path());
-        let decision = RouteDecision::new(table, selection, target, &lease);
+        let decision = RouteDecision::new(table, selection, target, lease.position());
         let replay_bytes = config.replay_bytes;
         let trailers = inbound.as_mut().take_trailers().filter(|_| whole);
         let total = match whole {

@@ -51,15 +51,17 @@ impl RouteTable {
             extensions: &head.extensions,
             body: &BodyKeys::default(),
         };
-        let (target, lease) = self
+        let (target, endpoint) = self
             .0
-            .choose(self.0.rule(selection), caller)
+            .choose(self.0.rule(selection), caller, |_, position, _| {
+                Some(position)
+            })
             .map_err(|unavailable| RouteError::unavailable(model, &unavailable))?;
         Ok(RouteDecision::new(
             Arc::clone(&self.0),
             selection,
             target,
-            &lease,
+            endpoint,
         ))
     }
 

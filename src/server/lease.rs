@@ -10,7 +10,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Endpoint, Server};
+use super::{Endpoint, Server, health::Standing};
 
 /// A request in flight to an endpoint; the count goes down when it is dropped.
 pub(crate) struct Lease {
@@ -40,8 +40,11 @@ pub(crate) enum Outcome {
 }
 
 impl Lease {
+    /// Counts one more request as in flight to the endpoint.
+    ///
     /// `None` where the endpoint has as many requests as it may, or another has the trial.
-    pub(super) fn new(server: &Arc<Server>, position: usize, on_trial: bool) -> Option<Self> {
+    pub(crate) fn new(server: &Arc<Server>, position: usize, standing: Standing) -> Option<Self> {
+        let on_trial = standing == Standing::OnTrial;
         let endpoint = server.endpoints.get(position)?;
         if !endpoint.begin(server.policy.max_in_flight) {
             return None;

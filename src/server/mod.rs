@@ -21,6 +21,7 @@ use std::{
 
 use bytes::Bytes;
 
+use self::queue::Queue;
 pub use self::{
     balance::{Balance, HashKey},
     model_server::ModelServer,
@@ -31,9 +32,9 @@ pub use self::{
 pub(crate) use self::{
     balance::{Balancer, BodyKeys, BodyWish, Caller},
     endpoint::{Endpoint, InvalidEndpoint},
+    health::Standing,
     lease::{Lease, Outcome},
 };
-use self::{health::Standing, queue::Queue};
 
 /// A [`ModelServer`] as the table holds it: resolved, with its live counts.
 #[derive(Clone, Debug)]
@@ -63,6 +64,9 @@ struct Live {
     /// The requests in flight to all endpoints together, where the balance goes by that.
     in_flight: AtomicUsize,
 }
+
+/// Takes the endpoint of this position and standing; `None` where another request was faster.
+pub(crate) type Take<T> = fn(&Arc<Server>, usize, Standing) -> Option<T>;
 
 /// Which endpoints come into question for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +121,7 @@ impl Server {
         !self.endpoints.is_empty()
     }
 
-    /// Whether [`lease`](Self::lease) would find an endpoint, if nobody else is faster.
+    /// Whether [`pick`](Self::pick) would find an endpoint, if nobody else is faster.
     pub(crate) fn can_take(&self, choice: Choice) -> bool {
         self.is_open()
             && self
@@ -126,26 +130,29 @@ impl Server {
                 .any(|endpoint| self.is_usable(endpoint, choice))
     }
 
-    /// An endpoint for a request, which counts as in flight to it from now on.
+    /// An endpoint for a request, by what `take` makes of it.
     ///
     /// Not one that is full or, by its URI, among the `tried`; and none at all
     /// while others wait for one.
-    pub(crate) fn lease(
+    pub(crate) fn pick<T>(
         self: &Arc<Self>,
         choice: Choice,
         caller: Caller<'_>,
         tried: &[Arc<str>],
-    ) -> Option<Lease> {
+        take: Take<T>,
+    ) -> Option<T> {
         let key = self.balancer.key(caller);
-        self.is_open().then(|| self.lease_now(choice, key, tried))?
+        self.is_open()
+            .then(|| self.pick_now(choice, key, tried, take))?
     }
 
-    fn lease_now(
+    fn pick_now<T>(
         self: &Arc<Self>,
         choice: Choice,
         key: Option<u64>,
         tried: &[Arc<str>],
-    ) -> Option<Lease> {
+        take: Take<T>,
+    ) -> Option<T> {
         let usable = |position: usize| {
             let endpoint: &Endpoint = &self.endpoints[position];
             self.is_usable(endpoint, choice) && !tried.contains(&endpoint.uri)
@@ -162,8 +169,8 @@ impl Server {
             };
             let standing = self.endpoints[position].health.standing();
             // Another request may have been faster: then it is one fewer to choose from.
-            if let Some(lease) = Lease::new(self, position, standing == Standing::OnTrial) {
-                return Some(lease);
+            if let Some(taken) = take(self, position, standing) {
+                return Some(taken);
             }
         }
     }
@@ -201,8 +208,8 @@ impl Server {
     async fn wait_by(self: Arc<Self>, key: Option<u64>) -> Option<Lease> {
         let place = self.live.queue.join(self.policy.max_queue)?;
         let lease = place.wait(|| {
-            self.lease_now(Choice::Sound, key, &[])
-                .or_else(|| self.lease_now(Choice::LeastBad, key, &[]))
+            self.pick_now(Choice::Sound, key, &[], Lease::new)
+                .or_else(|| self.pick_now(Choice::LeastBad, key, &[], Lease::new))
         });
         let waited = tokio::time::timeout(self.policy.queue_timeout, lease).await;
         waited.ok().flatten()

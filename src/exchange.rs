@@ -245,10 +245,10 @@ impl State {
 fn interval(policy: &TrafficPolicy, attempts: u32) -> Duration {
     let doubled = 1_u32.checked_shl(attempts - 1).unwrap_or(u32::MAX);
     let interval = policy.retry_interval.saturating_mul(doubled);
-    let interval = interval.min(policy.max_retry_interval);
+    let interval = interval.min(policy.longest_interval());
     // From three quarters of it to five.
     let varied = interval.mul_f64(0.75 + fastrand::f64() / 2.0);
-    varied.min(policy.max_retry_interval)
+    varied.min(policy.longest_interval())
 }
 
 impl fmt::Debug for Exchange {

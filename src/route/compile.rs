@@ -152,6 +152,9 @@ impl Compiler {
             }
         }
         self.balance(&place, &server.balance);
+        for (part, mistake) in server.policy.mistakes() {
+            self.mistake(format_args!("{place}, traffic_policy, {part}"), mistake);
+        }
         let name: Arc<str> = server.name.as_str().into();
         let position = at(self.servers.len());
         if self.server_names.insert(name, position).is_some() {

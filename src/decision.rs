@@ -6,7 +6,7 @@ use tower::retry::budget::Budget;
 
 use crate::{
     route::{Chosen, Inner, Selection, position},
-    server::{Caller, Lease, RealModel, Server},
+    server::{Caller, Lease, RealModel, Server, TrafficPolicy},
 };
 
 /// Where a request went and by which rule; in the extensions of the forwarded
@@ -68,6 +68,10 @@ impl RouteDecision {
     pub(crate) fn choose_next(&self, caller: Caller<'_>, tried: &[Arc<str>]) -> Option<Chosen> {
         let rule = self.table.rule(self.selection);
         self.table.choose_next(rule, self.target, caller, tried)
+    }
+
+    pub(crate) fn policy(&self) -> &TrafficPolicy {
+        &self.server().policy
     }
 
     pub(crate) fn retry_budget(&self) -> &dyn Budget {

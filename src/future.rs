@@ -348,9 +348,10 @@ fn answered<R: Body, E>(
     let error = response.extensions().get::<RouteError>();
     span.answered(response.status(), &decision, error);
     rewrite::response_head(&mut response);
+    let idle_timeout = decision.policy().stream_idle_timeout;
     response.extensions_mut().insert(decision);
-    let held = lease.map(|lease| Held::new(lease, span.clone()));
-    Ok(response.map(|body| ResponseBody::upstream(body, held)))
+    let held = Held::new(lease, idle_timeout, span.clone());
+    Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
 }
 
 /// An answer of ours to a request that was routed.

@@ -21,8 +21,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct RouteTableBuilder {
-    servers: Vec<ModelServer>,
-    routes: Vec<ModelRoute>,
+    pub(crate) servers: Vec<ModelServer>,
+    pub(crate) routes: Vec<ModelRoute>,
 }
 
 impl RouteTableBuilder {
@@ -48,6 +48,7 @@ impl RouteTableBuilder {
     /// that are not valid, and endpoints that are not plain `http` or `https`
     /// URIs.
     pub fn build(self) -> Result<RouteTable, BuildError> {
+        let config = self.clone();
         let mut compiler = Compiler::default();
         for (position, server) in self.servers.into_iter().enumerate() {
             compiler.server(position, server);
@@ -58,6 +59,7 @@ impl RouteTableBuilder {
         match BuildError::new(compiler.mistakes) {
             Some(error) => Err(error),
             None => Ok(RouteTable::new(Inner {
+                config,
                 models: ModelList::new(
                     compiler
                         .listed

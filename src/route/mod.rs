@@ -8,7 +8,11 @@ mod string_match;
 mod table;
 mod target;
 
-pub(crate) use self::table::{Inner, Selection, position};
+pub(crate) use self::{
+    rule::Condition,
+    string_match::Pattern,
+    table::{Inner, Selection, position},
+};
 pub use self::{
     compile::RouteTableBuilder,
     model_route::ModelRoute,

@@ -65,6 +65,11 @@ impl RouteTable {
     pub(crate) fn models(&self) -> &ModelList {
         &self.0.models
     }
+
+    /// What it was built from.
+    pub(crate) fn config(&self) -> &RouteTableBuilder {
+        &self.0.config
+    }
 }
 
 impl fmt::Debug for RouteTable {
@@ -89,6 +94,8 @@ pub(crate) struct Inner {
     pub(super) by_model: Names,
     pub(super) by_adapter: Names,
     pub(super) models: ModelList,
+    /// What it was built from.
+    pub(super) config: RouteTableBuilder,
 }
 
 /// What a model's or an adapter's name leads to.

@@ -158,17 +158,24 @@ impl<'n> Field<'n> {
         matches!(self.node.value, Value::Map(_))
     }
 
+    /// The items of a list, of which nothing is checked.
+    pub(super) fn loose_list(&self) -> Vec<Field<'n>> {
+        match &self.node.value {
+            Value::List(items) => items
+                .iter()
+                .enumerate()
+                .map(|(index, node)| Self::within(node, self.path.index(index)))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The items of a list; none of what is none.
     pub(super) fn list(&self, reader: &mut Reader<'_>) -> Vec<Field<'n>> {
-        let Value::List(items) = &self.node.value else {
+        if !self.is_list() {
             reader.wrong_type(self, "a list");
-            return Vec::new();
-        };
-        items
-            .iter()
-            .enumerate()
-            .map(|(index, node)| Self::within(node, self.path.index(index)))
-            .collect()
+        }
+        self.loose_list()
     }
 
     /// A text. A number or a bool without quotes is taken as it is written, with a warning.

@@ -88,7 +88,46 @@ pub(super) fn parse(document: &Document<'_>) -> Result<Node, Unreadable> {
     }
     let mut node: Node = serde_saphyr::from_str_with_options(document.text, options(document.text))
         .map_err(|error| unreadable(&error, document.text, outer))?;
-    node.settle(document.text, outer);
+    node.settle(document.text, &|at| at.within(outer));
+    Ok(node)
+}
+
+/// Reads the YAML of a block scalar: all of its lines begin in the column of the first.
+pub(super) fn parse_embedded(document: &Document<'_>) -> Result<Node, Unreadable> {
+    let outer = At {
+        line: document.line,
+        column: document.column,
+    };
+    let text = document.text;
+    let place = |at: At, indent: u32| At {
+        line: outer.line + at.line.saturating_sub(1),
+        column: outer.column + at.column.saturating_sub(1 + indent),
+    };
+    // What stands behind a flow collection at the root would be dropped without a word, in
+    // brackets it is an error.
+    let is_flow = text.trim_start().starts_with(['{', '[', '"', '\'']);
+    let bracketed = format!("[{text}\n]");
+    let (text, indent) = if is_flow { (&*bracketed, 1) } else { (text, 0) };
+    let unplaced = At { line: 1, column: 1 };
+    let mut node: Node =
+        serde_saphyr::from_str_with_options(text, options(text)).map_err(|error| {
+            let unreadable = unreadable(&error, text, unplaced);
+            Unreadable {
+                at: place(unreadable.at, indent),
+                ..unreadable
+            }
+        })?;
+    node.settle(text, &|at| place(at, if at.line == 1 { indent } else { 0 }));
+    if is_flow {
+        let Value::List(mut items) = node.value else {
+            return Ok(node);
+        };
+        let at = node.at;
+        node = items.pop().filter(|_| items.is_empty()).ok_or_else(|| Unreadable {
+            reason: "there is more than one value".to_owned(),
+            at,
+        })?;
+    }
     Ok(node)
 }
 
@@ -158,8 +197,8 @@ impl From<Location> for At {
 
 impl Node {
     /// Moves the places from the document's to the file's, and gives numbers their text.
-    fn settle(&mut self, text: &str, outer: At) {
-        self.at = self.at.within(outer);
+    fn settle(&mut self, text: &str, place: &impl Fn(At) -> At) {
+        self.at = place(self.at);
         match &mut self.value {
             Value::Null => {}
             Value::Scalar(scalar) => {
@@ -169,11 +208,11 @@ impl Node {
                     scalar.text = written.trim().to_owned();
                 }
             }
-            Value::List(items) => items.iter_mut().for_each(|item| item.settle(text, outer)),
+            Value::List(items) => items.iter_mut().for_each(|item| item.settle(text, place)),
             Value::Map(entries) => {
                 for (key, value) in entries {
-                    key.at = key.at.within(outer);
-                    value.settle(text, outer);
+                    key.at = place(key.at);
+                    value.settle(text, place);
                 }
             }
         }

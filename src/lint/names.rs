@@ -29,7 +29,11 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
                     "the ModelRoute {base:?} has it as model_name, which is looked for first: \
                      this one is tried only where no rule of that name matches"
                 );
-                add(LintKind::HiddenAdapter, RoutePart::Adapter(adapter), message);
+                add(
+                    LintKind::HiddenAdapter,
+                    RoutePart::Adapter(adapter),
+                    message,
+                );
             }
         }
         for (rule, config) in route.rules.iter().enumerate() {
@@ -38,7 +42,11 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
                     let message = "its weight is 0: it gets requests only while no other \
                                    target can take them"
                         .to_owned();
-                    add(LintKind::ZeroWeight, RoutePart::Target(rule, target), message);
+                    add(
+                        LintKind::ZeroWeight,
+                        RoutePart::Target(rule, target),
+                        message,
+                    );
                 }
             }
         }

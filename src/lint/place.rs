@@ -1,9 +1,6 @@
 //! Places in a configuration.
 
-use crate::{
-    ModelRoute, ModelServer, RouteTableBuilder,
-    route::Condition,
-};
+use crate::{ModelRoute, ModelServer, RouteTableBuilder, route::Condition};
 
 /// A part of a configuration: by positions, because names need not be unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +12,15 @@ pub(crate) enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerPart {
     Whole,
-    #[cfg_attr(not(feature = "manifest"), expect(dead_code, reason = "mistakes stand here"))]
+    #[cfg_attr(
+        not(feature = "manifest"),
+        expect(dead_code, reason = "mistakes stand here")
+    )]
     Model,
-    #[cfg_attr(not(feature = "manifest"), expect(dead_code, reason = "mistakes stand here"))]
+    #[cfg_attr(
+        not(feature = "manifest"),
+        expect(dead_code, reason = "mistakes stand here")
+    )]
     Endpoint(usize),
     Policy,
 }
@@ -25,7 +28,10 @@ pub(crate) enum ServerPart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RoutePart {
     Whole,
-    #[cfg_attr(not(feature = "manifest"), expect(dead_code, reason = "mistakes stand here"))]
+    #[cfg_attr(
+        not(feature = "manifest"),
+        expect(dead_code, reason = "mistakes stand here")
+    )]
     ModelName,
     Adapter(usize),
     Rule(usize),

@@ -36,9 +36,11 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
                     continue;
                 };
                 let wider = before.iter().find(|(_, earlier)| {
-                    earlier
-                        .iter()
-                        .all(|wide| conditions.iter().any(|narrow| implies(narrow, wide, &mut regexes)))
+                    earlier.iter().all(|wide| {
+                        conditions
+                            .iter()
+                            .any(|narrow| implies(narrow, wide, &mut regexes))
+                    })
                 });
                 match wider {
                     Some((by, _)) => {

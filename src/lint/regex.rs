@@ -32,10 +32,12 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
 /// What is odd about a pattern. Few things are, so that there is no false alarm.
 fn suspicion(pattern: &str, header: Option<&str>) -> Option<String> {
     let (head, tail) = (pattern.starts_with('^'), ends_with_anchor(pattern));
-    let inner = pattern
-        .strip_prefix('^')
-        .unwrap_or(pattern);
-    let inner = if tail { &inner[..inner.len() - 1] } else { inner };
+    let inner = pattern.strip_prefix('^').unwrap_or(pattern);
+    let inner = if tail {
+        &inner[..inner.len() - 1]
+    } else {
+        inner
+    };
     let branches: Vec<&str> = inner.split('|').collect();
 
     // `^gold|premium$` is "begins with gold, or ends with premium".
@@ -58,7 +60,11 @@ fn suspicion(pattern: &str, header: Option<&str>) -> Option<String> {
             "{pattern:?} is not anchored and matches anywhere in the value, as in \"not-{}-x\": \
              write \"^{}$\" for the whole value",
             words.split('|').next().unwrap_or_default(),
-            if words.contains('|') { format!("({words})") } else { words.to_owned() },
+            if words.contains('|') {
+                format!("({words})")
+            } else {
+                words.to_owned()
+            },
         ));
     }
     if looks_like_host(words) {

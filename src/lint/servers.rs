@@ -37,14 +37,19 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
                 format!("its timeout of {timeout:?} is longer than its total_timeout of {total:?}");
             add(LintKind::TimeoutBeyondTotal, ServerPart::Policy, message);
         }
-        let alone = rules.is_some_and(|rules| rules.iter().all(|rule| places(rule, &endpoints) < 2));
+        let alone =
+            rules.is_some_and(|rules| rules.iter().all(|rule| places(rule, &endpoints) < 2));
         if policy.max_retries > 0 && alone && !server.endpoints.is_empty() {
             let message = format!(
                 "max_retries is {}, but there is no second endpoint to send a request to: a retry \
                  never goes where the request has been",
                 policy.max_retries
             );
-            add(LintKind::RetriesWithoutAlternative, ServerPart::Policy, message);
+            add(
+                LintKind::RetriesWithoutAlternative,
+                ServerPart::Policy,
+                message,
+            );
         }
     }
     lints

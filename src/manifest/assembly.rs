@@ -116,18 +116,16 @@ impl Assembly {
                 "endpoints are given for {server:?}, but there is no such ModelServer{}",
                 did_you_mean(server, known)
             );
-            found.push(Diagnostic::placeless(Severity::Error, "unknown-server", message));
+            found.push(Diagnostic::placeless(
+                Severity::Error,
+                "unknown-server",
+                message,
+            ));
         }
     }
 
     /// What this crate can't reach stands in the table as a ModelServer without endpoints.
-    fn add_external(
-        &mut self,
-        namespace: &str,
-        name: &str,
-        spot: &Spot,
-        names: &mut ServerNames,
-    ) {
+    fn add_external(&mut self, namespace: &str, name: &str, spot: &Spot, names: &mut ServerNames) {
         let full_name = format!("{namespace}/{name}");
         if names.by_full_name.contains_key(&full_name) {
             return;
@@ -183,13 +181,30 @@ impl Assembly {
     /// Gives the mistakes of a [`BuildError`] their places in the files.
     fn explain(&self, error: &BuildError, found: &mut Vec<Diagnostic>) {
         for mistake in error.mistakes() {
-            // Said already, where the name stands.
-            if *mistake.kind() == MistakeKind::UnknownModelServer {
+            let spot = self.place(mistake).and_then(|place| self.spot(place));
+            let follows = match (mistake.kind(), spot) {
+                // Said already, where the name stands.
+                (MistakeKind::UnknownModelServer, _) => true,
+                (kind, Some(spot)) => fields_of(kind).iter().any(|field| {
+                    // What is missing may be there, and wrong.
+                    found.iter().any(|found| found.is_error_in(spot, field))
+                }),
+                _ => false,
+            };
+            if follows {
                 continue;
             }
             let code = "invalid-configuration";
-            let message = mistake.kind().to_string();
-            found.push(match self.place(mistake).and_then(|place| self.spot(place)) {
+            let message = match mistake.kind() {
+                // The last of several lines; the others draw the pattern.
+                MistakeKind::InvalidRegex(reason) => {
+                    let reason = reason.lines().last().unwrap_or_default();
+                    let reason = reason.trim_start_matches("error: ");
+                    format!("the regular expression does not compile: {reason}")
+                }
+                kind => kind.to_string(),
+            };
+            found.push(match spot {
                 Some(spot) => Diagnostic::new(Severity::Error, code, spot, message),
                 None => Diagnostic::placeless(Severity::Error, code, mistake.to_string()),
             });
@@ -209,7 +224,11 @@ impl Assembly {
             Place::ModelRoute(i, _) => self.route_parts(i),
         };
         let exact = parts.into_iter().filter(around);
-        Some(exact.max_by_key(|place| words(place).len()).unwrap_or(whole))
+        Some(
+            exact
+                .max_by_key(|place| words(place).len())
+                .unwrap_or(whole),
+        )
     }
 
     fn server_parts(&self, server: usize) -> Vec<Place> {
@@ -232,7 +251,19 @@ impl Assembly {
             parts.extend((0..rule.fallbacks.len()).map(|j| RoutePart::Fallback(i, j)));
         }
         let parts = parts.into_iter();
-        parts.map(|part| Place::ModelRoute(position, part)).collect()
+        parts
+            .map(|part| Place::ModelRoute(position, part))
+            .collect()
+    }
+}
+
+/// The fields that would not have been missing if they had not been wrong.
+fn fields_of(kind: &MistakeKind) -> &'static [&'static str] {
+    match kind {
+        MistakeKind::NoModel => &["spec.modelName", "spec.loraAdapters"],
+        MistakeKind::NoRules => &["spec.rules"],
+        MistakeKind::NoTargets => &["targetModels"],
+        _ => &[],
     }
 }
 
@@ -276,7 +307,10 @@ fn of_workloads(
     let mut uris = Vec::new();
     let mut without_port = false;
     let workloads = &manifests.resources.workloads;
-    for workload in workloads.iter().filter(|workload| workload.serves(manifest)) {
+    for workload in workloads
+        .iter()
+        .filter(|workload| workload.serves(manifest))
+    {
         match workload.uris(manifest) {
             Some(some) => uris.extend(some),
             None => without_port = true,
@@ -285,7 +319,12 @@ fn of_workloads(
     if without_port {
         let spot = &manifest.port_spot;
         let message = "it selects workloads, but without a workloadPort their port is not known";
-        found.push(Diagnostic::new(Severity::Error, "missing-field", spot, message));
+        found.push(Diagnostic::new(
+            Severity::Error,
+            "missing-field",
+            spot,
+            message,
+        ));
     }
     uris
 }

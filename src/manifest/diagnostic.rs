@@ -117,6 +117,20 @@ impl Diagnostic {
         &self.field
     }
 
+    /// Whether it is an error in this field of what stands at the spot: of a resource, whose
+    /// spot is its name's, or of a rule.
+    pub(super) fn is_error_in(&self, spot: &Spot, field: &str) -> bool {
+        let path = spot.path.to_string();
+        let field = match path.strip_suffix("metadata.name") {
+            Some(resource) => format!("{resource}{field}"),
+            None => format!("{path}.{field}"),
+        };
+        self.severity == Severity::Error
+            && self.file() == Some(&*spot.source.file)
+            && self.document == spot.source.document
+            && self.field.starts_with(&field)
+    }
+
     pub(super) fn order(&self) -> (Option<&str>, u32, u32) {
         (self.file(), self.line, self.column)
     }
@@ -198,7 +212,12 @@ impl fmt::Display for Report {
             count => format!("{count} {what}s"),
         };
         let (errors, warnings) = (self.errors().count(), self.warnings().count());
-        write!(f, "{}, {}", plural(errors, "error"), plural(warnings, "warning"))
+        write!(
+            f,
+            "{}, {}",
+            plural(errors, "error"),
+            plural(warnings, "warning")
+        )
     }
 }
 

@@ -50,7 +50,9 @@ pub(super) fn parse(text: &str) -> Result<Duration, &'static str> {
             .ok_or(TOO_LONG)?;
         rest = after;
     }
-    Ok(Duration::from_nanos(u64::try_from(total).map_err(|_| TOO_LONG)?))
+    Ok(Duration::from_nanos(
+        u64::try_from(total).map_err(|_| TOO_LONG)?,
+    ))
 }
 
 const SYNTAX: &str = "durations are written like \"10s\", \"1m30s\" or \"100ms\"";
@@ -134,8 +136,24 @@ mod tests {
     #[test]
     fn what_go_refuses_is_refused() {
         for text in [
-            "", "10", "s", ".", ".s", "1 s", " 1s", "1s ", "1d", "1S", "+", "-", "--1s", "1e3s",
-            "1m30", "9223372036854775808ns", "3000000h", "99999999999999999999999999999999999999999s",
+            "",
+            "10",
+            "s",
+            ".",
+            ".s",
+            "1 s",
+            " 1s",
+            "1s ",
+            "1d",
+            "1S",
+            "+",
+            "-",
+            "--1s",
+            "1e3s",
+            "1m30",
+            "9223372036854775808ns",
+            "3000000h",
+            "99999999999999999999999999999999999999999s",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -24,7 +24,9 @@ pub(super) fn read(path: &Path) -> Texts {
         return vec![(path.display().to_string(), text(path))];
     }
     let files = match list(path) {
-        Ok(files) if files.is_empty() => Err("this directory has no *.yaml, *.yml or *.json".to_owned()),
+        Ok(files) if files.is_empty() => {
+            Err("this directory has no *.yaml, *.yml or *.json".to_owned())
+        }
         Ok(files) => Ok(files),
         Err(error) => Err(format!("can't be listed: {error}")),
     };

@@ -10,7 +10,13 @@ use super::{
 };
 use crate::{ModelRoute, Rule, TargetModel, route::Condition};
 
-const SPEC: [&str; 5] = ["modelName", "loraAdapters", "parentRefs", "rules", "rateLimit"];
+const SPEC: [&str; 5] = [
+    "modelName",
+    "loraAdapters",
+    "parentRefs",
+    "rules",
+    "rateLimit",
+];
 
 /// What stands before the name of an ExternalModelProvider: no ModelServer has such a name.
 pub(super) const EXTERNAL: &str = "external:";
@@ -93,7 +99,10 @@ impl RouteManifest {
             }
         }
         if let Some(field) = spec.get("rateLimit") {
-            reader.not_acted_on(&field, "limits on tokens are not acted on: nothing is limited");
+            reader.not_acted_on(
+                &field,
+                "limits on tokens are not acted on: nothing is limited",
+            );
             rate_limit(&field, reader);
         }
     }
@@ -122,9 +131,9 @@ impl RouteManifest {
             }
         }
         for field in list(&object, "targetModels", reader) {
-            if let Some(target) = self.target(&field, reader) {
+            if let Some((target, spot)) = self.target(&field, reader) {
                 rule.targets.push(target);
-                origin.targets.push(field.spot(reader));
+                origin.targets.push(spot);
             }
         }
         default_weights(&mut rule.targets);
@@ -132,7 +141,12 @@ impl RouteManifest {
         self.origin.rules.push(origin);
     }
 
-    fn target(&mut self, field: &Field<'_>, reader: &mut Reader<'_>) -> Option<TargetModel> {
+    /// A target, and where its name stands.
+    fn target(
+        &mut self,
+        field: &Field<'_>,
+        reader: &mut Reader<'_>,
+    ) -> Option<(TargetModel, Spot)> {
         const SERVER: &str = "modelServerName";
         const PROVIDER: &str = "externalModelProviderName";
         let object = field.object(reader, &[SERVER, PROVIDER, "weight"])?;
@@ -141,7 +155,7 @@ impl RouteManifest {
             .map(|field| field.number(reader, 0, 100));
         let server = named(&object, SERVER);
         let external = named(&object, PROVIDER);
-        let name = match (server, external) {
+        let (name, spot) = match (server, external) {
             (Some(_), Some(field)) => {
                 let spot = field.spot(reader);
                 let message = format!("a target has a {SERVER} or an {PROVIDER}, not both");
@@ -159,7 +173,7 @@ impl RouteManifest {
                     reader.error(&spot, "invalid-name", message);
                     return None;
                 }
-                name.to_owned()
+                (name.to_owned(), field.spot(reader))
             }
             (None, Some(field)) => {
                 let name = field.text(reader)?;
@@ -169,20 +183,26 @@ impl RouteManifest {
                      without endpoints, and its share goes to the rule's other targets"
                 );
                 reader.not_acted_on(&field, &message);
-                self.external.push((name.clone(), field.spot(reader)));
-                name
+                let spot = field.spot(reader);
+                self.external.push((name.clone(), spot.clone()));
+                (name, spot)
             }
             (None, None) => {
                 let spot = object.spot_of(reader, SERVER);
-                reader.error(&spot, "missing-field", format!("the target has no {SERVER}"));
+                reader.error(
+                    &spot,
+                    "missing-field",
+                    format!("the target has no {SERVER}"),
+                );
                 return None;
             }
         };
-        Some(TargetModel {
+        let target = TargetModel {
             model_server: name,
             // One that is wrong has been said to be; it counts as given.
             weight: weight.map(|weight| weight.map_or(100, |weight| weight as u32)),
-        })
+        };
+        Some((target, spot))
     }
 }
 
@@ -220,7 +240,12 @@ pub(super) fn list<'n>(object: &Object<'n>, name: &str, reader: &mut Reader<'_>)
 }
 
 fn rate_limit(field: &Field<'_>, reader: &mut Reader<'_>) {
-    const LIMIT: [&str; 4] = ["inputTokensPerUnit", "outputTokensPerUnit", "unit", "global"];
+    const LIMIT: [&str; 4] = [
+        "inputTokensPerUnit",
+        "outputTokensPerUnit",
+        "unit",
+        "global",
+    ];
     let Some(limit) = field.object(reader, &LIMIT) else {
         return;
     };

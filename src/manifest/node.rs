@@ -123,10 +123,13 @@ pub(super) fn parse_embedded(document: &Document<'_>) -> Result<Node, Unreadable
             return Ok(node);
         };
         let at = node.at;
-        node = items.pop().filter(|_| items.is_empty()).ok_or_else(|| Unreadable {
-            reason: "there is more than one value".to_owned(),
-            at,
-        })?;
+        node = items
+            .pop()
+            .filter(|_| items.is_empty())
+            .ok_or_else(|| Unreadable {
+                reason: "there is more than one value".to_owned(),
+                at,
+            })?;
     }
     Ok(node)
 }

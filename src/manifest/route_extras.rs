@@ -148,5 +148,8 @@ fn find<'r>(
             }
         }
     };
-    Some((route.rules.get_mut(position)?, origin.rules.get_mut(position)?))
+    Some((
+        route.rules.get_mut(position)?,
+        origin.rules.get_mut(position)?,
+    ))
 }

@@ -49,7 +49,10 @@ pub(super) fn read(
                 }
             }
             _ => {
-                manifest.origin.policy.get_or_insert_with(|| root.spot(reader));
+                manifest
+                    .origin
+                    .policy
+                    .get_or_insert_with(|| root.spot(reader));
                 policy(&root, &mut manifest.server.policy, reader);
             }
         }
@@ -125,13 +128,17 @@ fn hash_key(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<HashKey> {
             reader.error(&spot, "missing-field", "there is no Header to hash");
             return None;
         };
-        return header.text(reader).map(|name| HashKey::Header(name.to_owned()));
+        return header
+            .text(reader)
+            .map(|name| HashKey::Header(name.to_owned()));
     }
-    Some(match field.one_of(reader, &["ClientAddr", "User", "SessionId"])? {
-        "ClientAddr" => HashKey::ClientAddr,
-        "User" => HashKey::User,
-        _ => HashKey::SessionId,
-    })
+    Some(
+        match field.one_of(reader, &["ClientAddr", "User", "SessionId"])? {
+            "ClientAddr" => HashKey::ClientAddr,
+            "User" => HashKey::User,
+            _ => HashKey::SessionId,
+        },
+    )
 }
 
 const POLICY_FIELDS: [&str; 8] = [

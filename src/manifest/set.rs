@@ -1,6 +1,6 @@
 //! The manifests of a gateway, from where they are read to the table.
 
-use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt, panic, path::Path, sync::Arc, thread};
 
 use super::{
     ManifestError, Report, ServerInfo,
@@ -15,6 +15,9 @@ use super::{
     text,
 };
 use crate::RouteTable;
+
+/// What a document nested as deep as is allowed needs, and as much again: 3 MiB without optimisation.
+const STACK_BYTES: usize = 8 << 20;
 
 type Resolver = dyn Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync;
 
@@ -174,7 +177,26 @@ impl Manifests {
         Report::new(found)
     }
 
+    /// Reads a file's text, in a thread of its own: how much stack a nested document takes is
+    /// known, how much the caller has is not.
     fn add(&mut self, file: &Arc<str>, text: &str) {
+        let read = || self.read(file, text);
+        thread::scope(|scope| {
+            let reader = thread::Builder::new().stack_size(STACK_BYTES);
+            match reader.spawn_scoped(scope, read).map(|thread| thread.join()) {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(panic)) => panic::resume_unwind(panic),
+                Err(error) => Err(error),
+            }
+        })
+        .unwrap_or_else(|error| {
+            let reason = format!("there is no thread to read it: {error}");
+            let found = Diagnostic::of_file("unreadable", file, reason);
+            self.found.push(found);
+        });
+    }
+
+    fn read(&mut self, file: &Arc<str>, text: &str) {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for document in text::documents(text) {
             let source = Source {

@@ -12,7 +12,10 @@ pub(super) fn read(field: &Field<'_>, reader: &mut Reader<'_>) -> Vec<(Condition
     let Some(object) = field.object(reader, &["headers", "uri", "body"]) else {
         return conditions;
     };
-    if let Some(headers) = object.get("headers").and_then(|field| field.mapping(reader)) {
+    if let Some(headers) = object
+        .get("headers")
+        .and_then(|field| field.mapping(reader))
+    {
         for (name, field) in headers.fields() {
             if let Some(value) = string_match(&field, reader) {
                 let spot = field.spot(reader);

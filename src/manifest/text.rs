@@ -150,15 +150,25 @@ mod tests {
         assert_eq!(split("# only\n---\n---\n  \n...\n"), []);
         assert_eq!(
             split("%YAML 1.2\n---\na: 1\n--- # two\nb: 2\n...\nc: 3"),
-            [("---\na: 1", 2, 1), ("--- # two\nb: 2", 4, 1), ("c: 3", 7, 1)]
+            [
+                ("---\na: 1", 2, 1),
+                ("--- # two\nb: 2", 4, 1),
+                ("c: 3", 7, 1)
+            ]
         );
-        assert_eq!(split("a: 1\r\n---\r\nb: 2\r\n"), [("a: 1", 1, 1), ("---\r\nb: 2", 2, 1)]);
+        assert_eq!(
+            split("a: 1\r\n---\r\nb: 2\r\n"),
+            [("a: 1", 1, 1), ("---\r\nb: 2", 2, 1)]
+        );
         assert_eq!(split("a: |\n  ---\n---x: 1\n").len(), 1);
     }
 
     #[test]
     fn json_values_are_documents_however_they_are_laid_out() {
-        assert_eq!(split("{\"a\": 1} {\"b\": 2}"), [("{\"a\": 1}", 1, 1), ("{\"b\": 2}", 1, 10)]);
+        assert_eq!(
+            split("{\"a\": 1} {\"b\": 2}"),
+            [("{\"a\": 1}", 1, 1), ("{\"b\": 2}", 1, 10)]
+        );
         assert_eq!(split("\n{\n}\n\n  {}\n"), [("{\n}", 2, 1), ("{}", 5, 3)]);
     }
 

@@ -42,7 +42,11 @@ fn numbers<const N: usize>(text: &str, separator: char, lengths: [usize; N]) -> 
 /// Days since 1970-01-01 in the Gregorian calendar, whose cycle is 400 years.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     // Years begin in March, so that the leap day is the last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let (cycle, year) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_year = (153 * month + 2) / 5 + day - 1;
     cycle * 146_097 + year * 365 + year / 4 - year / 100 + day_of_year - 719_468
@@ -58,7 +62,10 @@ mod tests {
             ("1970-01-01T00:00:00Z", Some((0, 0))),
             ("2024-02-29T12:00:01Z", Some((1_709_208_001, 0))),
             ("2024-02-29T13:00:01+01:00", Some((1_709_208_001, 0))),
-            ("2024-02-29t07:00:01.25-05:00", Some((1_709_208_001, 250_000_000))),
+            (
+                "2024-02-29t07:00:01.25-05:00",
+                Some((1_709_208_001, 250_000_000)),
+            ),
             ("1969-12-31T23:59:59Z", Some((-1, 0))),
             ("2025-13-01T00:00:00Z", None),
             ("2025-01-01", None),

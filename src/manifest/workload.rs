@@ -25,7 +25,10 @@ impl Workload {
     /// its labels.
     pub(super) fn serves(&self, server: &ServerManifest) -> bool {
         let labelled = !server.labels.is_empty()
-            && server.labels.iter().all(|label| self.labels.contains(label));
+            && server
+                .labels
+                .iter()
+                .all(|label| self.labels.contains(label));
         self.namespace == server.namespace && (labelled || self.names.contains(&server.name))
     }
 
@@ -41,7 +44,9 @@ impl Workload {
 pub(super) fn pod(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Workload> {
     let mut workload = workload(resource);
     workload.names.clear();
-    let status = resource.get("status").and_then(|status| status.loose_mapping())?;
+    let status = resource
+        .get("status")
+        .and_then(|status| status.loose_mapping())?;
     if !is_ready(&status) || deleted(resource) {
         return None;
     }
@@ -66,7 +71,8 @@ fn is_ready(status: &Object<'_>) -> bool {
 }
 
 fn deleted(resource: &Object<'_>) -> bool {
-    mapping(resource, "metadata").is_some_and(|metadata| metadata.get("deletionTimestamp").is_some())
+    mapping(resource, "metadata")
+        .is_some_and(|metadata| metadata.get("deletionTimestamp").is_some())
 }
 
 /// An Endpoints resource, one workload for each subset; addresses that are not ready do not count.
@@ -96,7 +102,8 @@ pub(super) fn endpoint_slice(resource: &Object<'_>) -> Workload {
     workload.names.extend(service);
     workload.port = port(&items(resource, "ports"));
     for endpoint in items(resource, "endpoints") {
-        let ready = mapping(&endpoint, "conditions").and_then(|conditions| text(&conditions, "ready"));
+        let ready =
+            mapping(&endpoint, "conditions").and_then(|conditions| text(&conditions, "ready"));
         if ready.as_deref().is_none_or(|ready| ready == "true") {
             let addresses = endpoint.get("addresses");
             workload.addresses.extend(

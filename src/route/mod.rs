@@ -8,11 +8,6 @@ mod string_match;
 mod table;
 mod target;
 
-pub(crate) use self::{
-    rule::Condition,
-    string_match::Pattern,
-    table::{Inner, Selection, position},
-};
 pub use self::{
     compile::RouteTableBuilder,
     model_route::ModelRoute,
@@ -20,4 +15,9 @@ pub use self::{
     string_match::StringMatch,
     table::RouteTable,
     target::TargetModel,
+};
+pub(crate) use self::{
+    rule::Condition,
+    string_match::Pattern,
+    table::{Inner, Selection, position},
 };

@@ -27,8 +27,8 @@ impl RouteTable {
     pub fn to_yaml(&self) -> String {
         let config = self.config();
         let (servers, routes) = names(config);
-        let in_order = routes
-            .is_sorted_by_key(|route| (route.namespace.clone(), route.name.clone()));
+        let in_order =
+            routes.is_sorted_by_key(|route| (route.namespace.clone(), route.name.clone()));
         let local: HashMap<&str, &str> = config
             .servers
             .iter()

@@ -23,8 +23,7 @@ pub(super) struct KubernetesName {
 pub(super) fn names(config: &RouteTableBuilder) -> (Vec<KubernetesName>, Vec<KubernetesName>) {
     let servers: Vec<&str> = config.servers.iter().map(|server| &*server.name).collect();
     let routes: Vec<&str> = config.routes.iter().map(|route| &*route.name).collect();
-    namespaced(config, &servers, &routes)
-        .unwrap_or_else(|| (made_up(&servers), made_up(&routes)))
+    namespaced(config, &servers, &routes).unwrap_or_else(|| (made_up(&servers), made_up(&routes)))
 }
 
 fn namespaced(

@@ -53,7 +53,10 @@ fn static_endpoints(server: &ModelServer) -> Option<Vec<Yaml>> {
                 && endpoint.scheme == http::uri::Scheme::HTTP
                 && endpoint.prefix.is_empty();
             let host = endpoint.authority.host();
-            let address = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            let address = match host
+                .strip_prefix('[')
+                .and_then(|host| host.strip_suffix(']'))
+            {
                 // Addresses have several spellings, and the reader has one.
                 Some(address) => {
                     let parsed: Ipv6Addr = address.parse().ok()?;
@@ -133,18 +136,40 @@ fn own_policy(policy: &TrafficPolicy) -> Fields {
     let (given, value) = some(policy.total_timeout);
     add(given, "totalTimeout", value);
     let interval = policy.max_retry_interval;
-    add(interval != default.max_retry_interval, "maxRetryInterval", time(interval));
+    add(
+        interval != default.max_retry_interval,
+        "maxRetryInterval",
+        time(interval),
+    );
     let statuses = &policy.retry_statuses;
-    let numbers = statuses.iter().map(|status| Yaml::Number(status.as_u16().into()));
-    add(*statuses != default.retry_statuses, "retryStatuses", Yaml::List(numbers.collect()));
+    let numbers = statuses
+        .iter()
+        .map(|status| Yaml::Number(status.as_u16().into()));
+    add(
+        *statuses != default.retry_statuses,
+        "retryStatuses",
+        Yaml::List(numbers.collect()),
+    );
     let most = policy.max_in_flight;
-    add(most.is_some(), "maxInFlight", Yaml::Number(most.unwrap_or_default() as u64));
+    add(
+        most.is_some(),
+        "maxInFlight",
+        Yaml::Number(most.unwrap_or_default() as u64),
+    );
     let queue = policy.max_queue;
-    add(queue != default.max_queue, "maxQueue", Yaml::Number(queue as u64));
+    add(
+        queue != default.max_queue,
+        "maxQueue",
+        Yaml::Number(queue as u64),
+    );
     let queue = policy.queue_timeout;
     add(queue != default.queue_timeout, "queueTimeout", time(queue));
     let detection = outlier_detection(&policy.outlier_detection);
-    add(!detection.is_empty(), "outlierDetection", Yaml::Map(detection));
+    add(
+        !detection.is_empty(),
+        "outlierDetection",
+        Yaml::Map(detection),
+    );
     fields
 }
 

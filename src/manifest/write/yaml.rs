@@ -128,7 +128,10 @@ mod tests {
                 Yaml::List(vec![
                     Yaml::Map(vec![
                         ("a".into(), Yaml::Number(1)),
-                        ("b".into(), Yaml::List(vec![Yaml::text("x"), Yaml::text("")])),
+                        (
+                            "b".into(),
+                            Yaml::List(vec![Yaml::text("x"), Yaml::text("")]),
+                        ),
                     ]),
                     Yaml::Map(Vec::new()),
                 ]),

@@ -105,7 +105,7 @@ pub(super) fn parse_embedded(document: &Document<'_>) -> Result<Node, Unreadable
     };
     // What stands behind a flow collection at the root would be dropped without a word, in
     // brackets it is an error.
-    let is_flow = text.trim_start().starts_with(['{', '[', '"', '\'']);
+    let is_flow = text.trim_start().starts_with(['{', '[']);
     let bracketed = format!("[{text}\n]");
     let (text, indent) = if is_flow { (&*bracketed, 1) } else { (text, 0) };
     let unplaced = At { line: 1, column: 1 };

@@ -218,7 +218,7 @@ impl Assembly {
         let servers = (0..self.servers.len()).map(|i| Place::ModelServer(i, ServerPart::Whole));
         let routes = (0..self.routes.len()).map(|i| Place::ModelRoute(i, RoutePart::Whole));
         // Of two with one name, it is the second that has it "already".
-        let whole = servers.chain(routes).filter(around).last()?;
+        let whole = servers.chain(routes).rfind(around)?;
         let parts = match whole {
             Place::ModelServer(i, _) => self.server_parts(i),
             Place::ModelRoute(i, _) => self.route_parts(i),

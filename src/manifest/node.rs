@@ -65,7 +65,7 @@ pub(super) struct Unreadable {
 /// How deep a document may be nested; a ModelRoute needs 8.
 const MAX_DEPTH: usize = 64;
 /// What aliases may add to a document, in nodes and in bytes.
-const MAX_ALIASED: usize = 20_000;
+const MAX_ALIASED: usize = 50_000;
 const MAX_ALIASED_BYTES: usize = 1 << 20;
 
 /// Reads a document.
@@ -141,6 +141,11 @@ fn options(text: &str) -> Options {
             max_events: usize::MAX,
             max_nodes: usize::MAX,
             max_total_scalar_bytes: text.len() + MAX_ALIASED_BYTES,
+            // What they stand for is limited, so their number need not be.
+            max_anchors: usize::MAX,
+            max_aliases: usize::MAX,
+            max_merge_keys: usize::MAX,
+            enforce_alias_anchor_ratio: false,
         },
         alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: MAX_ALIASED,

@@ -285,7 +285,7 @@ fn a_match_that_says_nothing_matches_everything_as_in_kthena() {
                 "modelName: m\nrules:\n- modelMatch:\n    headers: {x: {}}\n    uri: {}\n  targetModels: [{modelServerName: s}]",
             ],
         );
-    assert!(decide(&build(&[yaml.clone()]), "m").starts_with("default/r"));
+    assert!(decide(&build(&[&yaml]), "m").starts_with("default/r"));
     assert_eq!(warnings(&yaml).len(), 2, "{:?}", warnings(&yaml));
 }
 

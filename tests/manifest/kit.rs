@@ -44,8 +44,9 @@ pub(crate) fn resource(kind: &str, name: &str, spec: &[&str]) -> String {
     )
 }
 
-pub(crate) fn build(documents: &[String]) -> RouteTable {
-    match Manifests::from_yaml(&documents.concat()).build() {
+pub(crate) fn build(documents: &[impl AsRef<str>]) -> RouteTable {
+    let yaml: String = documents.iter().map(AsRef::as_ref).collect();
+    match Manifests::from_yaml(&yaml).build() {
         Ok(table) => table,
         Err(error) => panic!("{error}"),
     }

@@ -386,9 +386,10 @@ fn model_match() -> impl Strategy<Value = ModelMatch> {
     ]
 }
 
-/// Rules over so many servers, by position.
-fn any_rule()
--> impl Strategy<Value = (String, Vec<ModelMatch>, Vec<(usize, u32)>, bool, Vec<usize>)> {
+/// Name, conditions, targets with weights, whether those count, fallbacks; servers by position.
+type AnyRule = (String, Vec<ModelMatch>, Vec<(usize, u32)>, bool, Vec<usize>);
+
+fn any_rule() -> impl Strategy<Value = AnyRule> {
     (
         text(),
         prop::collection::vec(model_match(), 0..4),

@@ -98,7 +98,7 @@ fn external_providers_are_targets_without_endpoints() {
             "only",
             &["modelName: n\nrules:\n- targetModels: [{externalModelProviderName: openai}]"],
         );
-    let table = build(&[yaml.clone()]);
+    let table = build(&[&yaml]);
     assert!((0..50).all(|_| decide(&table, "m").contains("default/s ")));
     assert_eq!(decide(&table, "n"), "no_endpoint");
     let named = warnings(&yaml);

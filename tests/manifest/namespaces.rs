@@ -94,12 +94,18 @@ fn order(routes: &[(&str, &str)]) -> Vec<String> {
 fn the_oldest_route_is_tried_first() {
     assert_eq!(
         order(&[
-            ("z/young", "  creationTimestamp: \"2025-06-01T00:00:00Z\"\n"),
+            (
+                "z/young",
+                "  creationTimestamp: \"2025-06-01T00:00:00Z\"\n  resourceVersion: \"1\"\n"
+            ),
             (
                 "a/offset",
                 "  creationTimestamp: 2025-01-01T00:30:00+01:00\n"
             ),
-            ("y/old", "  creationTimestamp: \"2024-12-31T23:00:00Z\"\n"),
+            (
+                "y/old",
+                "  creationTimestamp: \"2024-12-31T23:00:00Z\"\n  resourceVersion: \"3\"\n"
+            ),
         ]),
         ["y/old", "a/offset", "z/young"]
     );

@@ -217,18 +217,16 @@ impl Assembly {
         let around = |place: &Place| begins_with(mistake.place(), &words(place));
         let servers = (0..self.servers.len()).map(|i| Place::ModelServer(i, ServerPart::Whole));
         let routes = (0..self.routes.len()).map(|i| Place::ModelRoute(i, RoutePart::Whole));
-        // Of two with one name, it is the second that has it "already".
-        let whole = servers.chain(routes).rfind(around)?;
-        let parts = match whole {
-            Place::ModelServer(i, _) => self.server_parts(i),
-            Place::ModelRoute(i, _) => self.route_parts(i),
-        };
-        let exact = parts.into_iter().filter(around);
-        Some(
-            exact
-                .max_by_key(|place| words(place).len())
-                .unwrap_or(whole),
-        )
+        let wholes = servers.chain(routes).filter(around);
+        let places = wholes.flat_map(|whole| {
+            let parts = match whole {
+                Place::ModelServer(i, _) => self.server_parts(i),
+                Place::ModelRoute(i, _) => self.route_parts(i),
+            };
+            [whole].into_iter().chain(parts.into_iter().filter(around))
+        });
+        // Of two with one name it is the last: that one has it "already".
+        places.max_by_key(|place| words(place).len())
     }
 
     fn server_parts(&self, server: usize) -> Vec<Place> {

@@ -2,9 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
+use tower::retry::budget::Budget;
+
 use crate::{
-    route::{Inner, Selection, position},
-    server::{Lease, RealModel, Server},
+    route::{Chosen, Inner, Selection, position},
+    server::{Caller, Lease, RealModel, Server},
 };
 
 /// Where a request went and by which rule; in the extensions of the forwarded
@@ -26,18 +28,50 @@ use crate::{
 pub struct RouteDecision {
     table: Arc<Inner>,
     selection: Selection,
+    target: u32,
     endpoint: u32,
     attempts: u32,
 }
 
 impl RouteDecision {
-    pub(crate) fn new(table: Arc<Inner>, selection: Selection, endpoint: usize) -> Self {
+    pub(crate) fn new(
+        table: Arc<Inner>,
+        selection: Selection,
+        target: u32,
+        endpoint: usize,
+    ) -> Self {
         Self {
             table,
             selection,
+            target,
             endpoint: position(endpoint),
             attempts: 1,
         }
+    }
+
+    /// The decision of the next attempt.
+    pub(crate) fn again(&self, target: u32, lease: &Lease) -> Self {
+        Self {
+            target,
+            endpoint: position(lease.position()),
+            attempts: self.attempts.saturating_add(1),
+            ..self.clone()
+        }
+    }
+
+    /// The decision of an attempt whose answer stands, after `attempts` of them.
+    pub(crate) fn after(self, attempts: u32) -> Self {
+        Self { attempts, ..self }
+    }
+
+    /// Where the request can be sent that was sent to the endpoints `tried`.
+    pub(crate) fn choose_next(&self, caller: Caller<'_>, tried: &[Arc<str>]) -> Option<Chosen> {
+        let rule = self.table.rule(self.selection);
+        self.table.choose_next(rule, self.target, caller, tried)
+    }
+
+    pub(crate) fn retry_budget(&self) -> &dyn Budget {
+        &*self.table.retry_budget
     }
 
     /// The model name as the client asked for it, unescaped.
@@ -61,9 +95,14 @@ impl RouteDecision {
         &self.table.rule(self.selection).name
     }
 
-    /// The position of the target among those of the rule, from 0.
+    /// The position of the target among those of the rule, from 0; the fallbacks come last.
     pub fn target(&self) -> usize {
-        self.selection.target as usize
+        self.target as usize
+    }
+
+    /// Whether the target is a [`fallback`](crate::Rule::fallback) of the rule.
+    pub fn is_fallback(&self) -> bool {
+        self.target() >= self.table.rule(self.selection).own_targets()
     }
 
     /// The name of the [`ModelServer`](crate::ModelServer).
@@ -94,13 +133,12 @@ impl RouteDecision {
             .filter(|model| !self.selection.lora && *model.name != *self.requested_model())
     }
 
-    /// Counts the request as in flight to the endpoint for as long as the lease lives.
-    pub(crate) fn lease(&self) -> Lease {
-        self.server().endpoints[self.endpoint as usize].lease()
+    pub(crate) fn shared_endpoint(&self) -> Arc<str> {
+        Arc::clone(&self.server().endpoints[self.endpoint as usize].uri)
     }
 
     fn server(&self) -> &Server {
-        self.table.server(self.selection)
+        self.table.server(self.selection, self.target)
     }
 }
 

@@ -1,130 +1,204 @@
 //! From a request whose model is known to the one that is sent: decide, rewrite.
 
-use bytes::Bytes;
-use http::{Uri, header::CONTENT_ENCODING, request::Parts};
+use std::sync::Arc;
+
+use http::request::Parts;
+use tokio::time::Instant;
 
 use crate::{
     RouteDecision,
-    body::{Edit, Edits, Received, RouteBody, Upload},
-    coding::recode,
-    error::{RouteError, RouteErrorKind},
+    body::{Chunks, Inbound, Received, RouteBody, Upload},
+    error::{RouteError, RouteErrorKind, Shape},
+    exchange::Exchange,
     layer::Config,
-    model::{ExtractedModel, Place, Written},
-    rewrite,
-    server::Lease,
+    model::ExtractedModel,
+    origin::{Coded, Origin, Payload},
+    rewrite::{self, Framing},
+    route::{Chosen, Inner, Selection, Unavailable},
+    server::{BodyKeys, Caller, Lease, Server},
 };
+
+/// A request whose rule is known.
+pub(crate) struct Matched {
+    table: Arc<Inner>,
+    selection: Selection,
+    model: ExtractedModel,
+    chunks: Chunks,
+    /// The body without its coding, where it had to be undone to find the model.
+    plain: Option<Chunks>,
+    inbound: Inbound,
+    whole: bool,
+    keys: BodyKeys,
+}
+
+/// Where it goes, or how it has to wait for that.
+pub(crate) enum Turn {
+    Now(Chosen),
+    /// For this target.
+    Later(u32),
+}
 
 /// What goes to the engine beside the rewritten head.
 pub(crate) struct Dispatch {
     pub(crate) body: RouteBody,
-    pub(crate) uploading: Option<Uploading>,
-    pub(crate) decision: RouteDecision,
-    pub(crate) lease: Lease,
+    pub(crate) exchange: Arc<Exchange>,
+    /// Where the body is still arriving.
+    pub(crate) upload: Option<Upload>,
+    /// What the client's errors look like.
+    pub(crate) shape: Shape,
 }
 
-/// A body that is still arriving when the request is sent.
-pub(crate) struct Uploading {
-    pub(crate) upload: Upload,
-    /// The client's, for the shape of the answer where the upload fails.
-    pub(crate) uri: Uri,
-}
-
-/// Makes `head` and what was received those of the request to the engine that was chosen.
-///
-/// On an error nothing is sent, and the head's path is still the client's.
-pub(crate) fn dispatch(
-    config: &Config,
-    head: &mut Parts,
-    received: Received,
-) -> Result<Dispatch, RouteError> {
-    let Received {
-        mut chunks,
-        mut inbound,
-        whole,
-    } = received;
-    let scan = inbound.as_mut().scan();
-    let mut plain = match scan.decoder() {
-        Some(decoder) if scan.reads_whole() => Some(decoder.undo(chunks.clone())?),
-        _ => None,
-    };
-    let model = scan.locate(head, plain.as_mut().unwrap_or(&mut chunks))?;
-    let decision = config.table.decide(head, &model.name)?;
-    let lease = decision.lease();
-    if let Some(real) = decision.rewrite() {
-        rewrite::model_in_head(head, &model, &real.name)?;
-    }
-    let mut edits = edits(&decision, model);
-    if !edits.is_none()
-        && let Some(decoder) = inbound.scan.decoder()
-    {
-        let plain = match plain {
-            Some(plain) => plain,
-            None => decoder.undo(chunks)?,
+impl Matched {
+    /// Finds the rule.
+    pub(crate) fn new(
+        table: Arc<Inner>,
+        head: &Parts,
+        received: Received,
+    ) -> Result<Self, RouteError> {
+        let Received {
+            mut chunks,
+            mut inbound,
+            whole,
+        } = received;
+        let scan = inbound.as_mut().scan();
+        let mut plain = match scan.decoder() {
+            Some(decoder) if scan.reads_whole() => Some(decoder.undo(chunks.clone())?),
+            _ => None,
         };
-        chunks = if config.recompress {
-            recode(decoder.encoding, plain, std::mem::take(&mut edits))?
+        let model = scan.locate(head, plain.as_mut().unwrap_or(&mut chunks))?;
+        let selection = table.select(head, &model.name)?;
+        let keys = if table.body_wish.is_none() {
+            BodyKeys::default()
         } else {
-            head.headers.remove(CONTENT_ENCODING);
-            plain
+            if let Some(decoder) = scan.decoder()
+                && plain.is_none()
+            {
+                plain = Some(decoder.undo(chunks.clone())?);
+            }
+            let text = plain.as_mut().unwrap_or(&mut chunks).contiguous();
+            BodyKeys::read(text, table.body_wish)
         };
+        Ok(Self {
+            keys,
+            table,
+            selection,
+            model,
+            chunks,
+            plain,
+            inbound,
+            whole,
+        })
     }
-    if !edits.are_within(chunks.len()) {
-        return Err(span_outside_body());
-    }
-    let replay_bytes = config.replay_bytes;
-    let (body, uploading) = if whole {
-        let trailers = inbound.as_mut().take_trailers();
-        let length = edits.apply_to_len(chunks.len());
-        let framing = rewrite::Framing::of(length, trailers.as_deref());
-        rewrite::request_head(head, lease.endpoint(), framing)?;
-        let body = RouteBody::whole(chunks, trailers, edits, replay_bytes);
-        (body, None)
-    } else {
-        let uri = head.uri.clone();
-        let total = inbound.total();
-        let length = total.map(|total| edits.apply_to_len(total));
-        let framing = length.map_or(rewrite::Framing::Open, rewrite::Framing::Length);
-        rewrite::request_head(head, lease.endpoint(), framing)?;
-        let upload = Upload::new(chunks, inbound, replay_bytes);
-        let body = RouteBody::upload(upload.reader(), total, edits, replay_bytes);
-        (body, Some(Uploading { upload, uri }))
-    };
-    Ok(Dispatch {
-        body,
-        uploading,
-        decision,
-        lease,
-    })
-}
 
-/// What changes in the body: the model, and the values of its doubles.
-fn edits(decision: &RouteDecision, model: ExtractedModel) -> Edits {
-    let Place::Body {
-        written,
-        span,
-        others,
-    } = model.place
-    else {
-        return Edits::None;
-    };
-    let value = match (decision.rewrite(), written) {
-        (None, _) if others.is_empty() => return Edits::None,
-        (Some(real), Written::Json) => real.json.clone(),
-        (Some(real), Written::Plain) => Bytes::copy_from_slice(real.name.as_bytes()),
-        (None, Written::Json) => Bytes::from(serde_json::Value::from(model.name).to_string()),
-        (None, Written::Plain) => Bytes::from(model.name),
-    };
-    if others.is_empty() {
-        return Edits::One(Edit { span, value });
+    /// Takes a target and an endpoint, if there is a free one.
+    pub(crate) fn choose(&self, head: &Parts) -> Result<Turn, RouteError> {
+        let rule = self.table.rule(self.selection);
+        match self.table.choose(rule, self.caller(head), Lease::new) {
+            Ok(chosen) => Ok(Turn::Now(chosen)),
+            Err(Unavailable::Full(Some(target))) => Ok(Turn::Later(target)),
+            Err(unavailable) => Err(RouteError::unavailable(&self.model.name, &unavailable)),
+        }
     }
-    let mut spans = others;
-    spans.push(span);
-    spans.sort_by_key(|span| span.start);
-    let edit = |span| Edit {
-        span,
-        value: value.clone(),
-    };
-    spans.into_iter().map(edit).collect::<Vec<_>>().into()
+
+    /// Waits for an endpoint of this target to become free.
+    pub(crate) fn wait(
+        &self,
+        head: &Parts,
+        target: u32,
+    ) -> impl Future<Output = Option<Lease>> + Send + use<> {
+        Arc::clone(self.server(target)).wait(self.caller(head))
+    }
+
+    fn caller<'a>(&'a self, head: &'a Parts) -> Caller<'a> {
+        Caller {
+            headers: &head.headers,
+            extensions: &head.extensions,
+            body: &self.keys,
+        }
+    }
+
+    pub(crate) fn server(&self, target: u32) -> &Arc<Server> {
+        self.table.server(self.selection, target)
+    }
+
+    /// There was no free endpoint in time.
+    pub(crate) fn overloaded(&self) -> RouteError {
+        RouteError::overloaded(&self.model.name)
+    }
+
+    /// Makes `head` and what was received those of the request to the engine that was chosen.
+    ///
+    /// On an error nothing is sent, and the head's path is still the client's.
+    pub(crate) fn dispatch(
+        self,
+        config: &Config,
+        head: &mut Parts,
+        (target, lease): Chosen,
+        deadline: Option<Instant>,
+    ) -> Result<Dispatch, RouteError> {
+        let Self {
+            table,
+            selection,
+            model,
+            chunks,
+            plain,
+            mut inbound,
+            whole,
+            keys,
+        } = self;
+        let shape = Shape::of(head.uri.path());
+        let decision = RouteDecision::new(table, selection, target, lease.position());
+        let replay_bytes = config.replay_bytes;
+        let trailers = inbound.as_mut().take_trailers().filter(|_| whole);
+        let total = match whole {
+            true => Some(chunks.len()).filter(|_| trailers.is_none()),
+            false => inbound.total(),
+        };
+        let (chunks, coded) = match inbound.as_mut().scan().take_decoder() {
+            None => (chunks, None),
+            Some(decoder) => {
+                let coded = Coded {
+                    decoder,
+                    recompress: config.recompress,
+                    body: chunks,
+                    plain,
+                };
+                (Chunks::default(), Some(coded))
+            }
+        };
+        let may_retry = lease.server().policy.max_retries > 0;
+        let path = may_retry.then(|| head.uri.path_and_query().cloned());
+        let origin = Origin::new(path.flatten(), model, total, coded);
+        let Payload { chunks, edits, .. } = origin.prepare(head, chunks, &decision)?;
+        if !edits.are_within(chunks.len()) {
+            return Err(span_outside_body());
+        }
+        let (mut body, upload) = if whole {
+            let framing = Framing::of(edits.apply_to_len(chunks.len()), trailers.as_deref());
+            rewrite::request_head(head, lease.endpoint(), framing)?;
+            (
+                RouteBody::whole(chunks, trailers, edits, replay_bytes),
+                None,
+            )
+        } else {
+            let length = total.map(|total| edits.apply_to_len(total));
+            let framing = length.map_or(Framing::Open, Framing::Length);
+            rewrite::request_head(head, lease.endpoint(), framing)?;
+            let upload = Upload::new(chunks, inbound, replay_bytes);
+            let body = RouteBody::upload(upload.reader(), total, edits, replay_bytes);
+            (body, Some(upload))
+        };
+        head.extensions.insert(decision.clone());
+        let again = may_retry.then_some((origin, keys));
+        let exchange = Exchange::new(decision, lease, deadline, upload.clone(), again);
+        body.attach(Arc::clone(&exchange));
+        Ok(Dispatch {
+            body,
+            exchange,
+            upload,
+            shape,
+        })
+    }
 }
 
 fn span_outside_body() -> RouteError {

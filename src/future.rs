@@ -11,16 +11,19 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::UPGRADE, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
 use crate::{
-    RouteDecision,
-    body::{Held, Receive, Received, ResponseBody, RouteBody},
-    dispatch::{Dispatch, Uploading, dispatch},
-    error::{RouteError, RouteErrorKind},
+    body::{Held, Receive, ResponseBody, RouteBody, Upload},
+    dispatch::{Dispatch, Matched, Turn},
+    error::{RouteError, RouteErrorKind, Shape},
+    exchange::Exchange,
     layer::Config,
+    policy::outcome_of_answer,
     rewrite,
-    server::Lease,
+    route::Inner,
+    server::{Lease, Outcome, Server},
     trace::RequestSpan,
 };
 
@@ -40,6 +43,8 @@ pin_project! {
         head: Option<Parts>,
         // None once it was called: what it holds is not held during the call.
         inner: Option<S>,
+        // Set where the whole has a time limit.
+        timer: Option<Pin<Box<Sleep>>>,
         span: RequestSpan,
     }
 }
@@ -49,7 +54,12 @@ pin_project! {
     enum State<F> {
         Receiving {
             receive: Receive,
+            table: Arc<Inner>,
             config: Arc<Config>,
+        },
+        // All endpoints are full: it waits for one of this target to become free.
+        Queueing {
+            queued: Option<Box<Queued>>,
         },
         // The request is complete and waits for the inner service to be ready.
         Waiting {
@@ -67,13 +77,30 @@ pin_project! {
     }
 }
 
+struct Queued {
+    matched: Matched,
+    config: Arc<Config>,
+    target: u32,
+    wait: Pin<Box<dyn Future<Output = Option<Lease>> + Send>>,
+    deadline: Option<Instant>,
+}
+
 /// None, in the states, where a request is forwarded without being routed.
 struct Routed {
-    decision: RouteDecision,
-    lease: Lease,
-    uploading: Option<Uploading>,
+    exchange: Arc<Exchange>,
+    /// Where the body may still be arriving.
+    upload: Option<Upload>,
+    /// What the client's errors look like.
+    shape: Shape,
     /// Whether the engine was asked to change the protocol.
     upgrade: bool,
+}
+
+impl Drop for Routed {
+    /// Whoever still holds the request, nobody waits for its answer.
+    fn drop(&mut self) {
+        self.exchange.abandon();
+    }
 }
 
 impl<S> ResponseFuture<S>
@@ -83,34 +110,40 @@ where
     pub(crate) fn receive(
         span: RequestSpan,
         config: Arc<Config>,
+        table: Arc<Inner>,
         head: Parts,
         receive: Receive,
         inner: S,
     ) -> Self {
-        Self {
-            state: State::Receiving { receive, config },
-            head: Some(head),
-            inner: Some(inner),
-            span,
-        }
+        let state = State::Receiving {
+            receive,
+            table,
+            config,
+        };
+        Self::new(state, Some(head), Some(inner), span)
     }
 
     pub(crate) fn forward(span: RequestSpan, head: Parts, body: RouteBody, inner: S) -> Self {
-        Self {
-            state: State::Waiting { body, routed: None },
-            head: Some(head),
-            inner: Some(inner),
-            span,
-        }
+        let state = State::Waiting { body, routed: None };
+        Self::new(state, Some(head), Some(inner), span)
     }
 
     pub(crate) fn answer(span: RequestSpan, response: Response<Bytes>) -> Self {
+        let response = Some(response);
+        Self::new(State::Answering { response }, None, None, span)
+    }
+
+    fn new(
+        state: State<S::Future>,
+        head: Option<Parts>,
+        inner: Option<S>,
+        span: RequestSpan,
+    ) -> Self {
         Self {
-            state: State::Answering {
-                response: Some(response),
-            },
-            head: None,
-            inner: None,
+            state,
+            head,
+            inner,
+            timer: None,
             span,
         }
     }
@@ -128,37 +161,104 @@ where
         let _entered = this.span.enter();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Receiving { receive, config } => {
+                StateProj::Receiving {
+                    receive,
+                    table,
+                    config,
+                } => {
                     let received = ready!(Pin::new(receive).poll(cx));
                     let head = this.head.as_mut().expect(COMPLETED);
-                    dispatched(config, head, received, this.span)
+                    let matched = received
+                        .and_then(|received| Matched::new(Arc::clone(table), head, received))
+                        .and_then(|matched| Ok((matched.choose(head)?, matched)));
+                    match matched {
+                        Err(error) => rejected(&error, head, this.span),
+                        Ok((turn, matched)) => {
+                            let target = match &turn {
+                                Turn::Now((target, _)) | Turn::Later(target) => *target,
+                            };
+                            let deadline = deadline(matched.server(target));
+                            *this.timer = deadline.map(|until| Box::pin(sleep_until(until)));
+                            match turn {
+                                Turn::Now(chosen) => {
+                                    let sent = matched.dispatch(config, head, chosen, deadline);
+                                    dispatched(sent, head, this.span)
+                                }
+                                Turn::Later(target) => State::Queueing {
+                                    queued: Some(Box::new(Queued {
+                                        wait: Box::pin(matched.wait(head, target)),
+                                        matched,
+                                        config: Arc::clone(config),
+                                        target,
+                                        deadline,
+                                    })),
+                                },
+                            }
+                        }
+                    }
+                }
+                StateProj::Queueing { queued } => {
+                    let wait = &mut queued.as_mut().expect(COMPLETED).wait;
+                    let lease = match wait.as_mut().poll(cx) {
+                        Poll::Ready(lease) => lease,
+                        Poll::Pending => {
+                            ready!(poll_timer(this.timer, cx));
+                            None
+                        }
+                    };
+                    let head = this.head.as_mut().expect(COMPLETED);
+                    let queued = queued.take().expect(COMPLETED);
+                    match lease {
+                        Some(lease) => {
+                            let chosen = (queued.target, lease);
+                            let Queued {
+                                matched,
+                                config,
+                                deadline,
+                                ..
+                            } = *queued;
+                            let sent = matched.dispatch(&config, head, chosen, deadline);
+                            dispatched(sent, head, this.span)
+                        }
+                        None => rejected(&queued.matched.overloaded(), head, this.span),
+                    }
                 }
                 StateProj::Waiting { body, routed } => {
                     let inner = this.inner.as_mut().expect(COMPLETED);
-                    if let Err(error) = ready!(inner.poll_ready(cx)) {
-                        this.state.set(State::Answering { response: None });
-                        return Poll::Ready(Err(error));
+                    match inner.poll_ready(cx) {
+                        Poll::Ready(Ok(())) => {
+                            let head = this.head.take().expect(COMPLETED);
+                            let call = inner.call(Request::from_parts(head, std::mem::take(body)));
+                            let routed = routed.take();
+                            *this.inner = None;
+                            State::Calling { call, routed }
+                        }
+                        Poll::Ready(Err(error)) => {
+                            this.state.set(State::Answering { response: None });
+                            return Poll::Ready(Err(error));
+                        }
+                        Poll::Pending => {
+                            ready!(poll_timer(this.timer, cx));
+                            timed_out(routed.take(), Outcome::Shed, this.span)
+                        }
                     }
-                    let head = this.head.take().expect(COMPLETED);
-                    let call = inner.call(Request::from_parts(head, std::mem::take(body)));
-                    let routed = routed.take();
-                    *this.inner = None;
-                    State::Calling { call, routed }
                 }
-                StateProj::Calling { call, routed } => {
-                    let result = ready!(call.poll(cx));
-                    let routed = routed.take();
-                    this.state.set(State::Answering { response: None });
-                    return Poll::Ready(match routed {
-                        Some(routed) => match cut_off(&routed, this.span) {
-                            Some(response) => Ok(response),
-                            None => result.map(|response| answered(response, routed, this.span)),
-                        },
-                        None => result.map(|response| {
-                            response.map(|body| ResponseBody::upstream(body, None))
-                        }),
-                    });
-                }
+                StateProj::Calling { call, routed } => match call.poll(cx) {
+                    Poll::Ready(result) => {
+                        let routed = routed.take();
+                        this.state.set(State::Answering { response: None });
+                        return Poll::Ready(match routed {
+                            Some(routed) => answered(result, routed, this.span),
+                            None => result.map(|response| {
+                                response.map(|body| ResponseBody::upstream(body, None))
+                            }),
+                        });
+                    }
+                    Poll::Pending => {
+                        ready!(poll_timer(this.timer, cx));
+                        timed_out(routed.take(), Outcome::TimedOut, this.span)
+                    }
+                },
                 StateProj::Answering { response } => {
                     let response = response.take().expect(COMPLETED);
                     return Poll::Ready(Ok(response.map(ResponseBody::own)));
@@ -172,50 +272,93 @@ where
 /// Only a caller that polls on after the end can see it.
 const COMPLETED: &str = "ResponseFuture polled after completion";
 
-fn dispatched<F>(
-    config: &Config,
-    head: &mut Parts,
-    received: Result<Received, RouteError>,
-    span: &RequestSpan,
-) -> State<F> {
-    match received.and_then(|received| dispatch(config, head, received)) {
+/// Until when there must be an answer; no later than the clock can say.
+fn deadline(server: &Server) -> Option<Instant> {
+    let timeout = server.policy.total_timeout?;
+    Instant::now().checked_add(timeout)
+}
+
+/// Never ready where no time is set.
+fn poll_timer(timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
+    match timer {
+        Some(timer) => timer.as_mut().poll(cx),
+        None => Poll::Pending,
+    }
+}
+
+fn dispatched<F>(sent: Result<Dispatch, RouteError>, head: &Parts, span: &RequestSpan) -> State<F> {
+    match sent {
         Ok(Dispatch {
             body,
-            uploading,
-            decision,
-            lease,
+            exchange,
+            upload,
+            shape,
         }) => {
-            span.routed(&decision);
-            head.extensions.insert(decision.clone());
+            span.routed(&exchange.decision());
             State::Waiting {
                 body,
                 routed: Some(Routed {
-                    decision,
-                    lease,
-                    uploading,
+                    exchange,
+                    upload,
+                    shape,
                     upgrade: head.headers.contains_key(UPGRADE),
                 }),
             }
         }
-        Err(error) => {
-            span.rejected(&error);
-            State::Answering {
-                response: Some(error.to_response(head.uri.path())),
-            }
-        }
+        Err(error) => rejected(&error, head, span),
     }
 }
 
-/// The answer where the client's upload failed on its way to the engine, which can only have
-/// seen a part of it: whatever came of that does not count.
-fn cut_off<R>(routed: &Routed, span: &RequestSpan) -> Option<Response<ResponseBody<R>>> {
-    let uploading = routed.uploading.as_ref()?;
-    let error = uploading.upload.failure()?;
-    span.rejected(&error);
-    let response = error.to_response(uploading.uri.path());
-    let mut response = response.map(ResponseBody::own);
-    response.extensions_mut().insert(routed.decision.clone());
-    Some(response)
+fn rejected<F>(error: &RouteError, head: &Parts, span: &RequestSpan) -> State<F> {
+    span.rejected(error);
+    State::Answering {
+        response: Some(error.to_response(head.uri.path())),
+    }
+}
+
+/// The total timeout has passed.
+fn timed_out<F>(routed: Option<Routed>, outcome: Outcome, span: &RequestSpan) -> State<F> {
+    let response = routed.map(|routed| {
+        routed.exchange.settle(outcome);
+        own_answer(&RouteError::upstream_timeout(), &routed, span)
+    });
+    State::Answering { response }
+}
+
+fn answered<R: Body, E>(
+    result: Result<Response<R>, E>,
+    routed: Routed,
+    span: &RequestSpan,
+) -> Result<Response<ResponseBody<R>>, E> {
+    routed.exchange.settle(match &result {
+        Ok(response) => outcome_of_answer(response),
+        Err(_) => Outcome::Failed,
+    });
+    // Where the client's upload failed on its way, the engine can only have
+    // seen a part of it: whatever came of that does not count.
+    let failure = routed.upload.as_ref().and_then(Upload::failure);
+    if let Some(error) = failure {
+        return Ok(own_answer(&error, &routed, span).map(ResponseBody::own));
+    }
+    let mut response = result?;
+    if let Some(error) = unasked_upgrade(&response, &routed) {
+        return Ok(own_answer(&error, &routed, span).map(ResponseBody::own));
+    }
+    let (decision, lease) = routed.exchange.finish();
+    let error = response.extensions().get::<RouteError>();
+    span.answered(response.status(), &decision, error);
+    rewrite::response_head(&mut response);
+    response.extensions_mut().insert(decision);
+    let held = lease.map(|lease| Held::new(lease, span.clone()));
+    Ok(response.map(|body| ResponseBody::upstream(body, held)))
+}
+
+/// An answer of ours to a request that was routed.
+fn own_answer(error: &RouteError, routed: &Routed, span: &RequestSpan) -> Response<Bytes> {
+    span.rejected(error);
+    let mut response = error.answer(routed.shape);
+    response.extensions_mut().insert(routed.exchange.decision());
+    response
 }
 
 /// An engine that changes the protocol without having been asked makes no sense to the client.
@@ -228,31 +371,6 @@ fn unasked_upgrade<R>(response: &Response<R>, routed: &Routed) -> Option<RouteEr
     })
 }
 
-fn answered<R: Body>(
-    mut response: Response<R>,
-    routed: Routed,
-    span: &RequestSpan,
-) -> Response<ResponseBody<R>> {
-    if let Some(error) = unasked_upgrade(&response, &routed) {
-        span.rejected(&error);
-        let mut response = error.to_response("").map(ResponseBody::own);
-        response.extensions_mut().insert(routed.decision);
-        return response;
-    }
-    let Routed {
-        decision, lease, ..
-    } = routed;
-    let error = response.extensions().get::<RouteError>();
-    span.answered(response.status(), &decision, error);
-    rewrite::response_head(&mut response);
-    response.extensions_mut().insert(decision);
-    let held = Held {
-        lease,
-        span: span.clone(),
-    };
-    response.map(|body| ResponseBody::upstream(body, Some(held)))
-}
-
 impl<S> fmt::Debug for ResponseFuture<S>
 where
     S: Service<Request<RouteBody>>,
@@ -260,6 +378,7 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Receiving { .. } => "receiving",
+            State::Queueing { .. } => "queueing",
             State::Waiting { .. } => "waiting",
             State::Calling { .. } => "calling",
             State::Answering { .. } => "answering",

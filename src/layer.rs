@@ -8,7 +8,7 @@ use crate::{
     body::{Buffering, Limits},
     coding,
     model::{ExtractModel, ModelSources},
-    route::RouteTable,
+    route::{RouteTable, RouteTableHandle},
     service::ModelRouteService,
 };
 
@@ -30,7 +30,7 @@ pub struct ModelRouteLayer {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    pub(crate) table: RouteTable,
+    pub(crate) table: RouteTableHandle,
     pub(crate) extract: Arc<dyn ExtractModel>,
     pub(crate) max_body_bytes: u64,
     pub(crate) max_buffer_bytes: u64,
@@ -57,10 +57,12 @@ impl Config {
         }
     }
 
-    pub(crate) fn buffering(&self) -> Buffering {
+    /// `waits` where more of the body must be known than the model.
+    pub(crate) fn buffering(&self, waits: bool) -> Buffering {
         Buffering {
             max_bytes: self.max_buffer_bytes,
             enough: self.replay_bytes,
+            waits,
         }
     }
 }
@@ -79,10 +81,13 @@ pub enum WithoutModel {
 
 impl ModelRouteLayer {
     /// Routes by `table`, with the default settings.
-    pub fn new(table: RouteTable) -> Self {
+    ///
+    /// It is a [`RouteTable`], or a [`RouteTableHandle`] by
+    /// which the table can be replaced while requests are under way.
+    pub fn new(table: impl Into<RouteTableHandle>) -> Self {
         Self {
             config: Config {
-                table,
+                table: table.into(),
                 extract: Arc::new(ModelSources::standard()),
                 max_body_bytes: 256 << 20,
                 max_buffer_bytes: 32 << 20,
@@ -163,6 +168,18 @@ impl ModelRouteLayer {
     pub fn without_model(mut self, what: WithoutModel) -> Self {
         self.config.without_model = what;
         self
+    }
+}
+
+impl From<RouteTable> for ModelRouteLayer {
+    fn from(table: RouteTable) -> Self {
+        Self::new(table)
+    }
+}
+
+impl From<RouteTableHandle> for ModelRouteLayer {
+    fn from(table: RouteTableHandle) -> Self {
+        Self::new(table)
     }
 }
 

@@ -107,6 +107,7 @@ mod coding;
 mod decision;
 mod dispatch;
 mod error;
+mod exchange;
 mod future;
 mod layer;
 mod lint;
@@ -114,10 +115,13 @@ mod lint;
 pub mod manifest;
 mod model;
 mod models;
+mod origin;
+mod policy;
 mod rewrite;
 mod route;
 mod server;
 mod service;
+mod stack;
 mod trace;
 
 pub use self::{
@@ -132,14 +136,20 @@ pub use self::{
         DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody,
         ModelSources, MultipartBody, PathModel, QueryModel,
     },
+    policy::{
+        AttemptTimeout, AttemptTimeoutFuture, AttemptTimeoutLayer, Failover, HealthCheck,
+        HealthCheckHandle, RetryInterval,
+    },
     route::{
-        ModelMatch, ModelRoute, RouteTable, RouteTableBuilder, Rule, StringMatch, TargetModel,
+        ModelMatch, ModelRoute, RouteTable, RouteTableBuilder, RouteTableHandle, Rule, StringMatch,
+        TargetModel,
     },
     server::{
-        Balance, EndpointSnapshot, HashKey, ModelServer, OutlierDetection, ServerSnapshot,
-        TrafficPolicy,
+        Balance, EndpointHealth, EndpointSnapshot, HashKey, ModelServer, OutlierDetection,
+        ServerSnapshot, TrafficPolicy,
     },
     service::ModelRouteService,
+    stack::{RouteStack, stack},
 };
 
 /// The README's examples are compiled and run with the tests.

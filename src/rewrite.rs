@@ -32,7 +32,7 @@ pub(crate) fn request_head(
     endpoint: &Endpoint,
     framing: Framing<'_>,
 ) -> Result<(), RouteError> {
-    upstream_uri(endpoint, &mut head.uri).ok_or_else(invalid_target)?;
+    address(head, endpoint)?;
     if head.version > Version::HTTP_11 {
         join_cookies(&mut head.headers);
     }
@@ -45,7 +45,6 @@ pub(crate) fn request_head(
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
     }
-    headers.insert(HOST, endpoint.host.clone());
     match framing {
         Framing::Length(0) if bodyless => {
             headers.remove(TRAILER);
@@ -67,6 +66,13 @@ pub(crate) fn request_head(
             headers.remove(CONTENT_LENGTH);
         }
     }
+    Ok(())
+}
+
+/// Makes `head`, which has a path, that of a request to `endpoint`; what else it needs is done.
+pub(crate) fn address(head: &mut Parts, endpoint: &Endpoint) -> Result<(), RouteError> {
+    upstream_uri(endpoint, &mut head.uri).ok_or_else(invalid_target)?;
+    head.headers.insert(HOST, endpoint.host.clone());
     Ok(())
 }
 
@@ -184,7 +190,7 @@ fn upgrade(head: &Parts) -> Option<HeaderValue> {
 }
 
 /// (`HeaderValue::from(u64)` allocates twice.)
-fn decimal(length: u64) -> HeaderValue {
+pub(crate) fn decimal(length: u64) -> HeaderValue {
     let mut number = length;
     let mut digits = [b'0'; 20];
     let mut start = digits.len();

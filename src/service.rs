@@ -17,6 +17,7 @@ use crate::{
     future::ResponseFuture,
     layer::{Config, WithoutModel},
     model::Scan,
+    route::Inner,
     trace::RequestSpan,
 };
 
@@ -52,12 +53,14 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
         let span = RequestSpan::new(&head);
-        match first_look(&self.config, &head, body.size_hint().lower()) {
+        let table = self.config.table.load();
+        match first_look(&self.config, &table, &head, body.size_hint().lower()) {
             FirstLook::Receive(scan) => {
                 let inbound = receive(body, scan, self.config.limits());
-                let receive = Receive::new(inbound, self.config.buffering());
+                let receive =
+                    Receive::new(inbound, self.config.buffering(!table.body_wish.is_none()));
                 let config = Arc::clone(&self.config);
-                ResponseFuture::receive(span, config, head, receive, self.inner.clone())
+                ResponseFuture::receive(span, config, table, head, receive, self.inner.clone())
             }
             FirstLook::Forward => {
                 let body = forwarded(body, &self.config);
@@ -81,9 +84,9 @@ enum FirstLook {
     Reject(RouteError),
 }
 
-fn first_look(config: &Config, head: &Parts, length: u64) -> FirstLook {
+fn first_look(config: &Config, table: &Inner, head: &Parts, length: u64) -> FirstLook {
     if config.models_endpoint
-        && let Some(response) = config.table.models().answer(head)
+        && let Some(response) = table.models.answer(head)
     {
         return FirstLook::Answer(response);
     }

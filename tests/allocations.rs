@@ -14,7 +14,9 @@ use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, service_fn};
-use tower_model_route::{ModelRoute, ModelRouteLayer, ModelServer, RouteBody, RouteTable, Rule};
+use tower_model_route::{
+    Balance, HashKey, ModelRoute, ModelRouteLayer, ModelServer, RouteBody, RouteTable, Rule,
+};
 
 /// What each routed request allocates:
 /// - for the decision in the request's extensions, the box of their map, its table, and the box
@@ -22,13 +24,14 @@ use tower_model_route::{ModelRoute, ModelRouteLayer, ModelServer, RouteBody, Rou
 /// - the same in the response's: 3
 /// - the value of Content-Length: 1
 /// - the body and the scan that watches it, in one box: 1
-/// - the model's name, as the scan keeps it and as it is looked up: 2
+/// - the model's name: 1
+/// - what the layer and the retry policy below it share of the request: 1
 ///
 /// Not the future, the URI, Host, or anything of the body's bytes.
 const EACH: u64 = 10;
 
 /// What is allocated on top for a body that is sent while it still arrives.
-const UPLOAD: u64 = 3;
+const UPLOAD: u64 = 2;
 
 const KB: usize = 1024;
 const MB: usize = 1024 * 1024;
@@ -144,12 +147,12 @@ fn the_bytes_do_not_grow_with_the_body() {
         assert_eq!(small.count_total, large.count_total);
         // But for the digits of Content-Length.
         assert_eq!(large.bytes_total - small.bytes_total, 2);
-        assert!(small.bytes_total < 800, "{small:?}");
+        assert!(small.bytes_total < 900, "{small:?}");
         // More than `replay_bytes`: it is sent before it has come to its end.
         let (large, larger) = (cost_of(model, 2 * MB), cost_of(model, 8 * MB));
         assert_eq!(large.count_total, EACH + UPLOAD);
         assert_eq!(larger, large);
-        assert!(large.bytes_total < 1200, "{large:?}");
+        assert!(large.bytes_total < 1300, "{large:?}");
     }
 }
 
@@ -188,7 +191,7 @@ fn a_body_in_chunks_costs_no_buffer() {
     let halves = || Chunks(vec![right.clone(), left.clone()], true);
     let listed = cost("http://engine", 512 * KB, halves);
     assert_eq!(listed.count_total, EACH + 3);
-    assert!(listed.bytes_total < 1100, "{listed:?}");
+    assert!(listed.bytes_total < 1200, "{listed:?}");
 }
 
 /// The frames that reach the engine.
@@ -230,5 +233,36 @@ fn a_body_in_one_chunk_is_not_copied() {
         let frames = forwarded(body.clone());
         assert_eq!(frames.len(), 1);
         assert_eq!(frames[0].as_ptr_range(), body.as_ptr_range());
+    }
+}
+
+/// Choosing an endpoint allocates nothing, however many there are: what is
+/// left is the decision itself.
+#[test]
+fn the_number_of_endpoints_does_not_matter() {
+    let session = HashKey::Header("x-session".to_owned());
+    for balance in [
+        Balance::LeastRequest,
+        Balance::RoundRobin,
+        Balance::Random,
+        Balance::PeakEwma,
+        Balance::ConsistentHash(session),
+        Balance::PrefixHash(1000),
+    ] {
+        let allocated = [1, 1000].map(|endpoints| {
+            let uris = (0..endpoints).map(|i| format!("http://h{i}"));
+            let server = ModelServer::new("server").endpoints(uris);
+            let rule = Rule::new("rule").target("server");
+            let table = RouteTable::builder()
+                .model_server(server.balance(balance.clone()))
+                .model_route(ModelRoute::new("route").model_name("asked").rule(rule))
+                .build()
+                .unwrap();
+            let head = Request::post("/").header("x-session", "s");
+            let (head, ()) = head.body(()).unwrap().into_parts();
+            measure(|| (0..100).for_each(|_| drop(table.decide(&head, "asked").unwrap())))
+                .count_total
+        });
+        assert_eq!(allocated[0], allocated[1], "{balance:?}");
     }
 }

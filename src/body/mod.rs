@@ -6,6 +6,7 @@ mod kept;
 mod receive;
 mod request;
 mod response;
+mod silence;
 mod splice;
 mod upload;
 mod wait;

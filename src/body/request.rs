@@ -3,6 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -15,6 +16,7 @@ use super::{
     splice::{Edits, Splice},
     upload::Reader,
 };
+use crate::exchange::Exchange;
 
 /// The request body that the inner service gets.
 ///
@@ -37,6 +39,8 @@ pub struct RouteBody {
     /// What is still to be sent, where that is known.
     remaining: Option<u64>,
     replayable: bool,
+    /// None for a request that is only forwarded.
+    exchange: Option<Arc<Exchange>>,
 }
 
 /// Where the chunks come from.
@@ -80,6 +84,7 @@ impl RouteBody {
             source: Source::whole(rest, trailers),
             splice: Splice::new(edits),
             replayable,
+            exchange: None,
         }
     }
 
@@ -96,7 +101,33 @@ impl RouteBody {
             remaining: total.map(|total| edits.apply_to_len(total)),
             splice: Splice::new(edits),
             replayable: total.is_none_or(|total| total <= replay_bytes),
+            exchange: None,
         }
+    }
+
+    pub(crate) fn attach(&mut self, exchange: Arc<Exchange>) {
+        self.exchange = Some(exchange);
+    }
+
+    pub(crate) fn exchange(&self) -> Option<&Arc<Exchange>> {
+        self.exchange.as_ref()
+    }
+
+    /// Other bytes, for a body that is whole and has not begun; the trailers stay.
+    pub(crate) fn replace(&mut self, chunks: Chunks) {
+        let trailers = match &mut self.source {
+            Source::Whole(Some(rest)) => rest.trailers.take(),
+            Source::Whole(None) | Source::Upload(_) => None,
+        };
+        let (chunk, rest) = chunks.into_parts();
+        self.chunk = chunk;
+        self.source = Source::whole(rest, trailers);
+    }
+
+    /// Other edits, for a body that has not begun; `total` is its length, where that is said.
+    pub(crate) fn edit(&mut self, edits: Edits, total: Option<u64>) {
+        self.remaining = total.map(|total| edits.apply_to_len(total));
+        self.splice = Splice::new(edits);
     }
 
     /// Whether a clone of this body sends the same bytes.
@@ -119,6 +150,7 @@ impl From<Bytes> for RouteBody {
             source: Source::Whole(None),
             splice: Splice::default(),
             replayable: true,
+            exchange: None,
         }
     }
 }

@@ -5,12 +5,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use crate::trace::RequestSpan;
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::server::Lease;
+use super::silence::Silence;
+use crate::{
+    error::{BoxError, RouteError},
+    server::Lease,
+    trace::RequestSpan,
+};
 
 pin_project! {
     /// The engine's answer, streamed through frame by frame, or an answer of our own.
@@ -36,10 +40,22 @@ pin_project! {
 
 /// What lasts as long as the exchange with the engine.
 #[derive(Debug)]
-#[allow(dead_code, reason = "held for what their drop does")]
 pub(crate) struct Held {
-    pub(crate) lease: Lease,
-    pub(crate) span: RequestSpan,
+    lease: Lease,
+    silence: Option<Silence>,
+    #[allow(dead_code, reason = "held for what its drop does")]
+    span: RequestSpan,
+}
+
+impl Held {
+    pub(crate) fn new(lease: Lease, span: RequestSpan) -> Self {
+        let timeout = lease.server().policy.stream_idle_timeout;
+        Self {
+            silence: timeout.map(Silence::new),
+            lease,
+            span,
+        }
+    }
 }
 
 impl<R: Body> ResponseBody<R> {
@@ -67,14 +83,18 @@ impl<R> Default for ResponseBody<R> {
     }
 }
 
-impl<R: Body> Body for ResponseBody<R> {
+impl<R> Body for ResponseBody<R>
+where
+    R: Body,
+    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     type Data = Bytes;
-    type Error = R::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         let mut body = match this.kind.as_mut().project() {
             KindProj::Own { data } if data.is_empty() => return Poll::Ready(None),
@@ -83,13 +103,35 @@ impl<R: Body> Body for ResponseBody<R> {
             }
             KindProj::Upstream { body } => body,
         };
-        let frame = ready!(body.as_mut().poll_frame(cx));
-        if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
+        let frame = match body.as_mut().poll_frame(cx) {
+            Poll::Ready(Some(Err(error))) => {
+                if let Some(mut held) = this.held.take() {
+                    held.lease.failed();
+                }
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(None) => {
+                *this.held = None;
+                return Poll::Ready(None);
+            }
+            Poll::Pending => {
+                let silence = this.held.as_mut().and_then(|held| held.silence.as_mut());
+                ready!(silence.map_or(Poll::Pending, |silence| silence.poll(cx)));
+                if let Some(mut held) = this.held.take() {
+                    held.lease.failed();
+                }
+                this.kind.set(Kind::Own { data: Bytes::new() });
+                return Poll::Ready(Some(Err(RouteError::stalled().into())));
+            }
+        };
+        if body.is_end_stream() {
             *this.held = None;
+        } else if let Some(silence) = this.held.as_mut().and_then(|held| held.silence.as_mut()) {
+            silence.broken();
         }
-        Poll::Ready(frame.map(|frame| {
-            frame.map(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
-        }))
+        let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -57,6 +57,11 @@ impl Upload {
         self.lock().failure.clone()
     }
 
+    /// Whether all of it has come.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.lock().inbound.is_none()
+    }
+
     /// A panic elsewhere leaves nothing half done that matters here.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

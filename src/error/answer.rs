@@ -10,6 +10,24 @@ use serde_json::{Value, json};
 use super::{RouteError, RouteErrorKind};
 use crate::coding::Encoding;
 
+/// Which API a client speaks, and so what an error must look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    OpenAi,
+    Anthropic,
+}
+
+impl Shape {
+    /// Anthropic's Messages API is also known where a gateway mounts it under a prefix.
+    pub(crate) fn of(path: &str) -> Self {
+        if path.ends_with("/v1/messages") || path.contains("/v1/messages/") {
+            Self::Anthropic
+        } else {
+            Self::OpenAi
+        }
+    }
+}
+
 impl RouteError {
     /// The answer for a client that asked for `path`, with this error in its extensions.
     ///
@@ -17,10 +35,13 @@ impl RouteError {
     /// A 503 has a `Retry-After`, a 415 says what is accepted (RFC 9110
     /// section 15.5.16).
     pub fn to_response(&self, path: &str) -> Response<Bytes> {
-        let body = if is_anthropic(path) {
-            self.anthropic_json()
-        } else {
-            self.openai_json()
+        self.answer(Shape::of(path))
+    }
+
+    pub(crate) fn answer(&self, shape: Shape) -> Response<Bytes> {
+        let body = match shape {
+            Shape::OpenAi => self.openai_json(),
+            Shape::Anthropic => self.anthropic_json(),
         };
         let mut response = Response::new(Bytes::from(body.to_string()));
         *response.status_mut() = self.status();
@@ -64,11 +85,6 @@ impl RouteError {
         };
         json!({"type": "error", "error": {"type": kind, "message": self.message()}})
     }
-}
-
-/// Whether `path` is of Anthropic's Messages API, also where a gateway mounts it under a prefix.
-fn is_anthropic(path: &str) -> bool {
-    path.ends_with("/v1/messages") || path.contains("/v1/messages/")
 }
 
 #[cfg(test)]

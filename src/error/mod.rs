@@ -4,7 +4,10 @@ mod answer;
 mod build;
 mod route;
 
-pub(crate) use self::route::{Excerpt, in_chain};
+pub(crate) use self::{
+    answer::Shape,
+    route::{Excerpt, in_chain, is_timeout},
+};
 pub use self::{
     build::{BuildError, Mistake, MistakeKind},
     route::{RouteError, RouteErrorKind},

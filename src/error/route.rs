@@ -6,6 +6,7 @@ use http::StatusCode;
 use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 
 use super::BoxError;
+use crate::route::Unavailable;
 
 /// Why a request was not answered by an engine.
 ///
@@ -151,23 +152,19 @@ impl RouteError {
             Ok(own) => return *own,
             Err(error) => error,
         };
-        let (kind, message) =
-            if in_chain(&*error, |error| error.is::<Elapsed>() || timed_out(error)) {
-                (
-                    RouteErrorKind::UpstreamTimeout,
-                    "the engine did not answer in time",
-                )
-            } else if in_chain(&*error, |error| error.is::<Overloaded>()) {
-                (
-                    RouteErrorKind::Overloaded,
-                    "the service is overloaded, try again shortly",
-                )
-            } else {
-                (
-                    RouteErrorKind::UpstreamUnreachable,
-                    "the engine could not be reached",
-                )
-            };
+        let (kind, message) = if in_chain(&*error, is_timeout) {
+            return Self::upstream_timeout().with_source(error);
+        } else if in_chain(&*error, |error| error.is::<Overloaded>()) {
+            (
+                RouteErrorKind::Overloaded,
+                "the service is overloaded, try again shortly",
+            )
+        } else {
+            (
+                RouteErrorKind::UpstreamUnreachable,
+                "the engine could not be reached",
+            )
+        };
         Self::new(kind, message).with_source(error)
     }
 
@@ -204,6 +201,37 @@ impl RouteError {
         Self::new(
             RouteErrorKind::BodyTooLarge,
             format!("the request body is larger than the {limit} bytes allowed"),
+        )
+    }
+
+    pub(crate) fn unavailable(model: &str, why: &Unavailable) -> Self {
+        match why {
+            Unavailable::NoEndpoint => Self::no_endpoint(model),
+            Unavailable::Full(_) => Self::overloaded(model),
+        }
+    }
+
+    pub(crate) fn overloaded(model: &str) -> Self {
+        Self::new(
+            RouteErrorKind::Overloaded,
+            format!(
+                "all engines for the model `{}` are busy, try again shortly",
+                Excerpt(model)
+            ),
+        )
+    }
+
+    pub(crate) fn upstream_timeout() -> Self {
+        Self::new(
+            RouteErrorKind::UpstreamTimeout,
+            "the engine did not answer in time",
+        )
+    }
+
+    pub(crate) fn stalled() -> Self {
+        Self::new(
+            RouteErrorKind::UpstreamTimeout,
+            "the engine has stopped in the middle of its answer",
         )
     }
 
@@ -256,10 +284,11 @@ impl Error for RouteError {
     }
 }
 
-fn timed_out(error: &(dyn Error + 'static)) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    error.is::<Elapsed>()
+        || error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Whether `error` or one of its sources is what `is` looks for.

@@ -22,6 +22,11 @@ pub(crate) enum ServerPart {
         expect(dead_code, reason = "mistakes stand here")
     )]
     Endpoint(usize),
+    #[cfg_attr(
+        not(feature = "manifest"),
+        expect(dead_code, reason = "mistakes stand here")
+    )]
+    Balance,
     Policy,
 }
 
@@ -76,6 +81,7 @@ fn of_server(server: &ModelServer, position: usize, part: ServerPart) -> String 
         ServerPart::Whole => whole,
         ServerPart::Model => format!("{whole}, model"),
         ServerPart::Endpoint(endpoint) => format!("{whole}, endpoint #{}", endpoint + 1),
+        ServerPart::Balance => format!("{whole}, balance"),
         ServerPart::Policy => format!("{whole}, traffic_policy"),
     }
 }

@@ -136,6 +136,7 @@ impl Assembly {
         let origin = ServerOrigin {
             whole: spot.clone(),
             model: None,
+            balance: None,
             policy: None,
             endpoints: Vec::new(),
         };
@@ -233,7 +234,7 @@ impl Assembly {
         let endpoints = 0..self.config.servers[server].endpoints.len();
         endpoints
             .map(ServerPart::Endpoint)
-            .chain([ServerPart::Model, ServerPart::Policy])
+            .chain([ServerPart::Model, ServerPart::Balance, ServerPart::Policy])
             .map(|part| Place::ModelServer(server, part))
             .collect()
     }

@@ -46,6 +46,7 @@ pub(super) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Ser
         origin: ServerOrigin {
             whole: metadata.name_spot.clone(),
             model: None,
+            balance: None,
             policy: None,
             endpoints: Vec::new(),
         },

@@ -8,6 +8,7 @@ use crate::lint::{RoutePart, ServerPart};
 pub(super) struct ServerOrigin {
     pub(super) whole: Spot,
     pub(super) model: Option<Spot>,
+    pub(super) balance: Option<Spot>,
     pub(super) policy: Option<Spot>,
     /// `None` for those that are not in its own manifest.
     pub(super) endpoints: Vec<Option<Spot>>,
@@ -18,6 +19,7 @@ impl ServerOrigin {
         match part {
             ServerPart::Whole => None,
             ServerPart::Model => self.model.as_ref(),
+            ServerPart::Balance => self.balance.as_ref(),
             ServerPart::Policy => self.policy.as_ref(),
             ServerPart::Endpoint(endpoint) => self.endpoints.get(endpoint).and_then(Option::as_ref),
         }

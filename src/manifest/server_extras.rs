@@ -46,6 +46,7 @@ pub(super) fn read(
             BALANCE => {
                 if let Some(balance) = balance(&root, reader) {
                     manifest.server.balance = balance;
+                    manifest.origin.balance = Some(root.spot(reader));
                 }
             }
             _ => {

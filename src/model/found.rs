@@ -106,38 +106,39 @@ impl From<Refusal> for RouteError {
     }
 }
 
-/// The model that counts among those found in a body.
+/// The model that counts among those found in a body; its name is taken.
 pub(super) fn choose(
     duplicates: DuplicateModels,
-    models: &[Model],
+    models: &mut [Model],
     written: Written,
 ) -> Result<ExtractedModel, RouteError> {
     let invalid = |message| RouteError::new(RouteErrorKind::InvalidModel, message);
     let chosen = match duplicates {
-        DuplicateModels::Refuse | DuplicateModels::First => models.first(),
-        DuplicateModels::Last => models.last(),
+        DuplicateModels::Refuse | DuplicateModels::First => models.first_mut(),
+        DuplicateModels::Last => models.last_mut(),
     }
     .ok_or(Refusal::Missing)?;
-    let name = match &chosen.value {
+    let name = match &mut chosen.value {
         Value::Name(name) if name.is_empty() => {
             return Err(invalid("the `model` in the request body is empty"));
         }
-        Value::Name(name) => name.clone(),
+        Value::Name(name) => std::mem::take(name),
         Value::NotAString => {
             return Err(invalid("the `model` in the request body is not a string"));
         }
     };
+    let span = chosen.span.clone();
     let others = models
         .iter()
         .map(|model| &model.span)
-        .filter(|&span| *span != chosen.span)
+        .filter(|&other| *other != span)
         .cloned()
         .collect();
     Ok(ExtractedModel {
         name,
         place: Place::Body {
             written,
-            span: chosen.span.clone(),
+            span,
             others,
         },
         header: None,

@@ -69,7 +69,7 @@ impl JsonBody {
             .feed(body)
             .and_then(|()| scanner.finish())
             .map_err(RouteError::from)?;
-        found::choose(self.duplicates, scanner.models(), Written::Json)
+        found::choose(self.duplicates, scanner.models_mut(), Written::Json)
     }
 }
 

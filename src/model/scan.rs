@@ -82,6 +82,10 @@ impl Scan {
         self.decoder.as_deref()
     }
 
+    pub(crate) fn take_decoder(&mut self) -> Option<Box<Decoder>> {
+        self.decoder.take()
+    }
+
     pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), RouteError> {
         match &mut self.decoder {
             None => self.kind.feed(chunk),
@@ -136,10 +140,10 @@ impl Scan {
         let located = match &mut self.kind {
             Kind::Known(model) => Ok(std::mem::replace(model, ExtractedModel::new(""))),
             Kind::Json(scanner, duplicates) => {
-                found::choose(*duplicates, scanner.models(), Written::Json)
+                found::choose(*duplicates, scanner.models_mut(), Written::Json)
             }
             Kind::Multipart(scanner, duplicates) => {
-                found::choose(*duplicates, scanner.models(), Written::Plain)
+                found::choose(*duplicates, scanner.models_mut(), Written::Plain)
             }
             Kind::Whole(read) => match read.take() {
                 Some(read) => read(head, body.contiguous()),

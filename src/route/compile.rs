@@ -4,17 +4,21 @@ use std::{collections::HashSet, fmt, ops::Range, sync::Arc};
 
 use hashbrown::HashMap;
 use http::HeaderName;
+use tower::retry::budget::{Budget, TpsBudget};
 
 use super::{
     ModelRoute, RouteTable, Rule, TargetModel,
     rule::Condition,
     split::Split,
-    table::{CompiledCondition, CompiledRule, Entry, Inner, Names, Run, Targets, position as at},
+    table::{
+        CompiledCondition, CompiledRule, Entry, Inner, Names, Run, SplitTargets, Targets,
+        position as at,
+    },
 };
 use crate::{
     error::{BuildError, Mistake, MistakeKind},
     models::ModelList,
-    server::{Endpoint, InvalidEndpoint, ModelServer, Server},
+    server::{Balance, BodyWish, Endpoint, HashKey, InvalidEndpoint, ModelServer, Server},
 };
 
 /// Collects ModelServers and ModelRoutes; made by [`RouteTable::builder`].
@@ -23,6 +27,16 @@ use crate::{
 pub struct RouteTableBuilder {
     pub(crate) servers: Vec<ModelServer>,
     pub(crate) routes: Vec<ModelRoute>,
+    retry_budget: Option<SharedBudget>,
+}
+
+#[derive(Clone)]
+struct SharedBudget(Arc<dyn Budget + Send + Sync>);
+
+impl fmt::Debug for SharedBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Budget")
+    }
 }
 
 impl RouteTableBuilder {
@@ -35,6 +49,17 @@ impl RouteTableBuilder {
     /// Adds a ModelRoute; of routes that share a name, those added first are tried first.
     pub fn model_route(mut self, route: ModelRoute) -> Self {
         self.routes.push(route);
+        self
+    }
+
+    /// What bounds the retries of all requests together; by default tower's `TpsBudget::default()`.
+    ///
+    /// That is: ten retries a second, and beyond them one for every five
+    /// requests that went well, over ten seconds. It keeps an outage from
+    /// being doubled by retries. It is only asked for requests that may be
+    /// retried at all.
+    pub fn retry_budget(mut self, budget: impl Budget + Send + Sync + 'static) -> Self {
+        self.retry_budget = Some(SharedBudget(Arc::new(budget)));
         self
     }
 
@@ -66,6 +91,11 @@ impl RouteTableBuilder {
                         .iter()
                         .map(|(name, parent)| (name, parent.as_deref())),
                 ),
+                body_wish: compiler
+                    .servers
+                    .iter()
+                    .map(|server| server.body_wish())
+                    .fold(BodyWish::default(), BodyWish::and),
                 rules: compiler.rules.into(),
                 route_names: compiler.route_names.into(),
                 servers: compiler.servers.into(),
@@ -73,6 +103,10 @@ impl RouteTableBuilder {
                 shared: compiler.shared.into(),
                 by_model: compiler.by_model,
                 by_adapter: compiler.by_adapter,
+                retry_budget: match self.retry_budget {
+                    Some(budget) => budget.0,
+                    None => Arc::new(TpsBudget::default()),
+                },
             })),
         }
     }
@@ -101,29 +135,47 @@ impl Compiler {
         if let Some(model) = &server.model {
             self.check_name(format_args!("{place}, model"), model);
         }
-        let mut endpoints: Vec<Endpoint> = Vec::with_capacity(server.endpoints.len());
+        let mut endpoints = Vec::with_capacity(server.endpoints.len());
         let mut seen = HashSet::new();
-        for (position, (text, _)) in server.endpoints.iter().enumerate() {
+        for (position, &(ref text, weight)) in server.endpoints.iter().enumerate() {
             // The text itself is not shown: it may hold a password.
             let place = format_args!("{place}, endpoint #{}", position + 1);
             match Endpoint::parse(text) {
-                Ok(endpoint) if seen.insert(Arc::clone(&endpoint.uri)) => endpoints.push(endpoint),
+                Ok(endpoint) if seen.insert(Arc::clone(&endpoint.uri)) => {
+                    endpoints.push((endpoint, weight));
+                }
                 Ok(_) => self.mistake(place, MistakeKind::DuplicateEndpoint),
                 Err(InvalidEndpoint(why)) => {
                     self.mistake(place, MistakeKind::InvalidEndpoint(why));
                 }
             }
+            if weight == 0 {
+                self.mistake(place, MistakeKind::EndpointWeightZero);
+            }
         }
+        self.balance(&place, &server.balance);
         let name: Arc<str> = server.name.as_str().into();
         let position = at(self.servers.len());
         if self.server_names.insert(name, position).is_some() {
             self.mistake(&place, MistakeKind::DuplicateModelServer);
         }
-        self.servers.push(Arc::new(Server::new(
-            &server.name,
-            server.model.as_deref(),
-            endpoints,
-        )));
+        self.servers.push(Arc::new(Server::new(server, endpoints)));
+    }
+
+    fn balance(&mut self, of_server: &str, balance: &Balance) {
+        match balance {
+            Balance::ConsistentHash(HashKey::Header(name))
+                if HeaderName::try_from(name).is_err() =>
+            {
+                let place = format_args!("{of_server}, balance, header {name:?}");
+                self.mistake(place, MistakeKind::InvalidHeaderName);
+            }
+            Balance::PrefixHash(0) => {
+                let place = format_args!("{of_server}, balance");
+                self.mistake(place, MistakeKind::PrefixOfNothing);
+            }
+            _ => {}
+        }
     }
 
     fn route(&mut self, position: usize, route: ModelRoute) {
@@ -174,7 +226,7 @@ impl Compiler {
             .into_iter()
             .filter_map(|condition| self.condition(&place, condition))
             .collect();
-        let targets = self.targets(&place, &rule.targets);
+        let targets = self.targets(&place, &rule.targets, &rule.fallbacks);
         self.rules.push(CompiledRule {
             name: rule.name.into(),
             route: at(self.route_names.len()),
@@ -213,25 +265,25 @@ impl Compiler {
             .ok()
     }
 
-    fn targets(&mut self, of_rule: &str, targets: &[TargetModel]) -> Targets {
+    fn targets(&mut self, of_rule: &str, targets: &[TargetModel], fallbacks: &[String]) -> Targets {
         if targets.is_empty() {
             self.mistake(of_rule, MistakeKind::NoTargets);
         }
         let mut seen = HashSet::new();
-        let mut servers = Vec::with_capacity(targets.len());
+        let mut servers = Vec::with_capacity(targets.len() + fallbacks.len());
         for (position, target) in targets.iter().enumerate() {
-            let name = &*target.model_server;
-            let place = Named("target", name, position);
-            let place = format_args!("{of_rule}, {place}");
-            match self.server_names.get(name) {
-                _ if name.is_empty() => self.mistake(place, MistakeKind::EmptyName),
-                _ if !seen.insert(name) => self.mistake(place, MistakeKind::DuplicateTarget),
-                None => self.mistake(place, MistakeKind::UnknownModelServer),
-                Some(&server) => servers.push(server),
-            }
+            let place = format!(
+                "{of_rule}, {}",
+                Named("target", &target.model_server, position)
+            );
+            servers.extend(self.target(&place, &target.model_server, &mut seen));
             if let Some(weight @ 101..) = target.weight {
                 self.mistake(place, MistakeKind::WeightTooLarge(weight));
             }
+        }
+        for (position, fallback) in fallbacks.iter().enumerate() {
+            let place = format!("{of_rule}, {}", Named("fallback", fallback, position));
+            servers.extend(self.target(&place, fallback, &mut seen));
         }
         let given: Vec<u32> = targets.iter().filter_map(|target| target.weight).collect();
         let weights = match given.len() {
@@ -247,9 +299,30 @@ impl Compiler {
         }
         match *servers {
             _ if !self.mistakes.is_empty() => Targets::NONE,
-            [server] => Targets::One([server]),
-            _ => Targets::Split(Box::new((servers.into(), Split::new(&weights)))),
+            [server] => Targets::One(server),
+            _ => Targets::Split(Box::new(SplitTargets {
+                order: heaviest_first(&weights, servers.len()),
+                servers: servers.into(),
+                split: Arc::new(Split::new(&weights)),
+            })),
         }
+    }
+
+    /// The position of a target's ModelServer; `None` for a target that is a mistake.
+    fn target<'a>(
+        &mut self,
+        place: &str,
+        name: &'a str,
+        seen: &mut HashSet<&'a str>,
+    ) -> Option<u32> {
+        let mistake = match self.server_names.get(name) {
+            _ if name.is_empty() => MistakeKind::EmptyName,
+            _ if !seen.insert(name) => MistakeKind::DuplicateTarget,
+            None => MistakeKind::UnknownModelServer,
+            Some(&server) => return Some(server),
+        };
+        self.mistake(place, mistake);
+        None
     }
 
     /// Lets `name` lead to the rules of `run`, after those that it already leads to.
@@ -285,6 +358,13 @@ impl Compiler {
     fn mistake(&mut self, place: impl fmt::Display, kind: MistakeKind) {
         self.mistakes.push(Mistake::new(place, kind));
     }
+}
+
+/// The positions of targets with these weights, and of the fallbacks up to `all` after them.
+fn heaviest_first(weights: &[u32], all: usize) -> Box<[u32]> {
+    let mut order: Vec<u32> = (0..at(all)).collect();
+    order[..weights.len()].sort_by_key(|&target| std::cmp::Reverse(weights[target as usize]));
+    order.into()
 }
 
 /// How a name is found.

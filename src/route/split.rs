@@ -54,6 +54,15 @@ impl Split {
         (0..self.targets as usize).find(|&target| usable(target))
     }
 
+    /// Whether the two hand out the same positions in the same order.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.schedule == other.schedule && self.targets == other.targets
+    }
+
+    pub(crate) fn targets(&self) -> usize {
+        self.targets as usize
+    }
+
     fn next(&self) -> usize {
         let turn = self.cursor.fetch_add(1, Ordering::Relaxed);
         // The cursor wraps after 2^64 picks; the length always fits.

@@ -1,17 +1,18 @@
 //! The table as requests meet it, and the decision.
 
-use std::{borrow::Cow, cell::OnceCell, fmt, ops::Range, sync::Arc};
+use std::{borrow::Cow, cell::OnceCell, collections::HashSet, fmt, ops::Range, sync::Arc};
 
 use hashbrown::HashMap;
 use http::{HeaderName, request::Parts};
 use percent_encoding::percent_decode_str;
+use tower::retry::budget::Budget;
 
 use super::{RouteTableBuilder, split::Split, string_match::Matcher};
 use crate::{
     RouteDecision,
     error::RouteError,
     models::ModelList,
-    server::{Server, ServerSnapshot},
+    server::{BodyKeys, BodyWish, Caller, Endpoint, Server, ServerSnapshot},
 };
 
 /// The routes and ModelServers of a gateway, checked and ready for use.
@@ -42,15 +43,26 @@ impl RouteTable {
     /// # Errors
     ///
     /// 404 where no route has the model or no rule matches, 503 where no
-    /// target of the rule has an endpoint.
+    /// target of the rule, fallbacks included, has an endpoint, or all are full.
     pub fn decide(&self, head: &Parts, model: &str) -> Result<RouteDecision, RouteError> {
         let selection = self.0.select(head, model)?;
-        let endpoint = self
+        let caller = Caller {
+            headers: &head.headers,
+            extensions: &head.extensions,
+            body: &BodyKeys::default(),
+        };
+        let (target, endpoint) = self
             .0
-            .server(selection)
-            .pick()
-            .ok_or_else(|| RouteError::no_endpoint(model))?;
-        Ok(RouteDecision::new(Arc::clone(&self.0), selection, endpoint))
+            .choose(self.0.rule(selection), caller, |_, position, _| {
+                Some(position)
+            })
+            .map_err(|unavailable| RouteError::unavailable(model, &unavailable))?;
+        Ok(RouteDecision::new(
+            Arc::clone(&self.0),
+            selection,
+            target,
+            endpoint,
+        ))
     }
 
     /// The ModelServers as they are now, in the order in which they were added.
@@ -62,8 +74,12 @@ impl RouteTable {
             .collect()
     }
 
-    pub(crate) fn models(&self) -> &ModelList {
-        &self.0.models
+    pub(super) fn into_inner(self) -> Arc<Inner> {
+        self.0
+    }
+
+    pub(super) fn from_inner(inner: Arc<Inner>) -> Self {
+        Self(inner)
     }
 
     /// What it was built from.
@@ -83,6 +99,9 @@ impl fmt::Debug for RouteTable {
 
 /// The compiled table. The rules of a route stand together, so a name leads
 /// straight to the slice of its rules.
+///
+/// A clone shares the live parts: the ModelServers and the splits.
+#[derive(Clone)]
 pub(crate) struct Inner {
     pub(super) rules: Box<[CompiledRule]>,
     pub(super) route_names: Box<[Arc<str>]>,
@@ -93,7 +112,11 @@ pub(crate) struct Inner {
     pub(super) names: Box<[Arc<str>]>,
     pub(super) by_model: Names,
     pub(super) by_adapter: Names,
-    pub(super) models: ModelList,
+    pub(crate) models: ModelList,
+    /// What the choice of an endpoint must know of a request's body.
+    pub(crate) body_wish: BodyWish,
+    /// What retries cost, over all requests.
+    pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
     /// What it was built from.
     pub(super) config: RouteTableBuilder,
 }
@@ -103,7 +126,7 @@ pub(super) type Names = HashMap<Arc<str>, Entry>;
 
 /// Together with its key it takes half a cache line: with many routes, what a
 /// look-up costs is the lines that it touches.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     /// The name's own position in [`Inner::names`].
     pub(super) name: u32,
@@ -120,7 +143,7 @@ pub(super) enum Run {
 }
 
 /// A [`Rule`](crate::Rule) with its names resolved, in one cache line.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(crate) struct CompiledRule {
     pub(crate) name: Arc<str>,
@@ -129,26 +152,36 @@ pub(crate) struct CompiledRule {
     pub(super) targets: Targets,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum CompiledCondition {
     Header(HeaderName, Matcher),
     Uri(Matcher),
     BodyModel(Box<str>),
 }
 
-/// Positions in [`Inner::servers`].
-#[derive(Debug)]
+/// Where a rule's requests go.
+#[derive(Clone, Debug)]
 pub(super) enum Targets {
-    One([u32; 1]),
-    Split(Box<(Box<[u32]>, Split)>),
+    /// To one ModelServer, by its position in [`Inner::servers`].
+    One(u32),
+    Split(Box<SplitTargets>),
 }
 
-/// What was decided, as positions in the table.
+#[derive(Clone, Debug)]
+pub(super) struct SplitTargets {
+    /// Positions in [`Inner::servers`]: the targets' and then the fallbacks'.
+    pub(super) servers: Box<[u32]>,
+    /// Of the targets.
+    pub(super) split: Arc<Split>,
+    /// The targets, the heaviest first, and then the fallbacks.
+    pub(super) order: Box<[u32]>,
+}
+
+/// The rule of a request, as positions in the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Selection {
     name: u32,
     rule: u32,
-    pub(crate) target: u32,
     pub(crate) lora: bool,
 }
 
@@ -158,23 +191,35 @@ impl Inner {
     }
 
     pub(crate) fn route_name(&self, selection: Selection) -> &str {
-        &self.route_names[self.rule(selection).route as usize]
+        self.route_of(self.rule(selection))
+    }
+
+    pub(super) fn route_of(&self, rule: &CompiledRule) -> &str {
+        &self.route_names[rule.route as usize]
     }
 
     pub(crate) fn rule(&self, selection: Selection) -> &CompiledRule {
         &self.rules[selection.rule as usize]
     }
 
-    pub(crate) fn server(&self, selection: Selection) -> &Server {
-        self.target(self.rule(selection), selection.target as usize)
+    pub(crate) fn server(&self, selection: Selection, target: u32) -> &Arc<Server> {
+        self.target(self.rule(selection), target as usize)
     }
 
-    fn target(&self, rule: &CompiledRule, target: usize) -> &Server {
-        &self.servers[rule.targets.servers()[target] as usize]
+    /// Each once, also where several ModelServers share it.
+    pub(crate) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        let mut seen = HashSet::new();
+        let all = self
+            .servers
+            .iter()
+            .flat_map(|server| server.endpoints.iter());
+        all.filter(|endpoint| seen.insert(Arc::as_ptr(endpoint)))
+            .cloned()
+            .collect()
     }
 
-    /// The first rule that matches, by model name, then by adapter name; and a target of it.
-    fn select(&self, head: &Parts, model: &str) -> Result<Selection, RouteError> {
+    /// The first rule that matches, by model name, then by adapter name.
+    pub(crate) fn select(&self, head: &Parts, model: &str) -> Result<Selection, RouteError> {
         let request = RequestView::new(head, model);
         let by_model = self.by_model.get(model);
         let found = by_model.and_then(|entry| self.first_match(entry, &request));
@@ -191,15 +236,7 @@ impl Inner {
                 (name, rule, true)
             }
         };
-        let target = self
-            .pick_target(&self.rules[rule as usize])
-            .ok_or_else(|| RouteError::no_endpoint(model))?;
-        Ok(Selection {
-            name,
-            rule,
-            target: position(target),
-            lora,
-        })
+        Ok(Selection { name, rule, lora })
     }
 
     /// The entry's name and the first of its rules that matches.
@@ -215,14 +252,6 @@ impl Inner {
         };
         rule.map(|rule| (entry.name, rule))
     }
-
-    fn pick_target(&self, rule: &CompiledRule) -> Option<usize> {
-        let usable = |target| self.target(rule, target).is_usable();
-        match &rule.targets {
-            Targets::One(_) => usable(0).then_some(0),
-            Targets::Split(targets) => targets.1.pick(usable),
-        }
-    }
 }
 
 /// Positions in a table are 32 bits wide; more would not fit into memory.
@@ -232,17 +261,47 @@ pub(crate) fn position(position: usize) -> u32 {
 
 impl Targets {
     /// In a table that is not going to be: its mistakes are reported instead.
-    pub(super) const NONE: Self = Self::One([0]);
-
-    fn servers(&self) -> &[u32] {
-        match self {
-            Self::One(server) => server,
-            Self::Split(targets) => &targets.0,
-        }
-    }
+    pub(super) const NONE: Self = Self::One(0);
 }
 
 impl CompiledRule {
+    /// The position of a target's ModelServer.
+    pub(super) fn server(&self, target: usize) -> u32 {
+        match &self.targets {
+            Targets::One(server) => *server,
+            Targets::Split(targets) => targets.servers[target],
+        }
+    }
+
+    /// The number of targets that are not fallbacks.
+    pub(crate) fn own_targets(&self) -> usize {
+        match &self.targets {
+            Targets::One(_) => 1,
+            Targets::Split(targets) => targets.split.targets(),
+        }
+    }
+
+    /// The positions of all targets.
+    pub(super) fn all(&self) -> Range<usize> {
+        match &self.targets {
+            Targets::One(_) => 0..1,
+            Targets::Split(targets) => 0..targets.servers.len(),
+        }
+    }
+
+    pub(super) fn fallbacks(&self) -> Range<usize> {
+        self.own_targets()..self.all().end
+    }
+
+    /// The positions of all targets, in the order in which a request that fails tries them.
+    pub(super) fn by_weight(&self) -> impl Iterator<Item = usize> {
+        let order: &[u32] = match &self.targets {
+            Targets::One(_) => &[0],
+            Targets::Split(targets) => &targets.order,
+        };
+        order.iter().map(|&target| target as usize)
+    }
+
     fn matches(&self, request: &RequestView<'_>) -> bool {
         self.conditions.iter().all(|condition| match condition {
             CompiledCondition::Header(name, value) => request

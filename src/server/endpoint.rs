@@ -1,17 +1,16 @@
-//! One engine address: its parsed parts and its in-flight count.
+//! One engine address: its parsed parts, and what goes on there.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use http::{
     HeaderValue, Uri,
     uri::{Authority, Scheme},
 };
+
+use super::{balance::Ewma, health::Health};
 
 /// An endpoint, parsed and normalised once, when the table is built.
 ///
@@ -26,7 +25,19 @@ pub(crate) struct Endpoint {
     pub(crate) prefix: Box<str>,
     /// `scheme://authority/prefix`, for people.
     pub(crate) uri: Arc<str>,
+    pub(crate) health: Health,
+    pub(super) counts: Counts,
+    /// Observed only where the balance goes by it.
+    pub(super) latency: Ewma,
     in_flight: AtomicUsize,
+}
+
+/// What has happened at an endpoint so far.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) requests: AtomicU64,
+    pub(super) failures: AtomicU64,
+    pub(super) ejections: AtomicU64,
 }
 
 /// Why a text is not an endpoint's URI.
@@ -64,6 +75,9 @@ impl Endpoint {
             authority,
             host,
             prefix,
+            health: Health::default(),
+            counts: Counts::default(),
+            latency: Ewma::new(),
             in_flight: AtomicUsize::new(0),
         })
     }
@@ -72,10 +86,23 @@ impl Endpoint {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Counts one more request in flight for as long as the lease lives.
-    pub(crate) fn lease(self: &Arc<Self>) -> Lease {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Lease(Arc::clone(self))
+    /// Counts one more request in flight, unless there are `max` already.
+    pub(super) fn begin(&self, max: Option<usize>) -> bool {
+        let Some(max) = max else {
+            self.in_flight.fetch_add(1, Ordering::Relaxed);
+            return true;
+        };
+        // In one order with the queue's count of those who wait: see there.
+        let counted = self
+            .in_flight
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
+                (count < max).then_some(count + 1)
+            });
+        counted.is_ok()
+    }
+
+    pub(super) fn end(&self) {
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -96,27 +123,6 @@ fn normalise(authority: &Authority, scheme: &Scheme) -> Result<Authority, Invali
     };
     text.parse()
         .map_err(|_| InvalidEndpoint("its host is not valid"))
-}
-
-/// A request in flight to an endpoint; the count goes down when it is dropped.
-pub(crate) struct Lease(Arc<Endpoint>);
-
-impl Lease {
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.0
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl fmt::Debug for Lease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lease").field(&self.0.uri).finish()
-    }
 }
 
 #[cfg(test)]
@@ -164,15 +170,5 @@ mod tests {
             let error = uri(text).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn a_lease_counts_until_it_is_dropped() {
-        let endpoint = Arc::new(Endpoint::parse("http://h").unwrap());
-        let (first, second) = (endpoint.lease(), endpoint.lease());
-        assert_eq!(endpoint.in_flight(), 2);
-        drop(first);
-        drop(second);
-        assert_eq!(endpoint.in_flight(), 0);
     }
 }

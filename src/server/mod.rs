@@ -2,64 +2,230 @@
 
 mod balance;
 mod endpoint;
+mod health;
+mod lease;
 mod model_server;
 mod outlier;
+mod queue;
 mod snapshot;
 mod traffic_policy;
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 
-pub(crate) use self::{
-    balance::LeastLoaded,
-    endpoint::{Endpoint, InvalidEndpoint, Lease},
-};
+use self::queue::Queue;
 pub use self::{
     balance::{Balance, HashKey},
     model_server::ModelServer,
     outlier::OutlierDetection,
-    snapshot::{EndpointSnapshot, ServerSnapshot},
+    snapshot::{EndpointHealth, EndpointSnapshot, ServerSnapshot},
     traffic_policy::TrafficPolicy,
+};
+pub(crate) use self::{
+    balance::{Balancer, BodyKeys, BodyWish, Caller},
+    endpoint::{Endpoint, InvalidEndpoint},
+    health::Standing,
+    lease::{Lease, Outcome},
 };
 
 /// A [`ModelServer`] as the table holds it: resolved, with its live counts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) name: Arc<str>,
     pub(crate) model: Option<RealModel>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
-    balance: LeastLoaded,
+    pub(crate) policy: TrafficPolicy,
+    balancer: Arc<Balancer>,
+    live: Arc<Live>,
 }
 
 /// The name under which the engines know the model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RealModel {
     pub(crate) name: Arc<str>,
     /// The name as a JSON string with its quotes: what a rewrite splices in.
     pub(crate) json: Bytes,
 }
 
+/// What a ModelServer has beside its endpoints' own states.
+#[derive(Debug, Default)]
+struct Live {
+    queue: Queue,
+    /// Held while the ejected are counted and one more is ejected.
+    ejecting: Mutex<()>,
+    /// The requests in flight to all endpoints together, where the balance goes by that.
+    in_flight: AtomicUsize,
+}
+
+/// Takes the endpoint of this position and standing; `None` where another request was faster.
+pub(crate) type Take<T> = fn(&Arc<Server>, usize, Standing) -> Option<T>;
+
+/// Which endpoints come into question for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// Those in good standing.
+    Sound,
+    /// Where there are none of these, the one that will soonest be.
+    LeastBad,
+}
+
 impl Server {
-    pub(crate) fn new(name: &str, model: Option<&str>, endpoints: Vec<Endpoint>) -> Self {
+    /// `endpoints` with their weights.
+    pub(crate) fn new(config: ModelServer, endpoints: Vec<(Endpoint, u32)>) -> Self {
+        let weights: Vec<(&str, u32)> = endpoints
+            .iter()
+            .map(|(endpoint, weight)| (&*endpoint.uri, *weight))
+            .collect();
         Self {
-            name: name.into(),
-            model: model.map(|model| RealModel {
+            balancer: Arc::new(Balancer::new(&config.balance, &weights)),
+            name: config.name.into(),
+            model: config.model.map(|model| RealModel {
+                json: serde_json::Value::from(&*model).to_string().into(),
                 name: model.into(),
-                json: serde_json::Value::from(model).to_string().into(),
             }),
-            endpoints: endpoints.into_iter().map(Arc::new).collect(),
-            balance: LeastLoaded::default(),
+            endpoints: endpoints
+                .into_iter()
+                .map(|(endpoint, _)| Arc::new(endpoint))
+                .collect(),
+            policy: config.policy,
+            live: Arc::default(),
         }
     }
 
-    /// Whether a request can be sent to it at all.
-    pub(crate) fn is_usable(&self) -> bool {
+    /// Makes the live state of `old`, of the same name, that of `new`.
+    pub(crate) fn carry_over(new: &mut Arc<Self>, old: &Self) {
+        let endpoints: HashMap<&str, &Arc<Endpoint>> = old
+            .endpoints
+            .iter()
+            .map(|endpoint| (&*endpoint.uri, endpoint))
+            .collect();
+        let mut server = Self::clone(new);
+        server.live = Arc::clone(&old.live);
+        for endpoint in &mut server.endpoints {
+            if let Some(old) = endpoints.get(&*endpoint.uri) {
+                *endpoint = Arc::clone(old);
+            }
+        }
+        *new = Arc::new(server);
+    }
+
+    pub(crate) fn has_endpoints(&self) -> bool {
         !self.endpoints.is_empty()
     }
 
-    /// The position of the endpoint for the next request.
-    pub(crate) fn pick(&self) -> Option<usize> {
-        self.balance.pick(&self.endpoints)
+    /// Whether [`pick`](Self::pick) would find an endpoint, if nobody else is faster.
+    pub(crate) fn can_take(&self, choice: Choice) -> bool {
+        self.is_open()
+            && self
+                .endpoints
+                .iter()
+                .any(|endpoint| self.is_usable(endpoint, choice))
+    }
+
+    /// An endpoint for a request, by what `take` makes of it.
+    ///
+    /// Not one that is full or, by its URI, among the `tried`; and none at all
+    /// while others wait for one.
+    pub(crate) fn pick<T>(
+        self: &Arc<Self>,
+        choice: Choice,
+        caller: Caller<'_>,
+        tried: &[Arc<str>],
+        take: Take<T>,
+    ) -> Option<T> {
+        let key = self.balancer.key(caller);
+        self.is_open()
+            .then(|| self.pick_now(choice, key, tried, take))?
+    }
+
+    fn pick_now<T>(
+        self: &Arc<Self>,
+        choice: Choice,
+        key: Option<u64>,
+        tried: &[Arc<str>],
+        take: Take<T>,
+    ) -> Option<T> {
+        let usable = |position: usize| {
+            let endpoint: &Endpoint = &self.endpoints[position];
+            self.is_usable(endpoint, choice) && !tried.contains(&endpoint.uri)
+        };
+        loop {
+            let position = match choice {
+                Choice::Sound => {
+                    let total = self.live.in_flight.load(Ordering::Relaxed);
+                    self.balancer.pick(&self.endpoints, total, key, usable)?
+                }
+                Choice::LeastBad => (0..self.endpoints.len())
+                    .filter(|&position| usable(position))
+                    .min_by_key(|&position| self.endpoints[position].health.standing())?,
+            };
+            let standing = self.endpoints[position].health.standing();
+            // Another request may have been faster: then it is one fewer to choose from.
+            if let Some(taken) = take(self, position, standing) {
+                return Some(taken);
+            }
+        }
+    }
+
+    fn is_usable(&self, endpoint: &Endpoint, choice: Choice) -> bool {
+        let max = self.policy.max_in_flight;
+        let is_free = max.is_none_or(|max| endpoint.in_flight() < max);
+        is_free && (choice == Choice::LeastBad || !endpoint.health.is_out())
+    }
+
+    /// What its choice must know of a request's body.
+    pub(crate) fn body_wish(&self) -> BodyWish {
+        self.balancer.body_wish()
+    }
+
+    /// Whether nobody waits who would have to be served first.
+    fn is_open(&self) -> bool {
+        self.policy.max_queue == 0 || self.live.queue.len() == 0
+    }
+
+    pub(crate) fn has_room_to_wait(&self) -> bool {
+        self.has_endpoints() && self.live.queue.len() < self.policy.max_queue
+    }
+
+    /// Waits in the queue for an endpoint that is free; `None` where that takes
+    /// too long, or the queue is full.
+    pub(crate) fn wait(
+        self: Arc<Self>,
+        caller: Caller<'_>,
+    ) -> impl Future<Output = Option<Lease>> + Send + use<> {
+        let key = self.balancer.key(caller);
+        self.wait_by(key)
+    }
+
+    async fn wait_by(self: Arc<Self>, key: Option<u64>) -> Option<Lease> {
+        let place = self.live.queue.join(self.policy.max_queue)?;
+        let lease = place.wait(|| {
+            self.pick_now(Choice::Sound, key, &[], Lease::new)
+                .or_else(|| self.pick_now(Choice::LeastBad, key, &[], Lease::new))
+        });
+        let waited = tokio::time::timeout(self.policy.queue_timeout, lease).await;
+        waited.ok().flatten()
+    }
+
+    /// Ejects an endpoint, unless it is already, or too many others are; for how long.
+    fn eject(&self, endpoint: &Endpoint) -> Option<Duration> {
+        let detection = &self.policy.outlier_detection;
+        let ejecting = self.live.ejecting.lock();
+        let _ejecting = ejecting.unwrap_or_else(PoisonError::into_inner);
+        if endpoint.health.is_ejected() {
+            return None;
+        }
+        let all = self.endpoints.iter();
+        let ejected = all.filter(|endpoint| endpoint.health.is_ejected()).count() + 1;
+        let allowed = self.endpoints.len() * detection.max_ejection_percent as usize / 100;
+        (ejected <= allowed).then(|| endpoint.health.eject(detection))
     }
 }

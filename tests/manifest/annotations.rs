@@ -8,7 +8,7 @@ use tower_model_route::{
     StringMatch, TrafficPolicy,
 };
 
-use crate::kit::{build, errors, warnings};
+use crate::kit::{build, errors, up, warnings};
 
 const SERVER: &str = r#"
 apiVersion: networking.serving.volcano.sh/v1alpha1
@@ -51,7 +51,7 @@ metadata:
     tower-model-route/name: Chat, for people
     tower-model-route/rules: |
       first:
-        fallbacks: [small]
+        fallbacks: [spare]
         when:
         - uri: {regex: "chat$"}
         - headers: {x: {prefix: a}}
@@ -95,6 +95,7 @@ fn they_say_what_the_builder_says() {
                         ),
                 ),
         )
+        .model_server(ModelServer::new("default/spare").endpoint("http://spare:8000"))
         .model_route(
             ModelRoute::new("Chat, for people").model_name("m").rule(
                 Rule::new("first")
@@ -102,12 +103,12 @@ fn they_say_what_the_builder_says() {
                     .when(ModelMatch::new().uri(StringMatch::regex("chat$")))
                     .when(ModelMatch::new().header("x", StringMatch::prefix("a")))
                     .target("default/small")
-                    .fallback("default/small"),
+                    .fallback("default/spare"),
             ),
         )
         .build()
         .unwrap();
-    let read = build(&[SERVER.to_owned(), ROUTE.to_owned()]);
+    let read = build(&[SERVER.to_owned(), up("spare"), ROUTE.to_owned()]);
     assert_eq!(
         format!("{:?}", read.to_yaml()),
         format!("{:?}", built.to_yaml())
@@ -162,12 +163,24 @@ fn mistakes_in_them_have_the_lines_of_the_file() {
     );
 }
 
+/// What only the table can tell is placed as well.
+#[test]
+fn a_header_that_is_none_is_found_in_the_balance() {
+    let yaml = SERVER.replace("Header: x-session", "Header: x session");
+    assert_eq!(
+        errors(&yaml),
+        [
+            "12:7 metadata.annotations[\"tower-model-route/balance\"]: this is not a valid header name [invalid-configuration]"
+        ]
+    );
+}
+
 #[test]
 fn rules_that_are_not_there_are_errors() {
-    let yaml = SERVER.to_owned() + ROUTE;
+    let yaml = SERVER.to_owned() + &up("spare") + ROUTE;
     for (from, to, expected) in [
         ("      first:", "      frist:", "did you mean \"first\"?"),
-        ("[small]", "[big]", "no ModelServer \"big\""),
+        ("[spare]", "[big]", "no ModelServer \"big\""),
         (
             "    tower-model-route/rules",
             "    tower-model-route/rule",
@@ -184,7 +197,7 @@ fn rules_that_are_not_there_are_errors() {
         warnings(&yaml.replace("tower-model-route/rules", "tower-model-route/rule"))[0]
             .contains("did you mean \"rules\"?")
     );
-    let listed = yaml.replace("      first:\n        fallbacks: [small]\n        when:\n        - uri: {regex: \"chat$\"}\n        - headers: {x: {prefix: a}}", "      - {}\n      - fallbacks: [small]");
+    let listed = yaml.replace("      first:\n        fallbacks: [spare]\n        when:\n        - uri: {regex: \"chat$\"}\n        - headers: {x: {prefix: a}}", "      - {}\n      - fallbacks: [spare]");
     assert!(
         errors(&listed)[0].contains("has only 1 rules"),
         "{:?}",

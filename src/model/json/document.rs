@@ -76,6 +76,10 @@ impl Document {
         self.models.as_slice()
     }
 
+    pub(super) fn models_mut(&mut self) -> &mut [Model] {
+        self.models.as_mut_slice()
+    }
+
     pub(super) fn finish(&self) -> Result<(), Refusal> {
         match (self.place, &self.models) {
             (Place::End, Models::None) => Err(Refusal::Missing),

@@ -19,6 +19,14 @@ impl Models {
         }
     }
 
+    pub(super) fn as_mut_slice(&mut self) -> &mut [Model] {
+        match self {
+            Self::None => &mut [],
+            Self::One(model) => slice::from_mut(model),
+            Self::Many(models) => models,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.as_slice().len()
     }

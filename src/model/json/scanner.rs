@@ -54,6 +54,11 @@ impl Scanner {
         self.document.models()
     }
 
+    /// The same, for who takes their names.
+    pub(crate) fn models_mut(&mut self) -> &mut [Model] {
+        self.document.models_mut()
+    }
+
     #[inline(always)]
     pub(super) fn feed_with<M, B, U, P, L>(
         &mut self,

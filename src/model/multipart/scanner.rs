@@ -64,6 +64,11 @@ impl Multipart {
         &self.models
     }
 
+    /// The same, for who takes their names.
+    pub(crate) fn models_mut(&mut self) -> &mut [Model] {
+        &mut self.models
+    }
+
     /// Reads the next bytes of the body.
     pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), Refusal> {
         let mut rest = chunk;

@@ -1,0 +1,245 @@
+//! Asking the endpoints how they are.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{Request, Response, Uri, uri::PathAndQuery};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tower_service::Service;
+
+use crate::{body::RouteBody, rewrite, route::RouteTableHandle, server::Endpoint};
+
+/// Asks every endpoint of a table, again and again, whether it is well.
+///
+/// An endpoint that has failed so many checks in a row gets no requests while
+/// another one can take them, until it has passed so many in a row. A check
+/// is a GET that is answered with a status from 200 to 299 in time.
+///
+/// Nothing is asked before [`start`](Self::start) is called, and nothing after
+/// its handle was stopped or dropped; then no endpoint counts as unhealthy
+/// any more. Independent of it endpoints that fail requests are ejected, see
+/// [`OutlierDetection`](crate::OutlierDetection).
+///
+/// ```
+/// use std::time::Duration;
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// use tower_model_route::{HealthCheck, RouteBody, RouteTable, stack};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let table = RouteTable::builder().build()?;
+/// let client = Client::builder(TokioExecutor::new()).build_http::<RouteBody>();
+/// let checks = HealthCheck::new("/health")
+///     .interval(Duration::from_secs(2))
+///     .start(table.clone(), client.clone());
+/// let app: axum::Router = axum::Router::new().fallback_service(stack(table).service(client));
+/// // ... and when it is over
+/// checks.stop().await;
+/// # let _ = app;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct HealthCheck {
+    path: String,
+    interval: Duration,
+    timeout: Duration,
+    unhealthy_after: u32,
+    healthy_after: u32,
+}
+
+impl HealthCheck {
+    /// How many endpoints are asked at the same time.
+    const AT_ONCE: usize = 64;
+
+    /// Asks for `path`, such as `/health`, which comes after the endpoint's own path prefix.
+    ///
+    /// A path that is not one fails every check.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            unhealthy_after: 3,
+            healthy_after: 2,
+        }
+    }
+
+    /// The time from one round of checks to the next, 5 s by default; at least 1 ms.
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long an answer may take, 2 s by default.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// After how many failed checks in a row an endpoint is unhealthy, 3 by default.
+    pub fn unhealthy_after(mut self, checks: u32) -> Self {
+        self.unhealthy_after = checks;
+        self
+    }
+
+    /// After how many passed checks in a row it is healthy again, 2 by default.
+    pub fn healthy_after(mut self, checks: u32) -> Self {
+        self.healthy_after = checks;
+        self
+    }
+
+    /// Starts to check the endpoints of `table` in a task of its own, with any HTTP client.
+    ///
+    /// With a [`RouteTableHandle`] it goes over to each new table.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn start<S, R>(self, table: impl Into<RouteTableHandle>, client: S) -> HealthCheckHandle
+    where
+        S: Service<Request<RouteBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        R: Send + 'static,
+    {
+        HealthCheckHandle(tokio::spawn(self.run(table.into(), client)))
+    }
+
+    async fn run<S, R>(self, table: RouteTableHandle, client: S)
+    where
+        S: Service<Request<RouteBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        R: Send + 'static,
+    {
+        let mut verdicts = Verdicts::default();
+        let mut ticks = interval(self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let endpoints = table.load().endpoints();
+            verdicts.keep(&endpoints);
+            let mut checks = JoinSet::new();
+            for endpoint in endpoints {
+                if checks.len() >= Self::AT_ONCE
+                    && let Some(Ok((endpoint, passed))) = checks.join_next().await
+                {
+                    verdicts.count(&self, endpoint, passed);
+                }
+                let request = self.request(&endpoint);
+                let client = client.clone();
+                let until = Instant::now() + self.timeout;
+                checks.spawn(async move {
+                    let passed = match request {
+                        Some(request) => passes(client, request, until).await,
+                        None => false,
+                    };
+                    (endpoint, passed)
+                });
+            }
+            while let Some(checked) = checks.join_next().await {
+                if let Ok((endpoint, passed)) = checked {
+                    verdicts.count(&self, endpoint, passed);
+                }
+            }
+        }
+    }
+
+    fn request(&self, endpoint: &Endpoint) -> Option<Request<RouteBody>> {
+        let path = PathAndQuery::try_from(&self.path).ok()?;
+        let request = Request::new(RouteBody::default());
+        let (mut head, body) = request.into_parts();
+        head.uri = Uri::from(path);
+        rewrite::address(&mut head, endpoint).ok()?;
+        Some(Request::from_parts(head, body))
+    }
+}
+
+async fn passes<S, R>(mut client: S, request: Request<RouteBody>, until: Instant) -> bool
+where
+    S: Service<Request<RouteBody>, Response = Response<R>>,
+{
+    let answer = async {
+        std::future::poll_fn(|cx| client.poll_ready(cx)).await?;
+        client.call(request).await
+    };
+    let answer = tokio::time::timeout_at(until, answer).await;
+    matches!(answer, Ok(Ok(response)) if response.status().is_success())
+}
+
+/// What the checks have said so far, by the endpoint's address in memory.
+#[derive(Default)]
+struct Verdicts(HashMap<usize, Verdict>);
+
+struct Verdict {
+    endpoint: Arc<Endpoint>,
+    passed: bool,
+    /// How often in a row.
+    times: u32,
+}
+
+impl Verdicts {
+    /// Forgets the endpoints that are not in the table any more.
+    fn keep(&mut self, endpoints: &[Arc<Endpoint>]) {
+        let present: HashSet<usize> = endpoints.iter().map(address).collect();
+        self.0.retain(|address, _| present.contains(address));
+    }
+
+    fn count(&mut self, check: &HealthCheck, endpoint: Arc<Endpoint>, passed: bool) {
+        let verdict = self.0.entry(address(&endpoint)).or_insert_with(|| Verdict {
+            endpoint,
+            passed,
+            times: 0,
+        });
+        if verdict.passed != passed {
+            verdict.passed = passed;
+            verdict.times = 0;
+        }
+        verdict.times = verdict.times.saturating_add(1);
+        let enough = if passed {
+            check.healthy_after
+        } else {
+            check.unhealthy_after
+        };
+        if verdict.times >= enough {
+            verdict.endpoint.health.checked(passed);
+        }
+    }
+}
+
+fn address(endpoint: &Arc<Endpoint>) -> usize {
+    Arc::as_ptr(endpoint).addr()
+}
+
+impl Drop for Verdicts {
+    fn drop(&mut self) {
+        for verdict in self.0.values() {
+            verdict.endpoint.health.checked(true);
+        }
+    }
+}
+
+/// The task of a [`HealthCheck`]; when it is dropped, the checks stop.
+#[derive(Debug)]
+#[must_use = "the checks stop when it is dropped"]
+pub struct HealthCheckHandle(JoinHandle<()>);
+
+impl HealthCheckHandle {
+    /// Stops the checks, and waits until they have.
+    pub async fn stop(mut self) {
+        self.0.abort();
+        _ = (&mut self.0).await;
+    }
+}
+
+impl Drop for HealthCheckHandle {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

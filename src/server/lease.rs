@@ -1,0 +1,181 @@
+//! One request at one endpoint: it counts there until the lease is dropped.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use http::StatusCode;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{Endpoint, Server, health::Standing};
+
+/// A request in flight to an endpoint; the count goes down when it is dropped.
+pub(crate) struct Lease {
+    server: Arc<Server>,
+    position: usize,
+    /// Whether the endpoint's return from its ejection hangs on this request.
+    on_trial: bool,
+    /// Whether it counts in the total of the ModelServer.
+    in_total: bool,
+    /// Where the latency counts: when the request goes out.
+    begun: Option<Instant>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The engine has answered; what it says in `Retry-After`.
+    Answered(StatusCode, Option<Duration>),
+    /// The exchange failed before there was an answer.
+    Failed,
+    /// There was no answer in time.
+    TimedOut,
+    /// A layer of the gateway has refused it: nothing was sent.
+    Shed,
+    /// The client's part of it failed, which says nothing of the engine.
+    Spoilt,
+}
+
+impl Lease {
+    /// Counts one more request as in flight to the endpoint.
+    ///
+    /// `None` where the endpoint has as many requests as it may, or another has the trial.
+    pub(crate) fn new(server: &Arc<Server>, position: usize, standing: Standing) -> Option<Self> {
+        let on_trial = standing == Standing::OnTrial;
+        let endpoint = server.endpoints.get(position)?;
+        if !endpoint.begin(server.policy.max_in_flight) {
+            return None;
+        }
+        if on_trial && !endpoint.health.begin_trial() {
+            endpoint.end();
+            server.live.queue.freed();
+            return None;
+        }
+        let in_total = server.balancer.wants_total();
+        if in_total {
+            server.live.in_flight.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(Self {
+            server: Arc::clone(server),
+            position,
+            on_trial,
+            in_total,
+            begun: None,
+        })
+    }
+
+    pub(crate) fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.server.endpoints[self.position]
+    }
+
+    /// The request goes out, after so long.
+    pub(crate) fn begin(&mut self, wait: Duration) {
+        if self.server.balancer.wants_latency() {
+            self.begun = Instant::now().checked_add(wait);
+        }
+        self.endpoint()
+            .counts
+            .requests
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts how the attempt ended.
+    pub(crate) fn end(&mut self, outcome: Outcome) {
+        self.observe(outcome);
+        let detection = &self.server.policy.outlier_detection;
+        let cooling = |wait: Duration| wait.min(detection.max_retry_after);
+        match outcome {
+            Outcome::Answered(
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE,
+                Some(wait),
+            ) => {
+                self.endpoint().health.cool_down(cooling(wait));
+                self.succeeded();
+            }
+            Outcome::Failed
+            | Outcome::TimedOut
+            | Outcome::Answered(
+                StatusCode::BAD_GATEWAY
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::GATEWAY_TIMEOUT,
+                _,
+            ) => self.failed(),
+            Outcome::Answered(..) => self.succeeded(),
+            Outcome::Shed | Outcome::Spoilt => {}
+        }
+    }
+
+    /// What failed at once does not count as quick.
+    fn observe(&mut self, outcome: Outcome) {
+        if let Some(begun) = self.begun.take()
+            && matches!(outcome, Outcome::Answered(..) | Outcome::TimedOut)
+        {
+            let now = Instant::now();
+            let latency = now.saturating_duration_since(begun);
+            self.endpoint().latency.observe(latency, now);
+        }
+    }
+
+    fn succeeded(&mut self) {
+        let was_ejected = std::mem::take(&mut self.on_trial);
+        self.endpoint().health.succeeded(was_ejected);
+        if was_ejected {
+            let (server, endpoint) = (&*self.server.name, &*self.endpoint().uri);
+            info!(target: "tower_model_route::health", server, endpoint, "endpoint is back");
+        }
+    }
+
+    /// The endpoint has failed this request.
+    pub(crate) fn failed(&mut self) {
+        let endpoint = Arc::clone(self.endpoint());
+        endpoint.counts.failures.fetch_add(1, Ordering::Relaxed);
+        let detection = &self.server.policy.outlier_detection;
+        let too_often = endpoint.health.failed(detection);
+        let time = if std::mem::take(&mut self.on_trial) {
+            endpoint.health.eject(detection)
+        } else if too_often && let Some(time) = self.server.eject(&endpoint) {
+            time
+        } else {
+            return;
+        };
+        endpoint.counts.ejections.fetch_add(1, Ordering::Relaxed);
+        warn!(
+            target: "tower_model_route::health",
+            server = &*self.server.name,
+            endpoint = &*endpoint.uri,
+            seconds = time.as_secs_f64(),
+            "endpoint ejected"
+        );
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let endpoint = self.endpoint();
+        if self.on_trial {
+            endpoint.health.end_trial();
+        }
+        endpoint.end();
+        if self.in_total {
+            self.server.live.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.server.live.queue.freed();
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lease").field(&self.endpoint().uri).finish()
+    }
+}

@@ -107,6 +107,7 @@
 //! | feature | what | default |
 //! |---|---|---|
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
+//! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
 
 mod answer_errors;
 mod body;
@@ -117,6 +118,9 @@ mod error;
 mod exchange;
 mod future;
 mod layer;
+mod lint;
+#[cfg(feature = "manifest")]
+pub mod manifest;
 mod model;
 mod models;
 mod origin;
@@ -135,6 +139,7 @@ pub use self::{
     error::{BuildError, Mistake, MistakeKind, RouteError, RouteErrorKind},
     future::ResponseFuture,
     layer::{ModelRouteLayer, WithoutModel},
+    lint::{Lint, LintKind},
     model::{
         DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody,
         ModelSources, MultipartBody, PathModel, QueryModel,

@@ -25,8 +25,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct RouteTableBuilder {
-    servers: Vec<ModelServer>,
-    routes: Vec<ModelRoute>,
+    pub(crate) servers: Vec<ModelServer>,
+    pub(crate) routes: Vec<ModelRoute>,
     retry_budget: Option<SharedBudget>,
 }
 
@@ -73,6 +73,7 @@ impl RouteTableBuilder {
     /// that are not valid, and endpoints that are not plain `http` or `https`
     /// URIs.
     pub fn build(self) -> Result<RouteTable, BuildError> {
+        let config = self.clone();
         let mut compiler = Compiler::default();
         for (position, server) in self.servers.into_iter().enumerate() {
             compiler.server(position, server);
@@ -83,6 +84,7 @@ impl RouteTableBuilder {
         match BuildError::new(compiler.mistakes) {
             Some(error) => Err(error),
             None => Ok(RouteTable::new(Inner {
+                config,
                 models: ModelList::new(
                     compiler
                         .listed

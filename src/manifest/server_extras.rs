@@ -164,7 +164,7 @@ fn policy(root: &Field<'_>, policy: &mut TrafficPolicy, reader: &mut Reader<'_>)
         policy.total_timeout = Some(time);
     }
     if let Some(time) = duration(&object, "maxRetryInterval", reader) {
-        policy.max_retry_interval = time;
+        policy.max_retry_interval = Some(time);
     }
     if let Some(time) = duration(&object, "queueTimeout", reader) {
         policy.queue_timeout = time;
@@ -214,7 +214,7 @@ fn outlier_detection(field: &Field<'_>, policy: &mut TrafficPolicy, reader: &mut
         detection.base_ejection_time = time;
     }
     if let Some(time) = duration(&object, "maxEjectionTime", reader) {
-        detection.max_ejection_time = time;
+        detection.max_ejection_time = Some(time);
     }
     if let Some(time) = duration(&object, "maxRetryAfter", reader) {
         detection.max_retry_after = time;

@@ -118,7 +118,7 @@ pub(crate) struct Inner {
     /// What retries cost, over all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
     /// What it was built from.
-    pub(super) config: RouteTableBuilder,
+    pub(super) config: Arc<RouteTableBuilder>,
 }
 
 /// What a model's or an adapter's name leads to.

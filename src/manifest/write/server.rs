@@ -135,12 +135,8 @@ fn own_policy(policy: &TrafficPolicy) -> Fields {
     add(given, "streamIdleTimeout", value);
     let (given, value) = some(policy.total_timeout);
     add(given, "totalTimeout", value);
-    let interval = policy.max_retry_interval;
-    add(
-        interval != default.max_retry_interval,
-        "maxRetryInterval",
-        time(interval),
-    );
+    let (given, value) = some(policy.max_retry_interval);
+    add(given, "maxRetryInterval", value);
     let statuses = &policy.retry_statuses;
     let numbers = statuses
         .iter()
@@ -200,11 +196,6 @@ fn outlier_detection(detection: &OutlierDetection) -> Fields {
             default.base_ejection_time,
         ),
         (
-            "maxEjectionTime",
-            detection.max_ejection_time,
-            default.max_ejection_time,
-        ),
-        (
             "maxRetryAfter",
             detection.max_retry_after,
             default.max_retry_after,
@@ -213,6 +204,9 @@ fn outlier_detection(detection: &OutlierDetection) -> Fields {
         if given != default {
             fields.push(field(name, time(given)));
         }
+    }
+    if let Some(most) = detection.max_ejection_time {
+        fields.push(field("maxEjectionTime", time(most)));
     }
     fields
 }

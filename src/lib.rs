@@ -149,8 +149,8 @@ pub use self::{
         HealthCheckHandle, RetryInterval,
     },
     route::{
-        ModelMatch, ModelRoute, RouteTable, RouteTableBuilder, RouteTableHandle, Rule, StringMatch,
-        TargetModel,
+        ModelMatch, ModelRoute, RouteInfo, RouteTable, RouteTableBuilder, RouteTableHandle, Rule,
+        StringMatch, TargetModel,
     },
     server::{
         Balance, EndpointHealth, EndpointSnapshot, HashKey, ModelServer, OutlierDetection,

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, error::Error, future, net::Ipv4Addr, time::Dura
 
 use futures_util::{StreamExt, stream};
 use tokio::net::TcpListener;
-use tower_model_route::RouteTable;
+use tower_model_route::{RouteTable, RouteTableHandle};
 
 use self::{
     ask::{Asker, Seen},
@@ -36,7 +36,7 @@ type Tally = BTreeMap<Seen, u64>;
 pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
     let engines = Engines::start(Duration::ZERO).await?;
     let table = routes::table(&engines)?;
-    let app = server::app(table.clone());
+    let app = server::app(RouteTableHandle::new(table.clone()));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
     tokio::select! {
@@ -61,7 +61,8 @@ async fn send_all(url: &str, engines: Engines, table: &RouteTable) -> Result<(),
 
     let count: u64 = CASES.iter().map(Case::requests).sum();
     say(format_args!(
-        "{count} requests through {url} (of an answer \"{}\" only X is shown):\n",
+        "{count} requests through {url} (of an answer \"{}\" only X is shown, of a name \
+         only what follows \"default/\"):\n",
         check::sentence("X"),
     ));
     print_table(&tallies);
@@ -87,6 +88,11 @@ async fn send(asker: &Asker, case: &Case, findings: &mut Findings) -> Tally {
     tally
 }
 
+/// The name without its namespace, which is the same for all.
+fn bare(name: &str) -> &str {
+    name.strip_prefix("default/").unwrap_or(name)
+}
+
 fn print_table(tallies: &[Tally]) {
     let heads = [
         "TIMES", "REQUEST", "ROUTE", "RULE", "SERVER", "ENDPOINT", "ANSWER",
@@ -97,9 +103,9 @@ fn print_table(tallies: &[Tally]) {
             rows.push([
                 format!("{times:5}"),
                 case.to_string(),
-                seen.route.clone(),
+                bare(&seen.route).to_owned(),
                 seen.rule.clone(),
-                seen.server.clone(),
+                bare(&seen.server).to_owned(),
                 seen.endpoint.replace("http://", ""),
                 format!("{} {}", seen.status, check::short(&seen.answer)),
             ]);

@@ -14,10 +14,15 @@ pub(crate) const QWEN_7B: &str = "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B";
 
 /// What is started: a ModelServer, how many engines it has, and what they serve.
 const PLAN: [(&str, usize, &str, &[&str]); 4] = [
-    ("deepseek-r1-1-5b", 2, QWEN_1_5B, &["lora-A", "lora-B"]),
-    ("deepseek-r1-1-5b-v1", 1, QWEN_1_5B_V1, &[]),
-    ("deepseek-r1-1-5b-v2", 1, QWEN_1_5B_V2, &[]),
-    ("deepseek-r1-7b", 1, QWEN_7B, &[]),
+    (
+        "default/deepseek-r1-1-5b",
+        2,
+        QWEN_1_5B,
+        &["lora-A", "lora-B"],
+    ),
+    ("default/deepseek-r1-1-5b-v1", 1, QWEN_1_5B_V1, &[]),
+    ("default/deepseek-r1-1-5b-v2", 1, QWEN_1_5B_V2, &[]),
+    ("default/deepseek-r1-7b", 1, QWEN_7B, &[]),
 ];
 
 /// All engines; they stop when this is dropped.

@@ -1,13 +1,18 @@
 //! What the gateway says when it starts.
 
+mod own;
+
+pub(crate) use own::own;
+use serde_json::json;
+
 use crate::{
     engines::{Engines, Group},
     print::{columns, say},
     routes::{SCENARIOS, Scenario},
 };
 
-/// Prints what is routed where, and how to try it.
-pub(crate) fn introduce(url: &str, engines: &Engines) {
+/// Prints what is routed where in the scenarios, and how to try it.
+pub(crate) fn scenarios(url: &str, engines: &Engines) {
     say(format_args!(
         "Gateway on {url}, in front of these mock engines (stop it with Ctrl-C):\n"
     ));
@@ -21,10 +26,19 @@ pub(crate) fn introduce(url: &str, engines: &Engines) {
     }
     say("\nScenarios:\n");
     for (number, scenario) in (1..).zip(&SCENARIOS) {
-        let Scenario { name, about, .. } = scenario;
+        let Scenario {
+            name,
+            about,
+            model,
+            header,
+        } = scenario;
         say(format_args!("{number}. {name}: {about}"));
-        say(format_args!("   {}\n", curl(url, scenario)));
+        say(format_args!("   {}\n", curl(url, model, *header)));
     }
+    closing_words(url);
+}
+
+fn closing_words(url: &str) {
     say(format_args!(
         "The headers x-model-route-* of an answer tell its way. For a stream use curl -N and add\n\
          \"stream\": true. All models: curl {url}/v1/models\n\n\
@@ -47,14 +61,14 @@ fn served(group: &Group) -> String {
     names.join(", ")
 }
 
-fn curl(url: &str, scenario: &Scenario) -> String {
-    let header = match scenario.header {
+/// A command for a POSIX shell.
+fn curl(url: &str, model: &str, header: Option<(&str, &str)>) -> String {
+    let header = match header {
         Some((name, value)) => format!(" -H '{name}: {value}'"),
         None => String::new(),
     };
-    let body = format!(
-        r#"{{"model": "{}", "messages": [{{"role": "user", "content": "Hello"}}]}}"#,
-        scenario.model
-    );
+    let model = json!(model).to_string().replace('\'', r"'\''");
+    let body =
+        format!(r#"{{"model": {model}, "messages": [{{"role": "user", "content": "Hello"}}]}}"#);
     format!("curl -i {url}/v1/chat/completions{header} --json '{body}'")
 }

@@ -1,11 +1,15 @@
 //! A gateway for LLM requests, made of axum, this crate and hyper's client, in front of mock
-//! engines that it starts itself.
+//! engines that it starts itself, or by the manifests that it is given.
 //!
 //! ```text
 //! cargo run --example gateway              # then try the curl lines that it prints
 //! cargo run --example gateway -- --demo    # or let it try them all by itself
+//! cargo run --example gateway -- --check routes/
+//! cargo run --example gateway -- --manifests routes/ --endpoint NAME=URL
 //! ```
 
+mod check;
+mod config;
 mod demo;
 #[path = "../mock_llm/engine.rs"]
 mod engine;
@@ -30,11 +34,12 @@ use std::{
 use axum::middleware;
 use clap::Parser;
 use tokio::{net::TcpListener, signal};
-use tower_model_route::{RouteTable, ServerSnapshot};
+use tower_model_route::{RouteTableHandle, ServerSnapshot};
 use tracing_subscriber::{
     EnvFilter, Layer, fmt::format::FmtSpan, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
+use config::Config;
 use engines::Engines;
 use events::Events;
 use print::say;
@@ -42,12 +47,12 @@ use print::say;
 /// Slow enough to watch a stream arrive.
 const TOKEN_DELAY: Duration = Duration::from_millis(100);
 
-/// Routes LLM requests by the model that they name, in front of mock engines that it starts
-/// itself.
+/// Routes LLM requests by the model that they name: by manifests of one's own (--manifests), or
+/// in front of mock engines that it starts itself.
 ///
-/// It has the routes of four scenarios: a plain one, LoRA adapters, a weighted split, and a
-/// choice by a request header. It prints what goes where and a curl line for each, and then a
-/// line for each request as it is routed. Every answer tells its way in the headers
+/// These have the routes of four scenarios: a plain one, LoRA adapters, a weighted split, and a
+/// choice by a request header. The gateway prints what goes where and a curl line for each, and
+/// then a line for each request as it is routed. Every answer tells its way in the headers
 /// x-model-route-name, -rule, -server and -endpoint (see them with curl -i).
 ///
 /// Clients may speak HTTP/1.1 or h2c. Ctrl-C stops it once the requests in flight have
@@ -64,16 +69,22 @@ struct Args {
     /// each went, and exit with 0 only if each went where it must
     #[arg(long, conflicts_with = "listen", verbatim_doc_comment)]
     demo: bool,
+
+    #[command(flatten)]
+    config: Config,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    if args.config.is_check() {
+        return check::run(&args.config);
+    }
     trace(args.demo);
     let result = if args.demo {
         demo::run().await
     } else {
-        run(args.listen).await
+        run(args.listen, &args.config).await
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -84,15 +95,28 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(addr: SocketAddr) -> Result<(), Box<dyn Error>> {
+async fn run(addr: SocketAddr, config: &Config) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(addr)
         .await
         .map_err(|error| cannot_listen(addr, &error))?;
     let url = format!("http://{}", listener.local_addr()?);
-    let engines = Engines::start(TOKEN_DELAY).await?;
-    let table = routes::table(&engines)?;
-    introduce::introduce(&url, &engines);
+    if config.has_routes() {
+        let table = config.table()?;
+        for warning in config.report().warnings() {
+            eprintln!("{warning}");
+        }
+        introduce::own(&url, config, &table);
+        serve(listener, table.into()).await
+    } else {
+        let engines = Engines::start(TOKEN_DELAY).await?;
+        let table = routes::table(&engines)?;
+        introduce::scenarios(&url, &engines);
+        serve(listener, table.into()).await
+    }
+}
 
+/// Serves until Ctrl-C.
+async fn serve(listener: TcpListener, table: RouteTableHandle) -> Result<(), Box<dyn Error>> {
     let app = server::app(table.clone()).layer(middleware::from_fn(show::line));
     server::serve(listener, app, asked_to_stop(table.clone())).await?;
     match in_flight(&table) {
@@ -103,7 +127,7 @@ async fn run(addr: SocketAddr) -> Result<(), Box<dyn Error>> {
 }
 
 /// Waits for Ctrl-C.
-async fn asked_to_stop(table: RouteTable) {
+async fn asked_to_stop(table: RouteTableHandle) {
     if signal::ctrl_c().await.is_err() {
         // There is no such signal here: whoever wants an end must kill the process.
         future::pending::<()>().await;
@@ -117,8 +141,9 @@ async fn asked_to_stop(table: RouteTable) {
     }
 }
 
-fn in_flight(table: &RouteTable) -> usize {
-    table.servers().iter().map(ServerSnapshot::in_flight).sum()
+fn in_flight(table: &RouteTableHandle) -> usize {
+    let servers = table.table().servers();
+    servers.iter().map(ServerSnapshot::in_flight).sum()
 }
 
 fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {

@@ -1,11 +1,11 @@
 //! The routes of the scenarios.
 
 use tower_model_route::{
-    BuildError, ModelMatch, ModelRoute, ModelServer, RouteTable, Rule, StringMatch, TargetModel,
-    TrafficPolicy,
+    RouteTable,
+    manifest::{ManifestError, Manifests},
 };
 
-use crate::engines::{Engines, QWEN_1_5B, QWEN_1_5B_V1, QWEN_1_5B_V2, QWEN_7B};
+use crate::engines::Engines;
 
 /// A scenario, for people.
 pub(crate) struct Scenario {
@@ -47,54 +47,26 @@ pub(crate) const SCENARIOS: [Scenario; 4] = [
     },
 ];
 
-/// The ModelServers, with the endpoints of their engines, and the ModelRoutes.
-pub(crate) fn table(engines: &Engines) -> Result<RouteTable, BuildError> {
-    let server = |name, model| {
-        ModelServer::new(name)
-            .model(model)
-            .endpoints(engines.urls(name))
-            .traffic_policy(TrafficPolicy::new().max_retries(1))
-    };
-    RouteTable::builder()
-        .model_server(server("deepseek-r1-1-5b", QWEN_1_5B))
-        .model_server(server("deepseek-r1-1-5b-v1", QWEN_1_5B_V1))
-        .model_server(server("deepseek-r1-1-5b-v2", QWEN_1_5B_V2))
-        .model_server(server("deepseek-r1-7b", QWEN_7B))
-        .model_route(simple())
-        .model_route(lora())
-        .model_route(weighted())
-        .model_route(by_header())
+/// The scenarios as Kthena's manifests. They are a part of the program, so that it runs anywhere.
+const MANIFESTS: [&str; 5] = [
+    include_str!("../manifests/model-servers.yaml"),
+    include_str!("../manifests/simple.yaml"),
+    include_str!("../manifests/lora.yaml"),
+    include_str!("../manifests/weighted.yaml"),
+    include_str!("../manifests/header.yaml"),
+];
+
+/// The manifests' table, with the URLs of the engines as endpoints.
+pub(crate) fn table(engines: &Engines) -> Result<RouteTable, ManifestError> {
+    let manifests = MANIFESTS
+        .into_iter()
+        .map(Manifests::from_yaml)
+        .fold(Manifests::new(), Manifests::merge);
+    engines
+        .groups()
+        .iter()
+        .fold(manifests, |manifests, group| {
+            manifests.endpoints(group.server, engines.urls(group.server))
+        })
         .build()
-}
-
-fn simple() -> ModelRoute {
-    ModelRoute::new("deepseek-simple")
-        .model_name("deepseek-simple")
-        .rule(Rule::new("default").target("deepseek-r1-1-5b"))
-}
-
-/// The base model has a name too, which is rewritten like any other.
-fn lora() -> ModelRoute {
-    ModelRoute::new("deepseek-lora")
-        .model_name("deepseek-lora")
-        .lora_adapters(["lora-A", "lora-B"])
-        .rule(Rule::new("default").target("deepseek-r1-1-5b"))
-}
-
-fn weighted() -> ModelRoute {
-    ModelRoute::new("deepseek-subset")
-        .model_name("deepseek-subset")
-        .rule(
-            Rule::new("split")
-                .target(TargetModel::new("deepseek-r1-1-5b-v1").weight(70))
-                .target(TargetModel::new("deepseek-r1-1-5b-v2").weight(30)),
-        )
-}
-
-fn by_header() -> ModelRoute {
-    let premium = ModelMatch::new().header("user-type", StringMatch::exact("premium"));
-    ModelRoute::new("deepseek-multi-models")
-        .model_name("deepseek-multi-models")
-        .rule(Rule::new("premium").when(premium).target("deepseek-r1-7b"))
-        .rule(Rule::new("default").target("deepseek-r1-1-5b"))
 }

@@ -10,7 +10,7 @@ use hyper_util::{
 };
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
-use tower_model_route::{RouteBody, RouteTable, stack};
+use tower_model_route::{RouteBody, RouteTableHandle, stack};
 
 use crate::show;
 
@@ -24,8 +24,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// request should not meet one that is just being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Everything that the gateway serves.
-pub(crate) fn app(table: RouteTable) -> Router {
+/// Everything that the gateway serves, by the table that the handle has.
+pub(crate) fn app(table: RouteTableHandle) -> Router {
     Router::new().fallback_service(
         ServiceBuilder::new()
             .map_response(show::with_headers)

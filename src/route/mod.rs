@@ -4,6 +4,7 @@ mod carry_over;
 mod choose;
 mod compile;
 mod handle;
+mod info;
 mod model_route;
 mod rule;
 mod split;
@@ -20,6 +21,7 @@ pub(crate) use self::{
 pub use self::{
     compile::RouteTableBuilder,
     handle::RouteTableHandle,
+    info::RouteInfo,
     model_route::ModelRoute,
     rule::{ModelMatch, Rule},
     string_match::StringMatch,

@@ -7,7 +7,7 @@ use http::{HeaderName, request::Parts};
 use percent_encoding::percent_decode_str;
 use tower::retry::budget::Budget;
 
-use super::{RouteTableBuilder, split::Split, string_match::Matcher};
+use super::{RouteInfo, RouteTableBuilder, split::Split, string_match::Matcher};
 use crate::{
     RouteDecision,
     error::RouteError,
@@ -72,6 +72,12 @@ impl RouteTable {
             .iter()
             .map(|s| ServerSnapshot::new(s))
             .collect()
+    }
+
+    /// The ModelRoutes, in the order in which they were added: that in which routes of one model
+    /// are tried.
+    pub fn routes(&self) -> impl Iterator<Item = RouteInfo<'_>> {
+        self.0.config.routes.iter().map(RouteInfo::new)
     }
 
     pub(super) fn into_inner(self) -> Arc<Inner> {

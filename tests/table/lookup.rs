@@ -1,7 +1,7 @@
 //! From a name to a route: models, then adapters, each in the order of the configuration.
 
 use tower_model_route::{
-    ModelMatch, ModelRoute, ModelServer, RouteTable, Rule, StringMatch, TargetModel,
+    ModelMatch, ModelRoute, ModelServer, RouteInfo, RouteTable, Rule, StringMatch, TargetModel,
 };
 
 use crate::support::{any, head, line, servers};
@@ -238,4 +238,18 @@ fn endpoints_take_turns() {
         .map(|_| table.decide(&any(), "m").unwrap().endpoint().to_owned())
         .collect();
     assert_eq!(picked, ["http://a", "http://b", "http://c"].repeat(2));
+}
+
+#[test]
+fn the_table_lists_its_routes_in_the_order_in_which_they_are_tried() {
+    let table = table();
+    let routes: Vec<_> = table.routes().collect();
+    let names: Vec<_> = routes.iter().map(RouteInfo::name).collect();
+    assert_eq!(names[..4], ["plain", "slashed", "first", "second"]);
+    assert_eq!(routes[3].model_name(), Some("shared"));
+    assert!(routes[3].rules().eq(["two", "also one"]));
+    assert_eq!(routes[6].model_name(), None);
+    let of = |name| routes.iter().find(|route| route.name() == name).unwrap();
+    assert!(of("adapters").lora_adapters().eq(["lora-A", "lora-B"]));
+    assert_eq!(of("plain").lora_adapters().count(), 0);
 }

@@ -58,9 +58,9 @@ pub(crate) const SIMPLE: Case = Case {
     model: "deepseek-simple",
     header: None,
     outcome: Outcome::Routed {
-        route: "deepseek-simple",
+        route: "default/deepseek-simple",
         rule: "default",
-        shares: &[share("deepseek-r1-1-5b", 2, QWEN_1_5B)],
+        shares: &[share("default/deepseek-r1-1-5b", 2, QWEN_1_5B)],
     },
 };
 
@@ -70,29 +70,29 @@ pub(crate) const CASES: [Case; 7] = [
         model: "lora-A",
         header: None,
         outcome: Outcome::Routed {
-            route: "deepseek-lora",
+            route: "default/deepseek-lora",
             rule: "default",
-            shares: &[share("deepseek-r1-1-5b", 2, "lora-A")],
+            shares: &[share("default/deepseek-r1-1-5b", 2, "lora-A")],
         },
     },
     Case {
         model: "lora-B",
         header: None,
         outcome: Outcome::Routed {
-            route: "deepseek-lora",
+            route: "default/deepseek-lora",
             rule: "default",
-            shares: &[share("deepseek-r1-1-5b", 2, "lora-B")],
+            shares: &[share("default/deepseek-r1-1-5b", 2, "lora-B")],
         },
     },
     Case {
         model: "deepseek-subset",
         header: None,
         outcome: Outcome::Routed {
-            route: "deepseek-subset",
+            route: "default/deepseek-subset",
             rule: "split",
             shares: &[
-                share("deepseek-r1-1-5b-v1", 70, QWEN_1_5B_V1),
-                share("deepseek-r1-1-5b-v2", 30, QWEN_1_5B_V2),
+                share("default/deepseek-r1-1-5b-v1", 70, QWEN_1_5B_V1),
+                share("default/deepseek-r1-1-5b-v2", 30, QWEN_1_5B_V2),
             ],
         },
     },
@@ -100,18 +100,18 @@ pub(crate) const CASES: [Case; 7] = [
         model: "deepseek-multi-models",
         header: Some(("user-type", "premium")),
         outcome: Outcome::Routed {
-            route: "deepseek-multi-models",
+            route: "default/deepseek-multi-models",
             rule: "premium",
-            shares: &[share("deepseek-r1-7b", 1, QWEN_7B)],
+            shares: &[share("default/deepseek-r1-7b", 1, QWEN_7B)],
         },
     },
     Case {
         model: "deepseek-multi-models",
         header: None,
         outcome: Outcome::Routed {
-            route: "deepseek-multi-models",
+            route: "default/deepseek-multi-models",
             rule: "default",
-            shares: &[share("deepseek-r1-1-5b", 2, QWEN_1_5B)],
+            shares: &[share("default/deepseek-r1-1-5b", 2, QWEN_1_5B)],
         },
     },
     Case {

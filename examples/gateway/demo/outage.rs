@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 use tower_model_route::{RouteTable, ServerSnapshot};
 
-use super::{CONCURRENT, ask::Asker, cases::SIMPLE, check::Findings};
+use super::{CONCURRENT, ask::Asker, bare, cases::SIMPLE, check::Findings};
 use crate::{engines::Engines, print::say};
 
 const REQUESTS: u64 = 200;
@@ -21,7 +21,7 @@ pub(crate) async fn run(
     table: &RouteTable,
     findings: &mut Findings,
 ) {
-    const SERVER: &str = "deepseek-r1-1-5b";
+    const SERVER: &str = "default/deepseek-r1-1-5b";
     let mut answers = stream::iter(0..REQUESTS)
         .map(|_| asker.ask(&SIMPLE))
         .buffer_unordered(CONCURRENT);
@@ -67,10 +67,11 @@ pub(crate) async fn run(
         );
     }
     say(format_args!(
-        "\n{REQUESTS} more requests for {}; {killed} was killed after {KILLED_AFTER} of them:\n\
+        "\n{REQUESTS} more requests for {}; {} was killed after {KILLED_AFTER} of them:\n\
          {} requests failed there and were sent again to its sibling, then it was ejected;\n\
          {} were answered by it and {survivor} by its sibling; no client saw an error.",
         SIMPLE.model,
+        bare(&killed),
         failures.0,
         count(&killed),
     ));

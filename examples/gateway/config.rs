@@ -1,0 +1,91 @@
+//! The routes that users bring along: their manifests and endpoints, from the command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
+use tower_model_route::{
+    RouteTable,
+    manifest::{ManifestError, Manifests, Report},
+};
+
+/// What there is to say about the routes on the command line.
+#[derive(Debug, Clone, Args)]
+#[command(group(ArgGroup::new("routes").args(["manifests", "check"]).multiple(true)))]
+pub(crate) struct Config {
+    /// Route by Kthena's ModelRoutes and ModelServers in PATH, a file or a directory of
+    /// *.yaml, *.yml and *.json, and start no mock engines; may be given several times
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "demo", verbatim_doc_comment)]
+    manifests: Vec<PathBuf>,
+
+    /// Give the ModelServer NAME or NAMESPACE/NAME an endpoint, besides those that the
+    /// manifests have (of Pods, EndpointSlices and annotations); may be given several
+    /// times, also for one NAME
+    #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = Endpoint::parse, requires = "routes", verbatim_doc_comment)]
+    endpoints: Vec<Endpoint>,
+
+    /// Print what is wrong and what looks wrong in the manifests in PATH, with file and
+    /// line, and exit: with 1 if there are errors, else, warnings or not, with 0
+    #[arg(long, value_name = "PATH", num_args = 0.., conflicts_with_all = ["listen", "demo"], verbatim_doc_comment)]
+    check: Option<Vec<PathBuf>>,
+}
+
+/// An endpoint of a ModelServer.
+#[derive(Debug, Clone)]
+struct Endpoint {
+    server: String,
+    url: String,
+}
+
+impl Endpoint {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((server, url)) if !server.is_empty() && !url.is_empty() => Ok(Self {
+                server: server.to_owned(),
+                url: url.to_owned(),
+            }),
+            _ => Err("it must be like deepseek-r1-7b=http://10.0.0.7:8000".to_owned()),
+        }
+    }
+}
+
+impl Config {
+    /// Whether the user brought routes, to use and not just to check.
+    pub(crate) fn has_routes(&self) -> bool {
+        !self.manifests.is_empty()
+    }
+
+    pub(crate) fn is_check(&self) -> bool {
+        self.check.is_some()
+    }
+
+    /// Where the manifests are.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.manifests.iter().chain(self.check.iter().flatten())
+    }
+
+    /// All that there is to say about the routes.
+    pub(crate) fn report(&self) -> Report {
+        self.manifests().check()
+    }
+
+    /// # Errors
+    /// Everything that is wrong, each with its place.
+    pub(crate) fn table(&self) -> Result<RouteTable, ManifestError> {
+        self.manifests().build()
+    }
+
+    fn manifests(&self) -> Manifests {
+        let manifests = self
+            .paths()
+            .map(Manifests::from_path)
+            .fold(Manifests::new(), Manifests::merge);
+        self.with_endpoints(manifests)
+    }
+
+    fn with_endpoints(&self, manifests: Manifests) -> Manifests {
+        let endpoints = self.endpoints.iter();
+        endpoints.fold(manifests, |manifests, endpoint| {
+            manifests.endpoints(&endpoint.server, [&endpoint.url])
+        })
+    }
+}

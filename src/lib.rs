@@ -108,6 +108,7 @@
 //! |---|---|---|
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
+//! | `watch` | reloads manifests when their files change: `manifest::Watch` | off |
 
 mod answer_errors;
 mod body;

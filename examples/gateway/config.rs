@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 use tower_model_route::{
-    RouteTable,
-    manifest::{ManifestError, Manifests, Report},
+    ModelServer, RouteTable, RouteTableHandle,
+    manifest::{ManifestError, Manifests, Report, Watch, WatchError, WatchHandle},
 };
 
 /// What there is to say about the routes on the command line.
@@ -23,6 +23,16 @@ pub(crate) struct Config {
     #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = Endpoint::parse, requires = "routes", verbatim_doc_comment)]
     endpoints: Vec<Endpoint>,
 
+    /// Reload the manifests when they change; while they have mistakes, the routes stay
+    /// as they were. Either is said among the requests
+    #[arg(
+        long,
+        requires = "manifests",
+        conflicts_with = "check",
+        verbatim_doc_comment
+    )]
+    watch: bool,
+
     /// Print what is wrong and what looks wrong in the manifests in PATH, with file and
     /// line, and exit: with 1 if there are errors, else, warnings or not, with 0
     #[arg(long, value_name = "PATH", num_args = 0.., conflicts_with_all = ["listen", "demo"], verbatim_doc_comment)]
@@ -38,13 +48,23 @@ struct Endpoint {
 
 impl Endpoint {
     fn parse(text: &str) -> Result<Self, String> {
-        match text.split_once('=') {
-            Some((server, url)) if !server.is_empty() && !url.is_empty() => Ok(Self {
-                server: server.to_owned(),
-                url: url.to_owned(),
-            }),
-            _ => Err("it must be like deepseek-r1-7b=http://10.0.0.7:8000".to_owned()),
-        }
+        let (server, url) = text
+            .split_once('=')
+            .filter(|(server, _)| !server.is_empty())
+            .ok_or("it must be like deepseek-r1-7b=http://10.0.0.7:8000")?;
+        // A bad URL is refused here, where it stands, and not at its ModelServer in the manifests.
+        RouteTable::builder()
+            .model_server(ModelServer::new(server).endpoint(url))
+            .build()
+            .map_err(|error| {
+                let mistakes = error.mistakes().iter();
+                let kinds: Vec<_> = mistakes.map(|mistake| mistake.kind().to_string()).collect();
+                kinds.join(", ")
+            })?;
+        Ok(Self {
+            server: server.to_owned(),
+            url: url.to_owned(),
+        })
     }
 }
 
@@ -74,18 +94,37 @@ impl Config {
         self.manifests().build()
     }
 
+    /// Keeps the table as the manifests say, if that was asked for, until what it returns is
+    /// dropped.
+    ///
+    /// # Errors
+    /// There is a path that can't be watched.
+    pub(crate) fn watch(
+        &self,
+        table: &RouteTableHandle,
+    ) -> Result<Option<WatchHandle>, WatchError> {
+        if !self.watch {
+            return Ok(None);
+        }
+        let endpoints = self.endpoints.clone();
+        self.paths()
+            .fold(Watch::new(), Watch::path)
+            .complete(move |manifests| with_endpoints(manifests, &endpoints))
+            .start(table)
+            .map(Some)
+    }
+
     fn manifests(&self) -> Manifests {
         let manifests = self
             .paths()
             .map(Manifests::from_path)
             .fold(Manifests::new(), Manifests::merge);
-        self.with_endpoints(manifests)
+        with_endpoints(manifests, &self.endpoints)
     }
+}
 
-    fn with_endpoints(&self, manifests: Manifests) -> Manifests {
-        let endpoints = self.endpoints.iter();
-        endpoints.fold(manifests, |manifests, endpoint| {
-            manifests.endpoints(&endpoint.server, [&endpoint.url])
-        })
-    }
+fn with_endpoints(manifests: Manifests, endpoints: &[Endpoint]) -> Manifests {
+    endpoints.iter().fold(manifests, |manifests, endpoint| {
+        manifests.endpoints(&endpoint.server, [&endpoint.url])
+    })
 }

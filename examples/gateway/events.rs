@@ -1,4 +1,4 @@
-//! Shows retries and ejections as they happen.
+//! Shows retries, ejections and reloads as they happen.
 
 use std::fmt::{Debug, Write};
 
@@ -14,7 +14,8 @@ use tracing_subscriber::{
 
 use crate::print::say;
 
-/// Prints the library's events of the targets `tower_model_route::retry` and `::health`.
+/// Prints the library's events of the targets `tower_model_route::retry`, `::health` and
+/// `::reload`.
 #[derive(Debug)]
 pub(crate) struct Events;
 
@@ -24,7 +25,7 @@ impl Events {
             let target = event.target().strip_prefix("tower_model_route::");
             event.is_event()
                 && *event.level() <= Level::DEBUG
-                && matches!(target, Some("retry" | "health"))
+                && matches!(target, Some("retry" | "health" | "reload"))
         })
     }
 }
@@ -33,7 +34,10 @@ impl<S: Subscriber> Layer<S> for Events {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::default();
         event.record(&mut line);
-        say(format_args!("*** {}{}", line.message, line.fields));
+        say(format_args!(
+            "*** {}{}{}",
+            line.message, line.fields, line.error
+        ));
     }
 }
 
@@ -41,6 +45,7 @@ impl<S: Subscriber> Layer<S> for Events {
 struct Line {
     message: String,
     fields: String,
+    error: String,
 }
 
 impl Visit for Line {
@@ -48,6 +53,8 @@ impl Visit for Line {
         // Writing to a String can't fail.
         _ = match field.name() {
             "message" => write!(self.message, "{value:?}"),
+            // It ends the line, or is several: each mistake in the manifests is one.
+            "error" => write!(self.error, ": {value:?}"),
             name => write!(self.fields, " {name}={value:?}"),
         };
     }

@@ -5,7 +5,7 @@
 //! cargo run --example gateway              # then try the curl lines that it prints
 //! cargo run --example gateway -- --demo    # or let it try them all by itself
 //! cargo run --example gateway -- --check routes/
-//! cargo run --example gateway -- --manifests routes/ --endpoint NAME=URL
+//! cargo run --example gateway -- --manifests routes/ --endpoint NAME=URL --watch
 //! ```
 
 mod check;
@@ -106,7 +106,9 @@ async fn run(addr: SocketAddr, config: &Config) -> Result<(), Box<dyn Error>> {
             eprintln!("{warning}");
         }
         introduce::own(&url, config, &table);
-        serve(listener, table.into()).await
+        let table = RouteTableHandle::new(table);
+        let _watch = config.watch(&table)?;
+        serve(listener, table).await
     } else {
         let engines = Engines::start(TOKEN_DELAY).await?;
         let table = routes::table(&engines)?;
@@ -157,8 +159,8 @@ fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
     )
 }
 
-/// With `RUST_LOG` set all of the library's spans and events go to stderr; in any case retries and
-/// ejections are shown among the requests.
+/// With `RUST_LOG` set all of the library's spans and events go to stderr; in any case retries,
+/// ejections and reloads are shown among the requests.
 fn trace(quiet: bool) {
     let asked = env::var_os(EnvFilter::DEFAULT_ENV).is_some();
     let all = asked.then(|| {

@@ -1,0 +1,65 @@
+//! What can be said on the command line, and what can't.
+
+use crate::program::run;
+
+#[test]
+fn the_help_names_each_flag() {
+    let help = run(["--help"]);
+    assert_eq!((help.code, &*help.stderr), (Some(0), ""));
+    for flag in [
+        "--listen <ADDR>",
+        "--demo",
+        "--manifests <PATH>...",
+        "--endpoint <NAME=URL>",
+        "--watch",
+        "--check [<PATH>...]",
+    ] {
+        assert!(help.stdout.contains(flag), "{flag} in {}", help.stdout);
+    }
+}
+
+#[track_caller]
+fn refuses(args: &[&str], why: &str) {
+    let refused = run(args);
+    assert_eq!(refused.code, Some(2), "{args:?}: {refused:?}");
+    assert!(refused.stderr.contains(why), "{args:?}: {}", refused.stderr);
+    assert_eq!(refused.stdout, "", "{args:?}");
+}
+
+#[test]
+fn what_does_not_go_together_is_refused_with_the_reason() {
+    refuses(
+        &["--demo", "--manifests", "routes.yaml"],
+        "'--demo' cannot be used with '--manifests <PATH>...'",
+    );
+    refuses(
+        &["--demo", "--check", "routes.yaml"],
+        "'--demo' cannot be used with '--check [<PATH>...]'",
+    );
+    refuses(
+        &["--check", "--watch", "--manifests", "routes.yaml"],
+        "cannot be used with",
+    );
+    refuses(
+        &["--watch"],
+        "required arguments were not provided:\n  --manifests <PATH>...",
+    );
+    refuses(
+        &["--endpoint", "small=http://127.0.0.1:8000"],
+        "<--manifests <PATH>...|--check [<PATH>...]>",
+    );
+    refuses(&["--check"], "there is nothing to check");
+}
+
+#[test]
+fn an_endpoint_is_a_name_and_a_url() {
+    let refuses = |endpoint, why| {
+        refuses(&["--manifests", "routes.yaml", "--endpoint", endpoint], why);
+    };
+    let form = "it must be like deepseek-r1-7b=http://10.0.0.7:8000";
+    refuses("http://127.0.0.1:8000", form);
+    refuses("=http://127.0.0.1:8000", form);
+    refuses("small=", "not an endpoint");
+    refuses("small=127.0.0.1:8000", "it has no scheme");
+    refuses("small=http://127.0.0.1:8000/?a=b", "it has a query");
+}

@@ -1,0 +1,10 @@
+//! The example `gateway` as its users have it: a program with flags, files and an exit code.
+
+mod check;
+#[path = "../../examples/mock_llm/engine.rs"]
+mod engine;
+mod files;
+mod flags;
+mod program;
+mod serve;
+mod watch;

@@ -1,0 +1,140 @@
+//! The built program.
+
+use std::{
+    env::consts::EXE_SUFFIX,
+    ffi::OsStr,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use axum::{
+    body::Bytes,
+    http::{Request, Response},
+};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout},
+};
+
+/// Nothing takes this long that is going to happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where `cargo test` puts the example: beside the directory of the test programs.
+fn path() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let profile = own.parent().and_then(|deps| deps.parent()).unwrap();
+    let path = profile.join(format!("examples/gateway{EXE_SUFFIX}"));
+    assert!(
+        path.is_file(),
+        "{} is not there: `cargo test` builds it, but `cargo test --test gateway_cli` does not; \
+         run `cargo build --example gateway` first",
+        path.display()
+    );
+    path
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs the program, which ends by itself.
+pub(crate) fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Ended {
+    let mut command = Command::new(path());
+    let output = command.args(args).stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+/// A gateway on a free port, which is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    url: String,
+    /// What it said up to the requests.
+    pub(crate) introduction: String,
+    lines: Lines<BufReader<ChildStdout>>,
+    _child: Child,
+}
+
+impl Gateway {
+    /// Starts it, and returns when it listens.
+    pub(crate) async fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        let mut child = tokio::process::Command::new(path())
+            .args(["--listen", "127.0.0.1:0"])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let mut gateway = Self {
+            url: String::new(),
+            introduction: String::new(),
+            lines: BufReader::new(stdout).lines(),
+            _child: child,
+        };
+        gateway.introduction = gateway.until("Requests:").await;
+        let url = gateway.introduction.strip_prefix("Gateway on ").unwrap();
+        gateway.url = url.split(',').next().unwrap().to_owned();
+        gateway
+    }
+
+    /// What it says next, up to the line that has `text`.
+    pub(crate) async fn until(&mut self, text: &str) -> String {
+        let mut said = String::new();
+        let read = async {
+            loop {
+                let line = self.lines.next_line().await.unwrap();
+                let Some(line) = line else { return false };
+                said.push_str(&line);
+                said.push('\n');
+                if line.contains(text) {
+                    return true;
+                }
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, read).await;
+        assert_eq!(
+            found,
+            Ok(true),
+            "there is no line with {text:?} in:\n{said}"
+        );
+        said
+    }
+
+    /// Asks it for a completion by `model`.
+    pub(crate) async fn ask(&self, model: &str) -> Response<String> {
+        let body = serde_json::json!({
+            "model": model,
+            "messages": [{"role": "user", "content": "Hello"}],
+        });
+        let request = Request::post(format!("{}/v1/chat/completions", self.url))
+            .header("content-type", "application/json")
+            .body(Full::<Bytes>::from(body.to_string()))
+            .unwrap();
+        let exchange = async {
+            let client = Client::builder(TokioExecutor::new()).build_http();
+            let (head, body) = client.request(request).await.unwrap().into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            Response::from_parts(head, String::from_utf8(body.into()).unwrap())
+        };
+        tokio::time::timeout(PATIENCE, exchange).await.unwrap()
+    }
+}
+
+/// A header that the gateway or the mock engine adds.
+pub(crate) fn header<'r>(response: &'r Response<String>, name: &str) -> &'r str {
+    let value = response.headers().get(name);
+    value.map_or("-", |value| value.to_str().unwrap())
+}

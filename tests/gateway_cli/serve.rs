@@ -1,0 +1,91 @@
+//! A gateway by its user's own manifests.
+
+use crate::{
+    engine::Engine,
+    files::{Directory, route, server},
+    program::{Gateway, header, run},
+};
+
+#[tokio::test]
+async fn it_routes_by_the_manifests_to_the_endpoints_given() {
+    let engines = [
+        Engine::new("org/small").label("one").spawn().await.unwrap(),
+        Engine::new("org/small").label("two").spawn().await.unwrap(),
+    ];
+    let directory = Directory::new();
+    let routes = directory.write("routes.yaml", &route("chat", "small"));
+    let servers = directory.write("servers.yaml", &server("small", "org/small"));
+    let [one, two] = engines.each_ref().map(|engine| engine.url());
+    let gateway = Gateway::start([
+        "--manifests",
+        routes.to_str().unwrap(),
+        "--endpoint",
+        &format!("ml/small={one}"),
+        "--manifests",
+        servers.to_str().unwrap(),
+        "--endpoint",
+        &format!("ml/small={two}"),
+    ])
+    .await;
+
+    let said = &gateway.introduction;
+    assert!(
+        said.contains(&format!("ml/small      {one}, {two}")),
+        "{said}"
+    );
+    assert!(said.contains("ml/chat  chat    all"), "{said}");
+    assert!(said.contains(r#"--json '{"model": "chat", "#), "{said}");
+    // The mock engines' scenarios are not there.
+    assert!(!said.contains("deepseek"), "{said}");
+
+    let mut by = Vec::new();
+    for _ in 0..2 {
+        let answer = gateway.ask("chat").await;
+        assert_eq!(answer.status(), 200, "{}", answer.body());
+        assert_eq!(header(&answer, "x-model-route-name"), "ml/chat");
+        assert_eq!(header(&answer, "x-model-route-server"), "ml/small");
+        by.push(header(&answer, "x-mock-engine").to_owned());
+    }
+    by.sort();
+    assert_eq!(by, ["one", "two"]);
+    let unknown = gateway.ask("deepseek-simple").await;
+    assert_eq!(unknown.status(), 404, "{}", unknown.body());
+}
+
+#[tokio::test]
+async fn without_manifests_it_has_the_scenarios_and_mock_engines() {
+    let gateway = Gateway::start([""; 0]).await;
+    let answer = gateway.ask("deepseek-simple").await;
+    assert_eq!(answer.status(), 200, "{}", answer.body());
+    let server = header(&answer, "x-model-route-server");
+    assert_eq!(server, "default/deepseek-r1-1-5b");
+}
+
+#[test]
+fn mistakes_in_the_manifests_are_named_before_it_serves() {
+    let directory = Directory::new();
+    let routes = directory.write("routes.yaml", &route("chat", "small"));
+    let routes = routes.to_str().unwrap();
+    let ended = run(["--listen", "127.0.0.1:0", "--manifests", routes]);
+    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""));
+    let place = format!("{routes}:11:24: error: ");
+    assert!(ended.stderr.contains(&place), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_curl_line_is_sound_for_any_name() {
+    let directory = Directory::new();
+    let named = route("x", "small").replace("modelName: x", r#"modelName: "it's \"q\"""#);
+    let path = directory.write("all.yaml", &(server("small", "m") + &named));
+    let endpoint = "ml/small=http://127.0.0.1:9";
+    let args = [
+        "--manifests",
+        path.to_str().unwrap(),
+        "--endpoint",
+        endpoint,
+    ];
+    let gateway = Gateway::start(args).await;
+    let curl = r#"--json '{"model": "it'\''s \"q\"", "messages""#;
+    let said = &gateway.introduction;
+    assert!(said.contains(curl), "{said}");
+}

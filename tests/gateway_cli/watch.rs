@@ -1,0 +1,48 @@
+//! `--watch`.
+
+use crate::{
+    engine::Engine,
+    files::{Directory, route, server},
+    program::{Gateway, header},
+};
+
+#[tokio::test]
+async fn it_goes_by_what_the_files_say_now_and_by_the_last_that_were_sound() {
+    let engine = Engine::new("org/small").spawn().await.unwrap();
+    let directory = Directory::new();
+    let with = |model: &str| server("small", "org/small") + &route(model, "small");
+    directory.write("all.yaml", &with("first"));
+    let mut gateway = Gateway::start([
+        "--watch",
+        "--manifests",
+        directory.path().to_str().unwrap(),
+        "--endpoint",
+        &format!("ml/small={}", engine.url()),
+    ])
+    .await;
+    // It reads them once when it begins to watch.
+    gateway.until("manifests reloaded").await;
+    assert_eq!(gateway.ask("first").await.status(), 200);
+    assert_eq!(gateway.ask("second").await.status(), 404);
+
+    directory.write("all.yaml", &with("second"));
+    gateway.until("manifests reloaded").await;
+    let answer = gateway.ask("second").await;
+    assert_eq!(answer.status(), 200, "{}", answer.body());
+    // The endpoint from the command line is still there.
+    assert_eq!(header(&answer, "x-model-route-endpoint"), engine.url());
+    assert_eq!(gateway.ask("first").await.status(), 404);
+
+    let path = directory.write(
+        "all.yaml",
+        &with("third").replace("Name: small", "Name: tall"),
+    );
+    gateway.until("manifests not reloaded").await;
+    let place = format!("{}:22:24: error: ", path.display());
+    gateway.until(&place).await;
+    assert_eq!(gateway.ask("second").await.status(), 200);
+
+    directory.write("all.yaml", &with("third"));
+    gateway.until("manifests reloaded").await;
+    assert_eq!(gateway.ask("third").await.status(), 200);
+}

@@ -14,7 +14,7 @@ pub(crate) fn run(config: &Config) -> ExitCode {
             .error(ErrorKind::MissingRequiredArgument, problem)
             .exit();
     }
-    let report = config.report();
+    let report = config.manifests().check();
     say(&report);
     if report.has_errors() {
         ExitCode::FAILURE

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use tower_model_route::{
     ModelServer, RouteTable, RouteTableHandle,
-    manifest::{ManifestError, Manifests, Report, Watch, WatchError, WatchHandle},
+    manifest::{Manifests, Watch, WatchError, WatchHandle},
 };
 
 /// What there is to say about the routes on the command line.
@@ -83,15 +83,13 @@ impl Config {
         self.manifests.iter().chain(self.check.iter().flatten())
     }
 
-    /// All that there is to say about the routes.
-    pub(crate) fn report(&self) -> Report {
-        self.manifests().check()
-    }
-
-    /// # Errors
-    /// Everything that is wrong, each with its place.
-    pub(crate) fn table(&self) -> Result<RouteTable, ManifestError> {
-        self.manifests().build()
+    /// The manifests as they are now, with the endpoints.
+    pub(crate) fn manifests(&self) -> Manifests {
+        let manifests = self
+            .paths()
+            .map(Manifests::from_path)
+            .fold(Manifests::new(), Manifests::merge);
+        with_endpoints(manifests, &self.endpoints)
     }
 
     /// Keeps the table as the manifests say, if that was asked for, until what it returns is
@@ -112,14 +110,6 @@ impl Config {
             .complete(move |manifests| with_endpoints(manifests, &endpoints))
             .start(table)
             .map(Some)
-    }
-
-    fn manifests(&self) -> Manifests {
-        let manifests = self
-            .paths()
-            .map(Manifests::from_path)
-            .fold(Manifests::new(), Manifests::merge);
-        with_endpoints(manifests, &self.endpoints)
     }
 }
 

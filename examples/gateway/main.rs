@@ -101,8 +101,9 @@ async fn run(addr: SocketAddr, config: &Config) -> Result<(), Box<dyn Error>> {
         .map_err(|error| cannot_listen(addr, &error))?;
     let url = format!("http://{}", listener.local_addr()?);
     if config.has_routes() {
-        let table = config.table()?;
-        for warning in config.report().warnings() {
+        let manifests = config.manifests();
+        let table = manifests.build()?;
+        for warning in manifests.check().warnings() {
             eprintln!("{warning}");
         }
         introduce::own(&url, config, &table);

@@ -65,6 +65,11 @@ impl RouteDecision {
         self.table.choose_next(rule, self.target, tried)
     }
 
+    /// Counts the request among those of its target.
+    pub(crate) fn count(&self) {
+        self.table.rule(self.selection).picks.add(self.target());
+    }
+
     pub(crate) fn retry_budget(&self) -> &dyn Budget {
         &*self.table.retry_budget
     }

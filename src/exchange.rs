@@ -57,6 +57,7 @@ impl Exchange {
         upload: Option<Upload>,
         origin: Option<Origin>,
     ) -> Arc<Self> {
+        decision.count();
         lease.begin(Duration::ZERO);
         let retries = origin.map(|origin| {
             Box::new(Retries {

@@ -98,8 +98,12 @@
 //!
 //! | feature | what | default |
 //! |---|---|---|
+//! | `admin` | `Admin`, a service that shows the table and its live state, and explains requests | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
+//! | `serde` | [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
 
+#[cfg(feature = "admin")]
+mod admin;
 mod answer_errors;
 mod body;
 mod coding;
@@ -107,6 +111,7 @@ mod decision;
 mod dispatch;
 mod error;
 mod exchange;
+mod explain;
 mod future;
 mod layer;
 mod model;
@@ -120,11 +125,17 @@ mod service;
 mod stack;
 mod trace;
 
+#[cfg(feature = "admin")]
+pub use self::admin::{Admin, AdminBody, AdminFuture};
 pub use self::{
     answer_errors::{AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer},
     body::{ResponseBody, RouteBody},
     decision::RouteDecision,
     error::{BuildError, Mistake, MistakeKind, RouteError, RouteErrorKind},
+    explain::{
+        ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedTarget,
+        Explanation, RuleVerdict, Verdict,
+    },
     future::ResponseFuture,
     layer::{ModelRouteLayer, WithoutModel},
     model::{

@@ -8,6 +8,7 @@ use tower::retry::budget::{Budget, TpsBudget};
 
 use super::{
     ModelRoute, RouteTable, Rule, TargetModel,
+    picks::Picks,
     rule::Condition,
     split::Split,
     table::{
@@ -25,8 +26,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct RouteTableBuilder {
-    servers: Vec<ModelServer>,
-    routes: Vec<ModelRoute>,
+    pub(crate) servers: Vec<ModelServer>,
+    pub(crate) routes: Vec<ModelRoute>,
     retry_budget: Option<SharedBudget>,
 }
 
@@ -73,6 +74,7 @@ impl RouteTableBuilder {
     /// that are not valid, and endpoints that are not plain `http` or `https`
     /// URIs.
     pub fn build(self) -> Result<RouteTable, BuildError> {
+        let config = self.clone();
         let mut compiler = Compiler::default();
         for (position, server) in self.servers.into_iter().enumerate() {
             compiler.server(position, server);
@@ -83,6 +85,7 @@ impl RouteTableBuilder {
         match BuildError::new(compiler.mistakes) {
             Some(error) => Err(error),
             None => Ok(RouteTable::new(Inner {
+                config,
                 models: ModelList::new(
                     compiler
                         .listed
@@ -199,6 +202,7 @@ impl Compiler {
             .collect();
         let targets = self.targets(&place, &rule.targets, &rule.fallbacks);
         self.rules.push(CompiledRule {
+            picks: Picks::new(rule.targets.len() + rule.fallbacks.len()),
             name: rule.name.into(),
             route: at(self.route_names.len()),
             conditions,

@@ -2,7 +2,8 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
@@ -21,6 +22,7 @@ struct Live {
     table: ArcSwap<Inner>,
     /// Held while the table is replaced, so that none carries over what another replaces.
     replacing: Mutex<()>,
+    replaced_at: Mutex<Option<SystemTime>>,
 }
 
 impl RouteTableHandle {
@@ -29,6 +31,7 @@ impl RouteTableHandle {
         Self(Arc::new(Live {
             table: ArcSwap::new(table.into_inner()),
             replacing: Mutex::new(()),
+            replaced_at: Mutex::default(),
         }))
     }
 
@@ -52,6 +55,17 @@ impl RouteTableHandle {
         let mut inner = Arc::unwrap_or_clone(table.into_inner());
         inner.carry_over(&self.load());
         self.0.table.store(Arc::new(inner));
+        *self.replaced_at_mut() = Some(SystemTime::now());
+    }
+
+    /// When the table was last replaced; `None` while it is the first one.
+    pub fn replaced_at(&self) -> Option<SystemTime> {
+        *self.replaced_at_mut()
+    }
+
+    fn replaced_at_mut(&self) -> MutexGuard<'_, Option<SystemTime>> {
+        let replaced_at = self.0.replaced_at.lock();
+        replaced_at.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The table as it is now.

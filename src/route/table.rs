@@ -7,7 +7,7 @@ use http::{HeaderName, request::Parts};
 use percent_encoding::percent_decode_str;
 use tower::retry::budget::Budget;
 
-use super::{RouteTableBuilder, split::Split, string_match::Matcher};
+use super::{RouteTableBuilder, picks::Picks, split::Split, string_match::Matcher};
 use crate::{
     RouteDecision,
     error::RouteError,
@@ -67,6 +67,10 @@ impl RouteTable {
             .collect()
     }
 
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
     pub(super) fn into_inner(self) -> Arc<Inner> {
         self.0
     }
@@ -101,6 +105,8 @@ pub(crate) struct Inner {
     pub(super) by_model: Names,
     pub(super) by_adapter: Names,
     pub(crate) models: ModelList,
+    /// What it was built from.
+    pub(super) config: RouteTableBuilder,
     /// What retries cost, over all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
 }
@@ -134,6 +140,7 @@ pub(crate) struct CompiledRule {
     pub(super) route: u32,
     pub(super) conditions: Box<[CompiledCondition]>,
     pub(super) targets: Targets,
+    pub(crate) picks: Arc<Picks>,
 }
 
 #[derive(Clone, Debug)]
@@ -287,28 +294,36 @@ impl CompiledRule {
     }
 
     fn matches(&self, request: &RequestView<'_>) -> bool {
-        self.conditions.iter().all(|condition| match condition {
-            CompiledCondition::Header(name, value) => request
+        self.conditions
+            .iter()
+            .all(|condition| condition.holds(request))
+    }
+}
+
+impl CompiledCondition {
+    pub(super) fn holds(&self, request: &RequestView<'_>) -> bool {
+        match self {
+            Self::Header(name, value) => request
                 .head
                 .headers
                 .get_all(name)
                 .iter()
                 .any(|found| value.is_match(found.as_bytes())),
-            CompiledCondition::Uri(path) => path.is_match(request.path()),
-            CompiledCondition::BodyModel(model) => **model == *request.model,
-        })
+            Self::Uri(path) => path.is_match(request.path()),
+            Self::BodyModel(model) => **model == *request.model,
+        }
     }
 }
 
 /// What rules look at.
-struct RequestView<'a> {
-    head: &'a Parts,
-    model: &'a str,
+pub(super) struct RequestView<'a> {
+    pub(super) head: &'a Parts,
+    pub(super) model: &'a str,
     path: OnceCell<Cow<'a, [u8]>>,
 }
 
 impl<'a> RequestView<'a> {
-    fn new(head: &'a Parts, model: &'a str) -> Self {
+    pub(super) fn new(head: &'a Parts, model: &'a str) -> Self {
         Self {
             head,
             model,
@@ -317,7 +332,7 @@ impl<'a> RequestView<'a> {
     }
 
     /// The path, percent-decoded when the first rule asks for it.
-    fn path(&self) -> &[u8] {
+    pub(super) fn path(&self) -> &[u8] {
         self.path
             .get_or_init(|| percent_decode_str(self.head.uri.path()).into())
     }

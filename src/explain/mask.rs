@@ -69,9 +69,13 @@ pub(super) fn seen(examined: &Examined<'_>) -> Vec<String> {
         .collect()
 }
 
-/// A URI, the values of its query masked.
+/// A URI, the values of its query masked, and who is in front of its host.
 pub(super) fn uri(uri: &Uri) -> String {
-    let text = uri.to_string();
+    let mut text = uri.to_string();
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    if let Some((user, _)) = authority.rsplit_once('@') {
+        text = text.replacen(user, MASK, 1);
+    }
     let Some((path, query)) = text.split_once('?') else {
         return text;
     };
@@ -101,6 +105,7 @@ mod tests {
             ),
             ("http://h:1/p?a=b=c", "http://h:1/p?a=***"),
             ("/v1?", "/v1?"),
+            ("http://me:pass@h/p", "http://***@h/p"),
         ] {
             assert_eq!(uri(&given.parse().unwrap()), shown);
         }

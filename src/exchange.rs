@@ -15,7 +15,7 @@ use crate::{
     RouteDecision,
     body::{RouteBody, Upload},
     origin::Origin,
-    server::{Lease, Outcome, Server, TrafficPolicy},
+    server::{BodyKeys, Caller, Lease, Outcome, Server, TrafficPolicy},
 };
 
 /// It travels with the [`RouteBody`], so that it is wherever the request is.
@@ -40,6 +40,7 @@ struct State {
 /// What sending it again takes.
 struct Retries {
     origin: Origin,
+    keys: BodyKeys,
     /// The one that was chosen first: its policy counts.
     server: Arc<Server>,
     /// The URIs of the endpoints that it was sent to.
@@ -49,19 +50,20 @@ struct Retries {
 }
 
 impl Exchange {
-    /// Without `origin` the request is sent once.
+    /// Without what it takes to send it `again` the request is sent once.
     pub(crate) fn new(
         decision: RouteDecision,
         mut lease: Lease,
         deadline: Option<Instant>,
         upload: Option<Upload>,
-        origin: Option<Origin>,
+        again: Option<(Origin, BodyKeys)>,
     ) -> Arc<Self> {
         decision.count();
         lease.begin(Duration::ZERO);
-        let retries = origin.map(|origin| {
+        let retries = again.map(|(origin, keys)| {
             Box::new(Retries {
                 origin,
+                keys,
                 server: Arc::clone(lease.server()),
                 tried: Vec::new(),
                 answer: None,
@@ -130,7 +132,12 @@ impl Exchange {
             return None;
         }
         retries.tried.push(state.decision.shared_endpoint());
-        let (target, mut lease) = state.decision.choose_next(&retries.tried)?;
+        let caller = Caller {
+            headers: request.headers(),
+            extensions: request.extensions(),
+            body: &retries.keys,
+        };
+        let (target, mut lease) = state.decision.choose_next(caller, &retries.tried)?;
         let wait = match state.outcome {
             Some(Outcome::Shed) => Duration::ZERO,
             _ => interval(policy, attempts),
@@ -239,10 +246,10 @@ impl State {
 fn interval(policy: &TrafficPolicy, attempts: u32) -> Duration {
     let doubled = 1_u32.checked_shl(attempts - 1).unwrap_or(u32::MAX);
     let interval = policy.retry_interval.saturating_mul(doubled);
-    let interval = interval.min(policy.max_retry_interval);
+    let interval = interval.min(policy.longest_interval());
     // From three quarters of it to five.
     let varied = interval.mul_f64(0.75 + fastrand::f64() / 2.0);
-    varied.min(policy.max_retry_interval)
+    varied.min(policy.longest_interval())
 }
 
 impl fmt::Debug for Exchange {

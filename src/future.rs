@@ -170,7 +170,7 @@ where
                     let head = this.head.as_mut().expect(COMPLETED);
                     let matched = received
                         .and_then(|received| Matched::new(Arc::clone(table), head, received))
-                        .and_then(|matched| Ok((matched.choose()?, matched)));
+                        .and_then(|matched| Ok((matched.choose(head)?, matched)));
                     match matched {
                         Err(error) => rejected(&error, head, this.span),
                         Ok((turn, matched)) => {
@@ -186,7 +186,7 @@ where
                                 }
                                 Turn::Later(target) => State::Queueing {
                                     queued: Some(Box::new(Queued {
-                                        wait: Box::pin(Arc::clone(matched.server(target)).wait()),
+                                        wait: Box::pin(matched.wait(head, target)),
                                         matched,
                                         config: Arc::clone(config),
                                         target,
@@ -348,9 +348,10 @@ fn answered<R: Body, E>(
     let error = response.extensions().get::<RouteError>();
     span.answered(response.status(), &decision, error);
     rewrite::response_head(&mut response);
+    let idle_timeout = decision.policy().stream_idle_timeout;
     response.extensions_mut().insert(decision);
-    let held = lease.map(|lease| Held::new(lease, span.clone()));
-    Ok(response.map(|body| ResponseBody::upstream(body, held)))
+    let held = Held::new(lease, idle_timeout, span.clone());
+    Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
 }
 
 /// An answer of ours to a request that was routed.

@@ -46,6 +46,22 @@ pub enum MistakeKind {
     DuplicateTarget,
     /// An endpoint is not a usable URI; the reason.
     InvalidEndpoint(&'static str),
+    /// An endpoint has the weight 0.
+    EndpointWeightZero,
+    /// A [`Balance::PrefixHash`](crate::Balance::PrefixHash) is of 0 bytes.
+    PrefixOfNothing,
+    /// A time limit or an interval is zero.
+    ZeroTime,
+    /// A limit is 0 and would let nothing through.
+    ZeroLimit,
+    /// After an answer with this status no other engine would say anything else.
+    NotRetriable(u16),
+    /// Nothing ever waits in the queue, because there is no limit on what is in flight.
+    QueueWithoutLimit,
+    /// A percentage is above 100.
+    PercentTooLarge(u32),
+    /// A maximum is below that with which it begins.
+    MaximumTooSmall,
     /// A ModelRoute has neither a model name nor a LoRA adapter.
     NoModel,
     /// A ModelRoute has no rule.
@@ -129,6 +145,21 @@ impl fmt::Display for MistakeKind {
             Self::InvalidEndpoint(reason) => {
                 return write!(f, "this is not an endpoint: {reason}");
             }
+            Self::EndpointWeightZero => "the weight of an endpoint must be at least 1",
+            Self::PrefixOfNothing => "a prefix must have at least 1 byte",
+            Self::ZeroTime => "the time must be more than zero",
+            Self::ZeroLimit => "the limit must be at least 1",
+            Self::NotRetriable(status) => {
+                return write!(
+                    f,
+                    "after {status} a request can't be sent again: only 429 and statuses from 500 on"
+                );
+            }
+            Self::QueueWithoutLimit => "without a max_in_flight nothing ever queues",
+            Self::PercentTooLarge(percent) => {
+                return write!(f, "{percent} percent are more than all");
+            }
+            Self::MaximumTooSmall => "it is below the time with which it begins",
             Self::NoModel => "it has neither a model_name nor a LoRA adapter",
             Self::NoRules => "it has no rule",
             Self::NoTargets => "it has no target",

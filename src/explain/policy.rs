@@ -33,7 +33,7 @@ fn retries(policy: &TrafficPolicy) -> String {
     let statuses: String = statuses
         .map(|status| format!(", {}", status.as_u16()))
         .collect();
-    let (first, longest) = (policy.retry_interval, policy.max_retry_interval);
+    let (first, longest) = (policy.retry_interval, policy.longest_interval());
     let interval = match policy.max_retries {
         1 => format!("{:?}", first.min(longest)),
         _ => format!("{first:?}, doubling to {longest:?}"),

@@ -12,7 +12,7 @@ use crate::{
     RouteDecision,
     error::RouteError,
     models::ModelList,
-    server::{Endpoint, Server, ServerSnapshot},
+    server::{BodyKeys, BodyWish, Caller, Endpoint, Server, ServerSnapshot},
 };
 
 /// The routes and ModelServers of a gateway, checked and ready for use.
@@ -46,15 +46,22 @@ impl RouteTable {
     /// target of the rule, fallbacks included, has an endpoint, or all are full.
     pub fn decide(&self, head: &Parts, model: &str) -> Result<RouteDecision, RouteError> {
         let selection = self.0.select(head, model)?;
-        let (target, lease) = self
+        let caller = Caller {
+            headers: &head.headers,
+            extensions: &head.extensions,
+            body: &BodyKeys::default(),
+        };
+        let (target, endpoint) = self
             .0
-            .choose(self.0.rule(selection))
+            .choose(self.0.rule(selection), caller, |_, position, _| {
+                Some(position)
+            })
             .map_err(|unavailable| RouteError::unavailable(model, &unavailable))?;
         Ok(RouteDecision::new(
             Arc::clone(&self.0),
             selection,
             target,
-            &lease,
+            endpoint,
         ))
     }
 
@@ -107,6 +114,8 @@ pub(crate) struct Inner {
     pub(crate) models: ModelList,
     /// What it was built from.
     pub(super) config: RouteTableBuilder,
+    /// What the choice of an endpoint must know of a request's body.
+    pub(crate) body_wish: BodyWish,
     /// What retries cost, over all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
 }

@@ -7,9 +7,10 @@ use std::{
 };
 
 use http::StatusCode;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Endpoint, Server};
+use super::{Endpoint, Server, health::Standing};
 
 /// A request in flight to an endpoint; the count goes down when it is dropped.
 pub(crate) struct Lease {
@@ -17,6 +18,10 @@ pub(crate) struct Lease {
     position: usize,
     /// Whether the endpoint's return from its ejection hangs on this request.
     on_trial: bool,
+    /// Whether it counts in the total of the ModelServer.
+    in_total: bool,
+    /// Where the latency counts: when the request goes out.
+    begun: Option<Instant>,
 }
 
 /// How an attempt ended.
@@ -35,8 +40,11 @@ pub(crate) enum Outcome {
 }
 
 impl Lease {
+    /// Counts one more request as in flight to the endpoint.
+    ///
     /// `None` where the endpoint has as many requests as it may, or another has the trial.
-    pub(super) fn new(server: &Arc<Server>, position: usize, on_trial: bool) -> Option<Self> {
+    pub(crate) fn new(server: &Arc<Server>, position: usize, standing: Standing) -> Option<Self> {
+        let on_trial = standing == Standing::OnTrial;
         let endpoint = server.endpoints.get(position)?;
         if !endpoint.begin(server.policy.max_in_flight) {
             return None;
@@ -46,10 +54,16 @@ impl Lease {
             server.live.queue.freed();
             return None;
         }
+        let in_total = server.balancer.wants_total();
+        if in_total {
+            server.live.in_flight.fetch_add(1, Ordering::Relaxed);
+        }
         Some(Self {
             server: Arc::clone(server),
             position,
             on_trial,
+            in_total,
+            begun: None,
         })
     }
 
@@ -66,7 +80,10 @@ impl Lease {
     }
 
     /// The request goes out, after so long.
-    pub(crate) fn begin(&mut self, _wait: Duration) {
+    pub(crate) fn begin(&mut self, wait: Duration) {
+        if self.server.balancer.wants_latency() {
+            self.begun = Instant::now().checked_add(wait);
+        }
         self.endpoint()
             .counts
             .requests
@@ -75,6 +92,7 @@ impl Lease {
 
     /// Counts how the attempt ended.
     pub(crate) fn end(&mut self, outcome: Outcome) {
+        self.observe(outcome);
         let detection = &self.server.policy.outlier_detection;
         let cooling = |wait: Duration| wait.min(detection.max_retry_after);
         match outcome {
@@ -95,6 +113,17 @@ impl Lease {
             ) => self.failed(),
             Outcome::Answered(..) => self.succeeded(),
             Outcome::Shed | Outcome::Spoilt => {}
+        }
+    }
+
+    /// What failed at once does not count as quick.
+    fn observe(&mut self, outcome: Outcome) {
+        if let Some(begun) = self.begun.take()
+            && matches!(outcome, Outcome::Answered(..) | Outcome::TimedOut)
+        {
+            let now = Instant::now();
+            let latency = now.saturating_duration_since(begun);
+            self.endpoint().latency.observe(latency, now);
         }
     }
 
@@ -138,6 +167,9 @@ impl Drop for Lease {
             endpoint.health.end_trial();
         }
         endpoint.end();
+        if self.in_total {
+            self.server.live.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
         self.server.live.queue.freed();
     }
 }

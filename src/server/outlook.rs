@@ -3,7 +3,7 @@
 use super::{Choice, Server};
 
 impl Server {
-    /// Whether [`lease`](Self::lease) might choose the endpoint at this position.
+    /// Whether [`pick`](Self::pick) might choose the endpoint at this position.
     pub(crate) fn might_take(&self, position: usize, choice: Choice) -> bool {
         let is_usable = |position: usize| {
             let endpoint = self.endpoints.get(position);

@@ -38,7 +38,7 @@ impl RouteTable {
     /// This is what the layer does, without sending anything: it takes a turn
     /// of the rule's split and of the endpoints' rotation, but the request
     /// does not count as in flight. The cost does not depend on the number of
-    /// routes.
+    /// routes. To see why, without taking a turn, there is [`explain`](Self::explain).
     ///
     /// # Errors
     ///

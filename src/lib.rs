@@ -108,6 +108,7 @@
 //! |---|---|---|
 //! | `admin` | `Admin`, a service that shows the table and its live state, and explains requests | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
+//! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
 //! | `serde` | [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
 
 #[cfg(feature = "admin")]
@@ -122,6 +123,9 @@ mod exchange;
 mod explain;
 mod future;
 mod layer;
+mod lint;
+#[cfg(feature = "manifest")]
+pub mod manifest;
 mod model;
 mod models;
 mod origin;
@@ -146,6 +150,7 @@ pub use self::{
     },
     future::ResponseFuture,
     layer::{ModelRouteLayer, WithoutModel},
+    lint::{Lint, LintKind},
     model::{
         DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody,
         ModelSources, MultipartBody, PathModel, QueryModel,

@@ -74,7 +74,7 @@ impl RouteTableBuilder {
     /// that are not valid, and endpoints that are not plain `http` or `https`
     /// URIs.
     pub fn build(self) -> Result<RouteTable, BuildError> {
-        let config = self.clone();
+        let config = Arc::new(self.clone());
         let mut compiler = Compiler::default();
         for (position, server) in self.servers.into_iter().enumerate() {
             compiler.server(position, server);

@@ -18,6 +18,7 @@ pub(crate) use self::{
     choose::{Chosen, Unavailable},
     outlook::{Outlook, Prospect, shares},
     rule::Condition,
+    string_match::Pattern,
     table::{Inner, Selection, position},
     walk::{Examined, Found, RuleView},
 };

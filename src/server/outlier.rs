@@ -20,7 +20,7 @@ use crate::error::MistakeKind;
 pub struct OutlierDetection {
     pub(crate) consecutive_failures: u32,
     pub(crate) base_ejection_time: Duration,
-    max_ejection_time: Option<Duration>,
+    pub(crate) max_ejection_time: Option<Duration>,
     pub(crate) max_ejection_percent: u32,
     pub(crate) max_retry_after: Duration,
 }

@@ -52,7 +52,7 @@ pub struct TrafficPolicy {
     pub(crate) total_timeout: Option<Duration>,
     pub(crate) max_retries: u32,
     pub(crate) retry_interval: Duration,
-    max_retry_interval: Option<Duration>,
+    pub(crate) max_retry_interval: Option<Duration>,
     pub(crate) retry_statuses: Vec<StatusCode>,
     pub(crate) max_in_flight: Option<usize>,
     pub(crate) max_queue: usize,

@@ -110,6 +110,7 @@
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
 //! | `serde` | [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
+//! | `watch` | reloads manifests when their files change: `manifest::Watch` | off |
 
 #[cfg(feature = "admin")]
 mod admin;

@@ -97,10 +97,10 @@ fn reload(handle: &RouteTableHandle) -> ReloadJson {
     let since = |at: std::time::SystemTime| at.duration_since(UNIX_EPOCH).ok();
     ReloadJson {
         at: handle
-            .replaced_at()
+            .last_reload()
             .and_then(since)
             .map(|since| since.as_secs_f64()),
-        error: None,
+        error: handle.last_error().map(|error| error.to_string()),
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path) -> Texts {
     }
 }
 
-fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();

@@ -134,9 +134,13 @@ mod set;
 mod string_match;
 mod text;
 mod timestamp;
+#[cfg(feature = "watch")]
+mod watch;
 mod workload;
 mod write;
 
+#[cfg(feature = "watch")]
+pub use self::watch::{Watch, WatchError, WatchHandle};
 pub use self::{
     diagnostic::{Diagnostic, ManifestError, Report, Severity},
     server_info::ServerInfo,

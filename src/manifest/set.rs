@@ -7,7 +7,7 @@ use super::{
     assembly::Assembly,
     diagnostic::{Diagnostic, Severity},
     fields::{Field, Reader},
-    files,
+    files::{self, Texts},
     metadata::DEFAULT_NAMESPACE,
     node,
     place::{FieldPath, Source, Spot},
@@ -88,12 +88,16 @@ impl Manifests {
     /// read. The files come in the order of their names; those whose name
     /// begins with a dot are left out. This reads from the disk, and blocks.
     pub fn from_path(path: impl AsRef<Path>) -> Self {
+        Self::from_texts(&files::read(path.as_ref()))
+    }
+
+    pub(super) fn from_texts(texts: &Texts) -> Self {
         let mut manifests = Self::new();
-        for (name, text) in files::read(path.as_ref()) {
+        for (name, text) in texts {
             match text {
-                Ok(text) => manifests.add(&name.into(), &text),
+                Ok(text) => manifests.add(&name.as_str().into(), text),
                 Err(reason) => {
-                    let found = Diagnostic::of_file("unreadable", &name, reason);
+                    let found = Diagnostic::of_file("unreadable", name, reason.clone());
                     manifests.found.push(found);
                 }
             }

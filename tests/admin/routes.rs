@@ -115,4 +115,15 @@ async fn a_new_table_is_shown_at_once_with_its_time() {
     let view = view(&admin).await;
     assert_eq!(view["routes"], json!([]));
     assert!(view["reload"]["at"].as_f64().unwrap() > 1.0e9);
+    assert_eq!(view["reload"]["error"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_reload_that_failed_says_why() {
+    let handle = RouteTableHandle::new(table());
+    let admin = Admin::new(handle.clone());
+    handle.failed("there is a typo in it");
+    let view = view(&admin).await;
+    assert_eq!(view["reload"]["error"], "there is a typo in it");
+    assert_eq!(view["routes"][0]["model_name"], "gpt");
 }

@@ -27,7 +27,8 @@ pub(crate) fn introduce(url: &str, engines: &Engines) {
     }
     say(format_args!(
         "The headers x-model-route-* of an answer tell its way. For a stream use curl -N and add\n\
-         \"stream\": true. All models: curl {url}/v1/models\n\n\
+         \"stream\": true. All models: curl {url}/v1/models\n\
+         What goes where, live: {url}/_ in a browser. Why: --explain FILE, or POST {url}/_explain\n\n\
          Requests:"
     ));
 }

@@ -6,11 +6,13 @@
 //! cargo run --example gateway -- --demo    # or let it try them all by itself
 //! ```
 
+mod admin;
 mod demo;
 #[path = "../mock_llm/engine.rs"]
 mod engine;
 mod engines;
 mod events;
+mod explain;
 mod introduce;
 mod print;
 mod routes;
@@ -23,6 +25,7 @@ use std::{
     future,
     io::{self, IsTerminal},
     net::SocketAddr,
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -50,6 +53,10 @@ const TOKEN_DELAY: Duration = Duration::from_millis(100);
 /// line for each request as it is routed. Every answer tells its way in the headers
 /// x-model-route-name, -rule, -server and -endpoint (see them with curl -i).
 ///
+/// What is routed where, and how the engines are, is shown live at /_ in a browser, and as JSON
+/// at /_routes. POST /_explain, or --explain without a running gateway, says why a request goes
+/// where it goes.
+///
 /// Clients may speak HTTP/1.1 or h2c. Ctrl-C stops it once the requests in flight have
 /// finished, or after 5 seconds. With RUST_LOG set (such as RUST_LOG=tower_model_route=debug)
 /// the spans and events of the library are written to stderr.
@@ -64,16 +71,22 @@ struct Args {
     /// each went, and exit with 0 only if each went where it must
     #[arg(long, conflicts_with = "listen", verbatim_doc_comment)]
     demo: bool,
+
+    /// Print why the request in FILE would go where it would go, and exit; "-" is
+    /// stdin. FILE is a request as HTTP/1.1 has it: request line, headers, an empty
+    /// line, the body
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "demo"], verbatim_doc_comment)]
+    explain: Option<PathBuf>,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
     trace(args.demo);
-    let result = if args.demo {
-        demo::run().await
-    } else {
-        run(args.listen).await
+    let result = match args.explain {
+        Some(file) => explain::run(&file).await,
+        None if args.demo => demo::run().await,
+        None => run(args.listen).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -94,6 +107,7 @@ async fn run(addr: SocketAddr) -> Result<(), Box<dyn Error>> {
     introduce::introduce(&url, &engines);
 
     let app = server::app(table.clone()).layer(middleware::from_fn(show::line));
+    let app = admin::mount(app, table.clone());
     server::serve(listener, app, asked_to_stop(table.clone())).await?;
     match in_flight(&table) {
         0 => say("Stopped."),

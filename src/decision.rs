@@ -74,6 +74,11 @@ impl RouteDecision {
         &self.server().policy
     }
 
+    /// Counts the request among those of its target.
+    pub(crate) fn count(&self) {
+        self.table.rule(self.selection).picks.add(self.target());
+    }
+
     pub(crate) fn retry_budget(&self) -> &dyn Budget {
         &*self.table.retry_budget
     }

@@ -58,6 +58,7 @@ impl Exchange {
         upload: Option<Upload>,
         again: Option<(Origin, BodyKeys)>,
     ) -> Arc<Self> {
+        decision.count();
         lease.begin(Duration::ZERO);
         let retries = again.map(|(origin, keys)| {
             Box::new(Retries {

@@ -106,10 +106,14 @@
 //!
 //! | feature | what | default |
 //! |---|---|---|
+//! | `admin` | `Admin`, a service that shows the table and its live state, and explains requests | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
+//! | `serde` | [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
 //! | `watch` | reloads manifests when their files change: `manifest::Watch` | off |
 
+#[cfg(feature = "admin")]
+mod admin;
 mod answer_errors;
 mod body;
 mod coding;
@@ -117,6 +121,7 @@ mod decision;
 mod dispatch;
 mod error;
 mod exchange;
+mod explain;
 mod future;
 mod layer;
 mod lint;
@@ -133,11 +138,17 @@ mod service;
 mod stack;
 mod trace;
 
+#[cfg(feature = "admin")]
+pub use self::admin::{Admin, AdminBody, AdminFuture};
 pub use self::{
     answer_errors::{AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer},
     body::{ResponseBody, RouteBody},
     decision::RouteDecision,
     error::{BuildError, Mistake, MistakeKind, RouteError, RouteErrorKind},
+    explain::{
+        ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedTarget,
+        Explanation, RuleVerdict, Verdict,
+    },
     future::ResponseFuture,
     layer::{ModelRouteLayer, WithoutModel},
     lint::{Lint, LintKind},

@@ -41,7 +41,8 @@ pub(crate) fn scenarios(url: &str, engines: &Engines) {
 fn closing_words(url: &str) {
     say(format_args!(
         "The headers x-model-route-* of an answer tell its way. For a stream use curl -N and add\n\
-         \"stream\": true. All models: curl {url}/v1/models\n\n\
+         \"stream\": true. All models: curl {url}/v1/models\n\
+         What goes where, live: {url}/_ in a browser. Why: --explain FILE, or POST {url}/_explain\n\n\
          Requests:"
     ));
 }

@@ -8,6 +8,7 @@
 //! cargo run --example gateway -- --manifests routes/ --endpoint NAME=URL --watch
 //! ```
 
+mod admin;
 mod check;
 mod config;
 mod demo;
@@ -15,6 +16,7 @@ mod demo;
 mod engine;
 mod engines;
 mod events;
+mod explain;
 mod introduce;
 mod print;
 mod routes;
@@ -27,6 +29,7 @@ use std::{
     future,
     io::{self, IsTerminal},
     net::SocketAddr,
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -55,6 +58,10 @@ const TOKEN_DELAY: Duration = Duration::from_millis(100);
 /// then a line for each request as it is routed. Every answer tells its way in the headers
 /// x-model-route-name, -rule, -server and -endpoint (see them with curl -i).
 ///
+/// What is routed where, and how the engines are, is shown live at /_ in a browser, and as JSON
+/// at /_routes. POST /_explain, or --explain without a running gateway, says why a request goes
+/// where it goes.
+///
 /// Clients may speak HTTP/1.1 or h2c. Ctrl-C stops it once the requests in flight have
 /// finished, or after 5 seconds. With RUST_LOG set (such as RUST_LOG=tower_model_route=debug)
 /// the spans and events of the library are written to stderr.
@@ -72,6 +79,12 @@ struct Args {
 
     #[command(flatten)]
     config: Config,
+
+    /// Print why the request in FILE would go where it would go, and exit; "-" is
+    /// stdin. FILE is a request as HTTP/1.1 has it: request line, headers, an empty
+    /// line, the body. It goes by the manifests, or by the scenarios without --manifests
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "demo", "check", "watch"], verbatim_doc_comment)]
+    explain: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -81,10 +94,10 @@ async fn main() -> ExitCode {
         return check::run(&args.config);
     }
     trace(args.demo);
-    let result = if args.demo {
-        demo::run().await
-    } else {
-        run(args.listen, &args.config).await
+    let result = match args.explain {
+        Some(file) => explain::run(&file, &args.config).await,
+        None if args.demo => demo::run().await,
+        None => run(args.listen, &args.config).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -121,6 +134,7 @@ async fn run(addr: SocketAddr, config: &Config) -> Result<(), Box<dyn Error>> {
 /// Serves until Ctrl-C.
 async fn serve(listener: TcpListener, table: RouteTableHandle) -> Result<(), Box<dyn Error>> {
     let app = server::app(table.clone()).layer(middleware::from_fn(show::line));
+    let app = admin::mount(app, table.clone());
     server::serve(listener, app, asked_to_stop(table.clone())).await?;
     match in_flight(&table) {
         0 => say("Stopped."),

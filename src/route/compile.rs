@@ -8,6 +8,7 @@ use tower::retry::budget::{Budget, TpsBudget};
 
 use super::{
     ModelRoute, RouteTable, Rule, TargetModel,
+    picks::Picks,
     rule::Condition,
     split::Split,
     table::{
@@ -231,6 +232,7 @@ impl Compiler {
             .collect();
         let targets = self.targets(&place, &rule.targets, &rule.fallbacks);
         self.rules.push(CompiledRule {
+            picks: Picks::new(rule.targets.len() + rule.fallbacks.len()),
             name: rule.name.into(),
             route: at(self.route_names.len()),
             conditions,

@@ -6,17 +6,22 @@ mod compile;
 mod handle;
 mod info;
 mod model_route;
+mod outlook;
+mod picks;
 mod rule;
 mod split;
 mod string_match;
 mod table;
 mod target;
+mod walk;
 
 pub(crate) use self::{
     choose::{Chosen, Unavailable},
+    outlook::{Outlook, Prospect, shares},
     rule::Condition,
     string_match::Pattern,
     table::{Inner, Selection, position},
+    walk::{Examined, Found, RuleView},
 };
 pub use self::{
     compile::RouteTableBuilder,

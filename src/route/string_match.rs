@@ -1,5 +1,7 @@
 //! Matching a header value or a path.
 
+use std::fmt;
+
 use regex::bytes::Regex;
 
 /// How a string must look: equal, beginning with, or containing a match of a regular expression.
@@ -47,12 +49,29 @@ impl StringMatch {
         Self(Pattern::Regex(pattern.into()))
     }
 
+    /// What it reads before its text.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self.0 {
+            Pattern::Exact(_) => "is",
+            Pattern::Prefix(_) => "begins with",
+            Pattern::Regex(_) => "matches",
+        }
+    }
+
     pub(crate) fn compile(self) -> Result<Matcher, regex::Error> {
         Ok(match self.0 {
             Pattern::Exact(text) => Matcher::Exact(text.into_bytes().into()),
             Pattern::Prefix(text) => Matcher::Prefix(text.into_bytes().into()),
             Pattern::Regex(pattern) => Matcher::Regex(Regex::new(&pattern)?),
         })
+    }
+}
+
+/// As it reads after the name of what is matched, such as `is "premium"`.
+impl fmt::Display for StringMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Pattern::Exact(text) | Pattern::Prefix(text) | Pattern::Regex(text)) = &self.0;
+        write!(f, "{} {text:?}", self.verb())
     }
 }
 
@@ -88,6 +107,17 @@ mod tests {
         assert!(!matches(StringMatch::exact("premium"), "Premium"));
         assert!(!matches(StringMatch::exact("premium"), "premium "));
         assert!(matches(StringMatch::exact(""), ""));
+    }
+
+    #[test]
+    fn it_reads_as_the_end_of_a_sentence() {
+        for (pattern, expected) in [
+            (StringMatch::exact("a\nb"), r#"is "a\nb""#),
+            (StringMatch::prefix("/v1/"), r#"begins with "/v1/""#),
+            (StringMatch::regex("^a$"), r#"matches "^a$""#),
+        ] {
+            assert_eq!(pattern.to_string(), expected);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use http::{HeaderName, request::Parts};
 use percent_encoding::percent_decode_str;
 use tower::retry::budget::Budget;
 
-use super::{RouteInfo, RouteTableBuilder, split::Split, string_match::Matcher};
+use super::{RouteInfo, RouteTableBuilder, picks::Picks, split::Split, string_match::Matcher};
 use crate::{
     RouteDecision,
     error::RouteError,
@@ -38,7 +38,7 @@ impl RouteTable {
     /// This is what the layer does, without sending anything: it takes a turn
     /// of the rule's split and of the endpoints' rotation, but the request
     /// does not count as in flight. The cost does not depend on the number of
-    /// routes.
+    /// routes. To see why, without taking a turn, there is [`explain`](Self::explain).
     ///
     /// # Errors
     ///
@@ -78,6 +78,10 @@ impl RouteTable {
     /// are tried.
     pub fn routes(&self) -> impl Iterator<Item = RouteInfo<'_>> {
         self.0.config.routes.iter().map(RouteInfo::new)
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
     }
 
     pub(super) fn into_inner(self) -> Arc<Inner> {
@@ -156,6 +160,7 @@ pub(crate) struct CompiledRule {
     pub(super) route: u32,
     pub(super) conditions: Box<[CompiledCondition]>,
     pub(super) targets: Targets,
+    pub(crate) picks: Arc<Picks>,
 }
 
 #[derive(Clone, Debug)]
@@ -309,28 +314,36 @@ impl CompiledRule {
     }
 
     fn matches(&self, request: &RequestView<'_>) -> bool {
-        self.conditions.iter().all(|condition| match condition {
-            CompiledCondition::Header(name, value) => request
+        self.conditions
+            .iter()
+            .all(|condition| condition.holds(request))
+    }
+}
+
+impl CompiledCondition {
+    pub(super) fn holds(&self, request: &RequestView<'_>) -> bool {
+        match self {
+            Self::Header(name, value) => request
                 .head
                 .headers
                 .get_all(name)
                 .iter()
                 .any(|found| value.is_match(found.as_bytes())),
-            CompiledCondition::Uri(path) => path.is_match(request.path()),
-            CompiledCondition::BodyModel(model) => **model == *request.model,
-        })
+            Self::Uri(path) => path.is_match(request.path()),
+            Self::BodyModel(model) => **model == *request.model,
+        }
     }
 }
 
 /// What rules look at.
-struct RequestView<'a> {
-    head: &'a Parts,
-    model: &'a str,
+pub(super) struct RequestView<'a> {
+    pub(super) head: &'a Parts,
+    pub(super) model: &'a str,
     path: OnceCell<Cow<'a, [u8]>>,
 }
 
 impl<'a> RequestView<'a> {
-    fn new(head: &'a Parts, model: &'a str) -> Self {
+    pub(super) fn new(head: &'a Parts, model: &'a str) -> Self {
         Self {
             head,
             model,
@@ -339,7 +352,7 @@ impl<'a> RequestView<'a> {
     }
 
     /// The path, percent-decoded when the first rule asks for it.
-    fn path(&self) -> &[u8] {
+    pub(super) fn path(&self) -> &[u8] {
         self.path
             .get_or_init(|| percent_decode_str(self.head.uri.path()).into())
     }

@@ -6,6 +6,7 @@ mod health;
 mod lease;
 mod model_server;
 mod outlier;
+mod outlook;
 mod queue;
 mod snapshot;
 mod traffic_policy;

@@ -13,6 +13,7 @@ fn the_help_names_each_flag() {
         "--endpoint <NAME=URL>",
         "--watch",
         "--check [<PATH>...]",
+        "--explain <FILE>",
     ] {
         assert!(help.stdout.contains(flag), "{flag} in {}", help.stdout);
     }

@@ -3,6 +3,7 @@
 mod check;
 #[path = "../../examples/mock_llm/engine.rs"]
 mod engine;
+mod explain;
 mod files;
 mod flags;
 mod program;

@@ -1,0 +1,170 @@
+
+"use strict";
+
+const INTERVAL = 1500;
+const byId = (id) => document.getElementById(id);
+
+/** Sets a text only where it is another, so that selections and screen readers are left alone. */
+function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function element(name, attributes = {}) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  return node;
+}
+
+/** Makes `parent` have `count` children, made by `make`. */
+function resize(parent, count, make) {
+  while (parent.children.length > count) parent.lastElementChild.remove();
+  while (parent.children.length < count) parent.append(make());
+}
+
+/** An empty table with these columns. The roles stay when a narrow window lays it out as cards. */
+function table(columns) {
+  const node = element("table", { role: "table" });
+  const caption = node.createCaption();
+  caption.append(element("strong"), element("span"));
+  const head = element("thead", { role: "rowgroup" });
+  const row = element("tr", { role: "row" });
+  for (const [label, kind] of columns) {
+    const cell = element("th", { scope: "col", role: "columnheader", class: kind });
+    cell.textContent = label;
+    row.append(cell);
+  }
+  head.append(row);
+  node.append(head, element("tbody", { role: "rowgroup" }));
+  return node;
+}
+
+function fill(node, columns, title, details, rows) {
+  const [strong, span] = node.caption.children;
+  say(strong, title);
+  say(span, details);
+  const body = node.tBodies[0];
+  resize(body, rows.length, () => {
+    const row = element("tr", { role: "row" });
+    for (const [label, kind] of columns) {
+      row.append(element("td", { role: "cell", class: kind, "data-label": label }));
+    }
+    return row;
+  });
+  rows.forEach((cells, r) => cells.forEach((cell, c) => {
+    const { text, kind } = typeof cell === "object" ? cell : { text: String(cell), kind: "" };
+    const td = body.rows[r].cells[c];
+    if (td.children.length === 0) td.append(element("span"));
+    say(td.firstElementChild, text);
+    td.firstElementChild.className = kind;
+  }));
+}
+
+const ENDPOINTS = [["Endpoint", ""], ["Health", ""], ["In flight", "number"], ["Requests", "number"], ["Failures", "number"], ["Ejections", "number"]];
+const RULES = [["Rule", ""], ["Conditions", ""], ["Target", ""], ["Weight", "number"], ["Share now", "number"], ["Counted", "number"], ["Requests", "number"]];
+
+const percent = (value) => value === null ? "–" : `${Math.round(value * 10) / 10} %`;
+
+function health(endpoint) {
+  const wait = endpoint.ejected_for_seconds;
+  const time = endpoint.health === "ejected" && wait !== null ? `, ${Math.ceil(wait)} s left` : "";
+  const kind = { healthy: "good", ejected: "bad", unhealthy: "bad" }[endpoint.health] ?? "warn";
+  return { text: endpoint.health + time, kind };
+}
+
+function endpointRow(endpoint) {
+  const { uri, weight, in_flight, max_in_flight } = endpoint;
+  return [
+    weight === 1 ? uri : `${uri} (weight ${weight})`,
+    health(endpoint),
+    max_in_flight === null ? in_flight : `${in_flight} of ${max_in_flight}`,
+    endpoint.requests,
+    endpoint.failures,
+    endpoint.ejections,
+  ];
+}
+
+function ruleRows(rule) {
+  const conditions = rule.conditions.join(" and ") || "always";
+  return rule.targets.map((target) => [
+    rule.name,
+    conditions,
+    target.fallback ? `${target.model_server} (fallback)` : target.model_server,
+    target.weight ?? "–",
+    percent(target.current_share),
+    percent(target.counted_share),
+    target.requests,
+  ]);
+}
+
+function show(view) {
+  const servers = byId("servers");
+  resize(servers, view.model_servers.length, () => table(ENDPOINTS));
+  view.model_servers.forEach((server, i) => {
+    const model = server.model === null ? "the client's name of the model" : server.model;
+    const details = `${model}; ${server.balance}; ${server.policy}`;
+    fill(servers.children[i], ENDPOINTS, server.name, details, server.endpoints.map(endpointRow));
+  });
+  const routes = byId("routes");
+  resize(routes, view.routes.length, () => table(RULES));
+  view.routes.forEach((route, i) => {
+    const names = [];
+    if (route.model_name !== null) names.push(`model ${route.model_name}`);
+    if (route.lora_adapters.length) names.push(`LoRA adapters ${route.lora_adapters.join(", ")}`);
+    fill(routes.children[i], RULES, route.name, names.join("; "), route.rules.flatMap(ruleRows));
+  });
+  const { at, error } = view.reload;
+  const reloaded = at === null ? "" : `Reloaded ${new Date(at * 1000).toLocaleString()}`;
+  say(byId("reload"), error === null ? reloaded : `${reloaded} The last reload failed: ${error}`.trim());
+  byId("reload").className = error === null ? "dim" : "bad";
+}
+
+async function refresh() {
+  try {
+    const response = await fetch("_routes", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    if (!response.ok) throw new Error(`the gateway answers ${response.status}`);
+    show(await response.json());
+    // This is announced, and so it stays the same while all is well.
+    say(byId("status"), "Live");
+    byId("status").className = "good";
+    say(byId("updated"), `Updated ${new Date().toLocaleTimeString()}`);
+  } catch (error) {
+    say(byId("status"), `Not live: ${error.message}`);
+    byId("status").className = "bad";
+  }
+}
+
+async function poll() {
+  if (!document.hidden) await refresh();
+  setTimeout(poll, INTERVAL);
+}
+
+/** `name: value` on each line, as JSON. */
+function headers(text) {
+  const all = {};
+  for (const line of text.split("\n").filter((line) => line.trim())) {
+    const colon = line.indexOf(":");
+    if (colon < 1) throw new Error(`not a header: ${line}`);
+    const name = line.slice(0, colon).trim().toLowerCase();
+    (all[name] ??= []).push(line.slice(colon + 1).trim());
+  }
+  return all;
+}
+
+byId("explain").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = new FormData(event.target);
+  try {
+    const question = { model: form.get("model"), path: form.get("path"), headers: headers(form.get("headers")) };
+    const response = await fetch("_explain", {
+      method: "POST",
+      headers: { accept: "text/plain", "content-type": "application/json" },
+      body: JSON.stringify(question),
+    });
+    const text = await response.text();
+    say(byId("explanation"), response.ok ? text : JSON.parse(text).error.message);
+  } catch (error) {
+    say(byId("explanation"), error.message);
+  }
+});
+
+poll();

@@ -1,0 +1,110 @@
+//! Who would get the next request of a rule, without giving it to anyone.
+
+use super::{
+    choose::Unavailable,
+    table::{CompiledRule, Inner},
+};
+use crate::server::Choice;
+
+/// What [`Inner::choose`] would do, as far as it does not depend on whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Outlook {
+    pub(crate) prospect: Prospect,
+    /// Of each target, fallbacks last: the percentage of the next requests that is its.
+    pub(crate) shares: Vec<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prospect {
+    /// It is sent to an endpoint of this kind.
+    Sent(Choice),
+    /// It has to wait for one to become free.
+    Waits,
+    Overloaded,
+    NoEndpoint,
+}
+
+impl Prospect {
+    pub(crate) fn unavailable(self) -> Option<Unavailable> {
+        match self {
+            Self::Sent(_) | Self::Waits => None,
+            Self::Overloaded => Some(Unavailable::Full(None)),
+            Self::NoEndpoint => Some(Unavailable::NoEndpoint),
+        }
+    }
+}
+
+impl Inner {
+    /// `weights` are those of the rule's targets.
+    pub(crate) fn outlook(&self, rule: &CompiledRule, weights: &[u32]) -> Outlook {
+        let taken_by = |usable: &dyn Fn(usize) -> bool| {
+            let own = rule.own_targets();
+            let mut shares = shares(weights, usable).unwrap_or_else(|| vec![0.0; own]);
+            shares.resize(rule.all().len(), 0.0);
+            if shares.iter().all(|&share| share == 0.0) {
+                let fallback = rule.fallbacks().find(|&target| usable(target))?;
+                *shares.get_mut(fallback)? = 100.0;
+            }
+            Some(shares)
+        };
+        for choice in [Choice::Sound, Choice::LeastBad] {
+            let can_take = |target| self.target(rule, target).can_take(choice);
+            if let Some(shares) = taken_by(&can_take) {
+                return Outlook {
+                    prospect: Prospect::Sent(choice),
+                    shares,
+                };
+            }
+        }
+        let has_room = |target| self.target(rule, target).has_room_to_wait();
+        if let Some(shares) = taken_by(&has_room) {
+            return Outlook {
+                prospect: Prospect::Waits,
+                shares,
+            };
+        }
+        let has_endpoints = |target: usize| self.target(rule, target).has_endpoints();
+        Outlook {
+            prospect: match rule.all().any(has_endpoints) {
+                true => Prospect::Overloaded,
+                false => Prospect::NoEndpoint,
+            },
+            shares: vec![0.0; rule.all().len()],
+        }
+    }
+}
+
+/// The percentages of targets with these weights; what those that are not
+/// usable leave is their siblings'. `None` where none is usable.
+pub(crate) fn shares(weights: &[u32], usable: impl Fn(usize) -> bool) -> Option<Vec<f64>> {
+    let weight_of = |target: usize, weight: u32| if usable(target) { weight } else { 0 };
+    let left: Vec<u32> = (0..)
+        .zip(weights)
+        .map(|(target, &weight)| weight_of(target, weight))
+        .collect();
+    let sum: u32 = left.iter().sum();
+    if sum > 0 {
+        let percent = |&weight: &u32| f64::from(weight) * 100.0 / f64::from(sum);
+        return Some(left.iter().map(percent).collect());
+    }
+    // A target of weight 0 is a last resort.
+    let last_resort = (0..weights.len()).find(|&target| usable(target))?;
+    let percent = |target| if target == last_resort { 100.0 } else { 0.0 };
+    Some((0..weights.len()).map(percent).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn siblings_take_what_an_unusable_target_leaves() {
+        let of =
+            |weights: &[u32], down: &[usize]| shares(weights, |target| !down.contains(&target));
+        assert_eq!(of(&[70, 30], &[]), Some(vec![70.0, 30.0]));
+        assert_eq!(of(&[1, 1, 2], &[2]), Some(vec![50.0, 50.0, 0.0]));
+        assert_eq!(of(&[100, 0], &[]), Some(vec![100.0, 0.0]));
+        assert_eq!(of(&[100, 0, 0], &[0]), Some(vec![0.0, 100.0, 0.0]));
+        assert_eq!(of(&[70, 30], &[0, 1]), None);
+    }
+}

@@ -1,0 +1,153 @@
+//! The table as one reads it to explain it: from top to bottom, beside its configuration.
+
+use std::{borrow::Cow, iter, ops::Range};
+
+use http::request::Parts;
+
+use super::{
+    ModelRoute, Rule,
+    rule::Condition,
+    table::{CompiledCondition, CompiledRule, Entry, Inner, RequestView, Run},
+};
+use crate::server::{ModelServer, Server};
+
+/// A route that has the name asked for.
+pub(crate) struct Found<'t> {
+    pub(crate) route: &'t ModelRoute,
+    pub(crate) rules: Vec<RuleView<'t>>,
+    pub(crate) by_adapter: bool,
+}
+
+/// A rule, as it was written and as it is evaluated.
+#[derive(Clone, Copy)]
+pub(crate) struct RuleView<'t> {
+    pub(crate) config: &'t Rule,
+    pub(crate) compiled: &'t CompiledRule,
+}
+
+/// A condition and what it makes of a request.
+pub(crate) struct Examined<'t> {
+    pub(crate) condition: &'t Condition,
+    pub(crate) holds: bool,
+    pub(crate) seen: Vec<Seen<'t>>,
+}
+
+/// A value that a condition looked at, and whether it is known to be a secret.
+pub(crate) struct Seen<'t> {
+    pub(crate) value: Cow<'t, [u8]>,
+    pub(crate) is_sensitive: bool,
+}
+
+impl Inner {
+    /// The routes that have this name, in the order in which they are tried.
+    pub(crate) fn find(&self, name: &str) -> Vec<Found<'_>> {
+        let tried = [(&self.by_model, false), (&self.by_adapter, true)];
+        let entries = tried
+            .into_iter()
+            .filter_map(|(names, by_adapter)| Some((names.get(name)?, by_adapter)));
+        entries
+            .flat_map(|(entry, by_adapter)| {
+                let runs = self.runs(entry).into_iter();
+                runs.filter_map(move |run| self.found(&run, by_adapter))
+            })
+            .collect()
+    }
+
+    /// All routes with their rules, in the order in which they were added.
+    #[cfg(feature = "admin")]
+    pub(crate) fn walk(&self) -> impl Iterator<Item = (&ModelRoute, Vec<RuleView<'_>>)> {
+        let mut next = 0;
+        self.config.routes.iter().map(move |route| {
+            let run = next..next + route.rules.len();
+            next = run.end;
+            (route, self.views(route, run))
+        })
+    }
+
+    /// All ModelServers, with their configuration.
+    #[cfg(feature = "admin")]
+    pub(crate) fn walk_servers(&self) -> impl Iterator<Item = (&ModelServer, &Server)> {
+        let servers = self.servers.iter().map(|server| &**server);
+        self.config.servers.iter().zip(servers)
+    }
+
+    /// A target of a rule, with its configuration.
+    pub(crate) fn target_of(
+        &self,
+        rule: RuleView<'_>,
+        target: usize,
+    ) -> Option<(&ModelServer, &Server)> {
+        let server = rule.compiled.server(target) as usize;
+        Some((self.config.servers.get(server)?, self.servers.get(server)?))
+    }
+
+    /// Each the rules of one route.
+    fn runs(&self, entry: &Entry) -> Vec<Range<u32>> {
+        match entry.rules {
+            Run::Rules(start, end) => iter::once(start..end).collect(),
+            Run::Shared(shared) => self.shared[shared as usize].clone(),
+        }
+    }
+
+    fn found(&self, run: &Range<u32>, by_adapter: bool) -> Option<Found<'_>> {
+        let run = run.start as usize..run.end as usize;
+        let route = self.rules.get(run.start)?.route;
+        let route = self.config.routes.get(route as usize)?;
+        Some(Found {
+            route,
+            rules: self.views(route, run),
+            by_adapter,
+        })
+    }
+
+    fn views<'t>(&'t self, route: &'t ModelRoute, run: Range<usize>) -> Vec<RuleView<'t>> {
+        let compiled = self.rules.get(run).unwrap_or_default();
+        let both = route.rules.iter().zip(compiled);
+        both.map(|(config, compiled)| RuleView { config, compiled })
+            .collect()
+    }
+}
+
+impl<'t> RuleView<'t> {
+    /// Those of the targets, fallbacks excluded; all are 1 where none are given.
+    pub(crate) fn weights(&self) -> Vec<u32> {
+        let targets = self.config.targets.iter();
+        targets.map(|target| target.weight.unwrap_or(1)).collect()
+    }
+
+    /// All conditions, also those after one that does not hold.
+    pub(crate) fn examine(&self, head: &'t Parts, model: &'t str) -> Vec<Examined<'t>> {
+        let request = RequestView::new(head, model);
+        let both = self.config.conditions.iter().zip(&self.compiled.conditions);
+        both.map(|(condition, compiled)| Examined {
+            condition,
+            holds: compiled.holds(&request),
+            seen: compiled.seen(&request),
+        })
+        .collect()
+    }
+}
+
+impl CompiledCondition {
+    /// The values that it is about; none where the header is missing.
+    fn seen<'t>(&self, request: &RequestView<'t>) -> Vec<Seen<'t>> {
+        let plain = |value| Seen {
+            value,
+            is_sensitive: false,
+        };
+        match self {
+            Self::Header(name, _) => request
+                .head
+                .headers
+                .get_all(name)
+                .iter()
+                .map(|value| Seen {
+                    value: value.as_bytes().into(),
+                    is_sensitive: value.is_sensitive(),
+                })
+                .collect(),
+            Self::Uri(_) => vec![plain(request.path().to_vec().into())],
+            Self::BodyModel(_) => vec![plain(request.model.as_bytes().into())],
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt};
 
+use http::StatusCode;
+
 /// Every mistake found while a [`RouteTable`](crate::RouteTable) was built.
 ///
 /// ```
@@ -64,6 +66,8 @@ pub enum MistakeKind {
     InvalidHeaderName,
     /// A regular expression does not compile; the reason.
     InvalidRegex(String),
+    /// A request is not sent again after such a status: the request is at fault, or nothing is.
+    InvalidRetryStatus(StatusCode),
 }
 
 impl BuildError {
@@ -141,6 +145,10 @@ impl fmt::Display for MistakeKind {
             Self::InvalidHeaderName => "this is not a valid header name",
             Self::InvalidRegex(reason) => {
                 return write!(f, "the regular expression does not compile: {reason}");
+            }
+            Self::InvalidRetryStatus(status) => {
+                let status = status.as_u16();
+                return write!(f, "only 429 and 5xx can be tried again, not {status}");
             }
         })
     }

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fmt, ops::Range, sync::Arc};
 
 use hashbrown::HashMap;
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 use tower::retry::budget::{Budget, TpsBudget};
 
 use super::{
@@ -70,8 +70,8 @@ impl RouteTableBuilder {
     /// Every mistake at once, each with its place: empty or duplicate names,
     /// unknown ModelServers, routes without rules, rules without targets,
     /// weights that are mixed, all 0 or above 100, patterns and header names
-    /// that are not valid, and endpoints that are not plain `http` or `https`
-    /// URIs.
+    /// that are not valid, endpoints that are not plain `http` or `https`
+    /// URIs, and statuses that can't be tried again.
     pub fn build(self) -> Result<RouteTable, BuildError> {
         let mut compiler = Compiler::default();
         for (position, server) in self.servers.into_iter().enumerate() {
@@ -127,6 +127,12 @@ impl Compiler {
         self.check_name(&place, &server.name);
         if let Some(model) = &server.model {
             self.check_name(format_args!("{place}, model"), model);
+        }
+        for &status in &server.policy.retry_statuses {
+            if status != StatusCode::TOO_MANY_REQUESTS && status.as_u16() < 500 {
+                let place = format_args!("{place}, retry_statuses");
+                self.mistake(place, MistakeKind::InvalidRetryStatus(status));
+            }
         }
         let mut endpoints: Vec<Endpoint> = Vec::with_capacity(server.endpoints.len());
         let mut seen = HashSet::new();

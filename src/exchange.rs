@@ -239,7 +239,8 @@ fn interval(policy: &TrafficPolicy, attempts: u32) -> Duration {
     let interval = policy.retry_interval.saturating_mul(doubled);
     let interval = interval.min(policy.max_retry_interval);
     // From three quarters of it to five.
-    let varied = interval.mul_f64(0.75 + fastrand::f64() / 2.0);
+    let varied = interval.as_secs_f64() * (0.75 + fastrand::f64() / 2.0);
+    let varied = Duration::try_from_secs_f64(varied).unwrap_or(Duration::MAX);
     varied.min(policy.max_retry_interval)
 }
 

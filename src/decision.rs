@@ -6,7 +6,7 @@ use tower::retry::budget::Budget;
 
 use crate::{
     route::{Chosen, Inner, Selection, position},
-    server::{Lease, RealModel, Server},
+    server::{Lease, RealModel, Server, TrafficPolicy},
 };
 
 /// Where a request went and by which rule; in the extensions of the forwarded
@@ -126,6 +126,10 @@ impl RouteDecision {
             .model
             .as_ref()
             .filter(|model| !self.selection.lora && *model.name != *self.requested_model())
+    }
+
+    pub(crate) fn policy(&self) -> &TrafficPolicy {
+        &self.server().policy
     }
 
     pub(crate) fn shared_endpoint(&self) -> Arc<str> {

@@ -348,9 +348,9 @@ fn answered<R: Body, E>(
     let error = response.extensions().get::<RouteError>();
     span.answered(response.status(), &decision, error);
     rewrite::response_head(&mut response);
+    let held = Held::new(lease, decision.policy().stream_idle_timeout, span.clone());
     response.extensions_mut().insert(decision);
-    let held = lease.map(|lease| Held::new(lease, span.clone()));
-    Ok(response.map(|body| ResponseBody::upstream(body, held)))
+    Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
 }
 
 /// An answer of ours to a request that was routed.

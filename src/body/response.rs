@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -41,19 +42,26 @@ pin_project! {
 /// What lasts as long as the exchange with the engine.
 #[derive(Debug)]
 pub(crate) struct Held {
-    lease: Lease,
+    /// None for an answer that was put aside: the endpoint was given up for another.
+    lease: Option<Lease>,
     silence: Option<Silence>,
     #[allow(dead_code, reason = "held for what its drop does")]
     span: RequestSpan,
 }
 
 impl Held {
-    pub(crate) fn new(lease: Lease, span: RequestSpan) -> Self {
-        let timeout = lease.server().policy.stream_idle_timeout;
+    pub(crate) fn new(lease: Option<Lease>, idle: Option<Duration>, span: RequestSpan) -> Self {
         Self {
-            silence: timeout.map(Silence::new),
             lease,
+            silence: idle.map(Silence::new),
             span,
+        }
+    }
+
+    /// The answer has broken off.
+    fn failed(self) {
+        if let Some(mut lease) = self.lease {
+            lease.failed();
         }
     }
 }
@@ -105,8 +113,8 @@ where
         };
         let frame = match body.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Err(error))) => {
-                if let Some(mut held) = this.held.take() {
-                    held.lease.failed();
+                if let Some(held) = this.held.take() {
+                    held.failed();
                 }
                 return Poll::Ready(Some(Err(error.into())));
             }
@@ -118,8 +126,8 @@ where
             Poll::Pending => {
                 let silence = this.held.as_mut().and_then(|held| held.silence.as_mut());
                 ready!(silence.map_or(Poll::Pending, |silence| silence.poll(cx)));
-                if let Some(mut held) = this.held.take() {
-                    held.lease.failed();
+                if let Some(held) = this.held.take() {
+                    held.failed();
                 }
                 this.kind.set(Kind::Own { data: Bytes::new() });
                 return Poll::Ready(Some(Err(RouteError::stalled().into())));

@@ -28,6 +28,13 @@ pub(crate) struct Script(Arc<Mutex<State>>);
 #[derive(Debug)]
 pub(crate) struct Scripted(Script);
 
+impl Default for Scripted {
+    /// One that nobody feeds.
+    fn default() -> Self {
+        script().1
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     frames: VecDeque<Result<Frame<Bytes>, BoxError>>,

@@ -161,6 +161,9 @@ impl Exchange {
             "retry"
         );
         request.extensions_mut().insert(decision.clone());
+        if let Some(upload) = &state.upload {
+            upload.begin_attempt();
+        }
         lease.begin(wait);
         state.decision = decision;
         state.lease = Some(lease);
@@ -220,8 +223,8 @@ impl State {
         }
         let outcome = match &self.upload {
             Some(upload) if upload.failure().is_some() => Outcome::Spoilt,
-            // The engine was not given all of the request in that time.
-            Some(upload) if outcome == Outcome::TimedOut && !upload.is_complete() => {
+            // The engine had to wait for the client itself.
+            Some(upload) if outcome == Outcome::TimedOut && upload.waits_for_client() => {
                 Outcome::Spoilt
             }
             _ => outcome,

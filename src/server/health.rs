@@ -93,20 +93,23 @@ impl Health {
         }
     }
 
-    /// It has answered.
-    pub(super) fn succeeded(&self, on_trial: bool) {
-        if self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
-        }
+    /// It has answered; how many failures in a row that ends.
+    pub(super) fn succeeded(&self, on_trial: bool) -> u32 {
+        let ended = match self.failures.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.failures.swap(0, Ordering::Relaxed),
+        };
         if on_trial {
             self.change(|state| state.ejection = None);
         }
+        ended
     }
 
-    /// It has failed; true where that was once too often.
-    pub(super) fn failed(&self, detection: &OutlierDetection) -> bool {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
-        failures.saturating_add(1) >= detection.consecutive_failures
+    /// It has failed once more than those `before`; true where that was once too often.
+    pub(super) fn failed(&self, detection: &OutlierDetection, before: u32) -> bool {
+        let more = before.saturating_add(1);
+        let failures = self.failures.fetch_add(more, Ordering::Relaxed);
+        failures.saturating_add(more) >= detection.consecutive_failures
     }
 
     /// Whether it may be sent a request.

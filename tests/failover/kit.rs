@@ -10,7 +10,8 @@ use std::{
 };
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
@@ -39,6 +40,8 @@ pub(crate) enum Act {
     Hang,
     /// It does not even read the request.
     Unread(Box<Act>),
+    /// It reads what of the request is there.
+    Glance(Box<Act>),
     Late(Duration, Box<Act>),
 }
 
@@ -49,6 +52,10 @@ impl Act {
 
     pub(crate) fn unread(self) -> Self {
         Self::Unread(Box::new(self))
+    }
+
+    pub(crate) fn at_a_glance(self) -> Self {
+        Self::Glance(Box::new(self))
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
@@ -175,14 +182,25 @@ impl Engines {
     ) -> Result<Response<Scripted>, BoxError> {
         let _under_way = UnderWay::new(&self);
         let at = Instant::now();
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         let mut act = self.act(head.headers["host"].to_str().unwrap());
-        let body = if let Act::Unread(then) = act {
-            act = *then;
-            Ok(Bytes::new())
-        } else {
-            let read = body.collect().await.map(|body| body.to_bytes());
-            read.map_err(|error| error.to_string())
+        let body = match act {
+            Act::Unread(then) => {
+                act = *then;
+                Ok(Bytes::new())
+            }
+            Act::Glance(then) => {
+                act = *then;
+                let mut read = BytesMut::new();
+                while let Some(Some(Ok(frame))) = body.frame().now_or_never() {
+                    read.extend(frame.into_data());
+                }
+                Ok(read.freeze())
+            }
+            _ => {
+                let read = body.collect().await.map(|body| body.to_bytes());
+                read.map_err(|error| error.to_string())
+            }
         };
         let failure = body.as_ref().err().cloned();
         self.lock().attempts.push(Attempt { head, body, at });
@@ -194,7 +212,7 @@ impl Engines {
                 Act::Answer(answer) => return Ok(answer),
                 Act::Fail(error) => return Err(error),
                 Act::Hang => std::future::pending().await,
-                Act::Unread(then) => *then,
+                Act::Unread(then) | Act::Glance(then) => *then,
                 Act::Late(by, then) => {
                     tokio::time::sleep(by).await;
                     *then

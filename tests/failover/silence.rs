@@ -131,6 +131,18 @@ async fn an_engine_whose_answers_break_off_one_after_the_other_is_ejected() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_counts_as_a_failure_counts_once_though_it_breaks_off() {
+    let rig = Rig::one(1, TrafficPolicy::new());
+    let (script, body) = script();
+    rig.engines.next([answers(503, body)]);
+    let answer = rig.answer().await;
+    script.data("half").fail("reset");
+    assert!(answer.into_body().collect().await.is_err());
+    assert_eq!(rig.endpoint("e0").failures(), 1);
+    assert_eq!(rig.endpoint("e0").consecutive_failures(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_says_nothing_of_the_engine() {
     let rig = Rig::one(1, idle(SECOND));
     let (script, body) = begun(&rig).await;

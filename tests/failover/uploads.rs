@@ -140,6 +140,22 @@ async fn an_engine_that_does_not_take_the_body_is_given_up_for_another() {
     assert_eq!((failures(&rig), rig.in_flight()), (1, 0));
 }
 
+/// Nor does it matter that the one before had waited for the client.
+#[tokio::test(start_paused = true)]
+async fn each_attempt_is_judged_by_itself() {
+    let rig = Rig::one(3, retries(2).timeout(SECOND));
+    rig.engines
+        .next([status(503).at_a_glance(), Act::Hang.unread()]);
+    let (upload, request) = upload();
+    let call = spawn(&rig, request).await;
+    upload.data(r#""messages":[]}"#).end();
+    assert_eq!(call.await.unwrap().text(), "ok");
+    let attempts = rig.engines.attempts();
+    assert_eq!(attempts[0].text(), BEGUN.replace("asked", "real"));
+    assert_eq!(attempts[2].text(), REWRITTEN);
+    assert_eq!((failures(&rig), rig.in_flight()), (2, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_was_put_aside_comes_before_a_timeout_of_the_client() {
     let rig = Rig::one(2, retries(1).timeout(SECOND));

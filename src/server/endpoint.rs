@@ -83,6 +83,12 @@ impl Endpoint {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Whether [`begin`](Self::begin) would count one more.
+    pub(super) fn has_room(&self, max: Option<usize>) -> bool {
+        // In the order that `begin` speaks of.
+        max.is_none_or(|max| self.in_flight.load(Ordering::SeqCst) < max)
+    }
+
     /// Counts one more request in flight, unless there are `max` already.
     pub(super) fn begin(&self, max: Option<usize>) -> bool {
         let Some(max) = max else {

@@ -124,9 +124,8 @@ impl Server {
     }
 
     fn is_usable(&self, endpoint: &Endpoint, choice: Choice) -> bool {
-        let max = self.policy.max_in_flight;
-        let is_free = max.is_none_or(|max| endpoint.in_flight() < max);
-        is_free && (choice == Choice::LeastBad || !endpoint.health.is_out())
+        endpoint.has_room(self.policy.max_in_flight)
+            && (choice == Choice::LeastBad || !endpoint.health.is_out())
     }
 
     /// Whether nobody waits who would have to be served first.

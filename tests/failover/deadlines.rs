@@ -190,10 +190,10 @@ async fn the_total_timeout_holds_while_the_inner_service_is_not_ready() {
     tokio::time::sleep(SECOND).await;
     let start = Instant::now();
     let second = tokio::spawn(gateway.clone().oneshot(asked()));
-    let Ok(answer) = within(first).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
-    let Ok(answer) = within(second).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    for call in [first, second] {
+        let Ok(answer) = within(call).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    }
     assert_eq!(start.elapsed().as_secs(), 5);
     assert_eq!(table.servers()[0].in_flight(), 0);
     // The second had the permit for a second.

@@ -15,7 +15,7 @@ use crate::{
     origin::{Coded, Origin, Payload},
     rewrite::{self, Framing},
     route::{Chosen, Inner, Selection, Unavailable},
-    server::Server,
+    server::{BodyKeys, Caller, Lease, Server},
 };
 
 /// A request whose rule is known.
@@ -28,6 +28,7 @@ pub(crate) struct Matched {
     plain: Option<Chunks>,
     inbound: Inbound,
     whole: bool,
+    keys: BodyKeys,
 }
 
 /// Where it goes, or how it has to wait for that.
@@ -66,7 +67,19 @@ impl Matched {
         };
         let model = scan.locate(head, plain.as_mut().unwrap_or(&mut chunks))?;
         let selection = table.select(head, &model.name)?;
+        let keys = if table.body_wish.is_none() {
+            BodyKeys::default()
+        } else {
+            if let Some(decoder) = scan.decoder()
+                && plain.is_none()
+            {
+                plain = Some(decoder.undo(chunks.clone())?);
+            }
+            let text = plain.as_mut().unwrap_or(&mut chunks).contiguous();
+            BodyKeys::read(text, table.body_wish)
+        };
         Ok(Self {
+            keys,
             table,
             selection,
             model,
@@ -78,11 +91,29 @@ impl Matched {
     }
 
     /// Takes a target and an endpoint, if there is a free one.
-    pub(crate) fn choose(&self) -> Result<Turn, RouteError> {
-        match self.table.choose(self.table.rule(self.selection)) {
+    pub(crate) fn choose(&self, head: &Parts) -> Result<Turn, RouteError> {
+        let rule = self.table.rule(self.selection);
+        match self.table.choose(rule, self.caller(head), Lease::new) {
             Ok(chosen) => Ok(Turn::Now(chosen)),
             Err(Unavailable::Full(Some(target))) => Ok(Turn::Later(target)),
             Err(unavailable) => Err(RouteError::unavailable(&self.model.name, &unavailable)),
+        }
+    }
+
+    /// Waits for an endpoint of this target to become free.
+    pub(crate) fn wait(
+        &self,
+        head: &Parts,
+        target: u32,
+    ) -> impl Future<Output = Option<Lease>> + Send + use<> {
+        Arc::clone(self.server(target)).wait(self.caller(head))
+    }
+
+    fn caller<'a>(&'a self, head: &'a Parts) -> Caller<'a> {
+        Caller {
+            headers: &head.headers,
+            extensions: &head.extensions,
+            body: &self.keys,
         }
     }
 
@@ -113,9 +144,10 @@ impl Matched {
             plain,
             mut inbound,
             whole,
+            keys,
         } = self;
         let shape = Shape::of(head.uri.path());
-        let decision = RouteDecision::new(table, selection, target, &lease);
+        let decision = RouteDecision::new(table, selection, target, lease.position());
         let replay_bytes = config.replay_bytes;
         let trailers = inbound.as_mut().take_trailers().filter(|_| whole);
         let total = match whole {
@@ -157,8 +189,8 @@ impl Matched {
             (body, Some(upload))
         };
         head.extensions.insert(decision.clone());
-        let origin = may_retry.then_some(origin);
-        let exchange = Exchange::new(decision, lease, deadline, upload.clone(), origin);
+        let again = may_retry.then_some((origin, keys));
+        let exchange = Exchange::new(decision, lease, deadline, upload.clone(), again);
         body.attach(Arc::clone(&exchange));
         Ok(Dispatch {
             body,

@@ -15,7 +15,7 @@ use crate::{
     RouteDecision,
     body::{RouteBody, Upload},
     origin::Origin,
-    server::{Lease, Outcome, Server, TrafficPolicy},
+    server::{BodyKeys, Caller, Lease, Outcome, Server, TrafficPolicy},
 };
 
 /// It travels with the [`RouteBody`], so that it is wherever the request is.
@@ -40,6 +40,7 @@ struct State {
 /// What sending it again takes.
 struct Retries {
     origin: Origin,
+    keys: BodyKeys,
     /// The one that was chosen first: its policy counts.
     server: Arc<Server>,
     /// The URIs of the endpoints that it was sent to.
@@ -49,18 +50,19 @@ struct Retries {
 }
 
 impl Exchange {
-    /// Without `origin` the request is sent once.
+    /// Without what it takes to send it `again` the request is sent once.
     pub(crate) fn new(
         decision: RouteDecision,
         mut lease: Lease,
         deadline: Option<Instant>,
         upload: Option<Upload>,
-        origin: Option<Origin>,
+        again: Option<(Origin, BodyKeys)>,
     ) -> Arc<Self> {
         lease.begin(Duration::ZERO);
-        let retries = origin.map(|origin| {
+        let retries = again.map(|(origin, keys)| {
             Box::new(Retries {
                 origin,
+                keys,
                 server: Arc::clone(lease.server()),
                 tried: Vec::new(),
                 answer: None,
@@ -129,7 +131,12 @@ impl Exchange {
             return None;
         }
         retries.tried.push(state.decision.shared_endpoint());
-        let (target, mut lease) = state.decision.choose_next(&retries.tried)?;
+        let caller = Caller {
+            headers: request.headers(),
+            extensions: request.extensions(),
+            body: &retries.keys,
+        };
+        let (target, mut lease) = state.decision.choose_next(caller, &retries.tried)?;
         let wait = match state.outcome {
             Some(Outcome::Shed) => Duration::ZERO,
             _ => interval(policy, attempts),
@@ -154,11 +161,12 @@ impl Exchange {
             return None;
         }
         tracing::debug!(
+            target: "tower_model_route::retry",
             attempt = decision.attempts(),
             from = state.decision.endpoint(),
             to = decision.endpoint(),
             outcome = ?state.outcome,
-            "retry"
+            "sent again"
         );
         request.extensions_mut().insert(decision.clone());
         if let Some(upload) = &state.upload {

@@ -170,7 +170,7 @@ where
                     let head = this.head.as_mut().expect(COMPLETED);
                     let matched = received
                         .and_then(|received| Matched::new(Arc::clone(table), head, received))
-                        .and_then(|matched| Ok((matched.choose()?, matched)));
+                        .and_then(|matched| Ok((matched.choose(head)?, matched)));
                     match matched {
                         Err(error) => rejected(&error, head, this.span),
                         Ok((turn, matched)) => {
@@ -186,7 +186,7 @@ where
                                 }
                                 Turn::Later(target) => State::Queueing {
                                     queued: Some(Box::new(Queued {
-                                        wait: Box::pin(Arc::clone(matched.server(target)).wait()),
+                                        wait: Box::pin(matched.wait(head, target)),
                                         matched,
                                         config: Arc::clone(config),
                                         target,

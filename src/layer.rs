@@ -57,10 +57,12 @@ impl Config {
         }
     }
 
-    pub(crate) fn buffering(&self) -> Buffering {
+    /// `waits` where more of the body must be known than the model.
+    pub(crate) fn buffering(&self, waits: bool) -> Buffering {
         Buffering {
             max_bytes: self.max_buffer_bytes,
             enough: self.replay_bytes,
+            waits,
         }
     }
 }

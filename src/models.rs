@@ -16,7 +16,7 @@ use crate::error::RouteError;
 const PATH: &str = "/v1/models";
 
 /// The names that clients can ask for, in OpenAI's shape, written once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ModelList {
     list: Bytes,
     by_id: HashMap<Arc<str>, Bytes>,

@@ -14,7 +14,9 @@ use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, service_fn};
-use tower_model_route::{ModelRoute, ModelRouteLayer, ModelServer, RouteBody, RouteTable, Rule};
+use tower_model_route::{
+    Balance, HashKey, ModelRoute, ModelRouteLayer, ModelServer, RouteBody, RouteTable, Rule,
+};
 
 /// What each routed request allocates:
 /// - for the decision in the request's extensions, the box of their map, its table, and the box
@@ -231,5 +233,36 @@ fn a_body_in_one_chunk_is_not_copied() {
         let frames = forwarded(body.clone());
         assert_eq!(frames.len(), 1);
         assert_eq!(frames[0].as_ptr_range(), body.as_ptr_range());
+    }
+}
+
+/// Choosing an endpoint allocates nothing, however many there are: what is
+/// left is the decision itself.
+#[test]
+fn the_number_of_endpoints_does_not_matter() {
+    let session = HashKey::Header("x-session".to_owned());
+    for balance in [
+        Balance::LeastRequest,
+        Balance::RoundRobin,
+        Balance::Random,
+        Balance::PeakEwma,
+        Balance::ConsistentHash(session),
+        Balance::PrefixHash(1000),
+    ] {
+        let allocated = [1, 1000].map(|endpoints| {
+            let uris = (0..endpoints).map(|i| format!("http://h{i}"));
+            let server = ModelServer::new("server").endpoints(uris);
+            let rule = Rule::new("rule").target("server");
+            let table = RouteTable::builder()
+                .model_server(server.balance(balance.clone()))
+                .model_route(ModelRoute::new("route").model_name("asked").rule(rule))
+                .build()
+                .unwrap();
+            let head = Request::post("/").header("x-session", "s");
+            let (head, ()) = head.body(()).unwrap().into_parts();
+            measure(|| (0..100).for_each(|_| drop(table.decide(&head, "asked").unwrap())))
+                .count_total
+        });
+        assert_eq!(allocated[0], allocated[1], "{balance:?}");
     }
 }

@@ -4,11 +4,13 @@
 mod ask;
 mod cases;
 mod check;
+mod outage;
 
 use std::{collections::BTreeMap, error::Error, future, net::Ipv4Addr, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use tokio::net::TcpListener;
+use tower_model_route::RouteTable;
 
 use self::{
     ask::{Asker, Seen},
@@ -33,7 +35,8 @@ type Tally = BTreeMap<Seen, u64>;
 /// Every deviation, if there are any.
 pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
     let engines = Engines::start(Duration::ZERO).await?;
-    let app = server::app(routes::table(&engines)?);
+    let table = routes::table(&engines)?;
+    let app = server::app(table.clone());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
     tokio::select! {
@@ -41,20 +44,20 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
             stopped?;
             Err("the gateway stopped by itself".into())
         }
-        result = send_all(&url, &engines) => result,
+        result = send_all(&url, engines, &table) => result,
     }
 }
 
-async fn send_all(url: &str, engines: &Engines) -> Result<(), Box<dyn Error>> {
+async fn send_all(url: &str, engines: Engines, table: &RouteTable) -> Result<(), Box<dyn Error>> {
     let asker = Asker::new(url);
     let mut findings = Findings::default();
     let mut tallies = Vec::new();
     for case in &CASES {
         let tally = send(&asker, case, &mut findings).await;
-        findings.check(case, &tally, engines);
+        findings.check(case, &tally, &engines);
         tallies.push(tally);
     }
-    findings.check_counts(&tallies, engines);
+    findings.check_counts(&tallies, &engines);
 
     let count: u64 = CASES.iter().map(Case::requests).sum();
     say(format_args!(
@@ -62,8 +65,11 @@ async fn send_all(url: &str, engines: &Engines) -> Result<(), Box<dyn Error>> {
         check::sentence("X"),
     ));
     print_table(&tallies);
+    if findings.is_empty() {
+        say("\nEach request went where it must, and the split is exactly 70 to 30.");
+    }
+    outage::run(&asker, engines, table, &mut findings).await;
     findings.into_result()?;
-    say("\nEach request went where it must, and the split is exactly 70 to 30.");
     Ok(())
 }
 

@@ -64,6 +64,12 @@ impl Engines {
         Ok(Self(groups))
     }
 
+    /// Kills the last engine of the ModelServer of this name, with its connections; and which it was.
+    pub(crate) fn kill(&mut self, server: &str) -> Option<String> {
+        let group = self.0.iter_mut().find(|group| group.server == server)?;
+        Some(group.engines.pop()?.label)
+    }
+
     pub(crate) fn groups(&self) -> &[Group] {
         &self.0
     }

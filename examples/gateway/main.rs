@@ -10,6 +10,7 @@ mod demo;
 #[path = "../mock_llm/engine.rs"]
 mod engine;
 mod engines;
+mod events;
 mod introduce;
 mod print;
 mod routes;
@@ -30,9 +31,12 @@ use axum::middleware;
 use clap::Parser;
 use tokio::{net::TcpListener, signal};
 use tower_model_route::{RouteTable, ServerSnapshot};
-use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
+use tracing_subscriber::{
+    EnvFilter, Layer, fmt::format::FmtSpan, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 use engines::Engines;
+use events::Events;
 use print::say;
 
 /// Slow enough to watch a stream arrive.
@@ -65,7 +69,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    trace_if_asked();
+    trace(args.demo);
     let result = if args.demo {
         demo::run().await
     } else {
@@ -128,14 +132,17 @@ fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
     )
 }
 
-/// Without `RUST_LOG` nothing is traced.
-fn trace_if_asked() {
-    if env::var_os(EnvFilter::DEFAULT_ENV).is_some() {
-        tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::from_default_env())
+/// With `RUST_LOG` set all of the library's spans and events go to stderr; in any case retries and
+/// ejections are shown among the requests.
+fn trace(quiet: bool) {
+    let asked = env::var_os(EnvFilter::DEFAULT_ENV).is_some();
+    let all = asked.then(|| {
+        tracing_subscriber::fmt::layer()
             .with_span_events(FmtSpan::CLOSE)
             .with_writer(io::stderr)
             .with_ansi(io::stderr().is_terminal())
-            .init();
-    }
+            .with_filter(EnvFilter::from_default_env())
+    });
+    let events = (!quiet).then(|| Events.with_filter(Events::filter()));
+    tracing_subscriber::registry().with(all).with(events).init();
 }

@@ -1,7 +1,8 @@
-//! The routes of the four scenarios.
+//! The routes of the scenarios.
 
 use tower_model_route::{
     BuildError, ModelMatch, ModelRoute, ModelServer, RouteTable, Rule, StringMatch, TargetModel,
+    TrafficPolicy,
 };
 
 use crate::engines::{Engines, QWEN_1_5B, QWEN_1_5B_V1, QWEN_1_5B_V2, QWEN_7B};
@@ -52,6 +53,7 @@ pub(crate) fn table(engines: &Engines) -> Result<RouteTable, BuildError> {
         ModelServer::new(name)
             .model(model)
             .endpoints(engines.urls(name))
+            .traffic_policy(TrafficPolicy::new().max_retries(1))
     };
     RouteTable::builder()
         .model_server(server("deepseek-r1-1-5b", QWEN_1_5B))

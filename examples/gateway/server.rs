@@ -10,7 +10,7 @@ use hyper_util::{
 };
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
-use tower_model_route::{AnswerErrorsLayer, ModelRouteLayer, RouteBody, RouteTable};
+use tower_model_route::{RouteBody, RouteTable, stack};
 
 use crate::show;
 
@@ -29,8 +29,7 @@ pub(crate) fn app(table: RouteTable) -> Router {
     Router::new().fallback_service(
         ServiceBuilder::new()
             .map_response(show::with_headers)
-            .layer(ModelRouteLayer::new(table))
-            .layer(AnswerErrorsLayer::new())
+            .layer(stack(table))
             .service(client()),
     )
 }

@@ -71,6 +71,9 @@ impl Display for Way<'_> {
                 decision.model_server(),
                 decision.endpoint(),
             )?;
+            if decision.attempts() > 1 {
+                write!(f, " attempts={}", decision.attempts())?;
+            }
         }
         match error {
             Some(error) => {

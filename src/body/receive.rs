@@ -26,6 +26,8 @@ pub(crate) struct Buffering {
     pub(crate) max_bytes: u64,
     /// Once it is known: more is not read before it is sent.
     pub(crate) enough: u64,
+    /// Whether so much is waited for, because more than the model must be known.
+    pub(crate) waits: bool,
 }
 
 /// A body of which enough is known.
@@ -64,7 +66,9 @@ impl Receive {
                     }
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(true)),
-                Poll::Pending if found && inbound.is_stalled() => return Poll::Ready(Ok(false)),
+                Poll::Pending if found && !self.buffering.waits && inbound.is_stalled() => {
+                    return Poll::Ready(Ok(false));
+                }
                 Poll::Pending => return Poll::Pending,
             }
         }

@@ -48,6 +48,10 @@ pub enum MistakeKind {
     DuplicateTarget,
     /// An endpoint is not a usable URI; the reason.
     InvalidEndpoint(&'static str),
+    /// An endpoint has the weight 0.
+    EndpointWeightZero,
+    /// A [`Balance::PrefixHash`](crate::Balance::PrefixHash) is of 0 bytes.
+    PrefixOfNothing,
     /// A ModelRoute has neither a model name nor a LoRA adapter.
     NoModel,
     /// A ModelRoute has no rule.
@@ -133,6 +137,8 @@ impl fmt::Display for MistakeKind {
             Self::InvalidEndpoint(reason) => {
                 return write!(f, "this is not an endpoint: {reason}");
             }
+            Self::EndpointWeightZero => "the weight of an endpoint must be at least 1",
+            Self::PrefixOfNothing => "a prefix must have at least 1 byte",
             Self::NoModel => "it has neither a model_name nor a LoRA adapter",
             Self::NoRules => "it has no rule",
             Self::NoTargets => "it has no target",

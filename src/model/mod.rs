@@ -26,6 +26,7 @@ pub use self::{
 };
 pub(crate) use self::{
     extraction::{Place, Plan, Written},
+    json::decode_text,
     scan::Scan,
 };
 

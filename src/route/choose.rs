@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::table::{CompiledRule, Inner, Targets, position};
-use crate::server::{Choice, Lease, Server};
+use crate::server::{Caller, Choice, Lease, Server, Take};
 
 /// A target's position among those of its rule, fallbacks last, and an endpoint of it.
-pub(crate) type Chosen = (u32, Lease);
+pub(crate) type Chosen<T = Lease> = (u32, T);
 
 /// Why no target can take a request.
 #[derive(Debug)]
@@ -24,26 +24,37 @@ impl Inner {
     /// Targets that can't take it give their share to their siblings. Where
     /// none can, the fallbacks are next; where these can't either, an endpoint
     /// in bad standing is better than nothing.
-    pub(crate) fn choose(&self, rule: &CompiledRule) -> Result<Chosen, Unavailable> {
+    pub(crate) fn choose<T>(
+        &self,
+        rule: &CompiledRule,
+        caller: Caller<'_>,
+        take: Take<T>,
+    ) -> Result<Chosen<T>, Unavailable> {
         [Choice::Sound, Choice::LeastBad]
             .into_iter()
             .find_map(|choice| {
-                self.choose_target(rule, choice)
-                    .or_else(|| self.first_of(rule.fallbacks(), rule, choice, &[]))
+                self.choose_target(rule, choice, caller, take)
+                    .or_else(|| self.first_of(rule.fallbacks(), rule, choice, caller, &[], take))
             })
             .ok_or_else(|| self.unavailable(rule))
     }
 
-    fn choose_target(&self, rule: &CompiledRule, choice: Choice) -> Option<Chosen> {
+    fn choose_target<T>(
+        &self,
+        rule: &CompiledRule,
+        choice: Choice,
+        caller: Caller<'_>,
+        take: Take<T>,
+    ) -> Option<Chosen<T>> {
         let Targets::Split(targets) = &rule.targets else {
-            return Some((0, self.target(rule, 0).lease(choice, &[])?));
+            return Some((0, self.target(rule, 0).pick(choice, caller, &[], take)?));
         };
         loop {
             let can_take = |target| self.target(rule, target).can_take(choice);
             let target = targets.split.pick(can_take)?;
             // Another request may have been faster: then it is one endpoint fewer.
-            if let Some(lease) = self.target(rule, target).lease(choice, &[]) {
-                return Some((position(target), lease));
+            if let Some(taken) = self.target(rule, target).pick(choice, caller, &[], take) {
+                return Some((position(target), taken));
             }
         }
     }
@@ -55,6 +66,7 @@ impl Inner {
         &self,
         rule: &CompiledRule,
         current: u32,
+        caller: Caller<'_>,
         tried: &[Arc<str>],
     ) -> Option<Chosen> {
         let current = current as usize;
@@ -63,20 +75,24 @@ impl Inner {
             .into_iter()
             .find_map(|choice| {
                 let order = [current].into_iter().chain(others());
-                self.first_of(order, rule, choice, tried)
+                self.first_of(order, rule, choice, caller, tried, Lease::new)
             })
     }
 
-    fn first_of(
+    fn first_of<T>(
         &self,
         mut targets: impl Iterator<Item = usize>,
         rule: &CompiledRule,
         choice: Choice,
+        caller: Caller<'_>,
         tried: &[Arc<str>],
-    ) -> Option<Chosen> {
+        take: Take<T>,
+    ) -> Option<Chosen<T>> {
         targets.find_map(|target| {
-            let lease = self.target(rule, target).lease(choice, tried)?;
-            Some((position(target), lease))
+            let taken = self
+                .target(rule, target)
+                .pick(choice, caller, tried, take)?;
+            Some((position(target), taken))
         })
     }
 

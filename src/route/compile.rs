@@ -18,7 +18,7 @@ use super::{
 use crate::{
     error::{BuildError, Mistake, MistakeKind},
     models::ModelList,
-    server::{Endpoint, InvalidEndpoint, ModelServer, Server},
+    server::{Balance, BodyWish, Endpoint, HashKey, InvalidEndpoint, ModelServer, Server},
 };
 
 /// Collects ModelServers and ModelRoutes; made by [`RouteTable::builder`].
@@ -89,6 +89,11 @@ impl RouteTableBuilder {
                         .iter()
                         .map(|(name, parent)| (name, parent.as_deref())),
                 ),
+                body_wish: compiler
+                    .servers
+                    .iter()
+                    .map(|server| server.body_wish())
+                    .fold(BodyWish::default(), BodyWish::and),
                 rules: compiler.rules.into(),
                 route_names: compiler.route_names.into(),
                 servers: compiler.servers.into(),
@@ -134,25 +139,47 @@ impl Compiler {
                 self.mistake(place, MistakeKind::InvalidRetryStatus(status));
             }
         }
-        let mut endpoints: Vec<Endpoint> = Vec::with_capacity(server.endpoints.len());
+        let mut endpoints = Vec::with_capacity(server.endpoints.len());
         let mut seen = HashSet::new();
-        for (position, (text, _)) in server.endpoints.iter().enumerate() {
+        for (position, &(ref text, weight)) in server.endpoints.iter().enumerate() {
             // The text itself is not shown: it may hold a password.
             let place = format_args!("{place}, endpoint #{}", position + 1);
             match Endpoint::parse(text) {
-                Ok(endpoint) if seen.insert(Arc::clone(&endpoint.uri)) => endpoints.push(endpoint),
+                Ok(endpoint) if seen.insert(Arc::clone(&endpoint.uri)) => {
+                    endpoints.push((endpoint, weight));
+                }
                 Ok(_) => self.mistake(place, MistakeKind::DuplicateEndpoint),
                 Err(InvalidEndpoint(why)) => {
                     self.mistake(place, MistakeKind::InvalidEndpoint(why));
                 }
             }
+            if weight == 0 {
+                self.mistake(place, MistakeKind::EndpointWeightZero);
+            }
         }
+        self.balance(&place, &server.balance);
         let name: Arc<str> = server.name.as_str().into();
         let position = at(self.servers.len());
         if self.server_names.insert(name, position).is_some() {
             self.mistake(&place, MistakeKind::DuplicateModelServer);
         }
         self.servers.push(Arc::new(Server::new(server, endpoints)));
+    }
+
+    fn balance(&mut self, of_server: &str, balance: &Balance) {
+        match balance {
+            Balance::ConsistentHash(HashKey::Header(name))
+                if HeaderName::try_from(name).is_err() =>
+            {
+                let place = format_args!("{of_server}, balance, header {name:?}");
+                self.mistake(place, MistakeKind::InvalidHeaderName);
+            }
+            Balance::PrefixHash(0) => {
+                let place = format_args!("{of_server}, balance");
+                self.mistake(place, MistakeKind::PrefixOfNothing);
+            }
+            _ => {}
+        }
     }
 
     fn route(&mut self, position: usize, route: ModelRoute) {
@@ -280,7 +307,7 @@ impl Compiler {
             _ => Targets::Split(Box::new(SplitTargets {
                 order: heaviest_first(&weights, servers.len()),
                 servers: servers.into(),
-                split: Split::new(&weights),
+                split: Arc::new(Split::new(&weights)),
             })),
         }
     }

@@ -1,5 +1,6 @@
 //! The routes: their configuration, its check, and the decision.
 
+mod carry_over;
 mod choose;
 mod compile;
 mod handle;

@@ -54,6 +54,11 @@ impl Split {
         (0..self.targets as usize).find(|&target| usable(target))
     }
 
+    /// Whether the two hand out the same positions in the same order.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.schedule == other.schedule && self.targets == other.targets
+    }
+
     pub(crate) fn targets(&self) -> usize {
         self.targets as usize
     }

@@ -57,7 +57,7 @@ impl StringMatch {
 }
 
 /// A [`StringMatch`] ready to be evaluated.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Matcher {
     Exact(Box<[u8]>),
     Prefix(Box<[u8]>),

@@ -12,7 +12,7 @@ use crate::{
     RouteDecision,
     error::RouteError,
     models::ModelList,
-    server::{Endpoint, Server, ServerSnapshot},
+    server::{BodyKeys, BodyWish, Caller, Endpoint, Server, ServerSnapshot},
 };
 
 /// The routes and ModelServers of a gateway, checked and ready for use.
@@ -46,15 +46,22 @@ impl RouteTable {
     /// target of the rule, fallbacks included, has an endpoint, or all are full.
     pub fn decide(&self, head: &Parts, model: &str) -> Result<RouteDecision, RouteError> {
         let selection = self.0.select(head, model)?;
-        let (target, lease) = self
+        let caller = Caller {
+            headers: &head.headers,
+            extensions: &head.extensions,
+            body: &BodyKeys::default(),
+        };
+        let (target, endpoint) = self
             .0
-            .choose(self.0.rule(selection))
+            .choose(self.0.rule(selection), caller, |_, position, _| {
+                Some(position)
+            })
             .map_err(|unavailable| RouteError::unavailable(model, &unavailable))?;
         Ok(RouteDecision::new(
             Arc::clone(&self.0),
             selection,
             target,
-            &lease,
+            endpoint,
         ))
     }
 
@@ -87,6 +94,9 @@ impl fmt::Debug for RouteTable {
 
 /// The compiled table. The rules of a route stand together, so a name leads
 /// straight to the slice of its rules.
+///
+/// A clone shares the live parts: the ModelServers and the splits.
+#[derive(Clone)]
 pub(crate) struct Inner {
     pub(super) rules: Box<[CompiledRule]>,
     pub(super) route_names: Box<[Arc<str>]>,
@@ -98,6 +108,8 @@ pub(crate) struct Inner {
     pub(super) by_model: Names,
     pub(super) by_adapter: Names,
     pub(crate) models: ModelList,
+    /// What the choice of an endpoint must know of a request's body.
+    pub(crate) body_wish: BodyWish,
     /// What retries cost, over all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
 }
@@ -107,7 +119,7 @@ pub(super) type Names = HashMap<Arc<str>, Entry>;
 
 /// Together with its key it takes half a cache line: with many routes, what a
 /// look-up costs is the lines that it touches.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     /// The name's own position in [`Inner::names`].
     pub(super) name: u32,
@@ -124,7 +136,7 @@ pub(super) enum Run {
 }
 
 /// A [`Rule`](crate::Rule) with its names resolved, in one cache line.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(crate) struct CompiledRule {
     pub(crate) name: Arc<str>,
@@ -133,7 +145,7 @@ pub(crate) struct CompiledRule {
     pub(super) targets: Targets,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum CompiledCondition {
     Header(HeaderName, Matcher),
     Uri(Matcher),
@@ -141,19 +153,19 @@ pub(super) enum CompiledCondition {
 }
 
 /// Where a rule's requests go.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Targets {
     /// To one ModelServer, by its position in [`Inner::servers`].
     One(u32),
     Split(Box<SplitTargets>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SplitTargets {
     /// Positions in [`Inner::servers`]: the targets' and then the fallbacks'.
     pub(super) servers: Box<[u32]>,
     /// Of the targets.
-    pub(super) split: Split,
+    pub(super) split: Arc<Split>,
     /// The targets, the heaviest first, and then the fallbacks.
     pub(super) order: Box<[u32]>,
 }
@@ -172,7 +184,11 @@ impl Inner {
     }
 
     pub(crate) fn route_name(&self, selection: Selection) -> &str {
-        &self.route_names[self.rule(selection).route as usize]
+        self.route_of(self.rule(selection))
+    }
+
+    pub(super) fn route_of(&self, rule: &CompiledRule) -> &str {
+        &self.route_names[rule.route as usize]
     }
 
     pub(crate) fn rule(&self, selection: Selection) -> &CompiledRule {

@@ -10,7 +10,7 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-use super::health::Health;
+use super::{balance::Ewma, health::Health};
 
 /// An endpoint, parsed and normalised once, when the table is built.
 ///
@@ -27,6 +27,8 @@ pub(crate) struct Endpoint {
     pub(crate) uri: Arc<str>,
     pub(crate) health: Health,
     pub(super) counts: Counts,
+    /// Observed only where the balance goes by it.
+    pub(super) latency: Ewma,
     in_flight: AtomicUsize,
 }
 
@@ -75,6 +77,7 @@ impl Endpoint {
             prefix,
             health: Health::default(),
             counts: Counts::default(),
+            latency: Ewma::new(),
             in_flight: AtomicUsize::new(0),
         })
     }

@@ -7,9 +7,10 @@ use std::{
 };
 
 use http::StatusCode;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Endpoint, Server};
+use super::{Endpoint, Server, health::Standing};
 
 /// A request in flight to an endpoint; the count goes down when it is dropped.
 pub(crate) struct Lease {
@@ -20,6 +21,10 @@ pub(crate) struct Lease {
     /// The failures in a row that its answer has ended; they were no end if it breaks off.
     forgiven: u32,
     has_failed: bool,
+    /// Whether it counts in the total of the ModelServer.
+    in_total: bool,
+    /// Where the latency counts: when the request goes out.
+    begun: Option<Instant>,
 }
 
 /// How an attempt ended.
@@ -38,8 +43,11 @@ pub(crate) enum Outcome {
 }
 
 impl Lease {
+    /// Counts one more request as in flight to the endpoint.
+    ///
     /// `None` where the endpoint has as many requests as it may, or another has the trial.
-    pub(super) fn new(server: &Arc<Server>, position: usize, on_trial: bool) -> Option<Self> {
+    pub(crate) fn new(server: &Arc<Server>, position: usize, standing: Standing) -> Option<Self> {
+        let on_trial = standing == Standing::OnTrial;
         let endpoint = server.endpoints.get(position)?;
         if !endpoint.begin(server.policy.max_in_flight) {
             return None;
@@ -49,12 +57,18 @@ impl Lease {
             server.live.queue.freed();
             return None;
         }
+        let in_total = server.balancer.wants_total();
+        if in_total {
+            server.live.in_flight.fetch_add(1, Ordering::Relaxed);
+        }
         Some(Self {
             server: Arc::clone(server),
             position,
             on_trial,
             forgiven: 0,
             has_failed: false,
+            in_total,
+            begun: None,
         })
     }
 
@@ -71,7 +85,10 @@ impl Lease {
     }
 
     /// The request goes out, after so long.
-    pub(crate) fn begin(&mut self, _wait: Duration) {
+    pub(crate) fn begin(&mut self, wait: Duration) {
+        if self.server.balancer.wants_latency() {
+            self.begun = Instant::now().checked_add(wait);
+        }
         self.endpoint()
             .counts
             .requests
@@ -80,6 +97,7 @@ impl Lease {
 
     /// Counts how the attempt ended.
     pub(crate) fn end(&mut self, outcome: Outcome) {
+        self.observe(outcome);
         let detection = &self.server.policy.outlier_detection;
         let cooling = |wait: Duration| wait.min(detection.max_retry_after);
         match outcome {
@@ -103,12 +121,23 @@ impl Lease {
         }
     }
 
+    /// What failed at once does not count as quick.
+    fn observe(&mut self, outcome: Outcome) {
+        if let Some(begun) = self.begun.take()
+            && matches!(outcome, Outcome::Answered(..) | Outcome::TimedOut)
+        {
+            let now = Instant::now();
+            let latency = now.saturating_duration_since(begun);
+            self.endpoint().latency.observe(latency, now);
+        }
+    }
+
     fn succeeded(&mut self) {
         let was_ejected = std::mem::take(&mut self.on_trial);
         self.forgiven = self.endpoint().health.succeeded(was_ejected);
         if was_ejected {
             let (server, endpoint) = (&*self.server.name, &*self.endpoint().uri);
-            info!(server, endpoint, "endpoint is back");
+            info!(target: "tower_model_route::health", server, endpoint, "endpoint is back");
         }
     }
 
@@ -130,6 +159,7 @@ impl Lease {
         };
         endpoint.counts.ejections.fetch_add(1, Ordering::Relaxed);
         warn!(
+            target: "tower_model_route::health",
             server = &*self.server.name,
             endpoint = &*endpoint.uri,
             seconds = time.as_secs_f64(),
@@ -145,6 +175,9 @@ impl Drop for Lease {
             endpoint.health.end_trial();
         }
         endpoint.end();
+        if self.in_total {
+            self.server.live.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
         self.server.live.queue.freed();
     }
 }

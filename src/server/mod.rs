@@ -11,17 +11,17 @@ mod snapshot;
 mod traffic_policy;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 
-pub(crate) use self::{
-    balance::Balancer,
-    endpoint::{Endpoint, InvalidEndpoint},
-    lease::{Lease, Outcome},
-};
+use self::queue::Queue;
 pub use self::{
     balance::{Balance, HashKey},
     model_server::ModelServer,
@@ -29,21 +29,26 @@ pub use self::{
     snapshot::{EndpointHealth, EndpointSnapshot, ServerSnapshot},
     traffic_policy::TrafficPolicy,
 };
-use self::{health::Standing, queue::Queue};
+pub(crate) use self::{
+    balance::{Balancer, BodyKeys, BodyWish, Caller},
+    endpoint::{Endpoint, InvalidEndpoint},
+    health::Standing,
+    lease::{Lease, Outcome},
+};
 
 /// A [`ModelServer`] as the table holds it: resolved, with its live counts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) name: Arc<str>,
     pub(crate) model: Option<RealModel>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
     pub(crate) policy: TrafficPolicy,
-    balancer: Balancer,
+    balancer: Arc<Balancer>,
     live: Arc<Live>,
 }
 
 /// The name under which the engines know the model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RealModel {
     pub(crate) name: Arc<str>,
     /// The name as a JSON string with its quotes: what a rewrite splices in.
@@ -56,7 +61,12 @@ struct Live {
     queue: Queue,
     /// Held while the ejected are counted and one more is ejected.
     ejecting: Mutex<()>,
+    /// The requests in flight to all endpoints together, where the balance goes by that.
+    in_flight: AtomicUsize,
 }
+
+/// Takes the endpoint of this position and standing; `None` where another request was faster.
+pub(crate) type Take<T> = fn(&Arc<Server>, usize, Standing) -> Option<T>;
 
 /// Which endpoints come into question for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,25 +78,50 @@ pub(crate) enum Choice {
 }
 
 impl Server {
-    pub(crate) fn new(config: ModelServer, endpoints: Vec<Endpoint>) -> Self {
+    /// `endpoints` with their weights.
+    pub(crate) fn new(config: ModelServer, endpoints: Vec<(Endpoint, u32)>) -> Self {
+        let weights: Vec<(&str, u32)> = endpoints
+            .iter()
+            .map(|(endpoint, weight)| (&*endpoint.uri, *weight))
+            .collect();
         Self {
+            balancer: Arc::new(Balancer::new(&config.balance, &weights)),
             name: config.name.into(),
             model: config.model.map(|model| RealModel {
                 json: serde_json::Value::from(&*model).to_string().into(),
                 name: model.into(),
             }),
-            endpoints: endpoints.into_iter().map(Arc::new).collect(),
+            endpoints: endpoints
+                .into_iter()
+                .map(|(endpoint, _)| Arc::new(endpoint))
+                .collect(),
             policy: config.policy,
-            balancer: Balancer::default(),
             live: Arc::default(),
         }
+    }
+
+    /// Makes the live state of `old`, of the same name, that of `new`.
+    pub(crate) fn carry_over(new: &mut Arc<Self>, old: &Self) {
+        let endpoints: HashMap<&str, &Arc<Endpoint>> = old
+            .endpoints
+            .iter()
+            .map(|endpoint| (&*endpoint.uri, endpoint))
+            .collect();
+        let mut server = Self::clone(new);
+        server.live = Arc::clone(&old.live);
+        for endpoint in &mut server.endpoints {
+            if let Some(old) = endpoints.get(&*endpoint.uri) {
+                *endpoint = Arc::clone(old);
+            }
+        }
+        *new = Arc::new(server);
     }
 
     pub(crate) fn has_endpoints(&self) -> bool {
         !self.endpoints.is_empty()
     }
 
-    /// Whether [`lease`](Self::lease) would find an endpoint, if nobody else is faster.
+    /// Whether [`pick`](Self::pick) would find an endpoint, if nobody else is faster.
     pub(crate) fn can_take(&self, choice: Choice) -> bool {
         self.is_open()
             && self
@@ -95,30 +130,47 @@ impl Server {
                 .any(|endpoint| self.is_usable(endpoint, choice))
     }
 
-    /// An endpoint for a request, which counts as in flight to it from now on.
+    /// An endpoint for a request, by what `take` makes of it.
     ///
     /// Not one that is full or, by its URI, among the `tried`; and none at all
     /// while others wait for one.
-    pub(crate) fn lease(self: &Arc<Self>, choice: Choice, tried: &[Arc<str>]) -> Option<Lease> {
-        self.is_open().then(|| self.lease_now(choice, tried))?
+    pub(crate) fn pick<T>(
+        self: &Arc<Self>,
+        choice: Choice,
+        caller: Caller<'_>,
+        tried: &[Arc<str>],
+        take: Take<T>,
+    ) -> Option<T> {
+        let key = self.balancer.key(caller);
+        self.is_open()
+            .then(|| self.pick_now(choice, key, tried, take))?
     }
 
-    fn lease_now(self: &Arc<Self>, choice: Choice, tried: &[Arc<str>]) -> Option<Lease> {
+    fn pick_now<T>(
+        self: &Arc<Self>,
+        choice: Choice,
+        key: Option<u64>,
+        tried: &[Arc<str>],
+        take: Take<T>,
+    ) -> Option<T> {
         let usable = |position: usize| {
             let endpoint: &Endpoint = &self.endpoints[position];
             self.is_usable(endpoint, choice) && !tried.contains(&endpoint.uri)
         };
         loop {
             let position = match choice {
-                Choice::Sound => self.balancer.pick(&self.endpoints, usable)?,
+                Choice::Sound => {
+                    let total = self.live.in_flight.load(Ordering::Relaxed);
+                    self.balancer.pick(&self.endpoints, total, key, usable)?
+                }
                 Choice::LeastBad => (0..self.endpoints.len())
                     .filter(|&position| usable(position))
                     .min_by_key(|&position| self.endpoints[position].health.standing())?,
             };
             let standing = self.endpoints[position].health.standing();
             // Another request may have been faster: then it is one fewer to choose from.
-            if let Some(lease) = Lease::new(self, position, standing == Standing::OnTrial) {
-                return Some(lease);
+            if let Some(taken) = take(self, position, standing) {
+                return Some(taken);
             }
         }
     }
@@ -126,6 +178,11 @@ impl Server {
     fn is_usable(&self, endpoint: &Endpoint, choice: Choice) -> bool {
         endpoint.has_room(self.policy.max_in_flight)
             && (choice == Choice::LeastBad || !endpoint.health.is_out())
+    }
+
+    /// What its choice must know of a request's body.
+    pub(crate) fn body_wish(&self) -> BodyWish {
+        self.balancer.body_wish()
     }
 
     /// Whether nobody waits who would have to be served first.
@@ -139,11 +196,19 @@ impl Server {
 
     /// Waits in the queue for an endpoint that is free; `None` where that takes
     /// too long, or the queue is full.
-    pub(crate) async fn wait(self: Arc<Self>) -> Option<Lease> {
+    pub(crate) fn wait(
+        self: Arc<Self>,
+        caller: Caller<'_>,
+    ) -> impl Future<Output = Option<Lease>> + Send + use<> {
+        let key = self.balancer.key(caller);
+        self.wait_by(key)
+    }
+
+    async fn wait_by(self: Arc<Self>, key: Option<u64>) -> Option<Lease> {
         let place = self.live.queue.join(self.policy.max_queue)?;
         let lease = place.wait(|| {
-            self.lease_now(Choice::Sound, &[])
-                .or_else(|| self.lease_now(Choice::LeastBad, &[]))
+            self.pick_now(Choice::Sound, key, &[], Lease::new)
+                .or_else(|| self.pick_now(Choice::LeastBad, key, &[], Lease::new))
         });
         let waited = tokio::time::timeout(self.policy.queue_timeout, lease).await;
         waited.ok().flatten()

@@ -1,8 +1,8 @@
 //! What a table may not be: each mistake by itself, with its place.
 
 use tower_model_route::{
-    MistakeKind, ModelMatch, ModelRoute, ModelServer, RouteTable, RouteTableBuilder, Rule,
-    StringMatch, TargetModel,
+    Balance, HashKey, MistakeKind, ModelMatch, ModelRoute, ModelServer, RouteTable,
+    RouteTableBuilder, Rule, StringMatch, TargetModel,
 };
 
 use crate::support::servers;
@@ -223,4 +223,43 @@ fn conditions_that_can_not_be() {
         .uri(StringMatch::prefix("("))
         .header("a", StringMatch::exact("["));
     assert!(when(text).build().is_ok());
+}
+
+#[test]
+fn a_balance_needs_weights_a_header_and_a_prefix() {
+    let server = |balance| ModelServer::new("s").endpoint("http://h").balance(balance);
+    let table = |server| RouteTable::builder().model_server(server);
+    assert_mistake(
+        table(
+            ModelServer::new("s")
+                .endpoint("http://h")
+                .weighted_endpoint("http://i", 0),
+        ),
+        r#"ModelServer "s", endpoint #2"#,
+        MistakeKind::EndpointWeightZero,
+    );
+    for (header, place) in [
+        ("a b", r#"ModelServer "s", balance, header "a b""#),
+        ("", r#"ModelServer "s", balance, header """#),
+    ] {
+        let key = HashKey::Header(header.to_owned());
+        assert_mistake(
+            table(server(Balance::ConsistentHash(key))),
+            place,
+            MistakeKind::InvalidHeaderName,
+        );
+    }
+    assert_mistake(
+        table(server(Balance::PrefixHash(0))),
+        r#"ModelServer "s", balance"#,
+        MistakeKind::PrefixOfNothing,
+    );
+    let key = HashKey::Header("X-Session".to_owned());
+    for balance in [
+        Balance::ConsistentHash(key),
+        Balance::PrefixHash(1),
+        Balance::RoundRobin,
+    ] {
+        assert!(table(server(balance)).build().is_ok());
+    }
 }

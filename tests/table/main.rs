@@ -1,6 +1,7 @@
 //! `RouteTable::decide`: which route, rule, server and endpoint a request gets; and what
 //! `RouteTableBuilder::build` refuses.
 
+mod balance;
 mod build;
 mod build_text;
 mod build_valid;

@@ -54,16 +54,18 @@ impl fmt::Display for Case {
     }
 }
 
-pub(crate) const CASES: [Case; 7] = [
-    Case {
-        model: "deepseek-simple",
-        header: None,
-        outcome: Outcome::Routed {
-            route: "deepseek-simple",
-            rule: "default",
-            shares: &[share("deepseek-r1-1-5b", 2, QWEN_1_5B)],
-        },
+pub(crate) const SIMPLE: Case = Case {
+    model: "deepseek-simple",
+    header: None,
+    outcome: Outcome::Routed {
+        route: "deepseek-simple",
+        rule: "default",
+        shares: &[share("deepseek-r1-1-5b", 2, QWEN_1_5B)],
     },
+};
+
+pub(crate) const CASES: [Case; 7] = [
+    SIMPLE,
     Case {
         model: "lora-A",
         header: None,

@@ -101,6 +101,10 @@ impl Findings {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// # Errors
     /// All findings, if there are any.
     pub(crate) fn into_result(self) -> Result<(), String> {

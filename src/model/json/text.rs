@@ -1,3 +1,5 @@
+use memchr::memchr;
+
 use super::{block::Piece, utf8::Utf8};
 
 /// Decodes and checks the text of one string, in pieces cut anywhere.
@@ -96,6 +98,32 @@ impl Text {
         let character = char::from_u32(code)?;
         sink(character.encode_utf8(&mut [0; 4]).as_bytes());
         Some(())
+    }
+}
+
+/// Decodes what stands between the quotes of a string, up to the first thing
+/// that cannot stand there.
+pub(crate) fn decode_text(mut raw: &[u8], mut sink: impl FnMut(&[u8])) {
+    let mut text = Text::EMPTY;
+    while !raw.is_empty() {
+        let (run, rest) = raw.split_at(memchr(b'\\', raw).unwrap_or(raw.len()));
+        let escape = if rest.get(1) == Some(&b'u') { 6 } else { 2 };
+        let (escape, rest) = rest.split_at(escape.min(rest.len()));
+        // Most of a text is sunk a run at a time.
+        let run = if text.is_whole() && std::str::from_utf8(run).is_ok() {
+            sink(run);
+            &[]
+        } else {
+            run
+        };
+        if run
+            .iter()
+            .chain(escape)
+            .any(|byte| text.next(*byte, &mut sink).is_none())
+        {
+            return;
+        }
+        raw = rest;
     }
 }
 

@@ -6,8 +6,11 @@
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Balance {
-    /// Of two endpoints drawn at random the one with fewer requests in flight
-    /// (the power of two choices), relative to its weight. The default.
+    /// The endpoint with the fewest requests in flight relative to its weight,
+    /// equals in turn. The default.
+    ///
+    /// Of up to eight endpoints it is looked for among all; of more, it is the
+    /// better of two that are drawn (the power of two choices).
     #[default]
     LeastRequest,
     /// One after the other, in proportion to the weights.
@@ -43,7 +46,7 @@ pub enum HashKey {
     /// [`IpAddr`](std::net::IpAddr) in the request's extensions, where the
     /// server or a layer above must put it. The port does not count.
     ClientAddr,
-    /// The top-level `user` of the JSON body.
+    /// The top-level `user` of the JSON body, or else Anthropic's `metadata.user_id`.
     User,
     /// The top-level `session_id` of the JSON body.
     SessionId,

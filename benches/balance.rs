@@ -1,0 +1,74 @@
+//! Choosing an endpoint: what a decision costs with 1,000 endpoints, less what it costs with one.
+//!
+//! `cargo bench --bench balance`
+#![allow(missing_docs)]
+
+mod support;
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use http::{HeaderValue, request::Parts};
+use support::head;
+use tower_model_route::{Balance, HashKey, ModelRoute, ModelServer, RouteTable, Rule};
+
+/// So many sessions take turns: more than the caches' favourites.
+const SESSIONS: usize = 4096;
+
+fn endpoint_choice(c: &mut Criterion) {
+    let heads = heads();
+    let session = HashKey::Header("x-session".to_owned());
+    let mut group = c.benchmark_group("balance");
+    for (name, balance, weights) in [
+        ("least_request", Balance::LeastRequest, 1),
+        ("least_request_weighted", Balance::LeastRequest, 3),
+        ("round_robin", Balance::RoundRobin, 1),
+        ("random", Balance::Random, 1),
+        ("peak_ewma", Balance::PeakEwma, 1),
+        ("consistent_hash", Balance::ConsistentHash(session), 1),
+    ] {
+        for endpoints in [1, 3, 1000] {
+            let table = table(&balance, endpoints, weights);
+            let mut heads = heads.iter().cycle();
+            group.bench_function(BenchmarkId::new(name, endpoints), |b| {
+                b.iter(|| {
+                    heads
+                        .next()
+                        .is_some_and(|head| table.decide(head, black_box("m")).is_ok())
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// The weights of the endpoints go from 1 to `weights` in turn.
+fn table(balance: &Balance, endpoints: u32, weights: u32) -> RouteTable {
+    let server = (0..endpoints).fold(ModelServer::new("s"), |server, i| {
+        let uri = format!("http://10.0.{}.{}:8000", i / 250, i % 250);
+        server.weighted_endpoint(uri, 1 + i % weights)
+    });
+    RouteTable::builder()
+        .model_server(server.balance(balance.clone()))
+        .model_route(
+            ModelRoute::new("r")
+                .model_name("m")
+                .rule(Rule::new("all").target("s")),
+        )
+        .build()
+        .expect("a valid table")
+}
+
+fn heads() -> Vec<Parts> {
+    let head = |session| {
+        let mut head = head();
+        let session = format!("session-{session:016x}");
+        let session = HeaderValue::try_from(session).expect("a valid header");
+        head.headers.insert("x-session", session);
+        head
+    };
+    (0..SESSIONS).map(head).collect()
+}
+
+criterion_group!(benches, endpoint_choice);
+criterion_main!(benches);

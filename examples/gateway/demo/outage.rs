@@ -1,0 +1,77 @@
+//! The fifth scenario: an engine is killed in the middle of the run.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, stream};
+use tower_model_route::{RouteTable, ServerSnapshot};
+
+use super::{CONCURRENT, ask::Asker, cases::SIMPLE, check::Findings};
+use crate::{engines::Engines, print::say};
+
+const REQUESTS: u64 = 200;
+
+/// After how many answers one of the two engines is killed.
+const KILLED_AFTER: u64 = 60;
+
+/// Sends the requests of the plain scenario once more, kills one of its two engines meanwhile,
+/// and lets no client see an error.
+pub(crate) async fn run(
+    asker: &Asker,
+    mut engines: Engines,
+    table: &RouteTable,
+    findings: &mut Findings,
+) {
+    const SERVER: &str = "deepseek-r1-1-5b";
+    let mut answers = stream::iter(0..REQUESTS)
+        .map(|_| asker.ask(&SIMPLE))
+        .buffer_unordered(CONCURRENT);
+    let mut by_engine = BTreeMap::<String, u64>::new();
+    let (mut seen, mut killed) = (0, None);
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(answer) if answer.status == 200 => {
+                *by_engine.entry(answer.engine).or_default() += 1;
+            }
+            Ok(answer) => findings.add(
+                "outage",
+                format_args!("{} {}", answer.status, answer.answer),
+            ),
+            Err(problem) => findings.add("outage", problem),
+        }
+        seen += 1;
+        if seen == KILLED_AFTER {
+            killed = engines.kill(SERVER);
+        }
+    }
+    let killed = killed.unwrap_or_default();
+    let count = |engine: &str| by_engine.get(engine).copied().unwrap_or(0);
+    let survivor: u64 = by_engine.values().sum::<u64>() - count(&killed);
+    if count(&killed) == 0 || survivor < REQUESTS - KILLED_AFTER - CONCURRENT as u64 {
+        findings.add(
+            "outage",
+            format_args!("the answers came from {by_engine:?}"),
+        );
+    }
+    let servers = table.servers();
+    let failures = servers
+        .iter()
+        .filter(|server| server.name() == SERVER)
+        .flat_map(ServerSnapshot::endpoints)
+        .map(|endpoint| (endpoint.failures(), endpoint.ejections()))
+        .max()
+        .unwrap_or_default();
+    if failures.1 != 1 {
+        findings.add(
+            "outage",
+            "the killed engine was not ejected, or more than once",
+        );
+    }
+    say(format_args!(
+        "\n{REQUESTS} more requests for {}; {killed} was killed after {KILLED_AFTER} of them:\n\
+         {} requests failed there and were sent again to its sibling, then it was ejected;\n\
+         {} were answered by it and {survivor} by its sibling; no client saw an error.",
+        SIMPLE.model,
+        failures.0,
+        count(&killed),
+    ));
+}

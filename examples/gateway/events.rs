@@ -1,0 +1,58 @@
+//! Shows retries and ejections as they happen.
+
+use std::fmt::{Debug, Write};
+
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    Layer,
+    filter::{FilterFn, filter_fn},
+    layer::Context,
+};
+
+use crate::print::say;
+
+/// Prints the library's events of the targets `tower_model_route::retry` and `::health`.
+#[derive(Debug)]
+pub(crate) struct Events;
+
+impl Events {
+    pub(crate) fn filter() -> FilterFn {
+        filter_fn(|event| {
+            let target = event.target().strip_prefix("tower_model_route::");
+            event.is_event()
+                && *event.level() <= Level::DEBUG
+                && matches!(target, Some("retry" | "health"))
+        })
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Events {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        say(format_args!("*** {}{}", line.message, line.fields));
+    }
+}
+
+#[derive(Default)]
+struct Line {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        // Writing to a String can't fail.
+        _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        _ = write!(self.fields, " {}={value}", field.name());
+    }
+}

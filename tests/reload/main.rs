@@ -1,0 +1,5 @@
+//! Replacing the table while requests are under way.
+
+mod carried;
+mod kit;
+mod load;

@@ -53,6 +53,13 @@ pub(crate) enum Standing {
     Down,
 }
 
+impl Standing {
+    /// Whether it is sent requests only where there is nothing better.
+    pub(super) fn is_out(self) -> bool {
+        matches!(self, Self::Until(_) | Self::Down)
+    }
+}
+
 impl Health {
     pub(crate) fn standing(&self) -> Standing {
         if !self.is_unsound.load(Ordering::Relaxed) {
@@ -110,11 +117,6 @@ impl Health {
         let more = before.saturating_add(1);
         let failures = self.failures.fetch_add(more, Ordering::Relaxed);
         failures.saturating_add(more) >= detection.consecutive_failures
-    }
-
-    /// Whether it may be sent a request.
-    pub(super) fn is_out(&self) -> bool {
-        matches!(self.standing(), Standing::Until(_) | Standing::Down)
     }
 
     /// Ejects it for the first time, or again after a trial for twice as long.

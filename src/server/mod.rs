@@ -169,6 +169,9 @@ impl Server {
             };
             let standing = self.endpoints[position].health.standing();
             // Another request may have been faster: then it is one fewer to choose from.
+            if choice == Choice::Sound && standing.is_out() {
+                continue;
+            }
             if let Some(taken) = take(self, position, standing) {
                 return Some(taken);
             }
@@ -177,7 +180,7 @@ impl Server {
 
     fn is_usable(&self, endpoint: &Endpoint, choice: Choice) -> bool {
         endpoint.has_room(self.policy.max_in_flight)
-            && (choice == Choice::LeastBad || !endpoint.health.is_out())
+            && (choice == Choice::LeastBad || !endpoint.health.standing().is_out())
     }
 
     /// What its choice must know of a request's body.
@@ -228,3 +231,6 @@ impl Server {
         (ejected <= allowed).then(|| endpoint.health.eject(detection))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -356,7 +356,11 @@ where
     S::Future: Send,
     R: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    gateway(layer.layer(EngineService(engines.clone())))
+    gateway(layer.layer(engine_service(engines)))
+}
+
+pub(crate) fn engine_service(engines: &Engines) -> EngineService {
+    EngineService(engines.clone())
 }
 
 /// The engines as a service with a name.

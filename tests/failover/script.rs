@@ -8,8 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 
 use crate::kit::BoxError;
 
@@ -41,8 +40,6 @@ struct State {
     ended: bool,
     /// Whether the end shows in `is_end_stream`, as it does where a length was announced.
     end_is_known: bool,
-    hint: SizeHint,
-    polls: usize,
     dropped: bool,
     waker: Option<Waker>,
 }
@@ -50,10 +47,6 @@ struct State {
 impl Script {
     pub(crate) fn data(&self, data: impl Into<Bytes>) -> &Self {
         self.push(Ok(Frame::data(data.into())))
-    }
-
-    pub(crate) fn trailers(&self, trailers: HeaderMap) -> &Self {
-        self.push(Ok(Frame::trailers(trailers)))
     }
 
     pub(crate) fn fail(&self, error: impl Into<BoxError>) -> &Self {
@@ -70,14 +63,6 @@ impl Script {
             state.ended = true;
             state.end_is_known = true;
         })
-    }
-
-    pub(crate) fn hint(&self, hint: SizeHint) -> &Self {
-        self.change(|state| state.hint = hint)
-    }
-
-    pub(crate) fn polls(&self) -> usize {
-        self.state().polls
     }
 
     pub(crate) fn is_dropped(&self) -> bool {
@@ -112,7 +97,6 @@ impl Body for Scripted {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut state = self.0.state();
-        state.polls += 1;
         if let Some(frame) = state.frames.pop_front() {
             return Poll::Ready(Some(frame));
         }
@@ -126,10 +110,6 @@ impl Body for Scripted {
     fn is_end_stream(&self) -> bool {
         let state = self.0.state();
         state.end_is_known && state.frames.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::clone(&self.0.state().hint)
     }
 }
 

@@ -15,12 +15,10 @@ use tower_http::{
     ServiceBuilderExt, compression::CompressionLayer, cors::CorsLayer,
     decompression::RequestDecompressionLayer, request_id::MakeRequestUuid, trace::TraceLayer,
 };
-use tower_model_route::{
-    AnswerErrorsLayer, ResponseBody, RouteDecision, RouteTable, TrafficPolicy, stack,
-};
+use tower_model_route::{AnswerErrorsLayer, RouteDecision, RouteTable, TrafficPolicy, stack};
 
 use crate::kit::{
-    Act, Answer, EngineService, Engines, Gateway, SECOND, asked, gateway, one_server, over,
+    Act, Answer, Engines, Gateway, SECOND, asked, engine_service, gateway, one_server, over,
     retries, settle, status, within,
 };
 
@@ -35,8 +33,7 @@ async fn ask(service: &Gateway) -> Answer {
 
 fn spawn(service: &Gateway) -> tokio::task::JoinHandle<Answer> {
     let service = service.clone();
-    let call = tokio::spawn(async move { ask(&service).await });
-    call
+    tokio::spawn(async move { ask(&service).await })
 }
 
 fn failures(table: &RouteTable) -> u64 {
@@ -193,7 +190,7 @@ async fn above_load_shed_limits_and_a_timeout() {
 #[tokio::test(start_paused = true)]
 async fn above_a_buffer_with_a_rate_limit() {
     let (engines, table) = (Engines::default(), table());
-    let inner = gateway(stack(table.clone()).service(crate::kit::engine_service(&engines)));
+    let inner = gateway(stack(table.clone()).service(engine_service(&engines)));
     let service: Gateway = gateway(
         ServiceBuilder::new()
             .layer(AnswerErrorsLayer::new())
@@ -206,15 +203,13 @@ async fn above_a_buffer_with_a_rate_limit() {
         assert_eq!(call.await.unwrap().status(), 200);
     }
     assert_eq!(in_flight(&table), 0);
-    let _: fn(EngineService) = drop;
-    let _: fn(ResponseBody<Body>) = drop;
 }
 
 #[tokio::test(start_paused = true)]
 async fn above_tower_https_layers_in_axum() {
     let engines = Engines::default();
     let table = one_server(2, retries(1));
-    let service = stack(table.clone()).service(crate::kit::engine_service(&engines));
+    let service = stack(table.clone()).service(engine_service(&engines));
     let app = Router::new().fallback_service(service).layer(
         ServiceBuilder::new()
             .layer(TraceLayer::new_for_http())

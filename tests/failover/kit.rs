@@ -304,6 +304,17 @@ impl Rig {
         Answer::of(self.answer().await).await
     }
 
+    /// Asks, for a while, until `host` has been ejected.
+    pub(crate) async fn eject(&self, host: &str) {
+        for _ in 0..1000 {
+            if self.endpoint(host).ejections() > 0 {
+                return;
+            }
+            self.ask().await;
+        }
+        panic!("{host} is not ejected");
+    }
+
     /// A request that goes on by itself.
     pub(crate) fn spawn(&self) -> tokio::task::JoinHandle<Answer> {
         let gateway = self.gateway.clone();

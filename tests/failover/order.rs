@@ -80,9 +80,7 @@ async fn what_is_sound_comes_before_what_is_not() {
     let rule = Rule::new("rule").target("a").fallback("b");
     let rig = Rig::new(table([a, single("b", retries(5))], rule));
     rig.engines.always("a1", fails);
-    while rig.endpoint("a1").ejections() == 0 {
-        rig.ask().await;
-    }
+    rig.eject("a1").await;
     rig.engines.attempts();
     rig.engines.everywhere(|| status(503));
     rig.ask().await;

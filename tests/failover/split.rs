@@ -40,9 +40,7 @@ async fn before_during_and_after_an_ejection() {
         let rig = rig();
         assert_eq!(shares(&rig, 100).await, [50, 30, 20]);
         rig.engines.at(host, [fails()]);
-        while rig.endpoint(host).ejections() == 0 {
-            rig.ask().await;
-        }
+        rig.eject(host).await;
         rig.engines.attempts();
         let cycle = without.iter().sum();
         for _ in 0..3 {
@@ -59,9 +57,7 @@ async fn before_during_and_after_an_ejection() {
 async fn the_siblings_of_one_on_trial_keep_their_ratio() {
     let rig = rig();
     rig.engines.at("a", [fails(), Act::Hang]);
-    while rig.endpoint("a").ejections() == 0 {
-        rig.ask().await;
-    }
+    rig.eject("a").await;
     tokio::time::sleep(10 * SECOND).await;
     let mut calls = Vec::new();
     while rig.endpoint("a").in_flight() == 0 {

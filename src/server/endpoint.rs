@@ -142,6 +142,19 @@ mod tests {
     }
 
     #[test]
+    fn no_more_begin_than_may() {
+        let endpoint = Endpoint::parse("http://h").unwrap();
+        assert!(!endpoint.has_room(Some(0)) && !endpoint.begin(Some(0)));
+        assert!(endpoint.begin(Some(2)) && endpoint.begin(Some(2)));
+        assert!(!endpoint.has_room(Some(2)) && !endpoint.begin(Some(2)));
+        assert!(endpoint.begin(None));
+        endpoint.end();
+        endpoint.end();
+        assert!(endpoint.has_room(Some(2)) && endpoint.begin(Some(2)));
+        assert_eq!(endpoint.in_flight(), 2);
+    }
+
+    #[test]
     fn authorities_are_normalised() {
         for (text, expected) in [
             ("http://H.example", "http://h.example"),

@@ -70,6 +70,10 @@ impl RouteDecision {
         self.table.choose_next(rule, self.target, caller, tried)
     }
 
+    pub(crate) fn policy(&self) -> &TrafficPolicy {
+        &self.server().policy
+    }
+
     pub(crate) fn retry_budget(&self) -> &dyn Budget {
         &*self.table.retry_budget
     }
@@ -131,10 +135,6 @@ impl RouteDecision {
             .model
             .as_ref()
             .filter(|model| !self.selection.lora && *model.name != *self.requested_model())
-    }
-
-    pub(crate) fn policy(&self) -> &TrafficPolicy {
-        &self.server().policy
     }
 
     pub(crate) fn shared_endpoint(&self) -> Arc<str> {

@@ -248,11 +248,11 @@ impl State {
 fn interval(policy: &TrafficPolicy, attempts: u32) -> Duration {
     let doubled = 1_u32.checked_shl(attempts - 1).unwrap_or(u32::MAX);
     let interval = policy.retry_interval.saturating_mul(doubled);
-    let interval = interval.min(policy.max_retry_interval);
+    let interval = interval.min(policy.longest_interval());
     // From three quarters of it to five.
     let varied = interval.as_secs_f64() * (0.75 + fastrand::f64() / 2.0);
     let varied = Duration::try_from_secs_f64(varied).unwrap_or(Duration::MAX);
-    varied.min(policy.max_retry_interval)
+    varied.min(policy.longest_interval())
 }
 
 impl fmt::Debug for Exchange {

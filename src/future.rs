@@ -348,8 +348,9 @@ fn answered<R: Body, E>(
     let error = response.extensions().get::<RouteError>();
     span.answered(response.status(), &decision, error);
     rewrite::response_head(&mut response);
-    let held = Held::new(lease, decision.policy().stream_idle_timeout, span.clone());
+    let idle_timeout = decision.policy().stream_idle_timeout;
     response.extensions_mut().insert(decision);
+    let held = Held::new(lease, idle_timeout, span.clone());
     Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
 }
 

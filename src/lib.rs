@@ -7,12 +7,11 @@
 //! rewritten and every other byte as it was:
 //!
 //! ```
-//! use tower::ServiceBuilder;
-//! use tower_model_route::{
-//!     AnswerErrorsLayer, ModelMatch, ModelRoute, ModelRouteLayer, ModelServer, RouteBody,
-//!     RouteTable, Rule, StringMatch, TargetModel,
-//! };
 //! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! use tower_model_route::{
+//!     ModelMatch, ModelRoute, ModelServer, RouteBody, RouteTable, Rule, StringMatch,
+//!     TargetModel, TrafficPolicy, stack,
+//! };
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,7 +20,8 @@
 //!         ModelServer::new("small")
 //!             .model("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B")
 //!             .endpoint("http://10.0.0.1:8000")
-//!             .endpoint("http://10.0.0.2:8000"),
+//!             .endpoint("http://10.0.0.2:8000")
+//!             .traffic_policy(TrafficPolicy::new().max_retries(1)),
 //!     )
 //!     .model_server(ModelServer::new("large").endpoint("http://10.0.0.3:8000"))
 //!     .model_route(
@@ -41,12 +41,7 @@
 //!     .build()?; // every mistake in the configuration is named here, all at once
 //!
 //! let client = Client::builder(TokioExecutor::new()).build_http::<RouteBody>();
-//! let app: axum::Router = axum::Router::new().fallback_service(
-//!     ServiceBuilder::new()
-//!         .layer(ModelRouteLayer::new(table))
-//!         .layer(AnswerErrorsLayer::new())
-//!         .service(client),
-//! );
+//! let app: axum::Router = axum::Router::new().fallback_service(stack(table).service(client));
 //! # let _ = app;
 //! # Ok(())
 //! # }
@@ -58,14 +53,18 @@
 //!  server (axum, hyper)                     Request<B>
 //!    tower_http::trace, cors, request ids
 //!    a global concurrency limit             bounds the memory of bodies being read
-//!  ModelRouteLayer                          Request<RouteBody>, to one endpoint
-//!    AnswerErrorsLayer                      errors from below become JSON answers
-//!    load_shed, concurrency limits          pressure from the engines
-//!    timeout                                until the answer's head, never its body
+//!  ModelRouteLayer                     -+   Request<RouteBody>, to one endpoint
+//!    AnswerErrorsLayer                  |   errors from below become JSON answers
+//!    RetryLayer(Failover)             stack the next endpoint, target, fallback
+//!    AttemptTimeoutLayer               -+   the ModelServer's timeout, for each attempt
+//!    load_shed, concurrency limits          pressure from the engines, for each attempt
 //!  HTTP client (hyper-util, ...)
 //! ```
 //!
-//! The layer is always ready and waits for the inner service only when a
+//! [`stack`] makes the four in the middle; each of them is a layer of its own
+//! for those who want another order or fewer of them.
+//!
+//! The `ModelRouteLayer` is always ready and waits for the inner service only when a
 //! request's body is in. A limit below it therefore counts calls to engines
 //! and not slow uploads; a limit above it counts requests with their uploads,
 //! and should be one for all of the gateway (`GlobalConcurrencyLimitLayer`:
@@ -82,13 +81,22 @@
 //! 2. The [`RouteTable`] finds the [`ModelRoute`] of that name, or else the
 //!    one that has it as a LoRA adapter, and its first [`Rule`] that matches.
 //! 3. The rule's targets are split by weight: exactly, not at random.
-//! 4. Of the [`ModelServer`]'s endpoints the one with the fewest requests in
-//!    flight gets it. It counts until the answer's body has ended.
+//! 4. One of the [`ModelServer`]'s endpoints gets it, chosen by [`Balance`]
+//!    among those that are sound and not full. It counts as in flight there
+//!    until the answer's body has ended.
 //! 5. The model's name is overwritten by [`ModelServer::model`], unless the
 //!    route was found by an adapter's name. What was decided stands in the
 //!    extensions of request and response as a [`RouteDecision`].
 //! 6. The rest of a body that still arrives is forwarded as it comes, and
 //!    scanned to its end: what is wrong with it breaks the upstream request off.
+//!
+//! 7. What an engine answers is what the client sees. Where one fails, the
+//!    [`TrafficPolicy`] says whether the request is sent again elsewhere
+//!    ([`Failover`]), and an endpoint that fails too often is left out for a
+//!    while ([`OutlierDetection`]).
+//!
+//! A [`RouteTableHandle`] in place of the table lets it be replaced while
+//! requests are under way.
 //!
 //! What can't be routed is answered with an OpenAI-shaped JSON error
 //! (Anthropic-shaped on `/v1/messages`), and a [`RouteError`] in the
@@ -99,6 +107,8 @@
 //! | feature | what | default |
 //! |---|---|---|
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
+//! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
+//! | `watch` | reloads manifests when their files change: `manifest::Watch` | off |
 
 mod answer_errors;
 mod body;
@@ -109,6 +119,9 @@ mod error;
 mod exchange;
 mod future;
 mod layer;
+mod lint;
+#[cfg(feature = "manifest")]
+pub mod manifest;
 mod model;
 mod models;
 mod origin;
@@ -127,6 +140,7 @@ pub use self::{
     error::{BuildError, Mistake, MistakeKind, RouteError, RouteErrorKind},
     future::ResponseFuture,
     layer::{ModelRouteLayer, WithoutModel},
+    lint::{Lint, LintKind},
     model::{
         DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody,
         ModelSources, MultipartBody, PathModel, QueryModel,

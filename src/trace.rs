@@ -68,6 +68,9 @@ impl RequestSpan {
         self.0
             .record("http.response.status_code", status.as_u16())
             .record("model_route.attempts", decision.attempts());
+        if decision.attempts() > 1 {
+            self.routed(decision);
+        }
         if let Some(error) = error {
             self.0.record("error.type", error.kind().code());
         }

@@ -42,7 +42,7 @@ pin_project! {
 /// What lasts as long as the exchange with the engine.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// None for an answer that was put aside: the endpoint was given up for another.
+    /// None where the answer is one of an attempt that others came after.
     lease: Option<Lease>,
     silence: Option<Silence>,
     #[allow(dead_code, reason = "held for what its drop does")]
@@ -50,15 +50,20 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn new(lease: Option<Lease>, idle: Option<Duration>, span: RequestSpan) -> Self {
+    /// `idle_timeout` is the longest silence.
+    pub(crate) fn new(
+        lease: Option<Lease>,
+        idle_timeout: Option<Duration>,
+        span: RequestSpan,
+    ) -> Self {
         Self {
+            silence: idle_timeout.map(Silence::new),
             lease,
-            silence: idle.map(Silence::new),
             span,
         }
     }
 
-    /// The answer has broken off.
+    /// The engine has broken off.
     fn failed(self) {
         if let Some(mut lease) = self.lease {
             lease.failed();

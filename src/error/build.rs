@@ -2,8 +2,6 @@
 
 use std::{error::Error, fmt};
 
-use http::StatusCode;
-
 /// Every mistake found while a [`RouteTable`](crate::RouteTable) was built.
 ///
 /// ```
@@ -52,6 +50,18 @@ pub enum MistakeKind {
     EndpointWeightZero,
     /// A [`Balance::PrefixHash`](crate::Balance::PrefixHash) is of 0 bytes.
     PrefixOfNothing,
+    /// A time limit or an interval is zero.
+    ZeroTime,
+    /// A limit is 0 and would let nothing through.
+    ZeroLimit,
+    /// After an answer with this status no other engine would say anything else.
+    NotRetriable(u16),
+    /// Nothing ever waits in the queue, because there is no limit on what is in flight.
+    QueueWithoutLimit,
+    /// A percentage is above 100.
+    PercentTooLarge(u32),
+    /// A maximum is below that with which it begins.
+    MaximumTooSmall,
     /// A ModelRoute has neither a model name nor a LoRA adapter.
     NoModel,
     /// A ModelRoute has no rule.
@@ -70,8 +80,6 @@ pub enum MistakeKind {
     InvalidHeaderName,
     /// A regular expression does not compile; the reason.
     InvalidRegex(String),
-    /// A request is not sent again after such a status: the request is at fault, or nothing is.
-    InvalidRetryStatus(StatusCode),
 }
 
 impl BuildError {
@@ -139,6 +147,19 @@ impl fmt::Display for MistakeKind {
             }
             Self::EndpointWeightZero => "the weight of an endpoint must be at least 1",
             Self::PrefixOfNothing => "a prefix must have at least 1 byte",
+            Self::ZeroTime => "the time must be more than zero",
+            Self::ZeroLimit => "the limit must be at least 1",
+            Self::NotRetriable(status) => {
+                return write!(
+                    f,
+                    "after {status} a request can't be sent again: only 429 and statuses from 500 on"
+                );
+            }
+            Self::QueueWithoutLimit => "without a max_in_flight nothing ever queues",
+            Self::PercentTooLarge(percent) => {
+                return write!(f, "{percent} percent are more than all");
+            }
+            Self::MaximumTooSmall => "it is below the time with which it begins",
             Self::NoModel => "it has neither a model_name nor a LoRA adapter",
             Self::NoRules => "it has no rule",
             Self::NoTargets => "it has no target",
@@ -151,10 +172,6 @@ impl fmt::Display for MistakeKind {
             Self::InvalidHeaderName => "this is not a valid header name",
             Self::InvalidRegex(reason) => {
                 return write!(f, "the regular expression does not compile: {reason}");
-            }
-            Self::InvalidRetryStatus(status) => {
-                let status = status.as_u16();
-                return write!(f, "only 429 and 5xx can be tried again, not {status}");
             }
         })
     }

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fmt, ops::Range, sync::Arc};
 
 use hashbrown::HashMap;
-use http::{HeaderName, StatusCode};
+use http::HeaderName;
 use tower::retry::budget::{Budget, TpsBudget};
 
 use super::{
@@ -25,8 +25,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct RouteTableBuilder {
-    servers: Vec<ModelServer>,
-    routes: Vec<ModelRoute>,
+    pub(crate) servers: Vec<ModelServer>,
+    pub(crate) routes: Vec<ModelRoute>,
     retry_budget: Option<SharedBudget>,
 }
 
@@ -73,6 +73,7 @@ impl RouteTableBuilder {
     /// that are not valid, endpoints that are not plain `http` or `https`
     /// URIs, and statuses that can't be tried again.
     pub fn build(self) -> Result<RouteTable, BuildError> {
+        let config = Arc::new(self.clone());
         let mut compiler = Compiler::default();
         for (position, server) in self.servers.into_iter().enumerate() {
             compiler.server(position, server);
@@ -83,6 +84,7 @@ impl RouteTableBuilder {
         match BuildError::new(compiler.mistakes) {
             Some(error) => Err(error),
             None => Ok(RouteTable::new(Inner {
+                config,
                 models: ModelList::new(
                     compiler
                         .listed
@@ -133,12 +135,6 @@ impl Compiler {
         if let Some(model) = &server.model {
             self.check_name(format_args!("{place}, model"), model);
         }
-        for &status in &server.policy.retry_statuses {
-            if status != StatusCode::TOO_MANY_REQUESTS && status.as_u16() < 500 {
-                let place = format_args!("{place}, retry_statuses");
-                self.mistake(place, MistakeKind::InvalidRetryStatus(status));
-            }
-        }
         let mut endpoints = Vec::with_capacity(server.endpoints.len());
         let mut seen = HashSet::new();
         for (position, &(ref text, weight)) in server.endpoints.iter().enumerate() {
@@ -158,6 +154,9 @@ impl Compiler {
             }
         }
         self.balance(&place, &server.balance);
+        for (part, mistake) in server.policy.mistakes() {
+            self.mistake(format_args!("{place}, traffic_policy, {part}"), mistake);
+        }
         let name: Arc<str> = server.name.as_str().into();
         let position = at(self.servers.len());
         if self.server_names.insert(name, position).is_some() {

@@ -1,8 +1,10 @@
 //! A table that can be replaced while requests are under way.
 
 use std::{
+    error::Error,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
@@ -19,8 +21,15 @@ pub struct RouteTableHandle(Arc<Live>);
 
 struct Live {
     table: ArcSwap<Inner>,
-    /// Held while the table is replaced, so that none carries over what another replaces.
-    replacing: Mutex<()>,
+    /// How the last reload went. Held while the table is replaced, so that
+    /// none carries over what another replaces.
+    status: Mutex<Status>,
+}
+
+#[derive(Default)]
+struct Status {
+    reloaded: Option<SystemTime>,
+    error: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl RouteTableHandle {
@@ -28,7 +37,7 @@ impl RouteTableHandle {
     pub fn new(table: RouteTable) -> Self {
         Self(Arc::new(Live {
             table: ArcSwap::new(table.into_inner()),
-            replacing: Mutex::new(()),
+            status: Mutex::default(),
         }))
     }
 
@@ -44,14 +53,36 @@ impl RouteTableHandle {
     /// It takes time in proportion to the size of the table, in which requests
     /// are not held up.
     pub fn replace(&self, table: RouteTable) {
-        let _replacing = self
-            .0
-            .replacing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut status = self.status();
         let mut inner = Arc::unwrap_or_clone(table.into_inner());
         inner.carry_over(&self.load());
         self.0.table.store(Arc::new(inner));
+        *status = Status {
+            reloaded: Some(SystemTime::now()),
+            error: None,
+        };
+    }
+
+    /// Says that there was no table to replace the old one with, which stays, and why.
+    ///
+    /// [`last_error`](Self::last_error) shows it until a table was replaced.
+    pub fn failed(&self, error: impl Into<Box<dyn Error + Send + Sync>>) {
+        self.status().error = Some(error.into().into());
+    }
+
+    /// Why the last reload failed; `None` if it did not, or there was none.
+    pub fn last_error(&self) -> Option<Arc<dyn Error + Send + Sync>> {
+        self.status().error.clone()
+    }
+
+    /// When the table was last replaced, if it ever was.
+    pub fn last_reload(&self) -> Option<SystemTime> {
+        self.status().reloaded
+    }
+
+    /// A panic elsewhere leaves nothing half done that matters here.
+    fn status(&self) -> MutexGuard<'_, Status> {
+        self.0.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The table as it is now.

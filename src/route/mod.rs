@@ -13,6 +13,8 @@ mod target;
 
 pub(crate) use self::{
     choose::{Chosen, Unavailable},
+    rule::Condition,
+    string_match::Pattern,
     table::{Inner, Selection, position},
 };
 pub use self::{

@@ -73,7 +73,7 @@ impl Rule {
 /// The conditions of a rule; all of them must hold.
 #[derive(Clone, Debug, Default)]
 #[must_use]
-pub struct ModelMatch(Vec<Condition>);
+pub struct ModelMatch(pub(crate) Vec<Condition>);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Condition {

@@ -19,10 +19,10 @@ use regex::bytes::Regex;
 /// # let _ = (exact, prefix, regex);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StringMatch(Pattern);
+pub struct StringMatch(pub(crate) Pattern);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Pattern {
+pub(crate) enum Pattern {
     Exact(String),
     Prefix(String),
     Regex(String),

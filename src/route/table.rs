@@ -81,6 +81,11 @@ impl RouteTable {
     pub(super) fn from_inner(inner: Arc<Inner>) -> Self {
         Self(inner)
     }
+
+    /// What it was built from.
+    pub(crate) fn config(&self) -> &RouteTableBuilder {
+        &self.0.config
+    }
 }
 
 impl fmt::Debug for RouteTable {
@@ -112,6 +117,8 @@ pub(crate) struct Inner {
     pub(crate) body_wish: BodyWish,
     /// What retries cost, over all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
+    /// What it was built from.
+    pub(super) config: Arc<RouteTableBuilder>,
 }
 
 /// What a model's or an adapter's name leads to.

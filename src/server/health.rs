@@ -126,7 +126,7 @@ impl Health {
                 Some(ejection) => ejection.time.saturating_mul(2),
                 None => detection.base_ejection_time,
             };
-            let time = time.min(detection.max_ejection_time);
+            let time = time.min(detection.longest_ejection());
             state.ejection = Some(Ejection {
                 until: later(time),
                 time,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error::MistakeKind;
+
 /// When an endpoint that fails is ejected, for how long, and how many at once.
 ///
 /// What counts as a failure: a connection error, an attempt that timed out,
@@ -18,7 +20,7 @@ use std::time::Duration;
 pub struct OutlierDetection {
     pub(crate) consecutive_failures: u32,
     pub(crate) base_ejection_time: Duration,
-    pub(crate) max_ejection_time: Duration,
+    pub(crate) max_ejection_time: Option<Duration>,
     pub(crate) max_ejection_percent: u32,
     pub(crate) max_retry_after: Duration,
 }
@@ -28,7 +30,7 @@ impl Default for OutlierDetection {
         Self {
             consecutive_failures: 5,
             base_ejection_time: Duration::from_secs(10),
-            max_ejection_time: Duration::from_secs(300),
+            max_ejection_time: None,
             max_ejection_percent: 50,
             max_retry_after: Duration::from_secs(60),
         }
@@ -58,9 +60,10 @@ impl OutlierDetection {
         self
     }
 
-    /// The longest time that an endpoint is ejected, 300 s by default.
+    /// The longest time that an endpoint is ejected; by default 300 s, or the
+    /// first ejection time if that is longer.
     pub fn max_ejection_time(mut self, time: Duration) -> Self {
-        self.max_ejection_time = time;
+        self.max_ejection_time = Some(time);
         self
     }
 
@@ -78,5 +81,28 @@ impl OutlierDetection {
     pub fn max_retry_after(mut self, time: Duration) -> Self {
         self.max_retry_after = time;
         self
+    }
+
+    pub(super) fn longest_ejection(&self) -> Duration {
+        let default = || self.base_ejection_time.max(Duration::from_secs(300));
+        self.max_ejection_time.unwrap_or_else(default)
+    }
+
+    pub(super) fn mistakes(&self) -> Vec<(&'static str, MistakeKind)> {
+        let mut mistakes = Vec::new();
+        if self.consecutive_failures == 0 {
+            mistakes.push(("consecutive_failures", MistakeKind::ZeroLimit));
+        }
+        if self.base_ejection_time.is_zero() {
+            mistakes.push(("base_ejection_time", MistakeKind::ZeroTime));
+        }
+        if self.longest_ejection() < self.base_ejection_time {
+            mistakes.push(("max_ejection_time", MistakeKind::MaximumTooSmall));
+        }
+        if self.max_ejection_percent > 100 {
+            let mistake = MistakeKind::PercentTooLarge(self.max_ejection_percent);
+            mistakes.push(("max_ejection_percent", mistake));
+        }
+        mistakes
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::OutlierDetection;
+use crate::error::MistakeKind;
 
 /// How requests to a [`ModelServer`](crate::ModelServer) are sent: how long an
 /// engine may take, what is tried again, and how much is sent at once.
@@ -51,7 +52,7 @@ pub struct TrafficPolicy {
     pub(crate) total_timeout: Option<Duration>,
     pub(crate) max_retries: u32,
     pub(crate) retry_interval: Duration,
-    pub(crate) max_retry_interval: Duration,
+    pub(crate) max_retry_interval: Option<Duration>,
     pub(crate) retry_statuses: Vec<StatusCode>,
     pub(crate) max_in_flight: Option<usize>,
     pub(crate) max_queue: usize,
@@ -67,7 +68,7 @@ impl Default for TrafficPolicy {
             total_timeout: None,
             max_retries: 0,
             retry_interval: Duration::from_millis(100),
-            max_retry_interval: Duration::from_secs(2),
+            max_retry_interval: None,
             retry_statuses: vec![
                 StatusCode::TOO_MANY_REQUESTS,
                 StatusCode::BAD_GATEWAY,
@@ -137,9 +138,9 @@ impl TrafficPolicy {
         self
     }
 
-    /// The longest interval between two attempts, 2 s by default.
+    /// The longest interval between two attempts; by default 2 s, or the first interval if that is longer.
     pub fn max_retry_interval(mut self, interval: Duration) -> Self {
-        self.max_retry_interval = interval;
+        self.max_retry_interval = Some(interval);
         self
     }
 
@@ -182,5 +183,46 @@ impl TrafficPolicy {
     pub fn outlier_detection(mut self, detection: OutlierDetection) -> Self {
         self.outlier_detection = detection;
         self
+    }
+
+    pub(crate) fn longest_interval(&self) -> Duration {
+        let default = || self.retry_interval.max(Duration::from_secs(2));
+        self.max_retry_interval.unwrap_or_else(default)
+    }
+
+    /// The mistakes, each with the part that it is in.
+    pub(crate) fn mistakes(&self) -> Vec<(&'static str, MistakeKind)> {
+        let mut mistakes = Vec::new();
+        let times = [
+            ("timeout", self.timeout),
+            ("stream_idle_timeout", self.stream_idle_timeout),
+            ("total_timeout", self.total_timeout),
+            ("queue_timeout", Some(self.queue_timeout)),
+        ];
+        for (part, time) in times {
+            if time.is_some_and(|time| time.is_zero()) {
+                mistakes.push((part, MistakeKind::ZeroTime));
+            }
+        }
+        if self.longest_interval() < self.retry_interval {
+            mistakes.push(("max_retry_interval", MistakeKind::MaximumTooSmall));
+        }
+        let is_retriable = |status: &&StatusCode| status.as_u16() == 429 || status.as_u16() >= 500;
+        for status in self
+            .retry_statuses
+            .iter()
+            .filter(|status| !is_retriable(status))
+        {
+            let mistake = MistakeKind::NotRetriable(status.as_u16());
+            mistakes.push(("retry_statuses", mistake));
+        }
+        if self.max_in_flight == Some(0) {
+            mistakes.push(("max_in_flight", MistakeKind::ZeroLimit));
+        }
+        if self.max_queue > 0 && self.max_in_flight.is_none() {
+            mistakes.push(("max_queue", MistakeKind::QueueWithoutLimit));
+        }
+        mistakes.extend(self.outlier_detection.mistakes());
+        mistakes
     }
 }

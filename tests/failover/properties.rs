@@ -125,10 +125,9 @@ fn build(servers: &[Server], own: usize) -> RouteTable {
             .timeout(Duration::from_secs(3))
             .max_retries(server.retries)
             .retry_interval(Duration::from_millis(server.interval))
-            .max_queue(server.max_queue)
             .outlier_detection(detection);
         if let Some(max) = server.max_in_flight {
-            policy = policy.max_in_flight(max);
+            policy = policy.max_in_flight(max).max_queue(server.max_queue);
         }
         if let Some(total) = server.total {
             policy = policy.total_timeout(Duration::from_secs(total));

@@ -186,7 +186,7 @@ async fn the_interval_doubles_varies_by_a_quarter_and_has_a_cap() {
 #[tokio::test(start_paused = true)]
 async fn the_interval_can_be_set() {
     let policy = retries(3)
-        .retry_interval(Duration::from_secs(4))
+        .retry_interval(Duration::from_secs(3))
         .max_retry_interval(Duration::from_secs(3));
     for interval in intervals(policy, 4).await {
         assert!((2250..=3001).contains(&interval), "{interval}");

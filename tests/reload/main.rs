@@ -3,3 +3,4 @@
 mod carried;
 mod kit;
 mod load;
+mod watch;

@@ -1,8 +1,11 @@
 //! What a table may not be: each mistake by itself, with its place.
 
+use std::time::Duration;
+
+use http::StatusCode;
 use tower_model_route::{
-    Balance, HashKey, MistakeKind, ModelMatch, ModelRoute, ModelServer, RouteTable,
-    RouteTableBuilder, Rule, StringMatch, TargetModel,
+    Balance, HashKey, MistakeKind, ModelMatch, ModelRoute, ModelServer, OutlierDetection,
+    RouteTable, RouteTableBuilder, Rule, StringMatch, TargetModel, TrafficPolicy,
 };
 
 use crate::support::servers;
@@ -262,4 +265,71 @@ fn a_balance_needs_weights_a_header_and_a_prefix() {
     ] {
         assert!(table(server(balance)).build().is_ok());
     }
+}
+
+#[test]
+fn a_policy_that_lets_nothing_through_or_contradicts_itself() {
+    use MistakeKind::{
+        MaximumTooSmall, NotRetriable, PercentTooLarge, QueueWithoutLimit, ZeroLimit, ZeroTime,
+    };
+    let (policy, detection) = (TrafficPolicy::new, OutlierDetection::new);
+    let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
+    let outlier = |detection| policy().outlier_detection(detection);
+    let statuses = |status: u16| policy().retry_statuses([StatusCode::from_u16(status).unwrap()]);
+    for (policy, part, kind) in [
+        (policy().timeout(zero), "timeout", ZeroTime),
+        (policy().total_timeout(zero), "total_timeout", ZeroTime),
+        (
+            policy().stream_idle_timeout(zero),
+            "stream_idle_timeout",
+            ZeroTime,
+        ),
+        (policy().queue_timeout(zero), "queue_timeout", ZeroTime),
+        (
+            policy()
+                .retry_interval(second)
+                .max_retry_interval(second / 2),
+            "max_retry_interval",
+            MaximumTooSmall,
+        ),
+        (statuses(400), "retry_statuses", NotRetriable(400)),
+        (statuses(200), "retry_statuses", NotRetriable(200)),
+        (policy().max_in_flight(0), "max_in_flight", ZeroLimit),
+        (policy().max_queue(1), "max_queue", QueueWithoutLimit),
+        (
+            outlier(detection().consecutive_failures(0)),
+            "consecutive_failures",
+            ZeroLimit,
+        ),
+        (
+            outlier(detection().base_ejection_time(zero)),
+            "base_ejection_time",
+            ZeroTime,
+        ),
+        (
+            outlier(detection().max_ejection_time(second)),
+            "max_ejection_time",
+            MaximumTooSmall,
+        ),
+        (
+            outlier(detection().max_ejection_percent(101)),
+            "max_ejection_percent",
+            PercentTooLarge(101),
+        ),
+    ] {
+        let server = ModelServer::new("a").traffic_policy(policy);
+        let place = format!("ModelServer \"a\", traffic_policy, {part}");
+        assert_mistake(RouteTable::builder().model_server(server), &place, kind);
+    }
+}
+
+#[test]
+fn long_intervals_need_no_longer_maximum() {
+    let long = Duration::from_secs(3600);
+    let detection = OutlierDetection::new().base_ejection_time(long);
+    let policy = TrafficPolicy::new()
+        .retry_interval(long)
+        .outlier_detection(detection);
+    let server = ModelServer::new("a").traffic_policy(policy);
+    assert!(RouteTable::builder().model_server(server).build().is_ok());
 }

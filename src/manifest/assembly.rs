@@ -1,0 +1,341 @@
+//! From manifests to one configuration: names resolved, endpoints found, routes in order.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{
+    Manifests, ServerInfo,
+    diagnostic::{Diagnostic, Severity},
+    model_route::RouteManifest,
+    model_server::ServerManifest,
+    nearest::did_you_mean,
+    origin::{RouteOrigin, ServerOrigin},
+    place::Spot,
+};
+use crate::{
+    BuildError, Mistake, MistakeKind, ModelServer, RouteTable, RouteTableBuilder,
+    lint::{Place, RoutePart, ServerPart},
+    server::Endpoint,
+};
+
+/// A configuration, and where its parts stand.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    config: RouteTableBuilder,
+    servers: Vec<ServerOrigin>,
+    routes: Vec<RouteOrigin>,
+}
+
+impl Assembly {
+    pub(super) fn new(manifests: &Manifests, found: &mut Vec<Diagnostic>) -> Self {
+        let mut assembly = Self {
+            config: RouteTable::builder(),
+            servers: Vec::new(),
+            routes: Vec::new(),
+        };
+        let names = assembly.add_servers(manifests, found);
+        assembly.add_routes(manifests, names, found);
+        assembly
+    }
+
+    /// `None` where there are mistakes.
+    pub(super) fn build(&self, found: &mut Vec<Diagnostic>) -> Option<RouteTable> {
+        self.config
+            .clone()
+            .build()
+            .map_err(|error| self.explain(&error, found))
+            .ok()
+    }
+
+    /// Where a part of the configuration stands.
+    pub(super) fn spot(&self, place: Place) -> Option<&Spot> {
+        match place {
+            Place::ModelServer(server, part) => Some(self.servers.get(server)?.of(part)),
+            Place::ModelRoute(route, part) => Some(self.routes.get(route)?.of(part)),
+        }
+    }
+
+    fn add_servers(&mut self, manifests: &Manifests, found: &mut Vec<Diagnostic>) -> ServerNames {
+        let mut names = ServerNames::default();
+        let mut given = manifests.given.clone();
+        for manifest in &manifests.resources.servers {
+            let mut manifest = manifest.clone();
+            let full_name = format!("{}/{}", manifest.namespace, manifest.name);
+            if let Some(first) = names.by_full_name.get(&full_name) {
+                let first = &self.servers[*first].whole;
+                let spot = &manifest.origin.whole;
+                found.push(duplicate("ModelServer", &full_name, spot, first));
+                continue;
+            }
+            let code = given.remove(&full_name).unwrap_or_default();
+            let by_name = given.remove(&manifest.server.name).unwrap_or_default();
+            let resolved = manifests
+                .resolver
+                .as_ref()
+                .map_or_else(Vec::new, |resolve| resolve(ServerInfo(&manifest)));
+            let workloads = of_workloads(manifests, &manifest, found);
+            let more = [code, by_name, workloads, resolved];
+            add_endpoints(&mut manifest, more.into_iter().flatten());
+            names.by_full_name.insert(full_name, self.servers.len());
+            self.add_server(manifest.server, manifest.origin);
+        }
+        names.given = given;
+        names
+    }
+
+    fn add_server(&mut self, server: ModelServer, origin: ServerOrigin) {
+        self.config.servers.push(server);
+        self.servers.push(origin);
+    }
+
+    fn add_routes(
+        &mut self,
+        manifests: &Manifests,
+        mut names: ServerNames,
+        found: &mut Vec<Diagnostic>,
+    ) {
+        let mut routes: Vec<&RouteManifest> = manifests.resources.routes.iter().collect();
+        // Kthena's order: the oldest first, and what has no age before all others.
+        routes.sort_by_key(|route| (route.created, route.version, &route.namespace, &route.name));
+        let mut seen: HashMap<(&str, &str), &Spot> = HashMap::new();
+        for manifest in routes {
+            let name = (&*manifest.namespace, &*manifest.name);
+            let spot = &manifest.origin.whole;
+            if let Some(first) = seen.insert(name, spot) {
+                let name = format!("{}/{}", name.0, name.1);
+                found.push(duplicate("ModelRoute", &name, spot, first));
+                continue;
+            }
+            for (external, spot) in &manifest.external {
+                self.add_external(&manifest.namespace, external, spot, &mut names);
+            }
+            self.add_route(manifest, &names, found);
+        }
+        for server in names.given.keys() {
+            let known = names.by_full_name.keys().map(String::as_str);
+            let message = format!(
+                "endpoints are given for {server:?}, but there is no such ModelServer{}",
+                did_you_mean(server, known)
+            );
+            found.push(Diagnostic::placeless(
+                Severity::Error,
+                "unknown-server",
+                message,
+            ));
+        }
+    }
+
+    /// What this crate can't reach stands in the table as a ModelServer without endpoints.
+    fn add_external(&mut self, namespace: &str, name: &str, spot: &Spot, names: &mut ServerNames) {
+        let full_name = format!("{namespace}/{name}");
+        if names.by_full_name.contains_key(&full_name) {
+            return;
+        }
+        let given = names.given.remove(&full_name).unwrap_or_default();
+        let server = ModelServer::new(&full_name).endpoints(given);
+        names.by_full_name.insert(full_name, self.servers.len());
+        let origin = ServerOrigin {
+            whole: spot.clone(),
+            model: None,
+            balance: None,
+            policy: None,
+            endpoints: Vec::new(),
+        };
+        self.add_server(server, origin);
+    }
+
+    /// Targets and fallbacks are ModelServers of the route's own namespace.
+    fn add_route(
+        &mut self,
+        manifest: &RouteManifest,
+        names: &ServerNames,
+        found: &mut Vec<Diagnostic>,
+    ) {
+        let mut route = manifest.route.clone();
+        let mut resolve = |name: &mut String, spot: &Spot| {
+            let full_name = format!("{}/{name}", manifest.namespace);
+            match names.by_full_name.get(&full_name) {
+                Some(server) => name.clone_from(&self.config.servers[*server].name),
+                None => {
+                    let namespace = &manifest.namespace;
+                    let message = format!(
+                        "there is no ModelServer {name:?} in the namespace {namespace:?}{}",
+                        did_you_mean(name, names.within(namespace))
+                    );
+                    let code = "unknown-server";
+                    found.push(Diagnostic::new(Severity::Error, code, spot, message));
+                    *name = full_name;
+                }
+            }
+        };
+        for (rule, origin) in route.rules.iter_mut().zip(&manifest.origin.rules) {
+            for (target, spot) in rule.targets.iter_mut().zip(&origin.targets) {
+                resolve(&mut target.model_server, spot);
+            }
+            for (fallback, spot) in rule.fallbacks.iter_mut().zip(&origin.fallbacks) {
+                resolve(fallback, spot);
+            }
+        }
+        self.config.routes.push(route);
+        self.routes.push(manifest.origin.clone());
+    }
+
+    /// Gives the mistakes of a [`BuildError`] their places in the files.
+    fn explain(&self, error: &BuildError, found: &mut Vec<Diagnostic>) {
+        for mistake in error.mistakes() {
+            let spot = self.place(mistake).and_then(|place| self.spot(place));
+            let follows = match (mistake.kind(), spot) {
+                // Said already, where the name stands.
+                (MistakeKind::UnknownModelServer, _) => true,
+                (kind, Some(spot)) => fields_of(kind).iter().any(|field| {
+                    // What is missing may be there, and wrong.
+                    found.iter().any(|found| found.is_error_in(spot, field))
+                }),
+                _ => false,
+            };
+            if follows {
+                continue;
+            }
+            let code = "invalid-configuration";
+            let message = match mistake.kind() {
+                // The last of several lines; the others draw the pattern.
+                MistakeKind::InvalidRegex(reason) => {
+                    let reason = reason.lines().last().unwrap_or_default();
+                    let reason = reason.trim_start_matches("error: ");
+                    format!("the regular expression does not compile: {reason}")
+                }
+                kind => kind.to_string(),
+            };
+            found.push(match spot {
+                Some(spot) => Diagnostic::new(Severity::Error, code, spot, message),
+                None => Diagnostic::placeless(Severity::Error, code, mistake.to_string()),
+            });
+        }
+    }
+
+    /// The part whose words are the mistake's place, or the nearest around it.
+    fn place(&self, mistake: &Mistake) -> Option<Place> {
+        let words = |place: &Place| place.words(&self.config);
+        let around = |place: &Place| begins_with(mistake.place(), &words(place));
+        let servers = (0..self.servers.len()).map(|i| Place::ModelServer(i, ServerPart::Whole));
+        let routes = (0..self.routes.len()).map(|i| Place::ModelRoute(i, RoutePart::Whole));
+        let wholes = servers.chain(routes).filter(around);
+        let places = wholes.flat_map(|whole| {
+            let parts = match whole {
+                Place::ModelServer(i, _) => self.server_parts(i),
+                Place::ModelRoute(i, _) => self.route_parts(i),
+            };
+            [whole].into_iter().chain(parts.into_iter().filter(around))
+        });
+        // Of two with one name it is the last: that one has it "already".
+        places.max_by_key(|place| words(place).len())
+    }
+
+    fn server_parts(&self, server: usize) -> Vec<Place> {
+        let endpoints = 0..self.config.servers[server].endpoints.len();
+        endpoints
+            .map(ServerPart::Endpoint)
+            .chain([ServerPart::Model, ServerPart::Balance, ServerPart::Policy])
+            .map(|part| Place::ModelServer(server, part))
+            .collect()
+    }
+
+    fn route_parts(&self, position: usize) -> Vec<Place> {
+        let route = &self.config.routes[position];
+        let mut parts = vec![RoutePart::ModelName];
+        parts.extend((0..route.lora_adapters.len()).map(RoutePart::Adapter));
+        for (i, rule) in route.rules.iter().enumerate() {
+            parts.push(RoutePart::Rule(i));
+            parts.extend((0..rule.conditions.len()).map(|j| RoutePart::Condition(i, j)));
+            parts.extend((0..rule.targets.len()).map(|j| RoutePart::Target(i, j)));
+            parts.extend((0..rule.fallbacks.len()).map(|j| RoutePart::Fallback(i, j)));
+        }
+        let parts = parts.into_iter();
+        parts
+            .map(|part| Place::ModelRoute(position, part))
+            .collect()
+    }
+}
+
+/// The fields that would not have been missing if they had not been wrong.
+fn fields_of(kind: &MistakeKind) -> &'static [&'static str] {
+    match kind {
+        MistakeKind::NoModel => &["spec.modelName", "spec.loraAdapters"],
+        MistakeKind::NoRules => &["spec.rules"],
+        MistakeKind::NoTargets => &["targetModels"],
+        _ => &[],
+    }
+}
+
+/// Whether a place is `outer` or a part of it.
+fn begins_with(place: &str, outer: &str) -> bool {
+    place
+        .strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
+}
+
+/// The ModelServers of all namespaces.
+#[derive(Debug, Default)]
+struct ServerNames {
+    /// Their positions.
+    by_full_name: HashMap<String, usize>,
+    /// Endpoints of which the ModelServer was not found yet.
+    given: BTreeMap<String, Vec<String>>,
+}
+
+impl ServerNames {
+    fn within<'n>(&'n self, namespace: &'n str) -> impl Iterator<Item = &'n str> {
+        self.by_full_name
+            .keys()
+            .filter_map(move |name| name.strip_prefix(namespace)?.strip_prefix('/'))
+    }
+}
+
+fn duplicate(kind: &str, name: &str, spot: &Spot, first: &Spot) -> Diagnostic {
+    let message = format!(
+        "there is already a {kind} {name:?}, in {} line {}",
+        first.source.file, first.at.line
+    );
+    Diagnostic::new(Severity::Error, "duplicate-resource", spot, message)
+}
+
+fn of_workloads(
+    manifests: &Manifests,
+    manifest: &ServerManifest,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<String> {
+    let mut uris = Vec::new();
+    let mut without_port = false;
+    let workloads = &manifests.resources.workloads;
+    for workload in workloads
+        .iter()
+        .filter(|workload| workload.serves(manifest))
+    {
+        match workload.uris(manifest) {
+            Some(some) => uris.extend(some),
+            None => without_port = true,
+        }
+    }
+    if without_port {
+        let spot = &manifest.port_spot;
+        let message = "it selects workloads, but without a workloadPort their port is not known";
+        found.push(Diagnostic::new(
+            Severity::Error,
+            "missing-field",
+            spot,
+            message,
+        ));
+    }
+    uris
+}
+
+/// Adds endpoints that are not there yet: a Pod may come by its labels and by a slice.
+fn add_endpoints(manifest: &mut ServerManifest, uris: impl Iterator<Item = String>) {
+    let normal = |uri: &str| Endpoint::parse(uri).map_or_else(|_| uri.into(), |it| it.uri);
+    let own = manifest.server.endpoints.iter();
+    let mut seen: HashSet<_> = own.map(|(uri, _)| normal(uri)).collect();
+    for uri in uris {
+        if seen.insert(normal(&uri)) {
+            manifest.add_endpoint(uri, 1, None);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Kthena's manifests: ModelRoutes and ModelServers as YAML or JSON, in and out.
+//!
+//! [`Manifests`] reads resources of the kinds `ModelRoute` and `ModelServer`
+//! of `networking.serving.volcano.sh/v1alpha1`, as they are in a cluster, and
+//! makes a [`RouteTable`](crate::RouteTable) of them.
+//! [`RouteTable::to_yaml`](crate::RouteTable::to_yaml) is the way back.
+//!
+//! ```no_run
+//! use tower_model_route::manifest::Manifests;
+//!
+//! let manifests = Manifests::from_path("routes/")
+//!     .merge(Manifests::from_path("servers.yaml"))
+//!     .endpoints("ml/deepseek-r1-7b", ["http://10.0.0.7:8000", "http://10.0.0.8:8000"]);
+//! for warning in manifests.check().warnings() {
+//!     eprintln!("{warning}");
+//! }
+//! let table = manifests.build()?;
+//! # Ok::<(), tower_model_route::manifest::ManifestError>(())
+//! ```
+//!
+//! # What is read
+//!
+//! Files may hold several documents, of YAML or JSON, and lists of resources
+//! such as `kubectl get -o yaml` writes. Kinds other than these are passed over:
+//!
+//! | kind | what it gives |
+//! |---|---|
+//! | `ModelRoute`, `ModelServer` | themselves |
+//! | `Pod` | an endpoint, if it is ready, of each ModelServer whose `matchLabels` it has |
+//! | `Endpoints`, `EndpointSlice` | endpoints of the ModelServer of that name, or whose `matchLabels` they have |
+//!
+//! Everything in the table is named `NAMESPACE/NAME`; the namespace is
+//! `default` where none is given. The targets of a route are ModelServers of
+//! its own namespace, so tenants do not meet. Routes of one model name are
+//! tried in the order of their `creationTimestamp` (what has none comes
+//! first, as in Kthena), then of `resourceVersion` as a number, then of
+//! `NAMESPACE/NAME`. A rule without a name is called `rule-1`, by its position.
+//!
+//! | Kthena | here |
+//! |---|---|
+//! | `modelName`, `loraAdapters`, `rules` | [`ModelRoute`](crate::ModelRoute), in the same order |
+//! | `modelMatch`: `headers`, `uri`, `body.model` | [`ModelMatch`](crate::ModelMatch) |
+//! | `weight`, 100 by default | [`TargetModel::weight`](crate::TargetModel::weight) |
+//! | `model` | [`ModelServer::model`](crate::ModelServer::model) |
+//! | `workloadPort`, `endpoints` | [`ModelServer::endpoint`](crate::ModelServer::endpoint) |
+//! | `trafficPolicy.timeout` | [`TrafficPolicy::timeout`](crate::TrafficPolicy::timeout) |
+//! | `trafficPolicy.retry.attempts` | [`TrafficPolicy::max_retries`](crate::TrafficPolicy::max_retries) |
+//! | `trafficPolicy.retry.retryInterval` | [`TrafficPolicy::retry_interval`](crate::TrafficPolicy::retry_interval) |
+//!
+//! `parentRefs`, `rateLimit`, `pdGroup`, `kvConnector`, `pipelineMode`,
+//! `connectionPool` and `externalModelProviderName` are read and not acted on:
+//! each is a warning. What an `externalModelProviderName` names is a
+//! ModelServer `NAMESPACE/external:NAME` without endpoints.
+//!
+//! # Annotations
+//!
+//! What this crate has and Kthena's schema has not, stands in annotations,
+//! which are YAML in a text. All are optional:
+//!
+//! ```yaml
+//! kind: ModelServer
+//! metadata:
+//!   annotations:
+//!     # its name in the table, instead of NAMESPACE/NAME
+//!     tower-model-route/name: small
+//!     # any URL, also with https, a path, or a weight
+//!     tower-model-route/endpoints: |
+//!       - http://10.0.0.1:8000
+//!       - url: https://engines.example/small
+//!         weight: 3
+//!     # LeastRequest, RoundRobin, Random, PeakEwma, PrefixHash: BYTES, or
+//!     # ConsistentHash: with ClientAddr, User, SessionId or Header: NAME
+//!     tower-model-route/balance: |
+//!       ConsistentHash:
+//!         Header: x-session
+//!     # what TrafficPolicy has beyond Kthena's
+//!     tower-model-route/traffic-policy: |
+//!       totalTimeout: 1m
+//!       streamIdleTimeout: 10s
+//!       maxRetryInterval: 2s
+//!       retryStatuses: [429, 503]
+//!       maxInFlight: 64
+//!       maxQueue: 16
+//!       queueTimeout: 500ms
+//!       outlierDetection:
+//!         consecutiveFailures: 3
+//!         baseEjectionTime: 5s
+//!         maxEjectionTime: 1m
+//!         maxEjectionPercent: 50
+//!         maxRetryAfter: 30s
+//! ---
+//! kind: ModelRoute
+//! metadata:
+//!   annotations:
+//!     tower-model-route/name: chat
+//!     # by the rules' names, or a list in the order of the rules
+//!     tower-model-route/rules: |
+//!       premium:
+//!         fallbacks: [small]           # ModelServers of the same namespace
+//!         when:                        # further conditions, each a modelMatch
+//!         - uri: {prefix: /v1/chat}
+//! ```
+//!
+//! # What is said about it
+//!
+//! [`Manifests::build`] names every error at once, with file, document, line,
+//! column and field; [`Manifests::check`] gives warnings as well, with those of
+//! [`RouteTable::lint`](crate::RouteTable::lint). Printed, each is a line as
+//! compilers write them. Unknown fields are warnings, with the name that was
+//! probably meant; so are numbers with quotes and texts without, which are
+//! taken for what they must be, and which Kubernetes would refuse.
+//!
+//! Files are not trusted: what one costs is bounded by its length, whatever
+//! its nesting and its aliases.
+
+mod assembly;
+mod diagnostic;
+mod duration;
+mod embedded;
+mod fields;
+mod files;
+mod metadata;
+mod model_route;
+mod model_server;
+mod nearest;
+mod node;
+mod origin;
+mod place;
+mod resource;
+mod route_extras;
+mod server_extras;
+mod server_info;
+mod set;
+mod string_match;
+mod text;
+mod timestamp;
+#[cfg(feature = "watch")]
+mod watch;
+mod workload;
+mod write;
+
+#[cfg(feature = "watch")]
+pub use self::watch::{Watch, WatchError, WatchHandle};
+pub use self::{
+    diagnostic::{Diagnostic, ManifestError, Report, Severity},
+    server_info::ServerInfo,
+    set::Manifests,
+};

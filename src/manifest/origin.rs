@@ -1,0 +1,62 @@
+//! Where the parts of a configuration stand in the manifests.
+
+use super::place::Spot;
+use crate::lint::{RoutePart, ServerPart};
+
+/// Where a ModelServer stands, and those of its parts that stand apart.
+#[derive(Clone, Debug)]
+pub(super) struct ServerOrigin {
+    pub(super) whole: Spot,
+    pub(super) model: Option<Spot>,
+    pub(super) balance: Option<Spot>,
+    pub(super) policy: Option<Spot>,
+    /// `None` for those that are not in its own manifest.
+    pub(super) endpoints: Vec<Option<Spot>>,
+}
+
+impl ServerOrigin {
+    pub(super) fn of(&self, part: ServerPart) -> &Spot {
+        match part {
+            ServerPart::Whole => None,
+            ServerPart::Model => self.model.as_ref(),
+            ServerPart::Balance => self.balance.as_ref(),
+            ServerPart::Policy => self.policy.as_ref(),
+            ServerPart::Endpoint(endpoint) => self.endpoints.get(endpoint).and_then(Option::as_ref),
+        }
+        .unwrap_or(&self.whole)
+    }
+}
+
+/// Where a ModelRoute and its parts stand.
+#[derive(Clone, Debug)]
+pub(super) struct RouteOrigin {
+    pub(super) whole: Spot,
+    pub(super) model_name: Option<Spot>,
+    pub(super) adapters: Vec<Spot>,
+    pub(super) rules: Vec<RuleOrigin>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct RuleOrigin {
+    pub(super) whole: Spot,
+    pub(super) conditions: Vec<Spot>,
+    pub(super) targets: Vec<Spot>,
+    pub(super) fallbacks: Vec<Spot>,
+}
+
+impl RouteOrigin {
+    /// The place of a part, or else of what it is a part of.
+    pub(super) fn of(&self, part: RoutePart) -> &Spot {
+        let rule = part.rule().and_then(|rule| self.rules.get(rule));
+        let spot = match part {
+            RoutePart::Whole | RoutePart::Rule(_) => None,
+            RoutePart::ModelName => self.model_name.as_ref(),
+            RoutePart::Adapter(adapter) => self.adapters.get(adapter),
+            RoutePart::Condition(_, i) => rule.and_then(|rule| rule.conditions.get(i)),
+            RoutePart::Target(_, i) => rule.and_then(|rule| rule.targets.get(i)),
+            RoutePart::Fallback(_, i) => rule.and_then(|rule| rule.fallbacks.get(i)),
+        };
+        spot.or_else(|| rule.map(|rule| &rule.whole))
+            .unwrap_or(&self.whole)
+    }
+}

@@ -1,0 +1,40 @@
+//! A ModelServer as a resolver of endpoints sees it.
+
+use super::model_server::ServerManifest;
+
+/// A ModelServer whose endpoints are asked for, by [`Manifests::resolve`](super::Manifests::resolve).
+#[derive(Clone, Copy, Debug)]
+pub struct ServerInfo<'m>(pub(super) &'m ServerManifest);
+
+impl<'m> ServerInfo<'m> {
+    /// Its namespace, `default` where the manifest names none.
+    pub fn namespace(&self) -> &'m str {
+        &self.0.namespace
+    }
+
+    /// Its name in the namespace.
+    pub fn name(&self) -> &'m str {
+        &self.0.name
+    }
+
+    /// The name under which its engines serve the model.
+    pub fn model(&self) -> Option<&'m str> {
+        self.0.server.model.as_deref()
+    }
+
+    /// The labels that its engines have: `workloadSelector.matchLabels`.
+    pub fn match_labels(&self) -> impl Iterator<Item = (&'m str, &'m str)> {
+        let labels = self.0.labels.iter();
+        labels.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The port that its engines serve on: `workloadPort.port`.
+    pub fn port(&self) -> Option<u16> {
+        self.0.port
+    }
+
+    /// `http` or `https`: `workloadPort.protocol`.
+    pub fn protocol(&self) -> &'static str {
+        if self.0.https { "https" } else { "http" }
+    }
+}

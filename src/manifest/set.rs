@@ -1,0 +1,237 @@
+//! The manifests of a gateway, from where they are read to the table.
+
+use std::{collections::BTreeMap, fmt, panic, path::Path, sync::Arc, thread};
+
+use super::{
+    ManifestError, Report, ServerInfo,
+    assembly::Assembly,
+    diagnostic::{Diagnostic, Severity},
+    fields::{Field, Reader},
+    files::{self, Texts},
+    metadata::DEFAULT_NAMESPACE,
+    node,
+    place::{FieldPath, Source, Spot},
+    resource::Resources,
+    text,
+};
+use crate::RouteTable;
+
+/// What a document nested as deep as is allowed needs, and as much again: 3 MiB without optimisation.
+const STACK_BYTES: usize = 8 << 20;
+
+type Resolver = dyn Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync;
+
+/// ModelRoutes and ModelServers as Kthena's manifests describe them.
+///
+/// Reading never fails: what is wrong is kept, and [`build`](Self::build)
+/// says all of it at once, with what is wrong between the manifests.
+///
+/// ```
+/// use tower_model_route::manifest::Manifests;
+///
+/// let manifests = Manifests::from_yaml(
+///     "
+/// apiVersion: networking.serving.volcano.sh/v1alpha1
+/// kind: ModelServer
+/// metadata:
+///   name: small
+/// spec:
+///   model: deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B
+///   inferenceEngine: vLLM
+///   workloadPort:
+///     port: 8000
+/// ---
+/// apiVersion: networking.serving.volcano.sh/v1alpha1
+/// kind: ModelRoute
+/// metadata:
+///   name: chat
+/// spec:
+///   modelName: deepseek-chat
+///   rules:
+///   - targetModels:
+///     - modelServerName: small
+/// ",
+/// )
+/// .endpoints("small", ["http://10.0.0.1:8000"]);
+/// let table = manifests.build()?;
+/// assert_eq!(table.servers()[0].name(), "default/small");
+/// # Ok::<(), tower_model_route::manifest::ManifestError>(())
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Manifests {
+    found: Vec<Diagnostic>,
+    pub(super) resources: Resources,
+    /// By the full names of the ModelServers.
+    pub(super) given: BTreeMap<String, Vec<String>>,
+    pub(super) resolver: Option<Arc<Resolver>>,
+}
+
+impl Manifests {
+    /// No manifests.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The documents of a text, YAML or JSON, one or several.
+    ///
+    /// Messages call it `<yaml>`.
+    pub fn from_yaml(text: &str) -> Self {
+        let mut manifests = Self::new();
+        manifests.add(&Arc::from("<yaml>"), text);
+        manifests
+    }
+
+    /// The documents of a file, or of all `*.yaml`, `*.yml` and `*.json` of a directory.
+    ///
+    /// As with `kubectl apply -f`, the directories in a directory are not
+    /// read. The files come in the order of their names; those whose name
+    /// begins with a dot are left out. This reads from the disk, and blocks.
+    pub fn from_path(path: impl AsRef<Path>) -> Self {
+        Self::from_texts(&files::read(path.as_ref()))
+    }
+
+    pub(super) fn from_texts(texts: &Texts) -> Self {
+        let mut manifests = Self::new();
+        for (name, text) in texts {
+            match text {
+                Ok(text) => manifests.add(&name.as_str().into(), text),
+                Err(reason) => {
+                    let found = Diagnostic::of_file("unreadable", name, reason.clone());
+                    manifests.found.push(found);
+                }
+            }
+        }
+        manifests
+    }
+
+    /// Adds the other's manifests and endpoints; of two resolvers the other's stays.
+    pub fn merge(mut self, other: Self) -> Self {
+        self.found.extend(other.found);
+        self.resources.append(other.resources);
+        for (server, uris) in other.given {
+            self.given.entry(server).or_default().extend(uris);
+        }
+        self.resolver = other.resolver.or(self.resolver);
+        self
+    }
+
+    /// Gives endpoints to a ModelServer, besides those that it has from manifests.
+    ///
+    /// `server` is `NAMESPACE/NAME`, or `NAME` in the namespace `default`; that
+    /// there is none is an error of [`build`](Self::build).
+    pub fn endpoints<I>(mut self, server: impl Into<String>, uris: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let mut server = server.into();
+        if !server.contains('/') {
+            server = format!("{DEFAULT_NAMESPACE}/{server}");
+        }
+        let given = self.given.entry(server).or_default();
+        given.extend(uris.into_iter().map(Into::into));
+        self
+    }
+
+    /// Asks `resolver` for endpoints of each ModelServer, besides those that it has from elsewhere.
+    pub fn resolve<F>(mut self, resolver: F) -> Self
+    where
+        F: Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync + 'static,
+    {
+        self.resolver = Some(Arc::new(resolver));
+        self
+    }
+
+    /// Makes the table.
+    ///
+    /// Everything in it is named `NAMESPACE/NAME`. Routes of one model name
+    /// are tried in the order of `creationTimestamp`, then `resourceVersion`
+    /// as a number, then `NAMESPACE/NAME`.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong in the manifests and between them, at once,
+    /// each with its file, document, line and field.
+    pub fn build(&self) -> Result<RouteTable, ManifestError> {
+        let mut found = self.found.clone();
+        let table = Assembly::new(self, &mut found).build(&mut found);
+        let report = Report::new(found);
+        match table {
+            Some(table) if !report.has_errors() => Ok(table),
+            _ => Err(ManifestError::new(report)),
+        }
+    }
+
+    /// Everything that there is to say: errors, warnings, and what
+    /// [`RouteTable::lint`] finds, at their places in the files.
+    pub fn check(&self) -> Report {
+        let mut found = self.found.clone();
+        let assembly = Assembly::new(self, &mut found);
+        if let Some(table) = assembly.build(&mut found) {
+            for lint in table.lint() {
+                let spot = assembly.spot(lint.position());
+                let (code, message) = (lint.kind().code(), lint.to_string());
+                found.push(match spot {
+                    Some(spot) => Diagnostic::new(Severity::Warning, code, spot, message),
+                    None => Diagnostic::placeless(Severity::Warning, code, message),
+                });
+            }
+        }
+        Report::new(found)
+    }
+
+    /// Reads a file's text, in a thread of its own: how much stack a nested document takes is
+    /// known, how much the caller has is not.
+    fn add(&mut self, file: &Arc<str>, text: &str) {
+        let read = || self.read(file, text);
+        thread::scope(|scope| {
+            let reader = thread::Builder::new().stack_size(STACK_BYTES);
+            match reader.spawn_scoped(scope, read).map(|thread| thread.join()) {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(panic)) => panic::resume_unwind(panic),
+                Err(error) => Err(error),
+            }
+        })
+        .unwrap_or_else(|error| {
+            let reason = format!("there is no thread to read it: {error}");
+            let found = Diagnostic::of_file("unreadable", file, reason);
+            self.found.push(found);
+        });
+    }
+
+    fn read(&mut self, file: &Arc<str>, text: &str) {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for document in text::documents(text) {
+            let source = Source {
+                file: Arc::clone(file),
+                document: document.number,
+            };
+            let mut reader = Reader {
+                source,
+                found: &mut self.found,
+            };
+            match node::parse(&document) {
+                Ok(node) => self.resources.read(&Field::root(&node), &mut reader),
+                Err(unreadable) => {
+                    let spot = Spot {
+                        source: reader.source.clone(),
+                        at: unreadable.at,
+                        path: FieldPath::default(),
+                    };
+                    reader.error(&spot, "invalid-yaml", unreadable.reason);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Manifests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manifests")
+            .field("servers", &self.resources.servers.len())
+            .field("routes", &self.resources.routes.len())
+            .field("diagnostics", &self.found.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,317 @@
+//! Reloading manifests when their files change.
+
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    fmt,
+    path::{Path, PathBuf},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use tracing::{info, warn};
+
+use super::{
+    Manifests,
+    files::{self, Texts},
+};
+use crate::RouteTableHandle;
+
+/// Reloads the table of a [`RouteTableHandle`] when manifests change.
+///
+/// What is watched are directories and not the files themselves, so it does
+/// not matter how a change is made: in place, by an editor that writes a new
+/// file and renames it, or by Kubernetes, which swaps the symbolic link that a
+/// mounted ConfigMap's files lead through. Several changes within the
+/// [`debounce`](Self::debounce) time are one. Where the texts are what they
+/// were, nothing is reloaded.
+///
+/// Manifests with errors leave the table as it is: the log says why, and
+/// [`RouteTableHandle::last_error`] does, until a reload succeeds.
+///
+/// ```no_run
+/// use tower_model_route::{RouteTableHandle, manifest::{Manifests, Watch}};
+///
+/// let given = |manifests: Manifests| {
+///     manifests.endpoints("ml/deepseek-r1-7b", ["http://10.0.0.7:8000"])
+/// };
+/// let handle = RouteTableHandle::new(given(Manifests::from_path("routes/")).build()?);
+/// let watch = Watch::new().path("routes/").complete(given).start(&handle)?;
+/// # drop(watch);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "nothing is watched before it is started"]
+pub struct Watch {
+    paths: Vec<PathBuf>,
+    debounce: Duration,
+    complete: Box<dyn Fn(Manifests) -> Manifests + Send>,
+}
+
+impl Watch {
+    /// How often the files are looked at where nobody says that they changed, as on some
+    /// network file systems.
+    const LOOK: Duration = Duration::from_secs(60);
+
+    /// Watches nothing yet.
+    pub fn new() -> Self {
+        Self {
+            paths: Vec::new(),
+            debounce: Duration::from_millis(200),
+            complete: Box::new(|manifests| manifests),
+        }
+    }
+
+    /// Adds a file or a directory, as for [`Manifests::from_path`].
+    pub fn path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.paths.push(path.into());
+        self
+    }
+
+    /// How long it must be quiet after a change before it is reloaded, 200 ms by default.
+    ///
+    /// Where it is never quiet, it is reloaded after ten times as long.
+    pub fn debounce(mut self, time: Duration) -> Self {
+        self.debounce = time;
+        self
+    }
+
+    /// What the manifests need beside the files, such as endpoints, each time they are read.
+    pub fn complete(mut self, complete: impl Fn(Manifests) -> Manifests + Send + 'static) -> Self {
+        self.complete = Box::new(complete);
+        self
+    }
+
+    /// Starts to watch, in a thread of its own, and reads the manifests for the first time there.
+    ///
+    /// # Errors
+    ///
+    /// A path can't be watched: neither it nor its directory is there, or the
+    /// system has no more watches to give.
+    pub fn start(self, handle: &RouteTableHandle) -> Result<WatchHandle, WatchError> {
+        let (sender, signals) = mpsc::channel();
+        let on_event = {
+            let sender = sender.clone();
+            move |event: notify::Result<Event>| {
+                // Reading the files is an event, too. An error may hide a change.
+                if !event.is_ok_and(|event| event.kind.is_access()) {
+                    _ = sender.send(Signal::Changed);
+                }
+            }
+        };
+        let mut watcher = Places {
+            watcher: notify::recommended_watcher(on_event).map_err(WatchError::new)?,
+            paths: self.paths,
+        };
+        watcher.watch().map_err(WatchError::new)?;
+        let reloader = Reloader {
+            places: watcher,
+            debounce: self.debounce,
+            complete: self.complete,
+            handle: handle.clone(),
+            texts: Vec::new(),
+        };
+        let thread = thread::Builder::new()
+            .name("manifest-watch".to_owned())
+            .spawn(move || reloader.run(&signals))
+            .map_err(WatchError::new)?;
+        Ok(WatchHandle {
+            sender,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl RouteTableHandle {
+    /// Reloads the table when the manifests at `path`, a file or a directory, change.
+    ///
+    /// This is [`Watch`] with nothing else set.
+    ///
+    /// # Errors
+    ///
+    /// The path can't be watched.
+    pub fn watch_path(&self, path: impl Into<PathBuf>) -> Result<WatchHandle, WatchError> {
+        Watch::new().path(path).start(self)
+    }
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("paths", &self.paths)
+            .field("debounce", &self.debounce)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The thread of a [`Watch`]; when this is dropped, nothing is reloaded any more.
+#[derive(Debug)]
+#[must_use = "the watch ends when it is dropped"]
+pub struct WatchHandle {
+    sender: Sender<Signal>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl WatchHandle {
+    /// Ends the watch, and waits until it has; a reload that has begun is finished.
+    pub fn stop(mut self) {
+        _ = self.sender.send(Signal::Stop);
+        if let Some(thread) = self.thread.take() {
+            // The only failure is a panic, which has been reported where it happened.
+            _ = thread.join();
+        }
+    }
+}
+
+impl Drop for WatchHandle {
+    fn drop(&mut self) {
+        _ = self.sender.send(Signal::Stop);
+    }
+}
+
+/// Why paths can't be watched.
+#[derive(Debug)]
+pub struct WatchError(Box<dyn Error + Send + Sync>);
+
+impl WatchError {
+    fn new(error: impl Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl Error for WatchError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+impl fmt::Display for WatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the manifests can't be watched: {}", self.0)
+    }
+}
+
+#[derive(Debug)]
+enum Signal {
+    Changed,
+    Stop,
+}
+
+/// The directories in which something may change.
+struct Places {
+    watcher: RecommendedWatcher,
+    paths: Vec<PathBuf>,
+}
+
+impl Places {
+    /// Watches them, those again that have been replaced since.
+    fn watch(&mut self) -> notify::Result<()> {
+        let mut result = Ok(());
+        for path in &self.paths {
+            let directories = directories(path);
+            let mut watched = directories
+                .iter()
+                .map(|directory| self.watcher.watch(directory, RecursiveMode::NonRecursive));
+            // One is enough to see the others come.
+            let first = watched.next().unwrap_or(Ok(()));
+            if watched.filter(Result::is_ok).count() == 0
+                && let Err(error) = first
+            {
+                result = Err(error);
+            }
+        }
+        result
+    }
+}
+
+/// A path's own directory first, then those that it and the files in it really are in.
+fn directories(path: &Path) -> BTreeSet<PathBuf> {
+    let parent = |path: &Path| match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) => parent.to_owned(),
+        None => path.to_owned(),
+    };
+    let mut directories = BTreeSet::from([parent(path)]);
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        directories.insert(path.to_owned());
+        files.extend(files::list(path).unwrap_or_default());
+    }
+    for file in files {
+        if let Ok(real) = file.canonicalize() {
+            directories.insert(parent(&real));
+        }
+    }
+    directories
+}
+
+struct Reloader {
+    places: Places,
+    debounce: Duration,
+    complete: Box<dyn Fn(Manifests) -> Manifests + Send>,
+    handle: RouteTableHandle,
+    /// What was read last.
+    texts: Vec<Texts>,
+}
+
+impl Reloader {
+    fn run(mut self, signals: &Receiver<Signal>) {
+        self.reload();
+        loop {
+            match signals.recv_timeout(Watch::LOOK) {
+                Ok(Signal::Changed) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    self.reload();
+                    continue;
+                }
+                Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let latest = Instant::now() + self.debounce.saturating_mul(10);
+            while Instant::now() < latest {
+                match signals.recv_timeout(self.debounce) {
+                    Ok(Signal::Changed) => {}
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+            self.reload();
+        }
+    }
+
+    fn reload(&mut self) {
+        if let Err(error) = self.places.watch() {
+            warn!(target: "tower_model_route::reload", %error, "manifests are not watched");
+        }
+        let paths = self.places.paths.iter();
+        let texts: Vec<Texts> = paths.map(|path| files::read(path)).collect();
+        if texts == self.texts {
+            return;
+        }
+        let manifests = texts
+            .iter()
+            .map(Manifests::from_texts)
+            .fold(Manifests::new(), Manifests::merge);
+        self.texts = texts;
+        match (self.complete)(manifests).build() {
+            Ok(table) => {
+                self.handle.replace(table);
+                info!(target: "tower_model_route::reload", "manifests reloaded");
+            }
+            Err(error) => {
+                warn!(
+                    target: "tower_model_route::reload",
+                    %error,
+                    "manifests not reloaded"
+                );
+                self.handle.failed(error);
+            }
+        }
+    }
+}

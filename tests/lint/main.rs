@@ -1,0 +1,320 @@
+//! `RouteTable::lint`: each warning where it is due, and silence where it is not.
+
+use std::time::Duration;
+
+use tower_model_route::{
+    LintKind, ModelMatch, ModelRoute, ModelServer, RouteTable, RouteTableBuilder, Rule,
+    StringMatch, TargetModel, TrafficPolicy,
+};
+
+/// A table with two ModelServers, `a` and `b`, of two endpoints each.
+fn two() -> RouteTableBuilder {
+    ["a", "b"]
+        .iter()
+        .fold(RouteTable::builder(), |table, name| {
+            let endpoints = [format!("http://{name}1"), format!("http://{name}2")];
+            table.model_server(ModelServer::new(*name).endpoints(endpoints))
+        })
+}
+
+/// A route for `m` to both.
+fn route(rules: impl IntoIterator<Item = Rule>) -> ModelRoute {
+    let route = ModelRoute::new("r").model_name("m");
+    rules.into_iter().fold(route, ModelRoute::rule)
+}
+
+fn both(name: &str) -> Rule {
+    Rule::new(name).target("a").target("b")
+}
+
+fn when(name: &str, conditions: ModelMatch) -> Rule {
+    both(name).when(conditions)
+}
+
+fn header(value: StringMatch) -> ModelMatch {
+    ModelMatch::new().header("x-tier", value)
+}
+
+/// `kind place` of each.
+fn lints(table: RouteTableBuilder) -> Vec<String> {
+    let table = table.build().unwrap();
+    let lints = table.lint();
+    lints
+        .iter()
+        .map(|lint| format!("{} {}", lint.kind().code(), lint.place()))
+        .collect()
+}
+
+fn unreachable(rules: impl IntoIterator<Item = Rule>) -> Vec<String> {
+    lints(two().model_route(route(rules)))
+        .iter()
+        .map(|line| {
+            let place = line.strip_prefix("unreachable-rule ModelRoute \"r\", ");
+            place.unwrap_or_else(|| panic!("{line}")).to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn a_table_as_it_should_be_has_none() {
+    let table = two().model_route(
+        route([
+            when("gold", header(StringMatch::exact("gold"))),
+            when("silver", header(StringMatch::regex("^(silver|bronze)$"))),
+            both("rest"),
+        ])
+        .lora_adapter("lora"),
+    );
+    assert_eq!(lints(table), [""; 0]);
+    assert_eq!(lints(RouteTable::builder()), [""; 0]);
+}
+
+#[test]
+fn what_stands_behind_a_rule_without_conditions_is_never_reached() {
+    let exact = || header(StringMatch::exact("gold"));
+    assert_eq!(
+        unreachable([
+            when("gold", exact()),
+            both("all"),
+            both("never"),
+            when("nor this", exact())
+        ]),
+        ["rule \"never\"", "rule \"nor this\""]
+    );
+}
+
+#[test]
+fn so_is_what_asks_for_more_than_an_earlier_rule() {
+    let uri = |path: &str| ModelMatch::new().uri(StringMatch::prefix(path));
+    for (wide, narrow) in [
+        (
+            header(StringMatch::exact("a")),
+            header(StringMatch::exact("a")),
+        ),
+        (
+            header(StringMatch::prefix("a")),
+            header(StringMatch::exact("ab")),
+        ),
+        (
+            header(StringMatch::prefix("a")),
+            header(StringMatch::prefix("ab")),
+        ),
+        (
+            header(StringMatch::regex("^a")),
+            header(StringMatch::exact("ab")),
+        ),
+        (
+            header(StringMatch::regex("^a")),
+            header(StringMatch::regex("^a")),
+        ),
+        (uri("/v1"), uri("/v1/chat")),
+        (
+            uri("/v1"),
+            uri("/v1/chat").header("x", StringMatch::exact("a")),
+        ),
+        (
+            ModelMatch::new().body_model("m"),
+            header(StringMatch::exact("a")),
+        ),
+        (
+            ModelMatch::new().header("X-Tier", StringMatch::exact("a")),
+            header(StringMatch::exact("a")),
+        ),
+    ] {
+        let found = unreachable([when("wide", wide.clone()), when("narrow", narrow.clone())]);
+        assert_eq!(found, ["rule \"narrow\""], "{wide:?} {narrow:?}");
+    }
+}
+
+#[test]
+fn what_can_be_reached_is_not_reported() {
+    let uri = |path: &str| ModelMatch::new().uri(StringMatch::prefix(path));
+    for (first, second) in [
+        (
+            header(StringMatch::exact("a")),
+            header(StringMatch::exact("b")),
+        ),
+        (
+            header(StringMatch::exact("ab")),
+            header(StringMatch::prefix("a")),
+        ),
+        (
+            header(StringMatch::prefix("ab")),
+            header(StringMatch::prefix("a")),
+        ),
+        (
+            header(StringMatch::regex("^b")),
+            header(StringMatch::exact("ab")),
+        ),
+        (
+            header(StringMatch::regex("^a")),
+            header(StringMatch::prefix("a")),
+        ),
+        (uri("/v1").header("x", StringMatch::exact("a")), uri("/v1")),
+        (
+            ModelMatch::new().header("y", StringMatch::exact("a")),
+            header(StringMatch::exact("a")),
+        ),
+    ] {
+        let found = unreachable([when("first", first.clone()), when("second", second.clone())]);
+        assert_eq!(found, [""; 0], "{first:?} {second:?}");
+    }
+}
+
+#[test]
+fn a_rule_counts_as_reached_if_it_is_by_any_of_its_names() {
+    let by_name = |model: &str| ModelMatch::new().body_model(model);
+    let with_adapter = |rules: Vec<Rule>| two().model_route(route(rules).lora_adapter("lora"));
+    // The first takes all of m and nothing of lora.
+    let rules = vec![when("base", by_name("m")), both("adapter")];
+    assert_eq!(lints(with_adapter(rules)), [""; 0]);
+    let rules = vec![
+        when("base", by_name("m")),
+        when("other", by_name("typo")),
+        both("rest"),
+    ];
+    assert_eq!(
+        lints(with_adapter(rules)),
+        ["unreachable-rule ModelRoute \"r\", rule \"other\""]
+    );
+}
+
+#[test]
+fn routes_of_one_name_are_one_behind_the_other() {
+    let table = two()
+        .model_route(route([both("all")]))
+        .model_route(ModelRoute::new("s").model_name("m").rule(both("never")))
+        .model_route(ModelRoute::new("t").model_name("n").rule(both("other")))
+        .build()
+        .unwrap();
+    let lints = table.lint();
+    assert_eq!(lints.len(), 1);
+    assert_eq!(
+        lints[0].to_string(),
+        "ModelRoute \"s\", rule \"never\": it is never reached: all that it matches goes to the \
+         rule \"all\" of the ModelRoute \"r\" before it"
+    );
+}
+
+#[test]
+fn an_adapter_with_the_name_of_a_base_model_is_hidden() {
+    let table = two()
+        .model_route(
+            ModelRoute::new("adapters")
+                .lora_adapters(["x", "m"])
+                .rule(both("all")),
+        )
+        .model_route(route([both("all")]));
+    assert_eq!(
+        lints(table),
+        ["hidden-adapter ModelRoute \"adapters\", LoRA adapter \"m\""]
+    );
+}
+
+#[test]
+fn routes_of_equal_name_are_reported_at_the_second() {
+    let table = two()
+        .model_route(route([both("all")]))
+        .model_route(ModelRoute::new("r").model_name("n").rule(both("all")));
+    assert_eq!(lints(table), ["duplicate-route-name ModelRoute \"r\""]);
+}
+
+#[test]
+fn servers_that_do_nothing_are_reported() {
+    let table = two()
+        .model_server(ModelServer::new("idle").endpoint("http://i"))
+        .model_server(ModelServer::new("empty"))
+        .model_server(ModelServer::new("spare").endpoint("http://s"))
+        .model_route(route([both("all").target("empty").fallback("spare")]));
+    assert_eq!(
+        lints(table),
+        [
+            "unused-model-server ModelServer \"idle\"",
+            "no-endpoints ModelServer \"empty\"",
+        ]
+    );
+}
+
+#[test]
+fn weights_of_0_are_reported() {
+    let rule = Rule::new("x")
+        .target(TargetModel::new("a").weight(0))
+        .target(TargetModel::new("b").weight(1));
+    assert_eq!(
+        lints(two().model_route(route([rule]))),
+        ["zero-weight ModelRoute \"r\", rule \"x\", target \"a\""]
+    );
+}
+
+#[test]
+fn regexes_without_an_anchor_are_reported_where_they_stand() {
+    let rule = when(
+        "x",
+        header(StringMatch::regex("premium")).uri(StringMatch::regex("^/v1/")),
+    );
+    let table = two().model_route(route([rule])).build().unwrap();
+    let lints = table.lint();
+    assert_eq!(lints.len(), 1);
+    assert_eq!(lints[0].kind(), LintKind::SuspectRegex);
+    assert_eq!(
+        lints[0].to_string(),
+        "ModelRoute \"r\", rule \"x\", header \"x-tier\": \"premium\" is not anchored and matches \
+         anywhere in the value, as in \"not-premium-x\": write \"^premium$\" for the whole value"
+    );
+}
+
+#[test]
+fn times_that_contradict_each_other_are_reported() {
+    let seconds = Duration::from_secs;
+    let server = |name: &str, policy| {
+        ModelServer::new(name)
+            .endpoints([format!("http://{name}1"), format!("http://{name}2")])
+            .traffic_policy(policy)
+    };
+    let table = |total| {
+        RouteTable::builder()
+            .model_server(server(
+                "first",
+                TrafficPolicy::new()
+                    .total_timeout(seconds(total))
+                    .timeout(seconds(10)),
+            ))
+            .model_server(server("second", TrafficPolicy::new().timeout(seconds(20))))
+            .model_route(route([Rule::new("x").target("first").fallback("second")]))
+    };
+    assert_eq!(
+        lints(table(5)),
+        [
+            "fallback-timeout-beyond-total ModelRoute \"r\", rule \"x\", fallback \"second\"",
+            "timeout-beyond-total ModelServer \"first\", traffic_policy",
+        ]
+    );
+    assert_eq!(lints(table(10)).len(), 1);
+    assert_eq!(lints(table(20)), [""; 0]);
+}
+
+#[test]
+fn retries_need_a_second_place() {
+    let retrying = |endpoints: &[&str]| {
+        ModelServer::new("s")
+            .endpoints(endpoints.iter().copied())
+            .traffic_policy(TrafficPolicy::new().max_retries(1))
+    };
+    let to = |server, rule| {
+        lints(
+            two()
+                .model_server(server)
+                .model_route(route([rule, both("x")])),
+        )
+    };
+    let x = || {
+        Rule::new("r")
+            .when(header(StringMatch::exact("a")))
+            .target("s")
+    };
+    let alone = "retries-without-alternative ModelServer \"s\", traffic_policy";
+    assert_eq!(to(retrying(&["http://1"]), x()), [alone]);
+    assert_eq!(to(retrying(&["http://1", "http://2"]), x()), [""; 0]);
+    assert_eq!(to(retrying(&["http://1"]), x().fallback("a")), [""; 0]);
+    assert_eq!(to(retrying(&["http://1"]), x().target("a")), [""; 0]);
+}

@@ -170,6 +170,9 @@ impl Exchange {
             "sent again"
         );
         request.extensions_mut().insert(decision.clone());
+        if let Some(upload) = &state.upload {
+            upload.begin_attempt();
+        }
         lease.begin(wait);
         state.decision = decision;
         state.lease = Some(lease);
@@ -229,8 +232,8 @@ impl State {
         }
         let outcome = match &self.upload {
             Some(upload) if upload.failure().is_some() => Outcome::Spoilt,
-            // The engine was not given all of the request in that time.
-            Some(upload) if outcome == Outcome::TimedOut && !upload.is_complete() => {
+            // The engine had to wait for the client itself.
+            Some(upload) if outcome == Outcome::TimedOut && upload.waits_for_client() => {
                 Outcome::Spoilt
             }
             _ => outcome,
@@ -248,7 +251,8 @@ fn interval(policy: &TrafficPolicy, attempts: u32) -> Duration {
     let interval = policy.retry_interval.saturating_mul(doubled);
     let interval = interval.min(policy.longest_interval());
     // From three quarters of it to five.
-    let varied = interval.mul_f64(0.75 + fastrand::f64() / 2.0);
+    let varied = interval.as_secs_f64() * (0.75 + fastrand::f64() / 2.0);
+    let varied = Duration::try_from_secs_f64(varied).unwrap_or(Duration::MAX);
     varied.min(policy.longest_interval())
 }
 

@@ -67,7 +67,8 @@ impl Origin {
     ) -> Result<Payload, RouteError> {
         let payload = self.payload(chunks, decision)?;
         if let Some(real) = decision.rewrite() {
-            rewrite::model_in_head(head, &self.model, &real.name)?;
+            rewrite::model_in_uri(head, &self.model, &real.name)?;
+            rewrite::model_in_header(head, &self.model, &real.name);
         }
         if let Some(coded) = &self.coded {
             coded.describe(head, &payload);
@@ -98,7 +99,10 @@ impl Origin {
         let payload = self.payload(Chunks::default(), decision)?;
         let (mut head, mut body) = std::mem::take(request).into_parts();
         head.uri = self.path.clone().map(Uri::from).unwrap_or_default();
-        rewrite::model_in_head(&mut head, &self.model, decision.model())?;
+        if decision.rewrite().is_some() {
+            rewrite::model_in_uri(&mut head, &self.model, decision.model())?;
+        }
+        rewrite::model_in_header(&mut head, &self.model, decision.model());
         rewrite::address(&mut head, endpoint)?;
         let mut total = self.total;
         if let Some(coded) = &self.coded {

@@ -92,8 +92,8 @@ impl<'a> Framing<'a> {
     }
 }
 
-/// Writes the real `name` where `model` stands in the head: in the path, the query, a header.
-pub(crate) fn model_in_head(
+/// Writes the real `name` where `model` stands in the URI: in the path, in the query.
+pub(crate) fn model_in_uri(
     head: &mut Parts,
     model: &ExtractedModel,
     name: &str,
@@ -109,6 +109,11 @@ pub(crate) fn model_in_head(
     if let Some(span) = span {
         replace_in_uri(&mut head.uri, span, name).ok_or_else(invalid_target)?;
     }
+    Ok(())
+}
+
+/// Writes `name` into the header that says `model` too.
+pub(crate) fn model_in_header(head: &mut Parts, model: &ExtractedModel, name: &str) {
     if let Some(header) = &model.header {
         // A name that no header can hold is taken away: the engine must not read another.
         match HeaderValue::from_str(name) {
@@ -116,7 +121,6 @@ pub(crate) fn model_in_head(
             Err(_) => _ = head.headers.remove(header),
         }
     }
-    Ok(())
 }
 
 /// What stands for itself in a URI (RFC 3986 section 2.3); all else is escaped.

@@ -29,6 +29,8 @@ struct State {
     inbound: Option<Inbound>,
     kept: Kept,
     readers: usize,
+    /// Whether it is the client that is waited for.
+    starved: bool,
     trailers: Option<Box<HeaderMap>>,
     failure: Option<RouteError>,
 }
@@ -39,6 +41,7 @@ impl Upload {
             inbound: Some(inbound),
             kept: Kept::new(start, replay_bytes),
             readers: 0,
+            starved: false,
             trailers: None,
             failure: None,
         })))
@@ -57,9 +60,14 @@ impl Upload {
         self.lock().failure.clone()
     }
 
-    /// Whether all of it has come.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.lock().inbound.is_none()
+    /// Whether it is the client that is waited for, and not the engine to take what there is.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        self.lock().starved
+    }
+
+    /// What an earlier attempt waited for is not what the next one waits for.
+    pub(crate) fn begin_attempt(&self) {
+        self.lock().starved = false;
     }
 
     /// A panic elsewhere leaves nothing half done that matters here.
@@ -149,7 +157,9 @@ impl State {
         let Some(inbound) = &mut self.inbound else {
             return Poll::Ready(None);
         };
-        let chunk = ready!(inbound.as_mut().poll_chunk(cx));
+        let chunk = inbound.as_mut().poll_chunk(cx);
+        self.starved = chunk.is_pending();
+        let chunk = ready!(chunk);
         match &chunk {
             Some(Ok(chunk)) => self.kept.push(chunk, self.readers > 1),
             Some(Err(failure)) => {

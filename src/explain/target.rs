@@ -143,7 +143,7 @@ impl Asked<'_> {
         if let Some(located) = &self.located
             && model != self.model
         {
-            rewrite::model_in_head(&mut head, located, model).ok()?;
+            rewrite::model_in_uri(&mut head, located, model).ok()?;
         }
         rewrite::address(&mut head, endpoint).ok()?;
         Some(mask::uri(&head.uri))

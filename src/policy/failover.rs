@@ -89,6 +89,7 @@ where
         });
         if !exchange.is_retriable() {
             exchange.deposit_retry();
+            fall_back(&exchange, result);
             return None;
         }
         let from = exchange.decision();

@@ -9,7 +9,7 @@ use std::{
 use http::{Request, Response, Uri, uri::PathAndQuery};
 use tokio::{
     task::{JoinHandle, JoinSet},
-    time::{Instant, MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval},
 };
 use tower_service::Service;
 
@@ -134,10 +134,10 @@ impl HealthCheck {
                 }
                 let request = self.request(&endpoint);
                 let client = client.clone();
-                let until = Instant::now() + self.timeout;
+                let timeout = self.timeout;
                 checks.spawn(async move {
                     let passed = match request {
-                        Some(request) => passes(client, request, until).await,
+                        Some(request) => passes(client, request, timeout).await,
                         None => false,
                     };
                     (endpoint, passed)
@@ -161,7 +161,7 @@ impl HealthCheck {
     }
 }
 
-async fn passes<S, R>(mut client: S, request: Request<RouteBody>, until: Instant) -> bool
+async fn passes<S, R>(mut client: S, request: Request<RouteBody>, timeout: Duration) -> bool
 where
     S: Service<Request<RouteBody>, Response = Response<R>>,
 {
@@ -169,7 +169,7 @@ where
         std::future::poll_fn(|cx| client.poll_ready(cx)).await?;
         client.call(request).await
     };
-    let answer = tokio::time::timeout_at(until, answer).await;
+    let answer = tokio::time::timeout(timeout, answer).await;
     matches!(answer, Ok(Ok(response)) if response.status().is_success())
 }
 

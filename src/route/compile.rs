@@ -71,8 +71,8 @@ impl RouteTableBuilder {
     /// Every mistake at once, each with its place: empty or duplicate names,
     /// unknown ModelServers, routes without rules, rules without targets,
     /// weights that are mixed, all 0 or above 100, patterns and header names
-    /// that are not valid, and endpoints that are not plain `http` or `https`
-    /// URIs.
+    /// that are not valid, endpoints that are not plain `http` or `https`
+    /// URIs, and statuses that can't be tried again.
     pub fn build(self) -> Result<RouteTable, BuildError> {
         let config = Arc::new(self.clone());
         let mut compiler = Compiler::default();

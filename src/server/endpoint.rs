@@ -86,6 +86,12 @@ impl Endpoint {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Whether [`begin`](Self::begin) would count one more.
+    pub(super) fn has_room(&self, max: Option<usize>) -> bool {
+        // In the order that `begin` speaks of.
+        max.is_none_or(|max| self.in_flight.load(Ordering::SeqCst) < max)
+    }
+
     /// Counts one more request in flight, unless there are `max` already.
     pub(super) fn begin(&self, max: Option<usize>) -> bool {
         let Some(max) = max else {
@@ -133,6 +139,19 @@ mod tests {
         Endpoint::parse(text)
             .map(|endpoint| endpoint.uri)
             .map_err(|invalid| invalid.0)
+    }
+
+    #[test]
+    fn no_more_begin_than_may() {
+        let endpoint = Endpoint::parse("http://h").unwrap();
+        assert!(!endpoint.has_room(Some(0)) && !endpoint.begin(Some(0)));
+        assert!(endpoint.begin(Some(2)) && endpoint.begin(Some(2)));
+        assert!(!endpoint.has_room(Some(2)) && !endpoint.begin(Some(2)));
+        assert!(endpoint.begin(None));
+        endpoint.end();
+        endpoint.end();
+        assert!(endpoint.has_room(Some(2)) && endpoint.begin(Some(2)));
+        assert_eq!(endpoint.in_flight(), 2);
     }
 
     #[test]

@@ -53,6 +53,13 @@ pub(crate) enum Standing {
     Down,
 }
 
+impl Standing {
+    /// Whether it is sent requests only where there is nothing better.
+    pub(super) fn is_out(self) -> bool {
+        matches!(self, Self::Until(_) | Self::Down)
+    }
+}
+
 impl Health {
     pub(crate) fn standing(&self) -> Standing {
         if !self.is_unsound.load(Ordering::Relaxed) {
@@ -93,25 +100,23 @@ impl Health {
         }
     }
 
-    /// It has answered.
-    pub(super) fn succeeded(&self, on_trial: bool) {
-        if self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
-        }
+    /// It has answered; how many failures in a row that ends.
+    pub(super) fn succeeded(&self, on_trial: bool) -> u32 {
+        let ended = match self.failures.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.failures.swap(0, Ordering::Relaxed),
+        };
         if on_trial {
             self.change(|state| state.ejection = None);
         }
+        ended
     }
 
-    /// It has failed; true where that was once too often.
-    pub(super) fn failed(&self, detection: &OutlierDetection) -> bool {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
-        failures.saturating_add(1) >= detection.consecutive_failures
-    }
-
-    /// Whether it may be sent a request.
-    pub(super) fn is_out(&self) -> bool {
-        matches!(self.standing(), Standing::Until(_) | Standing::Down)
+    /// It has failed once more than those `before`; true where that was once too often.
+    pub(super) fn failed(&self, detection: &OutlierDetection, before: u32) -> bool {
+        let more = before.saturating_add(1);
+        let failures = self.failures.fetch_add(more, Ordering::Relaxed);
+        failures.saturating_add(more) >= detection.consecutive_failures
     }
 
     /// Ejects it for the first time, or again after a trial for twice as long.

@@ -18,6 +18,9 @@ pub(crate) struct Lease {
     position: usize,
     /// Whether the endpoint's return from its ejection hangs on this request.
     on_trial: bool,
+    /// The failures in a row that its answer has ended; they were no end if it breaks off.
+    forgiven: u32,
+    has_failed: bool,
     /// Whether it counts in the total of the ModelServer.
     in_total: bool,
     /// Where the latency counts: when the request goes out.
@@ -62,6 +65,8 @@ impl Lease {
             server: Arc::clone(server),
             position,
             on_trial,
+            forgiven: 0,
+            has_failed: false,
             in_total,
             begun: None,
         })
@@ -129,19 +134,22 @@ impl Lease {
 
     fn succeeded(&mut self) {
         let was_ejected = std::mem::take(&mut self.on_trial);
-        self.endpoint().health.succeeded(was_ejected);
+        self.forgiven = self.endpoint().health.succeeded(was_ejected);
         if was_ejected {
             let (server, endpoint) = (&*self.server.name, &*self.endpoint().uri);
             info!(target: "tower_model_route::health", server, endpoint, "endpoint is back");
         }
     }
 
-    /// The endpoint has failed this request.
+    /// The endpoint has failed this request, before its answer or in the middle of it.
     pub(crate) fn failed(&mut self) {
+        if std::mem::replace(&mut self.has_failed, true) {
+            return;
+        }
         let endpoint = Arc::clone(self.endpoint());
         endpoint.counts.failures.fetch_add(1, Ordering::Relaxed);
         let detection = &self.server.policy.outlier_detection;
-        let too_often = endpoint.health.failed(detection);
+        let too_often = endpoint.health.failed(detection, self.forgiven);
         let time = if std::mem::take(&mut self.on_trial) {
             endpoint.health.eject(detection)
         } else if too_often && let Some(time) = self.server.eject(&endpoint) {

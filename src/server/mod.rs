@@ -170,6 +170,9 @@ impl Server {
             };
             let standing = self.endpoints[position].health.standing();
             // Another request may have been faster: then it is one fewer to choose from.
+            if choice == Choice::Sound && standing.is_out() {
+                continue;
+            }
             if let Some(taken) = take(self, position, standing) {
                 return Some(taken);
             }
@@ -177,9 +180,8 @@ impl Server {
     }
 
     fn is_usable(&self, endpoint: &Endpoint, choice: Choice) -> bool {
-        let max = self.policy.max_in_flight;
-        let is_free = max.is_none_or(|max| endpoint.in_flight() < max);
-        is_free && (choice == Choice::LeastBad || !endpoint.health.is_out())
+        endpoint.has_room(self.policy.max_in_flight)
+            && (choice == Choice::LeastBad || !endpoint.health.standing().is_out())
     }
 
     /// What its choice must know of a request's body.
@@ -230,3 +232,6 @@ impl Server {
         (ejected <= allowed).then(|| endpoint.health.eject(detection))
     }
 }
+
+#[cfg(test)]
+mod tests;

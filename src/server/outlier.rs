@@ -7,10 +7,10 @@ use crate::error::MistakeKind;
 /// When an endpoint that fails is ejected, for how long, and how many at once.
 ///
 /// What counts as a failure: a connection error, an attempt that timed out,
-/// and an answer of 502, 503 or 504, which come from something in front of
-/// the model. Not the model's own answers: any 4xx, a 500, and a 503 that
-/// says when to come back (`Retry-After`), after which the endpoint is only
-/// passed over for that long.
+/// an answer that breaks off or falls silent in the middle, and an answer of
+/// 502, 503 or 504, which come from something in front of the model. Not the
+/// model's own answers: any 4xx, a 500, and a 503 that says when to come back
+/// (`Retry-After`), after which the endpoint is only passed over for that long.
 ///
 /// An ejected endpoint gets no requests for the ejection time. Then one
 /// request is let through to it as a trial, and how that ends decides: it is

@@ -38,7 +38,7 @@ impl Queue {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| {
                 (waiting < max).then_some(waiting + 1)
             });
-        joined.is_ok().then_some(Place(self))
+        joined.is_ok().then(|| Place(self))
     }
 
     /// An endpoint has become free.
@@ -74,5 +74,55 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_test::{assert_pending, assert_ready_eq, task};
+
+    use super::*;
+
+    #[test]
+    fn no_more_wait_than_may() {
+        let queue = Queue::default();
+        assert!(queue.join(0).is_none());
+        let places = [queue.join(2).unwrap(), queue.join(2).unwrap()];
+        assert!(queue.join(2).is_none());
+        assert_eq!(queue.len(), 2);
+        drop(places);
+        assert_eq!(queue.len(), 0);
+        assert!(queue.join(1).is_some());
+    }
+
+    #[test]
+    fn only_the_first_looks_and_what_it_leaves_is_for_the_next() {
+        let queue = Queue::default();
+        let mut first = task::spawn(queue.join(2).unwrap().wait(|| None::<u32>));
+        let mut second = task::spawn(queue.join(2).unwrap().wait(|| Some(2)));
+        assert_pending!(first.poll());
+        assert_pending!(second.poll());
+        queue.freed();
+        assert!(first.is_woken() && !second.is_woken());
+        drop(first);
+        assert!(second.is_woken());
+        assert_ready_eq!(second.poll(), Some(2));
+        drop(second);
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn a_slot_freed_between_two_looks_is_seen() {
+        let queue = Queue::default();
+        let mut looks = 0;
+        let mut place = task::spawn(queue.join(1).unwrap().wait(|| {
+            looks += 1;
+            if looks == 1 {
+                queue.freed();
+                return None;
+            }
+            Some(looks)
+        }));
+        assert_ready_eq!(place.poll(), Some(2));
     }
 }

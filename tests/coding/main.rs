@@ -2,6 +2,7 @@
 
 mod bombs;
 mod codecs;
+mod custom;
 mod damaged;
 mod duplicates;
 mod forwarded;

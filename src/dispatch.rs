@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     RouteDecision,
     body::{Chunks, Inbound, Received, RouteBody, Upload},
-    error::{RouteError, RouteErrorKind, Shape},
+    error::{RouteError, Shape},
     exchange::Exchange,
     layer::Config,
     model::ExtractedModel,
@@ -60,12 +60,14 @@ impl Matched {
             mut inbound,
             whole,
         } = received;
+        let total = inbound.total().filter(|_| !whole);
         let scan = inbound.as_mut().scan();
         let mut plain = match scan.decoder() {
             Some(decoder) if scan.reads_whole() => Some(decoder.undo(chunks.clone())?),
             _ => None,
         };
-        let model = scan.locate(head, plain.as_mut().unwrap_or(&mut chunks))?;
+        let at_hand = plain.as_mut().unwrap_or(&mut chunks);
+        let model = scan.locate(head, at_hand, total)?;
         let selection = table.select(head, &model.name)?;
         let keys = if table.body_wish.is_none() {
             BodyKeys::default()
@@ -170,9 +172,6 @@ impl Matched {
         let path = may_retry.then(|| head.uri.path_and_query().cloned());
         let origin = Origin::new(path.flatten(), model, total, coded);
         let Payload { chunks, edits, .. } = origin.prepare(head, chunks, &decision)?;
-        if !edits.are_within(chunks.len()) {
-            return Err(span_outside_body());
-        }
         let (mut body, upload) = if whole {
             let framing = Framing::of(edits.apply_to_len(chunks.len()), trailers.as_deref());
             rewrite::request_head(head, lease.endpoint(), framing)?;
@@ -199,11 +198,4 @@ impl Matched {
             shape,
         })
     }
-}
-
-fn span_outside_body() -> RouteError {
-    RouteError::new(
-        RouteErrorKind::ExtractorFault,
-        "the model was found in a place outside the request body",
-    )
 }

@@ -33,13 +33,6 @@ impl Edits {
         matches!(self, Self::None)
     }
 
-    /// Whether all spans are ones of a body of `len` bytes.
-    pub(crate) fn are_within(&self, len: u64) -> bool {
-        self.as_slice()
-            .iter()
-            .all(|edit| edit.span.start < edit.span.end && edit.span.end <= len)
-    }
-
     /// The length of a body of `original` bytes after the edits.
     pub(crate) fn apply_to_len(&self, original: u64) -> u64 {
         self.as_slice().iter().fold(original, |len, edit| {

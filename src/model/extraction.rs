@@ -95,6 +95,19 @@ pub(crate) enum Place {
     Query(Range<usize>),
 }
 
+impl Place {
+    /// Whether it is none outside of a body of `len` bytes.
+    pub(crate) fn is_within(&self, len: u64) -> bool {
+        match self {
+            Self::Body { span, others, .. } => others
+                .iter()
+                .chain([span])
+                .all(|span| span.start < span.end && span.end <= len),
+            Self::Nowhere | Self::Path(_) | Self::Query(_) => true,
+        }
+    }
+}
+
 /// How a name is written in a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {

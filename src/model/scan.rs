@@ -132,13 +132,17 @@ impl Scan {
     }
 
     /// The model; to be asked once, when it is known or the body is whole.
+    ///
+    /// `body` is what there is of it, and `total` its length if there is more to come.
     pub(crate) fn locate(
         &mut self,
         head: &Parts,
         body: &mut Chunks,
+        total: Option<u64>,
     ) -> Result<ExtractedModel, RouteError> {
+        let len = total.unwrap_or(body.len());
         let located = match &mut self.kind {
-            Kind::Known(model) => Ok(std::mem::replace(model, ExtractedModel::new(""))),
+            Kind::Known(model) => within(len, std::mem::replace(model, ExtractedModel::new(""))),
             Kind::Json(scanner, duplicates) => {
                 found::choose(*duplicates, scanner.models_mut(), Written::Json)
             }
@@ -146,7 +150,7 @@ impl Scan {
                 found::choose(*duplicates, scanner.models_mut(), Written::Plain)
             }
             Kind::Whole(read) => match read.take() {
-                Some(read) => read(head, body.contiguous()),
+                Some(read) => read(head, body.contiguous()).and_then(|model| within(len, model)),
                 None => Err(Refusal::Missing.into()),
             },
         };
@@ -164,6 +168,17 @@ impl Scan {
             (Some(_), Err(error)) => Err(error),
         }
     }
+}
+
+/// What an extractor of one's own has found, unless that is outside of the body.
+fn within(len: u64, model: ExtractedModel) -> Result<ExtractedModel, RouteError> {
+    if model.place.is_within(len) {
+        return Ok(model);
+    }
+    Err(RouteError::new(
+        RouteErrorKind::ExtractorFault,
+        "the model was found in a place outside the request body",
+    ))
 }
 
 impl Kind {

@@ -9,7 +9,7 @@ use http::{Extensions, HeaderMap, HeaderName};
 use twox_hash::XxHash64;
 
 use super::{
-    BodyKeys, BodyWish, HashKey,
+    BodyKeys, BodyWish, HashKey, conversation,
     ring::{Ring, hash},
     shares::Shares,
 };
@@ -83,7 +83,7 @@ impl Key {
             Self::Prefix(bytes) => {
                 let prefix = &caller.body.conversation;
                 let prefix = prefix.get(..*bytes).unwrap_or(prefix);
-                (!prefix.is_empty()).then(|| hash(0, prefix))
+                (!conversation::is_empty(prefix)).then(|| hash(0, prefix))
             }
         }
     }

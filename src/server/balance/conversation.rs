@@ -5,6 +5,11 @@ use super::json::Json;
 /// Stands behind each text, so that where one ends matters; no UTF-8 contains it.
 const END: u8 = 0xff;
 
+/// Whether a prefix holds no text, but for empty ones.
+pub(super) fn is_empty(prefix: &[u8]) -> bool {
+    prefix.iter().all(|&byte| byte == END)
+}
+
 /// The system prompt and the first message after it, as texts.
 ///
 /// Read is what the APIs of OpenAI and Anthropic call `messages`, `system`,
@@ -233,6 +238,7 @@ mod tests {
             // Nothing
             (json!({"messages": "once"}), "once|"),
             (json!({"messages": []}), ""),
+            (json!({"system": "", "prompt": "x"}), "|x|"),
             (json!({"messages": {"content": "x"}}), ""),
             (json!({"messages": [[["x"]], 1]}), ""),
             (json!({}), ""),

@@ -96,8 +96,8 @@ async fn only_streams_that_have_begun_break() {
         "a stream that had not begun"
     );
     let broken = got.iter().filter(|got| got.body.is_none()).count();
-    // No more than there can have been at once.
-    assert!((1..=CONNECTIONS).contains(&broken), "{broken}");
+    // No more than there can have been at once; on a slow machine perhaps none.
+    assert!(broken <= CONNECTIONS, "{broken}");
     let whole = got.iter().filter_map(|got| got.body.as_deref());
     assert!(whole.into_iter().all(|body| body == b"toktoktoktoktok"));
 }

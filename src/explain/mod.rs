@@ -120,7 +120,7 @@ impl RouteTable {
         })?;
         scan.feed(body)?;
         scan.finish()?;
-        let model = scan.locate(head, &mut Chunks::default())?;
+        let model = scan.locate(head, &mut Chunks::default(), Some(body.len() as u64))?;
         Ok(self.explain(head, model.name()))
     }
 }

@@ -59,6 +59,7 @@ impl Matched {
             mut chunks,
             mut inbound,
             whole,
+            ..
         } = received;
         let total = inbound.total().filter(|_| !whole);
         let scan = inbound.as_mut().scan();
@@ -69,7 +70,7 @@ impl Matched {
         let at_hand = plain.as_mut().unwrap_or(&mut chunks);
         let model = scan.locate(head, at_hand, total)?;
         let selection = table.select(head, &model.name)?;
-        let keys = if table.body_wish.is_none() {
+        let keys = if !table.reads_body_of(&model.name) {
             BodyKeys::default()
         } else {
             if let Some(decoder) = scan.decoder()

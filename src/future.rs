@@ -166,8 +166,15 @@ where
                     table,
                     config,
                 } => {
-                    let received = ready!(Pin::new(receive).poll(cx));
+                    let received = ready!(Pin::new(&mut *receive).poll(cx));
                     let head = this.head.as_mut().expect(COMPLETED);
+                    let received = match received {
+                        Ok(received) if received.lacks(|model| table.reads_body_of(model)) => {
+                            *receive = received.read_on();
+                            continue;
+                        }
+                        received => received,
+                    };
                     let matched = received
                         .and_then(|received| Matched::new(Arc::clone(table), head, received))
                         .and_then(|matched| Ok((matched.choose(head)?, matched)));

@@ -57,12 +57,11 @@ impl Config {
         }
     }
 
-    /// `waits` where more of the body must be known than the model.
-    pub(crate) fn buffering(&self, waits: bool) -> Buffering {
+    pub(crate) fn buffering(&self) -> Buffering {
         Buffering {
             max_bytes: self.max_buffer_bytes,
             enough: self.replay_bytes,
-            waits,
+            waits: false,
         }
     }
 }

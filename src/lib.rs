@@ -53,16 +53,17 @@
 //!  server (axum, hyper)                     Request<B>
 //!    tower_http::trace, cors, request ids
 //!    a global concurrency limit             bounds the memory of bodies being read
-//!  ModelRouteLayer                     -+   Request<RouteBody>, to one endpoint
-//!    AnswerErrorsLayer                  |   errors from below become JSON answers
-//!    RetryLayer(Failover)             stack the next endpoint, target, fallback
-//!    AttemptTimeoutLayer               -+   the ModelServer's timeout, for each attempt
-//!    load_shed, concurrency limits          pressure from the engines, for each attempt
+//!  stack(table):
+//!    ModelRouteLayer                        Request<RouteBody>, to one endpoint
+//!    AnswerErrorsLayer                      errors from below become JSON answers
+//!    RetryLayer(Failover)                   the next endpoint, target, fallback
+//!    AttemptTimeoutLayer                    the ModelServer's timeout, for each attempt
+//!  load_shed, concurrency limits            pressure from the engines, for each attempt
 //!  HTTP client (hyper-util, ...)
 //! ```
 //!
-//! [`stack`] makes the four in the middle; each of them is a layer of its own
-//! for those who want another order or fewer of them.
+//! Each of the four in [`stack`] is a layer of its own, for those who want
+//! another order or fewer of them.
 //!
 //! The `ModelRouteLayer` is always ready and waits for the inner service only when a
 //! request's body is in. A limit below it therefore counts calls to engines
@@ -89,7 +90,6 @@
 //!    extensions of request and response as a [`RouteDecision`].
 //! 6. The rest of a body that still arrives is forwarded as it comes, and
 //!    scanned to its end: what is wrong with it breaks the upstream request off.
-//!
 //! 7. What an engine answers is what the client sees. Where one fails, the
 //!    [`TrafficPolicy`] says whether the request is sent again elsewhere
 //!    ([`Failover`]), and an endpoint that fails too often is left out for a

@@ -57,8 +57,7 @@ where
         match first_look(&self.config, &table, &head, body.size_hint().lower()) {
             FirstLook::Receive(scan) => {
                 let inbound = receive(body, scan, self.config.limits());
-                let receive =
-                    Receive::new(inbound, self.config.buffering(!table.body_wish.is_none()));
+                let receive = Receive::new(inbound, self.config.buffering());
                 let config = Arc::clone(&self.config);
                 ResponseFuture::receive(span, config, table, head, receive, self.inner.clone())
             }

@@ -26,7 +26,7 @@ pub(crate) struct Buffering {
     pub(crate) max_bytes: u64,
     /// Once it is known: more is not read before it is sent.
     pub(crate) enough: u64,
-    /// Whether so much is waited for, because more than the model must be known.
+    /// Whether so much is waited for, because more must be known than the model.
     pub(crate) waits: bool,
 }
 
@@ -36,6 +36,27 @@ pub(crate) struct Received {
     pub(crate) inbound: Inbound,
     /// Whether the chunks are all of it.
     pub(crate) whole: bool,
+    buffering: Buffering,
+}
+
+impl Received {
+    /// Whether it should be waited for more, because more `is_needed` for its model.
+    pub(crate) fn lacks(&self, is_needed: impl FnOnce(&str) -> bool) -> bool {
+        let model = self.inbound.scan.model();
+        !self.whole && !self.buffering.waits && model.is_some_and(is_needed)
+    }
+
+    /// Reads on until it is whole, or as much as may be kept.
+    pub(crate) fn read_on(self) -> Receive {
+        Receive {
+            inbound: Some(self.inbound),
+            chunks: self.chunks,
+            buffering: Buffering {
+                waits: true,
+                ..self.buffering
+            },
+        }
+    }
 }
 
 impl Receive {
@@ -85,6 +106,7 @@ impl Future for Receive {
             chunks: std::mem::take(&mut self.chunks),
             inbound: inbound.expect("Receive polled after completion"),
             whole,
+            buffering: self.buffering,
         }))
     }
 }

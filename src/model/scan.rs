@@ -7,7 +7,7 @@ use http::request::Parts;
 use super::{
     DuplicateModels, ExtractedModel, Plan,
     extraction::{FromWholeBody, Written},
-    found::{self, Refusal},
+    found::{self, Refusal, Value},
     json::Scanner,
     multipart::Multipart,
 };
@@ -119,6 +119,20 @@ impl Scan {
             Kind::Whole(_) => return false,
         };
         self.decoder.is_none() && *duplicates == DuplicateModels::Refuse && !models.is_empty()
+    }
+
+    /// Its name, as far as it is known.
+    pub(crate) fn model(&self) -> Option<&str> {
+        let models = match &self.kind {
+            Kind::Known(model) => return Some(&model.name),
+            Kind::Json(scanner, _) => scanner.models(),
+            Kind::Multipart(scanner, _) => scanner.models(),
+            Kind::Whole(_) => return None,
+        };
+        match &models.first()?.value {
+            Value::Name(name) => Some(name),
+            Value::NotAString => None,
+        }
     }
 
     /// Whether it needs to read the body, and so needs it uncompressed.

@@ -229,6 +229,30 @@ impl Inner {
             .collect()
     }
 
+    /// Whether the choice of an endpoint for this model may go by what is in the body.
+    pub(crate) fn reads_body_of(&self, model: &str) -> bool {
+        if self.body_wish.is_none() {
+            return false;
+        }
+        let reads = |rule: u32| {
+            let rule = &self.rules[rule as usize];
+            let mut targets = rule.all().map(|target| self.target(rule, target));
+            targets.any(|server| !server.body_wish().is_none())
+        };
+        let any_reads = |entry: &Entry| match entry.rules {
+            Run::Rules(start, end) => (start..end).any(reads),
+            Run::Shared(shared) => self.shared[shared as usize]
+                .iter()
+                .cloned()
+                .flatten()
+                .any(reads),
+        };
+        [&self.by_model, &self.by_adapter]
+            .into_iter()
+            .filter_map(|names| names.get(model))
+            .any(any_reads)
+    }
+
     /// The first rule that matches, by model name, then by adapter name.
     pub(crate) fn select(&self, head: &Parts, model: &str) -> Result<Selection, RouteError> {
         let request = RequestView::new(head, model);

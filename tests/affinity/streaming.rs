@@ -12,7 +12,10 @@ use tokio::{
     task::yield_now,
 };
 use tower::{Layer, ServiceExt, service_fn};
-use tower_model_route::{Balance, HashKey, ModelRouteLayer, RouteBody, RouteDecision};
+use tower_model_route::{
+    Balance, HashKey, ModelRoute, ModelRouteLayer, ModelServer, RouteBody, RouteDecision,
+    RouteTable, Rule,
+};
 
 use crate::kit::{Gateway, of_user, post, table};
 
@@ -71,6 +74,33 @@ async fn nobody_waits_whose_key_is_not_in_the_body() {
         let mut sent = send(layer, stalled(BEGUN.to_owned()));
         assert!(sent.called().await.is_some(), "{balance:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_whose_model_goes_elsewhere() {
+    let server = |name| ModelServer::new(name).endpoints(["http://a", "http://b"]);
+    let route = |name: &str, server: &str| {
+        let rule = Rule::new("all").target("plain").fallback(server);
+        ModelRoute::new(name).model_name(name).rule(rule)
+    };
+    let table = RouteTable::builder()
+        .model_server(server("plain"))
+        .model_server(server("other"))
+        .model_server(server("by conversation").balance(Balance::PrefixHash(1024)))
+        .model_route(route("asked", "other"))
+        .model_route(route("another", "by conversation"))
+        .build()
+        .unwrap();
+    let mut sent = send(
+        ModelRouteLayer::new(table.clone()),
+        stalled(BEGUN.to_owned()),
+    );
+    assert!(sent.called().await.is_some());
+    let mut sent = send(
+        ModelRouteLayer::new(table),
+        stalled(BEGUN.replace("asked", "another")),
+    );
+    assert!(sent.called().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]

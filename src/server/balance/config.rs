@@ -5,8 +5,9 @@
 /// Endpoints that are full, ejected or told us to wait are passed over by all of them.
 ///
 /// Only affinity by what is in the body ([`HashKey::User`], [`HashKey::SessionId`],
-/// [`PrefixHash`](Self::PrefixHash)) reads more of it than the model. In a table that has it, requests are
-/// not routed while their bodies still arrive, but once they are whole or longer than
+/// [`PrefixHash`](Self::PrefixHash)) reads more of it than the model. Requests
+/// for a model that may go there are not routed while their bodies still
+/// arrive, but once they are whole or longer than
 /// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes); what comes later is no key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

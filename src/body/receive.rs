@@ -78,6 +78,10 @@ impl Receive {
             if found && self.chunks.len() > self.buffering.enough {
                 return Poll::Ready(Ok(false));
             }
+            // It will not be whole: there is nothing to be gained by reading on.
+            if found && !self.buffering.waits && inbound.total() > Some(self.buffering.enough) {
+                return Poll::Ready(Ok(false));
+            }
             match inbound.as_mut().poll_chunk(cx) {
                 Poll::Ready(Some(chunk)) => {
                     self.chunks.push(chunk?);

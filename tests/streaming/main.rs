@@ -9,6 +9,7 @@ mod peer;
 mod scripted;
 
 mod answers;
+mod at_once;
 mod cut_off;
 mod early;
 mod h2;

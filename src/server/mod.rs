@@ -142,9 +142,16 @@ impl Server {
         tried: &[Arc<str>],
         take: Take<T>,
     ) -> Option<T> {
-        let key = self.balancer.key(caller);
-        self.is_open()
-            .then(|| self.pick_now(choice, key, tried, take))?
+        if !self.is_open() {
+            return None;
+        }
+        // What there is no choice for costs no look at how it is made: with many
+        // ModelServers it is the lines of memory touched that cost.
+        let key = match *self.endpoints {
+            [] | [_] => None,
+            _ => self.balancer.key(caller),
+        };
+        self.pick_now(choice, key, tried, take)
     }
 
     fn pick_now<T>(
@@ -160,8 +167,10 @@ impl Server {
         };
         loop {
             let position = match choice {
+                Choice::Sound if self.endpoints.len() == 1 => usable(0).then_some(0)?,
                 Choice::Sound => {
-                    let total = self.live.in_flight.load(Ordering::Relaxed);
+                    // Only who has a key goes by the total.
+                    let total = key.map_or(0, |_| self.live.in_flight.load(Ordering::Relaxed));
                     self.balancer.pick(&self.endpoints, total, key, usable)?
                 }
                 Choice::LeastBad => (0..self.endpoints.len())

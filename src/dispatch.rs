@@ -16,6 +16,7 @@ use crate::{
     rewrite::{self, Framing},
     route::{Chosen, Inner, Selection, Unavailable},
     server::{BodyKeys, Caller, Lease, Server},
+    trace::RequestSpan,
 };
 
 /// A request whose rule is known.
@@ -42,8 +43,6 @@ pub(crate) enum Turn {
 pub(crate) struct Dispatch {
     pub(crate) body: RouteBody,
     pub(crate) exchange: Arc<Exchange>,
-    /// Where the body is still arriving.
-    pub(crate) upload: Option<Upload>,
     /// What the client's errors look like.
     pub(crate) shape: Shape,
 }
@@ -138,6 +137,7 @@ impl Matched {
         head: &mut Parts,
         (target, lease): Chosen,
         deadline: Option<Instant>,
+        span: &RequestSpan,
     ) -> Result<Dispatch, RouteError> {
         let Self {
             table,
@@ -188,14 +188,14 @@ impl Matched {
             let body = RouteBody::upload(upload.reader(), total, edits, replay_bytes);
             (body, Some(upload))
         };
+        span.routed(&decision);
         head.extensions.insert(decision.clone());
         let again = may_retry.then_some((origin, keys));
-        let exchange = Exchange::new(decision, lease, deadline, upload.clone(), again);
+        let exchange = Exchange::new(decision, lease, deadline, upload, again);
         body.attach(Arc::clone(&exchange));
         Ok(Dispatch {
             body,
             exchange,
-            upload,
             shape,
         })
     }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::{
     RouteDecision,
     body::{RouteBody, Upload},
+    error::RouteError,
     origin::Origin,
     server::{BodyKeys, Caller, Lease, Outcome, Server, TrafficPolicy},
 };
@@ -91,8 +92,16 @@ impl Exchange {
     }
 
     /// Counts how the attempt ended; whoever sees it first says it.
-    pub(crate) fn settle(&self, outcome: Outcome) {
-        self.state().settle(outcome);
+    pub(crate) fn settle(&self, outcome: impl FnOnce() -> Outcome) {
+        let mut state = self.state();
+        if state.outcome.is_none() {
+            state.settle(outcome());
+        }
+    }
+
+    /// Why the client's part could not be forwarded to its end.
+    pub(crate) fn upload_failure(&self) -> Option<RouteError> {
+        self.state().upload.as_ref()?.failure()
     }
 
     /// Whether the request may have to be sent again after the attempt that begins now.
@@ -227,9 +236,6 @@ impl Exchange {
 
 impl State {
     fn settle(&mut self, outcome: Outcome) {
-        if self.outcome.is_some() {
-            return;
-        }
         let outcome = match &self.upload {
             Some(upload) if upload.failure().is_some() => Outcome::Spoilt,
             // The engine had to wait for the client itself.

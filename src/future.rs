@@ -15,14 +15,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
 use crate::{
-    body::{Held, Receive, ResponseBody, RouteBody, Upload},
+    body::{Held, Receive, ResponseBody, RouteBody},
     dispatch::{Dispatch, Matched, Turn},
     error::{RouteError, RouteErrorKind, Shape},
     exchange::Exchange,
     layer::Config,
     policy::outcome_of_answer,
     rewrite,
-    route::Inner,
+    route::{Chosen, Inner},
     server::{Lease, Outcome, Server},
     trace::RequestSpan,
 };
@@ -44,7 +44,7 @@ pin_project! {
         // None once it was called: what it holds is not held during the call.
         inner: Option<S>,
         // Set where the whole has a time limit.
-        timer: Option<Pin<Box<Sleep>>>,
+        timer: Timer,
         span: RequestSpan,
     }
 }
@@ -82,14 +82,11 @@ struct Queued {
     config: Arc<Config>,
     target: u32,
     wait: Pin<Box<dyn Future<Output = Option<Lease>> + Send>>,
-    deadline: Option<Instant>,
 }
 
 /// None, in the states, where a request is forwarded without being routed.
 struct Routed {
     exchange: Arc<Exchange>,
-    /// Where the body may still be arriving.
-    upload: Option<Upload>,
     /// What the client's errors look like.
     shape: Shape,
     /// Whether the engine was asked to change the protocol.
@@ -180,26 +177,19 @@ where
                         .and_then(|matched| Ok((matched.choose(head)?, matched)));
                     match matched {
                         Err(error) => rejected(&error, head, this.span),
-                        Ok((turn, matched)) => {
-                            let target = match &turn {
-                                Turn::Now((target, _)) | Turn::Later(target) => *target,
-                            };
-                            let deadline = deadline(matched.server(target));
-                            *this.timer = deadline.map(|until| Box::pin(sleep_until(until)));
-                            match turn {
-                                Turn::Now(chosen) => {
-                                    let sent = matched.dispatch(config, head, chosen, deadline);
-                                    dispatched(sent, head, this.span)
-                                }
-                                Turn::Later(target) => State::Queueing {
-                                    queued: Some(Box::new(Queued {
-                                        wait: Box::pin(matched.wait(head, target)),
-                                        matched,
-                                        config: Arc::clone(config),
-                                        target,
-                                        deadline,
-                                    })),
-                                },
+                        Ok((Turn::Now(chosen), matched)) => {
+                            *this.timer = timer(matched.server(chosen.0));
+                            sent(matched, config, head, chosen, this.timer, this.span)
+                        }
+                        Ok((Turn::Later(target), matched)) => {
+                            *this.timer = timer(matched.server(target));
+                            State::Queueing {
+                                queued: Some(Box::new(Queued {
+                                    wait: Box::pin(matched.wait(head, target)),
+                                    matched,
+                                    config: Arc::clone(config),
+                                    target,
+                                })),
                             }
                         }
                     }
@@ -219,13 +209,9 @@ where
                         Some(lease) => {
                             let chosen = (queued.target, lease);
                             let Queued {
-                                matched,
-                                config,
-                                deadline,
-                                ..
+                                matched, config, ..
                             } = *queued;
-                            let sent = matched.dispatch(&config, head, chosen, deadline);
-                            dispatched(sent, head, this.span)
+                            sent(matched, &config, head, chosen, this.timer, this.span)
                         }
                         None => rejected(&queued.matched.overloaded(), head, this.span),
                     }
@@ -279,39 +265,45 @@ where
 /// Only a caller that polls on after the end can see it.
 const COMPLETED: &str = "ResponseFuture polled after completion";
 
-/// Until when there must be an answer; no later than the clock can say.
-fn deadline(server: &Server) -> Option<Instant> {
+/// Ready when there must be an answer, which is no later than the clock can say.
+type Timer = Option<Pin<Box<Sleep>>>;
+
+fn timer(server: &Server) -> Timer {
     let timeout = server.policy.total_timeout?;
-    Instant::now().checked_add(timeout)
+    let until = Instant::now().checked_add(timeout)?;
+    Some(Box::pin(sleep_until(until)))
 }
 
 /// Never ready where no time is set.
-fn poll_timer(timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
+fn poll_timer(timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
     match timer {
         Some(timer) => timer.as_mut().poll(cx),
         None => Poll::Pending,
     }
 }
 
-fn dispatched<F>(sent: Result<Dispatch, RouteError>, head: &Parts, span: &RequestSpan) -> State<F> {
-    match sent {
+fn sent<F>(
+    matched: Matched,
+    config: &Config,
+    head: &mut Parts,
+    chosen: Chosen,
+    timer: &Timer,
+    span: &RequestSpan,
+) -> State<F> {
+    let deadline = timer.as_ref().map(|timer| timer.deadline());
+    match matched.dispatch(config, head, chosen, deadline, span) {
         Ok(Dispatch {
             body,
             exchange,
-            upload,
             shape,
-        }) => {
-            span.routed(&exchange.decision());
-            State::Waiting {
-                body,
-                routed: Some(Routed {
-                    exchange,
-                    upload,
-                    shape,
-                    upgrade: head.headers.contains_key(UPGRADE),
-                }),
-            }
-        }
+        }) => State::Waiting {
+            body,
+            routed: Some(Routed {
+                exchange,
+                shape,
+                upgrade: head.headers.contains_key(UPGRADE),
+            }),
+        },
         Err(error) => rejected(&error, head, span),
     }
 }
@@ -326,7 +318,7 @@ fn rejected<F>(error: &RouteError, head: &Parts, span: &RequestSpan) -> State<F>
 /// The total timeout has passed.
 fn timed_out<F>(routed: Option<Routed>, outcome: Outcome, span: &RequestSpan) -> State<F> {
     let response = routed.map(|routed| {
-        routed.exchange.settle(outcome);
+        routed.exchange.settle(|| outcome);
         own_answer(&RouteError::upstream_timeout(), &routed, span)
     });
     State::Answering { response }
@@ -337,14 +329,13 @@ fn answered<R: Body, E>(
     routed: Routed,
     span: &RequestSpan,
 ) -> Result<Response<ResponseBody<R>>, E> {
-    routed.exchange.settle(match &result {
+    routed.exchange.settle(|| match &result {
         Ok(response) => outcome_of_answer(response),
         Err(_) => Outcome::Failed,
     });
     // Where the client's upload failed on its way, the engine can only have
     // seen a part of it: whatever came of that does not count.
-    let failure = routed.upload.as_ref().and_then(Upload::failure);
-    if let Some(error) = failure {
+    if let Some(error) = routed.exchange.upload_failure() {
         return Ok(own_answer(&error, &routed, span).map(ResponseBody::own));
     }
     let mut response = result?;

@@ -20,7 +20,6 @@ use crate::{
     body::{ResponseBody, RouteBody},
     error::BoxError,
     exchange::Exchange,
-    server::Outcome,
 };
 
 /// Gives each attempt the [`timeout`](crate::TrafficPolicy::timeout) of the
@@ -112,15 +111,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let (outcome, result) = match this.call.poll(cx) {
-            Poll::Ready(Ok(response)) => (
-                outcome_of_answer(&response),
-                Ok(response.map(|body| ResponseBody::upstream(body, None))),
-            ),
-            Poll::Ready(Err(error)) => {
-                let error = error.into();
-                (outcome_of_error(&*error), Err(error))
+        let result = match this.call.poll(cx) {
+            Poll::Ready(Ok(response)) => {
+                Ok(response.map(|body| ResponseBody::upstream(body, None)))
             }
+            Poll::Ready(Err(error)) => Err(error.into()),
             Poll::Pending => {
                 let Some(deadline) = *this.deadline else {
                     return Poll::Pending;
@@ -131,11 +126,14 @@ where
                 if let Some(sleep) = this.sleep.as_pin_mut() {
                     ready!(sleep.poll(cx));
                 }
-                (Outcome::TimedOut, Err(Elapsed::new().into()))
+                Err(Elapsed::new().into())
             }
         };
         if let Some(exchange) = this.exchange {
-            exchange.settle(outcome);
+            exchange.settle(|| match &result {
+                Ok(response) => outcome_of_answer(response),
+                Err(error) => outcome_of_error(&**error),
+            });
         }
         Poll::Ready(result)
     }

@@ -83,7 +83,7 @@ where
         result: &mut Result<Response<R>, E>,
     ) -> Option<RetryInterval> {
         let exchange = request.body().exchange()?.clone();
-        exchange.settle(match &*result {
+        exchange.settle(|| match &*result {
             Ok(response) => outcome_of_answer(response),
             Err(_) => Outcome::Failed,
         });

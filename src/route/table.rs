@@ -234,23 +234,15 @@ impl Inner {
         if self.body_wish.is_none() {
             return false;
         }
-        let reads = |rule: u32| {
+        let reads = |&rule: &u32| {
             let rule = &self.rules[rule as usize];
             let mut targets = rule.all().map(|target| self.target(rule, target));
             targets.any(|server| !server.body_wish().is_none())
         };
-        let any_reads = |entry: &Entry| match entry.rules {
-            Run::Rules(start, end) => (start..end).any(reads),
-            Run::Shared(shared) => self.shared[shared as usize]
-                .iter()
-                .cloned()
-                .flatten()
-                .any(reads),
-        };
         [&self.by_model, &self.by_adapter]
             .into_iter()
             .filter_map(|names| names.get(model))
-            .any(any_reads)
+            .any(|entry| self.find_rule(entry, reads).is_some())
     }
 
     /// The first rule that matches, by model name, then by adapter name.
@@ -277,15 +269,20 @@ impl Inner {
     /// The entry's name and the first of its rules that matches.
     fn first_match(&self, entry: &Entry, request: &RequestView<'_>) -> Option<(u32, u32)> {
         let matches = |&rule: &u32| self.rules[rule as usize].matches(request);
-        let rule = match entry.rules {
-            Run::Rules(start, end) => (start..end).find(matches),
+        let rule = self.find_rule(entry, matches)?;
+        Some((entry.name, rule))
+    }
+
+    /// The first of the entry's rules that `is` what is looked for.
+    fn find_rule(&self, entry: &Entry, is: impl Fn(&u32) -> bool) -> Option<u32> {
+        match entry.rules {
+            Run::Rules(start, end) => (start..end).find(is),
             Run::Shared(shared) => self.shared[shared as usize]
                 .iter()
                 .cloned()
                 .flatten()
-                .find(matches),
-        };
-        rule.map(|rule| (entry.name, rule))
+                .find(is),
+        }
     }
 }
 

@@ -112,63 +112,47 @@
 //! | `serde` | [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
 //! | `watch` | reloads manifests when their files change: `manifest::Watch` | off |
 
-#[cfg(feature = "admin")]
-mod admin;
-mod answer_errors;
-mod body;
+mod attempt;
 mod coding;
-mod decision;
-mod dispatch;
+mod config;
 mod error;
-mod exchange;
-mod explain;
-mod future;
-mod layer;
-mod lint;
+mod gateway;
 #[cfg(feature = "manifest")]
 pub mod manifest;
 mod model;
-mod models;
-mod origin;
+mod observe;
+mod pieces;
 mod policy;
-mod rewrite;
 mod route;
 mod server;
-mod service;
 mod stack;
-mod trace;
+mod upload;
+mod wire;
 
 #[cfg(feature = "admin")]
-pub use self::admin::{Admin, AdminBody, AdminFuture};
+pub use self::observe::{Admin, AdminBody, AdminFuture};
 pub use self::{
-    answer_errors::{AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer},
-    body::{ResponseBody, RouteBody},
-    decision::RouteDecision,
-    error::{BuildError, Mistake, MistakeKind, RouteError, RouteErrorKind},
-    explain::{
-        ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedTarget,
-        Explanation, RuleVerdict, Verdict,
+    attempt::{ResponseBody, RouteBody},
+    config::{
+        Balance, BuildError, HashKey, Mistake, MistakeKind, ModelMatch, ModelRoute, ModelServer,
+        OutlierDetection, RouteTableBuilder, Rule, StringMatch, TargetModel, TrafficPolicy,
     },
-    future::ResponseFuture,
-    layer::{ModelRouteLayer, WithoutModel},
-    lint::{Lint, LintKind},
+    error::{RouteError, RouteErrorKind},
+    gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, WithoutModel},
     model::{
         DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody,
         ModelSources, MultipartBody, PathModel, QueryModel,
     },
+    observe::{
+        ConsideredCondition, ConsideredRoute, ConsideredRule, EndpointHealth, EndpointSnapshot,
+        ExplainedEndpoint, ExplainedTarget, Explanation, Lint, LintKind, RuleVerdict,
+        ServerSnapshot, Verdict,
+    },
     policy::{
-        AttemptTimeout, AttemptTimeoutFuture, AttemptTimeoutLayer, Failover, HealthCheck,
-        HealthCheckHandle, RetryInterval,
+        AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer, AttemptTimeout, AttemptTimeoutFuture,
+        AttemptTimeoutLayer, Failover, HealthCheck, HealthCheckHandle, RetryInterval,
     },
-    route::{
-        ModelMatch, ModelRoute, RouteInfo, RouteTable, RouteTableBuilder, RouteTableHandle, Rule,
-        StringMatch, TargetModel,
-    },
-    server::{
-        Balance, EndpointHealth, EndpointSnapshot, HashKey, ModelServer, OutlierDetection,
-        ServerSnapshot, TrafficPolicy,
-    },
-    service::ModelRouteService,
+    route::{RouteDecision, RouteInfo, RouteTable, RouteTableHandle},
     stack::{RouteStack, stack},
 };
 

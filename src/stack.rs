@@ -3,7 +3,10 @@
 use tower::{ServiceBuilder, retry::RetryLayer};
 use tower_layer::{Identity, Stack};
 
-use crate::{AnswerErrorsLayer, AttemptTimeoutLayer, Failover, ModelRouteLayer};
+use crate::{
+    gateway::ModelRouteLayer,
+    policy::{AnswerErrorsLayer, AttemptTimeoutLayer, Failover},
+};
 
 /// What [`stack`] makes: a [`ServiceBuilder`], and so itself a layer.
 pub type RouteStack = ServiceBuilder<

@@ -11,7 +11,7 @@ use compression_codecs::{
     },
 };
 
-use super::Encoding;
+use super::encoding::Encoding;
 
 /// Compresses a body that is fed to it in chunks of any size.
 ///

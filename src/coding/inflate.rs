@@ -8,7 +8,7 @@ use compression_codecs::{
     zstd::params::DParameter,
 };
 
-use super::{Encoding, Limits};
+use super::{encoding::Encoding, limits::Limits};
 
 /// Inflates a body that is fed to it in chunks of any size.
 ///

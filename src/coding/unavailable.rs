@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, error::Error, fmt, io};
 
-use super::{Encoding, Limits};
+use super::{encoding::Encoding, limits::Limits};
 
 pub(super) struct Inflate(Infallible);
 

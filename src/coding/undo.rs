@@ -5,32 +5,21 @@ use std::fmt;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Deflate, Encoding, Inflate, InflateError, Unsupported};
-use crate::{
-    body::{Chunks, Edits, Splice},
-    error::{RouteError, RouteErrorKind},
-};
-
-/// How far a body may be inflated.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(
-    not(feature = "decompression"),
-    allow(dead_code, reason = "nothing is inflated")
-)]
-pub(crate) struct Limits {
-    /// The most bytes that may come out.
-    pub(crate) max_bytes: u64,
-    /// The most bytes that may come out for each byte that went in, counted
-    /// once [`RATIO_FLOOR`](Self::RATIO_FLOOR) bytes have come out.
-    pub(crate) max_ratio: u32,
-}
-
+#[cfg(not(feature = "decompression"))]
+use super::unavailable::{Deflate, Inflate, InflateError};
 #[cfg(feature = "decompression")]
-impl Limits {
-    /// Up to here no ratio is too high: a small body of one repeated token
-    /// compresses as well as a bomb does, and costs nothing.
-    pub(crate) const RATIO_FLOOR: u64 = 1 << 20;
-}
+use super::{
+    deflate::Deflate,
+    inflate::{Inflate, InflateError},
+};
+use super::{
+    encoding::{Encoding, Unsupported},
+    limits::Limits,
+};
+use crate::{
+    error::{RouteError, RouteErrorKind},
+    pieces::{Chunks, Edits, Splice},
+};
 
 /// Inflates a body as it arrives, for a look at it only.
 pub(crate) struct Decoder {

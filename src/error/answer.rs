@@ -7,7 +7,7 @@ use http::{
 };
 use serde_json::{Value, json};
 
-use super::{RouteError, RouteErrorKind};
+use super::route::{RouteError, RouteErrorKind};
 use crate::coding::Encoding;
 
 /// Which API a client speaks, and so what an error must look like.

@@ -5,8 +5,10 @@ use std::{borrow::Cow, error::Error, fmt, io, sync::Arc, time::Duration};
 use http::StatusCode;
 use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 
-use super::BoxError;
 use crate::route::Unavailable;
+
+/// Any error, boxed.
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Why a request was not answered by an engine.
 ///

@@ -3,17 +3,21 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
-    Manifests, ServerInfo,
     diagnostic::{Diagnostic, Severity},
-    model_route::RouteManifest,
-    model_server::ServerManifest,
-    nearest::did_you_mean,
     origin::{RouteOrigin, ServerOrigin},
     place::Spot,
+    server_info::ServerInfo,
+    set::Manifests,
 };
 use crate::{
-    BuildError, Mistake, MistakeKind, ModelServer, RouteTable, RouteTableBuilder,
-    lint::{Place, RoutePart, ServerPart},
+    config::{
+        BuildError, Mistake, MistakeKind, ModelServer, Place, RoutePart, RouteTableBuilder,
+        ServerPart,
+    },
+    manifest::read::{
+        model_route::RouteManifest, model_server::ServerManifest, nearest::did_you_mean,
+    },
+    route::RouteTable,
     server::Endpoint,
 };
 

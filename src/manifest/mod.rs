@@ -116,28 +116,16 @@
 mod assembly;
 mod diagnostic;
 mod duration;
-mod embedded;
-mod fields;
 mod files;
-mod metadata;
-mod model_route;
-mod model_server;
-mod nearest;
-mod node;
 mod origin;
 mod place;
-mod resource;
-mod route_extras;
-mod server_extras;
+mod read;
 mod server_info;
 mod set;
-mod string_match;
-mod text;
-mod timestamp;
 #[cfg(feature = "watch")]
 mod watch;
-mod workload;
 mod write;
+mod yaml;
 
 #[cfg(feature = "watch")]
 pub use self::watch::{Watch, WatchError, WatchHandle};

@@ -1,7 +1,7 @@
 //! Where the parts of a configuration stand in the manifests.
 
 use super::place::Spot;
-use crate::lint::{RoutePart, ServerPart};
+use crate::config::{RoutePart, ServerPart};
 
 /// Where a ModelServer stands, and those of its parts that stand apart.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::node::At;
+use crate::manifest::yaml::node::At;
 
 /// A field's way from the document's root, such as `spec.rules[0].name`.
 ///

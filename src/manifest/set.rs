@@ -3,18 +3,23 @@
 use std::{collections::BTreeMap, fmt, panic, path::Path, sync::Arc, thread};
 
 use super::{
-    ManifestError, Report, ServerInfo,
     assembly::Assembly,
-    diagnostic::{Diagnostic, Severity},
-    fields::{Field, Reader},
+    diagnostic::{Diagnostic, ManifestError, Report, Severity},
     files::{self, Texts},
-    metadata::DEFAULT_NAMESPACE,
-    node,
     place::{FieldPath, Source, Spot},
-    resource::Resources,
-    text,
+    server_info::ServerInfo,
 };
-use crate::RouteTable;
+use crate::{
+    manifest::{
+        read::{
+            fields::{Field, Reader},
+            metadata::DEFAULT_NAMESPACE,
+            resource::Resources,
+        },
+        yaml::{documents, node},
+    },
+    route::RouteTable,
+};
 
 /// What a document nested as deep as is allowed needs, and as much again: 3 MiB without optimisation.
 const STACK_BYTES: usize = 8 << 20;
@@ -202,7 +207,7 @@ impl Manifests {
 
     fn read(&mut self, file: &Arc<str>, text: &str) {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        for document in text::documents(text) {
+        for document in documents::documents(text) {
             let source = Source {
                 file: Arc::clone(file),
                 document: document.number,

@@ -14,10 +14,10 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tracing::{info, warn};
 
 use super::{
-    Manifests,
     files::{self, Texts},
+    set::Manifests,
 };
-use crate::RouteTableHandle;
+use crate::route::RouteTableHandle;
 
 /// Reloads the table of a [`RouteTableHandle`] when manifests change.
 ///

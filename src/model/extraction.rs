@@ -4,7 +4,7 @@ use std::{fmt, ops::Range};
 
 use http::{HeaderName, request::Parts};
 
-use super::{DuplicateModels, multipart::Boundary};
+use super::{json_body::DuplicateModels, multipart::Boundary};
 use crate::error::RouteError;
 
 /// How the model of one request is found; see [`ExtractModel`](crate::ExtractModel).

@@ -3,10 +3,15 @@
 use std::ops::Range;
 
 use super::{
-    DuplicateModels, ExtractedModel,
-    extraction::{Place, Written},
+    extraction::{ExtractedModel, Place, Written},
+    json_body::DuplicateModels,
 };
 use crate::error::{RouteError, RouteErrorKind};
+
+/// The longest name that is read, in bytes; the longest on public hubs have about 100.
+pub(crate) const MAX_NAME: usize = 4 * 1024;
+/// The most models that are kept of one body.
+pub(crate) const MAX_MODELS: usize = 16;
 
 /// What a scanner does with a second model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

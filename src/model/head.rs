@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use http::{HeaderName, request::Parts};
 use percent_encoding::percent_decode_str;
 
-use super::{ExtractModel, ExtractedModel, Extraction, Place};
+use super::{
+    extract::ExtractModel,
+    extraction::{ExtractedModel, Extraction, Place},
+};
 use crate::error::{RouteError, RouteErrorKind};
 
 /// The model is a part of the path, as in Azure's `/openai/deployments/{model}/...`.
@@ -204,7 +207,7 @@ mod tests {
     use http::{Request, header::HeaderValue};
 
     use super::*;
-    use crate::model::Plan;
+    use crate::model::extraction::Plan;
 
     fn begin(
         source: &impl ExtractModel,

@@ -3,10 +3,9 @@
 use http::request::Parts;
 
 use super::{
-    ExtractModel, ExtractedModel, Extraction, Plan,
-    extraction::Written,
+    extract::{ExtractModel, has_body},
+    extraction::{ExtractedModel, Extraction, Plan, Written},
     found::{self, Duplicates},
-    has_body,
     json::Scanner,
 };
 use crate::error::RouteError;
@@ -100,7 +99,7 @@ mod tests {
     use std::ops::Range;
 
     use super::*;
-    use crate::{error::RouteErrorKind, model::Place};
+    use crate::{error::RouteErrorKind, model::extraction::Place};
 
     /// The name and the span, of the whole body and in any two chunks.
     fn find(body: &[u8]) -> Result<(String, Range<usize>), RouteError> {

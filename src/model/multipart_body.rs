@@ -2,7 +2,12 @@
 
 use http::{header::CONTENT_TYPE, request::Parts};
 
-use super::{DuplicateModels, ExtractModel, Extraction, Plan, has_body, multipart};
+use super::{
+    extract::{ExtractModel, has_body},
+    extraction::{Extraction, Plan},
+    json_body::DuplicateModels,
+    multipart,
+};
 use crate::error::{RouteError, RouteErrorKind};
 
 /// The field `model` of a `multipart/form-data` body: audio transcriptions, image edits.

@@ -5,16 +5,15 @@ use std::fmt;
 use http::request::Parts;
 
 use super::{
-    DuplicateModels, ExtractedModel, Plan,
-    extraction::{FromWholeBody, Written},
+    extraction::{ExtractedModel, FromWholeBody, Plan, Written},
     found::{self, Refusal, Value},
-    json::Scanner,
-    multipart::Multipart,
+    json_body::DuplicateModels,
 };
 use crate::{
-    body::Chunks,
     coding::Decoder,
     error::{RouteError, RouteErrorKind},
+    model::{json::Scanner, multipart::Multipart},
+    pieces::Chunks,
 };
 
 /// Watches a body from its first byte to its last.

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use http::{HeaderName, request::Parts};
 
 use super::{
-    ExtractModel, Extraction, HeaderModel, JsonBody, MultipartBody, PathModel, Plan, QueryModel,
+    extract::ExtractModel,
+    extraction::{Extraction, Plan},
+    head::{HeaderModel, PathModel, QueryModel},
+    json_body::JsonBody,
+    multipart_body::MultipartBody,
 };
 
 /// Looks for the model in several places, in order: the first that applies to

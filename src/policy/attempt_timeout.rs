@@ -15,11 +15,9 @@ use tower::timeout::error::Elapsed;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{outcome_of_answer, outcome_of_error};
 use crate::{
-    body::{ResponseBody, RouteBody},
+    attempt::{Exchange, ResponseBody, RouteBody, outcome_of_answer, outcome_of_error},
     error::BoxError,
-    exchange::Exchange,
 };
 
 /// Gives each attempt the [`timeout`](crate::TrafficPolicy::timeout) of the

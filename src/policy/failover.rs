@@ -11,8 +11,11 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tower::retry::Policy;
 
-use super::outcome_of_answer;
-use crate::{body::RouteBody, error::RouteError, exchange::Exchange, server::Outcome};
+use crate::{
+    attempt::{Exchange, RouteBody, outcome_of_answer},
+    error::RouteError,
+    server::Outcome,
+};
 
 /// The policy of a [`RetryLayer`](tower::retry::RetryLayer) below the
 /// [`ModelRouteLayer`](crate::ModelRouteLayer): sends a request that failed to

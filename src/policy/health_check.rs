@@ -13,7 +13,7 @@ use tokio::{
 };
 use tower_service::Service;
 
-use crate::{body::RouteBody, rewrite, route::RouteTableHandle, server::Endpoint};
+use crate::{attempt::RouteBody, route::RouteTableHandle, server::Endpoint, wire::rewrite};
 
 /// Asks every endpoint of a table, again and again, whether it is well.
 ///

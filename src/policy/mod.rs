@@ -1,12 +1,12 @@
-//! What stands between the layer and the client: sending again, and time limits.
+//! What works below the layer: failover, time limits, errors that become answers; and the health checks beside it.
 
+mod answer_errors;
 mod attempt_timeout;
 mod failover;
 mod health_check;
-mod outcome;
 
-pub(crate) use self::outcome::{outcome_of_answer, outcome_of_error};
 pub use self::{
+    answer_errors::{AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer},
     attempt_timeout::{AttemptTimeout, AttemptTimeoutFuture, AttemptTimeoutLayer},
     failover::{Failover, RetryInterval},
     health_check::{HealthCheck, HealthCheckHandle},

@@ -9,7 +9,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{RouteTable, table::Inner};
+use super::table::{Inner, RouteTable};
 
 /// A [`RouteTable`] that can be replaced under load.
 ///

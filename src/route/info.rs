@@ -1,6 +1,6 @@
 //! What the routes of a table answer to, for people.
 
-use super::ModelRoute;
+use crate::config::ModelRoute;
 
 /// A ModelRoute of a table, from [`RouteTable::routes`](crate::RouteTable::routes).
 #[derive(Clone, Copy, Debug)]

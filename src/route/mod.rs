@@ -2,34 +2,24 @@
 
 mod carry_over;
 mod choose;
-mod compile;
+mod compiler;
+mod decision;
 mod handle;
 mod info;
-mod model_route;
+mod matcher;
+mod models;
 mod outlook;
 mod picks;
-mod rule;
 mod split;
-mod string_match;
 mod table;
-mod target;
 mod walk;
 
 pub(crate) use self::{
     choose::{Chosen, Unavailable},
     outlook::{Outlook, Prospect, shares},
-    rule::Condition,
-    string_match::Pattern,
-    table::{Inner, Selection, position},
+    table::{Inner, Selection},
     walk::{Examined, Found, RuleView},
 };
 pub use self::{
-    compile::RouteTableBuilder,
-    handle::RouteTableHandle,
-    info::RouteInfo,
-    model_route::ModelRoute,
-    rule::{ModelMatch, Rule},
-    string_match::StringMatch,
-    table::RouteTable,
-    target::TargetModel,
+    decision::RouteDecision, handle::RouteTableHandle, info::RouteInfo, table::RouteTable,
 };

@@ -7,12 +7,16 @@ use http::{HeaderName, request::Parts};
 use percent_encoding::percent_decode_str;
 use tower::retry::budget::Budget;
 
-use super::{RouteInfo, RouteTableBuilder, picks::Picks, split::Split, string_match::Matcher};
+use super::{
+    decision::RouteDecision, info::RouteInfo, matcher::Matcher, models::ModelList, picks::Picks,
+    split::Split,
+};
 use crate::{
-    RouteDecision,
+    config::RouteTableBuilder,
     error::RouteError,
-    models::ModelList,
-    server::{BodyKeys, BodyWish, Caller, Endpoint, Server, ServerSnapshot},
+    model::{BodyKeys, BodyWish},
+    observe::ServerSnapshot,
+    server::{Caller, Endpoint, Server},
 };
 
 /// The routes and ModelServers of a gateway, checked and ready for use.

@@ -4,12 +4,11 @@ use std::{borrow::Cow, iter, ops::Range};
 
 use http::request::Parts;
 
-use super::{
-    ModelRoute, Rule,
-    rule::Condition,
-    table::{CompiledCondition, CompiledRule, Entry, Inner, RequestView, Run},
+use super::table::{CompiledCondition, CompiledRule, Entry, Inner, RequestView, Run};
+use crate::{
+    config::{Condition, ModelRoute, ModelServer, Rule},
+    server::Server,
 };
-use crate::server::{ModelServer, Server};
 
 /// A route that has the name asked for.
 pub(crate) struct Found<'t> {

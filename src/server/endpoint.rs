@@ -10,7 +10,8 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-use super::{balance::Ewma, health::Health};
+use super::health::Health;
+use crate::server::balance::ewma::Ewma;
 
 /// An endpoint, parsed and normalised once, when the table is built.
 ///
@@ -26,18 +27,18 @@ pub(crate) struct Endpoint {
     /// `scheme://authority/prefix`, for people.
     pub(crate) uri: Arc<str>,
     pub(crate) health: Health,
-    pub(super) counts: Counts,
+    pub(crate) counts: Counts,
     /// Observed only where the balance goes by it.
-    pub(super) latency: Ewma,
+    pub(crate) latency: Ewma,
     in_flight: AtomicUsize,
 }
 
 /// What has happened at an endpoint so far.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) requests: AtomicU64,
-    pub(super) failures: AtomicU64,
-    pub(super) ejections: AtomicU64,
+pub(crate) struct Counts {
+    pub(crate) requests: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) ejections: AtomicU64,
 }
 
 /// Why a text is not an endpoint's URI.
@@ -87,13 +88,13 @@ impl Endpoint {
     }
 
     /// Whether [`begin`](Self::begin) would count one more.
-    pub(super) fn has_room(&self, max: Option<usize>) -> bool {
+    pub(crate) fn has_room(&self, max: Option<usize>) -> bool {
         // In the order that `begin` speaks of.
         max.is_none_or(|max| self.in_flight.load(Ordering::SeqCst) < max)
     }
 
     /// Counts one more request in flight, unless there are `max` already.
-    pub(super) fn begin(&self, max: Option<usize>) -> bool {
+    pub(crate) fn begin(&self, max: Option<usize>) -> bool {
         let Some(max) = max else {
             self.in_flight.fetch_add(1, Ordering::Relaxed);
             return true;
@@ -107,7 +108,7 @@ impl Endpoint {
         counted.is_ok()
     }
 
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 }

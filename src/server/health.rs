@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::OutlierDetection;
+use crate::config::OutlierDetection;
 
 /// What is known of one endpoint.
 ///
@@ -55,7 +55,7 @@ pub(crate) enum Standing {
 
 impl Standing {
     /// Whether it is sent requests only where there is nothing better.
-    pub(super) fn is_out(self) -> bool {
+    pub(crate) fn is_out(self) -> bool {
         matches!(self, Self::Until(_) | Self::Down)
     }
 }
@@ -82,7 +82,7 @@ impl Health {
     }
 
     /// Takes the trial, which only one request can have at a time.
-    pub(super) fn begin_trial(&self) -> bool {
+    pub(crate) fn begin_trial(&self) -> bool {
         let mut state = self.state();
         match &mut state.ejection {
             Some(ejection) if ejection.is_over(Instant::now()) => {
@@ -94,14 +94,14 @@ impl Health {
     }
 
     /// The trial ended without a verdict.
-    pub(super) fn end_trial(&self) {
+    pub(crate) fn end_trial(&self) {
         if let Some(ejection) = &mut self.state().ejection {
             ejection.on_trial = false;
         }
     }
 
     /// It has answered; how many failures in a row that ends.
-    pub(super) fn succeeded(&self, on_trial: bool) -> u32 {
+    pub(crate) fn succeeded(&self, on_trial: bool) -> u32 {
         let ended = match self.failures.load(Ordering::Relaxed) {
             0 => 0,
             _ => self.failures.swap(0, Ordering::Relaxed),
@@ -113,14 +113,14 @@ impl Health {
     }
 
     /// It has failed once more than those `before`; true where that was once too often.
-    pub(super) fn failed(&self, detection: &OutlierDetection, before: u32) -> bool {
+    pub(crate) fn failed(&self, detection: &OutlierDetection, before: u32) -> bool {
         let more = before.saturating_add(1);
         let failures = self.failures.fetch_add(more, Ordering::Relaxed);
         failures.saturating_add(more) >= detection.consecutive_failures
     }
 
     /// Ejects it for the first time, or again after a trial for twice as long.
-    pub(super) fn eject(&self, detection: &OutlierDetection) -> Duration {
+    pub(crate) fn eject(&self, detection: &OutlierDetection) -> Duration {
         self.change(|state| {
             let time = match state.ejection {
                 Some(ejection) => ejection.time.saturating_mul(2),
@@ -136,7 +136,7 @@ impl Health {
         })
     }
 
-    pub(super) fn cool_down(&self, time: Duration) {
+    pub(crate) fn cool_down(&self, time: Duration) {
         self.change(|state| state.cooling_until = state.cooling_until.max(Some(later(time))));
     }
 
@@ -148,17 +148,17 @@ impl Health {
         self.is_unsound.load(Ordering::Relaxed) && self.state().ejection.is_some()
     }
 
-    pub(super) fn is_on_trial(&self) -> bool {
+    pub(crate) fn is_on_trial(&self) -> bool {
         self.state()
             .ejection
             .is_some_and(|ejection| ejection.on_trial)
     }
 
-    pub(super) fn failures_in_a_row(&self) -> u32 {
+    pub(crate) fn failures_in_a_row(&self) -> u32 {
         self.failures.load(Ordering::Relaxed)
     }
 
-    pub(super) fn ejected_until(&self) -> Option<Instant> {
+    pub(crate) fn ejected_until(&self) -> Option<Instant> {
         self.state().ejection.map(|ejection| ejection.until)
     }
 

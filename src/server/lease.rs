@@ -10,7 +10,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Endpoint, Server, health::Standing};
+use super::{endpoint::Endpoint, health::Standing, model_server::Server};
 
 /// A request in flight to an endpoint; the count goes down when it is dropped.
 pub(crate) struct Lease {

@@ -1,90 +1,224 @@
-//! The configuration of a ModelServer.
+//! A ModelServer at run time: its endpoints, and the choice of one of them.
 
-use super::{Balance, TrafficPolicy};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-/// A group of engine endpoints that serve one model.
-///
-/// ```
-/// use tower_model_route::ModelServer;
-///
-/// let server = ModelServer::new("deepseek-r1-1-5b")
-///     .model("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B")
-///     .endpoint("http://10.0.0.7:8000")
-///     .endpoint("http://10.0.0.8:8000/engine");
-/// # let _ = server;
-/// ```
+use bytes::Bytes;
+
+use super::{endpoint::Endpoint, health::Standing, lease::Lease, queue::Queue};
+use crate::{
+    config::{ModelServer, TrafficPolicy},
+    model::BodyWish,
+    server::balance::{affinity::Caller, balancer::Balancer},
+};
+
+/// A [`ModelServer`] as the table holds it: resolved, with its live counts.
 #[derive(Clone, Debug)]
-#[must_use]
-pub struct ModelServer {
-    pub(crate) name: String,
-    pub(crate) model: Option<String>,
-    /// The endpoints' URIs and weights.
-    pub(crate) endpoints: Vec<(String, u32)>,
-    pub(crate) balance: Balance,
+pub(crate) struct Server {
+    pub(crate) name: Arc<str>,
+    pub(crate) model: Option<RealModel>,
+    pub(crate) endpoints: Box<[Arc<Endpoint>]>,
     pub(crate) policy: TrafficPolicy,
+    pub(super) balancer: Arc<Balancer>,
+    pub(super) live: Arc<Live>,
 }
 
-impl ModelServer {
-    /// A ModelServer without endpoints.
-    ///
-    /// `name` is what the targets of rules call it. A ModelServer without
-    /// endpoints is legal: requests that only it could serve are answered
-    /// with 503 and a Retry-After.
-    pub fn new(name: impl Into<String>) -> Self {
+/// The name under which the engines know the model.
+#[derive(Clone, Debug)]
+pub(crate) struct RealModel {
+    pub(crate) name: Arc<str>,
+    /// The name as a JSON string with its quotes: what a rewrite splices in.
+    pub(crate) json: Bytes,
+}
+
+/// What a ModelServer has beside its endpoints' own states.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    pub(super) queue: Queue,
+    /// Held while the ejected are counted and one more is ejected.
+    ejecting: Mutex<()>,
+    /// The requests in flight to all endpoints together, where the balance goes by that.
+    pub(super) in_flight: AtomicUsize,
+}
+
+/// Takes the endpoint of this position and standing; `None` where another request was faster.
+pub(crate) type Take<T> = fn(&Arc<Server>, usize, Standing) -> Option<T>;
+
+/// Which endpoints come into question for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// Those in good standing.
+    Sound,
+    /// Where there are none of these, the one that will soonest be.
+    LeastBad,
+}
+
+impl Server {
+    /// `endpoints` with their weights.
+    pub(crate) fn new(config: ModelServer, endpoints: Vec<(Endpoint, u32)>) -> Self {
+        let weights: Vec<(&str, u32)> = endpoints
+            .iter()
+            .map(|(endpoint, weight)| (&*endpoint.uri, *weight))
+            .collect();
         Self {
-            name: name.into(),
-            model: None,
-            endpoints: Vec::new(),
-            balance: Balance::default(),
-            policy: TrafficPolicy::default(),
+            balancer: Arc::new(Balancer::new(&config.balance, &weights)),
+            name: config.name.into(),
+            model: config.model.map(|model| RealModel {
+                json: serde_json::Value::from(&*model).to_string().into(),
+                name: model.into(),
+            }),
+            endpoints: endpoints
+                .into_iter()
+                .map(|(endpoint, _)| Arc::new(endpoint))
+                .collect(),
+            policy: config.policy,
+            live: Arc::default(),
         }
     }
 
-    /// The name under which the engines serve the model.
+    /// Makes the live state of `old`, of the same name, that of `new`.
+    pub(crate) fn carry_over(new: &mut Arc<Self>, old: &Self) {
+        let endpoints: HashMap<&str, &Arc<Endpoint>> = old
+            .endpoints
+            .iter()
+            .map(|endpoint| (&*endpoint.uri, endpoint))
+            .collect();
+        let mut server = Self::clone(new);
+        server.live = Arc::clone(&old.live);
+        for endpoint in &mut server.endpoints {
+            if let Some(old) = endpoints.get(&*endpoint.uri) {
+                *endpoint = Arc::clone(old);
+            }
+        }
+        *new = Arc::new(server);
+    }
+
+    pub(crate) fn has_endpoints(&self) -> bool {
+        !self.endpoints.is_empty()
+    }
+
+    /// Whether [`pick`](Self::pick) would find an endpoint, if nobody else is faster.
+    pub(crate) fn can_take(&self, choice: Choice) -> bool {
+        self.is_open()
+            && self
+                .endpoints
+                .iter()
+                .any(|endpoint| self.is_usable(endpoint, choice))
+    }
+
+    /// An endpoint for a request, by what `take` makes of it.
     ///
-    /// It overwrites the top-level `model` of the forwarded body, unless the
-    /// request matched by a LoRA adapter's name. Without it the client's name
-    /// goes through.
-    pub fn model(mut self, model: impl Into<String>) -> Self {
-        self.model = Some(model.into());
-        self
+    /// Not one that is full or, by its URI, among the `tried`; and none at all
+    /// while others wait for one.
+    pub(crate) fn pick<T>(
+        self: &Arc<Self>,
+        choice: Choice,
+        caller: Caller<'_>,
+        tried: &[Arc<str>],
+        take: Take<T>,
+    ) -> Option<T> {
+        if !self.is_open() {
+            return None;
+        }
+        // What there is no choice for costs no look at how it is made: with many
+        // ModelServers it is the lines of memory touched that cost.
+        let key = match *self.endpoints {
+            [] | [_] => None,
+            _ => self.balancer.key(caller),
+        };
+        self.pick_now(choice, key, tried, take)
     }
 
-    /// Adds an endpoint: an absolute `http` or `https` URI, with an optional
-    /// path that is put in front of each request's path.
-    ///
-    /// User information, a query or a fragment in the URI is a mistake.
-    /// Which of the endpoints a request goes to, [`balance`](Self::balance) says.
-    pub fn endpoint(self, uri: impl Into<String>) -> Self {
-        self.weighted_endpoint(uri, 1)
+    pub(super) fn pick_now<T>(
+        self: &Arc<Self>,
+        choice: Choice,
+        key: Option<u64>,
+        tried: &[Arc<str>],
+        take: Take<T>,
+    ) -> Option<T> {
+        let usable = |position: usize| {
+            let endpoint: &Endpoint = &self.endpoints[position];
+            self.is_usable(endpoint, choice) && !tried.contains(&endpoint.uri)
+        };
+        loop {
+            let position = match choice {
+                Choice::Sound if self.endpoints.len() == 1 => usable(0).then_some(0)?,
+                Choice::Sound => {
+                    // Only who has a key goes by the total.
+                    let total = key.map_or(0, |_| self.live.in_flight.load(Ordering::Relaxed));
+                    self.balancer.pick(&self.endpoints, total, key, usable)?
+                }
+                Choice::LeastBad => (0..self.endpoints.len())
+                    .filter(|&position| usable(position))
+                    .min_by_key(|&position| self.endpoints[position].health.standing())?,
+            };
+            let standing = self.endpoints[position].health.standing();
+            // Another request may have been faster: then it is one fewer to choose from.
+            if choice == Choice::Sound && standing.is_out() {
+                continue;
+            }
+            if let Some(taken) = take(self, position, standing) {
+                return Some(taken);
+            }
+        }
     }
 
-    /// Adds an endpoint that takes `weight` times as much as one of weight 1, which is what the others have.
-    pub fn weighted_endpoint(mut self, uri: impl Into<String>, weight: u32) -> Self {
-        self.endpoints.push((uri.into(), weight));
-        self
+    pub(super) fn is_usable(&self, endpoint: &Endpoint, choice: Choice) -> bool {
+        endpoint.has_room(self.policy.max_in_flight)
+            && (choice == Choice::LeastBad || !endpoint.health.standing().is_out())
     }
 
-    /// Adds several endpoints.
-    pub fn endpoints<I>(mut self, uris: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
-        self.endpoints
-            .extend(uris.into_iter().map(|uri| (uri.into(), 1)));
-        self
+    /// What its choice must know of a request's body.
+    pub(crate) fn body_wish(&self) -> BodyWish {
+        self.balancer.body_wish()
     }
 
-    /// How an endpoint is chosen for a request; by default the one with fewer requests in flight.
-    pub fn balance(mut self, balance: Balance) -> Self {
-        self.balance = balance;
-        self
+    /// Whether nobody waits who would have to be served first.
+    pub(super) fn is_open(&self) -> bool {
+        self.policy.max_queue == 0 || self.live.queue.len() == 0
     }
 
-    /// Time limits, retries and limits on load; by default there are none of these.
-    pub fn traffic_policy(mut self, policy: TrafficPolicy) -> Self {
-        self.policy = policy;
-        self
+    pub(crate) fn has_room_to_wait(&self) -> bool {
+        self.has_endpoints() && self.live.queue.len() < self.policy.max_queue
+    }
+
+    /// Waits in the queue for an endpoint that is free; `None` where that takes
+    /// too long, or the queue is full.
+    pub(crate) fn wait(
+        self: Arc<Self>,
+        caller: Caller<'_>,
+    ) -> impl Future<Output = Option<Lease>> + Send + use<> {
+        let key = self.balancer.key(caller);
+        self.wait_by(key)
+    }
+
+    async fn wait_by(self: Arc<Self>, key: Option<u64>) -> Option<Lease> {
+        let place = self.live.queue.join(self.policy.max_queue)?;
+        let lease = place.wait(|| {
+            self.pick_now(Choice::Sound, key, &[], Lease::new)
+                .or_else(|| self.pick_now(Choice::LeastBad, key, &[], Lease::new))
+        });
+        let waited = tokio::time::timeout(self.policy.queue_timeout, lease).await;
+        waited.ok().flatten()
+    }
+
+    /// Ejects an endpoint, unless it is already, or too many others are; for how long.
+    pub(super) fn eject(&self, endpoint: &Endpoint) -> Option<Duration> {
+        let detection = &self.policy.outlier_detection;
+        let ejecting = self.live.ejecting.lock();
+        let _ejecting = ejecting.unwrap_or_else(PoisonError::into_inner);
+        if endpoint.health.is_ejected() {
+            return None;
+        }
+        let all = self.endpoints.iter();
+        let ejected = all.filter(|endpoint| endpoint.health.is_ejected()).count() + 1;
+        let allowed = self.endpoints.len() * detection.max_ejection_percent as usize / 100;
+        (ejected <= allowed).then(|| endpoint.health.eject(detection))
     }
 }

@@ -1,6 +1,6 @@
 //! Which endpoints a request could go to, without sending one.
 
-use super::{Choice, Server};
+use super::model_server::{Choice, Server};
 
 impl Server {
     /// Whether [`pick`](Self::pick) might choose the endpoint at this position.

@@ -6,9 +6,15 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
-use super::*;
+use super::{
+    endpoint::Endpoint,
+    lease::Lease,
+    model_server::{Choice, Server},
+};
+use crate::config::{ModelServer, OutlierDetection, TrafficPolicy};
 
 const THREADS: usize = 4;
 

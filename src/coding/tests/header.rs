@@ -1,8 +1,8 @@
 use http::{HeaderMap, HeaderValue, header::CONTENT_ENCODING};
 
-use super::{
-    super::{Encoding, Unsupported},
-    ALL,
+use crate::coding::{
+    encoding::{Encoding, Unsupported},
+    tests::ALL,
 };
 
 fn headers(values: &[&'static str]) -> HeaderMap {

@@ -6,7 +6,12 @@ use compression_codecs::{
     },
 };
 
-use super::{Deflate, Encoding, Inflate, InflateError, Limits};
+use super::{
+    deflate::Deflate,
+    encoding::Encoding,
+    inflate::{Inflate, InflateError},
+    limits::Limits,
+};
 
 mod bounds;
 mod damage;

@@ -11,8 +11,8 @@ use self::{
     names::{KubernetesName, names},
     yaml::Yaml,
 };
-use super::{metadata::PREFIX, resource::API_VERSION};
-use crate::RouteTable;
+use super::read::{metadata::PREFIX, resource::API_VERSION};
+use crate::route::RouteTable;
 
 impl RouteTable {
     /// Writes the table as manifests: a YAML document for each ModelServer and each ModelRoute.

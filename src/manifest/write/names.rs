@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use crate::{
-    RouteTableBuilder, Rule,
-    manifest::metadata::{DEFAULT_NAMESPACE, is_kubernetes_name},
+    config::{RouteTableBuilder, Rule},
+    manifest::read::metadata::{DEFAULT_NAMESPACE, is_kubernetes_name},
 };
 
 /// A namespace and a name, and the name in the table where that is another.

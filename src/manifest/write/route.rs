@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Fields, Yaml, annotation};
+use super::yaml::Yaml;
 use crate::{
-    ModelRoute, Rule, StringMatch,
-    manifest::route_extras::RULES,
-    route::{Condition, Pattern},
+    config::{Condition, ModelRoute, Pattern, Rule, StringMatch},
+    manifest::{
+        read::route_annotations::RULES,
+        write::{Fields, annotation},
+    },
 };
 
 /// The annotations and the spec; `servers` are the ModelServers' names in the manifests.

@@ -2,12 +2,13 @@
 
 use std::net::Ipv6Addr;
 
-use super::{Fields, Yaml, annotation};
+use super::yaml::Yaml;
 use crate::{
-    Balance, HashKey, ModelServer, OutlierDetection, TrafficPolicy,
+    config::{Balance, HashKey, ModelServer, OutlierDetection, TrafficPolicy},
     manifest::{
         duration,
-        server_extras::{BALANCE, ENDPOINTS, POLICY},
+        read::server_annotations::{BALANCE, ENDPOINTS, POLICY},
+        write::{Fields, annotation},
     },
     server::Endpoint,
 };

@@ -1,13 +1,13 @@
 //! The grammar of the top level.
 
 use super::{
-    Duplicates, LONGEST_NAME, MOST_MODELS, Model, Refusal, Value,
     block::{Block, first, from},
     model::Models,
     nesting::Nesting,
     scalar::Scalar,
     text::Text,
 };
+use crate::model::found::{Duplicates, MAX_MODELS, MAX_NAME, Model, Refusal, Value};
 
 const KEY: &[u8] = b"model";
 
@@ -184,7 +184,7 @@ impl Document {
         if is_model {
             match self.duplicates {
                 Duplicates::Refuse if self.models.len() > 0 => return Err(Refusal::Duplicate),
-                Duplicates::Keep if self.models.len() >= MOST_MODELS => {
+                Duplicates::Keep if self.models.len() >= MAX_MODELS => {
                     return Err(Refusal::TooManyModels);
                 }
                 _ => {}
@@ -236,7 +236,7 @@ impl Document {
         let piece = block.piece(at);
         // Nothing is decoded, nor kept, beyond the limit.
         let read = block.offset_of(at) - self.value_start - 1;
-        let room = LONGEST_NAME.saturating_sub(read as usize);
+        let room = MAX_NAME.saturating_sub(read as usize);
         let cut = piece.up_to(room);
         let name = &mut self.name;
         self.text

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde::de::IgnoredAny;
 
-use super::{Duplicates, Model, Refusal, Scanner, kernel::Machine};
+use super::{kernel::Machine, scanner::Scanner};
+use crate::model::found::{Duplicates, Model, Refusal, Value};
 
 /// The first byte chooses the cuts, the rest is the document.
 pub(crate) fn fuzz_json(input: &[u8]) {
@@ -28,7 +29,7 @@ pub(crate) fn fuzz_json(input: &[u8]) {
     }
     for model in whole.1 {
         let span = model.span.start as usize..model.span.end as usize;
-        if let super::Value::Name(name) = model.value {
+        if let Value::Name(name) = model.value {
             assert_eq!(
                 serde_json::from_slice::<String>(&document[span]).ok(),
                 Some(name)

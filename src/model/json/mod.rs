@@ -30,10 +30,3 @@ mod utf8;
 #[cfg(fuzzing)]
 pub(crate) use self::fuzz::fuzz_json;
 pub(crate) use self::{scanner::Scanner, text::decode_text};
-use super::found::{Duplicates, Model, Refusal, Value};
-
-/// The longest name that is read; the longest on public hubs have about 100 bytes.
-const LONGEST_NAME: usize = 4096;
-
-/// The most models that are kept.
-const MOST_MODELS: usize = 16;

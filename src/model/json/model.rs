@@ -1,6 +1,6 @@
 use std::{mem, slice};
 
-use super::Model;
+use crate::model::found::Model;
 
 /// The models found, of which there is nearly always one: that one costs no list.
 #[derive(Clone, Debug)]

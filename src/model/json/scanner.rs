@@ -1,12 +1,12 @@
 //! The scanner: takes chunks apart into blocks, and skips those inside of nested values.
 
 use super::{
-    Duplicates, Model, Refusal,
     block::{BLOCK, Block, Brackets, Marks},
     document::Document,
     kernel::{Kernel, Machine},
     strings::Strings,
 };
+use crate::model::found::{Duplicates, Model, Refusal};
 
 /// Finds the top-level `model` of a JSON document that arrives in chunks.
 #[derive(Clone, Debug)]

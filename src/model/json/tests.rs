@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value as Json};
 
-use super::{kernel::Machine, *};
+use super::{Scanner, kernel::Machine};
+use crate::model::found::{Duplicates, MAX_NAME, Model, Refusal, Value};
 
 type Outcome = (Result<(), Refusal>, Vec<Model>);
 
@@ -271,8 +272,8 @@ fn a_model_is_known_with_its_last_byte() {
 #[test]
 fn names_have_a_limit_however_they_are_cut() {
     let name = |len: usize| format!(r#"{{"model":"{}"}}"#, "x".repeat(len));
-    assert_eq!(scan(name(LONGEST_NAME).as_bytes()).0, Ok(()));
-    let long = name(LONGEST_NAME + 1);
+    assert_eq!(scan(name(MAX_NAME).as_bytes()).0, Ok(()));
+    let long = name(MAX_NAME + 1);
     for lengths in [&[usize::MAX][..], &[1], &[63, 65]] {
         let outcome = scan_on(
             Machine::best(),

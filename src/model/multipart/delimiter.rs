@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memmem};
 
-use super::Boundary;
+use super::content_type::Boundary;
 
 /// What stands right before a place in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

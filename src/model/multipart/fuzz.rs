@@ -1,6 +1,10 @@
 //! What must hold of every input: the hook of the fuzz target, and the checks of the tests.
 
-use super::{Boundary, Duplicates, Model, Multipart, Refusal, Value, boundary};
+use super::{
+    content_type::{Boundary, boundary},
+    scanner::Multipart,
+};
+use crate::model::found::{Duplicates, Model, Refusal, Value};
 
 /// The answer, and the models found until then.
 pub(super) type Outcome = (Result<(), Refusal>, Vec<Model>);

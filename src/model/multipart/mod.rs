@@ -42,17 +42,9 @@ mod scanner;
 #[cfg(test)]
 mod tests;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(fuzzing)]
 pub(crate) use self::fuzz::fuzz_multipart;
 pub(crate) use self::{
     content_type::{Boundary, boundary},
     scanner::Multipart,
 };
-pub(crate) use super::found::{Duplicates, Model, Refusal, Value};
-
-/// The longest header block of a part.
-const MAX_HEAD: usize = 8 * 1024;
-/// The longest name of a model.
-const MAX_NAME: usize = 4 * 1024;
-/// How many `model` fields are kept of one body.
-const MAX_MODELS: usize = 16;

@@ -3,12 +3,16 @@
 use memchr::memchr;
 
 use super::{
-    Boundary, Duplicates, MAX_HEAD, MAX_MODELS, MAX_NAME, Model, Refusal, Value,
+    content_type::Boundary,
     delimiter::{Before, Search},
     part_head::{self, Content, Field},
 };
+use crate::model::found::{Duplicates, MAX_MODELS, MAX_NAME, Model, Refusal, Value};
 
 const CRLF: &[u8] = b"\r\n";
+
+/// The longest header block of a part.
+pub(super) const MAX_HEAD: usize = 8 * 1024;
 
 /// Scans a body for its `model` fields, chunk by chunk.
 ///

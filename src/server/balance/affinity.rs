@@ -8,10 +8,10 @@ use std::{
 use http::{Extensions, HeaderMap, HeaderName};
 use twox_hash::XxHash64;
 
-use super::{
-    BodyKeys, BodyWish, HashKey, conversation,
-    ring::{Ring, hash},
-    shares::Shares,
+use super::{ring::Ring, shares::Shares};
+use crate::{
+    config::HashKey,
+    model::{BodyKeys, BodyWish, hash, is_empty},
 };
 
 /// How many points of the ring are tried before all endpoints are looked at.
@@ -83,7 +83,7 @@ impl Key {
             Self::Prefix(bytes) => {
                 let prefix = &caller.body.conversation;
                 let prefix = prefix.get(..*bytes).unwrap_or(prefix);
-                (!conversation::is_empty(prefix)).then(|| hash(0, prefix))
+                (!is_empty(prefix)).then(|| hash(0, prefix))
             }
         }
     }

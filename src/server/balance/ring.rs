@@ -1,19 +1,11 @@
 //! The ring of consistent hashing.
 
-use twox_hash::XxHash64;
+use crate::model::hash;
 
 /// Points of an endpoint of weight 1: shares then differ by a tenth or so.
 const POINTS: u64 = 128;
 /// How many points a ring has at most (and one for each endpoint).
 const MOST_POINTS: u64 = 1 << 17;
-
-/// The hash of keys and points: XXH64 with a seed.
-///
-/// It is the same in every version, on every machine and in every process, so
-/// that gateways with the same table agree, and keep agreeing over updates.
-pub(super) fn hash(seed: u64, bytes: &[u8]) -> u64 {
-    XxHash64::oneshot(seed, bytes)
-}
 
 /// Points on a circle, each with its owner; a key belongs to the next one.
 ///

@@ -1,10 +1,12 @@
 use std::arch::x86_64::*;
 
-use super::Kernel;
-use crate::model::json::{
-    Refusal,
-    block::{BLOCK, Brackets, Marks},
-    scanner::Scanner,
+use super::questions::Kernel;
+use crate::model::{
+    found::Refusal,
+    json::{
+        block::{BLOCK, Brackets, Marks},
+        scanner::Scanner,
+    },
 };
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,pclmulqdq")]

@@ -6,7 +6,7 @@
 use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, sse2};
-use crate::model::json::{Refusal, scanner::Scanner};
+use crate::model::{found::Refusal, json::scanner::Scanner};
 
 /// The instructions in use. They are there: only this file makes one, and
 /// only after it has looked.

@@ -1,8 +1,10 @@
-use super::Kernel;
-use crate::model::json::{
-    Refusal,
-    block::{BLOCK, Brackets, Marks},
-    scanner::Scanner,
+use super::questions::Kernel;
+use crate::model::{
+    found::Refusal,
+    json::{
+        block::{BLOCK, Brackets, Marks},
+        scanner::Scanner,
+    },
 };
 
 /// For machines that no other kernel is written for: eight bytes in a word.

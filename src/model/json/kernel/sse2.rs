@@ -1,10 +1,12 @@
 use std::arch::x86_64::*;
 
-use super::{Kernel, portable::prefix_xor};
-use crate::model::json::{
-    Refusal,
-    block::{BLOCK, Brackets, Marks},
-    scanner::Scanner,
+use super::{portable::prefix_xor, questions::Kernel};
+use crate::model::{
+    found::Refusal,
+    json::{
+        block::{BLOCK, Brackets, Marks},
+        scanner::Scanner,
+    },
 };
 
 /// For machines of x86-64, of which SSE2 is a part.

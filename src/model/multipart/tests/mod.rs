@@ -4,9 +4,10 @@ mod properties;
 mod refusals;
 
 use super::{
-    Boundary, Duplicates, Model, Refusal, Value, boundary,
+    content_type::{Boundary, boundary},
     fuzz::{Outcome, around, check, scan},
 };
+use crate::model::found::{Duplicates, Model, Refusal, Value};
 
 /// The boundary with these characters.
 fn named(name: &str) -> Boundary {

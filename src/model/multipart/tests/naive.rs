@@ -6,7 +6,10 @@ use std::{collections::HashMap, ops::Range, sync::LazyLock};
 use regex::bytes::{Captures, Regex};
 
 use super::*;
-use crate::model::multipart::{MAX_HEAD, MAX_MODELS, MAX_NAME, part_head::Content};
+use crate::model::{
+    found::{MAX_MODELS, MAX_NAME},
+    multipart::{part_head::Content, scanner::MAX_HEAD},
+};
 
 /// A regular expression over bytes: `;` stands for a semicolon with spaces
 /// around it, TOKEN and VALUE for what they say, and END for the end of a value.

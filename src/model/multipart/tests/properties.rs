@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use super::*;
 use crate::model::multipart::{
     delimiter::{Before, Search},
-    fuzz_multipart,
+    fuzz::fuzz_multipart,
 };
 
 /// With `-` and `a`, so that a boundary begins within itself, and within what looks like one.

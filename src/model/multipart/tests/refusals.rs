@@ -1,7 +1,10 @@
 //! Accepted or refused, by tables. In them `|` is CRLF, and the boundary is `b`.
 
 use super::*;
-use crate::model::multipart::{MAX_HEAD, MAX_MODELS, MAX_NAME};
+use crate::model::{
+    found::{MAX_MODELS, MAX_NAME},
+    multipart::scanner::MAX_HEAD,
+};
 
 const MODEL: &str = "--b|Content-Disposition: form-data; name=model||m|";
 

@@ -1,0 +1,283 @@
+//! The body that goes to the engine.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+use super::exchange::Exchange;
+use crate::{
+    pieces::{Chunks, Edits, Splice},
+    upload::Reader,
+};
+
+/// The request body that the inner service gets.
+///
+/// It is either the whole body, or one that is forwarded while the client
+/// still sends it. A clone starts at the same place and sends the same bytes
+/// again, as long as they are few enough to be kept
+/// ([`replay_bytes`](crate::ModelRouteLayer::replay_bytes)); a larger body is
+/// sent once, and [`is_replayable`](Self::is_replayable) says so.
+///
+/// Its length is exact where the client has said it, and otherwise unknown; so
+/// it is with trailers, which HTTP/1.1 can only send after chunks (RFC 9112
+/// section 7.1.2). Its error is a [`RouteError`](crate::RouteError): the client
+/// has stopped sending, or has sent what must not be forwarded.
+#[derive(Clone)]
+pub struct RouteBody {
+    /// What of the chunk at hand is not sent yet.
+    chunk: Bytes,
+    source: Source,
+    splice: Splice,
+    /// What is still to be sent, where that is known.
+    remaining: Option<u64>,
+    replayable: bool,
+    /// None for a request that is only forwarded.
+    exchange: Option<Arc<Exchange>>,
+}
+
+/// Where the chunks come from.
+#[derive(Clone)]
+enum Source {
+    /// They are all here, and most bodies have none beyond the first.
+    Whole(Option<Box<Rest>>),
+    /// They still arrive.
+    Upload(Reader),
+}
+
+#[derive(Clone)]
+struct Rest {
+    chunks: std::vec::IntoIter<Bytes>,
+    trailers: Option<Box<HeaderMap>>,
+}
+
+impl Source {
+    fn whole(chunks: Vec<Bytes>, trailers: Option<Box<HeaderMap>>) -> Self {
+        let rest = (!chunks.is_empty() || trailers.is_some()).then(|| Rest {
+            chunks: chunks.into_iter(),
+            trailers,
+        });
+        Self::Whole(rest.map(Box::new))
+    }
+}
+
+impl RouteBody {
+    pub(crate) fn whole(
+        chunks: Chunks,
+        trailers: Option<Box<HeaderMap>>,
+        edits: Edits,
+        replay_bytes: u64,
+    ) -> Self {
+        let remaining = edits.apply_to_len(chunks.len());
+        let replayable = chunks.len() <= replay_bytes;
+        let (chunk, rest) = chunks.into_parts();
+        Self {
+            chunk,
+            remaining: trailers.is_none().then_some(remaining),
+            source: Source::whole(rest, trailers),
+            splice: Splice::new(edits),
+            replayable,
+            exchange: None,
+        }
+    }
+
+    /// `total` is the length of the original, where it is known.
+    pub(crate) fn upload(
+        reader: Reader,
+        total: Option<u64>,
+        edits: Edits,
+        replay_bytes: u64,
+    ) -> Self {
+        Self {
+            chunk: Bytes::new(),
+            source: Source::Upload(reader),
+            remaining: total.map(|total| edits.apply_to_len(total)),
+            splice: Splice::new(edits),
+            replayable: total.is_none_or(|total| total <= replay_bytes),
+            exchange: None,
+        }
+    }
+
+    pub(crate) fn attach(&mut self, exchange: Arc<Exchange>) {
+        self.exchange = Some(exchange);
+    }
+
+    pub(crate) fn exchange(&self) -> Option<&Arc<Exchange>> {
+        self.exchange.as_ref()
+    }
+
+    /// Other bytes, for a body that is whole and has not begun; the trailers stay.
+    pub(crate) fn replace(&mut self, chunks: Chunks) {
+        let trailers = match &mut self.source {
+            Source::Whole(Some(rest)) => rest.trailers.take(),
+            Source::Whole(None) | Source::Upload(_) => None,
+        };
+        let (chunk, rest) = chunks.into_parts();
+        self.chunk = chunk;
+        self.source = Source::whole(rest, trailers);
+    }
+
+    /// Other edits, for a body that has not begun; `total` is its length, where that is said.
+    pub(crate) fn edit(&mut self, edits: Edits, total: Option<u64>) {
+        self.remaining = total.map(|total| edits.apply_to_len(total));
+        self.splice = Splice::new(edits);
+    }
+
+    /// Whether a clone of this body sends the same bytes.
+    ///
+    /// While a body of unknown length is forwarded, this can change to no.
+    pub fn is_replayable(&self) -> bool {
+        self.replayable
+            && match &self.source {
+                Source::Whole(_) => true,
+                Source::Upload(reader) => reader.is_replayable(),
+            }
+    }
+}
+
+impl From<Bytes> for RouteBody {
+    fn from(data: Bytes) -> Self {
+        Self {
+            remaining: Some(data.len() as u64),
+            chunk: data,
+            source: Source::Whole(None),
+            splice: Splice::default(),
+            replayable: true,
+            exchange: None,
+        }
+    }
+}
+
+impl Default for RouteBody {
+    /// An empty body.
+    fn default() -> Self {
+        Self::from(Bytes::new())
+    }
+}
+
+impl Body for RouteBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(piece) = this.splice.next_piece(&mut this.chunk) {
+                if let Some(remaining) = &mut this.remaining {
+                    *remaining = remaining.saturating_sub(piece.len() as u64);
+                }
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            this.chunk = match &mut this.source {
+                Source::Whole(None) => return Poll::Ready(None),
+                Source::Whole(Some(rest)) => match rest.chunks.next() {
+                    Some(chunk) => chunk,
+                    None => {
+                        let trailers = rest.trailers.take();
+                        return Poll::Ready(
+                            trailers.map(|trailers| Ok(Frame::trailers(*trailers))),
+                        );
+                    }
+                },
+                Source::Upload(reader) => match ready!(reader.poll_chunk(cx)) {
+                    Some(chunk) => chunk?,
+                    None => {
+                        let trailers = reader.trailers();
+                        this.source = Source::whole(Vec::new(), trailers);
+                        continue;
+                    }
+                },
+            };
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.remaining == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.remaining
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl fmt::Debug for RouteBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteBody")
+            .field("remaining", &self.remaining)
+            .field("replayable", &self.is_replayable())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use http::{HeaderValue, header::ETAG};
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::pieces::Edit;
+
+    fn whole(trailers: Option<HeaderMap>) -> RouteBody {
+        let mut chunks = Chunks::default();
+        chunks.push(Bytes::from("abXc"));
+        let edits = Edits::from(vec![Edit {
+            span: 2..3,
+            value: Bytes::from("YY"),
+        }]);
+        RouteBody::whole(chunks, trailers.map(Box::new), edits, 4)
+    }
+
+    fn collect(body: RouteBody) -> http_body_util::Collected<Bytes> {
+        let collected = body.collect().now_or_never();
+        collected.expect("the body is ready").expect("it is whole")
+    }
+
+    #[test]
+    fn the_length_is_exact_all_along() {
+        let mut body = whole(None);
+        for expected in [5, 3, 1] {
+            assert_eq!(body.size_hint().exact(), Some(expected));
+            assert!(!body.is_end_stream());
+            assert!(body.frame().now_or_never().unwrap().is_some());
+        }
+        assert_eq!(body.size_hint().exact(), Some(0));
+        assert!(body.is_end_stream());
+        assert!(body.frame().now_or_never().unwrap().is_none());
+    }
+
+    #[test]
+    fn trailers_come_last_and_leave_the_length_open() {
+        let trailers = HeaderMap::from_iter([(ETAG, HeaderValue::from_static("x"))]);
+        let body = whole(Some(trailers.clone()));
+        assert_eq!(body.size_hint().exact(), None);
+        let collected = collect(body);
+        assert_eq!(collected.trailers(), Some(&trailers));
+        assert_eq!(collected.to_bytes(), "abYYc");
+    }
+
+    #[test]
+    fn a_clone_sends_the_same_again() {
+        let body = whole(None);
+        let again = body.clone();
+        assert!(body.is_replayable());
+        assert_eq!(collect(body).to_bytes(), "abYYc");
+        assert_eq!(collect(again).to_bytes(), "abYYc");
+    }
+
+    #[test]
+    fn an_empty_body_has_ended() {
+        assert!(RouteBody::from(Bytes::new()).is_end_stream());
+        assert_eq!(RouteBody::default().size_hint().exact(), Some(0));
+    }
+}

@@ -1,0 +1,81 @@
+//! The content codings that are known, and which one a body has.
+
+use std::fmt;
+
+use http::{HeaderMap, header::CONTENT_ENCODING};
+
+/// A content coding that can be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// `gzip` or `x-gzip` (RFC 1952): one member or several.
+    Gzip,
+    /// `deflate`: the zlib format (RFC 1950), or the bare stream (RFC 1951)
+    /// that some clients send under this name.
+    Deflate,
+    /// `br` (RFC 7932).
+    Brotli,
+    /// `zstd` (RFC 8878): one frame or several, with windows of at most 8 MiB
+    /// (RFC 9659).
+    Zstd,
+}
+
+/// A body is in a coding that is not known, or in several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unsupported;
+
+impl Encoding {
+    /// What the `Accept-Encoding` of a 415 says (RFC 9110 section 12.5.3).
+    pub(crate) const ACCEPTED: &str = if cfg!(feature = "decompression") {
+        "gzip, deflate, br, zstd"
+    } else {
+        "identity"
+    };
+
+    /// The coding that `Content-Encoding` names, if the body has one.
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Unsupported> {
+        let mut codings = headers
+            .get_all(CONTENT_ENCODING)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+        match (codings.next(), codings.next()) {
+            (None, _) => Ok(None),
+            (Some(coding), None) => Self::from_name(coding).map(Some).ok_or(Unsupported),
+            (Some(_), Some(_)) => Err(Unsupported),
+        }
+    }
+
+    pub(super) fn from_name(name: &[u8]) -> Option<Self> {
+        if cfg!(not(feature = "decompression")) {
+            return None;
+        }
+        const NAMES: [(&[u8], Encoding); 5] = [
+            (b"gzip", Encoding::Gzip),
+            (b"x-gzip", Encoding::Gzip),
+            (b"deflate", Encoding::Deflate),
+            (b"br", Encoding::Brotli),
+            (b"zstd", Encoding::Zstd),
+        ];
+        let (_, encoding) = NAMES
+            .into_iter()
+            .find(|(known, _)| name.eq_ignore_ascii_case(known))?;
+        Some(encoding)
+    }
+
+    /// The name that `Content-Encoding` has for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

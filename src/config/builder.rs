@@ -1,0 +1,50 @@
+//! The configuration of a table as a whole.
+
+use std::{fmt, sync::Arc};
+
+use tower::retry::budget::Budget;
+
+use super::{model_route::ModelRoute, model_server::ModelServer};
+
+/// Collects ModelServers and ModelRoutes; made by [`RouteTable::builder`].
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct RouteTableBuilder {
+    pub(crate) servers: Vec<ModelServer>,
+    pub(crate) routes: Vec<ModelRoute>,
+    pub(crate) retry_budget: Option<SharedBudget>,
+}
+
+#[derive(Clone)]
+pub(crate) struct SharedBudget(pub(crate) Arc<dyn Budget + Send + Sync>);
+
+impl fmt::Debug for SharedBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Budget")
+    }
+}
+
+impl RouteTableBuilder {
+    /// Adds a ModelServer.
+    pub fn model_server(mut self, server: ModelServer) -> Self {
+        self.servers.push(server);
+        self
+    }
+
+    /// Adds a ModelRoute; of routes that share a name, those added first are tried first.
+    pub fn model_route(mut self, route: ModelRoute) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// What bounds the retries of all requests together; by default tower's `TpsBudget::default()`.
+    ///
+    /// That is: ten retries a second, and beyond them one for every five
+    /// requests that went well, over ten seconds. It keeps an outage from
+    /// being doubled by retries. It is only asked for requests that may be
+    /// retried at all.
+    pub fn retry_budget(mut self, budget: impl Budget + Send + Sync + 'static) -> Self {
+        self.retry_budget = Some(SharedBudget(Arc::new(budget)));
+        self
+    }
+}

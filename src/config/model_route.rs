@@ -1,0 +1,75 @@
+//! A route: the names it answers to, and its rules.
+
+use super::rule::Rule;
+
+/// Routes the requests for one model name, or for LoRA adapters, by ordered rules.
+///
+/// A route is found by the exact name in the request: first by its
+/// `model_name`, then, where no rule of any route of that name matches, by
+/// its LoRA adapters. Several routes may share a name; they are tried in the
+/// order in which they were added to the table.
+///
+/// What is found by an adapter's name is forwarded under that name: the
+/// engine loads the adapter by it, so [`ModelServer::model`](crate::ModelServer::model)
+/// does not overwrite it.
+///
+/// ```
+/// use tower_model_route::{ModelRoute, Rule};
+///
+/// let route = ModelRoute::new("deepseek-lora")
+///     .model_name("deepseek-base")
+///     .lora_adapters(["lora-A", "lora-B"])
+///     .rule(Rule::new("all").target("deepseek-r1-1-5b"));
+/// # let _ = route;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ModelRoute {
+    pub(crate) name: String,
+    pub(crate) model_name: Option<String>,
+    pub(crate) lora_adapters: Vec<String>,
+    pub(crate) rules: Vec<Rule>,
+}
+
+impl ModelRoute {
+    /// A route without rules, which answers to no model yet.
+    ///
+    /// `name` is the route's own name: what tracing,
+    /// [`RouteDecision`](crate::RouteDecision) and error messages call it.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            model_name: None,
+            lora_adapters: Vec::new(),
+            rules: Vec::new(),
+        }
+    }
+
+    /// The model name that clients ask for.
+    pub fn model_name(mut self, name: impl Into<String>) -> Self {
+        self.model_name = Some(name.into());
+        self
+    }
+
+    /// Adds a LoRA adapter's name that clients ask for.
+    pub fn lora_adapter(mut self, name: impl Into<String>) -> Self {
+        self.lora_adapters.push(name.into());
+        self
+    }
+
+    /// Adds several LoRA adapters' names.
+    pub fn lora_adapters<I>(mut self, names: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.lora_adapters.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds a rule after those that the route already has.
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+}

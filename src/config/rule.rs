@@ -1,0 +1,118 @@
+//! A rule: conditions, and the targets of the requests that meet them.
+
+use super::{string_match::StringMatch, target::TargetModel};
+
+/// One rule of a [`ModelRoute`](crate::ModelRoute): requests that meet its
+/// [`ModelMatch`] are split over its targets.
+///
+/// A route's rules are tried in the order in which they were added, and the
+/// first that matches wins. A rule without a `ModelMatch` always matches, so
+/// it stands last.
+///
+/// ```
+/// use tower_model_route::{ModelMatch, Rule, StringMatch, TargetModel};
+///
+/// let premium = Rule::new("premium")
+///     .when(ModelMatch::new().header("user-type", StringMatch::exact("premium")))
+///     .target("deepseek-r1-7b");
+/// let everyone = Rule::new("default")
+///     .target(TargetModel::new("deepseek-r1-1-5b").weight(70))
+///     .target(TargetModel::new("deepseek-r1-7b").weight(30));
+/// # let _ = (premium, everyone);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Rule {
+    pub(crate) name: String,
+    pub(crate) conditions: Vec<Condition>,
+    pub(crate) targets: Vec<TargetModel>,
+    pub(crate) fallbacks: Vec<String>,
+}
+
+impl Rule {
+    /// A rule that always matches and has no targets yet.
+    ///
+    /// The name is what tracing, [`RouteDecision`](crate::RouteDecision) and
+    /// error messages call it.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            conditions: Vec::new(),
+            targets: Vec::new(),
+            fallbacks: Vec::new(),
+        }
+    }
+
+    /// Only for requests that meet all of `conditions`.
+    ///
+    /// Called again, the further conditions must hold as well.
+    pub fn when(mut self, conditions: ModelMatch) -> Self {
+        self.conditions.extend(conditions.0);
+        self
+    }
+
+    /// Adds a target: the name of a ModelServer, or a [`TargetModel`] with a weight.
+    pub fn target(mut self, target: impl Into<TargetModel>) -> Self {
+        self.targets.push(target.into());
+        self
+    }
+
+    /// Adds a fallback: the name of a ModelServer that gets requests only
+    /// where none of the targets can take them.
+    ///
+    /// That is: their endpoints are full, ejected or missing, or a request has
+    /// tried them all and may be sent once more (see
+    /// [`TrafficPolicy::max_retries`](crate::TrafficPolicy::max_retries)).
+    /// Fallbacks are tried in the order in which they were added.
+    pub fn fallback(mut self, model_server: impl Into<String>) -> Self {
+        self.fallbacks.push(model_server.into());
+        self
+    }
+}
+
+/// The conditions of a rule; all of them must hold.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ModelMatch(pub(crate) Vec<Condition>);
+
+#[derive(Clone, Debug)]
+pub(crate) enum Condition {
+    Header(String, StringMatch),
+    Uri(StringMatch),
+    BodyModel(String),
+}
+
+impl ModelMatch {
+    /// No condition: every request.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A header must be present, and its value must match.
+    ///
+    /// Where the header is repeated, one matching value is enough. A missing
+    /// header matches nothing, not even an empty prefix (presence is required,
+    /// as in the Gateway API; Kthena treats a missing header as empty).
+    pub fn header(mut self, name: impl Into<String>, value: StringMatch) -> Self {
+        self.0.push(Condition::Header(name.into(), value));
+        self
+    }
+
+    /// The URI's path must match.
+    ///
+    /// The path is matched percent-decoded and without the query, as in
+    /// Kthena: `/v1/%63hat` can't slip past a rule on `/v1/chat`.
+    pub fn uri(mut self, path: StringMatch) -> Self {
+        self.0.push(Condition::Uri(path));
+        self
+    }
+
+    /// The model in the request must be exactly `model`.
+    ///
+    /// Useful in a route that serves several names: a base model and its
+    /// LoRA adapters.
+    pub fn body_model(mut self, model: impl Into<String>) -> Self {
+        self.0.push(Condition::BodyModel(model.into()));
+        self
+    }
+}

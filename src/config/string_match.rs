@@ -1,0 +1,82 @@
+//! Matching a header value or a path.
+
+use std::fmt;
+
+/// How a string must look: equal, beginning with, or containing a match of a regular expression.
+///
+/// The comparison is case-sensitive and on bytes. A regular expression is
+/// searched *unanchored*, as Kthena does: `premium` also matches
+/// `not-premium`; write `^premium$` for the whole value. The syntax is that
+/// of the [`regex`](https://docs.rs/regex) crate, whose search time is linear
+/// in the value, so no header can make a rule slow.
+///
+/// ```
+/// use tower_model_route::StringMatch;
+///
+/// let exact = StringMatch::exact("premium");
+/// let prefix = StringMatch::prefix("/v1/chat/");
+/// let regex = StringMatch::regex("^(gold|premium)$");
+/// # let _ = (exact, prefix, regex);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StringMatch(pub(crate) Pattern);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    Exact(String),
+    Prefix(String),
+    Regex(String),
+}
+
+impl StringMatch {
+    /// The value must equal `text`.
+    pub fn exact(text: impl Into<String>) -> Self {
+        Self(Pattern::Exact(text.into()))
+    }
+
+    /// The value must begin with `text`.
+    pub fn prefix(text: impl Into<String>) -> Self {
+        Self(Pattern::Prefix(text.into()))
+    }
+
+    /// The value must contain a match of `pattern`.
+    ///
+    /// The pattern is compiled when the table is built; one that does not
+    /// compile is a mistake in the [`BuildError`](crate::BuildError).
+    pub fn regex(pattern: impl Into<String>) -> Self {
+        Self(Pattern::Regex(pattern.into()))
+    }
+
+    /// What it reads before its text.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self.0 {
+            Pattern::Exact(_) => "is",
+            Pattern::Prefix(_) => "begins with",
+            Pattern::Regex(_) => "matches",
+        }
+    }
+}
+
+/// As it reads after the name of what is matched, such as `is "premium"`.
+impl fmt::Display for StringMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Pattern::Exact(text) | Pattern::Prefix(text) | Pattern::Regex(text)) = &self.0;
+        write!(f, "{} {text:?}", self.verb())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_reads_as_the_end_of_a_sentence() {
+        for (pattern, expected) in [
+            (StringMatch::exact("a\nb"), r#"is "a\nb""#),
+            (StringMatch::prefix("/v1/"), r#"begins with "/v1/""#),
+            (StringMatch::regex("^a$"), r#"matches "^a$""#),
+        ] {
+            assert_eq!(pattern.to_string(), expected);
+        }
+    }
+}

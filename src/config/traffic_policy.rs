@@ -1,0 +1,227 @@
+//! What a ModelServer's engines are given: time, tries, and how much at once.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::{mistake::MistakeKind, outlier_detection::OutlierDetection};
+
+/// How requests to a [`ModelServer`](crate::ModelServer) are sent: how long an
+/// engine may take, what is tried again, and how much is sent at once.
+///
+/// Every part is optional:
+///
+/// | part | default | enforced by |
+/// |---|---|---|
+/// | [`timeout`](Self::timeout) | none | [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) |
+/// | [`total_timeout`](Self::total_timeout) | none | [`ModelRouteLayer`](crate::ModelRouteLayer) |
+/// | [`stream_idle_timeout`](Self::stream_idle_timeout) | none | [`ModelRouteLayer`](crate::ModelRouteLayer) |
+/// | [`max_retries`](Self::max_retries) | 0 | [`Failover`](crate::Failover) |
+/// | [`retry_interval`](Self::retry_interval) | 100 ms, growing to [`max_retry_interval`](Self::max_retry_interval), 2 s | [`Failover`](crate::Failover) |
+/// | [`retry_statuses`](Self::retry_statuses) | 429, 502, 503, 504 | [`Failover`](crate::Failover) |
+/// | [`max_in_flight`](Self::max_in_flight) | none | [`ModelRouteLayer`](crate::ModelRouteLayer) |
+/// | [`max_queue`](Self::max_queue) | 0: what finds no free endpoint is shed at once | [`ModelRouteLayer`](crate::ModelRouteLayer) |
+/// | [`queue_timeout`](Self::queue_timeout) | 1 s | [`ModelRouteLayer`](crate::ModelRouteLayer) |
+/// | [`outlier_detection`](Self::outlier_detection) | on, see there | [`ModelRouteLayer`](crate::ModelRouteLayer) and [`Failover`](crate::Failover) |
+///
+/// Where a request is sent again to another ModelServer, the policy of the
+/// first one says how often, how soon and for how long in all; the timeout of
+/// each attempt and what its answer means for the health of the endpoint are
+/// those of the ModelServer that it goes to.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_model_route::{ModelServer, TrafficPolicy};
+///
+/// let server = ModelServer::new("deepseek-r1-7b")
+///     .endpoints(["http://10.0.0.7:8000", "http://10.0.0.8:8000"])
+///     .traffic_policy(
+///         TrafficPolicy::new()
+///             .timeout(Duration::from_secs(10))
+///             .max_retries(2)
+///             .max_in_flight(64),
+///     );
+/// # let _ = server;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct TrafficPolicy {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) stream_idle_timeout: Option<Duration>,
+    pub(crate) total_timeout: Option<Duration>,
+    pub(crate) max_retries: u32,
+    pub(crate) retry_interval: Duration,
+    pub(crate) max_retry_interval: Option<Duration>,
+    pub(crate) retry_statuses: Vec<StatusCode>,
+    pub(crate) max_in_flight: Option<usize>,
+    pub(crate) max_queue: usize,
+    pub(crate) queue_timeout: Duration,
+    pub(crate) outlier_detection: OutlierDetection,
+}
+
+impl Default for TrafficPolicy {
+    fn default() -> Self {
+        Self {
+            timeout: None,
+            stream_idle_timeout: None,
+            total_timeout: None,
+            max_retries: 0,
+            retry_interval: Duration::from_millis(100),
+            max_retry_interval: None,
+            retry_statuses: vec![
+                StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::BAD_GATEWAY,
+                StatusCode::SERVICE_UNAVAILABLE,
+                StatusCode::GATEWAY_TIMEOUT,
+            ],
+            max_in_flight: None,
+            max_queue: 0,
+            queue_timeout: Duration::from_secs(1),
+            outlier_detection: OutlierDetection::default(),
+        }
+    }
+}
+
+impl TrafficPolicy {
+    /// The defaults: no time limits, no retries, no limit on what is in flight.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long one attempt may take to connect, send the request and get the
+    /// answer's head; never the answer's body.
+    ///
+    /// It is kept by the [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer),
+    /// below the retries. After it the client gets 504, if nothing else can be tried.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// The longest silence within an answer, once it has begun; after it the answer breaks off.
+    ///
+    /// Only time in which the client waits for the engine counts: a client
+    /// that reads slowly is not cut off.
+    pub fn stream_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.stream_idle_timeout = Some(timeout);
+        self
+    }
+
+    /// How long the request may take as a whole up to the answer's head:
+    /// queueing, all attempts, and the intervals between them.
+    ///
+    /// It begins when the request is routed, which is when its model is known
+    /// and it begins to be sent. A retry that it might cut off is not begun:
+    /// what is left must hold the interval and the next attempt's `timeout`.
+    pub fn total_timeout(mut self, timeout: Duration) -> Self {
+        self.total_timeout = Some(timeout);
+        self
+    }
+
+    /// How often a request may be sent again after it has been sent once.
+    ///
+    /// Each further attempt goes to an endpoint that the request has not tried:
+    /// of this ModelServer, of the rule's other targets, of its fallbacks.
+    pub fn max_retries(mut self, retries: u32) -> Self {
+        self.max_retries = retries;
+        self
+    }
+
+    /// How long to wait before the first retry, 100 ms by default.
+    ///
+    /// It doubles with each further one, up to
+    /// [`max_retry_interval`](Self::max_retry_interval), and varies by up to a
+    /// quarter either way, so that many clients do not come back at once.
+    pub fn retry_interval(mut self, interval: Duration) -> Self {
+        self.retry_interval = interval;
+        self
+    }
+
+    /// The longest interval between two attempts; by default 2 s, or the first interval if that is longer.
+    pub fn max_retry_interval(mut self, interval: Duration) -> Self {
+        self.max_retry_interval = Some(interval);
+        self
+    }
+
+    /// The answers after which a request is sent again: by default 429, 502, 503 and 504.
+    ///
+    /// Connection errors and timeouts of an attempt always are such. 429 and
+    /// statuses from 500 on can be given; any other is a
+    /// [`BuildError`](crate::BuildError), because it says that the request is
+    /// at fault, and another engine would say the same.
+    pub fn retry_statuses(mut self, statuses: impl IntoIterator<Item = StatusCode>) -> Self {
+        self.retry_statuses = statuses.into_iter().collect();
+        self
+    }
+
+    /// How many requests may be in flight to each endpoint.
+    ///
+    /// An endpoint that has so many is passed over. Where no other one is
+    /// free, the request queues, if it may, or is answered with 503 and the
+    /// code `overloaded`.
+    pub fn max_in_flight(mut self, requests: usize) -> Self {
+        self.max_in_flight = Some(requests);
+        self
+    }
+
+    /// How many requests may wait for an endpoint to become free, 0 by default.
+    ///
+    /// They are served in the order in which they came.
+    pub fn max_queue(mut self, requests: usize) -> Self {
+        self.max_queue = requests;
+        self
+    }
+
+    /// How long a request may wait for an endpoint to become free, 1 s by default.
+    pub fn queue_timeout(mut self, timeout: Duration) -> Self {
+        self.queue_timeout = timeout;
+        self
+    }
+
+    /// When an endpoint that fails is left out, and for how long.
+    pub fn outlier_detection(mut self, detection: OutlierDetection) -> Self {
+        self.outlier_detection = detection;
+        self
+    }
+
+    pub(crate) fn longest_interval(&self) -> Duration {
+        let default = || self.retry_interval.max(Duration::from_secs(2));
+        self.max_retry_interval.unwrap_or_else(default)
+    }
+
+    /// The mistakes, each with the part that it is in.
+    pub(crate) fn mistakes(&self) -> Vec<(&'static str, MistakeKind)> {
+        let mut mistakes = Vec::new();
+        let times = [
+            ("timeout", self.timeout),
+            ("stream_idle_timeout", self.stream_idle_timeout),
+            ("total_timeout", self.total_timeout),
+            ("queue_timeout", Some(self.queue_timeout)),
+        ];
+        for (part, time) in times {
+            if time.is_some_and(|time| time.is_zero()) {
+                mistakes.push((part, MistakeKind::ZeroTime));
+            }
+        }
+        if self.longest_interval() < self.retry_interval {
+            mistakes.push(("max_retry_interval", MistakeKind::MaximumTooSmall));
+        }
+        let is_retriable = |status: &&StatusCode| status.as_u16() == 429 || status.as_u16() >= 500;
+        for status in self
+            .retry_statuses
+            .iter()
+            .filter(|status| !is_retriable(status))
+        {
+            let mistake = MistakeKind::NotRetriable(status.as_u16());
+            mistakes.push(("retry_statuses", mistake));
+        }
+        if self.max_in_flight == Some(0) {
+            mistakes.push(("max_in_flight", MistakeKind::ZeroLimit));
+        }
+        if self.max_queue > 0 && self.max_in_flight.is_none() {
+            mistakes.push(("max_queue", MistakeKind::QueueWithoutLimit));
+        }
+        mistakes.extend(self.outlier_detection.mistakes());
+        mistakes
+    }
+}

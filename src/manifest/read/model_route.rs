@@ -1,0 +1,272 @@
+//! A `ModelRoute` manifest.
+
+use super::{
+    fields::{Field, Object, Reader},
+    metadata::{self, Metadata},
+    route_annotations::{self, RouteExtras},
+    string_match,
+};
+use crate::{
+    config::{Condition, ModelRoute, Rule, TargetModel},
+    manifest::{
+        origin::{RouteOrigin, RuleOrigin},
+        place::Spot,
+    },
+};
+
+const SPEC: [&str; 5] = [
+    "modelName",
+    "loraAdapters",
+    "parentRefs",
+    "rules",
+    "rateLimit",
+];
+
+/// What stands before the name of an ExternalModelProvider: no ModelServer has such a name.
+pub(crate) const EXTERNAL: &str = "external:";
+
+/// A ModelRoute as it is read: its targets still have the names of their own namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct RouteManifest {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) created: Option<(i64, u32)>,
+    pub(crate) version: Option<u128>,
+    pub(crate) route: ModelRoute,
+    pub(crate) origin: RouteOrigin,
+    /// ExternalModelProviders that its targets name.
+    pub(crate) external: Vec<(String, Spot)>,
+}
+
+pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<RouteManifest> {
+    let metadata = metadata::read(resource, reader)?;
+    let extras = route_annotations::read(&metadata, reader);
+    let name = extras.name.clone().unwrap_or_else(|| full_name(&metadata));
+    let mut manifest = RouteManifest {
+        route: ModelRoute::new(name),
+        origin: RouteOrigin {
+            whole: metadata.name_spot.clone(),
+            model_name: None,
+            adapters: Vec::new(),
+            rules: Vec::new(),
+        },
+        namespace: metadata.namespace,
+        name: metadata.name,
+        created: metadata.created,
+        version: metadata.version,
+        external: Vec::new(),
+    };
+    match resource.get("spec") {
+        Some(spec) => {
+            if let Some(spec) = spec.object(reader, &SPEC) {
+                manifest.read_spec(&spec, extras, reader);
+            }
+        }
+        None => {
+            let spot = resource.spot_of(reader, "spec");
+            reader.error(&spot, "missing-field", "it has no spec");
+        }
+    }
+    Some(manifest)
+}
+
+fn full_name(metadata: &Metadata<'_>) -> String {
+    format!("{}/{}", metadata.namespace, metadata.name)
+}
+
+impl RouteManifest {
+    fn read_spec(&mut self, spec: &Object<'_>, extras: RouteExtras, reader: &mut Reader<'_>) {
+        if let Some(field) = spec.get("modelName")
+            && let Some(name) = field.text(reader)
+        {
+            // Go writes what is not there as an empty text.
+            self.route.model_name = Some(name.to_owned()).filter(|name| !name.is_empty());
+            self.origin.model_name = Some(field.spot(reader));
+        }
+        for field in list(spec, "loraAdapters", reader) {
+            if let Some(name) = field.text(reader) {
+                self.route.lora_adapters.push(name.to_owned());
+                self.origin.adapters.push(field.spot(reader));
+            }
+        }
+        for field in list(spec, "rules", reader) {
+            self.read_rule(&field, reader);
+        }
+        route_annotations::apply(extras, &mut self.route, &mut self.origin, reader);
+        if let Some(field) = spec.get("parentRefs") {
+            let message = "Gateways are not acted on: the route serves every request that comes \
+                           to this router";
+            reader.not_acted_on(&field, message);
+            const PARENT: [&str; 6] = ["group", "kind", "name", "namespace", "port", "sectionName"];
+            for parent in field.list(reader) {
+                parent.object(reader, &PARENT);
+            }
+        }
+        if let Some(field) = spec.get("rateLimit") {
+            reader.not_acted_on(
+                &field,
+                "limits on tokens are not acted on: nothing is limited",
+            );
+            rate_limit(&field, reader);
+        }
+    }
+
+    fn read_rule(&mut self, field: &Field<'_>, reader: &mut Reader<'_>) {
+        const RULE: [&str; 3] = ["name", "modelMatch", "targetModels"];
+        let Some(object) = field.object(reader, &RULE) else {
+            return;
+        };
+        let position = self.route.rules.len() + 1;
+        let name = object
+            .get("name")
+            .and_then(|field| field.text(reader))
+            .filter(|name| !name.is_empty())
+            .map_or_else(|| format!("rule-{position}"), str::to_owned);
+        let mut rule = Rule::new(name);
+        let mut origin = RuleOrigin {
+            whole: field.spot(reader),
+            conditions: Vec::new(),
+            targets: Vec::new(),
+            fallbacks: Vec::new(),
+        };
+        if let Some(field) = object.get("modelMatch") {
+            for (condition, spot) in string_match::read(&field, reader) {
+                add_condition(&mut rule, &mut origin, condition, spot);
+            }
+        }
+        for field in list(&object, "targetModels", reader) {
+            if let Some((target, spot)) = self.target(&field, reader) {
+                rule.targets.push(target);
+                origin.targets.push(spot);
+            }
+        }
+        default_weights(&mut rule.targets);
+        self.route.rules.push(rule);
+        self.origin.rules.push(origin);
+    }
+
+    /// A target, and where its name stands.
+    fn target(
+        &mut self,
+        field: &Field<'_>,
+        reader: &mut Reader<'_>,
+    ) -> Option<(TargetModel, Spot)> {
+        const SERVER: &str = "modelServerName";
+        const PROVIDER: &str = "externalModelProviderName";
+        let object = field.object(reader, &[SERVER, PROVIDER, "weight"])?;
+        let weight = object
+            .get("weight")
+            .map(|field| field.number(reader, 0, 100));
+        let server = named(&object, SERVER);
+        let external = named(&object, PROVIDER);
+        let (name, spot) = match (server, external) {
+            (Some(_), Some(field)) => {
+                let spot = field.spot(reader);
+                let message = format!("a target has a {SERVER} or an {PROVIDER}, not both");
+                reader.error(&spot, "invalid-value", message);
+                return None;
+            }
+            (Some(field), None) => {
+                let name = field.text(reader)?;
+                if name.contains('/') {
+                    let spot = field.spot(reader);
+                    let message = format!(
+                        "{name:?} has a slash: targets are ModelServers of the route's own \
+                         namespace, named without it"
+                    );
+                    reader.error(&spot, "invalid-name", message);
+                    return None;
+                }
+                (name.to_owned(), field.spot(reader))
+            }
+            (None, Some(field)) => {
+                let name = field.text(reader)?;
+                let name = format!("{EXTERNAL}{name}");
+                let message = format!(
+                    "ExternalModelProviders are not acted on: it is a ModelServer {name:?} \
+                     without endpoints, and its share goes to the rule's other targets"
+                );
+                reader.not_acted_on(&field, &message);
+                let spot = field.spot(reader);
+                self.external.push((name.clone(), spot.clone()));
+                (name, spot)
+            }
+            (None, None) => {
+                let spot = object.spot_of(reader, SERVER);
+                reader.error(
+                    &spot,
+                    "missing-field",
+                    format!("the target has no {SERVER}"),
+                );
+                return None;
+            }
+        };
+        let target = TargetModel {
+            model_server: name,
+            // One that is wrong has been said to be; it counts as given.
+            weight: weight.map(|weight| weight.map_or(100, |weight| weight as u32)),
+        };
+        Some((target, spot))
+    }
+}
+
+/// A field's value, unless it is an empty text.
+fn named<'n>(object: &Object<'n>, name: &str) -> Option<Field<'n>> {
+    object
+        .get(name)
+        .filter(|field| field.loose_text() != Some(""))
+}
+
+pub(crate) fn add_condition(
+    rule: &mut Rule,
+    origin: &mut RuleOrigin,
+    condition: Condition,
+    spot: Spot,
+) {
+    rule.conditions.push(condition);
+    origin.conditions.push(spot);
+}
+
+/// Kthena's weight is 100 where none is given; without any, all are equal anyway.
+fn default_weights(targets: &mut [TargetModel]) {
+    if targets.iter().any(|target| target.weight.is_some()) {
+        for target in targets {
+            target.weight.get_or_insert(100);
+        }
+    }
+}
+
+/// The items of a list that may be missing.
+pub(crate) fn list<'n>(object: &Object<'n>, name: &str, reader: &mut Reader<'_>) -> Vec<Field<'n>> {
+    object
+        .get(name)
+        .map_or_else(Vec::new, |field| field.list(reader))
+}
+
+fn rate_limit(field: &Field<'_>, reader: &mut Reader<'_>) {
+    const LIMIT: [&str; 4] = [
+        "inputTokensPerUnit",
+        "outputTokensPerUnit",
+        "unit",
+        "global",
+    ];
+    let Some(limit) = field.object(reader, &LIMIT) else {
+        return;
+    };
+    for name in &LIMIT[..2] {
+        if let Some(field) = limit.get(name) {
+            field.number(reader, 1, u32::MAX.into());
+        }
+    }
+    if let Some(field) = limit.get("unit") {
+        field.one_of(reader, &["second", "minute", "hour", "day", "month"]);
+    }
+    if let Some(global) = limit.get("global")
+        && let Some(global) = global.object(reader, &["redis"])
+        && let Some(redis) = global.get("redis")
+        && let Some(redis) = redis.object(reader, &["address", "password"])
+        && let Some(address) = redis.get("address")
+    {
+        address.text(reader);
+    }
+}

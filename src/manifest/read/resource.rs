@@ -1,0 +1,131 @@
+//! Which kind a resource is of, and what of it matters here.
+
+use super::{
+    fields::{Field, Object, Reader},
+    model_route::{self, RouteManifest},
+    model_server::{self, ServerManifest},
+    nearest::nearest,
+    workload::{self, Workload},
+};
+
+/// The group and the version of what is read.
+pub(crate) const API_VERSION: &str = "networking.serving.volcano.sh/v1alpha1";
+const GROUP: &str = "networking.serving.volcano.sh/";
+const TOP: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+
+/// What a set of documents holds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resources {
+    pub(crate) servers: Vec<ServerManifest>,
+    pub(crate) routes: Vec<RouteManifest>,
+    pub(crate) workloads: Vec<Workload>,
+}
+
+impl Resources {
+    /// Reads a document.
+    pub(crate) fn read(&mut self, root: &Field<'_>, reader: &mut Reader<'_>) {
+        self.resource(root, None, reader);
+    }
+
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.servers.append(&mut other.servers);
+        self.routes.append(&mut other.routes);
+        self.workloads.append(&mut other.workloads);
+    }
+
+    /// `inherited` are the apiVersion and the kind that a list's items need not repeat.
+    fn resource(
+        &mut self,
+        field: &Field<'_>,
+        inherited: Option<(&str, &str)>,
+        reader: &mut Reader<'_>,
+    ) {
+        let Some(resource) = field.loose_mapping() else {
+            let spot = field.spot(reader);
+            let message = "this is no Kubernetes resource: a mapping with apiVersion and kind";
+            reader.error(&spot, "not-a-resource", message);
+            return;
+        };
+        let text = |name| resource.get(name).and_then(|field| field.loose_text());
+        let version = text("apiVersion").or(inherited.map(|(version, _)| version));
+        let kind = text("kind").or(inherited.map(|(_, kind)| kind));
+        let (Some(version), Some(kind)) = (version, kind) else {
+            for (name, value) in [("apiVersion", version), ("kind", kind)] {
+                if value.is_none() {
+                    let spot = resource.spot(reader);
+                    let message = format!("this is no Kubernetes resource: it has no {name}");
+                    reader.error(&spot, "not-a-resource", message);
+                }
+            }
+            return;
+        };
+        if let (Some(of), Some(items)) = (kind.strip_suffix("List"), resource.get("items")) {
+            // The items of a plain List say themselves what they are.
+            let inherited = Some((version, of)).filter(|(_, kind)| !kind.is_empty());
+            for item in items.loose_list() {
+                self.resource(&item, inherited, reader);
+            }
+            return;
+        }
+        self.of_kind(field, &resource, version, kind, reader);
+    }
+
+    fn of_kind(
+        &mut self,
+        field: &Field<'_>,
+        resource: &Object<'_>,
+        version: &str,
+        kind: &str,
+        reader: &mut Reader<'_>,
+    ) {
+        match (version, kind) {
+            (API_VERSION, "ModelRoute") => {
+                if let Some(resource) = field.object(reader, &TOP) {
+                    self.routes.extend(model_route::read(&resource, reader));
+                }
+            }
+            (API_VERSION, "ModelServer") => {
+                if let Some(resource) = field.object(reader, &TOP) {
+                    self.servers.extend(model_server::read(&resource, reader));
+                }
+            }
+            ("v1", "Pod") => self.workloads.extend(workload::pod(resource, reader)),
+            ("v1", "Endpoints") => self.workloads.extend(workload::endpoints(resource)),
+            ("discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1", "EndpointSlice") => {
+                self.workloads.push(workload::endpoint_slice(resource));
+            }
+            _ => passed_over(resource, version, kind, reader),
+        }
+    }
+}
+
+/// Other kinds are passed over in silence, unless they look like one that should not be.
+fn passed_over(resource: &Object<'_>, version: &str, kind: &str, reader: &mut Reader<'_>) {
+    const OURS: [&str; 2] = ["ModelRoute", "ModelServer"];
+    let ours = OURS.contains(&kind);
+    let spot = resource.spot_of(reader, "kind");
+    if version.starts_with(GROUP) && ours {
+        let spot = resource.spot_of(reader, "apiVersion");
+        let message = format!("the version {version:?} is unknown: {API_VERSION} is read");
+        reader.error(&spot, "unknown-version", message);
+    } else if version.starts_with(GROUP) && kind == "ExternalModelProvider" {
+        let message = "ExternalModelProviders are not acted on: their endpoint, model and \
+                       credentials are not used";
+        reader.warning(&spot, "not-acted-on", message);
+    } else if version.starts_with(GROUP) {
+        match nearest(kind, OURS) {
+            Some(near) => {
+                let message = format!("the kind {kind:?} is unknown, did you mean {near:?}?");
+                reader.error(&spot, "unknown-kind", message);
+            }
+            None => {
+                let message = format!("the kind {kind:?} is unknown and passed over");
+                reader.warning(&spot, "unknown-kind", message);
+            }
+        }
+    } else if ours {
+        let spot = resource.spot_of(reader, "apiVersion");
+        let message = format!("this {kind} is passed over: its apiVersion is not {API_VERSION}");
+        reader.warning(&spot, "unknown-version", message);
+    }
+}

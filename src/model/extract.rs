@@ -1,0 +1,51 @@
+//! How the model of a request is found: the question that every extractor answers.
+
+use std::fmt;
+
+use http::{Method, request::Parts};
+
+use super::extraction::Extraction;
+
+/// Says how the model of a request is found.
+///
+/// It is asked with the head of each request, before anything of the body is
+/// read. [`JsonBody`] is the plainest one; one of one's own goes into
+/// [`ModelRouteLayer::extract_model`](crate::ModelRouteLayer::extract_model):
+///
+/// ```
+/// use http::request::Parts;
+/// use tower_model_route::{ExtractModel, ExtractedModel, Extraction, RouteError, RouteErrorKind};
+///
+/// /// The first line of a plain text is the model.
+/// #[derive(Debug)]
+/// struct FirstLine;
+///
+/// impl ExtractModel for FirstLine {
+///     fn begin(&self, _head: &Parts) -> Extraction {
+///         Extraction::whole_body(|_head, body| {
+///             std::str::from_utf8(body)
+///                 .ok()
+///                 .and_then(|text| text.lines().next())
+///                 .map(ExtractedModel::new)
+///                 .ok_or_else(|| RouteError::new(RouteErrorKind::MissingModel, "there is no first line"))
+///         })
+///     }
+/// }
+/// ```
+pub trait ExtractModel: fmt::Debug + Send + Sync + 'static {
+    /// How the model of a request with this head is found, if it names one.
+    fn begin(&self, head: &Parts) -> Extraction;
+}
+
+/// Whether requests of this method have a body that could name a model.
+pub(crate) fn has_body(head: &Parts) -> bool {
+    !matches!(
+        head.method,
+        Method::GET
+            | Method::HEAD
+            | Method::OPTIONS
+            | Method::DELETE
+            | Method::TRACE
+            | Method::CONNECT
+    )
+}

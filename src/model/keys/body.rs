@@ -1,0 +1,218 @@
+//! What affinity needs of a request's body.
+
+use super::{conversation::Conversation, json::Json};
+
+/// What is wanted of a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BodyWish {
+    pub(crate) user: bool,
+    pub(crate) session_id: bool,
+    /// So many bytes of the conversation.
+    pub(crate) prefix: usize,
+}
+
+impl BodyWish {
+    /// Whether nothing is wanted, and the body need not be read for it.
+    pub(crate) fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
+    /// What either of them wants: one reading serves several ModelServers.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            user: self.user || other.user,
+            session_id: self.session_id || other.session_id,
+            prefix: self.prefix.max(other.prefix),
+        }
+    }
+}
+
+/// What was found of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct BodyKeys {
+    /// The hash of the top-level `user`, or else of Anthropic's `metadata.user_id`.
+    pub(crate) user: Option<u64>,
+    /// The hash of the top-level `session_id`.
+    pub(crate) session_id: Option<u64>,
+    /// How the conversation begins, up to the longest prefix that is wanted.
+    pub(crate) conversation: Vec<u8>,
+}
+
+impl BodyKeys {
+    /// Reads a body, or the first part of it, as far as needed.
+    ///
+    /// Of a body that ends early or is not JSON, what stands before that
+    /// counts. Of members of the same name the first one does. It takes linear
+    /// time, and memory for the prefix that is wanted.
+    pub(crate) fn read(body: &[u8], wish: BodyWish) -> Self {
+        if wish.is_none() {
+            return Self::default();
+        }
+        let mut reader = Reader {
+            wish,
+            user: None,
+            user_id: None,
+            session_id: None,
+            conversation: Conversation::new(wish.prefix),
+        };
+        // None says that it ended early, which is as good.
+        let _ = Json::new(body).object(|key, value| reader.member(key, value));
+        Self {
+            user: reader.user.or(reader.user_id),
+            session_id: reader.session_id,
+            conversation: reader.conversation.into_prefix(),
+        }
+    }
+}
+
+struct Reader {
+    wish: BodyWish,
+    user: Option<u64>,
+    user_id: Option<u64>,
+    session_id: Option<u64>,
+    conversation: Conversation,
+}
+
+impl Reader {
+    /// Reads a member of the body; `None` where no other one is needed.
+    fn member(&mut self, key: &[u8], value: &mut Json<'_>) -> Option<()> {
+        match key {
+            b"user" if self.wish.user => first(&mut self.user, value)?,
+            b"metadata" if self.wish.user => value.object(|key, value| match key {
+                b"user_id" => first(&mut self.user_id, value),
+                _ => value.skip(),
+            })?,
+            b"session_id" if self.wish.session_id => first(&mut self.session_id, value)?,
+            _ if self.wish.prefix > 0 => self.conversation.member(key, value)?,
+            _ => value.skip()?,
+        }
+        (!self.is_done()).then_some(())
+    }
+
+    fn is_done(&self) -> bool {
+        (!self.wish.user || self.user.is_some())
+            && (!self.wish.session_id || self.session_id.is_some())
+            && (self.wish.prefix == 0 || self.conversation.is_done())
+    }
+}
+
+/// Keeps the first of several.
+fn first(key: &mut Option<u64>, value: &mut Json<'_>) -> Option<()> {
+    let found = value.string()?.and_then(|text| text.hash());
+    *key = key.or(found);
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hash::hash;
+    use super::*;
+
+    const ALL: BodyWish = BodyWish {
+        user: true,
+        session_id: true,
+        prefix: 100,
+    };
+
+    fn read(body: &str) -> BodyKeys {
+        BodyKeys::read(body.as_bytes(), ALL)
+    }
+
+    fn hashed(text: &str) -> Option<u64> {
+        Some(hash(0, text.as_bytes()))
+    }
+
+    #[test]
+    fn the_keys_are_top_level_strings() {
+        for (body, user, session_id) in [
+            (r#"{"user":"u","session_id":"s"}"#, hashed("u"), hashed("s")),
+            (r#"{"us\u0065r":"\u0075"}"#, hashed("u"), None),
+            (
+                r#" { "a" : [ {"user":"x"} ] , "user" : "u" } "#,
+                hashed("u"),
+                None,
+            ),
+            (r#"{"x":{"user":"u","session_id":"s"}}"#, None, None),
+            (r#"{"user":1,"session_id":{"a":"b"}}"#, None, None),
+            (r#"{"user":"","session_id":null}"#, None, None),
+            (r#"{"user":"first","user":"last"}"#, hashed("first"), None),
+            (r#"[{"user":"u"}]"#, None, None),
+            (r#""user""#, None, None),
+            ("", None, None),
+        ] {
+            let keys = read(body);
+            assert_eq!((keys.user, keys.session_id), (user, session_id), "{body}");
+        }
+    }
+
+    #[test]
+    fn anthropics_user_id_is_the_user_where_there_is_no_other() {
+        for (body, user) in [
+            (r#"{"metadata":{"a":1,"user_id":"m"}}"#, "m"),
+            (r#"{"metadata":{"user_id":"m"},"user":"u"}"#, "u"),
+            (r#"{"user":"u","metadata":{"user_id":"m"}}"#, "u"),
+        ] {
+            assert_eq!(read(body).user, hashed(user), "{body}");
+        }
+        assert_eq!(read(r#"{"metadata":"user_id"}"#).user, None);
+    }
+
+    #[test]
+    fn what_was_read_of_a_body_that_is_cut_off_counts() {
+        for (body, user, session_id) in [
+            (r#"{"user":"u","session_id":"s"#, hashed("u"), None),
+            (r#"{"session_id":"s","messages":[{"con"#, None, hashed("s")),
+            (r#"{"user":"u"} and what is not JSON"#, hashed("u"), None),
+            (r#"{"user":"u","a":]"#, hashed("u"), None),
+        ] {
+            let keys = read(body);
+            assert_eq!((keys.user, keys.session_id), (user, session_id), "{body}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_than_wished_is_read() {
+        let body = br#"{"user":"u","session_id":"s","messages":[{"content":"c"}]}"#;
+        let of = |wish| BodyKeys::read(body, wish);
+        assert_eq!(of(BodyWish::default()), BodyKeys::default());
+        let wish = BodyWish {
+            user: true,
+            ..BodyWish::default()
+        };
+        let expected = BodyKeys {
+            user: hashed("u"),
+            ..BodyKeys::default()
+        };
+        assert_eq!(of(wish), expected);
+        let wish = BodyWish {
+            prefix: 1,
+            ..BodyWish::default()
+        };
+        let expected = BodyKeys {
+            conversation: b"c".to_vec(),
+            ..BodyKeys::default()
+        };
+        assert_eq!(of(wish), expected);
+    }
+
+    #[test]
+    fn wishes_add_up() {
+        let user = BodyWish {
+            user: true,
+            prefix: 10,
+            ..BodyWish::default()
+        };
+        let session = BodyWish {
+            session_id: true,
+            prefix: 20,
+            ..BodyWish::default()
+        };
+        let both = BodyWish {
+            user: true,
+            session_id: true,
+            prefix: 20,
+        };
+        assert_eq!(user.and(session), both);
+        assert!(!both.is_none() && BodyWish::default().is_none());
+    }
+}

@@ -1,0 +1,297 @@
+//! Just enough of JSON to find a few strings in a body that may be cut off.
+
+use std::borrow::Cow;
+
+use memchr::memchr2;
+
+use super::hash::hash;
+use crate::model::json::decode_text;
+
+/// A reader that goes forward over JSON, each byte once, and never recursively.
+///
+/// What it skips it does not check: the engine does. Every method says `None`
+/// where the text ends or is not JSON; then there is no way on.
+pub(super) struct Json<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Json<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Self { rest: text }
+    }
+
+    /// The next byte that is no white space, which stays the next.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        let space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        let start = self.rest.iter().position(|byte| !space(byte))?;
+        self.rest = self.rest.get(start..)?;
+        self.rest.first().copied()
+    }
+
+    /// Passes over the next byte if it is this one.
+    fn eat(&mut self, byte: u8) -> Option<bool> {
+        let is_next = self.peek()? == byte;
+        if is_next {
+            self.advance(1);
+        }
+        Some(is_next)
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+    }
+
+    /// Calls `member` with each key and the reader before its value, which
+    /// `member` must read or skip. A value that is no object is skipped.
+    pub(super) fn object(
+        &mut self,
+        mut member: impl FnMut(&[u8], &mut Self) -> Option<()>,
+    ) -> Option<()> {
+        if self.peek()? != b'{' {
+            return self.skip();
+        }
+        self.advance(1);
+        if self.eat(b'}')? {
+            return Some(());
+        }
+        loop {
+            let key = self.string()??;
+            if !key.is_whole || !self.eat(b':')? {
+                return None;
+            }
+            member(&key.decoded(), self)?;
+            if !self.eat(b',')? {
+                return self.eat(b'}')?.then_some(());
+            }
+        }
+    }
+
+    /// Calls `element` before each element, which it must read or skip. A
+    /// value that is no array is skipped.
+    pub(super) fn array(&mut self, mut element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        if self.peek()? != b'[' {
+            return self.skip();
+        }
+        self.advance(1);
+        if self.eat(b']')? {
+            return Some(());
+        }
+        loop {
+            element(self)?;
+            if !self.eat(b',')? {
+                return self.eat(b']')?.then_some(());
+            }
+        }
+    }
+
+    /// The string that comes next; `Some(None)` and skipped if it is something else.
+    pub(super) fn string(&mut self) -> Option<Option<Text<'a>>> {
+        if self.peek()? != b'"' {
+            return self.skip().map(|()| None);
+        }
+        self.advance(1);
+        let text = self.rest;
+        let mut at = 0;
+        loop {
+            match memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
+                None => {
+                    self.rest = &[];
+                    return Some(Some(Text {
+                        raw: text,
+                        is_whole: false,
+                    }));
+                }
+                Some(next) if text.get(at + next) == Some(&b'\\') => at += next + 2,
+                Some(next) => {
+                    let raw = text.get(..at + next)?;
+                    self.advance(at + next + 1);
+                    return Some(Some(Text {
+                        raw,
+                        is_whole: true,
+                    }));
+                }
+            }
+        }
+    }
+
+    /// Passes over a value.
+    pub(super) fn skip(&mut self) -> Option<()> {
+        let mut depth = 0_usize;
+        loop {
+            match self.peek()? {
+                b'"' => {
+                    self.string()?;
+                }
+                b'{' | b'[' => {
+                    self.advance(1);
+                    depth += 1;
+                }
+                b'}' | b']' => {
+                    depth = depth.checked_sub(1)?;
+                    self.advance(1);
+                }
+                b',' | b':' if depth > 0 => self.advance(1),
+                _ => self.skip_scalar()?,
+            }
+            if depth == 0 {
+                return Some(());
+            }
+        }
+    }
+
+    /// Passes over a number or a word.
+    fn skip_scalar(&mut self) -> Option<()> {
+        let is_part =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        let end = self.rest.iter().position(|byte| !is_part(byte))?;
+        self.advance(end);
+        (end > 0).then_some(())
+    }
+}
+
+/// What stands between the quotes of a string, escapes and all.
+pub(super) struct Text<'a> {
+    raw: &'a [u8],
+    /// Whether the closing quote was there.
+    pub(super) is_whole: bool,
+}
+
+impl<'a> Text<'a> {
+    fn decoded(&self) -> Cow<'a, [u8]> {
+        if !self.raw.contains(&b'\\') {
+            return self.raw.into();
+        }
+        let mut text = Vec::new();
+        decode_text(self.raw, |piece| text.extend_from_slice(piece));
+        text.into()
+    }
+
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.is_whole && *self.decoded() == *text.as_bytes()
+    }
+
+    /// The hash of a whole string that is not empty.
+    pub(super) fn hash(&self) -> Option<u64> {
+        (self.is_whole && !self.raw.is_empty()).then(|| hash(0, &self.decoded()))
+    }
+
+    /// Appends the text to `sink` until this has `limit` bytes.
+    pub(super) fn append_to(&self, sink: &mut Vec<u8>, limit: usize) {
+        /// The most that one byte takes up: `\u0041`.
+        const LONGEST_ESCAPE: usize = 6;
+        let room = limit.saturating_sub(sink.len());
+        let raw = self
+            .raw
+            .get(..room.saturating_mul(LONGEST_ESCAPE))
+            .unwrap_or(self.raw);
+        decode_text(raw, |piece| {
+            let room = limit.saturating_sub(sink.len());
+            sink.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// A key, and its value if that is a string, or its length if it is an array.
+    type Member = (Vec<u8>, Option<Vec<u8>>);
+
+    fn members(text: &[u8]) -> Option<Vec<Member>> {
+        let mut found = Vec::new();
+        let mut json = Json::new(text);
+        json.object(|key, value| {
+            let mut text = None;
+            if value.peek()? == b'[' {
+                let mut len = 0;
+                value.array(|element| {
+                    len += 1;
+                    element.skip()
+                })?;
+                text = Some(vec![len]);
+            } else if let Some(string) = value.string()? {
+                text = Some(string.decoded().into_owned());
+            }
+            found.push((key.to_vec(), text));
+            Some(())
+        })?;
+        json.peek().is_none().then_some(found)
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            "[\\\\\"{}\\[\\],:\n]{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                object(inner),
+            ]
+        })
+    }
+
+    fn object(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+        prop::collection::btree_map(any::<String>(), value, 0..6)
+            .prop_map(|members| Value::Object(members.into_iter().collect()))
+    }
+
+    proptest! {
+        #[test]
+        fn it_reads_what_serde_json_reads(value in object(value()), pretty in any::<bool>()) {
+            let text = if pretty { serde_json::to_vec_pretty(&value) } else { serde_json::to_vec(&value) }.unwrap();
+            let expected: Vec<_> = value.as_object().unwrap().iter().map(|(key, value)| {
+                let text = match value {
+                    Value::String(text) => Some(text.clone().into_bytes()),
+                    Value::Array(elements) => Some(vec![elements.len() as u8]),
+                    _ => None,
+                };
+                (key.clone().into_bytes(), text)
+            }).collect();
+            prop_assert_eq!(members(&text), Some(expected));
+        }
+
+        #[test]
+        fn escapes_do_not_matter(text in any::<String>()) {
+            let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            let json = format!("{{\"{escaped}\":\"{escaped}\"}}");
+            let expected = vec![(text.clone().into_bytes(), Some(text.into_bytes()))];
+            prop_assert_eq!(members(json.as_bytes()), Some(expected));
+        }
+
+        #[test]
+        fn anything_else_does_no_harm(text in "[\\\\\"{}\\[\\],:1a \u{e9}]{0,60}", bytes in any::<Vec<u8>>()) {
+            let _ = members(text.as_bytes());
+            let _ = members(&[b"{", text.as_bytes()].concat());
+            let _ = members(&bytes);
+        }
+
+        #[test]
+        fn a_text_is_appended_up_to_the_limit(text in any::<String>(), before in 0..10_usize, limit in 0..40_usize) {
+            let json = serde_json::to_string(&text).unwrap();
+            let mut sink = vec![0; before];
+            let string = Json::new(json.as_bytes()).string().flatten().unwrap();
+            string.append_to(&mut sink, limit);
+            let room = limit.saturating_sub(before).min(text.len());
+            prop_assert_eq!(&sink[before..], &text.as_bytes()[..room]);
+        }
+    }
+
+    #[test]
+    fn depth_does_not_matter() {
+        let open = "[{\"a\":".repeat(500_000);
+        assert_eq!(members(format!("{{\"a\":{open}").as_bytes()), None);
+        let close = "}]".repeat(500_000);
+        let whole = format!("{{\"a\":{{\"b\":{open}1{close}}},\"c\":\"d\"}}");
+        let expected = [(b"a".to_vec(), None), (b"c".to_vec(), Some(b"d".to_vec()))];
+        assert_eq!(members(whole.as_bytes()).as_deref(), Some(&expected[..]));
+    }
+}

@@ -1,0 +1,12 @@
+//! What the choice of an endpoint asks of a request's body.
+
+mod body;
+mod conversation;
+mod hash;
+mod json;
+
+pub(crate) use self::{
+    body::{BodyKeys, BodyWish},
+    conversation::is_empty,
+    hash::hash,
+};

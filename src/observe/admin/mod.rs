@@ -1,0 +1,11 @@
+//! The admin view: what the table is, how its engines are, and why a request goes where it goes.
+
+mod answer;
+mod body;
+mod future;
+mod page;
+mod question;
+mod service;
+mod view;
+
+pub use self::{body::AdminBody, future::AdminFuture, service::Admin};

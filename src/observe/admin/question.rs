@@ -1,0 +1,122 @@
+//! `POST /_explain`: a request in JSON, and why it would go where.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header::ACCEPT,
+    request::Parts,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{answer, body::AdminBody};
+use crate::route::RouteTable;
+
+/// A request that is asked about.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question<'a> {
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    path: Option<Cow<'a, str>>,
+    #[serde(default)]
+    headers: BTreeMap<String, Values>,
+    model: Option<String>,
+    body: Option<Value>,
+}
+
+/// Those of a header.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a header's value must be a string or a list of strings"
+)]
+enum Values {
+    One(String),
+    Several(Vec<String>),
+}
+
+pub(super) fn answer(
+    table: &RouteTable,
+    headers: &HeaderMap,
+    question: &[u8],
+) -> Response<AdminBody> {
+    let invalid =
+        |message: &str| answer::refusal(StatusCode::BAD_REQUEST, "invalid_question", message);
+    let question: Question<'_> = match serde_json::from_slice(question) {
+        Ok(question) => question,
+        Err(error) => return invalid(&format!("this is not a request in JSON: {error}")),
+    };
+    let head = match question.head() {
+        Ok(head) => head,
+        Err(message) => return invalid(&message),
+    };
+    let explanation = match (&question.model, &question.body) {
+        (Some(_), Some(_)) => return invalid("there are both a `model` and a `body`: one says it"),
+        (Some(model), None) if model.is_empty() => return invalid("the `model` is empty"),
+        (Some(model), None) => table.explain(&head, model),
+        (None, body) => {
+            let body = match body {
+                None => String::new(),
+                Some(Value::String(text)) => text.clone(),
+                Some(json) => json.to_string(),
+            };
+            match table.explain_request(&head, body.as_bytes()) {
+                Ok(explanation) => explanation,
+                Err(error) => return answer::unroutable(&error),
+            }
+        }
+    };
+    if wants_text(headers) {
+        let text = format!("{explanation}\n");
+        answer::of(answer::TEXT, AdminBody::new(text))
+    } else {
+        answer::json(&explanation)
+    }
+}
+
+impl Question<'_> {
+    fn head(&self) -> Result<Parts, String> {
+        let method = self.method.as_deref().unwrap_or("POST");
+        let path = self.path.as_deref().unwrap_or("/v1/chat/completions");
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = Method::from_bytes(method.as_bytes())
+            .map_err(|_| format!("the `method` {method:?} is not one"))?;
+        head.uri = path
+            .parse::<Uri>()
+            .map_err(|error| format!("the `path` {path:?} is not one: {error}"))?;
+        for (name, values) in &self.headers {
+            let parsed = HeaderName::try_from(name.as_str())
+                .map_err(|_| format!("in `headers`, {name:?} is not the name of one"))?;
+            let values = match values {
+                Values::One(value) => std::slice::from_ref(value),
+                Values::Several(values) => values,
+            };
+            for value in values {
+                // It may be a secret, and is not repeated.
+                let value = HeaderValue::from_str(value)
+                    .map_err(|_| format!("in `headers`, the value of {name:?} is not one"))?;
+                head.headers.append(&parsed, value);
+            }
+        }
+        Ok(head)
+    }
+}
+
+/// Whether `Accept` asks for text: it names `text/plain`, and not JSON.
+fn wants_text(headers: &HeaderMap) -> bool {
+    let accepted: Vec<&str> = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|range| range.split(';').next().map(str::trim))
+        .collect();
+    let names = |kind| {
+        accepted
+            .iter()
+            .any(|range: &&str| range.eq_ignore_ascii_case(kind))
+    };
+    names("text/plain") && !names("application/json")
+}

@@ -1,0 +1,112 @@
+//! The service: which request gets which answer.
+
+use std::{
+    convert::Infallible,
+    task::{Context, Poll},
+};
+
+use http::{Method, Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{answer, body::AdminBody, future::AdminFuture, page, view};
+use crate::route::RouteTableHandle;
+
+/// An ordinary service that shows a table and its live state, for the people who run a gateway.
+///
+/// | request | answer |
+/// |---|---|
+/// | `GET /_` | a page that shows it live |
+/// | `GET /_routes` | the same as JSON: routes, rules, shares as configured and as counted, ModelServers with endpoints, health and counts, the last reload |
+/// | `POST /_explain` | why a request would go where it would go: an [`Explanation`](crate::Explanation) as JSON, or as text with `Accept: text/plain` |
+///
+/// It goes by the last segment of the path, so it can be mounted under any
+/// prefix. It changes nothing, but it shows the names, addresses and rules of
+/// the gateway to everyone who can reach it. **It is never mounted by
+/// default, and it asks nobody who they are: mount it behind your own
+/// authentication**, or on a listener of its own.
+///
+/// ```
+/// use tower_model_route::{Admin, RouteTable};
+///
+/// # fn main() -> Result<(), tower_model_route::BuildError> {
+/// let table = RouteTable::builder().build()?;
+/// let ops: axum::Router = axum::Router::new()
+///     .nest_service("/ops", Admin::new(table)); // behind your own authentication
+/// # let _ = ops;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The body of a request to `_explain` describes the request that is asked
+/// about. All of it is optional but that the model must be named somewhere:
+///
+/// ```json
+/// {
+///   "method": "POST",
+///   "path": "/v1/chat/completions",
+///   "headers": { "user-type": "premium", "x-repeated": ["a", "b"] },
+///   "model": "deepseek-chat"
+/// }
+/// ```
+///
+/// In place of the `model` there may be a `body`, out of which it is read as
+/// [`ModelSources::standard`](crate::ModelSources::standard) does: a JSON
+/// object, or a text that is the body as it is. The question may have up to
+/// 1 MiB.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    table: RouteTableHandle,
+}
+
+impl Admin {
+    /// Shows `table`, which is a [`RouteTable`](crate::RouteTable), or a
+    /// [`RouteTableHandle`] by which it may be replaced.
+    pub fn new(table: impl Into<RouteTableHandle>) -> Self {
+        Self {
+            table: table.into(),
+        }
+    }
+}
+
+/// What there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Page,
+    Routes,
+    Explain,
+}
+
+impl Place {
+    fn of(path: &str) -> Option<Self> {
+        match path.rsplit('/').next()? {
+            "_" => Some(Self::Page),
+            "_routes" => Some(Self::Routes),
+            "_explain" => Some(Self::Explain),
+            _ => None,
+        }
+    }
+}
+
+impl<B: Body> Service<Request<B>> for Admin {
+    type Response = Response<AdminBody>;
+    type Error = Infallible;
+    type Future = AdminFuture<B>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> AdminFuture<B> {
+        let answer = match Place::of(request.uri().path()) {
+            Some(Place::Explain) if request.method() == Method::POST => {
+                return AdminFuture::explain(&self.table, request);
+            }
+            Some(Place::Explain) => answer::not_allowed("POST"),
+            Some(Place::Page) => answer::to_get(request.method(), page::answer),
+            Some(Place::Routes) => answer::to_get(request.method(), || view::answer(&self.table)),
+            None => answer::not_found(),
+        };
+        AdminFuture::ready(answer)
+    }
+}

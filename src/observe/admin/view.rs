@@ -1,0 +1,175 @@
+//! `GET /_routes`: the table and its live state as JSON.
+
+use std::time::UNIX_EPOCH;
+
+use http::Response;
+use serde::Serialize;
+
+use super::{answer, body::AdminBody};
+use crate::{
+    config::{ModelRoute, ModelServer},
+    observe::{
+        explain::{balance, described, sentence},
+        snapshot::{EndpointSnapshot, ServerSnapshot},
+    },
+    route::{Inner, RouteTableHandle, RuleView, shares},
+    server::Server,
+};
+
+#[derive(Serialize)]
+struct View<'t> {
+    routes: Vec<RouteJson<'t>>,
+    model_servers: Vec<ServerJson<'t>>,
+    reload: ReloadJson,
+}
+
+#[derive(Serialize)]
+struct RouteJson<'t> {
+    name: &'t str,
+    model_name: Option<&'t str>,
+    lora_adapters: &'t [String],
+    rules: Vec<RuleJson<'t>>,
+}
+
+#[derive(Serialize)]
+struct RuleJson<'t> {
+    name: &'t str,
+    /// All must hold; a rule without any matches always.
+    conditions: Vec<String>,
+    /// The fallbacks come last.
+    targets: Vec<TargetJson<'t>>,
+}
+
+#[derive(Serialize)]
+struct TargetJson<'t> {
+    model_server: &'t str,
+    fallback: bool,
+    weight: Option<u32>,
+    /// In percent, as configured.
+    share: f64,
+    /// In percent, as it is now.
+    current_share: f64,
+    /// In percent, as counted since the table was made; null before the first request.
+    counted_share: Option<f64>,
+    /// Those whose first attempt went to it by this rule.
+    requests: u64,
+}
+
+#[derive(Serialize)]
+struct ServerJson<'t> {
+    name: &'t str,
+    model: Option<&'t str>,
+    balance: String,
+    policy: String,
+    in_flight: usize,
+    endpoints: Vec<EndpointJson>,
+}
+
+#[derive(Serialize)]
+struct EndpointJson {
+    #[serde(flatten)]
+    state: EndpointSnapshot,
+    weight: u32,
+    max_in_flight: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct ReloadJson {
+    /// When the table was last replaced, in seconds since 1970; null for the first one.
+    at: Option<f64>,
+    /// Why the last attempt to do so failed, if it did.
+    error: Option<String>,
+}
+
+pub(super) fn answer(handle: &RouteTableHandle) -> Response<AdminBody> {
+    let table = handle.load();
+    answer::json(&View {
+        routes: table
+            .walk()
+            .map(|(route, rules)| route_json(&table, route, rules))
+            .collect(),
+        model_servers: table
+            .walk_servers()
+            .map(|(config, server)| server_json(config, server))
+            .collect(),
+        reload: reload(handle),
+    })
+}
+
+fn reload(handle: &RouteTableHandle) -> ReloadJson {
+    let since = |at: std::time::SystemTime| at.duration_since(UNIX_EPOCH).ok();
+    ReloadJson {
+        at: handle
+            .last_reload()
+            .and_then(since)
+            .map(|since| since.as_secs_f64()),
+        error: handle.last_error().map(|error| error.to_string()),
+    }
+}
+
+fn route_json<'t>(
+    table: &'t Inner,
+    route: &'t ModelRoute,
+    rules: Vec<RuleView<'t>>,
+) -> RouteJson<'t> {
+    RouteJson {
+        name: &route.name,
+        model_name: route.model_name.as_deref(),
+        lora_adapters: &route.lora_adapters,
+        rules: rules
+            .into_iter()
+            .map(|rule| RuleJson {
+                name: &rule.config.name,
+                conditions: rule.config.conditions.iter().map(described).collect(),
+                targets: targets_json(table, rule),
+            })
+            .collect(),
+    }
+}
+
+fn targets_json<'t>(table: &'t Inner, rule: RuleView<'t>) -> Vec<TargetJson<'t>> {
+    let weights = rule.weights();
+    let configured = shares(&weights, |_| true).unwrap_or_default();
+    let outlook = table.outlook(rule.compiled, &weights);
+    let counts: Vec<u64> = (0..outlook.shares.len())
+        .map(|target| rule.compiled.picks.count(target))
+        .collect();
+    let all: u64 = counts.iter().sum();
+    (0..)
+        .zip(outlook.shares.iter().zip(counts))
+        .filter_map(|(target, (&current_share, requests))| {
+            let (_, server) = table.target_of(rule, target)?;
+            let own = rule.config.targets.get(target);
+            Some(TargetJson {
+                model_server: &server.name,
+                fallback: own.is_none(),
+                weight: own.and_then(|target| target.weight),
+                share: configured.get(target).copied().unwrap_or(0.0),
+                current_share,
+                counted_share: (all > 0).then(|| requests as f64 * 100.0 / all as f64),
+                requests,
+            })
+        })
+        .collect()
+}
+
+fn server_json<'t>(config: &ModelServer, server: &'t Server) -> ServerJson<'t> {
+    let snapshot = ServerSnapshot::new(server);
+    ServerJson {
+        name: &server.name,
+        model: server.model.as_ref().map(|model| &*model.name),
+        balance: balance(&config.balance),
+        policy: sentence(&server.policy),
+        in_flight: snapshot.in_flight(),
+        endpoints: snapshot
+            .endpoints()
+            .iter()
+            .zip(&config.endpoints)
+            .map(|(state, (_, weight))| EndpointJson {
+                state: state.clone(),
+                weight: *weight,
+                max_in_flight: server.policy.max_in_flight,
+            })
+            .collect(),
+    }
+}

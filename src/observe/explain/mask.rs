@@ -1,0 +1,116 @@
+//! What is shown of a request: not its credentials.
+
+use http::{HeaderName, Uri};
+
+use crate::{config::Condition, error::Excerpt, route::Examined};
+
+const MASK: &str = "***";
+
+/// Headers whose values are credentials, or lead to such.
+const SECRET_HEADERS: [&str; 13] = [
+    "api-key",
+    "authorization",
+    "cookie",
+    "ocp-apim-subscription-key",
+    "proxy-authorization",
+    "set-cookie",
+    "x-amz-security-token",
+    "x-api-key",
+    "x-auth-token",
+    "x-csrf-token",
+    "x-forwarded-access-token",
+    "x-goog-api-key",
+    "x-goog-iam-authorization-token",
+];
+
+/// Query parameters that are no secrets; of all others (`key=`, `sig=`, ...) only the name is shown.
+const PLAIN_PARAMETERS: [&str; 3] = ["alt", "api-version", "model"];
+
+fn is_secret(header: &str) -> bool {
+    SECRET_HEADERS
+        .iter()
+        .any(|secret| secret.eq_ignore_ascii_case(header))
+}
+
+/// A condition in words. What it compares a credential to is one as well.
+pub(crate) fn described(condition: &Condition) -> String {
+    match condition {
+        Condition::Header(name, value) => {
+            // In the spelling of the request.
+            let name = name
+                .parse()
+                .map_or_else(|_| name.clone(), |name: HeaderName| name.to_string());
+            match is_secret(&name) {
+                true => format!("header {name} {} {MASK}", value.verb()),
+                false => format!("header {name} {value}"),
+            }
+        }
+        Condition::Uri(path) => format!("path {path}"),
+        Condition::BodyModel(model) => format!("model is {model:?}"),
+    }
+}
+
+/// The values that a condition saw.
+pub(super) fn seen(examined: &Examined<'_>) -> Vec<String> {
+    let is_secret = match examined.condition {
+        Condition::Header(name, _) => is_secret(name),
+        Condition::Uri(_) | Condition::BodyModel(_) => false,
+    };
+    examined
+        .seen
+        .iter()
+        .map(|seen| match is_secret || seen.is_sensitive {
+            true => MASK.to_owned(),
+            false => Excerpt(&String::from_utf8_lossy(&seen.value)).to_string(),
+        })
+        .collect()
+}
+
+/// A URI, the values of its query masked, and who is in front of its host.
+pub(super) fn uri(uri: &Uri) -> String {
+    let mut text = uri.to_string();
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    if let Some((user, _)) = authority.rsplit_once('@') {
+        text = text.replacen(user, MASK, 1);
+    }
+    let Some((path, query)) = text.split_once('?') else {
+        return text;
+    };
+    let masked = |parameter: &str| match parameter.split_once('=') {
+        Some((name, _)) if !PLAIN_PARAMETERS.contains(&name) => format!("{name}={MASK}"),
+        Some(_) => parameter.to_owned(),
+        None if parameter.is_empty() => String::new(),
+        // Without a name it may be anything.
+        None => MASK.to_owned(),
+    };
+    let query: Vec<_> = query.split('&').map(masked).collect();
+    format!("{path}?{}", query.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_query_only_what_is_known_to_be_no_secret_is_shown() {
+        for (given, shown) in [
+            ("/v1/chat", "/v1/chat"),
+            ("/v1?key=AIza", "/v1?key=***"),
+            (
+                "/v1?AIza&&model=m&api-version=2",
+                "/v1?***&&model=m&api-version=2",
+            ),
+            ("http://h:1/p?a=b=c", "http://h:1/p?a=***"),
+            ("/v1?", "/v1?"),
+            ("http://me:pass@h/p", "http://***@h/p"),
+        ] {
+            assert_eq!(uri(&given.parse().unwrap()), shown);
+        }
+    }
+
+    #[test]
+    fn header_names_are_compared_in_any_case() {
+        assert!(is_secret("Authorization") && is_secret("X-API-Key"));
+        assert!(!is_secret("user-type"));
+    }
+}

@@ -1,0 +1,25 @@
+//! Why a request goes where it goes.
+//!
+//! It is worked out from the table beside the way that requests take, and
+//! leaves no trace there: no turn of a split or a rotation is taken, nothing
+//! is counted.
+
+mod considered;
+mod explanation;
+mod mask;
+mod policy;
+#[cfg(feature = "serde")]
+mod serial;
+mod target;
+mod text;
+
+pub use self::{
+    considered::{ConsideredCondition, ConsideredRoute, ConsideredRule, RuleVerdict},
+    explanation::{Explanation, Verdict},
+    target::{ExplainedEndpoint, ExplainedTarget},
+};
+#[cfg(feature = "admin")]
+pub(crate) use self::{
+    mask::described,
+    policy::{balance, sentence},
+};

@@ -1,0 +1,89 @@
+//! A ModelServer's settings in words.
+
+use std::time::Duration;
+
+use crate::config::{Balance, HashKey, TrafficPolicy};
+
+/// The policy in a sentence, without its full stop.
+pub(crate) fn sentence(policy: &TrafficPolicy) -> String {
+    let mut parts = vec![retries(policy)];
+    let time = |time: Option<Duration>, what: &str| time.map(|time| format!("{time:?} {what}"));
+    parts.extend(time(policy.timeout, "for an attempt"));
+    parts.extend(time(policy.total_timeout, "in all"));
+    parts.extend(time(policy.stream_idle_timeout, "of silence in an answer"));
+    parts.extend(
+        policy
+            .max_in_flight
+            .map(|max| format!("at most {max} in flight to an endpoint")),
+    );
+    if policy.max_queue > 0 {
+        let (max, time) = (policy.max_queue, policy.queue_timeout);
+        parts.push(format!("up to {max} waiting for {time:?}"));
+    }
+    parts.join("; ")
+}
+
+fn retries(policy: &TrafficPolicy) -> String {
+    let times = match policy.max_retries {
+        0 => return "no retries".to_owned(),
+        1 => "1 retry".to_owned(),
+        n => format!("up to {n} retries"),
+    };
+    let statuses = policy.retry_statuses.iter();
+    let statuses: String = statuses
+        .map(|status| format!(", {}", status.as_u16()))
+        .collect();
+    let (first, longest) = (policy.retry_interval, policy.longest_interval());
+    let interval = match policy.max_retries {
+        1 => format!("{:?}", first.min(longest)),
+        _ => format!("{first:?}, doubling to {longest:?}"),
+    };
+    format!("{times} elsewhere on a connection error, a timeout{statuses}, after {interval}")
+}
+
+/// How an endpoint is chosen.
+pub(crate) fn balance(balance: &Balance) -> String {
+    match balance {
+        Balance::LeastRequest => "least request".to_owned(),
+        Balance::RoundRobin => "round robin".to_owned(),
+        Balance::Random => "random".to_owned(),
+        Balance::PeakEwma => "peak EWMA of the latency".to_owned(),
+        Balance::ConsistentHash(HashKey::Header(name)) => {
+            format!("consistent hash of the header {name}")
+        }
+        Balance::ConsistentHash(HashKey::ClientAddr) => {
+            "consistent hash of the client's address".to_owned()
+        }
+        Balance::ConsistentHash(HashKey::User) => "consistent hash of the body's user".to_owned(),
+        Balance::ConsistentHash(HashKey::SessionId) => {
+            "consistent hash of the body's session_id".to_owned()
+        }
+        Balance::PrefixHash(bytes) => {
+            format!("hash of the first {bytes} bytes of the conversation")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_reads_as_a_sentence() {
+        assert_eq!(sentence(&TrafficPolicy::new()), "no retries");
+        let policy = TrafficPolicy::new()
+            .max_retries(2)
+            .timeout(Duration::from_secs(10))
+            .total_timeout(Duration::from_secs(30))
+            .stream_idle_timeout(Duration::from_millis(1500))
+            .max_in_flight(64)
+            .max_queue(8);
+        assert_eq!(
+            sentence(&policy),
+            "up to 2 retries elsewhere on a connection error, a timeout, 429, 502, 503, 504, \
+             after 100ms, doubling to 2s; 10s for an attempt; 30s in all; \
+             1.5s of silence in an answer; at most 64 in flight to an endpoint; \
+             up to 8 waiting for 1s"
+        );
+    }
+}

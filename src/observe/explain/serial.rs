@@ -1,0 +1,64 @@
+//! What of an explanation does not serialize by itself.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+use tokio::time::Instant;
+
+use crate::{
+    error::RouteError,
+    observe::snapshot::{EndpointSnapshot, ServerSnapshot},
+};
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    status: u16,
+    code: &'static str,
+    message: &'a str,
+}
+
+pub(super) fn error<S: Serializer>(
+    error: &Option<RouteError>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let answer = error.as_ref().map(|error| Answer {
+        status: error.status().as_u16(),
+        code: error.kind().code(),
+        message: error.message(),
+    });
+    answer.serialize(serializer)
+}
+
+impl Serialize for ServerSnapshot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut server = serializer.serialize_struct("ServerSnapshot", 3)?;
+        server.serialize_field("name", self.name())?;
+        server.serialize_field("in_flight", &self.in_flight())?;
+        server.serialize_field("endpoints", self.endpoints())?;
+        server.end()
+    }
+}
+
+/// A time of the process means nothing outside of it, so `ejected_until` becomes
+/// `ejected_for_seconds`, from now on.
+impl Serialize for EndpointSnapshot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let now = Instant::now().into_std();
+        let left = self
+            .ejected_until()
+            .map(|until| until.saturating_duration_since(now));
+        let mut endpoint = serializer.serialize_struct("EndpointSnapshot", 8)?;
+        endpoint.serialize_field("uri", self.uri())?;
+        endpoint.serialize_field("in_flight", &self.in_flight())?;
+        endpoint.serialize_field("health", self.health().as_str())?;
+        endpoint.serialize_field("consecutive_failures", &self.consecutive_failures())?;
+        endpoint.serialize_field(
+            "ejected_for_seconds",
+            &left.as_ref().map(Duration::as_secs_f64),
+        )?;
+        endpoint.serialize_field("requests", &self.requests())?;
+        endpoint.serialize_field("failures", &self.failures())?;
+        endpoint.serialize_field("ejections", &self.ejections())?;
+        endpoint.end()
+    }
+}

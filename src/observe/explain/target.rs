@@ -1,0 +1,255 @@
+//! Where the requests of a rule go.
+
+use std::time::Duration;
+
+use http::{Request, request::Parts};
+use tokio::time::Instant;
+
+use super::{mask, policy};
+use crate::{
+    config::ModelServer,
+    model::{ExtractModel, ExtractedModel, ModelSources, Plan},
+    observe::snapshot::{EndpointSnapshot, ServerSnapshot},
+    route::{Inner, Outlook, Prospect, RuleView, shares},
+    server::{Endpoint, Server},
+    wire::rewrite,
+};
+
+/// A target of the rule that matches.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ExplainedTarget {
+    model_server: String,
+    fallback: bool,
+    weight: Option<u32>,
+    share: f64,
+    current_share: f64,
+    requests: u64,
+    model: String,
+    balance: String,
+    policy: String,
+    endpoints: Vec<ExplainedEndpoint>,
+}
+
+/// An endpoint of such a target.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ExplainedEndpoint {
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    state: EndpointSnapshot,
+    weight: u32,
+    max_in_flight: Option<usize>,
+    takes_requests: bool,
+    request_uri: Option<String>,
+    request_host: String,
+    /// For the text: the snapshot has it as a time.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    ejected_for: Option<Duration>,
+}
+
+/// What all targets have in common.
+struct Asked<'a> {
+    head: &'a Parts,
+    model: &'a str,
+    is_lora: bool,
+    /// Where the head names the model.
+    located: Option<ExtractedModel>,
+    prospect: Prospect,
+}
+
+/// All targets of a rule, its fallbacks last.
+pub(super) fn targets(
+    table: &Inner,
+    rule: RuleView<'_>,
+    outlook: &Outlook,
+    head: &Parts,
+    model: &str,
+    is_lora: bool,
+) -> Vec<ExplainedTarget> {
+    let asked = Asked {
+        located: located(head, model),
+        head,
+        model,
+        is_lora,
+        prospect: outlook.prospect,
+    };
+    let configured = shares(&rule.weights(), |_| true).unwrap_or_default();
+    (0..)
+        .zip(&outlook.shares)
+        .filter_map(|(target, &current_share)| {
+            let (config, server) = table.target_of(rule, target)?;
+            let own = rule.config.targets.get(target);
+            Some(ExplainedTarget {
+                model_server: server.name.to_string(),
+                fallback: own.is_none(),
+                weight: own.and_then(|target| target.weight),
+                share: configured.get(target).copied().unwrap_or(0.0),
+                current_share,
+                requests: rule.compiled.picks.count(target),
+                model: asked.model_at(server).to_owned(),
+                balance: policy::balance(&config.balance),
+                policy: policy::sentence(&server.policy),
+                endpoints: asked.endpoints(config, server),
+            })
+        })
+        .collect()
+}
+
+/// Where the head names `model`, as far as the standard places go.
+fn located(head: &Parts, model: &str) -> Option<ExtractedModel> {
+    match ModelSources::standard().begin(head).0 {
+        Plan::Found(found) if found.name == model => Some(found),
+        _ => None,
+    }
+}
+
+impl Asked<'_> {
+    /// The name that the engines of `server` are asked for.
+    fn model_at<'s>(&'s self, server: &'s Server) -> &'s str {
+        match &server.model {
+            Some(real) if !self.is_lora => &real.name,
+            _ => self.model,
+        }
+    }
+
+    fn endpoints(&self, config: &ModelServer, server: &Server) -> Vec<ExplainedEndpoint> {
+        let snapshot = ServerSnapshot::new(server);
+        let both = server.endpoints.iter().zip(snapshot.endpoints());
+        let now = Instant::now().into_std();
+        (0..)
+            .zip(both)
+            .map(|(position, (endpoint, state))| ExplainedEndpoint {
+                weight: config
+                    .endpoints
+                    .get(position)
+                    .map_or(1, |(_, weight)| *weight),
+                max_in_flight: server.policy.max_in_flight,
+                takes_requests: match self.prospect {
+                    Prospect::Sent(choice) => server.might_take(position, choice),
+                    _ => false,
+                },
+                request_uri: self.uri_at(endpoint, self.model_at(server)),
+                request_host: endpoint.authority.to_string(),
+                ejected_for: state
+                    .ejected_until()
+                    .map(|until| until.saturating_duration_since(now)),
+                state: state.clone(),
+            })
+            .collect()
+    }
+
+    /// `None` for a request that can't be forwarded.
+    fn uri_at(&self, endpoint: &Endpoint, model: &str) -> Option<String> {
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.uri = self.head.uri.clone();
+        if let Some(located) = &self.located
+            && model != self.model
+        {
+            rewrite::model_in_uri(&mut head, located, model).ok()?;
+        }
+        rewrite::address(&mut head, endpoint).ok()?;
+        Some(mask::uri(&head.uri))
+    }
+}
+
+impl ExplainedTarget {
+    /// The name of the [`ModelServer`](crate::ModelServer).
+    pub fn model_server(&self) -> &str {
+        &self.model_server
+    }
+
+    /// Whether it is a [`fallback`](crate::Rule::fallback).
+    pub fn is_fallback(&self) -> bool {
+        self.fallback
+    }
+
+    /// Its weight, where the targets have one.
+    pub fn weight(&self) -> Option<u32> {
+        self.weight
+    }
+
+    /// Its share of the rule's requests in percent, as configured.
+    pub fn share(&self) -> f64 {
+        self.share
+    }
+
+    /// Its share as it is now, in percent: what targets that can't take
+    /// requests leave goes to their siblings, or else to a fallback.
+    ///
+    /// All are 0 where none can take requests, and where requests have to
+    /// wait it is the share of those that wait.
+    pub fn current_share(&self) -> f64 {
+        self.current_share
+    }
+
+    /// How many requests the rule has sent to it so far.
+    ///
+    /// What is sent again after a failure counts for the target that was tried
+    /// first. A table that replaces another begins at 0.
+    pub fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// The model that its engines are asked for.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// How one of its endpoints is chosen, in words.
+    pub fn balance(&self) -> &str {
+        &self.balance
+    }
+
+    /// Retries, time limits and limits on load, in a sentence.
+    ///
+    /// Of a request that is sent again elsewhere, the policy of the target
+    /// that was chosen first says how often and when.
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    /// Its endpoints, in the order in which they were added.
+    pub fn endpoints(&self) -> &[ExplainedEndpoint] {
+        &self.endpoints
+    }
+}
+
+impl ExplainedEndpoint {
+    /// Its address, what is in flight there, its health and its counts.
+    pub fn state(&self) -> &EndpointSnapshot {
+        &self.state
+    }
+
+    /// Its weight among the target's endpoints, usually 1.
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// How many requests may be in flight to it, if there is a limit.
+    pub fn max_in_flight(&self) -> Option<usize> {
+        self.max_in_flight
+    }
+
+    /// Whether it would be sent the request, if it is its and its target's turn.
+    pub fn takes_requests(&self) -> bool {
+        self.takes_requests
+    }
+
+    /// The URI of the request to it, with the values of its query masked.
+    ///
+    /// `None` where the request has no path that could be forwarded: it is
+    /// answered with 400 and the code `invalid_target`.
+    pub fn request_uri(&self) -> Option<&str> {
+        self.request_uri.as_deref()
+    }
+
+    /// The `Host` header of the request to it.
+    pub fn request_host(&self) -> &str {
+        &self.request_host
+    }
+
+    /// For how long it is ejected; zero where it may be tried again.
+    pub fn ejected_for(&self) -> Option<Duration> {
+        self.ejected_for
+    }
+}

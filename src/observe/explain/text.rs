@@ -1,0 +1,181 @@
+//! An explanation as text, for a terminal or a log.
+
+use std::fmt::{self, Formatter};
+
+use super::{
+    considered::{ConsideredCondition, ConsideredRoute, ConsideredRule, RuleVerdict},
+    explanation::{Explanation, Verdict},
+    target::{ExplainedEndpoint, ExplainedTarget},
+};
+use crate::{error::RouteErrorKind, observe::snapshot::EndpointHealth};
+
+/// What comes of a request is quoted or escaped: it can't write to a terminal.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (method, target, model) = (self.method(), self.target(), self.model());
+        writeln!(f, "{method} {target} asks for the model {model:?}")?;
+        if self.routes().is_empty() {
+            writeln!(f, "no route has it as its model name or as a LoRA adapter")?;
+        }
+        for route in self.routes() {
+            considered_route(f, route)?;
+        }
+        if let (Some(route), Some(rule)) = (self.route(), self.rule()) {
+            writeln!(f, "targets of rule {rule:?} of route {route:?}:")?;
+        }
+        for target in self.targets() {
+            explained_target(f, target, self)?;
+        }
+        self.conclusion(f)
+    }
+}
+
+fn considered_route(f: &mut Formatter<'_>, route: &ConsideredRoute) -> fmt::Result {
+    let found = match route.is_by_adapter() {
+        true => "as a LoRA adapter",
+        false => "by its model name",
+    };
+    writeln!(f, "route {:?}, found {found}:", route.name())?;
+    route
+        .rules()
+        .iter()
+        .try_for_each(|rule| considered_rule(f, rule))
+}
+
+fn considered_rule(f: &mut Formatter<'_>, rule: &ConsideredRule) -> fmt::Result {
+    let verdict = match rule.verdict() {
+        RuleVerdict::Taken if rule.conditions().is_empty() => "matches always",
+        RuleVerdict::Taken => "matches",
+        RuleVerdict::Failed => "does not match",
+        RuleVerdict::NotReached => "is not reached",
+    };
+    writeln!(f, "  rule {:?} {verdict}", rule.name())?;
+    rule.conditions()
+        .iter()
+        .try_for_each(|condition| considered_condition(f, condition))
+}
+
+fn considered_condition(f: &mut Formatter<'_>, condition: &ConsideredCondition) -> fmt::Result {
+    let holds = if condition.holds() { "yes" } else { "no" };
+    write!(f, "    {}: {holds}, ", condition.condition())?;
+    let mut seen = condition.seen().iter();
+    match seen.next() {
+        None => f.write_str("there is none")?,
+        Some(first) => write!(f, "it is {first:?}")?,
+    }
+    seen.try_for_each(|value| write!(f, " and {value:?}"))?;
+    writeln!(f)
+}
+
+fn explained_target(
+    f: &mut Formatter<'_>,
+    target: &ExplainedTarget,
+    explanation: &Explanation,
+) -> fmt::Result {
+    let (share, now) = (Percent(target.share()), Percent(target.current_share()));
+    if target.is_fallback() {
+        write!(f, "  fallback {:?}: now {now}", target.model_server())?;
+    } else {
+        write!(f, "  target {:?}: {share}", target.model_server())?;
+        if let Some(weight) = target.weight() {
+            write!(f, " (weight {weight})")?;
+        }
+        if target.current_share() != target.share() {
+            write!(f, ", now {now}")?;
+        }
+    }
+    writeln!(f)?;
+    let (before, after) = (explanation.model(), target.model());
+    match explanation.is_lora() {
+        _ if before != after => writeln!(f, "    model: {before:?} becomes {after:?}")?,
+        true => writeln!(f, "    model: stays {after:?}, the name of a LoRA adapter")?,
+        false => writeln!(f, "    model: stays {after:?}")?,
+    }
+    writeln!(f, "    policy: {}", target.policy())?;
+    if target.endpoints().is_empty() {
+        return writeln!(f, "    it has no endpoints");
+    }
+    if target.endpoints().len() > 1 {
+        writeln!(f, "    choice of the endpoint: {}", target.balance())?;
+    }
+    target
+        .endpoints()
+        .iter()
+        .try_for_each(|endpoint| explained_endpoint(f, endpoint, explanation.method()))
+}
+
+fn explained_endpoint(
+    f: &mut Formatter<'_>,
+    endpoint: &ExplainedEndpoint,
+    method: &str,
+) -> fmt::Result {
+    let state = endpoint.state();
+    let takes = match endpoint.takes_requests() {
+        true => "takes requests",
+        false => "takes none now",
+    };
+    write!(
+        f,
+        "    endpoint {}: {takes}, {}",
+        state.uri(),
+        state.health()
+    )?;
+    if state.health() == EndpointHealth::Ejected
+        && let Some(time) = endpoint.ejected_for()
+    {
+        write!(f, " for another {:.1} s", time.as_secs_f64())?;
+    }
+    write!(f, ", {}", state.in_flight())?;
+    if let Some(max) = endpoint.max_in_flight() {
+        write!(f, " of {max}")?;
+    }
+    f.write_str(" in flight")?;
+    if endpoint.weight() != 1 {
+        write!(f, ", weight {}", endpoint.weight())?;
+    }
+    writeln!(f)?;
+    match endpoint.request_uri() {
+        Some(uri) => writeln!(f, "      {method} {uri}, Host: {}", endpoint.request_host()),
+        None => {
+            let kind = RouteErrorKind::InvalidTarget;
+            let (status, code) = (kind.status().as_u16(), kind.code());
+            writeln!(
+                f,
+                "      {status} {code}: the request has no path to forward"
+            )
+        }
+    }
+}
+
+impl Explanation {
+    fn conclusion(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(error) = self.error() {
+            let (status, code) = (error.status().as_u16(), error.kind().code());
+            // It quotes the client.
+            let message = error.message().replace(char::is_control, "\u{fffd}");
+            return write!(f, "it is answered with {status} {code}: {message}");
+        }
+        let verb = match self.verdict() {
+            Verdict::Queued => "all endpoints are full: it waits for one of",
+            _ => "it goes to",
+        };
+        let taking = self
+            .targets()
+            .iter()
+            .filter(|target| target.current_share() > 0.0);
+        let names: Vec<_> = taking
+            .map(|target| format!("{:?}", target.model_server()))
+            .collect();
+        write!(f, "{verb} {}", names.join(" or "))
+    }
+}
+
+/// With one decimal, if it has some.
+struct Percent(f64);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let rounded = (self.0 * 10.0).round() / 10.0;
+        write!(f, "{rounded} %")
+    }
+}

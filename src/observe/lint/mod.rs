@@ -1,0 +1,11 @@
+//! Warnings about configurations that are valid and probably not what was meant.
+
+mod names;
+mod reach;
+mod regex;
+mod servers;
+mod table;
+mod times;
+mod warning;
+
+pub use self::warning::{Lint, LintKind};

@@ -1,0 +1,139 @@
+//! Rules that no request can reach.
+
+use std::collections::{BTreeMap, HashMap};
+
+use regex::bytes::Regex;
+
+use super::warning::{Lint, LintKind};
+use crate::config::{Condition, Pattern, Place, RoutePart, RouteTableBuilder, Rule};
+
+/// A rule's position: of its route, and in it.
+type At = (usize, usize);
+
+/// Why a rule is not reached by one name.
+#[derive(Clone, Copy)]
+enum Unreached {
+    /// An earlier rule takes everything.
+    Behind(At),
+    /// It asks for another model than the one by which it is found.
+    OtherModel,
+}
+
+pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
+    let mut regexes = Regexes::default();
+    // Of each rule: why it is not reached, `None` once it is by some name.
+    let mut verdicts: BTreeMap<At, Option<Unreached>> = BTreeMap::new();
+    for (name, routes) in by_name(config) {
+        let mut before: Vec<(At, Vec<&Condition>)> = Vec::new();
+        for route in routes {
+            for (position, rule) in config.routes[route].rules.iter().enumerate() {
+                let at = (route, position);
+                let Some(conditions) = conditions(rule, name) else {
+                    verdicts.entry(at).or_insert(Some(Unreached::OtherModel));
+                    continue;
+                };
+                let wider = before.iter().find(|(_, earlier)| {
+                    earlier.iter().all(|wide| {
+                        conditions
+                            .iter()
+                            .any(|narrow| implies(narrow, wide, &mut regexes))
+                    })
+                });
+                match wider {
+                    Some((by, _)) => {
+                        verdicts.entry(at).or_insert(Some(Unreached::Behind(*by)));
+                    }
+                    None => {
+                        verdicts.insert(at, None);
+                        before.push((at, conditions));
+                    }
+                }
+            }
+        }
+    }
+    verdicts
+        .into_iter()
+        .filter_map(|((route, rule), verdict)| {
+            let place = Place::ModelRoute(route, RoutePart::Rule(rule));
+            let message = match verdict? {
+                Unreached::Behind(by) => behind(config, route, by),
+                Unreached::OtherModel => {
+                    "it is never reached: its body_model is none of the names of its ModelRoute"
+                        .to_owned()
+                }
+            };
+            Some(Lint::new(config, LintKind::UnreachableRule, place, message))
+        })
+        .collect()
+}
+
+fn behind(config: &RouteTableBuilder, route: usize, (other, rule): At) -> String {
+    let other_route = &config.routes[other];
+    let rule = &other_route.rules[rule].name;
+    let of = match other == route {
+        true => String::new(),
+        false => format!(" of the ModelRoute {:?}", other_route.name),
+    };
+    format!("it is never reached: all that it matches goes to the rule {rule:?}{of} before it")
+}
+
+/// The routes of each model name and of each adapter name, as they are tried.
+fn by_name(config: &RouteTableBuilder) -> Vec<(&str, Vec<usize>)> {
+    let mut by_model: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut by_adapter: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (position, route) in config.routes.iter().enumerate() {
+        if let Some(name) = &route.model_name {
+            by_model.entry(name).or_default().push(position);
+        }
+        for name in &route.lora_adapters {
+            by_adapter.entry(name).or_default().push(position);
+        }
+    }
+    by_model.into_iter().chain(by_adapter).collect()
+}
+
+/// What a rule asks of requests for `name` besides that; `None` if it matches none of them.
+fn conditions<'r>(rule: &'r Rule, name: &str) -> Option<Vec<&'r Condition>> {
+    let mut conditions = Vec::new();
+    for condition in &rule.conditions {
+        match condition {
+            Condition::BodyModel(model) if model == name => {}
+            Condition::BodyModel(_) => return None,
+            condition => conditions.push(condition),
+        }
+    }
+    Some(conditions)
+}
+
+/// Whether whatever meets `narrow` also meets `wide`.
+fn implies(narrow: &Condition, wide: &Condition, regexes: &mut Regexes) -> bool {
+    match (narrow, wide) {
+        (Condition::Header(a, narrow), Condition::Header(b, wide)) => {
+            a.eq_ignore_ascii_case(b) && regexes.implies(&narrow.0, &wide.0)
+        }
+        (Condition::Uri(narrow), Condition::Uri(wide)) => regexes.implies(&narrow.0, &wide.0),
+        _ => false,
+    }
+}
+
+/// Compiled once each.
+#[derive(Default)]
+struct Regexes(HashMap<String, Option<Regex>>);
+
+impl Regexes {
+    fn implies(&mut self, narrow: &Pattern, wide: &Pattern) -> bool {
+        match (narrow, wide) {
+            (narrow, wide) if narrow == wide => true,
+            (Pattern::Exact(text) | Pattern::Prefix(text), Pattern::Prefix(prefix)) => {
+                text.starts_with(prefix)
+            }
+            (Pattern::Exact(text), Pattern::Regex(pattern)) => self
+                .0
+                .entry(pattern.clone())
+                .or_insert_with(|| Regex::new(pattern).ok())
+                .as_ref()
+                .is_some_and(|regex| regex.is_match(text.as_bytes())),
+            _ => false,
+        }
+    }
+}

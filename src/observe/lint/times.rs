@@ -1,0 +1,46 @@
+//! Time limits that contradict each other.
+
+use std::collections::HashMap;
+
+use super::warning::{Lint, LintKind};
+use crate::config::{ModelServer, Place, RoutePart, RouteTableBuilder};
+
+/// Fallbacks whose timeout does not fit into the total of the targets before them.
+///
+/// The total is that of the ModelServer to which a request is sent first.
+pub(super) fn lint_fallbacks(config: &RouteTableBuilder) -> Vec<Lint> {
+    let servers: HashMap<&str, &ModelServer> = config
+        .servers
+        .iter()
+        .map(|server| (server.name.as_str(), server))
+        .collect();
+    let mut lints = Vec::new();
+    for (route, of_route) in config.routes.iter().enumerate() {
+        for (rule, of_rule) in of_route.rules.iter().enumerate() {
+            let shortest = of_rule
+                .targets
+                .iter()
+                .filter_map(|target| servers.get(target.model_server.as_str()))
+                .filter_map(|server| Some((server.policy.total_timeout?, &server.name)))
+                .min();
+            let Some((total, target)) = shortest else {
+                continue;
+            };
+            for (position, name) in of_rule.fallbacks.iter().enumerate() {
+                let timeout = servers
+                    .get(name.as_str())
+                    .and_then(|server| server.policy.timeout);
+                if let Some(timeout) = timeout.filter(|timeout| *timeout > total) {
+                    let place = Place::ModelRoute(route, RoutePart::Fallback(rule, position));
+                    let message = format!(
+                        "its timeout of {timeout:?} is longer than the total_timeout of {total:?} \
+                         of the target {target:?}: no time is left to try it"
+                    );
+                    let kind = LintKind::FallbackTimeoutBeyondTotal;
+                    lints.push(Lint::new(config, kind, place, message));
+                }
+            }
+        }
+    }
+    lints
+}

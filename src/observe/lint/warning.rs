@@ -1,0 +1,123 @@
+//! A warning about a valid configuration.
+
+use std::fmt;
+
+use crate::config::{Place, RouteTableBuilder};
+
+/// One warning about a table, from [`RouteTable::lint`].
+///
+/// Shown, it is a sentence behind its place:
+///
+/// ```
+/// use tower_model_route::{LintKind, ModelRoute, ModelServer, RouteTable, Rule};
+///
+/// let table = RouteTable::builder()
+///     .model_server(ModelServer::new("small").endpoint("http://10.0.0.1:8000"))
+///     .model_route(
+///         ModelRoute::new("chat")
+///             .model_name("chat")
+///             .rule(Rule::new("all").target("small"))
+///             .rule(Rule::new("never").target("small")),
+///     )
+///     .build()
+///     .unwrap();
+/// let lints = table.lint();
+/// assert_eq!(lints[0].kind(), LintKind::UnreachableRule);
+/// assert_eq!(
+///     lints[0].to_string(),
+///     "ModelRoute \"chat\", rule \"never\": it is never reached: \
+///      all that it matches goes to the rule \"all\" before it",
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lint {
+    kind: LintKind,
+    place: Place,
+    words: String,
+    message: String,
+}
+
+/// What a [`Lint`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LintKind {
+    /// No request can reach a rule: earlier ones take all that it matches, or it matches nothing.
+    UnreachableRule,
+    /// A LoRA adapter has the name of a base model, which is looked for first.
+    HiddenAdapter,
+    /// No rule sends anything to a ModelServer.
+    UnusedModelServer,
+    /// A ModelServer has no endpoints: requests that only it could serve get 503.
+    NoEndpoints,
+    /// A target has the weight 0: it gets requests only while no sibling can take them.
+    ZeroWeight,
+    /// A regular expression matches more than it looks like.
+    SuspectRegex,
+    /// One attempt may take longer than the request as a whole.
+    TimeoutBeyondTotal,
+    /// An attempt at a fallback may take longer than the request as a whole, so it may never be tried.
+    FallbackTimeoutBeyondTotal,
+    /// Two ModelRoutes have the same name: traces and messages do not tell them apart.
+    DuplicateRouteName,
+    /// Requests may be sent again, but there is only one endpoint to send them to.
+    RetriesWithoutAlternative,
+}
+
+impl LintKind {
+    /// Its name for machines, such as `unreachable-rule`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UnreachableRule => "unreachable-rule",
+            Self::HiddenAdapter => "hidden-adapter",
+            Self::UnusedModelServer => "unused-model-server",
+            Self::NoEndpoints => "no-endpoints",
+            Self::ZeroWeight => "zero-weight",
+            Self::SuspectRegex => "suspect-regex",
+            Self::TimeoutBeyondTotal => "timeout-beyond-total",
+            Self::FallbackTimeoutBeyondTotal => "fallback-timeout-beyond-total",
+            Self::DuplicateRouteName => "duplicate-route-name",
+            Self::RetriesWithoutAlternative => "retries-without-alternative",
+        }
+    }
+}
+
+impl Lint {
+    pub(super) fn new(
+        config: &RouteTableBuilder,
+        kind: LintKind,
+        place: Place,
+        message: String,
+    ) -> Self {
+        Self {
+            kind,
+            place,
+            words: place.words(config),
+            message,
+        }
+    }
+
+    /// What it is about.
+    pub fn kind(&self) -> LintKind {
+        self.kind
+    }
+
+    /// Where it stands, such as `ModelRoute "chat", rule "premium"`.
+    pub fn place(&self) -> &str {
+        &self.words
+    }
+
+    /// What is odd there, as a sentence.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(crate) fn position(&self) -> Place {
+        self.place
+    }
+}
+
+impl fmt::Display for Lint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.words, self.message)
+    }
+}

@@ -1,0 +1,20 @@
+//! Everything that is for people: the span of a request, snapshots, explanations, warnings, the admin view.
+
+#[cfg(feature = "admin")]
+mod admin;
+mod explain;
+mod lint;
+mod snapshot;
+mod trace;
+
+#[cfg(feature = "admin")]
+pub use self::admin::{Admin, AdminBody, AdminFuture};
+pub(crate) use self::trace::RequestSpan;
+pub use self::{
+    explain::{
+        ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedTarget,
+        Explanation, RuleVerdict, Verdict,
+    },
+    lint::{Lint, LintKind},
+    snapshot::{EndpointHealth, EndpointSnapshot, ServerSnapshot},
+};

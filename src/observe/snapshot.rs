@@ -1,0 +1,165 @@
+//! The live state of the ModelServers, for people and monitoring.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use crate::server::{Endpoint, Server, Standing};
+
+/// A ModelServer at one moment, from [`RouteTable::servers`](crate::RouteTable::servers).
+#[derive(Clone, Debug)]
+pub struct ServerSnapshot {
+    name: Arc<str>,
+    endpoints: Vec<EndpointSnapshot>,
+}
+
+/// An endpoint at one moment.
+#[derive(Clone, Debug)]
+pub struct EndpointSnapshot {
+    uri: Arc<str>,
+    in_flight: usize,
+    health: EndpointHealth,
+    consecutive_failures: u32,
+    ejected_until: Option<Instant>,
+    requests: u64,
+    failures: u64,
+    ejections: u64,
+}
+
+/// Whether an endpoint gets requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndpointHealth {
+    /// It does.
+    Healthy,
+    /// Its ejection has ended, and one request decides whether it is back.
+    Trial,
+    /// It asked to be left alone for a while (`Retry-After`).
+    Cooling,
+    /// It failed too often in a row.
+    Ejected,
+    /// Its [`HealthCheck`](crate::HealthCheck) fails.
+    Unhealthy,
+}
+
+impl EndpointHealth {
+    /// The name, in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Trial => "trial",
+            Self::Cooling => "cooling",
+            Self::Ejected => "ejected",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+
+    fn of(endpoint: &Endpoint) -> Self {
+        match endpoint.health.standing() {
+            Standing::Sound => Self::Healthy,
+            Standing::OnTrial => Self::Trial,
+            Standing::Until(_) if endpoint.health.is_on_trial() => Self::Trial,
+            Standing::Until(_) if endpoint.health.is_ejected() => Self::Ejected,
+            Standing::Until(_) => Self::Cooling,
+            Standing::Down => Self::Unhealthy,
+        }
+    }
+}
+
+impl fmt::Display for EndpointHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl ServerSnapshot {
+    pub(crate) fn new(server: &Server) -> Self {
+        Self {
+            name: Arc::clone(&server.name),
+            endpoints: server
+                .endpoints
+                .iter()
+                .map(|endpoint| EndpointSnapshot::new(endpoint))
+                .collect(),
+        }
+    }
+
+    /// The ModelServer's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its endpoints, in the order in which they were added.
+    pub fn endpoints(&self) -> &[EndpointSnapshot] {
+        &self.endpoints
+    }
+
+    /// The requests in flight to all of its endpoints.
+    pub fn in_flight(&self) -> usize {
+        self.endpoints.iter().map(EndpointSnapshot::in_flight).sum()
+    }
+}
+
+impl EndpointSnapshot {
+    fn new(endpoint: &Endpoint) -> Self {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Self {
+            uri: Arc::clone(&endpoint.uri),
+            in_flight: endpoint.in_flight(),
+            health: EndpointHealth::of(endpoint),
+            consecutive_failures: endpoint.health.failures_in_a_row(),
+            ejected_until: endpoint
+                .health
+                .ejected_until()
+                .map(|until| until.into_std()),
+            requests: count(&endpoint.counts.requests),
+            failures: count(&endpoint.counts.failures),
+            ejections: count(&endpoint.counts.ejections),
+        }
+    }
+
+    /// Its normalised URI: scheme, authority without a default port, path prefix.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// The requests sent to it whose response body has not ended yet.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Whether it gets requests.
+    pub fn health(&self) -> EndpointHealth {
+        self.health
+    }
+
+    /// Its failures since it last answered.
+    pub fn consecutive_failures(&self) -> u32 {
+        self.consecutive_failures
+    }
+
+    /// Until when it is ejected; in the past, once it may be tried again.
+    pub fn ejected_until(&self) -> Option<Instant> {
+        self.ejected_until
+    }
+
+    /// How many requests were sent to it, retries included.
+    pub fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// How many of them failed, as [`OutlierDetection`](crate::OutlierDetection) counts it.
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// How often it was ejected.
+    pub fn ejections(&self) -> u64 {
+        self.ejections
+    }
+}

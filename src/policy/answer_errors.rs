@@ -1,0 +1,159 @@
+//! Errors of the services below become answers.
+
+use std::{
+    convert::Infallible,
+    error::Error,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response, Uri};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+use tracing::debug;
+
+use crate::{attempt::ResponseBody, error::RouteError};
+
+/// Turns every error from below into the JSON answer that it means, so that
+/// the whole mounts where a service must not fail, as in axum.
+///
+/// It stands right below [`ModelRouteLayer`](crate::ModelRouteLayer), around
+/// everything that can fail: the answer then has the
+/// [`RouteDecision`](crate::RouteDecision) in its extensions like any other,
+/// and the span its status. Layers *above* the `ModelRouteLayer` that can
+/// fail, such as a load shed, need another one around them. What becomes of
+/// which error, [`RouteError::from_upstream`] says.
+///
+/// ```
+/// # use tower_model_route::{AnswerErrorsLayer, ModelRouteLayer, RouteBody, RouteTable};
+/// # use tower::ServiceBuilder;
+/// # use http::{Request, Response};
+/// # let table = RouteTable::builder().build().unwrap();
+/// # let client = tower::service_fn(|_: Request<RouteBody>| async {
+/// #     Ok::<_, std::io::Error>(Response::new(axum::body::Body::empty()))
+/// # });
+/// let app: axum::Router = axum::Router::new().fallback_service(
+///     ServiceBuilder::new()
+///         .layer(ModelRouteLayer::new(table))
+///         .layer(AnswerErrorsLayer::new())
+///         .service(client),
+/// );
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct AnswerErrorsLayer(());
+
+impl AnswerErrorsLayer {
+    /// There is nothing to set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<S> Layer<S> for AnswerErrorsLayer {
+    type Service = AnswerErrors<S>;
+
+    fn layer(&self, inner: S) -> AnswerErrors<S> {
+        AnswerErrors {
+            inner,
+            not_ready: None,
+        }
+    }
+}
+
+/// The service made by [`AnswerErrorsLayer`].
+#[derive(Clone, Debug)]
+pub struct AnswerErrors<S> {
+    inner: S,
+    /// Why the inner service did not become ready: the answer to the next request.
+    not_ready: Option<RouteError>,
+}
+
+impl<S, B, R> Service<Request<B>> for AnswerErrors<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    R: Body,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = Infallible;
+    type Future = AnswerErrorsFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.not_ready = ready!(self.inner.poll_ready(cx))
+            .err()
+            .map(RouteError::from_upstream);
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        AnswerErrorsFuture {
+            uri: request.uri().clone(),
+            state: match self.not_ready.take() {
+                Some(error) => State::Failed { error },
+                None => State::Calling {
+                    future: self.inner.call(request),
+                },
+            },
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`AnswerErrors`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct AnswerErrorsFuture<F> {
+        uri: Uri,
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F> {
+        Calling { #[pin] future: F },
+        Failed { error: RouteError },
+    }
+}
+
+impl<F, R, E> Future for AnswerErrorsFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Output = Result<Response<ResponseBody<R>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let error = match this.state.project() {
+            StateProj::Failed { error } => error.clone(),
+            StateProj::Calling { future } => match ready!(future.poll(cx)) {
+                Ok(response) => {
+                    return Poll::Ready(
+                        Ok(response.map(|body| ResponseBody::upstream(body, None))),
+                    );
+                }
+                Err(error) => RouteError::from_upstream(error),
+            },
+        };
+        debug!(
+            status = error.status().as_u16(),
+            code = error.kind().code(),
+            reason = error.source().map(tracing::field::display),
+            "upstream failed"
+        );
+        let response = error.to_response(this.uri.path());
+        Poll::Ready(Ok(response.map(ResponseBody::own)))
+    }
+}
+
+impl<F> fmt::Debug for AnswerErrorsFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerErrorsFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,172 @@
+//! Where a request goes, and why.
+
+use std::{fmt, sync::Arc};
+
+use tower::retry::budget::Budget;
+
+use super::{
+    choose::Chosen,
+    table::{Inner, Selection, position},
+};
+use crate::{
+    config::TrafficPolicy,
+    server::{Caller, Lease, RealModel, Server},
+};
+
+/// Where a request went and by which rule; in the extensions of the forwarded
+/// request and of its response.
+///
+/// It keeps the table that it was made from, so it stays true after a reload.
+///
+/// ```
+/// use tower_model_route::RouteDecision;
+///
+/// fn log<B>(response: &http::Response<B>) {
+///     if let Some(decision) = response.extensions().get::<RouteDecision>() {
+///         println!("{} -> {}", decision.requested_model(), decision.endpoint());
+///     }
+/// }
+/// # let _ = log::<()>;
+/// ```
+#[derive(Clone)]
+pub struct RouteDecision {
+    table: Arc<Inner>,
+    selection: Selection,
+    target: u32,
+    endpoint: u32,
+    attempts: u32,
+}
+
+impl RouteDecision {
+    pub(crate) fn new(
+        table: Arc<Inner>,
+        selection: Selection,
+        target: u32,
+        endpoint: usize,
+    ) -> Self {
+        Self {
+            table,
+            selection,
+            target,
+            endpoint: position(endpoint),
+            attempts: 1,
+        }
+    }
+
+    /// The decision of the next attempt.
+    pub(crate) fn again(&self, target: u32, lease: &Lease) -> Self {
+        Self {
+            target,
+            endpoint: position(lease.position()),
+            attempts: self.attempts.saturating_add(1),
+            ..self.clone()
+        }
+    }
+
+    /// The decision of an attempt whose answer stands, after `attempts` of them.
+    pub(crate) fn after(self, attempts: u32) -> Self {
+        Self { attempts, ..self }
+    }
+
+    /// Where the request can be sent that was sent to the endpoints `tried`.
+    pub(crate) fn choose_next(&self, caller: Caller<'_>, tried: &[Arc<str>]) -> Option<Chosen> {
+        let rule = self.table.rule(self.selection);
+        self.table.choose_next(rule, self.target, caller, tried)
+    }
+
+    pub(crate) fn policy(&self) -> &TrafficPolicy {
+        &self.server().policy
+    }
+
+    /// Counts the request among those of its target.
+    pub(crate) fn count(&self) {
+        self.table.rule(self.selection).picks.add(self.target());
+    }
+
+    pub(crate) fn retry_budget(&self) -> &dyn Budget {
+        &*self.table.retry_budget
+    }
+
+    /// The model name as the client asked for it, unescaped.
+    pub fn requested_model(&self) -> &str {
+        self.table.requested(self.selection)
+    }
+
+    /// The model name that the engine is asked for.
+    pub fn model(&self) -> &str {
+        self.rewrite()
+            .map_or(self.requested_model(), |model| &model.name)
+    }
+
+    /// The name of the [`ModelRoute`](crate::ModelRoute).
+    pub fn route(&self) -> &str {
+        self.table.route_name(self.selection)
+    }
+
+    /// The name of the [`Rule`](crate::Rule).
+    pub fn rule(&self) -> &str {
+        &self.table.rule(self.selection).name
+    }
+
+    /// The position of the target among those of the rule, from 0; the fallbacks come last.
+    pub fn target(&self) -> usize {
+        self.target as usize
+    }
+
+    /// Whether the target is a [`fallback`](crate::Rule::fallback) of the rule.
+    pub fn is_fallback(&self) -> bool {
+        self.target() >= self.table.rule(self.selection).own_targets()
+    }
+
+    /// The name of the [`ModelServer`](crate::ModelServer).
+    pub fn model_server(&self) -> &str {
+        &self.server().name
+    }
+
+    /// The endpoint: scheme, authority without a default port, path prefix.
+    pub fn endpoint(&self) -> &str {
+        &self.server().endpoints[self.endpoint as usize].uri
+    }
+
+    /// Whether the route was found by a LoRA adapter's name; then the model is not rewritten.
+    pub fn is_lora(&self) -> bool {
+        self.selection.lora
+    }
+
+    /// How often the request was sent, the first time included.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The name that must stand in the body in place of the client's, if another.
+    pub(crate) fn rewrite(&self) -> Option<&RealModel> {
+        self.server()
+            .model
+            .as_ref()
+            .filter(|model| !self.selection.lora && *model.name != *self.requested_model())
+    }
+
+    pub(crate) fn shared_endpoint(&self) -> Arc<str> {
+        Arc::clone(&self.server().endpoints[self.endpoint as usize].uri)
+    }
+
+    fn server(&self) -> &Server {
+        self.table.server(self.selection, self.target)
+    }
+}
+
+impl fmt::Debug for RouteDecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteDecision")
+            .field("requested_model", &self.requested_model())
+            .field("model", &self.model())
+            .field("route", &self.route())
+            .field("rule", &self.rule())
+            .field("target", &self.target())
+            .field("model_server", &self.model_server())
+            .field("endpoint", &self.endpoint())
+            .field("lora", &self.is_lora())
+            .field("attempts", &self.attempts())
+            .finish()
+    }
+}

@@ -1,0 +1,97 @@
+//! What is kept of an upload to send it again.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::pieces::Chunks;
+
+/// The bytes of an upload from `start` to `end`, never more than the limit
+/// beyond those that it began with.
+#[derive(Debug)]
+pub(super) struct Kept {
+    chunks: VecDeque<Bytes>,
+    /// Small chunks, joined: in a list they would take many times their size.
+    joined: BytesMut,
+    start: u64,
+    end: u64,
+    limit: u64,
+}
+
+/// The bytes asked for are not kept any more.
+#[derive(Debug)]
+pub(super) struct Forgotten;
+
+impl Kept {
+    /// Chunks from this size on are kept as they are.
+    const LARGE: usize = 4 << 10;
+
+    pub(super) fn new(begun: Chunks, limit: u64) -> Self {
+        let end = begun.len();
+        Self {
+            chunks: begun
+                .into_iter()
+                .filter(|chunk| !chunk.is_empty())
+                .collect(),
+            joined: BytesMut::new(),
+            start: 0,
+            end,
+            limit,
+        }
+    }
+
+    /// A chunk that has just been read; it is kept if somebody may ask for it, and not too much.
+    pub(super) fn push(&mut self, chunk: &Bytes, asked_for: bool) {
+        self.end += chunk.len() as u64;
+        if !asked_for || self.end - self.start > self.limit {
+            self.forget_before(u64::MAX);
+        } else if chunk.len() >= Self::LARGE {
+            if !self.joined.is_empty() {
+                self.chunks.push_back(self.joined.split().freeze());
+            }
+            self.chunks.push_back(chunk.clone());
+        } else {
+            self.joined.extend_from_slice(chunk);
+        }
+    }
+
+    /// What is kept from `position` on, or a part of it; `None` where it is still to be read.
+    pub(super) fn chunk_at(&self, position: u64) -> Result<Option<Bytes>, Forgotten> {
+        let mut ahead = position.checked_sub(self.start).ok_or(Forgotten)?;
+        for chunk in &self.chunks {
+            match chunk.get(usize::try_from(ahead).unwrap_or(usize::MAX)..) {
+                Some([]) | None => ahead -= chunk.len() as u64,
+                Some(rest) => return Ok(Some(chunk.slice_ref(rest))),
+            }
+        }
+        let ahead = usize::try_from(ahead).unwrap_or(usize::MAX);
+        let rest = self.joined.get(ahead..).unwrap_or_default();
+        Ok((!rest.is_empty()).then(|| Bytes::copy_from_slice(rest)))
+    }
+
+    /// Whether what follows `position` is kept so far, and not too much to be kept.
+    pub(super) fn may_keep_from(&self, position: u64) -> bool {
+        self.start <= position && self.end - self.start <= self.limit
+    }
+
+    pub(super) fn forget_before(&mut self, position: u64) {
+        let position = position.min(self.end);
+        while let Some(chunk) = self.chunks.front_mut() {
+            let passed = position.saturating_sub(self.start);
+            if passed < chunk.len() as u64 {
+                return;
+            }
+            self.start += chunk.len() as u64;
+            self.chunks.pop_front();
+        }
+        let passed = position.saturating_sub(self.start);
+        let passed = usize::try_from(passed).unwrap_or(usize::MAX);
+        if passed >= self.joined.len() {
+            self.joined = BytesMut::new();
+            self.start = self.start.max(position);
+        } else {
+            self.joined.advance(passed);
+            self.start += passed as u64;
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The client's half: reading a body within limits, and forwarding it while it arrives.
+
+mod inbound;
+mod kept;
+mod receive;
+mod shared;
+mod wait;
+
+pub(crate) use self::{
+    inbound::{Inbound, Limits, receive},
+    receive::{Buffering, Receive, Received},
+    shared::{Reader, Upload},
+};

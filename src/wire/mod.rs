@@ -1,0 +1,9 @@
+//! From the client's head to the engine's.
+
+pub(crate) mod origin;
+pub(crate) mod rewrite;
+
+pub(crate) use self::{
+    origin::{Coded, Origin, Payload},
+    rewrite::Framing,
+};

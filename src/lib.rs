@@ -134,8 +134,9 @@ pub use self::observe::{Admin, AdminBody, AdminFuture};
 pub use self::{
     attempt::{ResponseBody, RouteBody},
     config::{
-        Balance, BuildError, HashKey, Mistake, MistakeKind, ModelMatch, ModelRoute, ModelServer,
-        OutlierDetection, RouteTableBuilder, Rule, StringMatch, TargetModel, TrafficPolicy,
+        Balance, BuildError, Condition, Endpoint, HashKey, Mistake, MistakeKind, ModelMatch,
+        ModelRoute, ModelServer, OutlierDetection, Place, Reason, RoutePart, RouteTableBuilder,
+        Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
     },
     error::{RouteError, RouteErrorKind},
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, WithoutModel},
@@ -152,7 +153,7 @@ pub use self::{
         AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer, AttemptTimeout, AttemptTimeoutFuture,
         AttemptTimeoutLayer, Failover, HealthCheck, HealthCheckHandle, RetryInterval,
     },
-    route::{RouteDecision, RouteInfo, RouteTable, RouteTableHandle},
+    route::{RouteDecision, RouteTable, RouteTableHandle},
     stack::{RouteStack, stack},
 };
 

@@ -86,7 +86,7 @@ impl Exchange {
     /// When the attempt that begins now must have an answer.
     pub(crate) fn attempt_deadline(&self) -> Option<Instant> {
         let state = self.state();
-        let timeout = state.lease.as_ref()?.server().policy.timeout;
+        let timeout = state.lease.as_ref()?.server().policy.get_timeout();
         let own = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         match (own, state.deadline) {
             (Some(own), Some(whole)) => Some(own.min(whole)),
@@ -114,7 +114,8 @@ impl Exchange {
         let state = self.state();
         state.retries.as_ref().is_some_and(|retries| {
             let attempts = state.decision.attempts();
-            retries.answer.is_some() || replayable && attempts <= retries.server.policy.max_retries
+            retries.answer.is_some()
+                || replayable && attempts <= retries.server.policy.get_max_retries()
         })
     }
 
@@ -127,7 +128,7 @@ impl Exchange {
             .is_some_and(|retries| match state.outcome {
                 Some(Outcome::Failed | Outcome::TimedOut | Outcome::Shed) => true,
                 Some(Outcome::Answered(status, _)) => {
-                    retries.server.policy.retry_statuses.contains(&status)
+                    retries.server.policy.get_retry_statuses().contains(&status)
                 }
                 Some(Outcome::Spoilt) | None => false,
             })
@@ -140,7 +141,7 @@ impl Exchange {
         let retries = state.retries.as_deref_mut()?;
         let policy = &retries.server.policy;
         let attempts = state.decision.attempts();
-        if attempts > policy.max_retries || !request.body().is_replayable() {
+        if attempts > policy.get_max_retries() || !request.body().is_replayable() {
             return None;
         }
         retries.tried.push(state.decision.shared_endpoint());
@@ -157,7 +158,7 @@ impl Exchange {
         let attempt = lease
             .server()
             .policy
-            .timeout
+            .get_timeout()
             .unwrap_or(Duration::from_nanos(1));
         let room = state
             .deadline
@@ -257,12 +258,12 @@ impl State {
 /// How long to wait before the next attempt, after so many.
 fn interval(policy: &TrafficPolicy, attempts: u32) -> Duration {
     let doubled = 1_u32.checked_shl(attempts - 1).unwrap_or(u32::MAX);
-    let interval = policy.retry_interval.saturating_mul(doubled);
-    let interval = interval.min(policy.longest_interval());
+    let interval = policy.get_retry_interval().saturating_mul(doubled);
+    let interval = interval.min(policy.get_max_retry_interval());
     // From three quarters of it to five.
     let varied = interval.as_secs_f64() * (0.75 + fastrand::f64() / 2.0);
     let varied = Duration::try_from_secs_f64(varied).unwrap_or(Duration::MAX);
-    varied.min(policy.longest_interval())
+    varied.min(policy.get_max_retry_interval())
 }
 
 impl fmt::Debug for Exchange {

@@ -2,14 +2,15 @@
 
 use std::{
     error::Error,
+    io,
     time::{Duration, SystemTime},
 };
 
 use http::{Response, StatusCode, header::RETRY_AFTER};
-use tower::load_shed::error::Overloaded;
+use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 
 use crate::{
-    error::{RouteError, RouteErrorKind, in_chain, is_timeout},
+    error::{RouteError, RouteErrorKind, in_chain},
     server::Outcome,
 };
 
@@ -54,6 +55,42 @@ fn retry_after<R>(response: &Response<R>) -> Option<Duration> {
     }
 }
 
+impl RouteError {
+    /// What an error of the services below means for the client.
+    ///
+    /// tower's `Elapsed` and an I/O timeout become 504, tower's `Overloaded`
+    /// 503, anything else 502, wherever they stand in the chain of sources.
+    /// The message says no more than that: what the error tells of addresses
+    /// stays in [`source`](Error::source), for the logs.
+    pub fn from_upstream(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let error = match error.into().downcast::<Self>() {
+            Ok(own) => return *own,
+            Err(error) => error,
+        };
+        let (kind, message) = if in_chain(&*error, is_timeout) {
+            return Self::upstream_timeout().with_source(error);
+        } else if in_chain(&*error, |error| error.is::<Overloaded>()) {
+            (
+                RouteErrorKind::Overloaded,
+                "the service is overloaded, try again shortly",
+            )
+        } else {
+            (
+                RouteErrorKind::UpstreamUnreachable,
+                "the engine could not be reached",
+            )
+        };
+        Self::new(kind, message).with_source(error)
+    }
+}
+
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    error.is::<Elapsed>()
+        || error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +111,33 @@ mod tests {
         for nonsense in ["", "soon", "-1", "1.5", "99999999999999999999999"] {
             assert_eq!(wait(nonsense), None, "{nonsense}");
         }
+    }
+
+    #[test]
+    fn errors_from_below_are_told_apart_wherever_they_stand() {
+        for (error, kind) in [
+            (
+                Box::new(Elapsed::new()) as BoxError,
+                RouteErrorKind::UpstreamTimeout,
+            ),
+            (
+                Box::new(io::Error::other(Elapsed::new())),
+                RouteErrorKind::UpstreamTimeout,
+            ),
+            (
+                Box::new(io::Error::from(io::ErrorKind::TimedOut)),
+                RouteErrorKind::UpstreamTimeout,
+            ),
+            (Box::new(Overloaded::new()), RouteErrorKind::Overloaded),
+            ("reset".into(), RouteErrorKind::UpstreamUnreachable),
+        ] {
+            assert_eq!(RouteError::from_upstream(error).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn an_own_error_from_below_stays_what_it_is() {
+        let error = RouteError::from_upstream(RouteError::no_endpoint("m"));
+        assert_eq!(error.kind(), RouteErrorKind::NoEndpoint);
     }
 }

@@ -24,13 +24,6 @@ pub(crate) enum Encoding {
 pub(crate) struct Unsupported;
 
 impl Encoding {
-    /// What the `Accept-Encoding` of a 415 says (RFC 9110 section 12.5.3).
-    pub(crate) const ACCEPTED: &str = if cfg!(feature = "decompression") {
-        "gzip, deflate, br, zstd"
-    } else {
-        "identity"
-    };
-
     /// The coding that `Content-Encoding` names, if the body has one.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Unsupported> {
         let mut codings = headers

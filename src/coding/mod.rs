@@ -14,7 +14,6 @@ mod unavailable;
 mod undo;
 
 pub(crate) use self::{
-    encoding::Encoding,
     limits::Limits,
     undo::{Decoder, recode},
 };

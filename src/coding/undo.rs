@@ -17,7 +17,7 @@ use super::{
     limits::Limits,
 };
 use crate::{
-    error::{RouteError, RouteErrorKind},
+    error::{ACCEPTED_ENCODINGS, RouteError, RouteErrorKind},
     pieces::{Chunks, Edits, Splice},
 };
 
@@ -36,7 +36,7 @@ impl Decoder {
                 RouteErrorKind::UnsupportedEncoding,
                 format!(
                     "the request body's Content-Encoding is not supported; what is: {}",
-                    Encoding::ACCEPTED
+                    ACCEPTED_ENCODINGS
                 ),
             )
         })?;

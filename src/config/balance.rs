@@ -2,7 +2,7 @@
 
 /// How one of a [`ModelServer`](crate::ModelServer)'s endpoints is chosen for a request.
 ///
-/// Endpoints that are full, ejected or told us to wait are passed over by all of them.
+/// No strategy picks an endpoint that is full, ejected or cooling down while there is another.
 ///
 /// Only affinity by what is in the body ([`HashKey::User`], [`HashKey::SessionId`],
 /// [`PrefixHash`](Self::PrefixHash)) reads more of it than the model. Requests
@@ -10,6 +10,7 @@
 /// arrive, but once they are whole or longer than
 /// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes); what comes later is no key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Balance {
     /// The endpoint with the fewest requests in flight relative to its weight,
@@ -44,6 +45,7 @@ pub enum Balance {
 
 /// What [`Balance::ConsistentHash`] is by.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum HashKey {
     /// The value of this header.

@@ -10,13 +10,13 @@ use super::{model_route::ModelRoute, model_server::ModelServer};
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct RouteTableBuilder {
-    pub(crate) servers: Vec<ModelServer>,
-    pub(crate) routes: Vec<ModelRoute>,
-    pub(crate) retry_budget: Option<SharedBudget>,
+    servers: Vec<ModelServer>,
+    routes: Vec<ModelRoute>,
+    retry_budget: Option<SharedBudget>,
 }
 
 #[derive(Clone)]
-pub(crate) struct SharedBudget(pub(crate) Arc<dyn Budget + Send + Sync>);
+struct SharedBudget(Arc<dyn Budget + Send + Sync>);
 
 impl fmt::Debug for SharedBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,5 +46,22 @@ impl RouteTableBuilder {
     pub fn retry_budget(mut self, budget: impl Budget + Send + Sync + 'static) -> Self {
         self.retry_budget = Some(SharedBudget(Arc::new(budget)));
         self
+    }
+
+    /// The ModelServers, in the order in which they were added.
+    pub fn get_model_servers(&self) -> &[ModelServer] {
+        &self.servers
+    }
+
+    /// The ModelRoutes, in the order in which they were added.
+    pub fn get_model_routes(&self) -> &[ModelRoute] {
+        &self.routes
+    }
+
+    /// The retry budget, if it is not the default.
+    pub(crate) fn shared_budget(&self) -> Option<Arc<dyn Budget + Send + Sync>> {
+        self.retry_budget
+            .as_ref()
+            .map(|budget| Arc::clone(&budget.0))
     }
 }

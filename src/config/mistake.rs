@@ -1,8 +1,11 @@
 //! Mistakes in a configuration.
 
-use std::{error::Error, fmt};
+use std::{borrow::Cow, error::Error, fmt};
 
-/// Every mistake found while a [`RouteTable`](crate::RouteTable) was built.
+use super::place::Place;
+
+/// Every mistake found while a [`RouteTable`](crate::RouteTable), or another
+/// part with options, was built.
 ///
 /// ```
 /// use tower_model_route::{ModelRoute, RouteTable, Rule};
@@ -23,10 +26,12 @@ pub struct BuildError {
     mistakes: Vec<Mistake>,
 }
 
-/// One mistake and the place where it stands.
+/// One mistake and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    place: String,
+    place: Place,
+    /// The place in words.
+    words: String,
     kind: MistakeKind,
 }
 
@@ -45,7 +50,7 @@ pub enum MistakeKind {
     /// A rule has the same ModelServer as a target twice.
     DuplicateTarget,
     /// An endpoint is not a usable URI; the reason.
-    InvalidEndpoint(&'static str),
+    InvalidEndpoint(Reason),
     /// An endpoint has the weight 0.
     EndpointWeightZero,
     /// A [`Balance::PrefixHash`](crate::Balance::PrefixHash) is of 0 bytes.
@@ -78,8 +83,10 @@ pub enum MistakeKind {
     WeightTooLarge(u32),
     /// A header name is not one that HTTP allows.
     InvalidHeaderName,
+    /// A path or a pattern of paths is invalid; the reason.
+    InvalidPath(Reason),
     /// A regular expression does not compile; the reason.
-    InvalidRegex(String),
+    InvalidRegex(Reason),
 }
 
 impl BuildError {
@@ -96,21 +103,45 @@ impl BuildError {
 }
 
 impl Mistake {
-    pub(crate) fn new(place: impl fmt::Display, kind: MistakeKind) -> Self {
-        Self {
-            place: place.to_string(),
-            kind,
-        }
+    pub(crate) fn new(place: Place, words: String, kind: MistakeKind) -> Self {
+        Self { place, words, kind }
     }
 
-    /// Where it stands, such as `ModelRoute "chat", rule "premium", target #2`.
+    /// The place in words, such as `ModelRoute "chat", rule "premium", target #2`.
     pub fn place(&self) -> &str {
-        &self.place
+        &self.words
     }
 
-    /// What it is.
+    /// The place, for programs.
+    pub fn position(&self) -> Place {
+        self.place
+    }
+
+    /// The kind of mistake.
     pub fn kind(&self) -> &MistakeKind {
         &self.kind
+    }
+}
+
+/// Why something is invalid, in words for people; the words may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason(Cow<'static, str>);
+
+impl From<&'static str> for Reason {
+    fn from(words: &'static str) -> Self {
+        Self(words.into())
+    }
+}
+
+impl From<String> for Reason {
+    fn from(words: String) -> Self {
+        Self(words.into())
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -118,9 +149,14 @@ impl Error for BuildError {}
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_other = |mistake: &Mistake| matches!(mistake.place, Place::Other(_));
+        let what = match self.mistakes.iter().any(is_other) {
+            true => "options",
+            false => "route table",
+        };
         match self.mistakes.len() {
-            1 => f.write_str("1 mistake in the route table")?,
-            n => write!(f, "{n} mistakes in the route table")?,
+            1 => write!(f, "1 mistake in the {what}")?,
+            n => write!(f, "{n} mistakes in the {what}")?,
         }
         self.mistakes
             .iter()
@@ -130,7 +166,7 @@ impl fmt::Display for BuildError {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.kind)
+        write!(f, "{}: {}", self.words, self.kind)
     }
 }
 
@@ -157,7 +193,7 @@ impl fmt::Display for MistakeKind {
             }
             Self::QueueWithoutLimit => "without a max_in_flight nothing ever queues",
             Self::PercentTooLarge(percent) => {
-                return write!(f, "{percent} percent are more than all");
+                return write!(f, "{percent} percent is above 100");
             }
             Self::MaximumTooSmall => "it is below the time with which it begins",
             Self::NoModel => "it has neither a model_name nor a LoRA adapter",
@@ -170,6 +206,7 @@ impl fmt::Display for MistakeKind {
                 return write!(f, "the weight {weight} is above 100");
             }
             Self::InvalidHeaderName => "this is not a valid header name",
+            Self::InvalidPath(reason) => return write!(f, "the path is invalid: {reason}"),
             Self::InvalidRegex(reason) => {
                 return write!(f, "the regular expression does not compile: {reason}");
             }

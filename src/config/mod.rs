@@ -1,31 +1,37 @@
 //! What a table is made of: plain data that every front end writes, and the mistakes in it.
 
+mod address;
 mod balance;
 mod builder;
+#[cfg(any(feature = "manifest", feature = "serde"))]
+mod duration;
+mod endpoint;
 mod mistake;
 mod model_route;
 mod model_server;
 mod outlier_detection;
 mod place;
 mod rule;
+#[cfg(feature = "serde")]
+mod serial;
 mod string_match;
 mod target;
 mod traffic_policy;
 
+pub(crate) use self::address::Address;
+#[cfg(feature = "manifest")]
+pub(crate) use self::duration::format;
 pub use self::{
     balance::{Balance, HashKey},
     builder::RouteTableBuilder,
-    mistake::{BuildError, Mistake, MistakeKind},
+    endpoint::Endpoint,
+    mistake::{BuildError, Mistake, MistakeKind, Reason},
     model_route::ModelRoute,
     model_server::ModelServer,
     outlier_detection::OutlierDetection,
-    rule::{ModelMatch, Rule},
+    place::{Place, RoutePart, ServerPart},
+    rule::{Condition, ModelMatch, Rule},
     string_match::StringMatch,
     target::TargetModel,
     traffic_policy::TrafficPolicy,
-};
-pub(crate) use self::{
-    place::{Place, RoutePart, ServerPart},
-    rule::Condition,
-    string_match::Pattern,
 };

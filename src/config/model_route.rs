@@ -20,15 +20,20 @@ use super::rule::Rule;
 ///     .model_name("deepseek-base")
 ///     .lora_adapters(["lora-A", "lora-B"])
 ///     .rule(Rule::new("all").target("deepseek-r1-1-5b"));
-/// # let _ = route;
+/// assert_eq!(route.get_rules().len(), 1);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
 #[must_use]
 pub struct ModelRoute {
-    pub(crate) name: String,
-    pub(crate) model_name: Option<String>,
-    pub(crate) lora_adapters: Vec<String>,
-    pub(crate) rules: Vec<Rule>,
+    name: String,
+    model_name: Option<String>,
+    lora_adapters: Vec<String>,
+    rules: Vec<Rule>,
 }
 
 impl ModelRoute {
@@ -71,5 +76,25 @@ impl ModelRoute {
     pub fn rule(mut self, rule: Rule) -> Self {
         self.rules.push(rule);
         self
+    }
+
+    /// The route's own name.
+    pub fn get_name(&self) -> &str {
+        &self.name
+    }
+
+    /// The model name that it answers to, if it has one.
+    pub fn get_model_name(&self) -> Option<&str> {
+        self.model_name.as_deref()
+    }
+
+    /// The LoRA adapters that it answers to.
+    pub fn get_lora_adapters(&self) -> &[String] {
+        &self.lora_adapters
+    }
+
+    /// The rules, in the order in which they are tried.
+    pub fn get_rules(&self) -> &[Rule] {
+        &self.rules
     }
 }

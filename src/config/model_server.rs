@@ -1,6 +1,6 @@
 //! The configuration of a ModelServer.
 
-use super::{balance::Balance, traffic_policy::TrafficPolicy};
+use super::{balance::Balance, endpoint::Endpoint, traffic_policy::TrafficPolicy};
 
 /// A group of engine endpoints that serve one model.
 ///
@@ -11,17 +11,21 @@ use super::{balance::Balance, traffic_policy::TrafficPolicy};
 ///     .model("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B")
 ///     .endpoint("http://10.0.0.7:8000")
 ///     .endpoint("http://10.0.0.8:8000/engine");
-/// # let _ = server;
+/// assert_eq!(server.get_endpoints().len(), 2);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
 #[must_use]
 pub struct ModelServer {
-    pub(crate) name: String,
-    pub(crate) model: Option<String>,
-    /// The endpoints' URIs and weights.
-    pub(crate) endpoints: Vec<(String, u32)>,
-    pub(crate) balance: Balance,
-    pub(crate) policy: TrafficPolicy,
+    name: String,
+    model: Option<String>,
+    endpoints: Vec<Endpoint>,
+    balance: Balance,
+    traffic_policy: TrafficPolicy,
 }
 
 impl ModelServer {
@@ -36,55 +40,72 @@ impl ModelServer {
             model: None,
             endpoints: Vec::new(),
             balance: Balance::default(),
-            policy: TrafficPolicy::default(),
+            traffic_policy: TrafficPolicy::default(),
         }
     }
 
     /// The name under which the engines serve the model.
     ///
-    /// It overwrites the top-level `model` of the forwarded body, unless the
-    /// request matched by a LoRA adapter's name. Without it the client's name
-    /// goes through.
+    /// It overwrites the `model` of the forwarded request, unless the request
+    /// matched by a LoRA adapter's name. By default the client's name is kept.
     pub fn model(mut self, model: impl Into<String>) -> Self {
         self.model = Some(model.into());
         self
     }
 
-    /// Adds an endpoint: an absolute `http` or `https` URI, with an optional
-    /// path that is put in front of each request's path.
+    /// Adds an endpoint: a URI, or an [`Endpoint`] with a weight.
     ///
-    /// User information, a query or a fragment in the URI is a mistake.
-    /// Which of the endpoints a request goes to, [`balance`](Self::balance) says.
-    pub fn endpoint(self, uri: impl Into<String>) -> Self {
-        self.weighted_endpoint(uri, 1)
-    }
-
-    /// Adds an endpoint that takes `weight` times as much as one of weight 1, which is what the others have.
-    pub fn weighted_endpoint(mut self, uri: impl Into<String>, weight: u32) -> Self {
-        self.endpoints.push((uri.into(), weight));
+    /// [`balance`](Self::balance) says which of the endpoints a request goes to.
+    pub fn endpoint(mut self, endpoint: impl Into<Endpoint>) -> Self {
+        self.endpoints.push(endpoint.into());
         self
     }
 
     /// Adds several endpoints.
-    pub fn endpoints<I>(mut self, uris: I) -> Self
+    pub fn endpoints<I>(mut self, endpoints: I) -> Self
     where
         I: IntoIterator,
-        I::Item: Into<String>,
+        I::Item: Into<Endpoint>,
     {
-        self.endpoints
-            .extend(uris.into_iter().map(|uri| (uri.into(), 1)));
+        self.endpoints.extend(endpoints.into_iter().map(Into::into));
         self
     }
 
-    /// How an endpoint is chosen for a request; by default the one with fewer requests in flight.
+    /// How an endpoint is chosen for a request; by default
+    /// [`Balance::LeastRequest`].
     pub fn balance(mut self, balance: Balance) -> Self {
         self.balance = balance;
         self
     }
 
-    /// Time limits, retries and limits on load; by default there are none of these.
+    /// Time limits, retries and limits on load; by default the ModelServer has none of these.
     pub fn traffic_policy(mut self, policy: TrafficPolicy) -> Self {
-        self.policy = policy;
+        self.traffic_policy = policy;
         self
+    }
+
+    /// Its name.
+    pub fn get_name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name under which the engines serve the model, if it differs from the client's.
+    pub fn get_model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// The endpoints, in the order in which they were added.
+    pub fn get_endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// How an endpoint is chosen.
+    pub fn get_balance(&self) -> &Balance {
+        &self.balance
+    }
+
+    /// The traffic policy.
+    pub fn get_traffic_policy(&self) -> &TrafficPolicy {
+        &self.traffic_policy
     }
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::mistake::MistakeKind;
+#[cfg(feature = "serde")]
+use super::serial;
 
 /// When an endpoint that fails is ejected, for how long, and how many at once.
 ///
@@ -16,13 +18,21 @@ use super::mistake::MistakeKind;
 /// request is let through to it as a trial, and how that ends decides: it is
 /// back, or ejected for twice as long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
 #[must_use]
 pub struct OutlierDetection {
-    pub(crate) consecutive_failures: u32,
-    pub(crate) base_ejection_time: Duration,
-    pub(crate) max_ejection_time: Option<Duration>,
-    pub(crate) max_ejection_percent: u32,
-    pub(crate) max_retry_after: Duration,
+    consecutive_failures: u32,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serial::duration"))]
+    base_ejection_time: Duration,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serial::optional"))]
+    max_ejection_time: Option<Duration>,
+    max_ejection_percent: u32,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serial::duration"))]
+    max_retry_after: Duration,
 }
 
 impl Default for OutlierDetection {
@@ -83,9 +93,31 @@ impl OutlierDetection {
         self
     }
 
-    pub(crate) fn longest_ejection(&self) -> Duration {
+    /// After how many failures in a row an endpoint is ejected.
+    pub fn get_consecutive_failures(&self) -> u32 {
+        self.consecutive_failures
+    }
+
+    /// How long an endpoint is ejected the first time.
+    pub fn get_base_ejection_time(&self) -> Duration {
+        self.base_ejection_time
+    }
+
+    /// The longest time that an endpoint is ejected: 300 s, or the first
+    /// ejection time if that is longer, unless it was set.
+    pub fn get_max_ejection_time(&self) -> Duration {
         let default = || self.base_ejection_time.max(Duration::from_secs(300));
         self.max_ejection_time.unwrap_or_else(default)
+    }
+
+    /// How many percent of a ModelServer's endpoints may be ejected at once.
+    pub fn get_max_ejection_percent(&self) -> u32 {
+        self.max_ejection_percent
+    }
+
+    /// The longest `Retry-After` that is believed.
+    pub fn get_max_retry_after(&self) -> Duration {
+        self.max_retry_after
     }
 
     pub(super) fn mistakes(&self) -> Vec<(&'static str, MistakeKind)> {
@@ -96,7 +128,7 @@ impl OutlierDetection {
         if self.base_ejection_time.is_zero() {
             mistakes.push(("base_ejection_time", MistakeKind::ZeroTime));
         }
-        if self.longest_ejection() < self.base_ejection_time {
+        if self.get_max_ejection_time() < self.base_ejection_time {
             mistakes.push(("max_ejection_time", MistakeKind::MaximumTooSmall));
         }
         if self.max_ejection_percent > 100 {

@@ -1,55 +1,68 @@
 //! Places in a configuration.
 
 use super::{
-    builder::RouteTableBuilder, model_route::ModelRoute, model_server::ModelServer, rule::Condition,
+    balance::{Balance, HashKey},
+    builder::RouteTableBuilder,
+    model_route::ModelRoute,
+    model_server::ModelServer,
+    rule::Condition,
 };
 
-/// A part of a configuration: by positions, because names need not be unique.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+/// A part of a configuration, by positions from 0, because names need not be unique.
+///
+/// Front ends of your own can use it to say where in their input a
+/// [`Mistake`](crate::Mistake) or a [`Lint`](crate::Lint) is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Place {
+    /// A ModelServer, in the order in which they were added.
     ModelServer(usize, ServerPart),
+    /// A ModelRoute, in the order in which they were added.
     ModelRoute(usize, RoutePart),
+    /// Something that is no part of a table, such as a
+    /// [`HealthCheck`](crate::HealthCheck); its name.
+    Other(&'static str),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ServerPart {
+/// A part of a ModelServer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ServerPart {
+    /// The ModelServer as a whole.
     Whole,
-    #[cfg_attr(
-        not(feature = "manifest"),
-        expect(dead_code, reason = "mistakes stand here")
-    )]
+    /// [`model`](crate::ModelServer::model).
     Model,
-    #[cfg_attr(
-        not(feature = "manifest"),
-        expect(dead_code, reason = "mistakes stand here")
-    )]
+    /// The endpoint at this position.
     Endpoint(usize),
-    #[cfg_attr(
-        not(feature = "manifest"),
-        expect(dead_code, reason = "mistakes stand here")
-    )]
+    /// [`balance`](crate::ModelServer::balance).
     Balance,
-    Policy,
+    /// The traffic policy, and the option of it if it is one.
+    TrafficPolicy(Option<&'static str>),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RoutePart {
+/// A part of a ModelRoute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RoutePart {
+    /// The ModelRoute as a whole.
     Whole,
-    #[cfg_attr(
-        not(feature = "manifest"),
-        expect(dead_code, reason = "mistakes stand here")
-    )]
+    /// [`model_name`](crate::ModelRoute::model_name).
     ModelName,
+    /// The LoRA adapter at this position.
     Adapter(usize),
+    /// The rule at this position.
     Rule(usize),
-    /// Of a rule, by its position.
+    /// Of the rule at the first position, the condition at the second.
     Condition(usize, usize),
+    /// Of the rule at the first position, the target at the second.
     Target(usize, usize),
+    /// Of the rule at the first position, the fallback at the second.
     Fallback(usize, usize),
 }
 
 impl RoutePart {
-    pub(crate) fn rule(self) -> Option<usize> {
+    /// The position of the rule that it is or is in.
+    pub fn rule(self) -> Option<usize> {
         match self {
             Self::Whole | Self::ModelName | Self::Adapter(_) => None,
             Self::Rule(rule)
@@ -61,52 +74,59 @@ impl RoutePart {
 }
 
 impl Place {
-    /// The words that a [`BuildError`](crate::BuildError) has for it, such as
-    /// `ModelRoute "chat", rule "premium"`.
+    /// The place in words, such as `ModelRoute "chat", rule "premium"`.
     pub(crate) fn words(self, config: &RouteTableBuilder) -> String {
         match self {
             Self::ModelServer(position, part) => config
-                .servers
+                .get_model_servers()
                 .get(position)
                 .map_or_else(String::new, |server| of_server(server, position, part)),
             Self::ModelRoute(position, part) => config
-                .routes
+                .get_model_routes()
                 .get(position)
                 .map_or_else(String::new, |route| of_route(route, position, part)),
+            Self::Other(name) => name.to_owned(),
         }
     }
 }
 
 fn of_server(server: &ModelServer, position: usize, part: ServerPart) -> String {
-    let whole = named("ModelServer", &server.name, position);
+    let whole = named("ModelServer", server.get_name(), position);
     match part {
         ServerPart::Whole => whole,
         ServerPart::Model => format!("{whole}, model"),
         ServerPart::Endpoint(endpoint) => format!("{whole}, endpoint #{}", endpoint + 1),
-        ServerPart::Balance => format!("{whole}, balance"),
-        ServerPart::Policy => format!("{whole}, traffic_policy"),
+        ServerPart::Balance => match server.get_balance() {
+            Balance::ConsistentHash(HashKey::Header(name)) => {
+                format!("{whole}, balance, header {name:?}")
+            }
+            _ => format!("{whole}, balance"),
+        },
+        ServerPart::TrafficPolicy(None) => format!("{whole}, traffic_policy"),
+        ServerPart::TrafficPolicy(Some(option)) => format!("{whole}, traffic_policy, {option}"),
     }
 }
 
 fn of_route(route: &ModelRoute, position: usize, part: RoutePart) -> String {
-    let whole = named("ModelRoute", &route.name, position);
+    let whole = named("ModelRoute", route.get_name(), position);
     let rule = part
         .rule()
-        .and_then(|position| Some((position, route.rules.get(position)?)));
+        .and_then(|position| Some((position, route.get_rules().get(position)?)));
     let of_rule = rule.map_or_else(String::new, |(position, rule)| {
-        format!("{whole}, {}", named("rule", &rule.name, position))
+        format!("{whole}, {}", named("rule", rule.get_name(), position))
     });
     let rule = rule.map(|(_, rule)| rule);
     match part {
         RoutePart::Whole => whole,
         RoutePart::ModelName => format!("{whole}, model_name"),
         RoutePart::Adapter(position) => {
-            let name = route.lora_adapters.get(position).map_or("", |name| name);
+            let name = route.get_lora_adapters().get(position);
+            let name = name.map_or("", String::as_str);
             format!("{whole}, {}", named("LoRA adapter", name, position))
         }
         RoutePart::Rule(_) => of_rule,
         RoutePart::Condition(_, position) => {
-            match rule.and_then(|rule| rule.conditions.get(position)) {
+            match rule.and_then(|rule| rule.get_conditions().get(position)) {
                 Some(Condition::Header(name, _)) => format!("{of_rule}, header {name:?}"),
                 Some(Condition::Uri(_)) => format!("{of_rule}, uri"),
                 Some(Condition::BodyModel(_)) => format!("{of_rule}, body_model"),
@@ -114,13 +134,13 @@ fn of_route(route: &ModelRoute, position: usize, part: RoutePart) -> String {
             }
         }
         RoutePart::Target(_, position) => {
-            let target = rule.and_then(|rule| rule.targets.get(position));
-            let name = target.map_or("", |target| &target.model_server);
+            let target = rule.and_then(|rule| rule.get_targets().get(position));
+            let name = target.map_or("", |target| target.get_model_server());
             format!("{of_rule}, {}", named("target", name, position))
         }
         RoutePart::Fallback(_, position) => {
-            let fallback = rule.and_then(|rule| rule.fallbacks.get(position));
-            let name = fallback.map_or("", |name| name);
+            let fallback = rule.and_then(|rule| rule.get_fallbacks().get(position));
+            let name = fallback.map_or("", String::as_str);
             format!("{of_rule}, {}", named("fallback", name, position))
         }
     }

@@ -20,13 +20,18 @@ use super::{string_match::StringMatch, target::TargetModel};
 ///     .target(TargetModel::new("deepseek-r1-7b").weight(30));
 /// # let _ = (premium, everyone);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
 #[must_use]
 pub struct Rule {
-    pub(crate) name: String,
-    pub(crate) conditions: Vec<Condition>,
-    pub(crate) targets: Vec<TargetModel>,
-    pub(crate) fallbacks: Vec<String>,
+    name: String,
+    conditions: Vec<Condition>,
+    targets: Vec<TargetModel>,
+    fallbacks: Vec<String>,
 }
 
 impl Rule {
@@ -68,17 +73,55 @@ impl Rule {
         self.fallbacks.push(model_server.into());
         self
     }
+
+    /// The name.
+    pub fn get_name(&self) -> &str {
+        &self.name
+    }
+
+    /// The conditions, all of which must hold; empty for a rule that always matches.
+    pub fn get_conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    /// The targets, in the order in which they were added.
+    pub fn get_targets(&self) -> &[TargetModel] {
+        &self.targets
+    }
+
+    /// The fallbacks, in the order in which they are tried.
+    pub fn get_fallbacks(&self) -> &[String] {
+        &self.fallbacks
+    }
+
+    /// The names of all ModelServers that the rule can send requests to: its
+    /// targets, then its fallbacks.
+    pub fn model_servers(&self) -> impl Iterator<Item = &str> {
+        let targets = self.targets.iter().map(TargetModel::get_model_server);
+        targets.chain(self.fallbacks.iter().map(String::as_str))
+    }
 }
 
 /// The conditions of a rule; all of them must hold.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[must_use]
-pub struct ModelMatch(pub(crate) Vec<Condition>);
+pub struct ModelMatch(Vec<Condition>);
 
-#[derive(Clone, Debug)]
-pub(crate) enum Condition {
+/// One condition of a [`ModelMatch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
+#[non_exhaustive]
+pub enum Condition {
+    /// A value of the header of this name must match.
     Header(String, StringMatch),
+    /// The decoded path must match.
     Uri(StringMatch),
+    /// The request must ask for exactly this model.
     BodyModel(String),
 }
 
@@ -114,5 +157,10 @@ impl ModelMatch {
     pub fn body_model(mut self, model: impl Into<String>) -> Self {
         self.0.push(Condition::BodyModel(model.into()));
         self
+    }
+
+    /// The conditions, in the order in which they were added.
+    pub fn get_conditions(&self) -> &[Condition] {
+        &self.0
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 /// How a string must look: equal, beginning with, or containing a match of a regular expression.
 ///
 /// The comparison is case-sensitive and on bytes. A regular expression is
-/// searched *unanchored*, as Kthena does: `premium` also matches
+/// searched *unanchored*, as in Kthena: `premium` also matches
 /// `not-premium`; write `^premium$` for the whole value. The syntax is that
 /// of the [`regex`](https://docs.rs/regex) crate, whose search time is linear
 /// in the value, so no header can make a rule slow.
@@ -16,27 +16,34 @@ use std::fmt;
 /// let exact = StringMatch::exact("premium");
 /// let prefix = StringMatch::prefix("/v1/chat/");
 /// let regex = StringMatch::regex("^(gold|premium)$");
-/// # let _ = (exact, prefix, regex);
+/// assert_eq!(exact, StringMatch::Exact("premium".to_owned()));
+/// # let _ = (prefix, regex);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StringMatch(pub(crate) Pattern);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Pattern {
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
+#[non_exhaustive]
+pub enum StringMatch {
+    /// The value equals this text.
     Exact(String),
+    /// The value begins with this text.
     Prefix(String),
+    /// The value contains a match of this regular expression.
     Regex(String),
 }
 
 impl StringMatch {
     /// The value must equal `text`.
     pub fn exact(text: impl Into<String>) -> Self {
-        Self(Pattern::Exact(text.into()))
+        Self::Exact(text.into())
     }
 
     /// The value must begin with `text`.
     pub fn prefix(text: impl Into<String>) -> Self {
-        Self(Pattern::Prefix(text.into()))
+        Self::Prefix(text.into())
     }
 
     /// The value must contain a match of `pattern`.
@@ -44,15 +51,22 @@ impl StringMatch {
     /// The pattern is compiled when the table is built; one that does not
     /// compile is a mistake in the [`BuildError`](crate::BuildError).
     pub fn regex(pattern: impl Into<String>) -> Self {
-        Self(Pattern::Regex(pattern.into()))
+        Self::Regex(pattern.into())
     }
 
-    /// What it reads before its text.
+    /// The text or pattern.
+    pub fn get_text(&self) -> &str {
+        match self {
+            Self::Exact(text) | Self::Prefix(text) | Self::Regex(text) => text,
+        }
+    }
+
+    /// The words before its text in a sentence.
     pub(crate) fn verb(&self) -> &'static str {
-        match self.0 {
-            Pattern::Exact(_) => "is",
-            Pattern::Prefix(_) => "begins with",
-            Pattern::Regex(_) => "matches",
+        match self {
+            Self::Exact(_) => "is",
+            Self::Prefix(_) => "begins with",
+            Self::Regex(_) => "matches",
         }
     }
 }
@@ -60,8 +74,7 @@ impl StringMatch {
 /// As it reads after the name of what is matched, such as `is "premium"`.
 impl fmt::Display for StringMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Pattern::Exact(text) | Pattern::Prefix(text) | Pattern::Regex(text)) = &self.0;
-        write!(f, "{} {text:?}", self.verb())
+        write!(f, "{} {:?}", self.verb(), self.get_text())
     }
 }
 

@@ -7,13 +7,18 @@
 /// is a [`BuildError`](crate::BuildError). A target of weight 0 gets no share:
 /// it is used only while none of its siblings has an endpoint.
 ///
-/// A name alone is a target without a weight, so `"my-server"` can stand
+/// A name alone is a target without a weight, so `"my-server"` can be used
 /// wherever a target is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
 #[must_use]
 pub struct TargetModel {
-    pub(crate) model_server: String,
-    pub(crate) weight: Option<u32>,
+    model_server: String,
+    weight: Option<u32>,
 }
 
 impl TargetModel {
@@ -29,6 +34,16 @@ impl TargetModel {
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = Some(weight);
         self
+    }
+
+    /// The name of the ModelServer.
+    pub fn get_model_server(&self) -> &str {
+        &self.model_server
+    }
+
+    /// The weight, if it has one.
+    pub fn get_weight(&self) -> Option<u32> {
+        self.weight
     }
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+#[cfg(feature = "serde")]
+use super::serial;
 use super::{mistake::MistakeKind, outlier_detection::OutlierDetection};
 
 /// How requests to a [`ModelServer`](crate::ModelServer) are sent: how long an
@@ -44,19 +46,31 @@ use super::{mistake::MistakeKind, outlier_detection::OutlierDetection};
 /// # let _ = server;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
 #[must_use]
 pub struct TrafficPolicy {
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) stream_idle_timeout: Option<Duration>,
-    pub(crate) total_timeout: Option<Duration>,
-    pub(crate) max_retries: u32,
-    pub(crate) retry_interval: Duration,
-    pub(crate) max_retry_interval: Option<Duration>,
-    pub(crate) retry_statuses: Vec<StatusCode>,
-    pub(crate) max_in_flight: Option<usize>,
-    pub(crate) max_queue: usize,
-    pub(crate) queue_timeout: Duration,
-    pub(crate) outlier_detection: OutlierDetection,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serial::optional"))]
+    timeout: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serial::optional"))]
+    stream_idle_timeout: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serial::optional"))]
+    total_timeout: Option<Duration>,
+    max_retries: u32,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serial::duration"))]
+    retry_interval: Duration,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serial::optional"))]
+    max_retry_interval: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serial::statuses"))]
+    retry_statuses: Vec<StatusCode>,
+    max_in_flight: Option<usize>,
+    max_queue: usize,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serial::duration"))]
+    queue_timeout: Duration,
+    outlier_detection: OutlierDetection,
 }
 
 impl Default for TrafficPolicy {
@@ -184,9 +198,61 @@ impl TrafficPolicy {
         self
     }
 
-    pub(crate) fn longest_interval(&self) -> Duration {
+    /// The time limit of an attempt.
+    pub fn get_timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// The longest silence within an answer.
+    pub fn get_stream_idle_timeout(&self) -> Option<Duration> {
+        self.stream_idle_timeout
+    }
+
+    /// The time limit of the request as a whole.
+    pub fn get_total_timeout(&self) -> Option<Duration> {
+        self.total_timeout
+    }
+
+    /// How often a request may be sent again.
+    pub fn get_max_retries(&self) -> u32 {
+        self.max_retries
+    }
+
+    /// The time before the first retry.
+    pub fn get_retry_interval(&self) -> Duration {
+        self.retry_interval
+    }
+
+    /// The longest time between two attempts: 2 s, or the first interval if
+    /// that is longer, unless it was set.
+    pub fn get_max_retry_interval(&self) -> Duration {
         let default = || self.retry_interval.max(Duration::from_secs(2));
         self.max_retry_interval.unwrap_or_else(default)
+    }
+
+    /// The statuses after which a request is sent again.
+    pub fn get_retry_statuses(&self) -> &[StatusCode] {
+        &self.retry_statuses
+    }
+
+    /// How many requests may be in flight to each endpoint.
+    pub fn get_max_in_flight(&self) -> Option<usize> {
+        self.max_in_flight
+    }
+
+    /// How many requests may wait for an endpoint.
+    pub fn get_max_queue(&self) -> usize {
+        self.max_queue
+    }
+
+    /// How long a request may wait for an endpoint.
+    pub fn get_queue_timeout(&self) -> Duration {
+        self.queue_timeout
+    }
+
+    /// When an endpoint that fails is ejected.
+    pub fn get_outlier_detection(&self) -> &OutlierDetection {
+        &self.outlier_detection
     }
 
     /// The mistakes, each with the part that it is in.
@@ -203,7 +269,7 @@ impl TrafficPolicy {
                 mistakes.push((part, MistakeKind::ZeroTime));
             }
         }
-        if self.longest_interval() < self.retry_interval {
+        if self.get_max_retry_interval() < self.retry_interval {
             mistakes.push(("max_retry_interval", MistakeKind::MaximumTooSmall));
         }
         let is_retriable = |status: &&StatusCode| status.as_u16() == 429 || status.as_u16() >= 500;

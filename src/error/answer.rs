@@ -8,7 +8,13 @@ use http::{
 use serde_json::{Value, json};
 
 use super::route::{RouteError, RouteErrorKind};
-use crate::coding::Encoding;
+
+/// What the `Accept-Encoding` of a 415 says (RFC 9110 section 12.5.3).
+pub(crate) const ACCEPTED_ENCODINGS: &str = if cfg!(feature = "decompression") {
+    "gzip, deflate, br, zstd"
+} else {
+    "identity"
+};
 
 /// Which API a client speaks, and so what an error must look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +59,7 @@ impl RouteError {
         if self.kind() == RouteErrorKind::UnsupportedEncoding {
             headers.insert(
                 ACCEPT_ENCODING,
-                HeaderValue::from_static(Encoding::ACCEPTED),
+                HeaderValue::from_static(ACCEPTED_ENCODINGS),
             );
         }
         response.extensions_mut().insert(self.clone());

@@ -5,6 +5,6 @@ mod route;
 
 pub use self::route::{RouteError, RouteErrorKind};
 pub(crate) use self::{
-    answer::Shape,
-    route::{BoxError, Excerpt, in_chain, is_timeout},
+    answer::{ACCEPTED_ENCODINGS, Shape},
+    route::{BoxError, Excerpt, in_chain},
 };

@@ -3,9 +3,6 @@
 use std::{borrow::Cow, error::Error, fmt, io, sync::Arc, time::Duration};
 
 use http::StatusCode;
-use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
-
-use crate::route::Unavailable;
 
 /// Any error, boxed.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -143,33 +140,6 @@ impl RouteError {
         }
     }
 
-    /// What an error of the services below means for the client.
-    ///
-    /// tower's `Elapsed` and an I/O timeout become 504, tower's `Overloaded`
-    /// 503, anything else 502, wherever they stand in the chain of sources.
-    /// The message says no more than that: what the error tells of addresses
-    /// stays in [`source`](Error::source), for the logs.
-    pub fn from_upstream(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let error = match error.into().downcast::<Self>() {
-            Ok(own) => return *own,
-            Err(error) => error,
-        };
-        let (kind, message) = if in_chain(&*error, is_timeout) {
-            return Self::upstream_timeout().with_source(error);
-        } else if in_chain(&*error, |error| error.is::<Overloaded>()) {
-            (
-                RouteErrorKind::Overloaded,
-                "the service is overloaded, try again shortly",
-            )
-        } else {
-            (
-                RouteErrorKind::UpstreamUnreachable,
-                "the engine could not be reached",
-            )
-        };
-        Self::new(kind, message).with_source(error)
-    }
-
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(Arc::from(source.into()));
         self
@@ -204,13 +174,6 @@ impl RouteError {
             RouteErrorKind::BodyTooLarge,
             format!("the request body is larger than the {limit} bytes allowed"),
         )
-    }
-
-    pub(crate) fn unavailable(model: &str, why: &Unavailable) -> Self {
-        match why {
-            Unavailable::NoEndpoint => Self::no_endpoint(model),
-            Unavailable::Full(_) => Self::overloaded(model),
-        }
     }
 
     pub(crate) fn overloaded(model: &str) -> Self {
@@ -286,13 +249,6 @@ impl Error for RouteError {
     }
 }
 
-pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
-    error.is::<Elapsed>()
-        || error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
-}
-
 /// Whether `error` or one of its sources is what `is` looks for.
 pub(crate) fn in_chain(
     error: &(dyn Error + 'static),
@@ -339,34 +295,6 @@ impl fmt::Display for Excerpt<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn errors_from_below_are_told_apart_wherever_they_stand() {
-        for (error, kind) in [
-            (
-                Box::new(Elapsed::new()) as BoxError,
-                RouteErrorKind::UpstreamTimeout,
-            ),
-            (
-                Box::new(io::Error::other(Elapsed::new())),
-                RouteErrorKind::UpstreamTimeout,
-            ),
-            (
-                Box::new(io::Error::from(io::ErrorKind::TimedOut)),
-                RouteErrorKind::UpstreamTimeout,
-            ),
-            (Box::new(Overloaded::new()), RouteErrorKind::Overloaded),
-            ("reset".into(), RouteErrorKind::UpstreamUnreachable),
-        ] {
-            assert_eq!(RouteError::from_upstream(error).kind(), kind);
-        }
-    }
-
-    #[test]
-    fn an_own_error_from_below_stays_what_it_is() {
-        let error = RouteError::from_upstream(RouteError::no_endpoint("m"));
-        assert_eq!(error.kind(), RouteErrorKind::NoEndpoint);
-    }
 
     #[test]
     fn a_long_name_is_cut_at_a_character() {

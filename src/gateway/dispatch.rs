@@ -12,7 +12,7 @@ use crate::{
     model::{BodyKeys, ExtractedModel},
     observe::RequestSpan,
     pieces::Chunks,
-    route::{Chosen, Inner, RouteDecision, Selection, Unavailable},
+    route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
     server::{Caller, Lease, Server},
     upload::{Inbound, Received, Upload},
     wire::{Coded, Framing, Origin, Payload, rewrite},
@@ -20,7 +20,7 @@ use crate::{
 
 /// A request whose rule is known.
 pub(crate) struct Matched {
-    table: Arc<Inner>,
+    table: Arc<CompiledTable>,
     selection: Selection,
     model: ExtractedModel,
     chunks: Chunks,
@@ -49,7 +49,7 @@ pub(crate) struct Dispatch {
 impl Matched {
     /// Finds the rule.
     pub(crate) fn new(
-        table: Arc<Inner>,
+        table: Arc<CompiledTable>,
         head: &Parts,
         received: Received,
     ) -> Result<Self, RouteError> {
@@ -77,7 +77,7 @@ impl Matched {
                 plain = Some(decoder.undo(chunks.clone())?);
             }
             let text = plain.as_mut().unwrap_or(&mut chunks).contiguous();
-            BodyKeys::read(text, table.body_wish)
+            BodyKeys::read(text, table.needed_keys)
         };
         Ok(Self {
             keys,
@@ -168,13 +168,13 @@ impl Matched {
                 (Chunks::default(), Some(coded))
             }
         };
-        let may_retry = lease.server().policy.max_retries > 0;
+        let may_retry = lease.server().policy.get_max_retries() > 0;
         let path = may_retry.then(|| head.uri.path_and_query().cloned());
         let origin = Origin::new(path.flatten(), model, total, coded);
         let Payload { chunks, edits, .. } = origin.prepare(head, chunks, &decision)?;
         let (mut body, upload) = if whole {
             let framing = Framing::of(edits.apply_to_len(chunks.len()), trailers.as_deref());
-            rewrite::request_head(head, lease.endpoint(), framing)?;
+            rewrite::request_head(head, &lease.endpoint().address, framing)?;
             (
                 RouteBody::whole(chunks, trailers, edits, replay_bytes),
                 None,
@@ -182,7 +182,7 @@ impl Matched {
         } else {
             let length = total.map(|total| edits.apply_to_len(total));
             let framing = length.map_or(Framing::Open, Framing::Length);
-            rewrite::request_head(head, lease.endpoint(), framing)?;
+            rewrite::request_head(head, &lease.endpoint().address, framing)?;
             let upload = Upload::new(chunks, inbound, replay_bytes);
             let body = RouteBody::upload(upload.reader(), total, edits, replay_bytes);
             (body, Some(upload))

@@ -22,7 +22,7 @@ use crate::{
     attempt::{Exchange, Held, ResponseBody, RouteBody, outcome_of_answer},
     error::{RouteError, RouteErrorKind, Shape},
     observe::RequestSpan,
-    route::{Chosen, Inner},
+    route::{Chosen, CompiledTable},
     server::{Lease, Outcome, Server},
     upload::Receive,
     wire::rewrite,
@@ -55,7 +55,7 @@ pin_project! {
     enum State<F> {
         Receiving {
             receive: Receive,
-            table: Arc<Inner>,
+            table: Arc<CompiledTable>,
             config: Arc<Config>,
         },
         // All endpoints are full: it waits for one of this target to become free.
@@ -108,7 +108,7 @@ where
     pub(crate) fn receive(
         span: RequestSpan,
         config: Arc<Config>,
-        table: Arc<Inner>,
+        table: Arc<CompiledTable>,
         head: Parts,
         receive: Receive,
         inner: S,
@@ -270,7 +270,7 @@ const COMPLETED: &str = "ResponseFuture polled after completion";
 type Timer = Option<Pin<Box<Sleep>>>;
 
 fn timer(server: &Server) -> Timer {
-    let timeout = server.policy.total_timeout?;
+    let timeout = server.policy.get_total_timeout()?;
     let until = Instant::now().checked_add(timeout)?;
     Some(Box::pin(sleep_until(until)))
 }
@@ -347,7 +347,7 @@ fn answered<R: Body, E>(
     let error = response.extensions().get::<RouteError>();
     span.answered(response.status(), &decision, error);
     rewrite::response_head(&mut response);
-    let idle_timeout = decision.policy().stream_idle_timeout;
+    let idle_timeout = decision.policy().get_stream_idle_timeout();
     response.extensions_mut().insert(decision);
     let held = Held::new(lease, idle_timeout, span.clone());
     Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))

@@ -21,7 +21,7 @@ use crate::{
     model::Scan,
     observe::RequestSpan,
     pieces::{Chunks, Edits},
-    route::Inner,
+    route::CompiledTable,
     upload::{Limits, Receive, Upload, receive},
 };
 
@@ -87,7 +87,7 @@ enum FirstLook {
     Reject(RouteError),
 }
 
-fn first_look(config: &Config, table: &Inner, head: &Parts, length: u64) -> FirstLook {
+fn first_look(config: &Config, table: &CompiledTable, head: &Parts, length: u64) -> FirstLook {
     if config.models_endpoint
         && let Some(response) = table.models.answer(head)
     {

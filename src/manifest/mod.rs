@@ -115,7 +115,6 @@
 
 mod assembly;
 mod diagnostic;
-mod duration;
 mod files;
 mod origin;
 mod place;

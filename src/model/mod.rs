@@ -23,7 +23,7 @@ pub use self::{
 pub(crate) use self::{
     extract::has_body,
     extraction::{Place, Plan, Written},
-    keys::{BodyKeys, BodyWish, hash, is_empty},
+    keys::{BodyKeys, NeededKeys, hash, is_empty},
     scan::Scan,
 };
 #[cfg(fuzzing)]

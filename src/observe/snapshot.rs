@@ -9,7 +9,10 @@ use std::{
     time::Instant,
 };
 
-use crate::server::{Endpoint, Server, Standing};
+use crate::{
+    route::RouteTable,
+    server::{Endpoint, Server, Standing},
+};
 
 /// A ModelServer at one moment, from [`RouteTable::servers`](crate::RouteTable::servers).
 #[derive(Clone, Debug)]
@@ -77,6 +80,17 @@ impl fmt::Display for EndpointHealth {
     }
 }
 
+impl RouteTable {
+    /// The ModelServers as they are now, in the order in which they were added.
+    pub fn servers(&self) -> Vec<ServerSnapshot> {
+        self.compiled()
+            .servers
+            .iter()
+            .map(|s| ServerSnapshot::new(s))
+            .collect()
+    }
+}
+
 impl ServerSnapshot {
     pub(crate) fn new(server: &Server) -> Self {
         Self {
@@ -109,7 +123,7 @@ impl EndpointSnapshot {
     fn new(endpoint: &Endpoint) -> Self {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Self {
-            uri: Arc::clone(&endpoint.uri),
+            uri: Arc::clone(endpoint.uri()),
             in_flight: endpoint.in_flight(),
             health: EndpointHealth::of(endpoint),
             consecutive_failures: endpoint.health.failures_in_a_row(),

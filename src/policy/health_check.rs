@@ -156,7 +156,7 @@ impl HealthCheck {
         let request = Request::new(RouteBody::default());
         let (mut head, body) = request.into_parts();
         head.uri = Uri::from(path);
-        rewrite::address(&mut head, endpoint).ok()?;
+        rewrite::address(&mut head, &endpoint.address).ok()?;
         Some(Request::from_parts(head, body))
     }
 }

@@ -4,11 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     split::Split,
-    table::{CompiledRule, Inner, Targets},
+    table::{CompiledRule, CompiledTable, Targets},
 };
 use crate::server::Server;
 
-impl Inner {
+impl CompiledTable {
     /// Makes the live state of `old` that of this table: the counts and the
     /// health of the endpoints that stay with a ModelServer of the same name,
     /// its queue, and the position of each split that stays as it is.

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::table::{CompiledRule, Inner, Targets, position};
-use crate::server::{Caller, Choice, Lease, Server, Take};
+use super::table::{CompiledRule, CompiledTable, Targets, index};
+use crate::{
+    error::RouteError,
+    server::{Caller, Choice, Lease, Server, Take},
+};
 
 /// A target's position among those of its rule, fallbacks last, and an endpoint of it.
 pub(crate) type Chosen<T = Lease> = (u32, T);
@@ -18,7 +21,7 @@ pub(crate) enum Unavailable {
     Full(Option<u32>),
 }
 
-impl Inner {
+impl CompiledTable {
     /// For a request that has not been sent yet: takes a turn of the split.
     ///
     /// Targets that can't take it give their share to their siblings. Where
@@ -54,7 +57,7 @@ impl Inner {
             let target = targets.split.pick(can_take)?;
             // Another request may have been faster: then it is one endpoint fewer.
             if let Some(taken) = self.target(rule, target).pick(choice, caller, &[], take) {
-                return Some((position(target), taken));
+                return Some((index(target), taken));
             }
         }
     }
@@ -92,7 +95,7 @@ impl Inner {
             let taken = self
                 .target(rule, target)
                 .pick(choice, caller, tried, take)?;
-            Some((position(target), taken))
+            Some((index(target), taken))
         })
     }
 
@@ -111,10 +114,19 @@ impl Inner {
                 .pick(has_room)
                 .or_else(|| rule.fallbacks().find(|&target| has_room(target))),
         };
-        Unavailable::Full(queue.map(position))
+        Unavailable::Full(queue.map(index))
     }
 
     pub(super) fn target(&self, rule: &CompiledRule, target: usize) -> &Arc<Server> {
         &self.servers[rule.server(target) as usize]
+    }
+}
+
+impl RouteError {
+    pub(crate) fn unavailable(model: &str, why: &Unavailable) -> Self {
+        match why {
+            Unavailable::NoEndpoint => Self::no_endpoint(model),
+            Unavailable::Full(_) => Self::overloaded(model),
+        }
     }
 }

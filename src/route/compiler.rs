@@ -1,6 +1,6 @@
 //! From a configuration to a table: every name resolved, every mistake found.
 
-use std::{collections::HashSet, fmt, ops::Range, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use hashbrown::HashMap;
 use http::HeaderName;
@@ -11,17 +11,17 @@ use super::{
     picks::Picks,
     split::Split,
     table::{
-        CompiledCondition, CompiledRule, Entry, Inner, Names, RouteTable, Run, SplitTargets,
-        Targets, position as at,
+        CompiledCondition, CompiledRule, CompiledTable, Entry, Names, RouteTable, Run,
+        SplitTargets, Targets, index,
     },
 };
 use crate::{
     config::{
-        Balance, BuildError, Condition, HashKey, Mistake, MistakeKind, ModelRoute, ModelServer,
-        RouteTableBuilder, Rule, TargetModel,
+        Address, Balance, BuildError, Condition, HashKey, Mistake, MistakeKind, ModelRoute,
+        ModelServer, Place, Reason, RoutePart, RouteTableBuilder, Rule, ServerPart, StringMatch,
     },
-    model::BodyWish,
-    server::{Endpoint, InvalidEndpoint, Server},
+    model::NeededKeys,
+    server::{Endpoint, Server},
 };
 
 impl RouteTableBuilder {
@@ -31,55 +31,63 @@ impl RouteTableBuilder {
     ///
     /// Every mistake at once, each with its place: empty or duplicate names,
     /// unknown ModelServers, routes without rules, rules without targets,
-    /// weights that are mixed, all 0 or above 100, patterns and header names
-    /// that are not valid, endpoints that are not plain `http` or `https`
-    /// URIs, and statuses that can't be tried again.
+    /// weights that are mixed, all 0 or above 100, invalid patterns and header
+    /// names, endpoints that are not plain `http` or `https` URIs, and
+    /// statuses after which no request is sent again.
     pub fn build(self) -> Result<RouteTable, BuildError> {
-        let config = Arc::new(self.clone());
-        let mut compiler = Compiler::default();
-        for (position, server) in self.servers.into_iter().enumerate() {
+        let config = Arc::new(self);
+        let mut compiler = Compiler::new(&config);
+        for (position, server) in config.get_model_servers().iter().enumerate() {
             compiler.server(position, server);
         }
-        for (position, route) in self.routes.into_iter().enumerate() {
+        for (position, route) in config.get_model_routes().iter().enumerate() {
             compiler.route(position, route);
         }
-        match BuildError::new(compiler.mistakes) {
-            Some(error) => Err(error),
-            None => Ok(RouteTable::new(Inner {
-                config,
-                models: ModelList::new(
-                    compiler
-                        .listed
-                        .iter()
-                        .map(|(name, parent)| (name, parent.as_deref())),
-                ),
-                body_wish: compiler
-                    .servers
-                    .iter()
-                    .map(|server| server.body_wish())
-                    .fold(BodyWish::default(), BodyWish::and),
-                rules: compiler.rules.into(),
-                route_names: compiler.route_names.into(),
-                servers: compiler.servers.into(),
-                names: compiler.names.into(),
-                shared: compiler.shared.into(),
-                by_model: compiler.by_model,
-                by_adapter: compiler.by_adapter,
-                retry_budget: match self.retry_budget {
-                    Some(budget) => budget.0,
-                    None => Arc::new(TpsBudget::default()),
-                },
-            })),
+        let Compiler {
+            mistakes,
+            servers,
+            route_names,
+            rules,
+            names,
+            shared,
+            by_model,
+            by_adapter,
+            listed,
+            ..
+        } = compiler;
+        if let Some(error) = BuildError::new(mistakes) {
+            return Err(error);
         }
+        let listed = listed
+            .iter()
+            .map(|(name, parent)| (name, parent.as_deref()));
+        Ok(RouteTable::new(CompiledTable {
+            models: ModelList::new(listed),
+            needed_keys: servers
+                .iter()
+                .map(|server| server.needed_keys())
+                .fold(NeededKeys::default(), NeededKeys::and),
+            rules: rules.into(),
+            route_names: route_names.into(),
+            servers: servers.into(),
+            names: names.into(),
+            shared: shared.into(),
+            by_model,
+            by_adapter,
+            retry_budget: config
+                .shared_budget()
+                .unwrap_or_else(|| Arc::new(TpsBudget::default())),
+            config: Arc::clone(&config),
+        }))
     }
 }
 
 /// The parts of the table so far, and what was wrong so far.
-#[derive(Default)]
-struct Compiler {
+struct Compiler<'c> {
+    config: &'c RouteTableBuilder,
     mistakes: Vec<Mistake>,
     servers: Vec<Arc<Server>>,
-    server_names: HashMap<Arc<str>, u32>,
+    server_names: HashMap<&'c str, u32>,
     route_names: Vec<Arc<str>>,
     rules: Vec<CompiledRule>,
     names: Vec<Arc<str>>,
@@ -90,87 +98,92 @@ struct Compiler {
     listed: Vec<(Arc<str>, Option<String>)>,
 }
 
-impl Compiler {
-    fn server(&mut self, position: usize, server: ModelServer) {
-        let place = Named("ModelServer", &server.name, position).to_string();
-        self.check_name(&place, &server.name);
-        if let Some(model) = &server.model {
-            self.check_name(format_args!("{place}, model"), model);
+impl<'c> Compiler<'c> {
+    fn new(config: &'c RouteTableBuilder) -> Self {
+        Self {
+            config,
+            mistakes: Vec::new(),
+            servers: Vec::new(),
+            server_names: HashMap::new(),
+            route_names: Vec::new(),
+            rules: Vec::new(),
+            names: Vec::new(),
+            shared: Vec::new(),
+            by_model: Names::new(),
+            by_adapter: Names::new(),
+            listed: Vec::new(),
         }
-        let mut endpoints = Vec::with_capacity(server.endpoints.len());
+    }
+
+    fn server(&mut self, position: usize, server: &'c ModelServer) {
+        let place = |part| Place::ModelServer(position, part);
+        self.check_name(place(ServerPart::Whole), server.get_name());
+        if let Some(model) = server.get_model() {
+            self.check_name(place(ServerPart::Model), model);
+        }
+        let mut endpoints = Vec::with_capacity(server.get_endpoints().len());
         let mut seen = HashSet::new();
-        for (position, &(ref text, weight)) in server.endpoints.iter().enumerate() {
-            // The text itself is not shown: it may hold a password.
-            let place = format_args!("{place}, endpoint #{}", position + 1);
-            match Endpoint::parse(text) {
-                Ok(endpoint) if seen.insert(Arc::clone(&endpoint.uri)) => {
-                    endpoints.push((endpoint, weight));
+        for (endpoint, config) in server.get_endpoints().iter().enumerate() {
+            let place = place(ServerPart::Endpoint(endpoint));
+            match Address::parse(config.get_uri()) {
+                Ok(address) if seen.insert(Arc::clone(&address.uri)) => {
+                    endpoints.push((Endpoint::new(address), config.get_weight()));
                 }
                 Ok(_) => self.mistake(place, MistakeKind::DuplicateEndpoint),
-                Err(InvalidEndpoint(why)) => {
-                    self.mistake(place, MistakeKind::InvalidEndpoint(why));
-                }
+                Err(why) => self.mistake(place, MistakeKind::InvalidEndpoint(why)),
             }
-            if weight == 0 {
+            if config.get_weight() == 0 {
                 self.mistake(place, MistakeKind::EndpointWeightZero);
             }
         }
-        self.balance(&place, &server.balance);
-        for (part, mistake) in server.policy.mistakes() {
-            self.mistake(format_args!("{place}, traffic_policy, {part}"), mistake);
+        match server.get_balance() {
+            Balance::ConsistentHash(HashKey::Header(name))
+                if HeaderName::try_from(name).is_err() =>
+            {
+                self.mistake(place(ServerPart::Balance), MistakeKind::InvalidHeaderName);
+            }
+            Balance::PrefixHash(0) => {
+                self.mistake(place(ServerPart::Balance), MistakeKind::PrefixOfNothing);
+            }
+            _ => {}
         }
-        let name: Arc<str> = server.name.as_str().into();
-        let position = at(self.servers.len());
-        if self.server_names.insert(name, position).is_some() {
-            self.mistake(&place, MistakeKind::DuplicateModelServer);
+        for (option, mistake) in server.get_traffic_policy().mistakes() {
+            self.mistake(place(ServerPart::TrafficPolicy(Some(option))), mistake);
+        }
+        let index = index(self.servers.len());
+        if self.server_names.insert(server.get_name(), index).is_some() {
+            self.mistake(place(ServerPart::Whole), MistakeKind::DuplicateModelServer);
         }
         self.servers.push(Arc::new(Server::new(server, endpoints)));
     }
 
-    fn balance(&mut self, of_server: &str, balance: &Balance) {
-        match balance {
-            Balance::ConsistentHash(HashKey::Header(name))
-                if HeaderName::try_from(name).is_err() =>
-            {
-                let place = format_args!("{of_server}, balance, header {name:?}");
-                self.mistake(place, MistakeKind::InvalidHeaderName);
-            }
-            Balance::PrefixHash(0) => {
-                let place = format_args!("{of_server}, balance");
-                self.mistake(place, MistakeKind::PrefixOfNothing);
-            }
-            _ => {}
+    fn route(&mut self, position: usize, route: &'c ModelRoute) {
+        let place = |part| Place::ModelRoute(position, part);
+        self.check_name(place(RoutePart::Whole), route.get_name());
+        if route.get_model_name().is_none() && route.get_lora_adapters().is_empty() {
+            self.mistake(place(RoutePart::Whole), MistakeKind::NoModel);
         }
-    }
+        if let Some(model) = route.get_model_name() {
+            self.check_name(place(RoutePart::ModelName), model);
+        }
+        if route.get_rules().is_empty() {
+            self.mistake(place(RoutePart::Whole), MistakeKind::NoRules);
+        }
+        let first = index(self.rules.len());
+        for (rule, config) in route.get_rules().iter().enumerate() {
+            self.rule(position, rule, config);
+        }
+        let run = first..index(self.rules.len());
+        self.route_names.push(route.get_name().into());
 
-    fn route(&mut self, position: usize, route: ModelRoute) {
-        let of_route = Named("ModelRoute", &route.name, position).to_string();
-        self.check_name(&of_route, &route.name);
-        if route.model_name.is_none() && route.lora_adapters.is_empty() {
-            self.mistake(&of_route, MistakeKind::NoModel);
-        }
-        if let Some(model) = &route.model_name {
-            self.check_name(format_args!("{of_route}, model_name"), model);
-        }
-        if route.rules.is_empty() {
-            self.mistake(&of_route, MistakeKind::NoRules);
-        }
-        let first = at(self.rules.len());
-        for (position, rule) in route.rules.into_iter().enumerate() {
-            self.rule(&of_route, position, rule);
-        }
-        let run = first..at(self.rules.len());
-        self.route_names.push(route.name.into());
-
-        if let Some(model) = &route.model_name {
-            let name: Arc<str> = model.as_str().into();
+        if let Some(model) = route.get_model_name() {
+            let name: Arc<str> = model.into();
             self.add_name(Kind::Model, &name, run.clone());
             self.listed.push((name, None));
         }
         let mut seen = HashSet::new();
-        for (position, adapter) in route.lora_adapters.iter().enumerate() {
-            let place = Named("LoRA adapter", adapter, position);
-            let place = format_args!("{of_route}, {place}");
+        for (position, adapter) in route.get_lora_adapters().iter().enumerate() {
+            let place = place(RoutePart::Adapter(position));
             self.check_name(place, adapter);
             if !seen.insert(adapter) {
                 self.mistake(place, MistakeKind::DuplicateAdapter);
@@ -178,90 +191,68 @@ impl Compiler {
             }
             let name: Arc<str> = adapter.as_str().into();
             self.add_name(Kind::Adapter, &name, run.clone());
-            self.listed.push((name, route.model_name.clone()));
+            let parent = route.get_model_name().map(str::to_owned);
+            self.listed.push((name, parent));
         }
     }
 
-    fn rule(&mut self, of_route: &str, position: usize, rule: Rule) {
-        let place = Named("rule", &rule.name, position);
-        let place = format!("{of_route}, {place}");
-        self.check_name(&place, &rule.name);
-        let conditions = rule
-            .conditions
-            .into_iter()
-            .filter_map(|condition| self.condition(&place, condition))
-            .collect();
-        let targets = self.targets(&place, &rule.targets, &rule.fallbacks);
+    fn rule(&mut self, route: usize, position: usize, rule: &'c Rule) {
+        let place = Place::ModelRoute(route, RoutePart::Rule(position));
+        self.check_name(place, rule.get_name());
+        let mut conditions = Vec::with_capacity(rule.get_conditions().len());
+        for (condition, config) in rule.get_conditions().iter().enumerate() {
+            let place = Place::ModelRoute(route, RoutePart::Condition(position, condition));
+            match compiled(config) {
+                Ok(compiled) => conditions.push(compiled),
+                Err(mistake) => self.mistake(place, mistake),
+            }
+        }
+        let targets = self.targets(route, position, rule);
         self.rules.push(CompiledRule {
-            picks: Picks::new(rule.targets.len() + rule.fallbacks.len()),
-            name: rule.name.into(),
-            route: at(self.route_names.len()),
-            conditions,
+            picks: Picks::new(rule.model_servers().count()),
+            name: rule.get_name().into(),
+            route: index(self.route_names.len()),
+            conditions: conditions.into(),
             targets,
         });
     }
 
-    /// `None` for a condition that is a mistake.
-    fn condition(&mut self, of_rule: &str, condition: Condition) -> Option<CompiledCondition> {
-        let (place, compiled) = match condition {
-            Condition::Header(name, value) => {
-                let place = format!("{of_rule}, header {name:?}");
-                let compiled = match (HeaderName::try_from(&name), value.compile()) {
-                    (Ok(name), Ok(value)) => Ok(CompiledCondition::Header(name, value)),
-                    (Err(_), _) => Err(MistakeKind::InvalidHeaderName),
-                    (_, Err(error)) => Err(MistakeKind::InvalidRegex(error.to_string())),
-                };
-                (place, compiled)
-            }
-            Condition::Uri(path) => {
-                let compiled = path
-                    .compile()
-                    .map(CompiledCondition::Uri)
-                    .map_err(|error| MistakeKind::InvalidRegex(error.to_string()));
-                (format!("{of_rule}, uri"), compiled)
-            }
-            Condition::BodyModel(model) => {
-                let place = format!("{of_rule}, body_model");
-                self.check_name(&place, &model);
-                (place, Ok(CompiledCondition::BodyModel(model.into())))
-            }
-        };
-        compiled
-            .map_err(|mistake| self.mistake(place, mistake))
-            .ok()
-    }
-
-    fn targets(&mut self, of_rule: &str, targets: &[TargetModel], fallbacks: &[String]) -> Targets {
+    fn targets(&mut self, route: usize, position: usize, rule: &'c Rule) -> Targets {
+        let place = |part| Place::ModelRoute(route, part);
+        let targets = rule.get_targets();
         if targets.is_empty() {
-            self.mistake(of_rule, MistakeKind::NoTargets);
+            self.mistake(place(RoutePart::Rule(position)), MistakeKind::NoTargets);
         }
         let mut seen = HashSet::new();
-        let mut servers = Vec::with_capacity(targets.len() + fallbacks.len());
-        for (position, target) in targets.iter().enumerate() {
-            let place = format!(
-                "{of_rule}, {}",
-                Named("target", &target.model_server, position)
-            );
-            servers.extend(self.target(&place, &target.model_server, &mut seen));
-            if let Some(weight @ 101..) = target.weight {
+        let mut servers = Vec::with_capacity(rule.model_servers().count());
+        for (target, config) in targets.iter().enumerate() {
+            let place = place(RoutePart::Target(position, target));
+            servers.extend(self.target(place, config.get_model_server(), &mut seen));
+            if let Some(weight @ 101..) = config.get_weight() {
                 self.mistake(place, MistakeKind::WeightTooLarge(weight));
             }
         }
-        for (position, fallback) in fallbacks.iter().enumerate() {
-            let place = format!("{of_rule}, {}", Named("fallback", fallback, position));
-            servers.extend(self.target(&place, fallback, &mut seen));
+        for (fallback, name) in rule.get_fallbacks().iter().enumerate() {
+            let place = place(RoutePart::Fallback(position, fallback));
+            servers.extend(self.target(place, name, &mut seen));
         }
-        let given: Vec<u32> = targets.iter().filter_map(|target| target.weight).collect();
+        let given: Vec<u32> = targets
+            .iter()
+            .filter_map(|target| target.get_weight())
+            .collect();
         let weights = match given.len() {
             0 => vec![1; targets.len()],
             n if n == targets.len() => given,
             _ => {
-                self.mistake(of_rule, MistakeKind::MixedWeights);
+                self.mistake(place(RoutePart::Rule(position)), MistakeKind::MixedWeights);
                 return Targets::NONE;
             }
         };
         if !weights.is_empty() && weights.iter().all(|&weight| weight == 0) {
-            self.mistake(of_rule, MistakeKind::AllWeightsZero);
+            self.mistake(
+                place(RoutePart::Rule(position)),
+                MistakeKind::AllWeightsZero,
+            );
         }
         match *servers {
             _ if !self.mistakes.is_empty() => Targets::NONE,
@@ -274,13 +265,8 @@ impl Compiler {
         }
     }
 
-    /// The position of a target's ModelServer; `None` for a target that is a mistake.
-    fn target<'a>(
-        &mut self,
-        place: &str,
-        name: &'a str,
-        seen: &mut HashSet<&'a str>,
-    ) -> Option<u32> {
+    /// The index of a target's ModelServer; `None` for a target that is a mistake.
+    fn target(&mut self, place: Place, name: &'c str, seen: &mut HashSet<&'c str>) -> Option<u32> {
         let mistake = match self.server_names.get(name) {
             _ if name.is_empty() => MistakeKind::EmptyName,
             _ if !seen.insert(name) => MistakeKind::DuplicateTarget,
@@ -299,7 +285,7 @@ impl Compiler {
         };
         let Some(entry) = names.get_mut(name) else {
             let entry = Entry {
-                name: at(self.names.len()),
+                name: index(self.names.len()),
                 rules: Run::Rules(run.start, run.end),
             };
             self.names.push(Arc::clone(name));
@@ -308,27 +294,44 @@ impl Compiler {
         };
         match entry.rules {
             Run::Rules(start, end) => {
-                entry.rules = Run::Shared(at(self.shared.len()));
+                entry.rules = Run::Shared(index(self.shared.len()));
                 self.shared.push(vec![start..end, run]);
             }
             Run::Shared(shared) => self.shared[shared as usize].push(run),
         }
     }
 
-    fn check_name(&mut self, place: impl fmt::Display, name: &str) {
+    fn check_name(&mut self, place: Place, name: &str) {
         if name.is_empty() {
             self.mistake(place, MistakeKind::EmptyName);
         }
     }
 
-    fn mistake(&mut self, place: impl fmt::Display, kind: MistakeKind) {
-        self.mistakes.push(Mistake::new(place, kind));
+    fn mistake(&mut self, place: Place, kind: MistakeKind) {
+        let words = place.words(self.config);
+        self.mistakes.push(Mistake::new(place, words, kind));
+    }
+}
+
+fn compiled(condition: &Condition) -> Result<CompiledCondition, MistakeKind> {
+    let matcher = |value: &StringMatch| {
+        let compiled = value.compile();
+        compiled.map_err(|error| MistakeKind::InvalidRegex(Reason::from(error.to_string())))
+    };
+    match condition {
+        Condition::Header(name, value) => {
+            let name = HeaderName::try_from(name).map_err(|_| MistakeKind::InvalidHeaderName)?;
+            Ok(CompiledCondition::Header(name, matcher(value)?))
+        }
+        Condition::Uri(path) => Ok(CompiledCondition::Uri(matcher(path)?)),
+        Condition::BodyModel(model) if model.is_empty() => Err(MistakeKind::EmptyName),
+        Condition::BodyModel(model) => Ok(CompiledCondition::BodyModel(model.as_str().into())),
     }
 }
 
 /// The positions of targets with these weights, and of the fallbacks up to `all` after them.
 fn heaviest_first(weights: &[u32], all: usize) -> Box<[u32]> {
-    let mut order: Vec<u32> = (0..at(all)).collect();
+    let mut order: Vec<u32> = (0..index(all)).collect();
     order[..weights.len()].sort_by_key(|&target| std::cmp::Reverse(weights[target as usize]));
     order.into()
 }
@@ -337,18 +340,4 @@ fn heaviest_first(weights: &[u32], all: usize) -> Box<[u32]> {
 enum Kind {
     Model,
     Adapter,
-}
-
-/// A thing by its name, or by its position where it has none.
-struct Named<'a>(&'static str, &'a str, usize);
-
-impl fmt::Display for Named<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(what, name, position) = *self;
-        if name.is_empty() {
-            write!(f, "{what} #{}", position + 1)
-        } else {
-            write!(f, "{what} {name:?}")
-        }
-    }
 }

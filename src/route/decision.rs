@@ -2,14 +2,17 @@
 
 use std::{fmt, sync::Arc};
 
+use http::request::Parts;
 use tower::retry::budget::Budget;
 
 use super::{
     choose::Chosen,
-    table::{Inner, Selection, position},
+    table::{CompiledTable, RouteTable, Selection, index},
 };
 use crate::{
     config::TrafficPolicy,
+    error::RouteError,
+    model::BodyKeys,
     server::{Caller, Lease, RealModel, Server},
 };
 
@@ -30,7 +33,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct RouteDecision {
-    table: Arc<Inner>,
+    table: Arc<CompiledTable>,
     selection: Selection,
     target: u32,
     endpoint: u32,
@@ -39,7 +42,7 @@ pub struct RouteDecision {
 
 impl RouteDecision {
     pub(crate) fn new(
-        table: Arc<Inner>,
+        table: Arc<CompiledTable>,
         selection: Selection,
         target: u32,
         endpoint: usize,
@@ -48,7 +51,7 @@ impl RouteDecision {
             table,
             selection,
             target,
-            endpoint: position(endpoint),
+            endpoint: index(endpoint),
             attempts: 1,
         }
     }
@@ -57,7 +60,7 @@ impl RouteDecision {
     pub(crate) fn again(&self, target: u32, lease: &Lease) -> Self {
         Self {
             target,
-            endpoint: position(lease.position()),
+            endpoint: index(lease.position()),
             attempts: self.attempts.saturating_add(1),
             ..self.clone()
         }
@@ -125,7 +128,7 @@ impl RouteDecision {
 
     /// The endpoint: scheme, authority without a default port, path prefix.
     pub fn endpoint(&self) -> &str {
-        &self.server().endpoints[self.endpoint as usize].uri
+        self.server().endpoints[self.endpoint as usize].uri()
     }
 
     /// Whether the route was found by a LoRA adapter's name; then the model is not rewritten.
@@ -147,11 +150,44 @@ impl RouteDecision {
     }
 
     pub(crate) fn shared_endpoint(&self) -> Arc<str> {
-        Arc::clone(&self.server().endpoints[self.endpoint as usize].uri)
+        Arc::clone(self.server().endpoints[self.endpoint as usize].uri())
     }
 
     fn server(&self) -> &Server {
         self.table.server(self.selection, self.target)
+    }
+}
+
+impl RouteTable {
+    /// Decides where a request with this head that asks for `model` goes.
+    ///
+    /// This is what the layer does, without sending anything: it takes a turn
+    /// of the rule's split and of the endpoints' rotation, but the request
+    /// does not count as in flight. The cost does not depend on the number of
+    /// routes. To see why, without taking a turn, there is [`explain`](Self::explain).
+    ///
+    /// # Errors
+    ///
+    /// 404 where no route has the model or no rule matches, 503 where no
+    /// target of the rule, fallbacks included, has an endpoint, or all are full.
+    pub fn decide(&self, head: &Parts, model: &str) -> Result<RouteDecision, RouteError> {
+        let table = self.compiled();
+        let selection = table.select(head, model)?;
+        let caller = Caller {
+            headers: &head.headers,
+            extensions: &head.extensions,
+            body: &BodyKeys::default(),
+        };
+        let rule = table.rule(selection);
+        let chosen = table.choose(rule, caller, |_, position, _| Some(position));
+        let (target, endpoint) =
+            chosen.map_err(|unavailable| RouteError::unavailable(model, &unavailable))?;
+        Ok(RouteDecision::new(
+            Arc::clone(table),
+            selection,
+            target,
+            endpoint,
+        ))
     }
 }
 

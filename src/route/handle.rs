@@ -9,7 +9,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::table::{Inner, RouteTable};
+use super::table::{CompiledTable, RouteTable};
 
 /// A [`RouteTable`] that can be replaced under load.
 ///
@@ -20,7 +20,7 @@ use super::table::{Inner, RouteTable};
 pub struct RouteTableHandle(Arc<Live>);
 
 struct Live {
-    table: ArcSwap<Inner>,
+    table: ArcSwap<CompiledTable>,
     /// How the last reload went. Held while the table is replaced, so that
     /// none carries over what another replaces.
     status: Mutex<Status>,
@@ -36,7 +36,7 @@ impl RouteTableHandle {
     /// A handle whose first table is `table`.
     pub fn new(table: RouteTable) -> Self {
         Self(Arc::new(Live {
-            table: ArcSwap::new(table.into_inner()),
+            table: ArcSwap::new(table.into_compiled()),
             status: Mutex::default(),
         }))
     }
@@ -54,9 +54,9 @@ impl RouteTableHandle {
     /// are not held up.
     pub fn replace(&self, table: RouteTable) {
         let mut status = self.status();
-        let mut inner = Arc::unwrap_or_clone(table.into_inner());
-        inner.carry_over(&self.load());
-        self.0.table.store(Arc::new(inner));
+        let mut compiled = Arc::unwrap_or_clone(table.into_compiled());
+        compiled.carry_over(&self.load());
+        self.0.table.store(Arc::new(compiled));
         *status = Status {
             reloaded: Some(SystemTime::now()),
             error: None,
@@ -87,10 +87,10 @@ impl RouteTableHandle {
 
     /// The table as it is now.
     pub fn table(&self) -> RouteTable {
-        RouteTable::from_inner(self.load())
+        RouteTable::from_compiled(self.load())
     }
 
-    pub(crate) fn load(&self) -> Arc<Inner> {
+    pub(crate) fn load(&self) -> Arc<CompiledTable> {
         self.0.table.load_full()
     }
 }

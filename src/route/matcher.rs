@@ -2,14 +2,14 @@
 
 use regex::bytes::Regex;
 
-use crate::config::{Pattern, StringMatch};
+use crate::config::StringMatch;
 
 impl StringMatch {
-    pub(crate) fn compile(self) -> Result<Matcher, regex::Error> {
-        Ok(match self.0 {
-            Pattern::Exact(text) => Matcher::Exact(text.into_bytes().into()),
-            Pattern::Prefix(text) => Matcher::Prefix(text.into_bytes().into()),
-            Pattern::Regex(pattern) => Matcher::Regex(Regex::new(&pattern)?),
+    pub(super) fn compile(&self) -> Result<Matcher, regex::Error> {
+        Ok(match self {
+            Self::Exact(text) => Matcher::Exact(text.as_bytes().into()),
+            Self::Prefix(text) => Matcher::Prefix(text.as_bytes().into()),
+            Self::Regex(pattern) => Matcher::Regex(Regex::new(pattern)?),
         })
     }
 }

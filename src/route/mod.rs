@@ -5,7 +5,6 @@ mod choose;
 mod compiler;
 mod decision;
 mod handle;
-mod info;
 mod matcher;
 mod models;
 mod outlook;
@@ -17,9 +16,7 @@ mod walk;
 pub(crate) use self::{
     choose::{Chosen, Unavailable},
     outlook::{Outlook, Prospect, shares},
-    table::{Inner, Selection},
+    table::{CompiledTable, Selection},
     walk::{Examined, Found, RuleView},
 };
-pub use self::{
-    decision::RouteDecision, handle::RouteTableHandle, info::RouteInfo, table::RouteTable,
-};
+pub use self::{decision::RouteDecision, handle::RouteTableHandle, table::RouteTable};

@@ -2,11 +2,11 @@
 
 use super::{
     choose::Unavailable,
-    table::{CompiledRule, Inner},
+    table::{CompiledRule, CompiledTable},
 };
 use crate::server::Choice;
 
-/// What [`Inner::choose`] would do, as far as it does not depend on whose turn it is.
+/// What [`CompiledTable::choose`] would do, as far as it does not depend on whose turn it is.
 #[derive(Debug)]
 pub(crate) struct Outlook {
     pub(crate) prospect: Prospect,
@@ -34,7 +34,7 @@ impl Prospect {
     }
 }
 
-impl Inner {
+impl CompiledTable {
     /// `weights` are those of the rule's targets.
     pub(crate) fn outlook(&self, rule: &CompiledRule, weights: &[u32]) -> Outlook {
         let taken_by = |usable: &dyn Fn(usize) -> bool| {

@@ -7,16 +7,12 @@ use http::{HeaderName, request::Parts};
 use percent_encoding::percent_decode_str;
 use tower::retry::budget::Budget;
 
-use super::{
-    decision::RouteDecision, info::RouteInfo, matcher::Matcher, models::ModelList, picks::Picks,
-    split::Split,
-};
+use super::{matcher::Matcher, models::ModelList, picks::Picks, split::Split};
 use crate::{
     config::RouteTableBuilder,
     error::RouteError,
-    model::{BodyKeys, BodyWish},
-    observe::ServerSnapshot,
-    server::{Caller, Endpoint, Server},
+    model::NeededKeys,
+    server::{Endpoint, Server},
 };
 
 /// The routes and ModelServers of a gateway, checked and ready for use.
@@ -25,7 +21,7 @@ use crate::{
 /// [`ModelRouteLayer::new`](crate::ModelRouteLayer::new). Clones are cheap and
 /// share one state: the in-flight counts and the position of each split.
 #[derive(Clone)]
-pub struct RouteTable(Arc<Inner>);
+pub struct RouteTable(Arc<CompiledTable>);
 
 impl RouteTable {
     /// An empty table to add ModelServers and ModelRoutes to.
@@ -33,71 +29,26 @@ impl RouteTable {
         RouteTableBuilder::default()
     }
 
-    pub(crate) fn new(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+    pub(super) fn new(table: CompiledTable) -> Self {
+        Self(Arc::new(table))
     }
 
-    /// Decides where a request with this head that asks for `model` goes.
-    ///
-    /// This is what the layer does, without sending anything: it takes a turn
-    /// of the rule's split and of the endpoints' rotation, but the request
-    /// does not count as in flight. The cost does not depend on the number of
-    /// routes. To see why, without taking a turn, there is [`explain`](Self::explain).
-    ///
-    /// # Errors
-    ///
-    /// 404 where no route has the model or no rule matches, 503 where no
-    /// target of the rule, fallbacks included, has an endpoint, or all are full.
-    pub fn decide(&self, head: &Parts, model: &str) -> Result<RouteDecision, RouteError> {
-        let selection = self.0.select(head, model)?;
-        let caller = Caller {
-            headers: &head.headers,
-            extensions: &head.extensions,
-            body: &BodyKeys::default(),
-        };
-        let (target, endpoint) = self
-            .0
-            .choose(self.0.rule(selection), caller, |_, position, _| {
-                Some(position)
-            })
-            .map_err(|unavailable| RouteError::unavailable(model, &unavailable))?;
-        Ok(RouteDecision::new(
-            Arc::clone(&self.0),
-            selection,
-            target,
-            endpoint,
-        ))
-    }
-
-    /// The ModelServers as they are now, in the order in which they were added.
-    pub fn servers(&self) -> Vec<ServerSnapshot> {
-        self.0
-            .servers
-            .iter()
-            .map(|s| ServerSnapshot::new(s))
-            .collect()
-    }
-
-    /// The ModelRoutes, in the order in which they were added: that in which routes of one model
-    /// are tried.
-    pub fn routes(&self) -> impl Iterator<Item = RouteInfo<'_>> {
-        self.0.config.routes.iter().map(RouteInfo::new)
-    }
-
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
+    pub(crate) fn compiled(&self) -> &Arc<CompiledTable> {
         &self.0
     }
 
-    pub(super) fn into_inner(self) -> Arc<Inner> {
+    pub(super) fn into_compiled(self) -> Arc<CompiledTable> {
         self.0
     }
 
-    pub(super) fn from_inner(inner: Arc<Inner>) -> Self {
-        Self(inner)
+    pub(super) fn from_compiled(table: Arc<CompiledTable>) -> Self {
+        Self(table)
     }
 
-    /// What it was built from.
-    pub(crate) fn config(&self) -> &RouteTableBuilder {
+    /// The configuration that it was built from.
+    ///
+    /// A clone of it can be changed and built again.
+    pub fn config(&self) -> &RouteTableBuilder {
         &self.0.config
     }
 }
@@ -116,10 +67,10 @@ impl fmt::Debug for RouteTable {
 ///
 /// A clone shares the live parts: the ModelServers and the splits.
 #[derive(Clone)]
-pub(crate) struct Inner {
+pub(crate) struct CompiledTable {
     pub(super) rules: Box<[CompiledRule]>,
     pub(super) route_names: Box<[Arc<str>]>,
-    pub(super) servers: Box<[Arc<Server>]>,
+    pub(crate) servers: Box<[Arc<Server>]>,
     /// The runs of rules of names that several routes share.
     pub(super) shared: Box<[Vec<Range<u32>>]>,
     /// The names in `by_model` and `by_adapter`.
@@ -128,10 +79,10 @@ pub(crate) struct Inner {
     pub(super) by_adapter: Names,
     pub(crate) models: ModelList,
     /// What the choice of an endpoint must know of a request's body.
-    pub(crate) body_wish: BodyWish,
+    pub(crate) needed_keys: NeededKeys,
     /// What retries cost, over all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
-    /// What it was built from.
+    /// The configuration that it was built from.
     pub(super) config: Arc<RouteTableBuilder>,
 }
 
@@ -142,7 +93,7 @@ pub(super) type Names = HashMap<Arc<str>, Entry>;
 /// look-up costs is the lines that it touches.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// The name's own position in [`Inner::names`].
+    /// The name's own position in [`CompiledTable::names`].
     pub(super) name: u32,
     pub(super) rules: Run,
 }
@@ -150,9 +101,9 @@ pub(super) struct Entry {
 /// Where the rules of a name's routes stand, in the order of the routes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Run {
-    /// In [`Inner::rules`], from the first up to the second: the name has one route.
+    /// In [`CompiledTable::rules`], from the first up to the second: the name has one route.
     Rules(u32, u32),
-    /// A position in [`Inner::shared`]: several routes share the name.
+    /// A position in [`CompiledTable::shared`]: several routes share the name.
     Shared(u32),
 }
 
@@ -177,14 +128,14 @@ pub(super) enum CompiledCondition {
 /// Where a rule's requests go.
 #[derive(Clone, Debug)]
 pub(super) enum Targets {
-    /// To one ModelServer, by its position in [`Inner::servers`].
+    /// To one ModelServer, by its position in [`CompiledTable::servers`].
     One(u32),
     Split(Box<SplitTargets>),
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct SplitTargets {
-    /// Positions in [`Inner::servers`]: the targets' and then the fallbacks'.
+    /// Positions in [`CompiledTable::servers`]: the targets' and then the fallbacks'.
     pub(super) servers: Box<[u32]>,
     /// Of the targets.
     pub(super) split: Arc<Split>,
@@ -200,7 +151,7 @@ pub(crate) struct Selection {
     pub(crate) lora: bool,
 }
 
-impl Inner {
+impl CompiledTable {
     pub(crate) fn requested(&self, selection: Selection) -> &str {
         &self.names[selection.name as usize]
     }
@@ -235,13 +186,13 @@ impl Inner {
 
     /// Whether the choice of an endpoint for this model may go by what is in the body.
     pub(crate) fn reads_body_of(&self, model: &str) -> bool {
-        if self.body_wish.is_none() {
+        if self.needed_keys.is_none() {
             return false;
         }
         let reads = |&rule: &u32| {
             let rule = &self.rules[rule as usize];
             let mut targets = rule.all().map(|target| self.target(rule, target));
-            targets.any(|server| !server.body_wish().is_none())
+            targets.any(|server| !server.needed_keys().is_none())
         };
         [&self.by_model, &self.by_adapter]
             .into_iter()
@@ -291,7 +242,7 @@ impl Inner {
 }
 
 /// Positions in a table are 32 bits wide; more would not fit into memory.
-pub(crate) fn position(position: usize) -> u32 {
+pub(crate) fn index(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }
 

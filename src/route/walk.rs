@@ -4,7 +4,7 @@ use std::{borrow::Cow, iter, ops::Range};
 
 use http::request::Parts;
 
-use super::table::{CompiledCondition, CompiledRule, Entry, Inner, RequestView, Run};
+use super::table::{CompiledCondition, CompiledRule, CompiledTable, Entry, RequestView, Run};
 use crate::{
     config::{Condition, ModelRoute, ModelServer, Rule},
     server::Server,
@@ -37,7 +37,7 @@ pub(crate) struct Seen<'t> {
     pub(crate) is_sensitive: bool,
 }
 
-impl Inner {
+impl CompiledTable {
     /// The routes that have this name, in the order in which they are tried.
     pub(crate) fn find(&self, name: &str) -> Vec<Found<'_>> {
         let tried = [(&self.by_model, false), (&self.by_adapter, true)];
@@ -56,8 +56,8 @@ impl Inner {
     #[cfg(feature = "admin")]
     pub(crate) fn walk(&self) -> impl Iterator<Item = (&ModelRoute, Vec<RuleView<'_>>)> {
         let mut next = 0;
-        self.config.routes.iter().map(move |route| {
-            let run = next..next + route.rules.len();
+        self.config.get_model_routes().iter().map(move |route| {
+            let run = next..next + route.get_rules().len();
             next = run.end;
             (route, self.views(route, run))
         })
@@ -67,7 +67,7 @@ impl Inner {
     #[cfg(feature = "admin")]
     pub(crate) fn walk_servers(&self) -> impl Iterator<Item = (&ModelServer, &Server)> {
         let servers = self.servers.iter().map(|server| &**server);
-        self.config.servers.iter().zip(servers)
+        self.config.get_model_servers().iter().zip(servers)
     }
 
     /// A target of a rule, with its configuration.
@@ -77,7 +77,10 @@ impl Inner {
         target: usize,
     ) -> Option<(&ModelServer, &Server)> {
         let server = rule.compiled.server(target) as usize;
-        Some((self.config.servers.get(server)?, self.servers.get(server)?))
+        Some((
+            self.config.get_model_servers().get(server)?,
+            self.servers.get(server)?,
+        ))
     }
 
     /// Each the rules of one route.
@@ -91,7 +94,7 @@ impl Inner {
     fn found(&self, run: &Range<u32>, by_adapter: bool) -> Option<Found<'_>> {
         let run = run.start as usize..run.end as usize;
         let route = self.rules.get(run.start)?.route;
-        let route = self.config.routes.get(route as usize)?;
+        let route = self.config.get_model_routes().get(route as usize)?;
         Some(Found {
             route,
             rules: self.views(route, run),
@@ -101,7 +104,7 @@ impl Inner {
 
     fn views<'t>(&'t self, route: &'t ModelRoute, run: Range<usize>) -> Vec<RuleView<'t>> {
         let compiled = self.rules.get(run).unwrap_or_default();
-        let both = route.rules.iter().zip(compiled);
+        let both = route.get_rules().iter().zip(compiled);
         both.map(|(config, compiled)| RuleView { config, compiled })
             .collect()
     }
@@ -110,14 +113,20 @@ impl Inner {
 impl<'t> RuleView<'t> {
     /// Those of the targets, fallbacks excluded; all are 1 where none are given.
     pub(crate) fn weights(&self) -> Vec<u32> {
-        let targets = self.config.targets.iter();
-        targets.map(|target| target.weight.unwrap_or(1)).collect()
+        let targets = self.config.get_targets().iter();
+        targets
+            .map(|target| target.get_weight().unwrap_or(1))
+            .collect()
     }
 
     /// All conditions, also those after one that does not hold.
     pub(crate) fn examine(&self, head: &'t Parts, model: &'t str) -> Vec<Examined<'t>> {
         let request = RequestView::new(head, model);
-        let both = self.config.conditions.iter().zip(&self.compiled.conditions);
+        let both = self
+            .config
+            .get_conditions()
+            .iter()
+            .zip(&self.compiled.conditions);
         both.map(|(condition, compiled)| Examined {
             condition,
             holds: compiled.holds(&request),

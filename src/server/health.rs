@@ -116,7 +116,7 @@ impl Health {
     pub(crate) fn failed(&self, detection: &OutlierDetection, before: u32) -> bool {
         let more = before.saturating_add(1);
         let failures = self.failures.fetch_add(more, Ordering::Relaxed);
-        failures.saturating_add(more) >= detection.consecutive_failures
+        failures.saturating_add(more) >= detection.get_consecutive_failures()
     }
 
     /// Ejects it for the first time, or again after a trial for twice as long.
@@ -124,9 +124,9 @@ impl Health {
         self.change(|state| {
             let time = match state.ejection {
                 Some(ejection) => ejection.time.saturating_mul(2),
-                None => detection.base_ejection_time,
+                None => detection.get_base_ejection_time(),
             };
-            let time = time.min(detection.longest_ejection());
+            let time = time.min(detection.get_max_ejection_time());
             state.ejection = Some(Ejection {
                 until: later(time),
                 time,

@@ -49,7 +49,7 @@ impl Lease {
     pub(crate) fn new(server: &Arc<Server>, position: usize, standing: Standing) -> Option<Self> {
         let on_trial = standing == Standing::OnTrial;
         let endpoint = server.endpoints.get(position)?;
-        if !endpoint.begin(server.policy.max_in_flight) {
+        if !endpoint.begin(server.policy.get_max_in_flight()) {
             return None;
         }
         if on_trial && !endpoint.health.begin_trial() {
@@ -98,8 +98,8 @@ impl Lease {
     /// Counts how the attempt ended.
     pub(crate) fn end(&mut self, outcome: Outcome) {
         self.observe(outcome);
-        let detection = &self.server.policy.outlier_detection;
-        let cooling = |wait: Duration| wait.min(detection.max_retry_after);
+        let detection = self.server.policy.get_outlier_detection();
+        let cooling = |wait: Duration| wait.min(detection.get_max_retry_after());
         match outcome {
             Outcome::Answered(
                 StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE,
@@ -136,7 +136,7 @@ impl Lease {
         let was_ejected = std::mem::take(&mut self.on_trial);
         self.forgiven = self.endpoint().health.succeeded(was_ejected);
         if was_ejected {
-            let (server, endpoint) = (&*self.server.name, &*self.endpoint().uri);
+            let (server, endpoint) = (&*self.server.name, &**self.endpoint().uri());
             info!(target: "tower_model_route::health", server, endpoint, "endpoint is back");
         }
     }
@@ -148,7 +148,7 @@ impl Lease {
         }
         let endpoint = Arc::clone(self.endpoint());
         endpoint.counts.failures.fetch_add(1, Ordering::Relaxed);
-        let detection = &self.server.policy.outlier_detection;
+        let detection = self.server.policy.get_outlier_detection();
         let too_often = endpoint.health.failed(detection, self.forgiven);
         let time = if std::mem::take(&mut self.on_trial) {
             endpoint.health.eject(detection)
@@ -161,7 +161,7 @@ impl Lease {
         warn!(
             target: "tower_model_route::health",
             server = &*self.server.name,
-            endpoint = &*endpoint.uri,
+            endpoint = &**endpoint.uri(),
             seconds = time.as_secs_f64(),
             "endpoint ejected"
         );
@@ -184,6 +184,6 @@ impl Drop for Lease {
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lease").field(&self.endpoint().uri).finish()
+        f.debug_tuple("Lease").field(self.endpoint().uri()).finish()
     }
 }

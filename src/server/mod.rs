@@ -12,7 +12,7 @@ mod tests;
 
 pub(crate) use self::{
     balance::affinity::Caller,
-    endpoint::{Endpoint, InvalidEndpoint},
+    endpoint::Endpoint,
     health::Standing,
     lease::{Lease, Outcome},
     model_server::{Choice, RealModel, Server, Take},

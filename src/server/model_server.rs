@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::{endpoint::Endpoint, health::Standing, lease::Lease, queue::Queue};
 use crate::{
     config::{ModelServer, TrafficPolicy},
-    model::BodyWish,
+    model::NeededKeys,
     server::balance::{affinity::Caller, balancer::Balancer},
 };
 
@@ -61,23 +61,23 @@ pub(crate) enum Choice {
 
 impl Server {
     /// `endpoints` with their weights.
-    pub(crate) fn new(config: ModelServer, endpoints: Vec<(Endpoint, u32)>) -> Self {
+    pub(crate) fn new(config: &ModelServer, endpoints: Vec<(Endpoint, u32)>) -> Self {
         let weights: Vec<(&str, u32)> = endpoints
             .iter()
-            .map(|(endpoint, weight)| (&*endpoint.uri, *weight))
+            .map(|(endpoint, weight)| (&**endpoint.uri(), *weight))
             .collect();
         Self {
-            balancer: Arc::new(Balancer::new(&config.balance, &weights)),
-            name: config.name.into(),
-            model: config.model.map(|model| RealModel {
-                json: serde_json::Value::from(&*model).to_string().into(),
+            balancer: Arc::new(Balancer::new(config.get_balance(), &weights)),
+            name: config.get_name().into(),
+            model: config.get_model().map(|model| RealModel {
+                json: serde_json::Value::from(model).to_string().into(),
                 name: model.into(),
             }),
             endpoints: endpoints
                 .into_iter()
                 .map(|(endpoint, _)| Arc::new(endpoint))
                 .collect(),
-            policy: config.policy,
+            policy: config.get_traffic_policy().clone(),
             live: Arc::default(),
         }
     }
@@ -87,12 +87,12 @@ impl Server {
         let endpoints: HashMap<&str, &Arc<Endpoint>> = old
             .endpoints
             .iter()
-            .map(|endpoint| (&*endpoint.uri, endpoint))
+            .map(|endpoint| (&**endpoint.uri(), endpoint))
             .collect();
         let mut server = Self::clone(new);
         server.live = Arc::clone(&old.live);
         for endpoint in &mut server.endpoints {
-            if let Some(old) = endpoints.get(&*endpoint.uri) {
+            if let Some(old) = endpoints.get(&**endpoint.uri()) {
                 *endpoint = Arc::clone(old);
             }
         }
@@ -144,7 +144,7 @@ impl Server {
     ) -> Option<T> {
         let usable = |position: usize| {
             let endpoint: &Endpoint = &self.endpoints[position];
-            self.is_usable(endpoint, choice) && !tried.contains(&endpoint.uri)
+            self.is_usable(endpoint, choice) && !tried.contains(endpoint.uri())
         };
         loop {
             let position = match choice {
@@ -170,22 +170,22 @@ impl Server {
     }
 
     pub(super) fn is_usable(&self, endpoint: &Endpoint, choice: Choice) -> bool {
-        endpoint.has_room(self.policy.max_in_flight)
+        endpoint.has_room(self.policy.get_max_in_flight())
             && (choice == Choice::LeastBad || !endpoint.health.standing().is_out())
     }
 
     /// What its choice must know of a request's body.
-    pub(crate) fn body_wish(&self) -> BodyWish {
-        self.balancer.body_wish()
+    pub(crate) fn needed_keys(&self) -> NeededKeys {
+        self.balancer.needed_keys()
     }
 
     /// Whether nobody waits who would have to be served first.
     pub(super) fn is_open(&self) -> bool {
-        self.policy.max_queue == 0 || self.live.queue.len() == 0
+        self.policy.get_max_queue() == 0 || self.live.queue.len() == 0
     }
 
     pub(crate) fn has_room_to_wait(&self) -> bool {
-        self.has_endpoints() && self.live.queue.len() < self.policy.max_queue
+        self.has_endpoints() && self.live.queue.len() < self.policy.get_max_queue()
     }
 
     /// Waits in the queue for an endpoint that is free; `None` where that takes
@@ -199,18 +199,18 @@ impl Server {
     }
 
     async fn wait_by(self: Arc<Self>, key: Option<u64>) -> Option<Lease> {
-        let place = self.live.queue.join(self.policy.max_queue)?;
+        let place = self.live.queue.join(self.policy.get_max_queue())?;
         let lease = place.wait(|| {
             self.pick_now(Choice::Sound, key, &[], Lease::new)
                 .or_else(|| self.pick_now(Choice::LeastBad, key, &[], Lease::new))
         });
-        let waited = tokio::time::timeout(self.policy.queue_timeout, lease).await;
+        let waited = tokio::time::timeout(self.policy.get_queue_timeout(), lease).await;
         waited.ok().flatten()
     }
 
     /// Ejects an endpoint, unless it is already, or too many others are; for how long.
     pub(super) fn eject(&self, endpoint: &Endpoint) -> Option<Duration> {
-        let detection = &self.policy.outlier_detection;
+        let detection = self.policy.get_outlier_detection();
         let ejecting = self.live.ejecting.lock();
         let _ejecting = ejecting.unwrap_or_else(PoisonError::into_inner);
         if endpoint.health.is_ejected() {
@@ -218,7 +218,7 @@ impl Server {
         }
         let all = self.endpoints.iter();
         let ejected = all.filter(|endpoint| endpoint.health.is_ejected()).count() + 1;
-        let allowed = self.endpoints.len() * detection.max_ejection_percent as usize / 100;
+        let allowed = self.endpoints.len() * detection.get_max_ejection_percent() as usize / 100;
         (ejected <= allowed).then(|| endpoint.health.eject(detection))
     }
 }

@@ -104,7 +104,7 @@ impl Origin {
             rewrite::model_in_uri(&mut head, &self.model, decision.model())?;
         }
         rewrite::model_in_header(&mut head, &self.model, decision.model());
-        rewrite::address(&mut head, endpoint)?;
+        rewrite::address(&mut head, &endpoint.address)?;
         let mut total = self.total;
         if let Some(coded) = &self.coded {
             coded.describe(&mut head, &payload);

@@ -15,9 +15,9 @@ use http::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
+    config::Address,
     error::{RouteError, RouteErrorKind},
     model::{ExtractedModel, Place, has_body},
-    server::Endpoint,
 };
 
 /// Makes `head` that of a request to `endpoint`, for a body of `length` bytes.
@@ -29,10 +29,10 @@ use crate::{
 /// only chunks can carry.
 pub(crate) fn request_head(
     head: &mut Parts,
-    endpoint: &Endpoint,
+    to: &Address,
     framing: Framing<'_>,
 ) -> Result<(), RouteError> {
-    address(head, endpoint)?;
+    address(head, to)?;
     if head.version > Version::HTTP_11 {
         join_cookies(&mut head.headers);
     }
@@ -70,9 +70,9 @@ pub(crate) fn request_head(
 }
 
 /// Makes `head`, which has a path, that of a request to `endpoint`; what else it needs is done.
-pub(crate) fn address(head: &mut Parts, endpoint: &Endpoint) -> Result<(), RouteError> {
-    upstream_uri(endpoint, &mut head.uri).ok_or_else(invalid_target)?;
-    head.headers.insert(HOST, endpoint.host.clone());
+pub(crate) fn address(head: &mut Parts, to: &Address) -> Result<(), RouteError> {
+    upstream_uri(to, &mut head.uri).ok_or_else(invalid_target)?;
+    head.headers.insert(HOST, to.host.clone());
     Ok(())
 }
 
@@ -211,7 +211,7 @@ pub(crate) fn decimal(length: u64) -> HeaderValue {
 
 /// `None`, and the URI as it was, for targets without a path (`*`, CONNECT)
 /// and for paths that are too long with the prefix.
-fn upstream_uri(endpoint: &Endpoint, uri: &mut Uri) -> Option<()> {
+fn upstream_uri(to: &Address, uri: &mut Uri) -> Option<()> {
     let path = uri.path_and_query()?.as_str();
     let slash = match path.bytes().next() {
         Some(b'/') => "",
@@ -219,15 +219,15 @@ fn upstream_uri(endpoint: &Endpoint, uri: &mut Uri) -> Option<()> {
         Some(b'?') => "/",
         _ => return None,
     };
-    let joined = if endpoint.prefix.is_empty() && slash.is_empty() {
+    let joined = if to.prefix.is_empty() && slash.is_empty() {
         None
     } else {
-        let joined = [&*endpoint.prefix, slash, path].concat();
+        let joined = [&*to.prefix, slash, path].concat();
         Some(PathAndQuery::from_maybe_shared(Bytes::from(joined)).ok()?)
     };
     let mut parts = std::mem::take(uri).into_parts();
-    parts.scheme = Some(endpoint.scheme.clone());
-    parts.authority = Some(endpoint.authority.clone());
+    parts.scheme = Some(to.scheme.clone());
+    parts.authority = Some(to.authority.clone());
     parts.path_and_query = joined.or(parts.path_and_query);
     *uri = Uri::from_parts(parts).ok()?;
     Some(())
@@ -275,8 +275,8 @@ mod tests {
 
     use super::*;
 
-    fn endpoint(uri: &str) -> Endpoint {
-        Endpoint::parse(uri).unwrap()
+    fn endpoint(uri: &str) -> Address {
+        Address::parse(uri).unwrap()
     }
 
     fn rewritten(request: http::request::Builder, to: &str) -> Parts {

@@ -4,14 +4,14 @@ use super::{conversation::Conversation, json::Json};
 
 /// What is wanted of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct BodyWish {
+pub(crate) struct NeededKeys {
     pub(crate) user: bool,
     pub(crate) session_id: bool,
     /// So many bytes of the conversation.
     pub(crate) prefix: usize,
 }
 
-impl BodyWish {
+impl NeededKeys {
     /// Whether nothing is wanted, and the body need not be read for it.
     pub(crate) fn is_none(self) -> bool {
         self == Self::default()
@@ -44,7 +44,7 @@ impl BodyKeys {
     /// Of a body that ends early or is not JSON, what stands before that
     /// counts. Of members of the same name the first one does. It takes linear
     /// time, and memory for the prefix that is wanted.
-    pub(crate) fn read(body: &[u8], wish: BodyWish) -> Self {
+    pub(crate) fn read(body: &[u8], wish: NeededKeys) -> Self {
         if wish.is_none() {
             return Self::default();
         }
@@ -66,7 +66,7 @@ impl BodyKeys {
 }
 
 struct Reader {
-    wish: BodyWish,
+    wish: NeededKeys,
     user: Option<u64>,
     user_id: Option<u64>,
     session_id: Option<u64>,
@@ -105,10 +105,9 @@ fn first(key: &mut Option<u64>, value: &mut Json<'_>) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::hash::hash;
-    use super::*;
+    use super::{super::hash::hash, *};
 
-    const ALL: BodyWish = BodyWish {
+    const ALL: NeededKeys = NeededKeys {
         user: true,
         session_id: true,
         prefix: 100,
@@ -174,19 +173,19 @@ mod tests {
     fn nothing_else_than_wished_is_read() {
         let body = br#"{"user":"u","session_id":"s","messages":[{"content":"c"}]}"#;
         let of = |wish| BodyKeys::read(body, wish);
-        assert_eq!(of(BodyWish::default()), BodyKeys::default());
-        let wish = BodyWish {
+        assert_eq!(of(NeededKeys::default()), BodyKeys::default());
+        let wish = NeededKeys {
             user: true,
-            ..BodyWish::default()
+            ..NeededKeys::default()
         };
         let expected = BodyKeys {
             user: hashed("u"),
             ..BodyKeys::default()
         };
         assert_eq!(of(wish), expected);
-        let wish = BodyWish {
+        let wish = NeededKeys {
             prefix: 1,
-            ..BodyWish::default()
+            ..NeededKeys::default()
         };
         let expected = BodyKeys {
             conversation: b"c".to_vec(),
@@ -197,22 +196,22 @@ mod tests {
 
     #[test]
     fn wishes_add_up() {
-        let user = BodyWish {
+        let user = NeededKeys {
             user: true,
             prefix: 10,
-            ..BodyWish::default()
+            ..NeededKeys::default()
         };
-        let session = BodyWish {
+        let session = NeededKeys {
             session_id: true,
             prefix: 20,
-            ..BodyWish::default()
+            ..NeededKeys::default()
         };
-        let both = BodyWish {
+        let both = NeededKeys {
             user: true,
             session_id: true,
             prefix: 20,
         };
         assert_eq!(user.and(session), both);
-        assert!(!both.is_none() && BodyWish::default().is_none());
+        assert!(!both.is_none() && NeededKeys::default().is_none());
     }
 }

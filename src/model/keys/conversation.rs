@@ -147,12 +147,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::keys::body::{BodyKeys, BodyWish};
+    use crate::model::keys::body::{BodyKeys, NeededKeys};
 
     fn prefix_of(body: &[u8], limit: usize) -> Vec<u8> {
-        let wish = BodyWish {
+        let wish = NeededKeys {
             prefix: limit,
-            ..BodyWish::default()
+            ..NeededKeys::default()
         };
         BodyKeys::read(body, wish).conversation
     }

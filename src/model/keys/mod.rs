@@ -6,7 +6,7 @@ mod hash;
 mod json;
 
 pub(crate) use self::{
-    body::{BodyKeys, BodyWish},
+    body::{BodyKeys, NeededKeys},
     conversation::is_empty,
     hash::hash,
 };

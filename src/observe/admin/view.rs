@@ -12,7 +12,7 @@ use crate::{
         explain::{balance, described, sentence},
         snapshot::{EndpointSnapshot, ServerSnapshot},
     },
-    route::{Inner, RouteTableHandle, RuleView, shares},
+    route::{CompiledTable, RouteTableHandle, RuleView, shares},
     server::Server,
 };
 
@@ -108,26 +108,26 @@ fn reload(handle: &RouteTableHandle) -> ReloadJson {
 }
 
 fn route_json<'t>(
-    table: &'t Inner,
+    table: &'t CompiledTable,
     route: &'t ModelRoute,
     rules: Vec<RuleView<'t>>,
 ) -> RouteJson<'t> {
     RouteJson {
-        name: &route.name,
-        model_name: route.model_name.as_deref(),
-        lora_adapters: &route.lora_adapters,
+        name: route.get_name(),
+        model_name: route.get_model_name(),
+        lora_adapters: route.get_lora_adapters(),
         rules: rules
             .into_iter()
             .map(|rule| RuleJson {
-                name: &rule.config.name,
-                conditions: rule.config.conditions.iter().map(described).collect(),
+                name: rule.config.get_name(),
+                conditions: rule.config.get_conditions().iter().map(described).collect(),
                 targets: targets_json(table, rule),
             })
             .collect(),
     }
 }
 
-fn targets_json<'t>(table: &'t Inner, rule: RuleView<'t>) -> Vec<TargetJson<'t>> {
+fn targets_json<'t>(table: &'t CompiledTable, rule: RuleView<'t>) -> Vec<TargetJson<'t>> {
     let weights = rule.weights();
     let configured = shares(&weights, |_| true).unwrap_or_default();
     let outlook = table.outlook(rule.compiled, &weights);
@@ -139,11 +139,11 @@ fn targets_json<'t>(table: &'t Inner, rule: RuleView<'t>) -> Vec<TargetJson<'t>>
         .zip(outlook.shares.iter().zip(counts))
         .filter_map(|(target, (&current_share, requests))| {
             let (_, server) = table.target_of(rule, target)?;
-            let own = rule.config.targets.get(target);
+            let own = rule.config.get_targets().get(target);
             Some(TargetJson {
                 model_server: &server.name,
                 fallback: own.is_none(),
-                weight: own.and_then(|target| target.weight),
+                weight: own.and_then(|target| target.get_weight()),
                 share: configured.get(target).copied().unwrap_or(0.0),
                 current_share,
                 counted_share: (all > 0).then(|| requests as f64 * 100.0 / all as f64),
@@ -158,17 +158,17 @@ fn server_json<'t>(config: &ModelServer, server: &'t Server) -> ServerJson<'t> {
     ServerJson {
         name: &server.name,
         model: server.model.as_ref().map(|model| &*model.name),
-        balance: balance(&config.balance),
+        balance: balance(config.get_balance()),
         policy: sentence(&server.policy),
         in_flight: snapshot.in_flight(),
         endpoints: snapshot
             .endpoints()
             .iter()
-            .zip(&config.endpoints)
-            .map(|(state, (_, weight))| EndpointJson {
+            .zip(config.get_endpoints())
+            .map(|(state, endpoint)| EndpointJson {
                 state: state.clone(),
-                weight: *weight,
-                max_in_flight: server.policy.max_in_flight,
+                weight: endpoint.get_weight(),
+                max_in_flight: server.policy.get_max_in_flight(),
             })
             .collect(),
     }

@@ -62,7 +62,7 @@ pub(super) fn routes<'f, 't>(
     let routes = found
         .iter()
         .map(|found| ConsideredRoute {
-            name: found.route.name.clone(),
+            name: found.route.get_name().to_owned(),
             by_adapter: found.by_adapter,
             rules: found
                 .rules
@@ -114,7 +114,7 @@ impl ConsideredRule {
             true => RuleVerdict::Failed,
         };
         Self {
-            name: rule.config.name.clone(),
+            name: rule.config.get_name().to_owned(),
             verdict,
             conditions,
         }

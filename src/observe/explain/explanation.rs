@@ -15,7 +15,7 @@ use crate::{
     error::{RouteError, RouteErrorKind},
     model::{ExtractModel, ModelSources, Scan},
     pieces::Chunks,
-    route::{Inner, Prospect, RouteTable},
+    route::{CompiledTable, Prospect, RouteTable},
 };
 
 /// The whole decision about one request, as data and, by its `Display`, as text.
@@ -87,7 +87,7 @@ impl RouteTable {
     /// # }
     /// ```
     pub fn explain(&self, head: &Parts, model: &str) -> Explanation {
-        Explanation::new(self.inner(), head, model)
+        Explanation::new(self.compiled(), head, model)
     }
 
     /// As [`explain`](Self::explain), for a whole request: the model is read
@@ -110,7 +110,7 @@ impl RouteTable {
 }
 
 impl Explanation {
-    fn new(table: &Inner, head: &Parts, model: &str) -> Self {
+    fn new(table: &CompiledTable, head: &Parts, model: &str) -> Self {
         let found = table.find(model);
         let (routes, matched) = considered::routes(&found, head, model);
         let mut explanation = Self {
@@ -127,8 +127,8 @@ impl Explanation {
         };
         match matched {
             Some((found, rule)) => {
-                explanation.route = Some(found.route.name.clone());
-                explanation.rule = Some(rule.config.name.clone());
+                explanation.route = Some(found.route.get_name().to_owned());
+                explanation.rule = Some(rule.config.get_name().to_owned());
                 explanation.lora = found.by_adapter;
                 let outlook = table.outlook(rule.compiled, &rule.weights());
                 explanation.targets =

@@ -8,33 +8,36 @@ use crate::config::{Balance, HashKey, TrafficPolicy};
 pub(crate) fn sentence(policy: &TrafficPolicy) -> String {
     let mut parts = vec![retries(policy)];
     let time = |time: Option<Duration>, what: &str| time.map(|time| format!("{time:?} {what}"));
-    parts.extend(time(policy.timeout, "for an attempt"));
-    parts.extend(time(policy.total_timeout, "in all"));
-    parts.extend(time(policy.stream_idle_timeout, "of silence in an answer"));
+    parts.extend(time(policy.get_timeout(), "for an attempt"));
+    parts.extend(time(policy.get_total_timeout(), "in all"));
+    parts.extend(time(
+        policy.get_stream_idle_timeout(),
+        "of silence in an answer",
+    ));
     parts.extend(
         policy
-            .max_in_flight
+            .get_max_in_flight()
             .map(|max| format!("at most {max} in flight to an endpoint")),
     );
-    if policy.max_queue > 0 {
-        let (max, time) = (policy.max_queue, policy.queue_timeout);
+    if policy.get_max_queue() > 0 {
+        let (max, time) = (policy.get_max_queue(), policy.get_queue_timeout());
         parts.push(format!("up to {max} waiting for {time:?}"));
     }
     parts.join("; ")
 }
 
 fn retries(policy: &TrafficPolicy) -> String {
-    let times = match policy.max_retries {
+    let times = match policy.get_max_retries() {
         0 => return "no retries".to_owned(),
         1 => "1 retry".to_owned(),
         n => format!("up to {n} retries"),
     };
-    let statuses = policy.retry_statuses.iter();
+    let statuses = policy.get_retry_statuses().iter();
     let statuses: String = statuses
         .map(|status| format!(", {}", status.as_u16()))
         .collect();
-    let (first, longest) = (policy.retry_interval, policy.longest_interval());
-    let interval = match policy.max_retries {
+    let (first, longest) = (policy.get_retry_interval(), policy.get_max_retry_interval());
+    let interval = match policy.get_max_retries() {
         1 => format!("{:?}", first.min(longest)),
         _ => format!("{first:?}, doubling to {longest:?}"),
     };

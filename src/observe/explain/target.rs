@@ -10,7 +10,7 @@ use crate::{
     config::ModelServer,
     model::{ExtractModel, ExtractedModel, ModelSources, Plan},
     observe::snapshot::{EndpointSnapshot, ServerSnapshot},
-    route::{Inner, Outlook, Prospect, RuleView, shares},
+    route::{CompiledTable, Outlook, Prospect, RuleView, shares},
     server::{Endpoint, Server},
     wire::rewrite,
 };
@@ -59,7 +59,7 @@ struct Asked<'a> {
 
 /// All targets of a rule, its fallbacks last.
 pub(super) fn targets(
-    table: &Inner,
+    table: &CompiledTable,
     rule: RuleView<'_>,
     outlook: &Outlook,
     head: &Parts,
@@ -78,16 +78,16 @@ pub(super) fn targets(
         .zip(&outlook.shares)
         .filter_map(|(target, &current_share)| {
             let (config, server) = table.target_of(rule, target)?;
-            let own = rule.config.targets.get(target);
+            let own = rule.config.get_targets().get(target);
             Some(ExplainedTarget {
                 model_server: server.name.to_string(),
                 fallback: own.is_none(),
-                weight: own.and_then(|target| target.weight),
+                weight: own.and_then(|target| target.get_weight()),
                 share: configured.get(target).copied().unwrap_or(0.0),
                 current_share,
                 requests: rule.compiled.picks.count(target),
                 model: asked.model_at(server).to_owned(),
-                balance: policy::balance(&config.balance),
+                balance: policy::balance(config.get_balance()),
                 policy: policy::sentence(&server.policy),
                 endpoints: asked.endpoints(config, server),
             })
@@ -120,16 +120,16 @@ impl Asked<'_> {
             .zip(both)
             .map(|(position, (endpoint, state))| ExplainedEndpoint {
                 weight: config
-                    .endpoints
+                    .get_endpoints()
                     .get(position)
-                    .map_or(1, |(_, weight)| *weight),
-                max_in_flight: server.policy.max_in_flight,
+                    .map_or(1, |endpoint| endpoint.get_weight()),
+                max_in_flight: server.policy.get_max_in_flight(),
                 takes_requests: match self.prospect {
                     Prospect::Sent(choice) => server.might_take(position, choice),
                     _ => false,
                 },
                 request_uri: self.uri_at(endpoint, self.model_at(server)),
-                request_host: endpoint.authority.to_string(),
+                request_host: endpoint.address.authority.to_string(),
                 ejected_for: state
                     .ejected_until()
                     .map(|until| until.saturating_duration_since(now)),
@@ -147,7 +147,7 @@ impl Asked<'_> {
         {
             rewrite::model_in_uri(&mut head, located, model).ok()?;
         }
-        rewrite::address(&mut head, endpoint).ok()?;
+        rewrite::address(&mut head, &endpoint.address).ok()?;
         Some(mask::uri(&head.uri))
     }
 }

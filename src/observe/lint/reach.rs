@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use regex::bytes::Regex;
 
 use super::warning::{Lint, LintKind};
-use crate::config::{Condition, Pattern, Place, RoutePart, RouteTableBuilder, Rule};
+use crate::config::{Condition, Place, RoutePart, RouteTableBuilder, Rule, StringMatch};
 
 /// A rule's position: of its route, and in it.
 type At = (usize, usize);
@@ -26,7 +26,11 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
     for (name, routes) in by_name(config) {
         let mut before: Vec<(At, Vec<&Condition>)> = Vec::new();
         for route in routes {
-            for (position, rule) in config.routes[route].rules.iter().enumerate() {
+            for (position, rule) in config.get_model_routes()[route]
+                .get_rules()
+                .iter()
+                .enumerate()
+            {
                 let at = (route, position);
                 let Some(conditions) = conditions(rule, name) else {
                     verdicts.entry(at).or_insert(Some(Unreached::OtherModel));
@@ -68,11 +72,11 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
 }
 
 fn behind(config: &RouteTableBuilder, route: usize, (other, rule): At) -> String {
-    let other_route = &config.routes[other];
-    let rule = &other_route.rules[rule].name;
+    let other_route = &config.get_model_routes()[other];
+    let rule = other_route.get_rules()[rule].get_name();
     let of = match other == route {
         true => String::new(),
-        false => format!(" of the ModelRoute {:?}", other_route.name),
+        false => format!(" of the ModelRoute {:?}", other_route.get_name()),
     };
     format!("it is never reached: all that it matches goes to the rule {rule:?}{of} before it")
 }
@@ -81,11 +85,11 @@ fn behind(config: &RouteTableBuilder, route: usize, (other, rule): At) -> String
 fn by_name(config: &RouteTableBuilder) -> Vec<(&str, Vec<usize>)> {
     let mut by_model: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut by_adapter: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (position, route) in config.routes.iter().enumerate() {
-        if let Some(name) = &route.model_name {
+    for (position, route) in config.get_model_routes().iter().enumerate() {
+        if let Some(name) = route.get_model_name() {
             by_model.entry(name).or_default().push(position);
         }
-        for name in &route.lora_adapters {
+        for name in route.get_lora_adapters() {
             by_adapter.entry(name).or_default().push(position);
         }
     }
@@ -95,7 +99,7 @@ fn by_name(config: &RouteTableBuilder) -> Vec<(&str, Vec<usize>)> {
 /// What a rule asks of requests for `name` besides that; `None` if it matches none of them.
 fn conditions<'r>(rule: &'r Rule, name: &str) -> Option<Vec<&'r Condition>> {
     let mut conditions = Vec::new();
-    for condition in &rule.conditions {
+    for condition in rule.get_conditions() {
         match condition {
             Condition::BodyModel(model) if model == name => {}
             Condition::BodyModel(_) => return None,
@@ -109,9 +113,9 @@ fn conditions<'r>(rule: &'r Rule, name: &str) -> Option<Vec<&'r Condition>> {
 fn implies(narrow: &Condition, wide: &Condition, regexes: &mut Regexes) -> bool {
     match (narrow, wide) {
         (Condition::Header(a, narrow), Condition::Header(b, wide)) => {
-            a.eq_ignore_ascii_case(b) && regexes.implies(&narrow.0, &wide.0)
+            a.eq_ignore_ascii_case(b) && regexes.implies(narrow, wide)
         }
-        (Condition::Uri(narrow), Condition::Uri(wide)) => regexes.implies(&narrow.0, &wide.0),
+        (Condition::Uri(narrow), Condition::Uri(wide)) => regexes.implies(narrow, wide),
         _ => false,
     }
 }
@@ -121,13 +125,13 @@ fn implies(narrow: &Condition, wide: &Condition, regexes: &mut Regexes) -> bool 
 struct Regexes(HashMap<String, Option<Regex>>);
 
 impl Regexes {
-    fn implies(&mut self, narrow: &Pattern, wide: &Pattern) -> bool {
+    fn implies(&mut self, narrow: &StringMatch, wide: &StringMatch) -> bool {
         match (narrow, wide) {
             (narrow, wide) if narrow == wide => true,
-            (Pattern::Exact(text) | Pattern::Prefix(text), Pattern::Prefix(prefix)) => {
+            (StringMatch::Exact(text) | StringMatch::Prefix(text), StringMatch::Prefix(prefix)) => {
                 text.starts_with(prefix)
             }
-            (Pattern::Exact(text), Pattern::Regex(pattern)) => self
+            (StringMatch::Exact(text), StringMatch::Regex(pattern)) => self
                 .0
                 .entry(pattern.clone())
                 .or_insert_with(|| Regex::new(pattern).ok())

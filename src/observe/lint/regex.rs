@@ -1,19 +1,19 @@
 //! Regular expressions that match more than they look like.
 
 use super::warning::{Lint, LintKind};
-use crate::config::{Condition, Pattern, Place, RoutePart, RouteTableBuilder};
+use crate::config::{Condition, Place, RoutePart, RouteTableBuilder, StringMatch};
 
 pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
     let mut lints = Vec::new();
-    for (route, of_route) in config.routes.iter().enumerate() {
-        for (rule, of_rule) in of_route.rules.iter().enumerate() {
-            for (position, condition) in of_rule.conditions.iter().enumerate() {
+    for (route, of_route) in config.get_model_routes().iter().enumerate() {
+        for (rule, of_rule) in of_route.get_rules().iter().enumerate() {
+            for (position, condition) in of_rule.get_conditions().iter().enumerate() {
                 let (header, value) = match condition {
                     Condition::Header(name, value) => (Some(name.as_str()), value),
                     Condition::Uri(value) => (None, value),
                     Condition::BodyModel(_) => continue,
                 };
-                let Pattern::Regex(pattern) = &value.0 else {
+                let StringMatch::Regex(pattern) = value else {
                     continue;
                 };
                 if let Some(message) = suspicion(pattern, header) {

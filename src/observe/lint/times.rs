@@ -10,26 +10,31 @@ use crate::config::{ModelServer, Place, RoutePart, RouteTableBuilder};
 /// The total is that of the ModelServer to which a request is sent first.
 pub(super) fn lint_fallbacks(config: &RouteTableBuilder) -> Vec<Lint> {
     let servers: HashMap<&str, &ModelServer> = config
-        .servers
+        .get_model_servers()
         .iter()
-        .map(|server| (server.name.as_str(), server))
+        .map(|server| (server.get_name(), server))
         .collect();
     let mut lints = Vec::new();
-    for (route, of_route) in config.routes.iter().enumerate() {
-        for (rule, of_rule) in of_route.rules.iter().enumerate() {
+    for (route, of_route) in config.get_model_routes().iter().enumerate() {
+        for (rule, of_rule) in of_route.get_rules().iter().enumerate() {
             let shortest = of_rule
-                .targets
+                .get_targets()
                 .iter()
-                .filter_map(|target| servers.get(target.model_server.as_str()))
-                .filter_map(|server| Some((server.policy.total_timeout?, &server.name)))
+                .filter_map(|target| servers.get(target.get_model_server()))
+                .filter_map(|server| {
+                    Some((
+                        server.get_traffic_policy().get_total_timeout()?,
+                        server.get_name(),
+                    ))
+                })
                 .min();
             let Some((total, target)) = shortest else {
                 continue;
             };
-            for (position, name) in of_rule.fallbacks.iter().enumerate() {
+            for (position, name) in of_rule.get_fallbacks().iter().enumerate() {
                 let timeout = servers
                     .get(name.as_str())
-                    .and_then(|server| server.policy.timeout);
+                    .and_then(|server| server.get_traffic_policy().get_timeout());
                 if let Some(timeout) = timeout.filter(|timeout| *timeout > total) {
                     let place = Place::ModelRoute(route, RoutePart::Fallback(rule, position));
                     let message = format!(

@@ -11,7 +11,7 @@ use twox_hash::XxHash64;
 use super::{ring::Ring, shares::Shares};
 use crate::{
     config::HashKey,
-    model::{BodyKeys, BodyWish, hash, is_empty},
+    model::{BodyKeys, NeededKeys, hash, is_empty},
 };
 
 /// How many points of the ring are tried before all endpoints are looked at.
@@ -62,8 +62,8 @@ impl Key {
         })
     }
 
-    fn body_wish(&self) -> BodyWish {
-        let mut wish = BodyWish::default();
+    fn needed_keys(&self) -> NeededKeys {
+        let mut wish = NeededKeys::default();
         match *self {
             Self::User => wish.user = true,
             Self::SessionId => wish.session_id = true,
@@ -125,8 +125,8 @@ impl Affinity {
         }
     }
 
-    pub(super) fn body_wish(&self) -> BodyWish {
-        self.key.body_wish()
+    pub(super) fn needed_keys(&self) -> NeededKeys {
+        self.key.needed_keys()
     }
 
     pub(super) fn key(&self, caller: Caller<'_>) -> Option<u64> {
@@ -410,7 +410,7 @@ mod tests {
             Some(hash(0, b"conversation"))
         );
         for key in [Key::User, Key::SessionId, Key::Prefix(4)] {
-            assert!(!key.body_wish().is_none());
+            assert!(!key.needed_keys().is_none());
             assert_eq!(of_body(key, &head, &BodyKeys::default()), None);
         }
     }

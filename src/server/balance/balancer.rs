@@ -8,7 +8,7 @@ use super::{
     affinity::{Affinity, Caller, Key},
     shares::{FEW, Shares},
 };
-use crate::{config::Balance, model::BodyWish, server::endpoint::Endpoint};
+use crate::{config::Balance, model::NeededKeys, server::endpoint::Endpoint};
 
 /// A [`Balance`], ready for use.
 #[derive(Debug)]
@@ -50,8 +50,10 @@ impl Balancer {
     }
 
     /// What it must know of a request's body.
-    pub(crate) fn body_wish(&self) -> BodyWish {
-        self.affinity().map(Affinity::body_wish).unwrap_or_default()
+    pub(crate) fn needed_keys(&self) -> NeededKeys {
+        self.affinity()
+            .map(Affinity::needed_keys)
+            .unwrap_or_default()
     }
 
     /// Whether the requests in flight to all endpoints together must be known.
@@ -334,7 +336,7 @@ mod tests {
 
     #[test]
     fn only_affinity_by_the_body_reads_it() {
-        let wish = |balance| Balancer::new(&balance, &[]).body_wish();
+        let wish = |balance| Balancer::new(&balance, &[]).needed_keys();
         for balance in [
             Balance::LeastRequest,
             Balance::PeakEwma,

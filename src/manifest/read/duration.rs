@@ -19,7 +19,7 @@ const NANOS: [(&str, u128); 8] = [
 /// That is: a list of decimal numbers, each with an optional fraction and a
 /// unit (`ns`, `us`, `ms`, `s`, `m`, `h`), or `0`; at most 2^63 - 1
 /// nanoseconds, which is about 292 years.
-pub(super) fn parse(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn parse(text: &str) -> Result<Duration, &'static str> {
     if text.starts_with('-') && text != "-0" {
         return Err("a duration can't be negative");
     }
@@ -81,30 +81,12 @@ fn nanoseconds(whole: &str, fraction: &str, unit: u128) -> Option<u128> {
     whole.checked_mul(unit)?.checked_add(part * unit / scale)
 }
 
-/// The shortest way to write it that [`parse`] reads back exactly.
-pub(super) fn format(duration: Duration) -> String {
-    let nanos = duration.as_nanos().min(i64::MAX as u128);
-    let (seconds, below) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
-    let unit = |nanos: u128| match nanos {
-        _ if nanos.is_multiple_of(1_000_000) => format!("{}ms", nanos / 1_000_000),
-        _ if nanos.is_multiple_of(1_000) => format!("{}us", nanos / 1_000),
-        _ => format!("{nanos}ns"),
-    };
-    match (seconds, below) {
-        (0, 0) => "0s".to_owned(),
-        (0, below) => unit(below),
-        (seconds, 0) if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
-        (seconds, 0) if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
-        (seconds, 0) => format!("{seconds}s"),
-        (seconds, below) => format!("{seconds}s{}", unit(below)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::format;
 
     #[test]
     fn what_go_reads_is_read_alike() {

@@ -1,0 +1,71 @@
+//! One address of a ModelServer's engines.
+
+/// The address of an engine, with its weight among the endpoints of its
+/// [`ModelServer`](crate::ModelServer).
+///
+/// A URI alone is an endpoint of weight 1, so a string can be used wherever an
+/// endpoint is taken:
+///
+/// ```
+/// use tower_model_route::{Endpoint, ModelServer};
+///
+/// let server = ModelServer::new("small")
+///     .endpoint("http://10.0.0.7:8000")
+///     .endpoint(Endpoint::new("http://10.0.0.8:8000").weight(3));
+/// assert_eq!(server.get_endpoints()[0].get_weight(), 1);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[must_use]
+pub struct Endpoint {
+    uri: String,
+    weight: u32,
+}
+
+impl Endpoint {
+    /// An endpoint of weight 1.
+    ///
+    /// `uri` is an absolute `http` or `https` URI. Its path, if it has one, is
+    /// put in front of each request's path. User information, a query and a
+    /// fragment are mistakes.
+    pub fn new(uri: impl Into<String>) -> Self {
+        Self {
+            uri: uri.into(),
+            weight: 1,
+        }
+    }
+
+    /// How much it takes relative to its siblings: by default 1, at least 1.
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// The URI as it was given.
+    pub fn get_uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// The weight.
+    pub fn get_weight(&self) -> u32 {
+        self.weight
+    }
+}
+
+impl From<&str> for Endpoint {
+    fn from(uri: &str) -> Self {
+        Self::new(uri)
+    }
+}
+
+impl From<String> for Endpoint {
+    fn from(uri: String) -> Self {
+        Self::new(uri)
+    }
+}
+
+impl From<&String> for Endpoint {
+    fn from(uri: &String) -> Self {
+        Self::new(uri)
+    }
+}

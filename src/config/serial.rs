@@ -1,0 +1,34 @@
+//! How the parts of a configuration are serialized that serde has no good form for.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::{Serializer, ser::SerializeSeq};
+
+use super::duration::format;
+
+/// As manifests write it, such as `1m30s`.
+pub(super) fn duration<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format(*time))
+}
+
+pub(super) fn optional<S: Serializer>(
+    time: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => duration(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+pub(super) fn statuses<S: Serializer>(
+    statuses: &[StatusCode],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut list = serializer.serialize_seq(Some(statuses.len()))?;
+    for status in statuses {
+        list.serialize_element(&status.as_u16())?;
+    }
+    list.end()
+}

@@ -145,16 +145,17 @@ pub use self::{
         ModelSources, MultipartBody, PathModel, QueryModel,
     },
     observe::{
-        ConsideredCondition, ConsideredRoute, ConsideredRule, EndpointHealth, EndpointSnapshot,
-        ExplainedEndpoint, ExplainedTarget, Explanation, Lint, LintKind, RuleVerdict,
-        ServerSnapshot, Verdict,
+        ConsideredCondition, ConsideredRoute, ConsideredRule, EndpointSnapshot, ExplainedEndpoint,
+        ExplainedTarget, Explanation, Lint, LintKind, RuleVerdict, ServerSnapshot, Verdict,
     },
     policy::{
         AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer, AttemptTimeout, AttemptTimeoutFuture,
-        AttemptTimeoutLayer, Failover, HealthCheck, HealthCheckHandle, RetryInterval,
+        AttemptTimeoutLayer, Failover, FailoverFuture, FailoverLayer, FailoverService, HealthCheck,
+        HealthCheckHandle, RetryInterval,
     },
     route::{RouteDecision, RouteTable, RouteTableHandle},
-    stack::{RouteStack, stack},
+    server::EndpointHealth,
+    stack::{RouteStack, RouteStackService, stack},
 };
 
 /// The README's examples are compiled and run with the tests.

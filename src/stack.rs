@@ -1,26 +1,28 @@
 //! The recommended layers in the recommended order.
 
-use tower::{ServiceBuilder, retry::RetryLayer};
-use tower_layer::{Identity, Stack};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_layer::{Identity, Layer, Stack};
+use tower_service::Service;
 
 use crate::{
-    gateway::ModelRouteLayer,
-    policy::{AnswerErrorsLayer, AttemptTimeoutLayer, Failover},
+    attempt::RouteBody,
+    error::BoxError,
+    gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture},
+    policy::{
+        AnswerErrors, AnswerErrorsLayer, AttemptTimeout, AttemptTimeoutLayer, FailoverLayer,
+        FailoverService,
+    },
 };
-
-/// What [`stack`] makes: a [`ServiceBuilder`], and so itself a layer.
-pub type RouteStack = ServiceBuilder<
-    Stack<
-        AttemptTimeoutLayer,
-        Stack<RetryLayer<Failover>, Stack<AnswerErrorsLayer, Stack<ModelRouteLayer, Identity>>>,
-    >,
->;
 
 /// The recommended layers in the recommended order, around the caller's HTTP client.
 ///
-/// It routes, sends again what failed elsewhere, keeps the time limits, and
-/// makes an answer of every error. So its error is
-/// [`Infallible`](std::convert::Infallible), and it mounts in axum as it is:
+/// They route a request, send it again elsewhere if it failed, enforce the
+/// time limits, and turn every error into an answer. The error of the whole is
+/// therefore [`Infallible`](std::convert::Infallible), and it mounts in axum as
+/// it is:
 ///
 /// ```
 /// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -38,13 +40,15 @@ pub type RouteStack = ServiceBuilder<
 ///
 /// It takes a [`RouteTable`](crate::RouteTable), a
 /// [`RouteTableHandle`](crate::RouteTableHandle), or a [`ModelRouteLayer`]
-/// with settings of one's own. Written out it is
+/// with options of your own. Written out it is
 ///
 /// ```
 /// # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 /// # use tower_model_route::{RouteBody, RouteTable};
 /// use tower::ServiceBuilder;
-/// use tower_model_route::{AnswerErrorsLayer, AttemptTimeoutLayer, Failover, ModelRouteLayer};
+/// use tower_model_route::{
+///     AnswerErrorsLayer, AttemptTimeoutLayer, FailoverLayer, ModelRouteLayer,
+/// };
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -53,7 +57,7 @@ pub type RouteStack = ServiceBuilder<
 /// let service = ServiceBuilder::new()
 ///     .layer(ModelRouteLayer::new(table)) // decides; never fails
 ///     .layer(AnswerErrorsLayer::new()) // errors from below become 502, 503, 504
-///     .retry(Failover::new()) // the next endpoint, target, fallback
+///     .layer(FailoverLayer::new()) // the next endpoint, target, fallback
 ///     .layer(AttemptTimeoutLayer::new()) // the ModelServer's timeout, for each attempt
 ///     .service(client);
 /// # let app: axum::Router = axum::Router::new().fallback_service(service);
@@ -62,12 +66,120 @@ pub type RouteStack = ServiceBuilder<
 /// ```
 ///
 /// Layers that act on each attempt, such as a load shed over a concurrency
-/// limit in front of the engines, go between it and the client:
-/// `stack(table).load_shed().concurrency_limit(64).service(client)`.
+/// limit in front of the engines, go between it and the client: with
+/// [`RouteStack::layer`], or with tower's own builder methods:
+///
+/// ```
+/// # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// # use tower_model_route::{RouteBody, RouteTable, stack};
+/// use tower::ServiceBuilder;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let table = RouteTable::builder().build()?;
+/// # let client = Client::builder(TokioExecutor::new()).build_http::<RouteBody>();
+/// let service = ServiceBuilder::new()
+///     .layer(stack(table))
+///     .load_shed()
+///     .concurrency_limit(64)
+///     .service(client);
+/// # let app: axum::Router = axum::Router::new().fallback_service(service);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The finished service has a short name, [`RouteStackService`], for those who
+/// store it in a struct.
 pub fn stack(layer: impl Into<ModelRouteLayer>) -> RouteStack {
-    ServiceBuilder::new()
-        .layer(layer.into())
-        .layer(AnswerErrorsLayer::new())
-        .retry(Failover::new())
-        .layer(AttemptTimeoutLayer::new())
+    RouteStack {
+        route: layer.into(),
+        below: Identity::new(),
+    }
+}
+
+/// The layers of [`stack`], itself a layer; `L` is what was added below them.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RouteStack<L = Identity> {
+    route: ModelRouteLayer,
+    below: L,
+}
+
+impl<L> RouteStack<L> {
+    /// Adds a layer below the others, around the client.
+    pub fn layer<T>(self, layer: T) -> RouteStack<Stack<T, L>> {
+        RouteStack {
+            route: self.route,
+            below: Stack::new(layer, self.below),
+        }
+    }
+
+    /// Wraps the client, which may be any service that takes a `Request<RouteBody>`.
+    pub fn service<S>(&self, client: S) -> RouteStackService<L::Service>
+    where
+        L: Layer<S>,
+    {
+        Layer::layer(self, client)
+    }
+}
+
+impl<S, L> Layer<S> for RouteStack<L>
+where
+    L: Layer<S>,
+{
+    type Service = RouteStackService<L::Service>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let attempt = AttemptTimeoutLayer::new().layer(self.below.layer(inner));
+        let failover = FailoverLayer::new().layer(attempt);
+        let answers = AnswerErrorsLayer::new().layer(failover);
+        RouteStackService {
+            inner: self.route.layer(answers),
+        }
+    }
+}
+
+/// The layers below the [`ModelRouteLayer`].
+type Below<S> = AnswerErrors<FailoverService<AttemptTimeout<S>>>;
+
+/// The service that [`stack`] makes around the client `S`.
+///
+/// ```
+/// use hyper_util::client::legacy::{Client, connect::HttpConnector};
+/// use tower_model_route::{RouteBody, RouteStackService};
+///
+/// struct Gateway {
+///     routes: RouteStackService<Client<HttpConnector, RouteBody>>,
+/// }
+/// ```
+///
+/// Where layers around it make the type long again, tower's
+/// [`BoxCloneSyncService`](tower::util::BoxCloneSyncService) gives it one name,
+/// for an allocation with each request.
+#[derive(Clone, Debug)]
+pub struct RouteStackService<S> {
+    inner: ModelRouteService<Below<S>>,
+}
+
+impl<S, B, R> Service<Request<B>> for RouteStackService<S>
+where
+    S: Service<Request<RouteBody>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    type Response = <ModelRouteService<Below<S>> as Service<Request<B>>>::Response;
+    type Error = <ModelRouteService<Below<S>> as Service<Request<B>>>::Error;
+    type Future = ResponseFuture<Below<S>>;
+
+    /// Always ready; see [`ModelRouteLayer`].
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Service::<Request<B>>::poll_ready(&mut self.inner, cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.inner.call(request)
+    }
 }

@@ -1,29 +1,31 @@
 //! One routed request on its way: where it is now, where it has been, and how
-//! that went. The layer and the retry policy below it share it.
+//! that went.
+//!
+//! Each [`RouteBody`](super::request_body::RouteBody) of the request holds it,
+//! so the layer and what works below it share one. Who does what: whoever
+//! first sees how an attempt ended settles it; the failover begins the next
+//! attempt; the layer takes the lease for the answer's body, or abandons it.
 
 use std::{
-    any::Any,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Extensions, HeaderMap, request::Parts};
 use tokio::time::Instant;
 
-use super::request_body::RouteBody;
 use crate::{
     config::TrafficPolicy,
     error::RouteError,
     model::BodyKeys,
+    pieces::lock,
     route::RouteDecision,
     server::{Caller, Lease, Outcome, Server},
     upload::Upload,
-    wire::Origin,
+    wire::{Origin, Payload},
 };
 
-/// It travels with the [`RouteBody`], so that it is wherever the request is.
-///
 /// The lock is held for a step at a time and never awaited.
 pub(crate) struct Exchange(Mutex<State>);
 
@@ -33,24 +35,28 @@ struct State {
     lease: Option<Lease>,
     /// How the attempt ended, once it has.
     outcome: Option<Outcome>,
-    /// Until when there must be an answer.
+    /// When there must be an answer.
     deadline: Option<Instant>,
     /// The client's part, while it may still be arriving.
     upload: Option<Upload>,
-    /// None where it is sent once.
+    /// None where the request is sent once.
     retries: Option<Box<Retries>>,
 }
 
-/// What sending it again takes.
+/// What further attempts take.
 struct Retries {
     origin: Origin,
     keys: BodyKeys,
     /// The one that was chosen first: its policy counts.
     server: Arc<Server>,
-    /// The URIs of the endpoints that it was sent to.
+    /// The URIs of the endpoints that the request was sent to.
     tried: Vec<Arc<str>>,
-    /// The last answer that came from an engine, and whose it was.
-    answer: Option<(Box<dyn Any + Send>, RouteDecision)>,
+}
+
+/// The next attempt, not begun. Dropped, it gives its lease back.
+pub(crate) struct Next {
+    decision: RouteDecision,
+    lease: Lease,
 }
 
 impl Exchange {
@@ -70,7 +76,6 @@ impl Exchange {
                 keys,
                 server: Arc::clone(lease.server()),
                 tried: Vec::new(),
-                answer: None,
             })
         });
         Arc::new(Self(Mutex::new(State {
@@ -94,7 +99,8 @@ impl Exchange {
         }
     }
 
-    /// Counts how the attempt ended; whoever sees it first says it.
+    /// Counts how the attempt ended. The first layer that observes the outcome
+    /// records it; later calls are ignored.
     pub(crate) fn settle(&self, outcome: impl FnOnce() -> Outcome) {
         let mut state = self.state();
         if state.outcome.is_none() {
@@ -107,16 +113,9 @@ impl Exchange {
         self.state().upload.as_ref()?.failure()
     }
 
-    /// Whether the request may have to be sent again after the attempt that begins now.
-    ///
-    /// Also the end of the last attempt has to be seen, if there is an answer to fall back on.
-    pub(crate) fn may_go_on(&self, replayable: bool) -> bool {
-        let state = self.state();
-        state.retries.as_ref().is_some_and(|retries| {
-            let attempts = state.decision.attempts();
-            retries.answer.is_some()
-                || replayable && attempts <= retries.server.policy.get_max_retries()
-        })
+    /// Whether another attempt is allowed after the one that begins now.
+    pub(crate) fn may_retry(&self, is_replayable: bool) -> bool {
+        self.state().may_retry(is_replayable)
     }
 
     /// Whether the attempt, which is settled, should be followed by another.
@@ -128,52 +127,67 @@ impl Exchange {
             .is_some_and(|retries| match state.outcome {
                 Some(Outcome::Failed | Outcome::TimedOut | Outcome::Shed) => true,
                 Some(Outcome::Answered(status, _)) => {
-                    retries.server.policy.get_retry_statuses().contains(&status)
+                    let statuses = retries.server.policy.get_retry_statuses();
+                    statuses.contains(&status)
                 }
-                Some(Outcome::Spoilt) | None => false,
+                Some(Outcome::ClientFailed) | None => false,
             })
     }
 
-    /// Sends `request` elsewhere, if that may be and there is somewhere; and after how long.
-    pub(crate) fn redirect(&self, request: &mut Request<RouteBody>) -> Option<Duration> {
+    /// The time to wait before the next attempt; `None` if there must be none:
+    /// because of the policy, for lack of an endpoint, or for lack of time.
+    ///
+    /// To be asked once after each attempt.
+    pub(crate) fn interval(&self, is_replayable: bool) -> Option<Duration> {
         let mut state = self.state();
         let state = &mut *state;
-        let retries = state.retries.as_deref_mut()?;
-        let policy = &retries.server.policy;
-        let attempts = state.decision.attempts();
-        if attempts > policy.get_max_retries() || !request.body().is_replayable() {
+        if !state.may_retry(is_replayable) {
             return None;
         }
+        let retries = state.retries.as_deref_mut()?;
         retries.tried.push(state.decision.shared_endpoint());
-        let caller = Caller {
-            headers: request.headers(),
-            extensions: request.extensions(),
-            body: &retries.keys,
-        };
-        let (target, mut lease) = state.decision.choose_next(caller, &retries.tried)?;
         let wait = match state.outcome {
             Some(Outcome::Shed) => Duration::ZERO,
-            _ => interval(policy, attempts),
+            _ => interval(&retries.server.policy, state.decision.attempts()),
         };
-        let attempt = lease
-            .server()
-            .policy
-            .get_timeout()
-            .unwrap_or(Duration::from_nanos(1));
-        let room = state
-            .deadline
-            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if room.is_some_and(|room| room < wait.saturating_add(attempt)) {
-            return None;
-        }
-        let decision = state.decision.again(target, &lease);
-        retries
-            .origin
-            .readdress(request, &decision, lease.endpoint())
-            .ok()?;
+        let next = state.decision.next_server(&retries.tried)?;
+        has_time(state.deadline, wait, next).then_some(wait)
+    }
+
+    /// Picks the endpoint of the next attempt, if one is left and the time suffices.
+    pub(crate) fn next(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<Next> {
+        let state = self.state();
+        let retries = state.retries.as_deref()?;
+        let caller = Caller {
+            headers,
+            extensions,
+            body: &retries.keys,
+        };
+        let (target, lease) = state.decision.choose_next(caller, &retries.tried)?;
+        has_time(state.deadline, Duration::ZERO, lease.server()).then(|| Next {
+            decision: state.decision.again(target, &lease),
+            lease,
+        })
+    }
+
+    /// Makes `head`, which was sent in an earlier attempt, that of the next one.
+    pub(crate) fn prepare(&self, head: &mut Parts, next: &Next) -> Option<Payload> {
+        let state = self.state();
+        let origin = &state.retries.as_deref()?.origin;
+        let to = &next.lease.endpoint().address;
+        origin.prepare(head, &next.decision, to).ok()
+    }
+
+    /// Begins the next attempt, which is sent after `wait`; `None` if the retry budget is spent.
+    pub(crate) fn begin(&self, next: Next, wait: Duration) -> Option<()> {
+        let Next {
+            decision,
+            mut lease,
+        } = next;
         if !decision.retry_budget().withdraw() {
             return None;
         }
+        let mut state = self.state();
         tracing::debug!(
             target: "tower_model_route::retry",
             attempt = decision.attempts(),
@@ -182,7 +196,6 @@ impl Exchange {
             outcome = ?state.outcome,
             "sent again"
         );
-        request.extensions_mut().insert(decision.clone());
         if let Some(upload) = &state.upload {
             upload.begin_attempt();
         }
@@ -190,37 +203,27 @@ impl Exchange {
         state.decision = decision;
         state.lease = Some(lease);
         state.outcome = None;
-        Some(wait)
+        Some(())
     }
 
-    /// Says that the request was worth its while: retries are paid for by such.
+    /// Credits the retry budget for a request that needed no retry.
     pub(crate) fn deposit_retry(&self) {
         self.state().decision.retry_budget().deposit();
     }
 
-    /// Keeps an answer that is not the last word, in case that there is no better one.
-    pub(crate) fn keep<R: Send + 'static>(&self, answer: Response<R>, from: RouteDecision) {
-        if let Some(retries) = &mut self.state().retries {
-            retries.answer = Some((Box::new(answer), from));
-        }
-    }
-
-    /// The answer that was kept: it becomes that of the request.
-    pub(crate) fn take_kept<R: 'static>(&self) -> Option<Response<R>> {
+    /// The answer of an earlier attempt, to which `decision` led, becomes that of the request.
+    pub(crate) fn fall_back(&self, decision: RouteDecision) {
         let mut state = self.state();
-        let (answer, from) = state.retries.as_mut()?.answer.take()?;
-        let answer = answer.downcast().ok()?;
         let attempts = state.decision.attempts();
-        state.decision = from.after(attempts);
+        state.decision = decision.after(attempts);
         state.lease = None;
-        Some(*answer)
     }
 
     pub(crate) fn decision(&self) -> RouteDecision {
         self.state().decision.clone()
     }
 
-    /// The decision that stands, and what counts the request as in flight.
+    /// The decision that led to the answer, and what counts the request as in flight.
     pub(crate) fn finish(&self) -> (RouteDecision, Option<Lease>) {
         let mut state = self.state();
         (state.decision.clone(), state.lease.take())
@@ -232,19 +235,24 @@ impl Exchange {
         drop(lease);
     }
 
-    /// A panic elsewhere leaves nothing half done that matters here.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
 impl State {
+    fn may_retry(&self, is_replayable: bool) -> bool {
+        self.retries.as_ref().is_some_and(|retries| {
+            is_replayable && self.decision.attempts() <= retries.server.policy.get_max_retries()
+        })
+    }
+
     fn settle(&mut self, outcome: Outcome) {
         let outcome = match &self.upload {
-            Some(upload) if upload.failure().is_some() => Outcome::Spoilt,
+            Some(upload) if upload.failure().is_some() => Outcome::ClientFailed,
             // The engine had to wait for the client itself.
             Some(upload) if outcome == Outcome::TimedOut && upload.waits_for_client() => {
-                Outcome::Spoilt
+                Outcome::ClientFailed
             }
             _ => outcome,
         };
@@ -253,6 +261,13 @@ impl State {
             lease.end(outcome);
         }
     }
+}
+
+/// Whether an attempt at `next` fits into the time that is left, after `wait`.
+fn has_time(deadline: Option<Instant>, wait: Duration, next: &Server) -> bool {
+    let attempt = next.policy.get_timeout().unwrap_or(Duration::from_nanos(1));
+    let room = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    room.is_none_or(|room| room >= wait.saturating_add(attempt))
 }
 
 /// How long to wait before the next attempt, after so many.

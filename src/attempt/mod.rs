@@ -7,7 +7,7 @@ mod response_body;
 mod silence;
 
 pub(crate) use self::{
-    exchange::Exchange,
+    exchange::{Exchange, Next},
     outcome::{outcome_of_answer, outcome_of_error},
     response_body::Held,
 };

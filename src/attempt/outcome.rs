@@ -21,7 +21,7 @@ pub(crate) fn outcome_of_answer<R>(response: &Response<R>) -> Outcome {
             RouteErrorKind::UpstreamTimeout => Outcome::TimedOut,
             RouteErrorKind::UpstreamUnreachable => Outcome::Failed,
             RouteErrorKind::Overloaded => Outcome::Shed,
-            _ => Outcome::Spoilt,
+            _ => Outcome::ClientFailed,
         };
     }
     let status = response.status();

@@ -14,7 +14,9 @@ use http_body::{Body, Frame, SizeHint};
 use super::exchange::Exchange;
 use crate::{
     pieces::{Chunks, Edits, Splice},
+    route::RouteDecision,
     upload::Reader,
+    wire::Payload,
 };
 
 /// The request body that the inner service gets.
@@ -112,21 +114,29 @@ impl RouteBody {
         self.exchange.as_ref()
     }
 
-    /// Other bytes, for a body that is whole and has not begun; the trailers stay.
-    pub(crate) fn replace(&mut self, chunks: Chunks) {
-        let trailers = match &mut self.source {
-            Source::Whole(Some(rest)) => rest.trailers.take(),
-            Source::Whole(None) | Source::Upload(_) => None,
-        };
-        let (chunk, rest) = chunks.into_parts();
-        self.chunk = chunk;
-        self.source = Source::whole(rest, trailers);
+    /// Makes this body, which has not begun, that of another attempt.
+    pub(crate) fn begin_again(&mut self, payload: Payload) {
+        if let Some(chunks) = payload.chunks {
+            let trailers = match &mut self.source {
+                Source::Whole(Some(rest)) => rest.trailers.take(),
+                Source::Whole(None) | Source::Upload(_) => None,
+            };
+            let (chunk, rest) = chunks.into_parts();
+            self.chunk = chunk;
+            self.source = Source::whole(rest, trailers);
+        }
+        self.remaining = payload.length;
+        self.splice = Splice::new(payload.edits);
     }
 
-    /// Other edits, for a body that has not begun; `total` is its length, where that is said.
-    pub(crate) fn edit(&mut self, edits: Edits, total: Option<u64>) {
-        self.remaining = total.map(|total| edits.apply_to_len(total));
-        self.splice = Splice::new(edits);
+    /// Where the request goes, and why; `None` for a request that is forwarded
+    /// without being routed.
+    ///
+    /// Layers below the [`ModelRouteLayer`](crate::ModelRouteLayer) find it
+    /// here; layers above it find that of the answer in the response's
+    /// extensions.
+    pub fn decision(&self) -> Option<RouteDecision> {
+        Some(self.exchange.as_ref()?.decision())
     }
 
     /// Whether a clone of this body sends the same bytes.

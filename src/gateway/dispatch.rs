@@ -5,21 +5,21 @@ use std::sync::Arc;
 use http::request::Parts;
 use tokio::time::Instant;
 
-use super::options::Config;
+use super::options::Options;
 use crate::{
     attempt::{Exchange, RouteBody},
-    error::{RouteError, Shape},
+    error::RouteError,
     model::{BodyKeys, ExtractedModel},
     observe::RequestSpan,
     pieces::Chunks,
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
     server::{Caller, Lease, Server},
     upload::{Inbound, Received, Upload},
-    wire::{Coded, Framing, Origin, Payload, rewrite},
+    wire::{Coded, Origin, rewrite},
 };
 
 /// A request whose rule is known.
-pub(crate) struct Matched {
+pub(super) struct Matched {
     table: Arc<CompiledTable>,
     selection: Selection,
     model: ExtractedModel,
@@ -32,23 +32,15 @@ pub(crate) struct Matched {
 }
 
 /// Where it goes, or how it has to wait for that.
-pub(crate) enum Turn {
+pub(super) enum Turn {
     Now(Chosen),
     /// For this target.
     Later(u32),
 }
 
-/// What goes to the engine beside the rewritten head.
-pub(crate) struct Dispatch {
-    pub(crate) body: RouteBody,
-    pub(crate) exchange: Arc<Exchange>,
-    /// What the client's errors look like.
-    pub(crate) shape: Shape,
-}
-
 impl Matched {
     /// Finds the rule.
-    pub(crate) fn new(
+    pub(super) fn new(
         table: Arc<CompiledTable>,
         head: &Parts,
         received: Received,
@@ -65,8 +57,8 @@ impl Matched {
             Some(decoder) if scan.reads_whole() => Some(decoder.undo(chunks.clone())?),
             _ => None,
         };
-        let at_hand = plain.as_mut().unwrap_or(&mut chunks);
-        let model = scan.locate(head, at_hand, total)?;
+        let readable = plain.as_mut().unwrap_or(&mut chunks);
+        let model = scan.locate(head, readable, total)?;
         let selection = table.select(head, &model.name)?;
         let keys = if !table.reads_body_of(&model.name) {
             BodyKeys::default()
@@ -92,7 +84,7 @@ impl Matched {
     }
 
     /// Takes a target and an endpoint, if there is a free one.
-    pub(crate) fn choose(&self, head: &Parts) -> Result<Turn, RouteError> {
+    pub(super) fn choose(&self, head: &Parts) -> Result<Turn, RouteError> {
         let rule = self.table.rule(self.selection);
         match self.table.choose(rule, self.caller(head), Lease::new) {
             Ok(chosen) => Ok(Turn::Now(chosen)),
@@ -102,7 +94,7 @@ impl Matched {
     }
 
     /// Waits for an endpoint of this target to become free.
-    pub(crate) fn wait(
+    pub(super) fn wait(
         &self,
         head: &Parts,
         target: u32,
@@ -118,26 +110,26 @@ impl Matched {
         }
     }
 
-    pub(crate) fn server(&self, target: u32) -> &Arc<Server> {
+    pub(super) fn server(&self, target: u32) -> &Arc<Server> {
         self.table.server(self.selection, target)
     }
 
     /// There was no free endpoint in time.
-    pub(crate) fn overloaded(&self) -> RouteError {
+    pub(super) fn overloaded(&self) -> RouteError {
         RouteError::overloaded(&self.model.name)
     }
 
-    /// Makes `head` and what was received those of the request to the engine that was chosen.
+    /// Makes `head` and what was received the request to the engine that was chosen.
     ///
     /// On an error nothing is sent, and the head's path is still the client's.
-    pub(crate) fn dispatch(
+    pub(super) fn dispatch(
         self,
-        config: &Config,
+        options: &Options,
         head: &mut Parts,
         (target, lease): Chosen,
         deadline: Option<Instant>,
         span: &RequestSpan,
-    ) -> Result<Dispatch, RouteError> {
+    ) -> Result<(RouteBody, Arc<Exchange>), RouteError> {
         let Self {
             table,
             selection,
@@ -148,11 +140,10 @@ impl Matched {
             whole,
             keys,
         } = self;
-        let shape = Shape::of(head.uri.path());
         let decision = RouteDecision::new(table, selection, target, lease.position());
-        let replay_bytes = config.replay_bytes;
+        let replay_bytes = options.replay_bytes;
         let trailers = inbound.as_mut().take_trailers().filter(|_| whole);
-        let total = match whole {
+        let length = match whole {
             true => Some(chunks.len()).filter(|_| trailers.is_none()),
             false => inbound.total(),
         };
@@ -161,7 +152,7 @@ impl Matched {
             Some(decoder) => {
                 let coded = Coded {
                     decoder,
-                    recompress: config.recompress,
+                    recompress: options.recompress,
                     body: chunks,
                     plain,
                 };
@@ -170,32 +161,25 @@ impl Matched {
         };
         let may_retry = lease.server().policy.get_max_retries() > 0;
         let path = may_retry.then(|| head.uri.path_and_query().cloned());
-        let origin = Origin::new(path.flatten(), model, total, coded);
-        let Payload { chunks, edits, .. } = origin.prepare(head, chunks, &decision)?;
+        let origin = Origin::new(path.flatten(), model, length, coded);
+        rewrite::end_hop(head);
+        if let Some(trailers) = &trailers {
+            rewrite::announce_trailers(&mut head.headers, trailers);
+        }
+        let payload = origin.prepare(head, &decision, &lease.endpoint().address)?;
+        let chunks = payload.chunks.unwrap_or(chunks);
         let (mut body, upload) = if whole {
-            let framing = Framing::of(edits.apply_to_len(chunks.len()), trailers.as_deref());
-            rewrite::request_head(head, &lease.endpoint().address, framing)?;
-            (
-                RouteBody::whole(chunks, trailers, edits, replay_bytes),
-                None,
-            )
+            let body = RouteBody::whole(chunks, trailers, payload.edits, replay_bytes);
+            (body, None)
         } else {
-            let length = total.map(|total| edits.apply_to_len(total));
-            let framing = length.map_or(Framing::Open, Framing::Length);
-            rewrite::request_head(head, &lease.endpoint().address, framing)?;
             let upload = Upload::new(chunks, inbound, replay_bytes);
-            let body = RouteBody::upload(upload.reader(), total, edits, replay_bytes);
+            let body = RouteBody::upload(upload.reader(), length, payload.edits, replay_bytes);
             (body, Some(upload))
         };
         span.routed(&decision);
-        head.extensions.insert(decision.clone());
         let again = may_retry.then_some((origin, keys));
         let exchange = Exchange::new(decision, lease, deadline, upload, again);
         body.attach(Arc::clone(&exchange));
-        Ok(Dispatch {
-            body,
-            exchange,
-            shape,
-        })
+        Ok((body, exchange))
     }
 }

@@ -1,11 +1,11 @@
-//! The layer and its settings.
+//! The layer and its builder.
 
 use std::{sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
 use super::{
-    options::{Config, WithoutModel},
+    options::{Options, WithoutModel},
     service::ModelRouteService,
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ModelRouteLayer {
-    config: Config,
+    options: Options,
 }
 
 impl ModelRouteLayer {
@@ -36,7 +36,7 @@ impl ModelRouteLayer {
     /// which the table can be replaced while requests are under way.
     pub fn new(table: impl Into<RouteTableHandle>) -> Self {
         Self {
-            config: Config {
+            options: Options {
                 table: table.into(),
                 extract: Arc::new(ModelSources::standard()),
                 max_body_bytes: 256 << 20,
@@ -57,14 +57,14 @@ impl ModelRouteLayer {
     /// large because a body is not held in memory but forwarded as it arrives;
     /// see [`max_buffer_bytes`](Self::max_buffer_bytes) for what is.
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
-        self.config.max_body_bytes = bytes as u64;
+        self.options.max_body_bytes = bytes as u64;
         self
     }
 
     /// How much of a body may be held while its model is not known, 32 MiB by
     /// default; a body that has not named it by then is answered with 413.
     pub fn max_buffer_bytes(mut self, bytes: usize) -> Self {
-        self.config.max_buffer_bytes = bytes as u64;
+        self.options.max_buffer_bytes = bytes as u64;
         self
     }
 
@@ -75,7 +75,7 @@ impl ModelRouteLayer {
     /// is forwarded as it arrives; while no clone of it waits to be sent, an
     /// upload takes no more than the chunks that are under way.
     pub fn replay_bytes(mut self, bytes: usize) -> Self {
-        self.config.replay_bytes = bytes as u64;
+        self.options.replay_bytes = bytes as u64;
         self
     }
 
@@ -84,7 +84,7 @@ impl ModelRouteLayer {
     ///
     /// Waits for the engine do not count. It needs a tokio runtime with timers; [`Duration::MAX`] turns it off.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
-        self.config.body_timeout = timeout;
+        self.options.body_timeout = timeout;
         self
     }
 
@@ -98,25 +98,25 @@ impl ModelRouteLayer {
     /// size; beyond that they are answered with 413. Where nothing is
     /// rewritten, the client's own bytes are forwarded.
     pub fn recompress(mut self, on: bool) -> Self {
-        self.config.recompress = on;
+        self.options.recompress = on;
         self
     }
 
     /// How the model is read out of a request; by default [`ModelSources::standard`].
     pub fn extract_model(mut self, extract: impl ExtractModel) -> Self {
-        self.config.extract = Arc::new(extract);
+        self.options.extract = Arc::new(extract);
         self
     }
 
     /// Whether `GET /v1/models` and `GET /v1/models/{id}` are answered from the table; on by default.
     pub fn models_endpoint(mut self, on: bool) -> Self {
-        self.config.models_endpoint = on;
+        self.options.models_endpoint = on;
         self
     }
 
     /// What happens to requests that name no model; by default they are rejected.
     pub fn without_model(mut self, what: WithoutModel) -> Self {
-        self.config.without_model = what;
+        self.options.without_model = what;
         self
     }
 }
@@ -137,6 +137,6 @@ impl<S> Layer<S> for ModelRouteLayer {
     type Service = ModelRouteService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ModelRouteService::new(inner, Arc::new(self.config.clone()))
+        ModelRouteService::new(inner, Arc::new(self.options.clone()))
     }
 }

@@ -10,20 +10,20 @@ use crate::{
 };
 
 #[derive(Clone, Debug)]
-pub(crate) struct Config {
-    pub(crate) table: RouteTableHandle,
-    pub(crate) extract: Arc<dyn ExtractModel>,
-    pub(crate) max_body_bytes: u64,
-    pub(crate) max_buffer_bytes: u64,
-    pub(crate) replay_bytes: u64,
-    pub(crate) body_timeout: Duration,
-    pub(crate) recompress: bool,
-    pub(crate) models_endpoint: bool,
-    pub(crate) without_model: WithoutModel,
+pub(super) struct Options {
+    pub(super) table: RouteTableHandle,
+    pub(super) extract: Arc<dyn ExtractModel>,
+    pub(super) max_body_bytes: u64,
+    pub(super) max_buffer_bytes: u64,
+    pub(super) replay_bytes: u64,
+    pub(super) body_timeout: Duration,
+    pub(super) recompress: bool,
+    pub(super) models_endpoint: bool,
+    pub(super) without_model: WithoutModel,
 }
 
-impl Config {
-    pub(crate) fn limits(&self) -> Limits {
+impl Options {
+    pub(super) fn limits(&self) -> Limits {
         Limits {
             bytes: self.max_body_bytes,
             time: self.body_timeout,
@@ -31,14 +31,14 @@ impl Config {
     }
 
     /// A body is inflated only within what may be held of it anyway.
-    pub(crate) fn inflated(&self) -> coding::Limits {
+    pub(super) fn inflated(&self) -> coding::Limits {
         coding::Limits {
             max_bytes: self.max_buffer_bytes,
             max_ratio: 100,
         }
     }
 
-    pub(crate) fn buffering(&self) -> Buffering {
+    pub(super) fn buffering(&self) -> Buffering {
         Buffering {
             max_bytes: self.max_buffer_bytes,
             enough: self.replay_bytes,

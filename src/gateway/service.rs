@@ -12,7 +12,8 @@ use tower_service::Service;
 
 use super::{
     future::ResponseFuture,
-    options::{Config, WithoutModel},
+    options::{Options, WithoutModel},
+    phase::Arrival,
 };
 use crate::{
     attempt::{ResponseBody, RouteBody},
@@ -29,12 +30,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct ModelRouteService<S> {
     inner: S,
-    config: Arc<Config>,
+    options: Arc<Options>,
 }
 
 impl<S> ModelRouteService<S> {
-    pub(crate) fn new(inner: S, config: Arc<Config>) -> Self {
-        Self { inner, config }
+    pub(super) fn new(inner: S, options: Arc<Options>) -> Self {
+        Self { inner, options }
     }
 }
 
@@ -57,22 +58,26 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
         let span = RequestSpan::new(&head);
-        let table = self.config.table.load();
-        match first_look(&self.config, &table, &head, body.size_hint().lower()) {
+        let table = self.options.table.load();
+        match first_look(&self.options, &table, &head, body.size_hint().lower()) {
             FirstLook::Receive(scan) => {
-                let inbound = receive(body, scan, self.config.limits());
-                let receive = Receive::new(inbound, self.config.buffering());
-                let config = Arc::clone(&self.config);
-                ResponseFuture::receive(span, config, table, head, receive, self.inner.clone())
+                let inbound = receive(body, scan, self.options.limits());
+                let receive = Receive::new(inbound, self.options.buffering());
+                let arrival = Arrival {
+                    head,
+                    options: Arc::clone(&self.options),
+                    inner: self.inner.clone(),
+                };
+                ResponseFuture::receive(receive, table, arrival, span)
             }
             FirstLook::Forward => {
-                let body = forwarded(body, &self.config);
-                ResponseFuture::forward(span, head, body, self.inner.clone())
+                let request = Request::from_parts(head, forwarded(body, &self.options));
+                ResponseFuture::forward(request, self.inner.clone(), span)
             }
-            FirstLook::Answer(response) => ResponseFuture::answer(span, response),
+            FirstLook::Answer(response) => ResponseFuture::answer(response, span),
             FirstLook::Reject(error) => {
                 span.rejected(&error);
-                ResponseFuture::answer(span, error.to_response(head.uri.path()))
+                ResponseFuture::answer(error.to_response(head.uri.path()), span)
             }
         }
     }
@@ -87,25 +92,25 @@ enum FirstLook {
     Reject(RouteError),
 }
 
-fn first_look(config: &Config, table: &CompiledTable, head: &Parts, length: u64) -> FirstLook {
-    if config.models_endpoint
+fn first_look(options: &Options, table: &CompiledTable, head: &Parts, length: u64) -> FirstLook {
+    if options.models_endpoint
         && let Some(response) = table.models.answer(head)
     {
         return FirstLook::Answer(response);
     }
-    let scan = match Scan::new(config.extract.begin(head).0) {
+    let scan = match Scan::new(options.extract.begin(head).0) {
         Ok(Some(scan)) => scan,
-        Ok(None) if config.without_model == WithoutModel::Forward => return FirstLook::Forward,
+        Ok(None) if options.without_model == WithoutModel::Forward => return FirstLook::Forward,
         Ok(None) => {
             return FirstLook::Reject(RouteError::new(
                 RouteErrorKind::RouteNotFound,
-                "there is nothing here: this is a gateway for requests that name a model",
+                "no such resource: this gateway only serves requests that name a model",
             ));
         }
         Err(error) => return FirstLook::Reject(error),
     };
     let scan = if scan.reads_body() {
-        match Decoder::new(&head.headers, config.inflated()) {
+        match Decoder::new(&head.headers, options.inflated()) {
             Ok(decoder) => scan.decoded_by(decoder),
             Err(error) => return FirstLook::Reject(error),
         }
@@ -113,14 +118,14 @@ fn first_look(config: &Config, table: &CompiledTable, head: &Parts, length: u64)
         scan
     };
     let announced = announced_length(&head.headers).unwrap_or(0).max(length);
-    if announced > config.max_body_bytes {
-        return FirstLook::Reject(RouteError::body_too_large(config.max_body_bytes));
+    if announced > options.max_body_bytes {
+        return FirstLook::Reject(RouteError::body_too_large(options.max_body_bytes));
     }
     FirstLook::Receive(scan)
 }
 
-/// The body of a request that is none of our business: it only passes through.
-fn forwarded<B>(body: B, config: &Config) -> RouteBody
+/// The body of a request that is only forwarded.
+fn forwarded<B>(body: B, options: &Options) -> RouteBody
 where
     B: Body + Send + 'static,
     B::Error: Into<BoxError>,
@@ -130,8 +135,8 @@ where
     }
     let inbound = receive(body, Scan::none(), Limits::NONE);
     let total = inbound.total();
-    let upload = Upload::new(Chunks::default(), inbound, config.replay_bytes);
-    RouteBody::upload(upload.reader(), total, Edits::None, config.replay_bytes)
+    let upload = Upload::new(Chunks::default(), inbound, options.replay_bytes);
+    RouteBody::upload(upload.reader(), total, Edits::None, options.replay_bytes)
 }
 
 fn announced_length(headers: &HeaderMap) -> Option<u64> {

@@ -16,5 +16,5 @@ pub use self::{
         Explanation, RuleVerdict, Verdict,
     },
     lint::{Lint, LintKind},
-    snapshot::{EndpointHealth, EndpointSnapshot, ServerSnapshot},
+    snapshot::{EndpointSnapshot, ServerSnapshot},
 };

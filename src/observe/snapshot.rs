@@ -1,7 +1,6 @@
 //! The live state of the ModelServers, for people and monitoring.
 
 use std::{
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,7 +10,7 @@ use std::{
 
 use crate::{
     route::RouteTable,
-    server::{Endpoint, Server, Standing},
+    server::{Endpoint, EndpointHealth, Server},
 };
 
 /// A ModelServer at one moment, from [`RouteTable::servers`](crate::RouteTable::servers).
@@ -32,52 +31,6 @@ pub struct EndpointSnapshot {
     requests: u64,
     failures: u64,
     ejections: u64,
-}
-
-/// Whether an endpoint gets requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum EndpointHealth {
-    /// It does.
-    Healthy,
-    /// Its ejection has ended, and one request decides whether it is back.
-    Trial,
-    /// It asked to be left alone for a while (`Retry-After`).
-    Cooling,
-    /// It failed too often in a row.
-    Ejected,
-    /// Its [`HealthCheck`](crate::HealthCheck) fails.
-    Unhealthy,
-}
-
-impl EndpointHealth {
-    /// The name, in lower case.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Trial => "trial",
-            Self::Cooling => "cooling",
-            Self::Ejected => "ejected",
-            Self::Unhealthy => "unhealthy",
-        }
-    }
-
-    fn of(endpoint: &Endpoint) -> Self {
-        match endpoint.health.standing() {
-            Standing::Sound => Self::Healthy,
-            Standing::OnTrial => Self::Trial,
-            Standing::Until(_) if endpoint.health.is_on_trial() => Self::Trial,
-            Standing::Until(_) if endpoint.health.is_ejected() => Self::Ejected,
-            Standing::Until(_) => Self::Cooling,
-            Standing::Down => Self::Unhealthy,
-        }
-    }
-}
-
-impl fmt::Display for EndpointHealth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 impl RouteTable {
@@ -125,7 +78,7 @@ impl EndpointSnapshot {
         Self {
             uri: Arc::clone(endpoint.uri()),
             in_flight: endpoint.in_flight(),
-            health: EndpointHealth::of(endpoint),
+            health: endpoint.health.state().into(),
             consecutive_failures: endpoint.health.failures_in_a_row(),
             ejected_until: endpoint
                 .health

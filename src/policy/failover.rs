@@ -1,52 +1,55 @@
-//! Sending a request again, to another endpoint.
+//! Sending a request again, to another endpoint: the layer.
 
 use std::{
+    fmt,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
-use tower::retry::Policy;
+use tower_layer::Layer;
+use tower_service::Service;
 
+use super::readdress::{is_from_engine, redirect, should_retry};
 use crate::{
-    attempt::{Exchange, RouteBody, outcome_of_answer},
-    error::RouteError,
-    server::Outcome,
+    attempt::{Exchange, RouteBody},
+    route::RouteDecision,
 };
 
-/// The policy of a [`RetryLayer`](tower::retry::RetryLayer) below the
-/// [`ModelRouteLayer`](crate::ModelRouteLayer): sends a request that failed to
-/// another endpoint.
+/// Sends a request that failed to another endpoint.
 ///
-/// Whether and how often, [`TrafficPolicy`](crate::TrafficPolicy) says; by
-/// default never. Each attempt goes to an endpoint that the request has not
-/// been sent to: of the same ModelServer, then of the rule's other targets,
-/// the heaviest first, then of its [fallbacks](crate::Rule::fallback) in
-/// their order. The model's name is written anew for each, into the client's
-/// original bytes. What retries cost in all is bounded by the table's
-/// [`retry_budget`](crate::RouteTableBuilder::retry_budget).
+/// Its place is below the [`ModelRouteLayer`](crate::ModelRouteLayer), around
+/// the [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) and the client;
+/// [`stack`](crate::stack()) puts it there. The
+/// [`TrafficPolicy`](crate::TrafficPolicy) says whether and how often a
+/// request is sent again; by default it never is. Each attempt goes to an
+/// endpoint that the request has not been sent to: of the same ModelServer,
+/// then of the rule's other targets, the heaviest first, then of its
+/// [fallbacks](crate::Rule::fallback) in their order. The endpoint is chosen
+/// at the end of the retry's interval, by the state of health and load at that
+/// time. The model's name is written anew for each attempt, into the client's
+/// original bytes. The table's
+/// [`retry_budget`](crate::RouteTableBuilder::retry_budget) bounds the retries
+/// of all requests together.
 ///
 /// A request is not sent again
-/// - once an answer has begun that is not one of the
+/// - after an answer that is not one of the
 ///   [`retry_statuses`](crate::TrafficPolicy::retry_statuses): any other 4xx
 ///   or 5xx is the engine's own answer, and goes to the client,
 /// - if its body is too large to be kept
-///   ([`replay_bytes`](crate::ModelRouteLayer::replay_bytes)), or what failed
-///   was the client's sending of it,
-/// - if what is left of the total timeout can't hold another attempt.
+///   ([`replay_bytes`](crate::ModelRouteLayer::replay_bytes)), or the client
+///   failed to send it,
+/// - if too little of the total timeout remains for another attempt.
 ///
 /// The client then gets the last answer that came from an engine, as it was;
-/// an error of ours only if there was none.
-///
-/// What was answered below it must have a body with a default, as that of the
-/// [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) has: an answer that may
-/// yet be needed has to be put aside.
+/// an error of ours only if no engine has answered.
 ///
 /// ```
-/// # use tower_model_route::{AnswerErrorsLayer, AttemptTimeoutLayer, Failover, ModelRouteLayer, RouteBody, RouteTable};
+/// # use tower_model_route::{AnswerErrorsLayer, AttemptTimeoutLayer, FailoverLayer, ModelRouteLayer, RouteBody, RouteTable};
 /// # use http::{Request, Response};
 /// # let table = RouteTable::builder().build().unwrap();
 /// # let client = tower::service_fn(|_: Request<RouteBody>| async {
@@ -58,101 +61,244 @@ use crate::{
 ///     ServiceBuilder::new()
 ///         .layer(ModelRouteLayer::new(table))
 ///         .layer(AnswerErrorsLayer::new())
-///         .retry(Failover::new())
+///         .layer(FailoverLayer::new())
 ///         .layer(AttemptTimeoutLayer::new())
 ///         .service(client),
 /// );
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
-pub struct Failover(());
+pub struct FailoverLayer(());
 
-impl Failover {
-    /// There is nothing to set: the table says it.
+impl FailoverLayer {
+    /// It has no options: the traffic policies in the table say everything.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
-impl<R, E> Policy<Request<RouteBody>, Response<R>, E> for Failover
+impl<S> Layer<S> for FailoverLayer {
+    type Service = FailoverService<S>;
+
+    fn layer(&self, inner: S) -> FailoverService<S> {
+        FailoverService { inner }
+    }
+}
+
+/// The service made by [`FailoverLayer`].
+#[derive(Clone, Debug)]
+pub struct FailoverService<S> {
+    inner: S,
+}
+
+impl<S, R> Service<Request<RouteBody>> for FailoverService<S>
 where
-    R: Default + Send + 'static,
+    S: Service<Request<RouteBody>, Response = Response<R>> + Clone + Send + 'static,
 {
-    type Future = RetryInterval;
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = FailoverFuture<S, R>;
 
-    fn retry(
-        &mut self,
-        request: &mut Request<RouteBody>,
-        result: &mut Result<Response<R>, E>,
-    ) -> Option<RetryInterval> {
-        let exchange = request.body().exchange()?.clone();
-        exchange.settle(|| match &*result {
-            Ok(response) => outcome_of_answer(response),
-            Err(_) => Outcome::Failed,
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<RouteBody>) -> FailoverFuture<S, R> {
+        let again = copy(&request).and_then(|copy| {
+            Some(Box::new(Again {
+                exchange: Arc::clone(copy.body().exchange()?),
+                service: self.inner.clone(),
+                copy: Some(copy),
+                kept: None,
+            }))
         });
-        if !exchange.is_retriable() {
-            exchange.deposit_retry();
-            fall_back(&exchange, result);
-            return None;
+        let call = self.inner.call(request);
+        FailoverFuture {
+            phase: Phase::Calling { call, again },
         }
-        let from = exchange.decision();
-        let Some(wait) = exchange.redirect(request) else {
-            fall_back(&exchange, result);
-            return None;
-        };
-        if let Ok(response) = result
-            && is_from_engine(response)
-        {
-            exchange.keep(std::mem::take(response), from);
-        }
-        Some(RetryInterval::new(wait))
     }
-
-    fn clone_request(&mut self, request: &Request<RouteBody>) -> Option<Request<RouteBody>> {
-        let body = request.body();
-        let may_go_on = body.exchange()?.may_go_on(body.is_replayable());
-        may_go_on.then(|| request.clone())
-    }
-}
-
-/// Where the last attempt brought no answer, an earlier one may have.
-fn fall_back<R: 'static, E>(exchange: &Exchange, result: &mut Result<Response<R>, E>) {
-    if !result.as_ref().is_ok_and(is_from_engine)
-        && let Some(answer) = exchange.take_kept()
-    {
-        *result = Ok(answer);
-    }
-}
-
-fn is_from_engine<R>(response: &Response<R>) -> bool {
-    response.extensions().get::<RouteError>().is_none()
 }
 
 pin_project! {
-    /// The time between two attempts.
-    #[derive(Debug)]
+    /// The future of [`FailoverService`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct RetryInterval {
+    pub struct FailoverFuture<S, R>
+    where
+        S: Service<Request<RouteBody>>,
+    {
         #[pin]
-        sleep: Option<Sleep>,
+        phase: Phase<S, R, S::Error, S::Future>,
     }
 }
 
-impl RetryInterval {
-    fn new(wait: Duration) -> Self {
-        Self {
-            sleep: (!wait.is_zero()).then(|| tokio::time::sleep(wait)),
+pin_project! {
+    #[project = PhaseProj]
+    #[project_replace = PhaseOwned]
+    enum Phase<S, R, E, F> {
+        // Sent; `again` is none where the request is sent once.
+        Calling { #[pin] call: F, again: Option<Box<Again<S, R>>> },
+        // Between two attempts: the result stands if the next one can't begin.
+        Interval { #[pin] sleep: Sleep, pause: Pause<S, R, E> },
+        // Waits for the inner service to be ready for the next attempt.
+        Ready { request: Request<RouteBody>, again: Box<Again<S, R>> },
+        Completed,
+    }
+}
+
+/// What further attempts take.
+struct Again<S, R> {
+    service: S,
+    exchange: Arc<Exchange>,
+    /// None while the attempt under way is the last one allowed.
+    copy: Option<Request<RouteBody>>,
+    /// The last answer that came from an engine, and the decision that led to it.
+    kept: Option<(Response<R>, RouteDecision)>,
+}
+
+/// A failed attempt that another may follow.
+struct Pause<S, R, E> {
+    wait: Duration,
+    result: Result<Response<R>, E>,
+    request: Request<RouteBody>,
+    again: Box<Again<S, R>>,
+}
+
+impl<S, R> Future for FailoverFuture<S, R>
+where
+    S: Service<Request<RouteBody>, Response = Response<R>>,
+{
+    type Output = Result<Response<R>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut phase = self.project().phase;
+        loop {
+            let paused = match phase.as_mut().project() {
+                PhaseProj::Calling { call, again } => {
+                    let result = ready!(call.poll(cx));
+                    match again.take() {
+                        None => Err(result),
+                        Some(again) => again.pause(result),
+                    }
+                }
+                PhaseProj::Interval { sleep, .. } => {
+                    ready!(sleep.poll(cx));
+                    let owned = phase.as_mut().project_replace(Phase::Completed);
+                    let PhaseOwned::Interval { mut pause, .. } = owned else {
+                        unreachable!("it was the phase that was polled");
+                    };
+                    pause.wait = Duration::ZERO;
+                    Ok(pause)
+                }
+                PhaseProj::Ready { again, .. } => {
+                    let ready = ready!(again.service.poll_ready(cx));
+                    let owned = phase.as_mut().project_replace(Phase::Completed);
+                    let PhaseOwned::Ready { request, mut again } = owned else {
+                        unreachable!("it was the phase that was polled");
+                    };
+                    match ready {
+                        Ok(()) => {
+                            again.copy = copy(&request);
+                            let call = again.service.call(request);
+                            let again = Some(again);
+                            phase.set(Phase::Calling { call, again });
+                            continue;
+                        }
+                        Err(error) => again.pause(Err(error)),
+                    }
+                }
+                PhaseProj::Completed => panic!("FailoverFuture polled after completion"),
+            };
+            match paused.and_then(Pause::next) {
+                Ok(next) => phase.set(next),
+                Err(result) => {
+                    phase.set(Phase::Completed);
+                    return Poll::Ready(result);
+                }
+            }
         }
     }
 }
 
-impl Future for RetryInterval {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.project().sleep.as_pin_mut() {
-            Some(sleep) => sleep.poll(cx),
-            None => Poll::Ready(()),
+impl<S, R> Again<S, R> {
+    /// After an attempt: the pause before the next one, or the result for the client.
+    fn pause<E>(
+        mut self: Box<Self>,
+        result: Result<Response<R>, E>,
+    ) -> Result<Pause<S, R, E>, Result<Response<R>, E>> {
+        if !should_retry(&self.exchange, &result) {
+            return Err(self.fall_back(result));
         }
+        let request = self.copy.take();
+        let next = request.and_then(|request| {
+            let wait = self.exchange.interval(request.body().is_replayable())?;
+            Some((wait, request))
+        });
+        match next {
+            None => Err(self.fall_back(result)),
+            Some((wait, request)) => Ok(Pause {
+                wait,
+                result,
+                request,
+                again: self,
+            }),
+        }
+    }
+
+    /// Where the last attempt brought no answer, an earlier one may have.
+    fn fall_back<E>(mut self: Box<Self>, result: Result<Response<R>, E>) -> Result<Response<R>, E> {
+        if result.as_ref().is_ok_and(is_from_engine) {
+            return result;
+        }
+        match self.kept.take() {
+            None => result,
+            Some((answer, decision)) => {
+                self.exchange.fall_back(decision);
+                Ok(answer)
+            }
+        }
+    }
+}
+
+impl<S, R, E> Pause<S, R, E> {
+    /// The interval, or at its end the next attempt; the result for the client if that can't begin.
+    fn next<F>(self) -> Result<Phase<S, R, E, F>, Result<Response<R>, E>> {
+        if !self.wait.is_zero() {
+            return Ok(Phase::Interval {
+                sleep: tokio::time::sleep(self.wait),
+                pause: self,
+            });
+        }
+        let Self {
+            result,
+            mut request,
+            mut again,
+            ..
+        } = self;
+        let decision = again.exchange.decision();
+        if redirect(&again.exchange, &mut request, Duration::ZERO).is_none() {
+            return Err(again.fall_back(result));
+        }
+        if let Ok(response) = result
+            && is_from_engine(&response)
+        {
+            again.kept = Some((response, decision));
+        }
+        Ok(Phase::Ready { request, again })
+    }
+}
+
+/// What is sent if the request fails, where that is allowed.
+fn copy(request: &Request<RouteBody>) -> Option<Request<RouteBody>> {
+    let body = request.body();
+    let may_retry = body.exchange()?.may_retry(body.is_replayable());
+    may_retry.then(|| request.clone())
+}
+
+impl<S, R> fmt::Debug for FailoverFuture<S, R>
+where
+    S: Service<Request<RouteBody>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FailoverFuture").finish_non_exhaustive()
     }
 }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use super::table::{CompiledRule, CompiledTable, Targets, index};
 use crate::{
     error::RouteError,
-    server::{Caller, Choice, Lease, Server, Take},
+    server::{Caller, Lease, Pass, Server, Take},
 };
+
+/// A healthy endpoint is better than any last resort, wherever it is.
+pub(super) const PASSES: [Pass; 2] = [Pass::Healthy, Pass::LastResort];
 
 /// A target's position among those of its rule, fallbacks last, and an endpoint of it.
 pub(crate) type Chosen<T = Lease> = (u32, T);
@@ -33,11 +36,11 @@ impl CompiledTable {
         caller: Caller<'_>,
         take: Take<T>,
     ) -> Result<Chosen<T>, Unavailable> {
-        [Choice::Sound, Choice::LeastBad]
+        PASSES
             .into_iter()
-            .find_map(|choice| {
-                self.choose_target(rule, choice, caller, take)
-                    .or_else(|| self.first_of(rule.fallbacks(), rule, choice, caller, &[], take))
+            .find_map(|pass| {
+                self.choose_target(rule, pass, caller, take)
+                    .or_else(|| self.first_of(rule.fallbacks(), rule, pass, caller, &[], take))
             })
             .ok_or_else(|| self.unavailable(rule))
     }
@@ -45,18 +48,18 @@ impl CompiledTable {
     fn choose_target<T>(
         &self,
         rule: &CompiledRule,
-        choice: Choice,
+        pass: Pass,
         caller: Caller<'_>,
         take: Take<T>,
     ) -> Option<Chosen<T>> {
         let Targets::Split(targets) = &rule.targets else {
-            return Some((0, self.target(rule, 0).pick(choice, caller, &[], take)?));
+            return Some((0, self.target(rule, 0).pick(pass, caller, &[], take)?));
         };
         loop {
-            let can_take = |target| self.target(rule, target).can_take(choice);
+            let can_take = |target| self.target(rule, target).can_take(pass);
             let target = targets.split.pick(can_take)?;
             // Another request may have been faster: then it is one endpoint fewer.
-            if let Some(taken) = self.target(rule, target).pick(choice, caller, &[], take) {
+            if let Some(taken) = self.target(rule, target).pick(pass, caller, &[], take) {
                 return Some((index(target), taken));
             }
         }
@@ -72,29 +75,38 @@ impl CompiledTable {
         caller: Caller<'_>,
         tried: &[Arc<str>],
     ) -> Option<Chosen> {
-        let current = current as usize;
-        let others = || rule.by_weight().filter(move |&target| target != current);
-        [Choice::Sound, Choice::LeastBad]
-            .into_iter()
-            .find_map(|choice| {
-                let order = [current].into_iter().chain(others());
-                self.first_of(order, rule, choice, caller, tried, Lease::new)
-            })
+        PASSES.into_iter().find_map(|pass| {
+            let order = rule.from_target(current);
+            self.first_of(order, rule, pass, caller, tried, Lease::new)
+        })
+    }
+
+    /// The ModelServer that [`choose_next`](Self::choose_next) would pick an endpoint of.
+    pub(crate) fn next_server(
+        &self,
+        rule: &CompiledRule,
+        current: u32,
+        tried: &[Arc<str>],
+    ) -> Option<&Arc<Server>> {
+        PASSES.into_iter().find_map(|pass| {
+            let mut servers = rule
+                .from_target(current)
+                .map(|target| self.target(rule, target));
+            servers.find(|server| server.has_untried(pass, tried))
+        })
     }
 
     fn first_of<T>(
         &self,
         mut targets: impl Iterator<Item = usize>,
         rule: &CompiledRule,
-        choice: Choice,
+        pass: Pass,
         caller: Caller<'_>,
         tried: &[Arc<str>],
         take: Take<T>,
     ) -> Option<Chosen<T>> {
         targets.find_map(|target| {
-            let taken = self
-                .target(rule, target)
-                .pick(choice, caller, tried, take)?;
+            let taken = self.target(rule, target).pick(pass, caller, tried, take)?;
             Some((index(target), taken))
         })
     }

@@ -16,8 +16,10 @@ use crate::{
     server::{Caller, Lease, RealModel, Server},
 };
 
-/// Where a request went and by which rule; in the extensions of the forwarded
-/// request and of its response.
+/// Where a request went and by which rule; in the extensions of the response.
+///
+/// Layers below the [`ModelRouteLayer`](crate::ModelRouteLayer) find it by
+/// [`RouteBody::decision`](crate::RouteBody::decision).
 ///
 /// It keeps the table that it was made from, so it stays true after a reload.
 ///
@@ -75,6 +77,12 @@ impl RouteDecision {
     pub(crate) fn choose_next(&self, caller: Caller<'_>, tried: &[Arc<str>]) -> Option<Chosen> {
         let rule = self.table.rule(self.selection);
         self.table.choose_next(rule, self.target, caller, tried)
+    }
+
+    /// The ModelServer that [`choose_next`](Self::choose_next) would pick an endpoint of.
+    pub(crate) fn next_server(&self, tried: &[Arc<str>]) -> Option<&Arc<Server>> {
+        let rule = self.table.rule(self.selection);
+        self.table.next_server(rule, self.target, tried)
     }
 
     pub(crate) fn policy(&self) -> &TrafficPolicy {

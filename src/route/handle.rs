@@ -3,13 +3,14 @@
 use std::{
     error::Error,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
 
 use super::table::{CompiledTable, RouteTable};
+use crate::pieces::lock;
 
 /// A [`RouteTable`] that can be replaced under load.
 ///
@@ -80,9 +81,8 @@ impl RouteTableHandle {
         self.status().reloaded
     }
 
-    /// A panic elsewhere leaves nothing half done that matters here.
     fn status(&self) -> MutexGuard<'_, Status> {
-        self.0.status.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.status)
     }
 
     /// The table as it is now.

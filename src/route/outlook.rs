@@ -1,10 +1,10 @@
 //! Who would get the next request of a rule, without giving it to anyone.
 
 use super::{
-    choose::Unavailable,
+    choose::{PASSES, Unavailable},
     table::{CompiledRule, CompiledTable},
 };
-use crate::server::Choice;
+use crate::server::Pass;
 
 /// What [`CompiledTable::choose`] would do, as far as it does not depend on whose turn it is.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Outlook {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Prospect {
     /// It is sent to an endpoint of this kind.
-    Sent(Choice),
+    Sent(Pass),
     /// It has to wait for one to become free.
     Waits,
     Overloaded,
@@ -47,11 +47,11 @@ impl CompiledTable {
             }
             Some(shares)
         };
-        for choice in [Choice::Sound, Choice::LeastBad] {
-            let can_take = |target| self.target(rule, target).can_take(choice);
+        for pass in PASSES {
+            let can_take = |target| self.target(rule, target).can_take(pass);
             if let Some(shares) = taken_by(&can_take) {
                 return Outlook {
-                    prospect: Prospect::Sent(choice),
+                    prospect: Prospect::Sent(pass),
                     shares,
                 };
             }

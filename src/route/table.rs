@@ -280,13 +280,21 @@ impl CompiledRule {
         self.own_targets()..self.all().end
     }
 
-    /// The positions of all targets, in the order in which a request that fails tries them.
-    pub(super) fn by_weight(&self) -> impl Iterator<Item = usize> {
+    /// The positions of all targets: the heaviest first, the fallbacks last.
+    fn by_weight(&self) -> impl Iterator<Item = usize> {
         let order: &[u32] = match &self.targets {
             Targets::One(_) => &[0],
             Targets::Split(targets) => &targets.order,
         };
         order.iter().map(|&target| target as usize)
+    }
+
+    /// The positions of all targets, in the order in which a request that was
+    /// sent to `current` tries them.
+    pub(super) fn from_target(&self, current: u32) -> impl Iterator<Item = usize> {
+        let current = current as usize;
+        let others = self.by_weight().filter(move |&target| target != current);
+        std::iter::once(current).chain(others)
     }
 
     fn matches(&self, request: &RequestView<'_>) -> bool {

@@ -1,8 +1,9 @@
 //! Whether an endpoint can be counted on: what its answers say, shared by all requests.
 
 use std::{
+    fmt,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
@@ -10,22 +11,22 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::config::OutlierDetection;
+use crate::{config::OutlierDetection, pieces::lock};
 
 /// What is known of one endpoint.
 ///
-/// Of a sound one a request reads one flag. The clock and the lock are only
-/// touched for those that are not.
-#[derive(Debug, Default)]
+/// For a healthy one a request reads one flag; the clock and the lock are only
+/// touched for the others.
+#[derive(Debug)]
 pub(crate) struct Health {
-    is_unsound: AtomicBool,
+    is_healthy: AtomicBool,
     /// Failures in a row.
     failures: AtomicU32,
-    state: Mutex<State>,
+    record: Mutex<Record>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct State {
+struct Record {
     ejection: Option<Ejection>,
     /// Until when its own `Retry-After` asks not to be sent anything.
     cooling_until: Option<Instant>,
@@ -41,50 +42,128 @@ struct Ejection {
     on_trial: bool,
 }
 
-/// Whether an endpoint may be sent a request; the better the less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
-    Sound,
-    /// Its ejection has ended: one request may try it.
-    OnTrial,
-    /// It asks to be left alone until then.
-    Until(Instant),
-    /// Its health check fails.
-    Down,
+/// Whether an endpoint gets requests.
+///
+/// The names are the same in code, in JSON and in the admin view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndpointHealth {
+    /// It gets requests.
+    Healthy,
+    /// Its ejection has ended, and one request decides whether it is back.
+    HalfOpen,
+    /// It asked for a pause (`Retry-After`).
+    Cooling,
+    /// It failed too often in a row.
+    Ejected,
+    /// Its [`HealthCheck`](crate::HealthCheck) fails.
+    Unhealthy,
 }
 
-impl Standing {
-    /// Whether it is sent requests only where there is nothing better.
+impl EndpointHealth {
+    /// The name, in lower case: `healthy`, `half-open`, `cooling`, `ejected`, `unhealthy`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::HalfOpen => "half-open",
+            Self::Cooling => "cooling",
+            Self::Ejected => "ejected",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl fmt::Display for EndpointHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An [`EndpointHealth`], and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HealthState {
+    Healthy,
+    /// Its ejection has ended: one request may try it.
+    HalfOpen,
+    /// A request is trying it since its ejection ended.
+    Tried(Instant),
+    Cooling(Instant),
+    Ejected(Instant),
+    /// Its health check fails.
+    Unhealthy,
+}
+
+impl HealthState {
+    /// Whether it is sent requests only as a last resort.
     pub(crate) fn is_out(self) -> bool {
-        matches!(self, Self::Until(_) | Self::Down)
+        !matches!(self, Self::Healthy | Self::HalfOpen)
+    }
+
+    /// The order of last resorts, from best to worst.
+    pub(crate) fn rank(self) -> (u8, Option<Instant>) {
+        match self {
+            Self::Healthy => (0, None),
+            Self::HalfOpen => (1, None),
+            Self::Tried(until) | Self::Cooling(until) | Self::Ejected(until) => (2, Some(until)),
+            Self::Unhealthy => (3, None),
+        }
+    }
+}
+
+impl From<HealthState> for EndpointHealth {
+    fn from(state: HealthState) -> Self {
+        match state {
+            HealthState::Healthy => Self::Healthy,
+            HealthState::HalfOpen | HealthState::Tried(_) => Self::HalfOpen,
+            HealthState::Cooling(_) => Self::Cooling,
+            HealthState::Ejected(_) => Self::Ejected,
+            HealthState::Unhealthy => Self::Unhealthy,
+        }
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            is_healthy: AtomicBool::new(true),
+            failures: AtomicU32::new(0),
+            record: Mutex::default(),
+        }
     }
 }
 
 impl Health {
-    pub(crate) fn standing(&self) -> Standing {
-        if !self.is_unsound.load(Ordering::Relaxed) {
-            return Standing::Sound;
+    pub(crate) fn state(&self) -> HealthState {
+        if self.is_healthy.load(Ordering::Relaxed) {
+            return HealthState::Healthy;
         }
-        let mut state = self.state();
+        let mut record = self.record();
         let now = Instant::now();
-        self.forget_past(&mut state, now);
-        if state.failed_check {
-            return Standing::Down;
+        self.forget_past(&mut record, now);
+        let Record {
+            ejection,
+            cooling_until,
+            failed_check,
+        } = *record;
+        match (ejection, cooling_until) {
+            _ if failed_check => HealthState::Unhealthy,
+            (None, None) => HealthState::Healthy,
+            (None, Some(until)) => HealthState::Cooling(until),
+            (Some(ejection), None) if ejection.is_over(now) => HealthState::HalfOpen,
+            (Some(ejection), cooling) => {
+                let until = cooling.map_or(ejection.until, |cooling| cooling.max(ejection.until));
+                match ejection.on_trial {
+                    true => HealthState::Tried(until),
+                    false => HealthState::Ejected(until),
+                }
+            }
         }
-        let ejection = state.ejection;
-        if state.cooling_until.is_none() && ejection.is_some_and(|e| e.is_over(now)) {
-            return Standing::OnTrial;
-        }
-        let until = state
-            .cooling_until
-            .max(ejection.map(|ejection| ejection.until));
-        until.map_or(Standing::Sound, Standing::Until)
     }
 
     /// Takes the trial, which only one request can have at a time.
     pub(crate) fn begin_trial(&self) -> bool {
-        let mut state = self.state();
-        match &mut state.ejection {
+        let mut record = self.record();
+        match &mut record.ejection {
             Some(ejection) if ejection.is_over(Instant::now()) => {
                 ejection.on_trial = true;
                 true
@@ -95,7 +174,7 @@ impl Health {
 
     /// The trial ended without a verdict.
     pub(crate) fn end_trial(&self) {
-        if let Some(ejection) = &mut self.state().ejection {
+        if let Some(ejection) = &mut self.record().ejection {
             ejection.on_trial = false;
         }
     }
@@ -107,7 +186,7 @@ impl Health {
             _ => self.failures.swap(0, Ordering::Relaxed),
         };
         if on_trial {
-            self.change(|state| state.ejection = None);
+            self.change(|record| record.ejection = None);
         }
         ended
     }
@@ -121,13 +200,13 @@ impl Health {
 
     /// Ejects it for the first time, or again after a trial for twice as long.
     pub(crate) fn eject(&self, detection: &OutlierDetection) -> Duration {
-        self.change(|state| {
-            let time = match state.ejection {
+        self.change(|record| {
+            let time = match record.ejection {
                 Some(ejection) => ejection.time.saturating_mul(2),
                 None => detection.get_base_ejection_time(),
             };
             let time = time.min(detection.get_max_ejection_time());
-            state.ejection = Some(Ejection {
+            record.ejection = Some(Ejection {
                 until: later(time),
                 time,
                 on_trial: false,
@@ -137,21 +216,15 @@ impl Health {
     }
 
     pub(crate) fn cool_down(&self, time: Duration) {
-        self.change(|state| state.cooling_until = state.cooling_until.max(Some(later(time))));
+        self.change(|record| record.cooling_until = record.cooling_until.max(Some(later(time))));
     }
 
     pub(crate) fn checked(&self, passed: bool) {
-        self.change(|state| state.failed_check = !passed);
+        self.change(|record| record.failed_check = !passed);
     }
 
     pub(crate) fn is_ejected(&self) -> bool {
-        self.is_unsound.load(Ordering::Relaxed) && self.state().ejection.is_some()
-    }
-
-    pub(crate) fn is_on_trial(&self) -> bool {
-        self.state()
-            .ejection
-            .is_some_and(|ejection| ejection.on_trial)
+        !self.is_healthy.load(Ordering::Relaxed) && self.record().ejection.is_some()
     }
 
     pub(crate) fn failures_in_a_row(&self) -> u32 {
@@ -159,26 +232,25 @@ impl Health {
     }
 
     pub(crate) fn ejected_until(&self) -> Option<Instant> {
-        self.state().ejection.map(|ejection| ejection.until)
+        self.record().ejection.map(|ejection| ejection.until)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.state();
-        let result = change(&mut state);
-        self.forget_past(&mut state, Instant::now());
+    fn change<T>(&self, change: impl FnOnce(&mut Record) -> T) -> T {
+        let mut record = self.record();
+        let result = change(&mut record);
+        self.forget_past(&mut record, Instant::now());
         result
     }
 
-    fn forget_past(&self, state: &mut State, now: Instant) {
-        state.cooling_until = state.cooling_until.filter(|&until| now < until);
-        let is_unsound =
-            state.ejection.is_some() || state.cooling_until.is_some() || state.failed_check;
-        self.is_unsound.store(is_unsound, Ordering::Relaxed);
+    fn forget_past(&self, record: &mut Record, now: Instant) {
+        record.cooling_until = record.cooling_until.filter(|&until| now < until);
+        let is_out =
+            record.ejection.is_some() || record.cooling_until.is_some() || record.failed_check;
+        self.is_healthy.store(!is_out, Ordering::Relaxed);
     }
 
-    /// A panic elsewhere leaves nothing half done that matters here.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn record(&self) -> MutexGuard<'_, Record> {
+        lock(&self.record)
     }
 }
 

@@ -10,7 +10,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{endpoint::Endpoint, health::Standing, model_server::Server};
+use super::{endpoint::Endpoint, health::HealthState, model_server::Server};
 
 /// A request in flight to an endpoint; the count goes down when it is dropped.
 pub(crate) struct Lease {
@@ -18,7 +18,7 @@ pub(crate) struct Lease {
     position: usize,
     /// Whether the endpoint's return from its ejection hangs on this request.
     on_trial: bool,
-    /// The failures in a row that its answer has ended; they were no end if it breaks off.
+    /// The failures in a row that its answer ended; they are restored if the answer breaks off.
     forgiven: u32,
     has_failed: bool,
     /// Whether it counts in the total of the ModelServer.
@@ -38,16 +38,16 @@ pub(crate) enum Outcome {
     TimedOut,
     /// A layer of the gateway has refused it: nothing was sent.
     Shed,
-    /// The client's part of it failed, which says nothing of the engine.
-    Spoilt,
+    /// The client's part failed, which says nothing about the engine.
+    ClientFailed,
 }
 
 impl Lease {
     /// Counts one more request as in flight to the endpoint.
     ///
     /// `None` where the endpoint has as many requests as it may, or another has the trial.
-    pub(crate) fn new(server: &Arc<Server>, position: usize, standing: Standing) -> Option<Self> {
-        let on_trial = standing == Standing::OnTrial;
+    pub(crate) fn new(server: &Arc<Server>, position: usize, state: HealthState) -> Option<Self> {
+        let on_trial = state == HealthState::HalfOpen;
         let endpoint = server.endpoints.get(position)?;
         if !endpoint.begin(server.policy.get_max_in_flight()) {
             return None;
@@ -117,7 +117,7 @@ impl Lease {
                 _,
             ) => self.failed(),
             Outcome::Answered(..) => self.succeeded(),
-            Outcome::Shed | Outcome::Spoilt => {}
+            Outcome::Shed | Outcome::ClientFailed => {}
         }
     }
 

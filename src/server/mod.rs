@@ -10,10 +10,10 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+pub use self::health::EndpointHealth;
 pub(crate) use self::{
     balance::affinity::Caller,
     endpoint::Endpoint,
-    health::Standing,
     lease::{Lease, Outcome},
-    model_server::{Choice, RealModel, Server, Take},
+    model_server::{Pass, RealModel, Server, Take},
 };

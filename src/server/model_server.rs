@@ -1,9 +1,9 @@
-//! A ModelServer at run time: its endpoints, and the choice of one of them.
+//! A ModelServer at run time: its endpoints, and the pass of one of them.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -11,10 +11,11 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{endpoint::Endpoint, health::Standing, lease::Lease, queue::Queue};
+use super::{endpoint::Endpoint, health::HealthState, lease::Lease, queue::Queue};
 use crate::{
     config::{ModelServer, TrafficPolicy},
     model::NeededKeys,
+    pieces::lock,
     server::balance::{affinity::Caller, balancer::Balancer},
 };
 
@@ -47,16 +48,16 @@ pub(super) struct Live {
     pub(super) in_flight: AtomicUsize,
 }
 
-/// Takes the endpoint of this position and standing; `None` where another request was faster.
-pub(crate) type Take<T> = fn(&Arc<Server>, usize, Standing) -> Option<T>;
+/// Takes the endpoint at this position, which is in this state; `None` where another request was faster.
+pub(crate) type Take<T> = fn(&Arc<Server>, usize, HealthState) -> Option<T>;
 
-/// Which endpoints come into question for a request.
+/// Which endpoints a request may go to: [`Healthy`](Self::Healthy) is tried first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// Those in good standing.
-    Sound,
-    /// Where there are none of these, the one that will soonest be.
-    LeastBad,
+pub(crate) enum Pass {
+    /// Those that are healthy or half-open.
+    Healthy,
+    /// The one that will soonest be healthy.
+    LastResort,
 }
 
 impl Server {
@@ -104,12 +105,21 @@ impl Server {
     }
 
     /// Whether [`pick`](Self::pick) would find an endpoint, if nobody else is faster.
-    pub(crate) fn can_take(&self, choice: Choice) -> bool {
+    pub(crate) fn can_take(&self, pass: Pass) -> bool {
         self.is_open()
             && self
                 .endpoints
                 .iter()
-                .any(|endpoint| self.is_usable(endpoint, choice))
+                .any(|endpoint| self.is_usable(endpoint, pass))
+    }
+
+    /// Whether [`pick`](Self::pick) would find an endpoint that is not among the `tried`.
+    pub(crate) fn has_untried(&self, pass: Pass, tried: &[Arc<str>]) -> bool {
+        self.is_open()
+            && self
+                .endpoints
+                .iter()
+                .any(|endpoint| self.is_usable(endpoint, pass) && !tried.contains(endpoint.uri()))
     }
 
     /// An endpoint for a request, by what `take` makes of it.
@@ -118,7 +128,7 @@ impl Server {
     /// while others wait for one.
     pub(crate) fn pick<T>(
         self: &Arc<Self>,
-        choice: Choice,
+        pass: Pass,
         caller: Caller<'_>,
         tried: &[Arc<str>],
         take: Take<T>,
@@ -126,60 +136,60 @@ impl Server {
         if !self.is_open() {
             return None;
         }
-        // What there is no choice for costs no look at how it is made: with many
+        // What there is no pass for costs no look at how it is made: with many
         // ModelServers it is the lines of memory touched that cost.
         let key = match *self.endpoints {
             [] | [_] => None,
             _ => self.balancer.key(caller),
         };
-        self.pick_now(choice, key, tried, take)
+        self.pick_now(pass, key, tried, take)
     }
 
     pub(super) fn pick_now<T>(
         self: &Arc<Self>,
-        choice: Choice,
+        pass: Pass,
         key: Option<u64>,
         tried: &[Arc<str>],
         take: Take<T>,
     ) -> Option<T> {
         let usable = |position: usize| {
             let endpoint: &Endpoint = &self.endpoints[position];
-            self.is_usable(endpoint, choice) && !tried.contains(endpoint.uri())
+            self.is_usable(endpoint, pass) && !tried.contains(endpoint.uri())
         };
         loop {
-            let position = match choice {
-                Choice::Sound if self.endpoints.len() == 1 => usable(0).then_some(0)?,
-                Choice::Sound => {
+            let position = match pass {
+                Pass::Healthy if self.endpoints.len() == 1 => usable(0).then_some(0)?,
+                Pass::Healthy => {
                     // Only who has a key goes by the total.
                     let total = key.map_or(0, |_| self.live.in_flight.load(Ordering::Relaxed));
                     self.balancer.pick(&self.endpoints, total, key, usable)?
                 }
-                Choice::LeastBad => (0..self.endpoints.len())
+                Pass::LastResort => (0..self.endpoints.len())
                     .filter(|&position| usable(position))
-                    .min_by_key(|&position| self.endpoints[position].health.standing())?,
+                    .min_by_key(|&position| self.endpoints[position].health.state().rank())?,
             };
-            let standing = self.endpoints[position].health.standing();
+            let state = self.endpoints[position].health.state();
             // Another request may have been faster: then it is one fewer to choose from.
-            if choice == Choice::Sound && standing.is_out() {
+            if pass == Pass::Healthy && state.is_out() {
                 continue;
             }
-            if let Some(taken) = take(self, position, standing) {
+            if let Some(taken) = take(self, position, state) {
                 return Some(taken);
             }
         }
     }
 
-    pub(super) fn is_usable(&self, endpoint: &Endpoint, choice: Choice) -> bool {
+    pub(super) fn is_usable(&self, endpoint: &Endpoint, pass: Pass) -> bool {
         endpoint.has_room(self.policy.get_max_in_flight())
-            && (choice == Choice::LeastBad || !endpoint.health.standing().is_out())
+            && (pass == Pass::LastResort || !endpoint.health.state().is_out())
     }
 
-    /// What its choice must know of a request's body.
+    /// What its pass must know of a request's body.
     pub(crate) fn needed_keys(&self) -> NeededKeys {
         self.balancer.needed_keys()
     }
 
-    /// Whether nobody waits who would have to be served first.
+    /// Whether the queue is empty.
     pub(super) fn is_open(&self) -> bool {
         self.policy.get_max_queue() == 0 || self.live.queue.len() == 0
     }
@@ -201,8 +211,8 @@ impl Server {
     async fn wait_by(self: Arc<Self>, key: Option<u64>) -> Option<Lease> {
         let place = self.live.queue.join(self.policy.get_max_queue())?;
         let lease = place.wait(|| {
-            self.pick_now(Choice::Sound, key, &[], Lease::new)
-                .or_else(|| self.pick_now(Choice::LeastBad, key, &[], Lease::new))
+            self.pick_now(Pass::Healthy, key, &[], Lease::new)
+                .or_else(|| self.pick_now(Pass::LastResort, key, &[], Lease::new))
         });
         let waited = tokio::time::timeout(self.policy.get_queue_timeout(), lease).await;
         waited.ok().flatten()
@@ -211,8 +221,7 @@ impl Server {
     /// Ejects an endpoint, unless it is already, or too many others are; for how long.
     pub(super) fn eject(&self, endpoint: &Endpoint) -> Option<Duration> {
         let detection = self.policy.get_outlier_detection();
-        let ejecting = self.live.ejecting.lock();
-        let _ejecting = ejecting.unwrap_or_else(PoisonError::into_inner);
+        let _ejecting = lock(&self.live.ejecting);
         if endpoint.health.is_ejected() {
             return None;
         }

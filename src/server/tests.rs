@@ -12,7 +12,7 @@ use std::{
 use super::{
     endpoint::Endpoint,
     lease::Lease,
-    model_server::{Choice, Server},
+    model_server::{Pass, Server},
 };
 use crate::config::{ModelServer, OutlierDetection, TrafficPolicy};
 
@@ -26,8 +26,8 @@ fn server(endpoints: usize, policy: TrafficPolicy) -> Arc<Server> {
     Arc::new(Server::new(config, endpoints))
 }
 
-fn lease(server: &Arc<Server>, choice: Choice) -> Option<Lease> {
-    server.pick_now(choice, None, &[], Lease::new)
+fn lease(server: &Arc<Server>, pass: Pass) -> Option<Lease> {
+    server.pick_now(pass, None, &[], Lease::new)
 }
 
 /// The most threads that were in `work` at once, of all that took turns at it `times`.
@@ -58,11 +58,11 @@ fn an_ejected_endpoint_is_tried_by_one_at_a_time() {
     let detection = OutlierDetection::new().base_ejection_time(Duration::ZERO);
     let server = server(1, TrafficPolicy::new());
     server.endpoints[0].health.eject(&detection);
-    let most = most_at_once(300_000, || lease(&server, Choice::Sound));
+    let most = most_at_once(300_000, || lease(&server, Pass::Healthy));
     assert_eq!(most, 1);
     assert_eq!(server.endpoints[0].in_flight(), 0);
     assert!(
-        lease(&server, Choice::Sound).is_some(),
+        lease(&server, Pass::Healthy).is_some(),
         "the trial was given back"
     );
 }
@@ -71,7 +71,7 @@ fn an_ejected_endpoint_is_tried_by_one_at_a_time() {
 fn no_endpoint_ever_has_more_than_it_may() {
     let server = server(2, TrafficPolicy::new().max_in_flight(1));
     let most = most_at_once(20_000, || {
-        lease(&server, Choice::Sound).or_else(|| lease(&server, Choice::LeastBad))
+        lease(&server, Pass::Healthy).or_else(|| lease(&server, Pass::LastResort))
     });
     assert!((1..=2).contains(&most), "{most}");
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, ready},
 };
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{RouteError, RouteErrorKind},
-    pieces::Chunks,
+    pieces::{Chunks, lock},
 };
 
 /// One upload, shared by the request that sends it and by the clones that may
@@ -51,7 +51,7 @@ impl Upload {
     }
 
     pub(crate) fn reader(&self) -> Reader {
-        self.lock().readers += 1;
+        self.state().readers += 1;
         Reader {
             upload: self.clone(),
             position: 0,
@@ -60,22 +60,21 @@ impl Upload {
 
     /// Why it could not be forwarded to its end.
     pub(crate) fn failure(&self) -> Option<RouteError> {
-        self.lock().failure.clone()
+        self.state().failure.clone()
     }
 
     /// Whether it is the client that is waited for, and not the engine to take what there is.
     pub(crate) fn waits_for_client(&self) -> bool {
-        self.lock().starved
+        self.state().starved
     }
 
     /// What an earlier attempt waited for is not what the next one waits for.
     pub(crate) fn begin_attempt(&self) {
-        self.lock().starved = false;
+        self.state().starved = false;
     }
 
-    /// A panic elsewhere leaves nothing half done that matters here.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.0)
     }
 }
 
@@ -99,7 +98,7 @@ impl Reader {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, RouteError>>> {
-        let mut state = self.upload.lock();
+        let mut state = self.upload.state();
         let chunk = ready!(state.poll_chunk(self.position, cx));
         if let Some(Ok(chunk)) = &chunk {
             self.position += chunk.len() as u64;
@@ -112,19 +111,19 @@ impl Reader {
     }
 
     pub(crate) fn trailers(&self) -> Option<Box<HeaderMap>> {
-        self.upload.lock().trailers.clone()
+        self.upload.state().trailers.clone()
     }
 
     /// Whether everything from this reader's place on can still be read, and again.
     pub(crate) fn is_replayable(&self) -> bool {
-        let state = self.upload.lock();
+        let state = self.upload.state();
         state.failure.is_none() && state.kept.may_keep_from(self.position)
     }
 }
 
 impl Clone for Reader {
     fn clone(&self) -> Self {
-        self.upload.lock().readers += 1;
+        self.upload.state().readers += 1;
         Self {
             upload: self.upload.clone(),
             position: self.position,
@@ -134,7 +133,7 @@ impl Clone for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.upload.lock().readers -= 1;
+        self.upload.state().readers -= 1;
     }
 }
 

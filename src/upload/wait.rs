@@ -2,12 +2,14 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Wake, Waker, ready},
     time::Duration,
 };
 
 use tokio::time::{Instant, Sleep};
+
+use crate::pieces::lock;
 
 /// How long the client may still be waited for.
 ///
@@ -133,30 +135,30 @@ struct Ringing {
 }
 
 impl Bell {
-    fn lock(&self) -> MutexGuard<'_, Ringing> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ringing(&self) -> MutexGuard<'_, Ringing> {
+        lock(&self.0)
     }
 
     fn wakes(&self, waker: &Waker) {
-        let waiting = &mut self.lock().waiting;
+        let waiting = &mut self.ringing().waiting;
         if !waiting.iter().any(|known| known.will_wake(waker)) {
             waiting.push(waker.clone());
         }
     }
 
     fn take_rung(&self) -> Option<Instant> {
-        self.lock().at.take()
+        self.ringing().at.take()
     }
 
     fn wake_all(&self) {
-        let waiting = std::mem::take(&mut self.lock().waiting);
+        let waiting = std::mem::take(&mut self.ringing().waiting);
         waiting.into_iter().for_each(Waker::wake);
     }
 }
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        self.lock().at.get_or_insert_with(Instant::now);
+        self.ringing().at.get_or_insert_with(Instant::now);
         self.wake_all();
     }
 }

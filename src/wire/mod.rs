@@ -1,9 +1,6 @@
 //! From the client's head to the engine's.
 
-pub(crate) mod origin;
+mod origin;
 pub(crate) mod rewrite;
 
-pub(crate) use self::{
-    origin::{Coded, Origin, Payload},
-    rewrite::Framing,
-};
+pub(crate) use self::origin::{Coded, Origin, Payload};

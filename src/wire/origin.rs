@@ -1,30 +1,24 @@
-//! What the client asked for: that from which the request of each attempt is made.
+//! What the client asked for: the request of each attempt is made from it.
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Request, Uri,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH},
-    request::Parts,
-    uri::PathAndQuery,
-};
+use http::{HeaderValue, Uri, header::CONTENT_ENCODING, request::Parts, uri::PathAndQuery};
 
 use super::rewrite;
 use crate::{
-    attempt::RouteBody,
     coding::{Decoder, recode},
+    config::Address,
     error::RouteError,
     model::{ExtractedModel, Place, Written},
     pieces::{Chunks, Edit, Edits},
     route::RouteDecision,
-    server::Endpoint,
 };
 
 pub(crate) struct Origin {
-    /// None where it is sent once: copying it is not for nothing.
+    /// None where the request is sent once: a copy costs something.
     path: Option<PathAndQuery>,
     model: ExtractedModel,
-    /// The length of its body, where it is known and said.
-    total: Option<u64>,
+    /// The length of its body, where it is known and announced.
+    length: Option<u64>,
     coded: Option<Coded>,
 }
 
@@ -36,90 +30,64 @@ pub(crate) struct Coded {
     pub(crate) plain: Option<Chunks>,
 }
 
-/// What a body is made of.
+/// What the body of an attempt is made of.
+#[derive(Debug)]
 pub(crate) struct Payload {
-    pub(crate) chunks: Chunks,
+    /// In place of the client's own bytes, where those came compressed.
+    pub(crate) chunks: Option<Chunks>,
     pub(crate) edits: Edits,
-    /// Whether it is still compressed.
-    coded: bool,
+    /// After the edits, where it is known and announced.
+    pub(crate) length: Option<u64>,
 }
 
 impl Origin {
     pub(crate) fn new(
         path: Option<PathAndQuery>,
         model: ExtractedModel,
-        total: Option<u64>,
+        length: Option<u64>,
         coded: Option<Coded>,
     ) -> Self {
         Self {
             path,
             model,
-            total,
+            length,
             coded,
         }
     }
 
-    /// Writes what the decision changes into the client's `head`; and what the body becomes.
+    /// Makes `head` that of the attempt that `decision` describes, which goes
+    /// to the address `to`; and says what becomes of the body.
+    ///
+    /// `head` is the client's, without what belongs to its connection, or that
+    /// of an earlier attempt. On an error it must not be sent.
     pub(crate) fn prepare(
         &self,
         head: &mut Parts,
-        chunks: Chunks,
         decision: &RouteDecision,
+        to: &Address,
     ) -> Result<Payload, RouteError> {
-        let payload = self.payload(chunks, decision)?;
+        let edits = self.edits(decision);
+        let payload = match &self.coded {
+            None => Payload {
+                length: self.length.map(|length| edits.apply_to_len(length)),
+                chunks: None,
+                edits,
+            },
+            Some(coded) => coded.payload(edits, self.length.is_some(), head)?,
+        };
+        let is_again = decision.attempts() > 1;
+        if is_again {
+            head.uri = self.path.clone().map(Uri::from).unwrap_or_default();
+        }
         if let Some(real) = decision.rewrite() {
             rewrite::model_in_uri(head, &self.model, &real.name)?;
-            rewrite::model_in_header(head, &self.model, &real.name);
         }
-        if let Some(coded) = &self.coded {
-            coded.describe(head, &payload);
+        if is_again || decision.rewrite().is_some() {
+            rewrite::model_in_header(head, &self.model, decision.model());
         }
+        rewrite::address(head, to)?;
+        rewrite::frame(head, payload.length);
         Ok(payload)
-    }
-
-    /// The body for the engine; `chunks` are the client's, unless it came compressed.
-    fn payload(&self, chunks: Chunks, decision: &RouteDecision) -> Result<Payload, RouteError> {
-        let edits = self.edits(decision);
-        match &self.coded {
-            None => Ok(Payload {
-                chunks,
-                edits,
-                coded: false,
-            }),
-            Some(coded) => coded.payload(edits),
-        }
-    }
-
-    /// Makes `request`, which was one to another endpoint, one to `endpoint`.
-    pub(crate) fn readdress(
-        &self,
-        request: &mut Request<RouteBody>,
-        decision: &RouteDecision,
-        endpoint: &Endpoint,
-    ) -> Result<(), RouteError> {
-        let payload = self.payload(Chunks::default(), decision)?;
-        let (mut head, mut body) = std::mem::take(request).into_parts();
-        head.uri = self.path.clone().map(Uri::from).unwrap_or_default();
-        if decision.rewrite().is_some() {
-            rewrite::model_in_uri(&mut head, &self.model, decision.model())?;
-        }
-        rewrite::model_in_header(&mut head, &self.model, decision.model());
-        rewrite::address(&mut head, &endpoint.address)?;
-        let mut total = self.total;
-        if let Some(coded) = &self.coded {
-            coded.describe(&mut head, &payload);
-            total = total.map(|_| payload.chunks.len());
-            body.replace(payload.chunks);
-        }
-        body.edit(payload.edits, total);
-        if head.headers.contains_key(CONTENT_LENGTH)
-            && let Some(length) = http_body::Body::size_hint(&body).exact()
-        {
-            head.headers
-                .insert(CONTENT_LENGTH, rewrite::decimal(length));
-        }
-        *request = Request::from_parts(head, body);
-        Ok(())
     }
 
     /// What changes in the body: the model, and the values of its doubles.
@@ -154,39 +122,38 @@ impl Origin {
 }
 
 impl Coded {
-    fn payload(&self, edits: Edits) -> Result<Payload, RouteError> {
-        if edits.is_none() {
-            return Ok(Payload {
-                chunks: self.body.clone(),
-                edits,
-                coded: true,
-            });
-        }
-        let plain = match &self.plain {
-            Some(plain) => plain.clone(),
-            None => self.decoder.undo(self.body.clone())?,
+    /// The body for the engine, and in `head` how it is coded.
+    fn payload(
+        &self,
+        edits: Edits,
+        is_announced: bool,
+        head: &mut Parts,
+    ) -> Result<Payload, RouteError> {
+        let (chunks, edits, is_coded) = if edits.is_none() {
+            (self.body.clone(), edits, true)
+        } else {
+            let plain = match &self.plain {
+                Some(plain) => plain.clone(),
+                None => self.decoder.undo(self.body.clone())?,
+            };
+            match self.recompress {
+                true => {
+                    let coded = recode(self.decoder.encoding, plain, edits)?;
+                    (coded, Edits::None, true)
+                }
+                false => (plain, edits, false),
+            }
         };
-        if self.recompress {
-            return Ok(Payload {
-                chunks: recode(self.decoder.encoding, plain, edits)?,
-                edits: Edits::None,
-                coded: true,
-            });
-        }
-        Ok(Payload {
-            chunks: plain,
-            edits,
-            coded: false,
-        })
-    }
-
-    /// Says in the head how the body comes.
-    fn describe(&self, head: &mut Parts, payload: &Payload) {
-        if payload.coded {
+        if is_coded {
             let name = HeaderValue::from_static(self.decoder.encoding.name());
             head.headers.entry(CONTENT_ENCODING).or_insert(name);
         } else {
             head.headers.remove(CONTENT_ENCODING);
         }
+        Ok(Payload {
+            length: is_announced.then(|| edits.apply_to_len(chunks.len())),
+            chunks: Some(chunks),
+            edits,
+        })
     }
 }

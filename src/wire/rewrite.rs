@@ -20,75 +20,54 @@ use crate::{
     model::{ExtractedModel, Place, has_body},
 };
 
-/// Makes `head` that of a request to `endpoint`, for a body of `length` bytes.
+/// Removes from the client's `head` what belongs to its connection.
 ///
-/// The URI becomes absolute, Host the endpoint's, the version HTTP/1.1 (an
-/// HTTP/2 version can't go over an HTTP/1 connection; a client that speaks
-/// HTTP/2 upstream sets its own), and what belongs to the client's connection
-/// stays behind. A Content-Length is set unless there are trailers, which
-/// only chunks can carry.
-pub(crate) fn request_head(
-    head: &mut Parts,
-    to: &Address,
-    framing: Framing<'_>,
-) -> Result<(), RouteError> {
-    address(head, to)?;
+/// The version becomes HTTP/1.1: an HTTP/2 version can't be sent over an
+/// HTTP/1 connection, and a client that speaks HTTP/2 upstream sets its own.
+pub(crate) fn end_hop(head: &mut Parts) {
     if head.version > Version::HTTP_11 {
         join_cookies(&mut head.headers);
     }
     head.version = Version::HTTP_11;
     let upgrade = upgrade(head);
-    let bodyless = !has_body(head);
     let headers = &mut head.headers;
     strip(headers, of_request);
     if let Some(protocol) = upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
     }
-    match framing {
-        Framing::Length(0) if bodyless => {
-            headers.remove(TRAILER);
-            headers.remove(CONTENT_LENGTH);
-        }
-        Framing::Length(length) => {
-            headers.remove(TRAILER);
-            headers.insert(CONTENT_LENGTH, decimal(length));
-        }
-        Framing::Trailers(trailers) => {
-            headers.remove(CONTENT_LENGTH);
-            headers.remove(TRAILER);
-            // hyper sends only those trailers that are announced.
-            for name in trailers.keys() {
-                headers.append(TRAILER, HeaderValue::from(name.clone()));
-            }
-        }
-        Framing::Open => {
-            headers.remove(CONTENT_LENGTH);
-        }
-    }
-    Ok(())
 }
 
-/// Makes `head`, which has a path, that of a request to `endpoint`; what else it needs is done.
+/// Makes `head`, which has a path, that of a request to this address: the URI
+/// becomes absolute, and Host the endpoint's.
 pub(crate) fn address(head: &mut Parts, to: &Address) -> Result<(), RouteError> {
     upstream_uri(to, &mut head.uri).ok_or_else(invalid_target)?;
     head.headers.insert(HOST, to.host.clone());
     Ok(())
 }
 
-/// How the end of the body is told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Framing<'a> {
-    Length(u64),
-    /// The body is whole and has these trailers.
-    Trailers(&'a HeaderMap),
-    /// It still arrives; trailers may come, if the client has announced them.
-    Open,
+/// Announces the body's `length`, or that it is open: then it is sent in
+/// chunks, after which trailers may follow.
+pub(crate) fn frame(head: &mut Parts, length: Option<u64>) {
+    let bodyless = !has_body(head);
+    let headers = &mut head.headers;
+    match length {
+        None => _ = headers.remove(CONTENT_LENGTH),
+        Some(length) => {
+            headers.remove(TRAILER);
+            match length {
+                0 if bodyless => _ = headers.remove(CONTENT_LENGTH),
+                _ => _ = headers.insert(CONTENT_LENGTH, decimal(length)),
+            }
+        }
+    }
 }
 
-impl<'a> Framing<'a> {
-    pub(crate) fn of(length: u64, trailers: Option<&'a HeaderMap>) -> Self {
-        trailers.map_or(Self::Length(length), Self::Trailers)
+/// Announces the trailers of a body that is whole: hyper sends only those.
+pub(crate) fn announce_trailers(headers: &mut HeaderMap, trailers: &HeaderMap) {
+    headers.remove(TRAILER);
+    for name in trailers.keys() {
+        headers.append(TRAILER, HeaderValue::from(name.clone()));
     }
 }
 
@@ -194,19 +173,9 @@ fn upgrade(head: &Parts) -> Option<HeaderValue> {
 }
 
 /// (`HeaderValue::from(u64)` allocates twice.)
-pub(crate) fn decimal(length: u64) -> HeaderValue {
-    let mut number = length;
-    let mut digits = [b'0'; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    HeaderValue::from_bytes(&digits[start..]).unwrap_or_else(|_| HeaderValue::from(length))
+fn decimal(length: u64) -> HeaderValue {
+    let mut digits = itoa::Buffer::new();
+    HeaderValue::from_str(digits.format(length)).unwrap_or_else(|_| HeaderValue::from(length))
 }
 
 /// `None`, and the URI as it was, for targets without a path (`*`, CONNECT)
@@ -281,8 +250,15 @@ mod tests {
 
     fn rewritten(request: http::request::Builder, to: &str) -> Parts {
         let (mut head, ()) = request.body(()).unwrap().into_parts();
-        request_head(&mut head, &endpoint(to), Framing::Length(7)).unwrap();
+        request_head(&mut head, &endpoint(to), Some(7)).unwrap();
         head
+    }
+
+    fn request_head(head: &mut Parts, to: &Address, length: Option<u64>) -> Result<(), RouteError> {
+        end_hop(head);
+        address(head, to)?;
+        frame(head, length);
+        Ok(())
     }
 
     #[test]
@@ -301,8 +277,7 @@ mod tests {
     fn targets_without_a_path_are_refused() {
         for target in ["*", "host:80"] {
             let (mut head, ()) = Request::post(target).body(()).unwrap().into_parts();
-            let error =
-                request_head(&mut head, &endpoint("http://h/p"), Framing::Open).unwrap_err();
+            let error = request_head(&mut head, &endpoint("http://h/p"), None).unwrap_err();
             assert_eq!(error.kind(), RouteErrorKind::InvalidTarget);
         }
     }
@@ -312,7 +287,7 @@ mod tests {
         let path = format!("/{}", "a".repeat(usize::from(u16::MAX) - 10));
         let (mut head, ()) = Request::post(path).body(()).unwrap().into_parts();
         let endpoint = endpoint("http://h/a/long/enough/prefix");
-        assert!(request_head(&mut head, &endpoint, Framing::Open).is_err());
+        assert!(request_head(&mut head, &endpoint, None).is_err());
     }
 
     #[test]
@@ -369,12 +344,8 @@ mod tests {
             (HeaderName::from_static("x-sum"), HeaderValue::from(1)),
             (HeaderName::from_static("x-end"), HeaderValue::from(2)),
         ]);
-        request_head(
-            &mut head,
-            &endpoint("http://h"),
-            Framing::Trailers(&trailers),
-        )
-        .unwrap();
+        announce_trailers(&mut head.headers, &trailers);
+        request_head(&mut head, &endpoint("http://h"), None).unwrap();
         assert!(!head.headers.contains_key(CONTENT_LENGTH));
         let announced: Vec<_> = head.headers.get_all(TRAILER).iter().collect();
         assert_eq!(announced.len(), 2);

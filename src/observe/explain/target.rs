@@ -125,7 +125,7 @@ impl Asked<'_> {
                     .map_or(1, |endpoint| endpoint.get_weight()),
                 max_in_flight: server.policy.get_max_in_flight(),
                 takes_requests: match self.prospect {
-                    Prospect::Sent(choice) => server.might_take(position, choice),
+                    Prospect::Sent(pass) => server.might_take(position, pass),
                     _ => false,
                 },
                 request_uri: self.uri_at(endpoint, self.model_at(server)),

@@ -7,7 +7,7 @@ use super::{
     explanation::{Explanation, Verdict},
     target::{ExplainedEndpoint, ExplainedTarget},
 };
-use crate::{error::RouteErrorKind, observe::snapshot::EndpointHealth};
+use crate::{error::RouteErrorKind, server::EndpointHealth};
 
 /// What comes of a request is quoted or escaped: it can't write to a terminal.
 impl fmt::Display for Explanation {

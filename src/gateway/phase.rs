@@ -1,0 +1,108 @@
+//! The states of one request.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+
+use super::{dispatch::Matched, options::Options};
+use crate::{
+    attempt::{Exchange, RouteBody},
+    error::Shape,
+    route::CompiledTable,
+    server::Lease,
+    upload::Receive,
+};
+
+pin_project! {
+    /// Each state owns what it needs, and what the states after it need.
+    #[project = PhaseProj]
+    #[project_replace = PhaseOwned]
+    pub(super) enum Phase<S, F> {
+        // Reads the body until the model is known.
+        Receiving { receive: Receive, table: Arc<CompiledTable>, arrival: Arrival<S> },
+        // All endpoints are full: waits for one of the drawn target to become free.
+        Queueing { queued: Box<Queued<S>> },
+        // The request is made, and waits for the inner service to be ready.
+        Sending { sending: Sending<S> },
+        Calling { #[pin] call: F, routed: Option<Routed> },
+        // The answer is the gateway's own.
+        Answering { response: Response<Bytes> },
+        Completed,
+    }
+}
+
+/// A request that is not sent yet.
+pub(super) struct Arrival<S> {
+    pub(super) head: Parts,
+    pub(super) options: Arc<Options>,
+    pub(super) inner: S,
+}
+
+pub(super) struct Queued<S> {
+    pub(super) wait: Pin<Box<dyn Future<Output = Option<Lease>> + Send>>,
+    pub(super) matched: Matched,
+    pub(super) target: u32,
+    pub(super) timer: Timer,
+    pub(super) arrival: Arrival<S>,
+}
+
+pub(super) struct Sending<S> {
+    pub(super) request: Request<RouteBody>,
+    pub(super) inner: S,
+    /// None where a request is forwarded without being routed.
+    pub(super) routed: Option<Routed>,
+}
+
+/// What of a routed request stays here while it is sent.
+pub(super) struct Routed {
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) timer: Timer,
+    /// What the client's errors look like.
+    pub(super) shape: Shape,
+    /// Whether the engine was asked to change the protocol.
+    pub(super) upgrade: bool,
+}
+
+impl Drop for Routed {
+    /// Whoever still holds the request, nobody waits for its answer.
+    fn drop(&mut self) {
+        self.exchange.abandon();
+    }
+}
+
+/// Ready when there must be an answer: never where no time is set, and no
+/// later than the clock can say.
+pub(super) type Timer = Option<Pin<Box<Sleep>>>;
+
+pub(super) fn poll_timer(timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
+    match timer {
+        Some(timer) => timer.as_mut().poll(cx),
+        None => Poll::Pending,
+    }
+}
+
+impl<S> Queued<S> {
+    /// The lease; `None` where it came too late.
+    pub(super) fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<Option<Lease>> {
+        match self.wait.as_mut().poll(cx) {
+            Poll::Ready(lease) => Poll::Ready(lease),
+            Poll::Pending => poll_timer(&mut self.timer, cx).map(|()| None),
+        }
+    }
+}
+
+impl Routed {
+    pub(super) fn poll_timeout(routed: &mut Option<Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match routed {
+            Some(routed) => poll_timer(&mut routed.timer, cx),
+            None => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! From one state of a request to the next: one function for each state.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header::UPGRADE, request::Parts};
+use http_body::Body;
+use tokio::time::{Instant, sleep_until};
+use tower_service::Service;
+
+use super::{
+    dispatch::{Matched, Turn},
+    phase::{Arrival, Phase, Queued, Routed, Sending, Timer},
+};
+use crate::{
+    attempt::{Held, ResponseBody, RouteBody, outcome_of_answer},
+    error::{RouteError, RouteErrorKind, Shape},
+    observe::RequestSpan,
+    route::{Chosen, CompiledTable},
+    server::{Lease, Outcome, Server},
+    upload::Received,
+    wire::rewrite,
+};
+
+/// The body has been received far enough, or can't be.
+pub(super) fn received<S, F>(
+    received: Result<Received, RouteError>,
+    table: Arc<CompiledTable>,
+    arrival: Arrival<S>,
+    span: &RequestSpan,
+) -> Phase<S, F> {
+    let received = match received {
+        Ok(received) if received.lacks(|model| table.reads_body_of(model)) => {
+            let receive = received.read_on();
+            return Phase::Receiving {
+                receive,
+                table,
+                arrival,
+            };
+        }
+        received => received,
+    };
+    let head = &arrival.head;
+    let matched = received
+        .and_then(|received| Matched::new(table, head, received))
+        .and_then(|matched| Ok((matched.choose(head)?, matched)));
+    match matched {
+        Err(error) => rejected(&error, head, span),
+        Ok((Turn::Now(chosen), matched)) => {
+            let timer = timer(matched.server(chosen.0));
+            dispatched(matched, arrival, chosen, timer, span)
+        }
+        Ok((Turn::Later(target), matched)) => Phase::Queueing {
+            queued: Box::new(Queued {
+                wait: Box::pin(matched.wait(head, target)),
+                timer: timer(matched.server(target)),
+                matched,
+                target,
+                arrival,
+            }),
+        },
+    }
+}
+
+/// An endpoint has become free, or has not in time.
+pub(super) fn freed<S, F>(
+    lease: Option<Lease>,
+    queued: Queued<S>,
+    span: &RequestSpan,
+) -> Phase<S, F> {
+    let Queued {
+        matched,
+        target,
+        timer,
+        arrival,
+        ..
+    } = queued;
+    match lease {
+        Some(lease) => dispatched(matched, arrival, (target, lease), timer, span),
+        None => rejected(&matched.overloaded(), &arrival.head, span),
+    }
+}
+
+/// The inner service is ready.
+pub(super) fn call<S>(sending: Sending<S>) -> Phase<S, S::Future>
+where
+    S: Service<Request<RouteBody>>,
+{
+    let Sending {
+        request,
+        mut inner,
+        routed,
+    } = sending;
+    // The service is dropped before the answer comes: the permits that it holds are not kept.
+    let call = inner.call(request);
+    Phase::Calling { call, routed }
+}
+
+/// The total timeout has passed.
+pub(super) fn timed_out<S, F>(
+    routed: Option<Routed>,
+    outcome: Outcome,
+    span: &RequestSpan,
+) -> Phase<S, F> {
+    let Some(routed) = routed else {
+        return Phase::Completed;
+    };
+    routed.exchange.settle(|| outcome);
+    Phase::Answering {
+        response: own_answer(&RouteError::upstream_timeout(), &routed, span),
+    }
+}
+
+/// The inner service has answered.
+pub(super) fn answered<R: Body, E>(
+    result: Result<Response<R>, E>,
+    routed: Option<Routed>,
+    span: &RequestSpan,
+) -> Result<Response<ResponseBody<R>>, E> {
+    let Some(routed) = routed else {
+        return result.map(|response| response.map(|body| ResponseBody::upstream(body, None)));
+    };
+    routed.exchange.settle(|| match &result {
+        Ok(response) => outcome_of_answer(response),
+        Err(_) => Outcome::Failed,
+    });
+    // If the client's upload failed on its way, the engine can only have
+    // seen a part of it: whatever came of that does not count.
+    if let Some(error) = routed.exchange.upload_failure() {
+        return Ok(own_answer(&error, &routed, span).map(ResponseBody::own));
+    }
+    let mut response = result?;
+    if let Some(error) = unasked_upgrade(&response, &routed) {
+        return Ok(own_answer(&error, &routed, span).map(ResponseBody::own));
+    }
+    let (decision, lease) = routed.exchange.finish();
+    let error = response.extensions().get::<RouteError>();
+    span.answered(response.status(), &decision, error);
+    rewrite::response_head(&mut response);
+    let idle_timeout = decision.policy().get_stream_idle_timeout();
+    response.extensions_mut().insert(decision);
+    let held = Held::new(lease, idle_timeout, span.clone());
+    Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
+}
+
+fn timer(server: &Server) -> Timer {
+    let timeout = server.policy.get_total_timeout()?;
+    let until = Instant::now().checked_add(timeout)?;
+    Some(Box::pin(sleep_until(until)))
+}
+
+fn dispatched<S, F>(
+    matched: Matched,
+    arrival: Arrival<S>,
+    chosen: Chosen,
+    timer: Timer,
+    span: &RequestSpan,
+) -> Phase<S, F> {
+    let Arrival {
+        mut head,
+        options,
+        inner,
+    } = arrival;
+    let shape = Shape::of(head.uri.path());
+    let deadline = timer.as_ref().map(|timer| timer.deadline());
+    match matched.dispatch(&options, &mut head, chosen, deadline, span) {
+        Err(error) => rejected(&error, &head, span),
+        Ok((body, exchange)) => {
+            let routed = Routed {
+                exchange,
+                timer,
+                shape,
+                upgrade: head.headers.contains_key(UPGRADE),
+            };
+            Phase::Sending {
+                sending: Sending {
+                    request: Request::from_parts(head, body),
+                    inner,
+                    routed: Some(routed),
+                },
+            }
+        }
+    }
+}
+
+fn rejected<S, F>(error: &RouteError, head: &Parts, span: &RequestSpan) -> Phase<S, F> {
+    span.rejected(error);
+    Phase::Answering {
+        response: error.to_response(head.uri.path()),
+    }
+}
+
+/// An answer of ours to a request that was routed.
+fn own_answer(error: &RouteError, routed: &Routed, span: &RequestSpan) -> Response<Bytes> {
+    span.rejected(error);
+    let mut response = error.answer(routed.shape);
+    response.extensions_mut().insert(routed.exchange.decision());
+    response
+}
+
+/// A client that has not asked for another protocol can't read an answer in one.
+fn unasked_upgrade<R>(response: &Response<R>, routed: &Routed) -> Option<RouteError> {
+    (response.status() == StatusCode::SWITCHING_PROTOCOLS && !routed.upgrade).then(|| {
+        RouteError::new(
+            RouteErrorKind::UpstreamUnreachable,
+            "the engine's answer is not one to this request",
+        )
+    })
+}

@@ -1,0 +1,164 @@
+//! Sending a request again, to another endpoint: as a policy of tower's retry.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Mutex,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+use tower::retry::Policy;
+
+use super::readdress::{is_from_engine, redirect, should_retry};
+use crate::{
+    attempt::{Exchange, RouteBody},
+    pieces::lock,
+    route::RouteDecision,
+};
+
+/// What [`FailoverLayer`](crate::FailoverLayer) does, as the policy of a
+/// [`RetryLayer`](tower::retry::RetryLayer), for those who compose by hand.
+///
+/// The rules are the same, with one difference: tower asks a policy before the
+/// interval between two attempts and not after it, so the next endpoint is
+/// chosen, and its place taken, before the interval. Prefer the
+/// [`FailoverLayer`](crate::FailoverLayer).
+///
+/// The body `R` of the answers must have a default, as that of the
+/// [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) has: an answer that may
+/// still be needed is put aside.
+///
+/// ```
+/// # use tower_model_route::{AnswerErrorsLayer, AttemptTimeoutLayer, Failover, ModelRouteLayer, RouteBody, RouteTable};
+/// # use http::{Request, Response};
+/// # let table = RouteTable::builder().build().unwrap();
+/// # let client = tower::service_fn(|_: Request<RouteBody>| async {
+/// #     Ok::<_, std::io::Error>(Response::new(axum::body::Body::empty()))
+/// # });
+/// use tower::ServiceBuilder;
+///
+/// let app: axum::Router = axum::Router::new().fallback_service(
+///     ServiceBuilder::new()
+///         .layer(ModelRouteLayer::new(table))
+///         .layer(AnswerErrorsLayer::new())
+///         .retry(Failover::new())
+///         .layer(AttemptTimeoutLayer::new())
+///         .service(client),
+/// );
+/// ```
+#[must_use]
+pub struct Failover<R> {
+    /// Of the request that this policy is for: the last answer that came from an
+    /// engine, and the decision that led to it. (A mutex, so that `R` need not be `Sync`.)
+    kept: Mutex<Option<(Response<R>, RouteDecision)>>,
+}
+
+impl<R> Failover<R> {
+    /// It has no options: the traffic policies in the table say everything.
+    pub fn new() -> Self {
+        Self {
+            kept: Mutex::new(None),
+        }
+    }
+
+    /// Where the last attempt brought no answer, an earlier one may have.
+    fn fall_back<E>(&mut self, exchange: &Exchange, result: &mut Result<Response<R>, E>) {
+        if !result.as_ref().is_ok_and(is_from_engine)
+            && let Some((answer, decision)) = lock(&self.kept).take()
+        {
+            exchange.fall_back(decision);
+            *result = Ok(answer);
+        }
+    }
+}
+
+impl<R, E> Policy<Request<RouteBody>, Response<R>, E> for Failover<R>
+where
+    R: Default,
+{
+    type Future = RetryInterval;
+
+    fn retry(
+        &mut self,
+        request: &mut Request<RouteBody>,
+        result: &mut Result<Response<R>, E>,
+    ) -> Option<RetryInterval> {
+        let exchange = request.body().exchange()?.clone();
+        let decision = exchange.decision();
+        let next = should_retry(&exchange, result).then(|| {
+            let wait = exchange.interval(request.body().is_replayable())?;
+            redirect(&exchange, request, wait)?;
+            Some(wait)
+        });
+        let Some(wait) = next.flatten() else {
+            self.fall_back(&exchange, result);
+            return None;
+        };
+        if let Ok(response) = result
+            && is_from_engine(response)
+        {
+            *lock(&self.kept) = Some((std::mem::take(response), decision));
+        }
+        Some(RetryInterval::new(wait))
+    }
+
+    fn clone_request(&mut self, request: &Request<RouteBody>) -> Option<Request<RouteBody>> {
+        let body = request.body();
+        // The end of the last attempt has to be seen as well, if there is an answer to fall back on.
+        let is_needed =
+            body.exchange()?.may_retry(body.is_replayable()) || lock(&self.kept).is_some();
+        is_needed.then(|| request.clone())
+    }
+}
+
+impl<R> Default for Failover<R> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// tower clones the policy for each request; a clone has no answer put aside.
+impl<R> Clone for Failover<R> {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl<R> fmt::Debug for Failover<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failover").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The time between two attempts of [`Failover`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct RetryInterval {
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+}
+
+impl RetryInterval {
+    fn new(wait: Duration) -> Self {
+        Self {
+            sleep: (!wait.is_zero()).then(|| tokio::time::sleep(wait)),
+        }
+    }
+}
+
+impl Future for RetryInterval {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.project().sleep.as_pin_mut() {
+            Some(sleep) => sleep.poll(cx),
+            None => Poll::Ready(()),
+        }
+    }
+}

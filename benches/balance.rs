@@ -10,7 +10,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderValue, request::Parts};
 use support::head;
-use tower_model_route::{Balance, HashKey, ModelRoute, ModelServer, RouteTable, Rule};
+use tower_model_route::{Balance, Endpoint, HashKey, ModelRoute, ModelServer, RouteTable, Rule};
 
 /// So many sessions take turns: more than the caches' favourites.
 const SESSIONS: usize = 4096;
@@ -46,7 +46,7 @@ fn endpoint_choice(c: &mut Criterion) {
 fn table(balance: &Balance, endpoints: u32, weights: u32) -> RouteTable {
     let server = (0..endpoints).fold(ModelServer::new("s"), |server, i| {
         let uri = format!("http://10.0.{}.{}:8000", i / 250, i % 250);
-        server.weighted_endpoint(uri, 1 + i % weights)
+        server.endpoint(Endpoint::new(uri).weight(1 + i % weights))
     });
     RouteTable::builder()
         .model_server(server.balance(balance.clone()))

@@ -94,6 +94,7 @@ fn is_timeout(error: &(dyn Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::BoxError;
 
     fn wait(text: &str) -> Option<Duration> {
         let response = Response::builder().header(RETRY_AFTER, text).body(());

@@ -14,16 +14,21 @@ use super::{
     lease::Lease,
     model_server::{Pass, Server},
 };
-use crate::config::{ModelServer, OutlierDetection, TrafficPolicy};
+use crate::config::{Address, ModelServer, OutlierDetection, TrafficPolicy};
 
 const THREADS: usize = 4;
 
 fn server(endpoints: usize, policy: TrafficPolicy) -> Arc<Server> {
     let endpoints = (0..endpoints)
-        .map(|n| (Endpoint::parse(&format!("http://e{n}")).unwrap(), 1))
+        .map(|n| {
+            (
+                Endpoint::new(Address::parse(&format!("http://e{n}")).unwrap()),
+                1,
+            )
+        })
         .collect();
     let config = ModelServer::new("server").traffic_policy(policy);
-    Arc::new(Server::new(config, endpoints))
+    Arc::new(Server::new(&config, endpoints))
 }
 
 fn lease(server: &Arc<Server>, pass: Pass) -> Option<Lease> {

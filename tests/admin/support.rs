@@ -6,8 +6,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tower::ServiceExt;
 use tower_model_route::{
-    Admin, ModelMatch, ModelRoute, ModelServer, RouteTable, Rule, StringMatch, TargetModel,
-    TrafficPolicy,
+    Admin, Endpoint, ModelMatch, ModelRoute, ModelServer, RouteTable, Rule, StringMatch,
+    TargetModel, TrafficPolicy,
 };
 
 /// A name that a page must not take for markup.
@@ -22,7 +22,7 @@ pub(crate) fn table() -> RouteTable {
             ModelServer::new("small")
                 .model("org/small")
                 .endpoint("http://s1:8000")
-                .weighted_endpoint("http://s2:8000", 3)
+                .endpoint(Endpoint::new("http://s2:8000").weight(3))
                 .traffic_policy(TrafficPolicy::new().max_in_flight(8)),
         )
         .model_server(ModelServer::new(HOSTILE).endpoint("http://large"))

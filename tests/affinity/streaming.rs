@@ -54,7 +54,7 @@ impl Sent {
             yield_now().await;
         }
         let request = self.called.try_recv().ok()?;
-        let decision = request.extensions().get::<RouteDecision>().unwrap();
+        let decision = request.body().decision().unwrap();
         Some(decision.endpoint().to_owned())
     }
 }

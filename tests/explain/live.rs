@@ -90,7 +90,7 @@ async fn an_ejected_endpoint_takes_none_until_it_is_tried_again() {
     tokio::time::advance(Duration::from_secs(8)).await;
     let text = table.explain(&chat(&[]), "m").to_string();
     assert!(
-        text.contains("endpoint http://bad: takes requests, trial, 0 in flight\n"),
+        text.contains("endpoint http://bad: takes requests, half-open, 0 in flight\n"),
         "{text}"
     );
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::Request;
 use tower_model_route::{
-    Balance, Explanation, HashKey, ModelMatch, ModelRoute, ModelServer, Rule, StringMatch,
-    TargetModel, TrafficPolicy,
+    Balance, Endpoint, Explanation, HashKey, ModelMatch, ModelRoute, ModelServer, Rule,
+    StringMatch, TargetModel, TrafficPolicy,
 };
 
 use crate::support::{chat, head, one, servers, table};
@@ -254,7 +254,7 @@ fn a_policy_and_weighted_endpoints() {
         .model_server(
             ModelServer::new("busy")
                 .balance(Balance::ConsistentHash(HashKey::User))
-                .weighted_endpoint("http://b1", 3)
+                .endpoint(Endpoint::new("http://b1").weight(3))
                 .endpoint("http://b2")
                 .traffic_policy(policy),
         )

@@ -185,7 +185,12 @@ async fn the_total_timeout_holds_while_the_inner_service_is_not_ready() {
     let engines = Engines::default();
     engines.everywhere(|| Act::Hang);
     let table = one_server(1, TrafficPolicy::new().total_timeout(5 * SECOND));
-    let gateway = over(&engines, stack(table.clone()).concurrency_limit(1));
+    let gateway = over(
+        &engines,
+        ServiceBuilder::new()
+            .layer(stack(table.clone()))
+            .concurrency_limit(1),
+    );
     let first = tokio::spawn(gateway.clone().oneshot(asked()));
     tokio::time::sleep(SECOND).await;
     let start = Instant::now();

@@ -112,7 +112,7 @@ async fn it_is_out_for_ten_seconds_and_twice_as_long_after_each_trial_that_fails
         tokio::time::sleep(Duration::from_secs(seconds) - MILLISECOND).await;
         assert_eq!(hosts(&rig).await, HashSet::from(["e1".to_owned()]), "{n}");
         tokio::time::sleep(MILLISECOND).await;
-        assert_eq!(rig.endpoint("e0").health(), EndpointHealth::Trial);
+        assert_eq!(rig.endpoint("e0").health(), EndpointHealth::HalfOpen);
         // One trial, and no more.
         let before = rig.endpoint("e0").requests();
         hosts(&rig).await;
@@ -157,7 +157,7 @@ async fn half_open_lets_one_of_many_through() {
     settle().await;
     assert_eq!(rig.endpoint("e0").in_flight(), 1);
     assert_eq!(rig.endpoint("e1").in_flight(), 49);
-    assert_eq!(rig.endpoint("e0").health(), EndpointHealth::Trial);
+    assert_eq!(rig.endpoint("e0").health(), EndpointHealth::HalfOpen);
     for call in calls {
         assert_eq!(call.await.unwrap().status(), 200);
     }
@@ -181,7 +181,7 @@ async fn a_trial_whose_client_leaves_is_given_to_the_next() {
         _ = call.await;
     }
     assert_eq!(rig.endpoint("e0").in_flight(), 0);
-    assert_eq!(rig.endpoint("e0").health(), EndpointHealth::Trial);
+    assert_eq!(rig.endpoint("e0").health(), EndpointHealth::HalfOpen);
     assert_eq!(hosts(&rig).await.len(), 2);
     assert_eq!(rig.endpoint("e0").health(), EndpointHealth::Healthy);
 }

@@ -97,6 +97,7 @@ pub(crate) struct Attempt {
     pub(crate) head: Parts,
     pub(crate) body: Result<Bytes, String>,
     pub(crate) at: Instant,
+    decision: Option<RouteDecision>,
 }
 
 impl Attempt {
@@ -113,7 +114,7 @@ impl Attempt {
     }
 
     pub(crate) fn decision(&self) -> &RouteDecision {
-        self.head.extensions.get().unwrap()
+        self.decision.as_ref().unwrap()
     }
 }
 
@@ -183,6 +184,7 @@ impl Engines {
         let _under_way = UnderWay::new(&self);
         let at = Instant::now();
         let (head, mut body) = request.into_parts();
+        let decision = body.decision();
         let mut act = self.act(head.headers["host"].to_str().unwrap());
         let body = match act {
             Act::Unread(then) => {
@@ -203,7 +205,12 @@ impl Engines {
             }
         };
         let failure = body.as_ref().err().cloned();
-        self.lock().attempts.push(Attempt { head, body, at });
+        self.lock().attempts.push(Attempt {
+            head,
+            body,
+            at,
+            decision,
+        });
         if let Some(failure) = failure {
             return Err(failure.into());
         }

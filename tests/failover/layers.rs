@@ -55,7 +55,10 @@ async fn below_a_load_shed_over_a_limit() {
     engines.everywhere(|| status(200).late(SECOND));
     let service = over(
         &engines,
-        stack(table.clone()).load_shed().concurrency_limit(2),
+        ServiceBuilder::new()
+            .layer(stack(table.clone()))
+            .load_shed()
+            .concurrency_limit(2),
     );
     let calls: Vec<_> = (0..5).map(|_| spawn(&service)).collect();
     settle().await;
@@ -150,7 +153,8 @@ async fn below_tower_https_timeout_and_trace() {
 #[tokio::test(start_paused = true)]
 async fn below_a_rate_limit_in_a_buffer() {
     let (engines, table) = (Engines::default(), table());
-    let layers = stack(table.clone())
+    let layers = ServiceBuilder::new()
+        .layer(stack(table.clone()))
         .layer(BufferLayer::new(16))
         .rate_limit(2, Duration::from_secs(10));
     let service = over(&engines, layers);

@@ -155,7 +155,7 @@ async fn run(servers: &[Server], own: usize, script: Vec<Behaviour>, waves: &[us
         service_fn(move |request: Request<RouteBody>| {
             let id = request.headers()["x-id"].to_str().unwrap().parse().unwrap();
             let host = request.headers()["host"].to_str().unwrap().to_owned();
-            let decision: &tower_model_route::RouteDecision = request.extensions().get().unwrap();
+            let decision = request.body().decision().unwrap();
             let behaviour = script.lock().unwrap().next().unwrap();
             met.lock()
                 .unwrap()

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tower_model_route::{
-    Balance, HashKey, ModelMatch, ModelRoute, ModelServer, OutlierDetection, RouteTable, Rule,
-    StringMatch, TrafficPolicy,
+    Balance, Endpoint, HashKey, ModelMatch, ModelRoute, ModelServer, OutlierDetection, RouteTable,
+    Rule, StringMatch, TrafficPolicy,
 };
 
 use crate::kit::{build, errors, up, warnings};
@@ -71,7 +71,7 @@ fn they_say_what_the_builder_says() {
         .model_server(
             ModelServer::new("default/small")
                 .endpoint("http://10.0.0.1:8000")
-                .weighted_endpoint("https://10.0.0.2/engine", 3)
+                .endpoint(Endpoint::new("https://10.0.0.2/engine").weight(3))
                 .balance(Balance::ConsistentHash(HashKey::Header("x-session".into())))
                 .traffic_policy(
                     TrafficPolicy::new()

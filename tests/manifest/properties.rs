@@ -5,8 +5,8 @@ use std::{collections::HashSet, time::Duration};
 use http::StatusCode;
 use proptest::{prelude::*, sample::select};
 use tower_model_route::{
-    Balance, HashKey, ModelMatch, ModelRoute, ModelServer, OutlierDetection, RouteTable, Rule,
-    StringMatch, TargetModel, TrafficPolicy, manifest::Manifests,
+    Balance, Endpoint, HashKey, ModelMatch, ModelRoute, ModelServer, OutlierDetection, RouteTable,
+    Rule, StringMatch, TargetModel, TrafficPolicy, manifest::Manifests,
 };
 
 use crate::kit::{ask, resource};
@@ -363,7 +363,7 @@ fn model_server() -> impl Strategy<Value = ModelServer> {
                 server = server.model(model);
             }
             endpoints.into_iter().fold(server, |server, (uri, weight)| {
-                server.weighted_endpoint(uri, weight)
+                server.endpoint(Endpoint::new(uri).weight(weight))
             })
         })
 }

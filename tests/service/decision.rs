@@ -93,8 +93,8 @@ fn it_is_in_the_request_and_in_the_response() {
         let mut call = task::spawn(service.call(request));
         waits(&mut call);
         let (request, reply) = called(&mut handle);
-        let in_request = request.extensions().get::<RouteDecision>().unwrap();
-        assert_eq!(told(in_request), expected);
+        let in_request = request.body().decision().unwrap();
+        assert_eq!(told(&in_request), expected);
         reply.send_response(ok(""));
         let response = assert_ready_ok!(call.poll());
         let in_response = response.extensions().get::<RouteDecision>().unwrap();

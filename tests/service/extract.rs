@@ -61,7 +61,7 @@ fn a_header_decides_and_the_body_stays_as_it_is() {
     waits(&mut call);
     let (request, _reply) = called(&mut handle);
     assert_eq!(request.headers()["content-length"], "8");
-    let decision = request.extensions().get::<RouteDecision>().unwrap();
+    let decision = request.body().decision().unwrap();
     assert_eq!(decision.requested_model(), "asked");
     assert_eq!(text(request.into_body()), "not JSON");
 }
@@ -96,7 +96,7 @@ fn a_get_that_names_a_model_is_routed() {
     waits(&mut call);
     let (request, _reply) = called(&mut handle);
     assert_eq!(request.uri(), "http://engine:8000/v1/realtime");
-    assert!(request.extensions().get::<RouteDecision>().is_some());
+    assert!(request.body().decision().is_some());
 }
 
 #[test]

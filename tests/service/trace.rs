@@ -119,7 +119,7 @@ fn a_rejection_is_an_event_at_debug_in_the_span() {
             get,
             "404",
             "route_not_found",
-            "there is nothing here: this is a gateway for requests that name a model",
+            "no such resource: this gateway only serves requests that name a model",
         ),
     ] {
         assert_ready_ok!(task::spawn(service.call(request)).poll());

@@ -61,7 +61,7 @@ fn nothing_of_a_request_is_logged_or_told_back() {
     let (seen, _guard) = collecting();
     let engine = service_fn(async |request: Request<RouteBody>| {
         // A client logs the decision, and that must be safe too.
-        let decision = request.extensions().get::<RouteDecision>();
+        let decision = request.body().decision();
         tracing::trace!(?decision, body = ?request.body(), "sending");
         if request.uri().path().ends_with("completions") {
             return Ok(ok(""));

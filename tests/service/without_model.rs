@@ -74,7 +74,7 @@ fn forwarded_they_stream_through_untouched() {
         .map(|name| name.as_str())
         .collect();
     assert_eq!(names, ["host", "connection", "x-hop"]);
-    assert!(forwarded.extensions().get::<RouteDecision>().is_none());
+    assert!(forwarded.body().decision().is_none());
     assert!(forwarded.body().is_replayable());
     assert_eq!(forwarded.body().size_hint().exact(), Some(12));
 

@@ -38,6 +38,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Forwarded {
     pub(crate) head: Parts,
     pub(crate) body: Bytes,
+    decision: Option<RouteDecision>,
 }
 
 impl Forwarded {
@@ -51,7 +52,7 @@ impl Forwarded {
     }
 
     pub(crate) fn asked_for(&self) -> &str {
-        let decision = self.head.extensions.get::<RouteDecision>();
+        let decision = self.decision.as_ref();
         decision.expect("a decision").requested_model()
     }
 }
@@ -106,8 +107,13 @@ where
         let engine = Arc::clone(&engine);
         async move {
             let (head, body) = request.into_parts();
+            let decision = body.decision();
             let body = body.collect().await.expect("a whole body").to_bytes();
-            *engine.lock().unwrap() = Some(Forwarded { head, body });
+            *engine.lock().unwrap() = Some(Forwarded {
+                head,
+                body,
+                decision,
+            });
             ready(Ok::<_, Infallible>(answer())).await
         }
     }));

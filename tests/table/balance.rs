@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tower_model_route::{Balance, HashKey, ModelRoute, ModelServer, RouteTable, Rule};
+use tower_model_route::{Balance, Endpoint, HashKey, ModelRoute, ModelServer, RouteTable, Rule};
 
 use crate::support::{any, head};
 
@@ -29,7 +29,7 @@ fn of_session(table: &RouteTable, session: &str) -> String {
 fn turns_are_in_proportion_to_the_weights() {
     for balance in [Balance::LeastRequest, Balance::RoundRobin] {
         let server = ModelServer::new("s")
-            .weighted_endpoint("http://a", 3)
+            .endpoint(Endpoint::new("http://a").weight(3))
             .endpoint("http://b")
             .balance(balance);
         let table = table(server);

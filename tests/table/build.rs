@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tower_model_route::{
-    Balance, HashKey, MistakeKind, ModelMatch, ModelRoute, ModelServer, OutlierDetection,
+    Balance, Endpoint, HashKey, MistakeKind, ModelMatch, ModelRoute, ModelServer, OutlierDetection,
     RouteTable, RouteTableBuilder, Rule, StringMatch, TargetModel, TrafficPolicy,
 };
 
@@ -136,7 +136,7 @@ fn endpoints_that_are_none() {
         assert_mistake(
             table,
             r#"ModelServer "s", endpoint #2"#,
-            MistakeKind::InvalidEndpoint(reason),
+            MistakeKind::InvalidEndpoint(reason.into()),
         );
     }
 }
@@ -219,7 +219,9 @@ fn conditions_that_can_not_be() {
         let found = mistakes(when(conditions));
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0, place);
-        assert!(matches!(&found[0].1, MistakeKind::InvalidRegex(why) if !why.is_empty()));
+        assert!(
+            matches!(&found[0].1, MistakeKind::InvalidRegex(why) if !why.to_string().is_empty())
+        );
     }
     // What would be no regular expression is a text like any other elsewhere.
     let text = ModelMatch::new()
@@ -236,7 +238,7 @@ fn a_balance_needs_weights_a_header_and_a_prefix() {
         table(
             ModelServer::new("s")
                 .endpoint("http://h")
-                .weighted_endpoint("http://i", 0),
+                .endpoint(Endpoint::new("http://i").weight(0)),
         ),
         r#"ModelServer "s", endpoint #2"#,
         MistakeKind::EndpointWeightZero,

@@ -1,7 +1,7 @@
 //! From a name to a route: models, then adapters, each in the order of the configuration.
 
 use tower_model_route::{
-    ModelMatch, ModelRoute, ModelServer, RouteInfo, RouteTable, Rule, StringMatch, TargetModel,
+    ModelMatch, ModelRoute, ModelServer, RouteTable, Rule, StringMatch, TargetModel,
 };
 
 use crate::support::{any, head, line, servers};
@@ -243,13 +243,17 @@ fn endpoints_take_turns() {
 #[test]
 fn the_table_lists_its_routes_in_the_order_in_which_they_are_tried() {
     let table = table();
-    let routes: Vec<_> = table.routes().collect();
-    let names: Vec<_> = routes.iter().map(RouteInfo::name).collect();
+    let routes = table.config().get_model_routes();
+    let names: Vec<_> = routes.iter().map(ModelRoute::get_name).collect();
     assert_eq!(names[..4], ["plain", "slashed", "first", "second"]);
-    assert_eq!(routes[3].model_name(), Some("shared"));
-    assert!(routes[3].rules().eq(["two", "also one"]));
-    assert_eq!(routes[6].model_name(), None);
-    let of = |name| routes.iter().find(|route| route.name() == name).unwrap();
-    assert!(of("adapters").lora_adapters().eq(["lora-A", "lora-B"]));
-    assert_eq!(of("plain").lora_adapters().count(), 0);
+    assert_eq!(routes[3].get_model_name(), Some("shared"));
+    let rules = routes[3].get_rules().iter().map(Rule::get_name);
+    assert!(rules.eq(["two", "also one"]));
+    assert_eq!(routes[6].get_model_name(), None);
+    let of = |name| {
+        let mut routes = routes.iter();
+        routes.find(|route| route.get_name() == name).unwrap()
+    };
+    assert_eq!(of("adapters").get_lora_adapters(), ["lora-A", "lora-B"]);
+    assert!(of("plain").get_lora_adapters().is_empty());
 }

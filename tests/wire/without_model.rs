@@ -39,7 +39,7 @@ async fn they_are_refused_by_default() {
             assert_eq!(
                 answer.json(),
                 json!({"error": {
-                    "message": "there is nothing here: this is a gateway for requests that name a model",
+                    "message": "no such resource: this gateway only serves requests that name a model",
                     "type": "invalid_request_error",
                     "param": null,
                     "code": "route_not_found",

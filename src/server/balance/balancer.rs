@@ -153,7 +153,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::HashKey;
+    use crate::config::{Address, HashKey};
 
     struct Server {
         balancer: Balancer,
@@ -169,7 +169,7 @@ mod tests {
                 .zip(weights.iter().copied())
                 .collect();
             let balancer = Balancer::new(&balance, &weighted);
-            let endpoint = |uri: &String| Arc::new(Endpoint::parse(uri).unwrap());
+            let endpoint = |uri: &String| Arc::new(Endpoint::new(Address::parse(uri).unwrap()));
             Self {
                 endpoints: uris.iter().map(endpoint).collect(),
                 balancer,

@@ -95,6 +95,14 @@ impl BuildError {
         (!mistakes.is_empty()).then_some(Self { mistakes })
     }
 
+    /// One mistake in something that is no part of a table.
+    pub(crate) fn other(name: &'static str, kind: MistakeKind) -> Self {
+        let place = Place::Other(name);
+        Self {
+            mistakes: vec![Mistake::new(place, name.to_owned(), kind)],
+        }
+    }
+
     /// The mistakes, of the ModelServers first and then of the ModelRoutes, each in the order
     /// in which they were added; at least one.
     pub fn mistakes(&self) -> &[Mistake] {

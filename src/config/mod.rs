@@ -17,6 +17,7 @@ mod serial;
 mod string_match;
 mod target;
 mod traffic_policy;
+mod words;
 
 pub(crate) use self::address::Address;
 #[cfg(feature = "manifest")]

@@ -1,13 +1,5 @@
 //! Places in a configuration.
 
-use super::{
-    balance::{Balance, HashKey},
-    builder::RouteTableBuilder,
-    model_route::ModelRoute,
-    model_server::ModelServer,
-    rule::Condition,
-};
-
 /// A part of a configuration, by positions from 0, because names need not be unique.
 ///
 /// Front ends of your own can use it to say where in their input a
@@ -70,87 +62,5 @@ impl RoutePart {
             | Self::Target(rule, _)
             | Self::Fallback(rule, _) => Some(rule),
         }
-    }
-}
-
-impl Place {
-    /// The place in words, such as `ModelRoute "chat", rule "premium"`.
-    pub(crate) fn words(self, config: &RouteTableBuilder) -> String {
-        match self {
-            Self::ModelServer(position, part) => config
-                .get_model_servers()
-                .get(position)
-                .map_or_else(String::new, |server| of_server(server, position, part)),
-            Self::ModelRoute(position, part) => config
-                .get_model_routes()
-                .get(position)
-                .map_or_else(String::new, |route| of_route(route, position, part)),
-            Self::Other(name) => name.to_owned(),
-        }
-    }
-}
-
-fn of_server(server: &ModelServer, position: usize, part: ServerPart) -> String {
-    let whole = named("ModelServer", server.get_name(), position);
-    match part {
-        ServerPart::Whole => whole,
-        ServerPart::Model => format!("{whole}, model"),
-        ServerPart::Endpoint(endpoint) => format!("{whole}, endpoint #{}", endpoint + 1),
-        ServerPart::Balance => match server.get_balance() {
-            Balance::ConsistentHash(HashKey::Header(name)) => {
-                format!("{whole}, balance, header {name:?}")
-            }
-            _ => format!("{whole}, balance"),
-        },
-        ServerPart::TrafficPolicy(None) => format!("{whole}, traffic_policy"),
-        ServerPart::TrafficPolicy(Some(option)) => format!("{whole}, traffic_policy, {option}"),
-    }
-}
-
-fn of_route(route: &ModelRoute, position: usize, part: RoutePart) -> String {
-    let whole = named("ModelRoute", route.get_name(), position);
-    let rule = part
-        .rule()
-        .and_then(|position| Some((position, route.get_rules().get(position)?)));
-    let of_rule = rule.map_or_else(String::new, |(position, rule)| {
-        format!("{whole}, {}", named("rule", rule.get_name(), position))
-    });
-    let rule = rule.map(|(_, rule)| rule);
-    match part {
-        RoutePart::Whole => whole,
-        RoutePart::ModelName => format!("{whole}, model_name"),
-        RoutePart::Adapter(position) => {
-            let name = route.get_lora_adapters().get(position);
-            let name = name.map_or("", String::as_str);
-            format!("{whole}, {}", named("LoRA adapter", name, position))
-        }
-        RoutePart::Rule(_) => of_rule,
-        RoutePart::Condition(_, position) => {
-            match rule.and_then(|rule| rule.get_conditions().get(position)) {
-                Some(Condition::Header(name, _)) => format!("{of_rule}, header {name:?}"),
-                Some(Condition::Uri(_)) => format!("{of_rule}, uri"),
-                Some(Condition::BodyModel(_)) => format!("{of_rule}, body_model"),
-                None => of_rule,
-            }
-        }
-        RoutePart::Target(_, position) => {
-            let target = rule.and_then(|rule| rule.get_targets().get(position));
-            let name = target.map_or("", |target| target.get_model_server());
-            format!("{of_rule}, {}", named("target", name, position))
-        }
-        RoutePart::Fallback(_, position) => {
-            let fallback = rule.and_then(|rule| rule.get_fallbacks().get(position));
-            let name = fallback.map_or("", String::as_str);
-            format!("{of_rule}, {}", named("fallback", name, position))
-        }
-    }
-}
-
-/// A thing by its name, or by its position where it has none.
-fn named(what: &str, name: &str, position: usize) -> String {
-    if name.is_empty() {
-        format!("{what} #{}", position + 1)
-    } else {
-        format!("{what} {name:?}")
     }
 }

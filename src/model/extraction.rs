@@ -1,14 +1,15 @@
 //! How a model is found, and what was found.
 
-use std::{fmt, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use http::{HeaderName, request::Parts};
 
-use super::{json_body::DuplicateModels, multipart::Boundary};
+use super::{duplicates::DuplicateModels, multipart::Boundary};
 use crate::error::RouteError;
 
 /// How the model of one request is found; see [`ExtractModel`](crate::ExtractModel).
 #[derive(Debug)]
+#[must_use]
 pub struct Extraction(pub(crate) Plan);
 
 pub(crate) enum Plan {
@@ -17,7 +18,10 @@ pub(crate) enum Plan {
     Found(ExtractedModel),
     /// A header says this; the rest must agree, or not say.
     Claimed(ExtractedModel, Box<Plan>),
-    Json(DuplicateModels),
+    /// This one, if the body names none.
+    Default(String, Box<Plan>),
+    /// The top-level field of this name, or else `model`.
+    Json(Option<Box<str>>, DuplicateModels),
     Multipart(Boundary, DuplicateModels),
     Whole(FromWholeBody),
 }
@@ -39,9 +43,37 @@ impl Extraction {
         Self(Plan::Refused(error))
     }
 
-    /// The head says it all: the body is forwarded while it arrives.
+    /// The model is known from the head: the body is forwarded while it arrives.
     pub fn found(model: ExtractedModel) -> Self {
         Self(Plan::Found(model))
+    }
+
+    /// The model is a string in the top-level field `name` of a JSON body.
+    ///
+    /// The body is scanned as it arrives, as [`JsonBody`](crate::JsonBody)
+    /// scans it for `model`: under the same rules, and rewritten in place.
+    /// Two fields of this name are refused.
+    ///
+    /// ```
+    /// use http::request::Parts;
+    /// use tower_model_route::{ExtractModel, Extraction};
+    ///
+    /// /// An API of our own, whose requests name an `engine`.
+    /// #[derive(Debug)]
+    /// struct OwnApi;
+    ///
+    /// impl ExtractModel for OwnApi {
+    ///     fn begin(&self, head: &Parts) -> Extraction {
+    ///         match head.uri.path() {
+    ///             "/api/generate" => Extraction::json_field("engine").or_model("small"),
+    ///             _ => Extraction::none(),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn json_field(name: impl Into<Cow<'static, str>>) -> Self {
+        let name = Some(name.into().into()).filter(|name: &Box<str>| **name != *"model");
+        Self(Plan::Json(name, DuplicateModels::Refuse))
     }
 
     /// `read` finds the model once the whole body is in.
@@ -50,6 +82,15 @@ impl Extraction {
         F: FnOnce(&Parts, &[u8]) -> Result<ExtractedModel, RouteError> + Send + 'static,
     {
         Self(Plan::Whole(Box::new(read)))
+    }
+
+    /// The model of a request whose body is read and names none, instead of a
+    /// 400 `missing_model`.
+    ///
+    /// It is not written into the request. A request whose body is not read
+    /// ([`none`](Self::none)) has no model all the same.
+    pub fn or_model(self, name: impl Into<String>) -> Self {
+        Self(Plan::Default(name.into(), Box::new(self.0)))
     }
 }
 
@@ -60,7 +101,8 @@ impl fmt::Debug for Plan {
             Self::Refused(_) => "Refused",
             Self::Found(_) => "Found",
             Self::Claimed(..) => "Claimed",
-            Self::Json(_) => "Json",
+            Self::Default(..) => "Default",
+            Self::Json(..) => "Json",
             Self::Multipart(..) => "Multipart",
             Self::Whole(_) => "Whole",
         })
@@ -68,7 +110,13 @@ impl fmt::Debug for Plan {
 }
 
 /// The model that a request names, and the place where it is rewritten.
+///
+/// Without a place it is never rewritten. Places are byte ranges, and replaced
+/// in the form of their surroundings: a JSON string in quotes, percent-encoded
+/// in a URI. One that is empty or not within the request is answered with 500
+/// `extractor_error`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct ExtractedModel {
     pub(crate) name: String,
     pub(crate) place: Place,
@@ -76,7 +124,7 @@ pub struct ExtractedModel {
     pub(crate) header: Option<HeaderName>,
 }
 
-/// Where the name stands.
+/// Where the name is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Nowhere that could be rewritten.
@@ -96,14 +144,19 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// Whether it is none outside of a body of `len` bytes.
-    pub(crate) fn is_within(&self, len: u64) -> bool {
+    /// Whether every span lies within the head, or within a body of `len` bytes.
+    pub(crate) fn is_within(&self, head: &Parts, len: u64) -> bool {
+        let is_part = |text: &str, span: &Range<usize>| {
+            text.get(span.clone()).is_some_and(|part| !part.is_empty())
+        };
         match self {
+            Self::Nowhere => true,
             Self::Body { span, others, .. } => others
                 .iter()
                 .chain([span])
                 .all(|span| span.start < span.end && span.end <= len),
-            Self::Nowhere | Self::Path(_) | Self::Query(_) => true,
+            Self::Path(span) => is_part(head.uri.path(), span),
+            Self::Query(span) => is_part(head.uri.query().unwrap_or_default(), span),
         }
     }
 }
@@ -118,7 +171,7 @@ pub(crate) enum Written {
 }
 
 impl ExtractedModel {
-    /// A model that is never rewritten: the request does not say it where an engine reads it.
+    /// A model that is never rewritten: no engine reads it in this request.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -132,13 +185,39 @@ impl ExtractedModel {
         &self.name
     }
 
-    /// The bytes of the body, quotes included, in which the name stands as a JSON string.
-    ///
-    /// They are what is replaced where the ModelServer's real model is another.
-    #[must_use]
-    pub fn json_span(mut self, span: Range<usize>) -> Self {
+    /// The name is this JSON string of the body, quotes included.
+    pub fn json_span(self, span: Range<usize>) -> Self {
+        self.in_body(Written::Json, span)
+    }
+
+    /// The name is this part of the body, as plain text.
+    pub fn text_span(self, span: Range<usize>) -> Self {
+        self.in_body(Written::Plain, span)
+    }
+
+    /// The name is this part of the path, percent-encoded; the range counts
+    /// from the path's first slash.
+    pub fn path_span(mut self, span: Range<usize>) -> Self {
+        self.place = Place::Path(span);
+        self
+    }
+
+    /// The name is this part of the query, percent-encoded; the range counts
+    /// from the byte after the `?`.
+    pub fn query_span(mut self, span: Range<usize>) -> Self {
+        self.place = Place::Query(span);
+        self
+    }
+
+    /// The name is also, or only, the value of this header.
+    pub fn in_header(mut self, header: HeaderName) -> Self {
+        self.header = Some(header);
+        self
+    }
+
+    fn in_body(mut self, written: Written, span: Range<usize>) -> Self {
         self.place = Place::Body {
-            written: Written::Json,
+            written,
             span: span.start as u64..span.end as u64,
             others: Vec::new(),
         };

@@ -2,12 +2,10 @@
 
 use std::ops::Range;
 
-use super::{
-    extraction::{ExtractedModel, Place, Written},
-    json_body::DuplicateModels,
-};
 use crate::error::{RouteError, RouteErrorKind};
 
+/// The field that names the model, unless an extractor says otherwise.
+pub(crate) const FIELD: &str = "model";
 /// The longest name that is read, in bytes; the longest on public hubs have about 100.
 pub(crate) const MAX_NAME: usize = 4 * 1024;
 /// The most models that are kept of one body.
@@ -66,86 +64,50 @@ pub(crate) enum Refusal {
     TooManyModels,
 }
 
-/// Says where, but not what: an answer must not quote the body.
-impl From<Refusal> for RouteError {
-    fn from(refusal: Refusal) -> Self {
+impl Refusal {
+    /// The error for the client of a body whose model is in `field`.
+    ///
+    /// It says where, but not what: an answer must not quote the body.
+    pub(super) fn in_field(self, field: &str) -> RouteError {
         use RouteErrorKind::{
             AmbiguousModel, InvalidJson, InvalidModel, InvalidMultipart, MissingModel,
         };
-        let (kind, message) = match refusal {
-            Refusal::Syntax { offset } => {
-                let message = format!("the request body is not valid JSON (at byte {offset})");
-                return Self::new(InvalidJson, message);
+        let (kind, message) = match self {
+            Self::Syntax { offset } => {
+                (InvalidJson, format!("is not valid JSON (at byte {offset})"))
             }
-            Refusal::Malformed { offset } => {
-                let message = format!("the request body is not valid multipart (at byte {offset})");
-                return Self::new(InvalidMultipart, message);
-            }
-            Refusal::NotAnObject => (InvalidJson, "the request body is not a JSON object"),
-            Refusal::Truncated => (
+            Self::Malformed { offset } => (
+                InvalidMultipart,
+                format!("is not valid multipart (at byte {offset})"),
+            ),
+            Self::NotAnObject => (InvalidJson, "is not a JSON object".to_owned()),
+            Self::Truncated => (
                 InvalidJson,
-                "the request body is not valid JSON: it ends too early",
+                "is not valid JSON: it ends too early".to_owned(),
             ),
-            Refusal::Unclosed => (
+            Self::Unclosed => (
                 InvalidMultipart,
-                "the request body is not valid multipart: it ends too early",
+                "is not valid multipart: it ends too early".to_owned(),
             ),
-            Refusal::HeadersTooLong => (
-                InvalidMultipart,
-                "a part of the request body has too many headers",
-            ),
-            Refusal::Missing => (MissingModel, "the request body has no `model`"),
-            Refusal::Duplicate | Refusal::TooManyModels => {
-                (AmbiguousModel, "the request body has more than one `model`")
+            Self::HeadersTooLong => {
+                let message = "a part of the request body has too many headers";
+                return RouteError::new(InvalidMultipart, message);
             }
-            Refusal::InvalidName => (
-                InvalidModel,
-                "the `model` in the request body is not a valid string",
-            ),
-            Refusal::NameTooLong => (
-                InvalidModel,
-                "the `model` in the request body is too long to be the name of one",
-            ),
+            Self::Missing => (MissingModel, format!("has no `{field}`")),
+            Self::Duplicate | Self::TooManyModels => {
+                (AmbiguousModel, format!("has more than one `{field}`"))
+            }
+            Self::InvalidName => {
+                let message = format!("the `{field}` in the request body is not a valid string");
+                return RouteError::new(InvalidModel, message);
+            }
+            Self::NameTooLong => {
+                let message = format!(
+                    "the `{field}` in the request body is too long to be the name of a model"
+                );
+                return RouteError::new(InvalidModel, message);
+            }
         };
-        Self::new(kind, message)
+        RouteError::new(kind, format!("the request body {message}"))
     }
-}
-
-/// The model that counts among those found in a body; its name is taken.
-pub(super) fn choose(
-    duplicates: DuplicateModels,
-    models: &mut [Model],
-    written: Written,
-) -> Result<ExtractedModel, RouteError> {
-    let invalid = |message| RouteError::new(RouteErrorKind::InvalidModel, message);
-    let chosen = match duplicates {
-        DuplicateModels::Refuse | DuplicateModels::First => models.first_mut(),
-        DuplicateModels::Last => models.last_mut(),
-    }
-    .ok_or(Refusal::Missing)?;
-    let name = match &mut chosen.value {
-        Value::Name(name) if name.is_empty() => {
-            return Err(invalid("the `model` in the request body is empty"));
-        }
-        Value::Name(name) => std::mem::take(name),
-        Value::NotAString => {
-            return Err(invalid("the `model` in the request body is not a string"));
-        }
-    };
-    let span = chosen.span.clone();
-    let others = models
-        .iter()
-        .map(|model| &model.span)
-        .filter(|&other| *other != span)
-        .cloned()
-        .collect();
-    Ok(ExtractedModel {
-        name,
-        place: Place::Body {
-            written,
-            span,
-            others,
-        },
-        header: None,
-    })
 }

@@ -9,21 +9,28 @@ use super::{
     extract::ExtractModel,
     extraction::{ExtractedModel, Extraction, Place},
 };
-use crate::error::{RouteError, RouteErrorKind};
+use crate::{
+    config::{BuildError, MistakeKind},
+    error::{RouteError, RouteErrorKind},
+};
 
 /// The model is a part of the path, as in Azure's `/openai/deployments/{model}/...`.
 ///
-/// A pattern has one `{model}`, which stands for a part of the path without a
-/// slash, and may end in `*` for any rest. The part is percent-decoded, and
+/// A pattern has one `{model}`, which is a part of the path without a slash,
+/// and may end in `*` for any rest. The part is percent-decoded, and
 /// rewritten in the path. Of several patterns the first that fits counts.
-/// Such a path counts more than a body: that is not read.
+/// Such a path counts more than a body, which is not read then.
 ///
 /// ```
-/// use tower_model_route::PathModel;
+/// use tower_model_route::{ModelSources, PathModel};
 ///
-/// let azure = PathModel::new("/openai/deployments/{model}/*");
-/// let gemini = PathModel::new("/v1beta/models/{model}:*");
-/// # let _ = (azure, gemini);
+/// # fn main() -> Result<(), tower_model_route::BuildError> {
+/// let sources = ModelSources::new()
+///     .or(PathModel::new("/openai/deployments/{model}/*")?)
+///     .or(PathModel::new("/v1beta/models/{model}:*")?);
+/// # let _ = sources;
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
@@ -33,25 +40,47 @@ pub struct PathModel {
 }
 
 impl PathModel {
-    /// Fits paths that look like `pattern`; one without `{model}` fits none.
-    pub fn new(pattern: impl Into<Cow<'static, str>>) -> Self {
+    /// Fits paths that look like `pattern`.
+    ///
+    /// # Errors
+    ///
+    /// The pattern must begin with a slash and have exactly one `{model}`,
+    /// which begins a segment, and at most one `*`, at its end.
+    pub fn new(pattern: impl Into<Cow<'static, str>>) -> Result<Self, BuildError> {
         let pattern = pattern.into();
-        let (before, after) = match pattern.split_once("{model}") {
-            Some((before, after)) => (before.to_owned(), after.to_owned()),
-            None => (String::new(), String::new()),
+        let why = match pattern.split_once("{model}") {
+            _ if !pattern.starts_with('/') => "it does not begin with a slash",
+            None => "it has no {model}",
+            Some((_, after)) if after.contains("{model}") => "it has more than one {model}",
+            Some((before, _)) if !before.ends_with('/') => "{model} does not begin a segment",
+            Some((before, after))
+                if format!("{before}{}", after.strip_suffix('*').unwrap_or(after))
+                    .contains('*') =>
+            {
+                "it has a * that is not its end"
+            }
+            Some((before, after)) => {
+                return Ok(Self {
+                    before: before.to_owned().into(),
+                    after: after.to_owned().into(),
+                });
+            }
         };
+        let mistake = MistakeKind::InvalidPath(why.into());
+        Err(BuildError::other("PathModel", mistake))
+    }
+
+    /// The pattern `before{model}after`, which is known to be one.
+    pub(super) const fn of(before: &'static str, after: &'static str) -> Self {
         Self {
-            before: before.into(),
-            after: after.into(),
+            before: Cow::Borrowed(before),
+            after: Cow::Borrowed(after),
         }
     }
 
     /// The model's part of the path.
     fn find<'a>(&self, path: &'a str) -> Option<&'a str> {
         let rest = path.strip_prefix(&*self.before)?;
-        if self.before.is_empty() {
-            return None;
-        }
         let segment = rest.split('/').next()?;
         let (literal, open) = match self.after.strip_suffix('*') {
             Some(literal) => (literal, true),
@@ -94,13 +123,30 @@ pub struct QueryModel {
 
 impl QueryModel {
     /// The query parameter `parameter` of requests for exactly `path`.
+    ///
+    /// # Errors
+    ///
+    /// The path must begin with a slash, and the parameter must have a name.
     pub fn new(
         path: impl Into<Cow<'static, str>>,
         parameter: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    ) -> Result<Self, BuildError> {
+        let (path, parameter) = (path.into(), parameter.into());
+        let mistake = if !path.starts_with('/') {
+            MistakeKind::InvalidPath("it does not begin with a slash".into())
+        } else if parameter.is_empty() {
+            MistakeKind::EmptyName
+        } else {
+            return Ok(Self { path, parameter });
+        };
+        Err(BuildError::other("QueryModel", mistake))
+    }
+
+    /// A path and a parameter that are known to be valid.
+    pub(super) const fn of(path: &'static str, parameter: &'static str) -> Self {
         Self {
-            path: path.into(),
-            parameter: parameter.into(),
+            path: Cow::Borrowed(path),
+            parameter: Cow::Borrowed(parameter),
         }
     }
 }

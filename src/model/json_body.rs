@@ -3,9 +3,11 @@
 use http::request::Parts;
 
 use super::{
+    choose::choose,
+    duplicates::DuplicateModels,
     extract::{ExtractModel, has_body},
     extraction::{ExtractedModel, Extraction, Plan, Written},
-    found::{self, Duplicates},
+    found::FIELD,
     json::Scanner,
 };
 use crate::error::RouteError;
@@ -28,21 +30,6 @@ pub struct JsonBody {
     duplicates: DuplicateModels,
 }
 
-/// What two top-level `model` keys mean.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DuplicateModels {
-    /// The request is refused with 400, because routers and engines disagree
-    /// on which of them counts.
-    #[default]
-    Refuse,
-    /// The first counts. The whole body is read first, and the other values
-    /// are overwritten too, so that the engine sees one model.
-    First,
-    /// The last counts, likewise.
-    Last,
-}
-
 impl JsonBody {
     /// Refuses duplicates.
     pub fn new() -> Self {
@@ -63,30 +50,22 @@ impl JsonBody {
     ///
     /// What the client would get: a 400.
     pub fn read(&self, body: &[u8]) -> Result<ExtractedModel, RouteError> {
-        let mut scanner = Scanner::new(self.duplicates.scanned());
+        let mut scanner = Scanner::new(None, self.duplicates.scanned());
         scanner
             .feed(body)
             .and_then(|()| scanner.finish())
-            .map_err(RouteError::from)?;
-        found::choose(self.duplicates, scanner.models_mut(), Written::Json)
+            .map_err(|refusal| refusal.in_field(FIELD))?;
+        let (field, models) = scanner.found();
+        choose(self.duplicates, models, Written::Json, field)
     }
 }
 
 impl ExtractModel for JsonBody {
     fn begin(&self, head: &Parts) -> Extraction {
         if has_body(head) {
-            Extraction(Plan::Json(self.duplicates))
+            Extraction(Plan::Json(None, self.duplicates))
         } else {
             Extraction::none()
-        }
-    }
-}
-
-impl DuplicateModels {
-    pub(super) fn scanned(self) -> Duplicates {
-        match self {
-            Self::Refuse => Duplicates::Refuse,
-            Self::First | Self::Last => Duplicates::Keep,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Which model a request asks for, and where it says so.
 
+mod choose;
+mod duplicates;
 mod extract;
 mod extraction;
 mod found;
@@ -13,10 +15,11 @@ mod scan;
 mod sources;
 
 pub use self::{
+    duplicates::DuplicateModels,
     extract::ExtractModel,
     extraction::{ExtractedModel, Extraction},
     head::{HeaderModel, PathModel, QueryModel},
-    json_body::{DuplicateModels, JsonBody},
+    json_body::JsonBody,
     multipart_body::MultipartBody,
     sources::ModelSources,
 };

@@ -3,9 +3,9 @@
 use http::{header::CONTENT_TYPE, request::Parts};
 
 use super::{
+    duplicates::DuplicateModels,
     extract::{ExtractModel, has_body},
     extraction::{Extraction, Plan},
-    json_body::DuplicateModels,
     multipart,
 };
 use crate::error::{RouteError, RouteErrorKind};

@@ -5,9 +5,10 @@ use std::fmt;
 use http::request::Parts;
 
 use super::{
+    choose::choose,
+    duplicates::DuplicateModels,
     extraction::{ExtractedModel, FromWholeBody, Plan, Written},
-    found::{self, Refusal, Value},
-    json_body::DuplicateModels,
+    found::{FIELD, Refusal, Value},
 };
 use crate::{
     coding::Decoder,
@@ -22,6 +23,8 @@ pub(crate) struct Scan {
     kind: Kind,
     /// What a header says.
     claim: Option<Box<ExtractedModel>>,
+    /// The model of a body that names none.
+    default: Option<String>,
     /// What the body has to go through before it can be read.
     decoder: Option<Box<Decoder>>,
 }
@@ -41,12 +44,21 @@ impl Scan {
             Plan::NoModel => return Ok(None),
             Plan::Refused(error) => return Err(error),
             Plan::Found(model) => Kind::Known(model),
-            Plan::Json(duplicates) => Kind::Json(Scanner::new(duplicates.scanned()), duplicates),
+            Plan::Json(field, duplicates) => {
+                Kind::Json(Scanner::new(field, duplicates.scanned()), duplicates)
+            }
             Plan::Multipart(boundary, duplicates) => {
                 let scanner = Multipart::new(&boundary, duplicates.scanned());
                 Kind::Multipart(Box::new(scanner), duplicates)
             }
             Plan::Whole(read) => Kind::Whole(Some(read)),
+            Plan::Default(name, plan) => {
+                let scan = Self::new(*plan)?;
+                return Ok(scan.map(|scan| Self {
+                    default: Some(name),
+                    ..scan
+                }));
+            }
             Plan::Claimed(claim, plan) => {
                 let scan = Self::new(*plan)?;
                 return Ok(scan.map(|scan| Self {
@@ -58,6 +70,7 @@ impl Scan {
         Ok(Some(Self {
             kind,
             claim: None,
+            default: None,
             decoder: None,
         }))
     }
@@ -67,6 +80,7 @@ impl Scan {
         Self {
             kind: Kind::Known(ExtractedModel::new("")),
             claim: None,
+            default: None,
             decoder: None,
         }
     }
@@ -104,8 +118,8 @@ impl Scan {
         };
         match finished {
             // A header may say what the body does not.
-            Err(Refusal::Missing) if self.claim.is_some() => Ok(()),
-            finished => finished.map_err(Refusal::into),
+            Err(Refusal::Missing) if self.claim.is_some() || self.default.is_some() => Ok(()),
+            finished => finished.map_err(|refusal| refusal.in_field(self.kind.field())),
         }
     }
 
@@ -155,19 +169,28 @@ impl Scan {
     ) -> Result<ExtractedModel, RouteError> {
         let len = total.unwrap_or(body.len());
         let located = match &mut self.kind {
-            Kind::Known(model) => within(len, std::mem::replace(model, ExtractedModel::new(""))),
+            Kind::Known(model) => {
+                within(head, len, std::mem::replace(model, ExtractedModel::new("")))
+            }
             Kind::Json(scanner, duplicates) => {
-                found::choose(*duplicates, scanner.models_mut(), Written::Json)
+                let (field, models) = scanner.found();
+                choose(*duplicates, models, Written::Json, field)
             }
             Kind::Multipart(scanner, duplicates) => {
-                found::choose(*duplicates, scanner.models_mut(), Written::Plain)
+                choose(*duplicates, scanner.models_mut(), Written::Plain, FIELD)
             }
             Kind::Whole(read) => match read.take() {
-                Some(read) => read(head, body.contiguous()).and_then(|model| within(len, model)),
-                None => Err(Refusal::Missing.into()),
+                Some(read) => {
+                    read(head, body.contiguous()).and_then(|model| within(head, len, model))
+                }
+                None => Err(Refusal::Missing.in_field(FIELD)),
             },
         };
+        let default = self.default.take();
         match (self.claim.take(), located) {
+            (None, Err(error)) if error.kind() == RouteErrorKind::MissingModel => {
+                default.map(ExtractedModel::new).ok_or(error)
+            }
             (None, located) => located,
             (Some(claim), Ok(model)) if claim.name == model.name => Ok(ExtractedModel {
                 header: claim.header,
@@ -183,14 +206,14 @@ impl Scan {
     }
 }
 
-/// What an extractor of one's own has found, unless that is outside of the body.
-fn within(len: u64, model: ExtractedModel) -> Result<ExtractedModel, RouteError> {
-    if model.place.is_within(len) {
+/// What a custom extractor has found, unless it is outside of the request.
+fn within(head: &Parts, len: u64, model: ExtractedModel) -> Result<ExtractedModel, RouteError> {
+    if model.place.is_within(head, len) {
         return Ok(model);
     }
     Err(RouteError::new(
         RouteErrorKind::ExtractorFault,
-        "the model was found in a place outside the request body",
+        "the model was found in a place outside the request",
     ))
 }
 
@@ -201,7 +224,15 @@ impl Kind {
             Self::Multipart(scanner, _) => scanner.feed(chunk),
             Self::Known(_) | Self::Whole(_) => Ok(()),
         }
-        .map_err(Refusal::into)
+        .map_err(|refusal: Refusal| refusal.in_field(self.field()))
+    }
+
+    /// The name of the field that is looked for.
+    fn field(&self) -> &str {
+        match self {
+            Self::Json(scanner, _) => scanner.field(),
+            Self::Known(_) | Self::Multipart(..) | Self::Whole(_) => FIELD,
+        }
     }
 }
 

@@ -49,12 +49,12 @@ impl ModelSources {
     /// - the top-level `model` of any other body, as JSON.
     pub fn standard() -> Self {
         Self::new()
-            .or(PathModel::new("/openai/deployments/{model}/*"))
-            .or(PathModel::new("/v1beta/models/{model}:*"))
-            .or(PathModel::new("/v1/models/{model}:*"))
-            .or(PathModel::new("/v1/models/{model}/*"))
-            .or(PathModel::new("/v2/models/{model}/*"))
-            .or(QueryModel::new("/v1/realtime", "model"))
+            .or(PathModel::of("/openai/deployments/", "/*"))
+            .or(PathModel::of("/v1beta/models/", ":*"))
+            .or(PathModel::of("/v1/models/", ":*"))
+            .or(PathModel::of("/v1/models/", "/*"))
+            .or(PathModel::of("/v2/models/", "/*"))
+            .or(QueryModel::of("/v1/realtime", "model"))
             .or(MultipartBody::new())
             .or(JsonBody::new())
     }

@@ -13,7 +13,13 @@ use tokio::{
 };
 use tower_service::Service;
 
-use crate::{attempt::RouteBody, route::RouteTableHandle, server::Endpoint, wire::rewrite};
+use crate::{
+    attempt::RouteBody,
+    config::{BuildError, MistakeKind},
+    route::RouteTableHandle,
+    server::Endpoint,
+    wire::rewrite,
+};
 
 /// Asks every endpoint of a table, again and again, whether it is well.
 ///
@@ -37,7 +43,7 @@ use crate::{attempt::RouteBody, route::RouteTableHandle, server::Endpoint, wire:
 /// let client = Client::builder(TokioExecutor::new()).build_http::<RouteBody>();
 /// let checks = HealthCheck::new("/health")
 ///     .interval(Duration::from_secs(2))
-///     .start(table.clone(), client.clone());
+///     .start(table.clone(), client.clone())?;
 /// let app: axum::Router = axum::Router::new().fallback_service(stack(table).service(client));
 /// // ... and when it is over
 /// checks.stop().await;
@@ -60,8 +66,6 @@ impl HealthCheck {
     const AT_ONCE: usize = 64;
 
     /// Asks for `path`, such as `/health`, which comes after the endpoint's own path prefix.
-    ///
-    /// A path that is not one fails every check.
     pub fn new(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -98,21 +102,46 @@ impl HealthCheck {
 
     /// Starts to check the endpoints of `table` in a task of its own, with any HTTP client.
     ///
-    /// With a [`RouteTableHandle`] it goes over to each new table.
+    /// With a [`RouteTableHandle`] it moves to each new table.
+    ///
+    /// # Errors
+    ///
+    /// The path must be one, with its slash, and the timeout and the numbers of
+    /// checks must not be zero.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub fn start<S, R>(self, table: impl Into<RouteTableHandle>, client: S) -> HealthCheckHandle
+    pub fn start<S, R>(
+        self,
+        table: impl Into<RouteTableHandle>,
+        client: S,
+    ) -> Result<HealthCheckHandle, BuildError>
     where
         S: Service<Request<RouteBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
         S::Future: Send,
         R: Send + 'static,
     {
-        HealthCheckHandle(tokio::spawn(self.run(table.into(), client)))
+        let path = self.checked()?;
+        let task = tokio::spawn(self.run(path, table.into(), client));
+        Ok(HealthCheckHandle(task))
     }
 
-    async fn run<S, R>(self, table: RouteTableHandle, client: S)
+    /// The path, if all options are valid.
+    fn checked(&self) -> Result<PathAndQuery, BuildError> {
+        let mistake = match PathAndQuery::try_from(&self.path) {
+            _ if !self.path.starts_with('/') => {
+                MistakeKind::InvalidPath("it does not begin with a slash".into())
+            }
+            Err(error) => MistakeKind::InvalidPath(error.to_string().into()),
+            Ok(_) if self.timeout.is_zero() => MistakeKind::ZeroTime,
+            Ok(_) if self.unhealthy_after == 0 || self.healthy_after == 0 => MistakeKind::ZeroLimit,
+            Ok(path) => return Ok(path),
+        };
+        Err(BuildError::other("HealthCheck", mistake))
+    }
+
+    async fn run<S, R>(self, path: PathAndQuery, table: RouteTableHandle, client: S)
     where
         S: Service<Request<RouteBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
         S::Future: Send,
@@ -132,7 +161,7 @@ impl HealthCheck {
                 {
                     verdicts.count(&self, endpoint, passed);
                 }
-                let request = self.request(&endpoint);
+                let request = request(&path, &endpoint);
                 let client = client.clone();
                 let timeout = self.timeout;
                 checks.spawn(async move {
@@ -150,15 +179,14 @@ impl HealthCheck {
             }
         }
     }
+}
 
-    fn request(&self, endpoint: &Endpoint) -> Option<Request<RouteBody>> {
-        let path = PathAndQuery::try_from(&self.path).ok()?;
-        let request = Request::new(RouteBody::default());
-        let (mut head, body) = request.into_parts();
-        head.uri = Uri::from(path);
-        rewrite::address(&mut head, &endpoint.address).ok()?;
-        Some(Request::from_parts(head, body))
-    }
+fn request(path: &PathAndQuery, endpoint: &Endpoint) -> Option<Request<RouteBody>> {
+    let request = Request::new(RouteBody::default());
+    let (mut head, body) = request.into_parts();
+    head.uri = Uri::from(path.clone());
+    rewrite::address(&mut head, &endpoint.address).ok()?;
+    Some(Request::from_parts(head, body))
 }
 
 async fn passes<S, R>(mut client: S, request: Request<RouteBody>, timeout: Duration) -> bool

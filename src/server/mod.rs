@@ -9,6 +9,7 @@ mod outlook;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 pub use self::health::EndpointHealth;
 pub(crate) use self::{

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{endpoint::Endpoint, health::HealthState, lease::Lease, queue::Queue};
+use super::{endpoint::Endpoint, health::HealthState, queue::Queue};
 use crate::{
     config::{ModelServer, TrafficPolicy},
     model::NeededKeys,
@@ -196,26 +196,6 @@ impl Server {
 
     pub(crate) fn has_room_to_wait(&self) -> bool {
         self.has_endpoints() && self.live.queue.len() < self.policy.get_max_queue()
-    }
-
-    /// Waits in the queue for an endpoint that is free; `None` where that takes
-    /// too long, or the queue is full.
-    pub(crate) fn wait(
-        self: Arc<Self>,
-        caller: Caller<'_>,
-    ) -> impl Future<Output = Option<Lease>> + Send + use<> {
-        let key = self.balancer.key(caller);
-        self.wait_by(key)
-    }
-
-    async fn wait_by(self: Arc<Self>, key: Option<u64>) -> Option<Lease> {
-        let place = self.live.queue.join(self.policy.get_max_queue())?;
-        let lease = place.wait(|| {
-            self.pick_now(Pass::Healthy, key, &[], Lease::new)
-                .or_else(|| self.pick_now(Pass::LastResort, key, &[], Lease::new))
-        });
-        let waited = tokio::time::timeout(self.policy.get_queue_timeout(), lease).await;
-        waited.ok().flatten()
     }
 
     /// Ejects an endpoint, unless it is already, or too many others are; for how long.

@@ -7,9 +7,9 @@ use super::{
     scalar::Scalar,
     text::Text,
 };
-use crate::model::found::{Duplicates, MAX_MODELS, MAX_NAME, Model, Refusal, Value};
+use crate::model::found::{Duplicates, FIELD, MAX_MODELS, MAX_NAME, Model, Refusal, Value};
 
-const KEY: &[u8] = b"model";
+const KEY: &[u8] = FIELD.as_bytes();
 
 /// What has been read of a document.
 #[derive(Clone, Debug)]
@@ -18,8 +18,10 @@ pub(super) struct Document {
     pub(super) nesting: Nesting,
     /// The progress in the key or the name that is being read in pieces.
     text: Text,
-    /// What that key lacks of `model`; `None` if it is another.
-    key_lacks: Option<&'static [u8]>,
+    /// The key that is looked for, if it is another than [`KEY`]: comparing with a constant costs less.
+    field: Option<Box<str>>,
+    /// How much of it the key has so far; `None` if it is another key.
+    key_has: Option<usize>,
     /// What that name is so far.
     name: Vec<u8>,
     /// Whether the value that is being read is that of `model`.
@@ -58,12 +60,13 @@ enum Place {
 type Step = Result<(Place, usize), Refusal>;
 
 impl Document {
-    pub(super) fn new(duplicates: Duplicates) -> Self {
+    pub(super) fn new(field: Option<Box<str>>, duplicates: Duplicates) -> Self {
         Self {
             place: Place::Start,
             nesting: Nesting::default(),
             text: Text::EMPTY,
-            key_lacks: None,
+            field,
+            key_has: None,
             name: Vec::new(),
             is_model: false,
             value_start: 0,
@@ -72,12 +75,19 @@ impl Document {
         }
     }
 
+    /// The key that is looked for.
+    pub(super) fn field(&self) -> &str {
+        self.field.as_deref().unwrap_or(FIELD)
+    }
+
     pub(super) fn models(&self) -> &[Model] {
         self.models.as_slice()
     }
 
-    pub(super) fn models_mut(&mut self) -> &mut [Model] {
-        self.models.as_mut_slice()
+    /// The key that is looked for, and the models found.
+    pub(super) fn found(&mut self) -> (&str, &mut [Model]) {
+        let field = self.field.as_deref().unwrap_or(FIELD);
+        (field, self.models.as_mut_slice())
     }
 
     pub(super) fn finish(&self) -> Result<(), Refusal> {
@@ -149,20 +159,27 @@ impl Document {
         if let Some(quote) = piece.quote
             && piece.is_plain
         {
-            return self.end_key(piece.text == KEY, block, quote + 1);
+            let is_model = match &self.field {
+                None => piece.text == KEY,
+                Some(field) => piece.text == field.as_bytes(),
+            };
+            return self.end_key(is_model, block, quote + 1);
         }
         self.text = Text::EMPTY;
-        self.key_lacks = Some(KEY);
+        self.key_has = Some(0);
         Ok((Place::Key, at))
     }
 
     #[inline(never)]
     fn key_piece(&mut self, block: &Block<'_>, at: usize) -> Step {
         let piece = block.piece(at);
-        let lacks = &mut self.key_lacks;
+        let field = self.field.as_deref().unwrap_or(FIELD).as_bytes();
+        let has = &mut self.key_has;
         self.text
             .decode(piece, |part| {
-                *lacks = lacks.and_then(|lacks| lacks.strip_prefix(part));
+                *has = has
+                    .filter(|&has| field[has..].starts_with(part))
+                    .map(|has| has + part.len());
             })
             .map_err(|bad| syntax(block, at + bad))?;
         let Some(quote) = piece.quote else {
@@ -171,11 +188,8 @@ impl Document {
         if !self.text.is_whole() {
             return Err(syntax(block, quote));
         }
-        self.end_key(
-            self.key_lacks.is_some_and(<[u8]>::is_empty),
-            block,
-            quote + 1,
-        )
+        let is_model = *has == Some(field.len());
+        self.end_key(is_model, block, quote + 1)
     }
 
     #[inline(always)]

@@ -42,7 +42,7 @@ fn scan<'a>(
     machine: Machine,
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Result<(), Refusal>, Vec<Model>) {
-    let mut scanner = Scanner::on(machine, Duplicates::Keep);
+    let mut scanner = Scanner::on(machine, None, Duplicates::Keep);
     let fed = chunks.into_iter().try_for_each(|chunk| scanner.feed(chunk));
     let end = fed.and_then(|()| scanner.finish());
     (end, scanner.models().to_vec())

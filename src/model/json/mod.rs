@@ -20,6 +20,7 @@ mod kernel;
 mod model;
 mod nesting;
 mod scalar;
+mod scan;
 mod scanner;
 mod strings;
 #[cfg(test)]

@@ -1,35 +1,26 @@
-//! The scanner: takes chunks apart into blocks, and skips those inside of nested values.
+//! The scanner of a document, on the machine that it runs on.
 
-use super::{
-    block::{BLOCK, Block, Brackets, Marks},
-    document::Document,
-    kernel::{Kernel, Machine},
-    strings::Strings,
-};
+use super::{document::Document, kernel::Machine, scan::Scan};
 use crate::model::found::{Duplicates, Model, Refusal};
 
 /// Finds the top-level `model` of a JSON document that arrives in chunks.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner {
     machine: Machine,
-    /// How much has been read.
-    offset: u64,
-    strings: Strings,
-    document: Document,
+    scan: Scan,
     refused: Option<Refusal>,
 }
 
 impl Scanner {
-    pub(crate) fn new(duplicates: Duplicates) -> Self {
-        Self::on(Machine::best(), duplicates)
+    /// `field` is the key of the model, if it is not `model`.
+    pub(crate) fn new(field: Option<Box<str>>, duplicates: Duplicates) -> Self {
+        Self::on(Machine::best(), field, duplicates)
     }
 
-    pub(super) fn on(machine: Machine, duplicates: Duplicates) -> Self {
+    pub(super) fn on(machine: Machine, field: Option<Box<str>>, duplicates: Duplicates) -> Self {
         Self {
             machine,
-            offset: 0,
-            strings: Strings::default(),
-            document: Document::new(duplicates),
+            scan: Scan::new(Document::new(field, duplicates)),
             refused: None,
         }
     }
@@ -37,137 +28,31 @@ impl Scanner {
     /// Reads a chunk. A refusal is final.
     pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), Refusal> {
         self.refused.map_or(Ok(()), Err)?;
-        let read = self.machine.feed(self, chunk);
+        let read = self.machine.feed(&mut self.scan, chunk);
         self.refused = read.err();
         read
     }
 
     /// Says that there is no more.
     pub(crate) fn finish(&self) -> Result<(), Refusal> {
-        self.refused.map_or_else(|| self.document.finish(), Err)
+        self.refused
+            .map_or_else(|| self.scan.document.finish(), Err)
     }
 
     /// The models whose value has ended so far: a string's with its closing
     /// quote, an array's or object's with its bracket, a number's or word's
     /// with the byte behind.
     pub(crate) fn models(&self) -> &[Model] {
-        self.document.models()
+        self.scan.document.models()
     }
 
-    /// The same, for who takes their names.
-    pub(crate) fn models_mut(&mut self) -> &mut [Model] {
-        self.document.models_mut()
+    /// The key that is looked for, and the models, whose names may be taken.
+    pub(crate) fn found(&mut self) -> (&str, &mut [Model]) {
+        self.scan.document.found()
     }
 
-    #[inline(always)]
-    pub(super) fn feed_with<M, B, U, P, L>(
-        &mut self,
-        chunk: &[u8],
-        kernel: Kernel<M, B, U, P, L>,
-    ) -> Result<(), Refusal>
-    where
-        M: Fn(&[u8; BLOCK]) -> Marks,
-        B: Fn(&[u8; BLOCK]) -> Brackets,
-        U: Fn(&[u8; BLOCK]) -> u64,
-        P: Fn(u64) -> u64,
-        L: Fn(&[u8; BLOCK]) -> bool,
-    {
-        let mut padded = [b' '; BLOCK];
-        let mut strings = self.strings;
-        let mut rest = chunk;
-        while !rest.is_empty() {
-            let (mut block, mut bytes) = match rest.split_first_chunk() {
-                Some((block, after)) => {
-                    rest = after;
-                    (block, block.as_slice())
-                }
-                None => {
-                    let bytes = rest;
-                    if let Some(front) = padded.get_mut(..rest.len()) {
-                        front.copy_from_slice(rest);
-                    }
-                    rest = &[];
-                    (&padded, bytes)
-                }
-            };
-            let mut masks = classify(
-                &kernel,
-                &mut strings,
-                (kernel.marks)(block),
-                block,
-                bytes.len(),
-            );
-            if self.document.is_nested() {
-                let mut nesting = self.document.nesting;
-                let mut old = nesting;
-                loop {
-                    if masks.stray != 0 || nesting.pass(masks.brackets).is_some() {
-                        break;
-                    }
-                    old = nesting;
-                    if masks.quiet == 0 {
-                        while let Some((next, after)) = rest.split_first_chunk()
-                            && (kernel.plain)(next)
-                        {
-                            rest = after;
-                        }
-                    }
-                    let Some((next, after)) = rest.split_first_chunk() else {
-                        bytes = &[];
-                        break;
-                    };
-                    rest = after;
-                    (block, bytes) = (next, next);
-                    masks = classify(&kernel, &mut strings, (kernel.marks)(block), block, BLOCK);
-                }
-                self.document.nesting = old;
-            }
-            let before = chunk.len() - rest.len() - bytes.len();
-            let block = Block {
-                bytes,
-                offset: self.offset + before as u64,
-                quotes: masks.quotes,
-                brackets: masks.brackets,
-                stray: masks.stray,
-                unusual: (kernel.unusual)(block) | masks.backslashes,
-            };
-            self.document.read(&block)?;
-        }
-        self.strings = strings;
-        self.offset += chunk.len() as u64;
-        Ok(())
-    }
-}
-
-struct Masks {
-    quotes: u64,
-    brackets: Brackets,
-    stray: u64,
-    quiet: u64,
-    backslashes: u64,
-}
-
-#[inline(always)]
-fn classify<M, B, U, P, L>(
-    kernel: &Kernel<M, B, U, P, L>,
-    strings: &mut Strings,
-    marks: Marks,
-    block: &[u8; BLOCK],
-    len: usize,
-) -> Masks
-where
-    M: Fn(&[u8; BLOCK]) -> Marks,
-    B: Fn(&[u8; BLOCK]) -> Brackets,
-    U: Fn(&[u8; BLOCK]) -> u64,
-    P: Fn(u64) -> u64,
-    L: Fn(&[u8; BLOCK]) -> bool,
-{
-    let (quotes, inside) = strings.pass(marks, len, &kernel.prefix_xor);
-    Masks {
-        quotes,
-        brackets: (kernel.brackets)(block).within(!inside),
-        stray: marks.backslashes & !inside,
-        quiet: !inside | marks.quotes | marks.backslashes,
-        backslashes: marks.backslashes,
+    /// The key that is looked for.
+    pub(crate) fn field(&self) -> &str {
+        self.scan.document.field()
     }
 }

@@ -13,7 +13,7 @@ fn scan_on<'a>(
     duplicates: Duplicates,
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> Outcome {
-    let mut scanner = Scanner::on(machine, duplicates);
+    let mut scanner = Scanner::on(machine, None, duplicates);
     let fed = chunks.into_iter().try_for_each(|chunk| scanner.feed(chunk));
     let end = fed.and_then(|()| scanner.finish());
     if fed.is_err() {
@@ -262,7 +262,7 @@ fn every_cut_of_nasty_documents() {
 
 #[test]
 fn a_model_is_known_with_its_last_byte() {
-    let mut scanner = Scanner::new(Duplicates::Refuse);
+    let mut scanner = Scanner::new(None, Duplicates::Refuse);
     scanner.feed(br#"{"model":"m"#).unwrap();
     assert!(scanner.models().is_empty());
     scanner.feed(br#"""#).unwrap();

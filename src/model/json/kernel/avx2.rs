@@ -5,13 +5,13 @@ use crate::model::{
     found::Refusal,
     json::{
         block::{BLOCK, Brackets, Marks},
-        scanner::Scanner,
+        scan::Scan,
     },
 };
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,pclmulqdq")]
-pub(super) fn feed(scanner: &mut Scanner, chunk: &[u8]) -> Result<(), Refusal> {
-    scanner.feed_with(
+pub(super) fn feed(scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
+    scan.feed_with(
         chunk,
         Kernel {
             marks: |block| {

@@ -6,7 +6,7 @@
 use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, sse2};
-use crate::model::{found::Refusal, json::scanner::Scanner};
+use crate::model::{found::Refusal, json::scan::Scan};
 
 /// The instructions in use. They are there: only this file makes one, and
 /// only after it has looked.
@@ -57,19 +57,15 @@ impl Machine {
         all
     }
 
-    pub(in crate::model::json) fn feed(
-        self,
-        scanner: &mut Scanner,
-        chunk: &[u8],
-    ) -> Result<(), Refusal> {
+    pub(in crate::model::json) fn feed(self, scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
         match self.0 {
             // SAFETY: its target features were detected, by the type's invariant.
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => unsafe { avx2::feed(scanner, chunk) },
+            Instructions::Avx2 => unsafe { avx2::feed(scan, chunk) },
             // SAFETY: as above; a machine with AVX2 has SSE2.
             #[cfg(target_arch = "x86_64")]
-            Instructions::Sse2 => unsafe { sse2::feed(scanner, chunk) },
-            Instructions::Portable => portable::feed(scanner, chunk),
+            Instructions::Sse2 => unsafe { sse2::feed(scan, chunk) },
+            Instructions::Portable => portable::feed(scan, chunk),
         }
     }
 }

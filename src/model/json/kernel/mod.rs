@@ -4,8 +4,8 @@
 mod avx2;
 mod machine;
 mod portable;
-mod questions;
+pub(super) mod questions;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
 
-pub(super) use self::{machine::Machine, questions::Kernel};
+pub(super) use self::machine::Machine;

@@ -3,13 +3,13 @@ use crate::model::{
     found::Refusal,
     json::{
         block::{BLOCK, Brackets, Marks},
-        scanner::Scanner,
+        scan::Scan,
     },
 };
 
 /// For machines that no other kernel is written for: eight bytes in a word.
-pub(super) fn feed(scanner: &mut Scanner, chunk: &[u8]) -> Result<(), Refusal> {
-    scanner.feed_with(
+pub(super) fn feed(scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
+    scan.feed_with(
         chunk,
         Kernel {
             marks: |block| Marks {

@@ -5,14 +5,14 @@ use crate::model::{
     found::Refusal,
     json::{
         block::{BLOCK, Brackets, Marks},
-        scanner::Scanner,
+        scan::Scan,
     },
 };
 
 /// For machines of x86-64, of which SSE2 is a part.
 #[target_feature(enable = "sse2")]
-pub(super) fn feed(scanner: &mut Scanner, chunk: &[u8]) -> Result<(), Refusal> {
-    scanner.feed_with(
+pub(super) fn feed(scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
+    scan.feed_with(
         chunk,
         Kernel {
             marks: |block| {

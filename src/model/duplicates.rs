@@ -1,0 +1,27 @@
+//! What a body that names the model more than once means.
+
+use super::found::Duplicates;
+
+/// What two top-level `model` keys mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DuplicateModels {
+    /// The request is refused with 400, because routers and engines disagree
+    /// on which of them counts.
+    #[default]
+    Refuse,
+    /// The first counts. The whole body is read first, and the other values
+    /// are overwritten too, so that the engine sees one model.
+    First,
+    /// The last counts, likewise.
+    Last,
+}
+
+impl DuplicateModels {
+    pub(super) fn scanned(self) -> Duplicates {
+        match self {
+            Self::Refuse => Duplicates::Refuse,
+            Self::First | Self::Last => Duplicates::Keep,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The scan: takes chunks apart into blocks, and skips those inside of nested values.
+
+use super::{
+    block::{BLOCK, Block, Brackets, Marks},
+    document::Document,
+    kernel::questions::Kernel,
+    strings::Strings,
+};
+use crate::model::found::Refusal;
+
+/// How far a document has been read.
+#[derive(Clone, Debug)]
+pub(super) struct Scan {
+    /// How much has been read.
+    offset: u64,
+    strings: Strings,
+    pub(super) document: Document,
+}
+
+impl Scan {
+    pub(super) fn new(document: Document) -> Self {
+        Self {
+            offset: 0,
+            strings: Strings::default(),
+            document,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn feed_with<M, B, U, P, L>(
+        &mut self,
+        chunk: &[u8],
+        kernel: Kernel<M, B, U, P, L>,
+    ) -> Result<(), Refusal>
+    where
+        M: Fn(&[u8; BLOCK]) -> Marks,
+        B: Fn(&[u8; BLOCK]) -> Brackets,
+        U: Fn(&[u8; BLOCK]) -> u64,
+        P: Fn(u64) -> u64,
+        L: Fn(&[u8; BLOCK]) -> bool,
+    {
+        let mut padded = [b' '; BLOCK];
+        let mut strings = self.strings;
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let (mut block, mut bytes) = match rest.split_first_chunk() {
+                Some((block, after)) => {
+                    rest = after;
+                    (block, block.as_slice())
+                }
+                None => {
+                    let bytes = rest;
+                    if let Some(front) = padded.get_mut(..rest.len()) {
+                        front.copy_from_slice(rest);
+                    }
+                    rest = &[];
+                    (&padded, bytes)
+                }
+            };
+            let mut masks = classify(
+                &kernel,
+                &mut strings,
+                (kernel.marks)(block),
+                block,
+                bytes.len(),
+            );
+            if self.document.is_nested() {
+                let mut nesting = self.document.nesting;
+                let mut old = nesting;
+                loop {
+                    if masks.stray != 0 || nesting.pass(masks.brackets).is_some() {
+                        break;
+                    }
+                    old = nesting;
+                    if masks.quiet == 0 {
+                        while let Some((next, after)) = rest.split_first_chunk()
+                            && (kernel.plain)(next)
+                        {
+                            rest = after;
+                        }
+                    }
+                    let Some((next, after)) = rest.split_first_chunk() else {
+                        bytes = &[];
+                        break;
+                    };
+                    rest = after;
+                    (block, bytes) = (next, next);
+                    masks = classify(&kernel, &mut strings, (kernel.marks)(block), block, BLOCK);
+                }
+                self.document.nesting = old;
+            }
+            let before = chunk.len() - rest.len() - bytes.len();
+            let block = Block {
+                bytes,
+                offset: self.offset + before as u64,
+                quotes: masks.quotes,
+                brackets: masks.brackets,
+                stray: masks.stray,
+                unusual: (kernel.unusual)(block) | masks.backslashes,
+            };
+            self.document.read(&block)?;
+        }
+        self.strings = strings;
+        self.offset += chunk.len() as u64;
+        Ok(())
+    }
+}
+
+struct Masks {
+    quotes: u64,
+    brackets: Brackets,
+    stray: u64,
+    quiet: u64,
+    backslashes: u64,
+}
+
+#[inline(always)]
+fn classify<M, B, U, P, L>(
+    kernel: &Kernel<M, B, U, P, L>,
+    strings: &mut Strings,
+    marks: Marks,
+    block: &[u8; BLOCK],
+    len: usize,
+) -> Masks
+where
+    M: Fn(&[u8; BLOCK]) -> Marks,
+    B: Fn(&[u8; BLOCK]) -> Brackets,
+    U: Fn(&[u8; BLOCK]) -> u64,
+    P: Fn(u64) -> u64,
+    L: Fn(&[u8; BLOCK]) -> bool,
+{
+    let (quotes, inside) = strings.pass(marks, len, &kernel.prefix_xor);
+    Masks {
+        quotes,
+        brackets: (kernel.brackets)(block).within(!inside),
+        stray: marks.backslashes & !inside,
+        quiet: !inside | marks.quotes | marks.backslashes,
+        backslashes: marks.backslashes,
+    }
+}

@@ -312,18 +312,47 @@ mod tests {
             ("/v1beta/models/{model}:*", "/v1beta/models/gemini", None),
             ("/v2/models/{model}/infer", "/v2/models/m/infer", Some("m")),
             ("/v2/models/{model}/infer", "/v2/models/m/infer/x", None),
-            ("/no/model", "/no/model", None),
         ] {
-            let found = begin(&PathModel::new(pattern), path);
+            let found = begin(&PathModel::new(pattern).unwrap(), path);
             let name = found.map(|model| model.unwrap().name);
             assert_eq!(name.as_deref(), expected, "{pattern} {path}");
         }
     }
 
     #[test]
+    fn what_is_no_pattern_is_a_mistake() {
+        for (pattern, why) in [
+            ("", "does not begin with a slash"),
+            ("v1/{model}", "does not begin with a slash"),
+            ("/no/model", "has no {model}"),
+            ("/{model}/{model}", "more than one {model}"),
+            ("/a-{model}", "does not begin a segment"),
+            ("/*/{model}", "not its end"),
+            ("/{model}/*/x", "not its end"),
+            ("/{model}/**", "not its end"),
+        ] {
+            let error = PathModel::new(pattern).unwrap_err().to_string();
+            assert!(error.contains(why), "{pattern}: {error}");
+        }
+        for (path, parameter) in [("v1/realtime", "model"), ("/v1/realtime", "")] {
+            assert!(
+                QueryModel::new(path, parameter).is_err(),
+                "{path} {parameter}"
+            );
+        }
+        assert_eq!(
+            PathModel::new("/x").unwrap_err().to_string(),
+            "1 mistake in the options\n- PathModel: the path is invalid: it has no {model}"
+        );
+    }
+
+    #[test]
     fn the_place_in_the_path_is_that_of_the_encoded_name() {
         let path = "/openai/deployments/a%2Fb/x";
-        let model = begin(&PathModel::new("/openai/deployments/{model}/*"), path);
+        let model = begin(
+            &PathModel::new("/openai/deployments/{model}/*").unwrap(),
+            path,
+        );
         let Some(Ok(ExtractedModel {
             place: Place::Path(span),
             ..
@@ -337,7 +366,7 @@ mod tests {
     #[test]
     fn a_query_parameter() {
         use RouteErrorKind::{AmbiguousModel, InvalidModel, MissingModel};
-        let source = QueryModel::new("/v1/realtime", "model");
+        let source = QueryModel::new("/v1/realtime", "model").unwrap();
         for (uri, expected) in [
             ("/v1/realtime?model=gpt", Ok("gpt")),
             ("/v1/realtime?a=1&model=a%2Fb+c&b", Ok("a/b c")),

@@ -11,7 +11,7 @@ use crate::model::{found::Refusal, json::scan::Scan};
 /// The instructions in use. They are there: only this file makes one, and
 /// only after it has looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::model::json) struct Machine(Instructions);
+pub(crate) struct Machine(Instructions);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Instructions {
@@ -24,7 +24,7 @@ enum Instructions {
 
 impl Machine {
     /// The fastest. The standard library remembers what it detected, which then costs a load.
-    pub(in crate::model::json) fn best() -> Self {
+    pub(crate) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2")
@@ -44,7 +44,7 @@ impl Machine {
 
     /// The best and all that can stand in for it.
     #[cfg(any(test, fuzzing))]
-    pub(in crate::model::json) fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let best = Self::best();
         let mut all = vec![best];
         #[cfg(target_arch = "x86_64")]
@@ -57,7 +57,7 @@ impl Machine {
         all
     }
 
-    pub(in crate::model::json) fn feed(self, scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn feed(self, scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
         match self.0 {
             // SAFETY: its target features were detected, by the type's invariant.
             #[cfg(target_arch = "x86_64")]

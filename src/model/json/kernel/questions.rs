@@ -7,7 +7,7 @@ use crate::model::json::block::{BLOCK, Brackets, Marks};
 /// They are closures, because a closure within a function that may use AVX2
 /// may use it as well, and is inlined there; methods of a trait could not be
 /// without `unsafe`.
-pub(in crate::model::json) struct Kernel<M, B, U, P, L>
+pub(crate) struct Kernel<M, B, U, P, L>
 where
     M: Fn(&[u8; BLOCK]) -> Marks,
     B: Fn(&[u8; BLOCK]) -> Brackets,
@@ -15,11 +15,11 @@ where
     P: Fn(u64) -> u64,
     L: Fn(&[u8; BLOCK]) -> bool,
 {
-    pub(in crate::model::json) marks: M,
-    pub(in crate::model::json) brackets: B,
+    pub(crate) marks: M,
+    pub(crate) brackets: B,
     /// The control characters, and all that is not ASCII.
-    pub(in crate::model::json) unusual: U,
+    pub(crate) unusual: U,
     /// Each bit the parity of itself and the bits below.
-    pub(in crate::model::json) prefix_xor: P,
-    pub(in crate::model::json) plain: L,
+    pub(crate) prefix_xor: P,
+    pub(crate) plain: L,
 }

@@ -164,3 +164,15 @@ impl ModelMatch {
         &self.0
     }
 }
+
+impl From<Condition> for ModelMatch {
+    fn from(condition: Condition) -> Self {
+        Self(vec![condition])
+    }
+}
+
+impl FromIterator<Condition> for ModelMatch {
+    fn from_iter<I: IntoIterator<Item = Condition>>(conditions: I) -> Self {
+        Self(conditions.into_iter().collect())
+    }
+}

@@ -11,14 +11,13 @@ use super::{
 };
 use crate::{
     config::{
-        BuildError, Mistake, MistakeKind, ModelServer, Place, RoutePart, RouteTableBuilder,
-        ServerPart,
+        Address, BuildError, MistakeKind, ModelRoute, ModelServer, Place, RouteTableBuilder, Rule,
+        TargetModel,
     },
     manifest::read::{
         model_route::RouteManifest, model_server::ServerManifest, nearest::did_you_mean,
     },
     route::RouteTable,
-    server::Endpoint,
 };
 
 /// A configuration, and where its parts stand.
@@ -55,6 +54,7 @@ impl Assembly {
         match place {
             Place::ModelServer(server, part) => Some(self.servers.get(server)?.of(part)),
             Place::ModelRoute(route, part) => Some(self.routes.get(route)?.of(part)),
+            Place::Other(_) => None,
         }
     }
 
@@ -71,7 +71,7 @@ impl Assembly {
                 continue;
             }
             let code = given.remove(&full_name).unwrap_or_default();
-            let by_name = given.remove(&manifest.server.name).unwrap_or_default();
+            let by_name = given.remove(manifest.server.get_name()).unwrap_or_default();
             let resolved = manifests
                 .resolver
                 .as_ref()
@@ -87,7 +87,7 @@ impl Assembly {
     }
 
     fn add_server(&mut self, server: ModelServer, origin: ServerOrigin) {
-        self.config.servers.push(server);
+        self.config = std::mem::take(&mut self.config).model_server(server);
         self.servers.push(origin);
     }
 
@@ -154,39 +154,50 @@ impl Assembly {
         names: &ServerNames,
         found: &mut Vec<Diagnostic>,
     ) {
-        let mut route = manifest.route.clone();
-        let mut resolve = |name: &mut String, spot: &Spot| {
+        let route = &manifest.route;
+        let mut resolve = |name: &str, spot: &Spot| {
             let full_name = format!("{}/{name}", manifest.namespace);
-            match names.by_full_name.get(&full_name) {
-                Some(server) => name.clone_from(&self.config.servers[*server].name),
-                None => {
-                    let namespace = &manifest.namespace;
-                    let message = format!(
-                        "there is no ModelServer {name:?} in the namespace {namespace:?}{}",
-                        did_you_mean(name, names.within(namespace))
-                    );
-                    let code = "unknown-server";
-                    found.push(Diagnostic::new(Severity::Error, code, spot, message));
-                    *name = full_name;
-                }
+            if let Some(&server) = names.by_full_name.get(&full_name) {
+                let servers = self.config.get_model_servers();
+                return servers[server].get_name().to_owned();
             }
+            let namespace = &manifest.namespace;
+            let message = format!(
+                "there is no ModelServer {name:?} in the namespace {namespace:?}{}",
+                did_you_mean(name, names.within(namespace))
+            );
+            let code = "unknown-server";
+            found.push(Diagnostic::new(Severity::Error, code, spot, message));
+            full_name
         };
-        for (rule, origin) in route.rules.iter_mut().zip(&manifest.origin.rules) {
-            for (target, spot) in rule.targets.iter_mut().zip(&origin.targets) {
-                resolve(&mut target.model_server, spot);
-            }
-            for (fallback, spot) in rule.fallbacks.iter_mut().zip(&origin.fallbacks) {
-                resolve(fallback, spot);
-            }
+        let mut resolved =
+            ModelRoute::new(route.get_name()).lora_adapters(route.get_lora_adapters());
+        if let Some(name) = route.get_model_name() {
+            resolved = resolved.model_name(name);
         }
-        self.config.routes.push(route);
+        for (rule, origin) in route.get_rules().iter().zip(&manifest.origin.rules) {
+            let conditions = rule.get_conditions().iter().cloned();
+            let mut resolved_rule = Rule::new(rule.get_name()).when(conditions.collect());
+            for (target, spot) in rule.get_targets().iter().zip(&origin.targets) {
+                let server = TargetModel::new(resolve(target.get_model_server(), spot));
+                resolved_rule = resolved_rule.target(match target.get_weight() {
+                    None => server,
+                    Some(weight) => server.weight(weight),
+                });
+            }
+            for (fallback, spot) in rule.get_fallbacks().iter().zip(&origin.fallbacks) {
+                resolved_rule = resolved_rule.fallback(resolve(fallback, spot));
+            }
+            resolved = resolved.rule(resolved_rule);
+        }
+        self.config = std::mem::take(&mut self.config).model_route(resolved);
         self.routes.push(manifest.origin.clone());
     }
 
     /// Gives the mistakes of a [`BuildError`] their places in the files.
     fn explain(&self, error: &BuildError, found: &mut Vec<Diagnostic>) {
         for mistake in error.mistakes() {
-            let spot = self.place(mistake).and_then(|place| self.spot(place));
+            let spot = self.spot(mistake.position());
             let follows = match (mistake.kind(), spot) {
                 // Said already, where the name stands.
                 (MistakeKind::UnknownModelServer, _) => true,
@@ -203,6 +214,7 @@ impl Assembly {
             let message = match mistake.kind() {
                 // The last of several lines; the others draw the pattern.
                 MistakeKind::InvalidRegex(reason) => {
+                    let reason = reason.to_string();
                     let reason = reason.lines().last().unwrap_or_default();
                     let reason = reason.trim_start_matches("error: ");
                     format!("the regular expression does not compile: {reason}")
@@ -215,49 +227,6 @@ impl Assembly {
             });
         }
     }
-
-    /// The part whose words are the mistake's place, or the nearest around it.
-    fn place(&self, mistake: &Mistake) -> Option<Place> {
-        let words = |place: &Place| place.words(&self.config);
-        let around = |place: &Place| begins_with(mistake.place(), &words(place));
-        let servers = (0..self.servers.len()).map(|i| Place::ModelServer(i, ServerPart::Whole));
-        let routes = (0..self.routes.len()).map(|i| Place::ModelRoute(i, RoutePart::Whole));
-        let wholes = servers.chain(routes).filter(around);
-        let places = wholes.flat_map(|whole| {
-            let parts = match whole {
-                Place::ModelServer(i, _) => self.server_parts(i),
-                Place::ModelRoute(i, _) => self.route_parts(i),
-            };
-            [whole].into_iter().chain(parts.into_iter().filter(around))
-        });
-        // Of two with one name it is the last: that one has it "already".
-        places.max_by_key(|place| words(place).len())
-    }
-
-    fn server_parts(&self, server: usize) -> Vec<Place> {
-        let endpoints = 0..self.config.servers[server].endpoints.len();
-        endpoints
-            .map(ServerPart::Endpoint)
-            .chain([ServerPart::Model, ServerPart::Balance, ServerPart::Policy])
-            .map(|part| Place::ModelServer(server, part))
-            .collect()
-    }
-
-    fn route_parts(&self, position: usize) -> Vec<Place> {
-        let route = &self.config.routes[position];
-        let mut parts = vec![RoutePart::ModelName];
-        parts.extend((0..route.lora_adapters.len()).map(RoutePart::Adapter));
-        for (i, rule) in route.rules.iter().enumerate() {
-            parts.push(RoutePart::Rule(i));
-            parts.extend((0..rule.conditions.len()).map(|j| RoutePart::Condition(i, j)));
-            parts.extend((0..rule.targets.len()).map(|j| RoutePart::Target(i, j)));
-            parts.extend((0..rule.fallbacks.len()).map(|j| RoutePart::Fallback(i, j)));
-        }
-        let parts = parts.into_iter();
-        parts
-            .map(|part| Place::ModelRoute(position, part))
-            .collect()
-    }
 }
 
 /// The fields that would not have been missing if they had not been wrong.
@@ -268,13 +237,6 @@ fn fields_of(kind: &MistakeKind) -> &'static [&'static str] {
         MistakeKind::NoTargets => &["targetModels"],
         _ => &[],
     }
-}
-
-/// Whether a place is `outer` or a part of it.
-fn begins_with(place: &str, outer: &str) -> bool {
-    place
-        .strip_prefix(outer)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
 }
 
 /// The ModelServers of all namespaces.
@@ -334,9 +296,9 @@ fn of_workloads(
 
 /// Adds endpoints that are not there yet: a Pod may come by its labels and by a slice.
 fn add_endpoints(manifest: &mut ServerManifest, uris: impl Iterator<Item = String>) {
-    let normal = |uri: &str| Endpoint::parse(uri).map_or_else(|_| uri.into(), |it| it.uri);
-    let own = manifest.server.endpoints.iter();
-    let mut seen: HashSet<_> = own.map(|(uri, _)| normal(uri)).collect();
+    let normal = |uri: &str| Address::parse(uri).map_or_else(|_| uri.into(), |it| it.uri);
+    let own = manifest.server.get_endpoints().iter();
+    let mut seen: HashSet<_> = own.map(|endpoint| normal(endpoint.get_uri())).collect();
     for uri in uris {
         if seen.insert(normal(&uri)) {
             manifest.add_endpoint(uri, 1, None);

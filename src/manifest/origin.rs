@@ -20,7 +20,7 @@ impl ServerOrigin {
             ServerPart::Whole => None,
             ServerPart::Model => self.model.as_ref(),
             ServerPart::Balance => self.balance.as_ref(),
-            ServerPart::Policy => self.policy.as_ref(),
+            ServerPart::TrafficPolicy(_) => self.policy.as_ref(),
             ServerPart::Endpoint(endpoint) => self.endpoints.get(endpoint).and_then(Option::as_ref),
         }
         .unwrap_or(&self.whole)

@@ -19,7 +19,7 @@ impl<'m> ServerInfo<'m> {
 
     /// The name under which its engines serve the model.
     pub fn model(&self) -> Option<&'m str> {
-        self.0.server.model.as_deref()
+        self.0.server.get_model()
     }
 
     /// The labels that its engines have: `workloadSelector.matchLabels`.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, ops::Range};
 
 use http::{HeaderName, request::Parts};
 
-use super::{duplicates::DuplicateModels, multipart::Boundary};
+use super::{duplicates::DuplicateModels, found::FIELD, multipart::Boundary};
 use crate::error::RouteError;
 
 /// How the model of one request is found; see [`ExtractModel`](crate::ExtractModel).
@@ -72,7 +72,9 @@ impl Extraction {
     /// }
     /// ```
     pub fn json_field(name: impl Into<Cow<'static, str>>) -> Self {
-        let name = Some(name.into().into()).filter(|name: &Box<str>| **name != *"model");
+        let name = Some(name.into())
+            .filter(|name| name != FIELD)
+            .map(Box::from);
         Self(Plan::Json(name, DuplicateModels::Refuse))
     }
 

@@ -245,7 +245,7 @@ impl<S, R> Again<S, R> {
     }
 
     /// Where the last attempt brought no answer, an earlier one may have.
-    fn fall_back<E>(mut self: Box<Self>, result: Result<Response<R>, E>) -> Result<Response<R>, E> {
+    fn fall_back<E>(mut self, result: Result<Response<R>, E>) -> Result<Response<R>, E> {
         if result.as_ref().is_ok_and(is_from_engine) {
             return result;
         }
@@ -261,6 +261,7 @@ impl<S, R> Again<S, R> {
 
 impl<S, R, E> Pause<S, R, E> {
     /// The interval, or at its end the next attempt; the result for the client if that can't begin.
+    #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
     fn next<F>(self) -> Result<Phase<S, R, E, F>, Result<Response<R>, E>> {
         if !self.wait.is_zero() {
             return Ok(Phase::Interval {

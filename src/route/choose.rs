@@ -76,7 +76,7 @@ impl CompiledTable {
         tried: &[Arc<str>],
     ) -> Option<Chosen> {
         PASSES.into_iter().find_map(|pass| {
-            let order = rule.from_target(current);
+            let order = rule.starting_at(current);
             self.first_of(order, rule, pass, caller, tried, Lease::new)
         })
     }
@@ -90,7 +90,7 @@ impl CompiledTable {
     ) -> Option<&Arc<Server>> {
         PASSES.into_iter().find_map(|pass| {
             let mut servers = rule
-                .from_target(current)
+                .starting_at(current)
                 .map(|target| self.target(rule, target));
             servers.find(|server| server.has_untried(pass, tried))
         })

@@ -291,7 +291,7 @@ impl CompiledRule {
 
     /// The positions of all targets, in the order in which a request that was
     /// sent to `current` tries them.
-    pub(super) fn from_target(&self, current: u32) -> impl Iterator<Item = usize> {
+    pub(super) fn starting_at(&self, current: u32) -> impl Iterator<Item = usize> {
         let current = current as usize;
         let others = self.by_weight().filter(move |&target| target != current);
         std::iter::once(current).chain(others)

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use tower_model_route::{EndpointSnapshot, RouteInfo, RouteTable, ServerSnapshot};
+use tower_model_route::{EndpointSnapshot, ModelRoute, RouteTable, Rule, ServerSnapshot};
 
 use super::{closing_words, curl};
 use crate::{
@@ -25,10 +25,11 @@ pub(crate) fn own(url: &str, config: &Config, table: &RouteTable) {
     ));
     let servers = table.servers();
     list(["MODEL SERVER", "ENDPOINTS"], servers.iter().map(server));
-    list(["ROUTE", "MODELS", "RULES"], table.routes().map(route));
+    let routes = table.config().get_model_routes();
+    list(["ROUTE", "MODELS", "RULES"], routes.iter().map(route));
 
     let mut seen = HashSet::new();
-    let models = table.routes().flat_map(|route| models(&route));
+    let models = routes.iter().flat_map(models);
     let models: Vec<_> = models.filter(|model| seen.insert(*model)).collect();
     say("Try:\n");
     for model in models.iter().take(ROWS) {
@@ -47,21 +48,18 @@ fn server(server: &ServerSnapshot) -> [String; 2] {
     [server.name().to_owned(), or_none(&uris)]
 }
 
-fn route(route: RouteInfo<'_>) -> [String; 3] {
-    let rules: Vec<_> = route.rules().collect();
+fn route(route: &ModelRoute) -> [String; 3] {
+    let rules: Vec<_> = route.get_rules().iter().map(Rule::get_name).collect();
     [
-        route.name().to_owned(),
-        or_none(&models(&route)),
+        route.get_name().to_owned(),
+        or_none(&models(route)),
         or_none(&rules),
     ]
 }
 
-fn models<'t>(route: &RouteInfo<'t>) -> Vec<&'t str> {
-    route
-        .model_name()
-        .into_iter()
-        .chain(route.lora_adapters())
-        .collect()
+fn models(route: &ModelRoute) -> Vec<&str> {
+    let adapters = route.get_lora_adapters().iter().map(String::as_str);
+    route.get_model_name().into_iter().chain(adapters).collect()
 }
 
 fn or_none(names: &[&str]) -> String {

@@ -2,10 +2,9 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::nearest::did_you_mean;
+use super::{duration, nearest::did_you_mean};
 use crate::manifest::{
     diagnostic::{Diagnostic, Severity},
-    duration,
     place::{FieldPath, Source, Spot},
     yaml::node::{At, Key, Node, Scalar, ScalarKind, Value},
 };

@@ -3,11 +3,11 @@
 use super::{
     fields::{Field, Object, Reader},
     metadata::{self, Metadata},
-    route_annotations::{self, RouteExtras},
+    route_annotations::{self, RouteAnnotations},
     string_match,
 };
 use crate::{
-    config::{Condition, ModelRoute, Rule, TargetModel},
+    config::{ModelMatch, ModelRoute, Rule, TargetModel},
     manifest::{
         origin::{RouteOrigin, RuleOrigin},
         place::Spot,
@@ -40,8 +40,11 @@ pub(crate) struct RouteManifest {
 
 pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<RouteManifest> {
     let metadata = metadata::read(resource, reader)?;
-    let extras = route_annotations::read(&metadata, reader);
-    let name = extras.name.clone().unwrap_or_else(|| full_name(&metadata));
+    let annotations = route_annotations::read(&metadata, reader);
+    let name = annotations
+        .name
+        .clone()
+        .unwrap_or_else(|| full_name(&metadata));
     let mut manifest = RouteManifest {
         route: ModelRoute::new(name),
         origin: RouteOrigin {
@@ -59,7 +62,7 @@ pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Rou
     match resource.get("spec") {
         Some(spec) => {
             if let Some(spec) = spec.object(reader, &SPEC) {
-                manifest.read_spec(&spec, extras, reader);
+                manifest.read_spec(&spec, annotations, reader);
             }
         }
         None => {
@@ -75,24 +78,35 @@ fn full_name(metadata: &Metadata<'_>) -> String {
 }
 
 impl RouteManifest {
-    fn read_spec(&mut self, spec: &Object<'_>, extras: RouteExtras, reader: &mut Reader<'_>) {
+    fn read_spec(
+        &mut self,
+        spec: &Object<'_>,
+        annotations: RouteAnnotations,
+        reader: &mut Reader<'_>,
+    ) {
         if let Some(field) = spec.get("modelName")
             && let Some(name) = field.text(reader)
         {
             // Go writes what is not there as an empty text.
-            self.route.model_name = Some(name.to_owned()).filter(|name| !name.is_empty());
+            if !name.is_empty() {
+                self.change(|route| route.model_name(name));
+            }
             self.origin.model_name = Some(field.spot(reader));
         }
         for field in list(spec, "loraAdapters", reader) {
             if let Some(name) = field.text(reader) {
-                self.route.lora_adapters.push(name.to_owned());
+                self.change(|route| route.lora_adapter(name));
                 self.origin.adapters.push(field.spot(reader));
             }
         }
+        let mut rules = Vec::new();
         for field in list(spec, "rules", reader) {
-            self.read_rule(&field, reader);
+            rules.extend(self.read_rule(&field, rules.len() + 1, reader));
         }
-        route_annotations::apply(extras, &mut self.route, &mut self.origin, reader);
+        route_annotations::apply(annotations, &mut rules, &mut self.origin, reader);
+        for rule in rules {
+            self.change(|route| route.rule(rule));
+        }
         if let Some(field) = spec.get("parentRefs") {
             let message = "Gateways are not acted on: the route serves every request that comes \
                            to this router";
@@ -111,12 +125,20 @@ impl RouteManifest {
         }
     }
 
-    fn read_rule(&mut self, field: &Field<'_>, reader: &mut Reader<'_>) {
+    /// Applies a builder's method to the route.
+    fn change(&mut self, change: impl FnOnce(ModelRoute) -> ModelRoute) {
+        let route = std::mem::replace(&mut self.route, ModelRoute::new(""));
+        self.route = change(route);
+    }
+
+    fn read_rule(
+        &mut self,
+        field: &Field<'_>,
+        position: usize,
+        reader: &mut Reader<'_>,
+    ) -> Option<Rule> {
         const RULE: [&str; 3] = ["name", "modelMatch", "targetModels"];
-        let Some(object) = field.object(reader, &RULE) else {
-            return;
-        };
-        let position = self.route.rules.len() + 1;
+        let object = field.object(reader, &RULE)?;
         let name = object
             .get("name")
             .and_then(|field| field.text(reader))
@@ -131,18 +153,19 @@ impl RouteManifest {
         };
         if let Some(field) = object.get("modelMatch") {
             for (condition, spot) in string_match::read(&field, reader) {
-                add_condition(&mut rule, &mut origin, condition, spot);
+                rule = rule.when(ModelMatch::from(condition));
+                origin.conditions.push(spot);
             }
         }
+        let mut targets = Vec::new();
         for field in list(&object, "targetModels", reader) {
             if let Some((target, spot)) = self.target(&field, reader) {
-                rule.targets.push(target);
+                targets.push(target);
                 origin.targets.push(spot);
             }
         }
-        default_weights(&mut rule.targets);
-        self.route.rules.push(rule);
         self.origin.rules.push(origin);
+        Some(default_weights(targets).fold(rule, Rule::target))
     }
 
     /// A target, and where its name stands.
@@ -201,10 +224,11 @@ impl RouteManifest {
                 return None;
             }
         };
-        let target = TargetModel {
-            model_server: name,
-            // One that is wrong has been said to be; it counts as given.
-            weight: weight.map(|weight| weight.map_or(100, |weight| weight as u32)),
+        let target = TargetModel::new(name);
+        let target = match weight {
+            None => target,
+            // One that is wrong has been reported; it counts as given.
+            Some(weight) => target.weight(weight.map_or(100, |weight| weight as u32)),
         };
         Some((target, spot))
     }
@@ -217,23 +241,15 @@ fn named<'n>(object: &Object<'n>, name: &str) -> Option<Field<'n>> {
         .filter(|field| field.loose_text() != Some(""))
 }
 
-pub(crate) fn add_condition(
-    rule: &mut Rule,
-    origin: &mut RuleOrigin,
-    condition: Condition,
-    spot: Spot,
-) {
-    rule.conditions.push(condition);
-    origin.conditions.push(spot);
-}
-
 /// Kthena's weight is 100 where none is given; without any, all are equal anyway.
-fn default_weights(targets: &mut [TargetModel]) {
-    if targets.iter().any(|target| target.weight.is_some()) {
-        for target in targets {
-            target.weight.get_or_insert(100);
-        }
-    }
+fn default_weights(targets: Vec<TargetModel>) -> impl Iterator<Item = TargetModel> {
+    let any = targets.iter().any(|target| target.get_weight().is_some());
+    targets
+        .into_iter()
+        .map(move |target| match target.get_weight() {
+            None if any => target.weight(100),
+            _ => target,
+        })
 }
 
 /// The items of a list that may be missing.

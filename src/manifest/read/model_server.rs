@@ -7,7 +7,7 @@ use super::{
     server_annotations,
 };
 use crate::{
-    config::ModelServer,
+    config::{Endpoint, ModelServer},
     manifest::{origin::ServerOrigin, place::Spot},
 };
 
@@ -38,7 +38,8 @@ pub(crate) struct ServerManifest {
 
 pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<ServerManifest> {
     let metadata = metadata::read(resource, reader)?;
-    let name = format!("{}/{}", metadata.namespace, metadata.name);
+    let name = server_annotations::name(&metadata, reader)
+        .unwrap_or_else(|| format!("{}/{}", metadata.namespace, metadata.name));
     let mut manifest = ServerManifest {
         server: ModelServer::new(name),
         labels: Vec::new(),
@@ -75,7 +76,7 @@ impl ServerManifest {
         if let Some(field) = spec.get("model")
             && let Some(model) = field.text(reader)
         {
-            self.server.model = Some(model.to_owned());
+            self.change(|server| server.model(model));
             self.origin.model = Some(field.spot(reader));
         }
         match spec.get("inferenceEngine") {
@@ -202,8 +203,14 @@ impl ServerManifest {
         }
     }
 
+    /// Applies a builder's method to the server.
+    pub(crate) fn change(&mut self, change: impl FnOnce(ModelServer) -> ModelServer) {
+        let server = std::mem::replace(&mut self.server, ModelServer::new(""));
+        self.server = change(server);
+    }
+
     pub(crate) fn add_endpoint(&mut self, uri: String, weight: u32, spot: Option<Spot>) {
-        self.server.endpoints.push((uri, weight));
+        self.change(|server| server.endpoint(Endpoint::new(uri).weight(weight)));
         self.origin.endpoints.push(spot);
     }
 
@@ -212,6 +219,7 @@ impl ServerManifest {
             return;
         };
         self.origin.policy = Some(field.spot(reader));
+        let mut own = self.server.get_traffic_policy().clone();
         if let Some(timeout) = policy.get("timeout")
             && let Some(time) = timeout.duration(reader)
         {
@@ -219,7 +227,7 @@ impl ServerManifest {
                 let spot = timeout.spot(reader);
                 reader.warning(&spot, "no-timeout", "a timeout of 0 is taken for none");
             } else {
-                self.server.policy.timeout = Some(time);
+                own = own.timeout(time);
             }
         }
         if let Some(retry) = policy.get("retry")
@@ -228,14 +236,15 @@ impl ServerManifest {
             if let Some(attempts) = retry.get("attempts")
                 && let Some(attempts) = attempts.number(reader, 0, i32::MAX as u64)
             {
-                self.server.policy.max_retries = attempts as u32;
+                own = own.max_retries(attempts as u32);
             }
             if let Some(interval) = retry.get("retryInterval")
                 && let Some(interval) = interval.duration(reader)
             {
-                self.server.policy.retry_interval = interval;
+                own = own.retry_interval(interval);
             }
         }
+        self.change(|server| server.traffic_policy(own));
         if let Some(pool) = policy.get("connectionPool") {
             let message = "connections are those of the HTTP client, and are configured there";
             reader.not_acted_on(&pool, message);

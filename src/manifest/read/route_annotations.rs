@@ -4,16 +4,13 @@ use super::{
     embedded::{self, Embedded},
     fields::Reader,
     metadata::{Metadata, PREFIX},
-    model_route::{add_condition, list},
+    model_route::list,
     nearest::did_you_mean,
     string_match,
 };
 use crate::{
-    config::{Condition, ModelRoute, Rule},
-    manifest::{
-        origin::{RouteOrigin, RuleOrigin},
-        place::Spot,
-    },
+    config::{Condition, ModelMatch, Rule},
+    manifest::{origin::RouteOrigin, place::Spot},
 };
 
 pub(crate) const NAME: &str = "name";
@@ -21,13 +18,13 @@ pub(crate) const RULES: &str = "rules";
 
 /// What the annotations say.
 #[derive(Debug, Default)]
-pub(crate) struct RouteExtras {
+pub(crate) struct RouteAnnotations {
     pub(crate) name: Option<String>,
-    rules: Vec<RuleExtras>,
+    rules: Vec<RuleAnnotations>,
 }
 
 #[derive(Debug)]
-struct RuleExtras {
+struct RuleAnnotations {
     of: WhichRule,
     spot: Spot,
     fallbacks: Vec<(String, Spot)>,
@@ -40,24 +37,24 @@ enum WhichRule {
     At(usize),
 }
 
-pub(crate) fn read(metadata: &Metadata<'_>, reader: &mut Reader<'_>) -> RouteExtras {
-    let mut extras = RouteExtras::default();
+pub(crate) fn read(metadata: &Metadata<'_>, reader: &mut Reader<'_>) -> RouteAnnotations {
+    let mut annotations = RouteAnnotations::default();
     for (name, field) in &metadata.extras {
         match *name {
-            NAME => extras.name = embedded::name(field, reader),
+            NAME => annotations.name = embedded::name(field, reader),
             RULES => {
                 if let Some(text) = Embedded::parse(field, reader) {
-                    extras.rules = rules(&text, reader);
+                    annotations.rules = rules(&text, reader);
                 }
             }
             other => embedded::unknown(field, other, &[NAME, RULES], reader),
         }
     }
-    extras
+    annotations
 }
 
 /// By the rules' names, or a list in the order of the rules.
-fn rules(text: &Embedded, reader: &mut Reader<'_>) -> Vec<RuleExtras> {
+fn rules(text: &Embedded, reader: &mut Reader<'_>) -> Vec<RuleAnnotations> {
     let root = text.root();
     let fields: Vec<_> = if root.is_list() {
         let items = root.list(reader).into_iter().enumerate();
@@ -75,7 +72,7 @@ fn rules(text: &Embedded, reader: &mut Reader<'_>) -> Vec<RuleExtras> {
         .into_iter()
         .filter_map(|(of, field)| {
             let object = field.object(reader, &["fallbacks", "when"])?;
-            let mut extras = RuleExtras {
+            let mut annotations = RuleAnnotations {
                 of,
                 spot: field.spot(reader),
                 fallbacks: Vec::new(),
@@ -83,77 +80,70 @@ fn rules(text: &Embedded, reader: &mut Reader<'_>) -> Vec<RuleExtras> {
             };
             for field in list(&object, "fallbacks", reader) {
                 if let Some(name) = field.text(reader) {
-                    extras.fallbacks.push((name.to_owned(), field.spot(reader)));
+                    annotations
+                        .fallbacks
+                        .push((name.to_owned(), field.spot(reader)));
                 }
             }
             for field in list(&object, "when", reader) {
-                extras.conditions.extend(string_match::read(&field, reader));
+                annotations
+                    .conditions
+                    .extend(string_match::read(&field, reader));
             }
-            Some(extras)
+            Some(annotations)
         })
         .collect()
 }
 
 /// Adds what the annotations say to the route's rules.
 pub(crate) fn apply(
-    extras: RouteExtras,
-    route: &mut ModelRoute,
+    annotations: RouteAnnotations,
+    rules: &mut [Rule],
     origin: &mut RouteOrigin,
     reader: &mut Reader<'_>,
 ) {
-    for extras in extras.rules {
-        let Some((rule, origin)) = find(&extras, route, origin, reader) else {
+    for annotation in annotations.rules {
+        let Some(position) = find(&annotation, rules, reader) else {
             continue;
         };
-        for (name, spot) in extras.fallbacks {
-            rule.fallbacks.push(name);
+        let (Some(slot), Some(origin)) = (rules.get_mut(position), origin.rules.get_mut(position))
+        else {
+            continue;
+        };
+        let mut rule = std::mem::replace(slot, Rule::new(""));
+        for (name, spot) in annotation.fallbacks {
+            rule = rule.fallback(name);
             origin.fallbacks.push(spot);
         }
-        for (condition, spot) in extras.conditions {
-            add_condition(rule, origin, condition, spot);
+        for (condition, spot) in annotation.conditions {
+            rule = rule.when(ModelMatch::from(condition));
+            origin.conditions.push(spot);
         }
+        *slot = rule;
     }
 }
 
-fn find<'r>(
-    extras: &RuleExtras,
-    route: &'r mut ModelRoute,
-    origin: &'r mut RouteOrigin,
-    reader: &mut Reader<'_>,
-) -> Option<(&'r mut Rule, &'r mut RuleOrigin)> {
-    let position = match &extras.of {
-        WhichRule::At(position) if *position < route.rules.len() => *position,
-        WhichRule::At(_) => {
-            let message = format!("the ModelRoute has only {} rules", route.rules.len());
-            reader.error(&extras.spot, "unknown-rule", message);
-            return None;
-        }
+/// The position of the rule that an annotation is about.
+fn find(annotation: &RuleAnnotations, rules: &[Rule], reader: &mut Reader<'_>) -> Option<usize> {
+    let message = match &annotation.of {
+        WhichRule::At(position) if *position < rules.len() => return Some(*position),
+        WhichRule::At(_) => format!("the ModelRoute has only {} rules", rules.len()),
         WhichRule::Named(name) => {
-            let named = |rule: &Rule| rule.name == *name;
-            match route.rules.iter().filter(|rule| named(rule)).count() {
-                1 => route.rules.iter().position(named)?,
+            let named = |rule: &Rule| rule.get_name() == name;
+            match rules.iter().filter(|rule| named(rule)).count() {
+                1 => return rules.iter().position(named),
                 0 => {
-                    let names = route.rules.iter().map(|rule| rule.name.as_str());
-                    let message = format!(
-                        "the ModelRoute has no rule {name:?}{}",
-                        did_you_mean(name, names)
-                    );
-                    reader.error(&extras.spot, "unknown-rule", message);
-                    return None;
+                    let names = rules.iter().map(Rule::get_name);
+                    let meant = did_you_mean(name, names);
+                    format!("the ModelRoute has no rule {name:?}{meant}")
                 }
-                several => {
-                    let message = format!(
-                        "the ModelRoute has {several} rules {name:?}: write {PREFIX}{RULES} as a \
-                         list, in the order of the rules"
-                    );
-                    reader.error(&extras.spot, "unknown-rule", message);
-                    return None;
-                }
+                several => format!(
+                    "the ModelRoute has {several} rules {name:?}: write {PREFIX}{RULES} as a \
+                     list, in the order of the rules"
+                ),
             }
         }
     };
-    Some((
-        route.rules.get_mut(position)?,
-        origin.rules.get_mut(position)?,
-    ))
+    reader.error(&annotation.spot, "unknown-rule", message);
+    None
 }

@@ -10,12 +10,18 @@ use super::{
     metadata::Metadata,
     model_server::ServerManifest,
 };
-use crate::config::{Balance, HashKey, TrafficPolicy};
+use crate::config::{Balance, HashKey, OutlierDetection, TrafficPolicy};
 
 pub(crate) const NAME: &str = "name";
 pub(crate) const ENDPOINTS: &str = "endpoints";
 pub(crate) const BALANCE: &str = "balance";
 pub(crate) const POLICY: &str = "traffic-policy";
+
+/// The name in the table, where it is not `NAMESPACE/NAME`.
+pub(crate) fn name(metadata: &Metadata<'_>, reader: &mut Reader<'_>) -> Option<String> {
+    let mut names = metadata.extras.iter().filter(|(name, _)| *name == NAME);
+    names.find_map(|(_, field)| embedded::name(field, reader))
+}
 
 pub(crate) fn read(
     metadata: &Metadata<'_>,
@@ -24,12 +30,7 @@ pub(crate) fn read(
 ) {
     for (name, field) in &metadata.extras {
         match *name {
-            NAME => {
-                if let Some(name) = embedded::name(field, reader) {
-                    manifest.server.name = name;
-                }
-                continue;
-            }
+            NAME => continue,
             ENDPOINTS | BALANCE | POLICY => {}
             other => {
                 let known = [NAME, ENDPOINTS, BALANCE, POLICY];
@@ -45,7 +46,7 @@ pub(crate) fn read(
             ENDPOINTS => endpoints(&root, manifest, reader),
             BALANCE => {
                 if let Some(balance) = balance(&root, reader) {
-                    manifest.server.balance = balance;
+                    manifest.change(|server| server.balance(balance));
                     manifest.origin.balance = Some(root.spot(reader));
                 }
             }
@@ -54,7 +55,9 @@ pub(crate) fn read(
                     .origin
                     .policy
                     .get_or_insert_with(|| root.spot(reader));
-                policy(&root, &mut manifest.server.policy, reader);
+                let own = manifest.server.get_traffic_policy().clone();
+                let own = policy(&root, own, reader);
+                manifest.change(|server| server.traffic_policy(own));
             }
         }
     }
@@ -153,42 +156,49 @@ const POLICY_FIELDS: [&str; 8] = [
     "outlierDetection",
 ];
 
-fn policy(root: &Field<'_>, policy: &mut TrafficPolicy, reader: &mut Reader<'_>) {
+fn policy(root: &Field<'_>, mut policy: TrafficPolicy, reader: &mut Reader<'_>) -> TrafficPolicy {
     let Some(object) = root.object(reader, &POLICY_FIELDS) else {
-        return;
+        return policy;
     };
     if let Some(time) = duration(&object, "streamIdleTimeout", reader) {
-        policy.stream_idle_timeout = Some(time);
+        policy = policy.stream_idle_timeout(time);
     }
     if let Some(time) = duration(&object, "totalTimeout", reader) {
-        policy.total_timeout = Some(time);
+        policy = policy.total_timeout(time);
     }
     if let Some(time) = duration(&object, "maxRetryInterval", reader) {
-        policy.max_retry_interval = Some(time);
+        policy = policy.max_retry_interval(time);
     }
     if let Some(time) = duration(&object, "queueTimeout", reader) {
-        policy.queue_timeout = time;
+        policy = policy.queue_timeout(time);
     }
     if let Some(requests) = number(&object, "maxInFlight", reader) {
-        policy.max_in_flight = Some(requests);
+        policy = policy.max_in_flight(requests);
     }
     if let Some(requests) = number(&object, "maxQueue", reader) {
-        policy.max_queue = requests;
+        policy = policy.max_queue(requests);
     }
     if let Some(field) = object.get("retryStatuses") {
-        policy.retry_statuses = field
+        let statuses: Vec<_> = field
             .list(reader)
             .iter()
             .filter_map(|field| field.number(reader, 100, 999))
             .filter_map(|status| StatusCode::from_u16(status as u16).ok())
             .collect();
+        policy = policy.retry_statuses(statuses);
     }
     if let Some(field) = object.get("outlierDetection") {
-        outlier_detection(&field, policy, reader);
+        let detection = *policy.get_outlier_detection();
+        policy = policy.outlier_detection(outlier_detection(&field, detection, reader));
     }
+    policy
 }
 
-fn outlier_detection(field: &Field<'_>, policy: &mut TrafficPolicy, reader: &mut Reader<'_>) {
+fn outlier_detection(
+    field: &Field<'_>,
+    mut detection: OutlierDetection,
+    reader: &mut Reader<'_>,
+) -> OutlierDetection {
     const FIELDS: [&str; 5] = [
         "consecutiveFailures",
         "baseEjectionTime",
@@ -197,28 +207,28 @@ fn outlier_detection(field: &Field<'_>, policy: &mut TrafficPolicy, reader: &mut
         "maxRetryAfter",
     ];
     let Some(object) = field.object(reader, &FIELDS) else {
-        return;
+        return detection;
     };
-    let detection = &mut policy.outlier_detection;
     if let Some(field) = object.get("consecutiveFailures")
         && let Some(failures) = field.number(reader, 0, u32::MAX.into())
     {
-        detection.consecutive_failures = failures as u32;
+        detection = detection.consecutive_failures(failures as u32);
     }
     if let Some(field) = object.get("maxEjectionPercent")
         && let Some(percent) = field.number(reader, 0, u32::MAX.into())
     {
-        detection.max_ejection_percent = percent as u32;
+        detection = detection.max_ejection_percent(percent as u32);
     }
     if let Some(time) = duration(&object, "baseEjectionTime", reader) {
-        detection.base_ejection_time = time;
+        detection = detection.base_ejection_time(time);
     }
     if let Some(time) = duration(&object, "maxEjectionTime", reader) {
-        detection.max_ejection_time = Some(time);
+        detection = detection.max_ejection_time(time);
     }
     if let Some(time) = duration(&object, "maxRetryAfter", reader) {
-        detection.max_retry_after = time;
+        detection = detection.max_retry_after(time);
     }
+    detection
 }
 
 fn duration(object: &Object<'_>, name: &str, reader: &mut Reader<'_>) -> Option<Duration> {

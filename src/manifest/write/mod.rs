@@ -30,16 +30,20 @@ impl RouteTable {
         let in_order =
             routes.is_sorted_by_key(|route| (route.namespace.clone(), route.name.clone()));
         let local: HashMap<&str, &str> = config
-            .servers
+            .get_model_servers()
             .iter()
             .zip(&servers)
-            .map(|(server, name)| (&*server.name, &*name.name))
+            .map(|(server, name)| (server.get_name(), &*name.name))
             .collect();
-        let servers = config.servers.iter().zip(&servers).map(|(config, name)| {
-            let (annotations, spec) = server::write(config);
-            resource("ModelServer", name, None, annotations, spec)
-        });
-        let routes = (1..).zip(config.routes.iter().zip(&routes));
+        let servers = config
+            .get_model_servers()
+            .iter()
+            .zip(&servers)
+            .map(|(config, name)| {
+                let (annotations, spec) = server::write(config);
+                resource("ModelServer", name, None, annotations, spec)
+            });
+        let routes = (1..).zip(config.get_model_routes().iter().zip(&routes));
         let routes = routes.map(|(position, (config, name))| {
             let (annotations, spec) = route::write(config, &local);
             let version = (!in_order).then_some(position);

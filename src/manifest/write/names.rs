@@ -21,8 +21,16 @@ pub(super) struct KubernetesName {
 /// is those. Else everything is put into one namespace under names made up
 /// from the table's, and the table's stand in an annotation.
 pub(super) fn names(config: &RouteTableBuilder) -> (Vec<KubernetesName>, Vec<KubernetesName>) {
-    let servers: Vec<&str> = config.servers.iter().map(|server| &*server.name).collect();
-    let routes: Vec<&str> = config.routes.iter().map(|route| &*route.name).collect();
+    let servers: Vec<&str> = config
+        .get_model_servers()
+        .iter()
+        .map(|server| server.get_name())
+        .collect();
+    let routes: Vec<&str> = config
+        .get_model_routes()
+        .iter()
+        .map(|route| route.get_name())
+        .collect();
     namespaced(config, &servers, &routes).unwrap_or_else(|| (made_up(&servers), made_up(&routes)))
 }
 
@@ -31,9 +39,9 @@ fn namespaced(
     servers: &[&str],
     routes: &[&str],
 ) -> Option<(Vec<KubernetesName>, Vec<KubernetesName>)> {
-    let within = config.routes.iter().all(|route| {
-        let namespace = route.name.split('/').next();
-        let mut targets = route.rules.iter().flat_map(targets);
+    let within = config.get_model_routes().iter().all(|route| {
+        let namespace = route.get_name().split('/').next();
+        let mut targets = route.get_rules().iter().flat_map(Rule::model_servers);
         targets.all(|target| target.split('/').next() == namespace)
     });
     let distinct = routes.iter().collect::<HashSet<_>>().len() == routes.len();
@@ -42,12 +50,6 @@ fn namespaced(
     }
     let split = |names: &[&str]| names.iter().map(|name| full_name(name)).collect();
     Option::zip(split(servers), split(routes))
-}
-
-/// The ModelServers that a rule names.
-pub(super) fn targets(rule: &Rule) -> impl Iterator<Item = &str> {
-    let targets = rule.targets.iter().map(|target| &*target.model_server);
-    targets.chain(rule.fallbacks.iter().map(|name| &**name))
 }
 
 fn full_name(name: &str) -> Option<KubernetesName> {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::yaml::Yaml;
 use crate::{
-    config::{Condition, ModelRoute, Pattern, Rule, StringMatch},
+    config::{Condition, ModelRoute, Rule, StringMatch},
     manifest::{
         read::route_annotations::RULES,
         write::{Fields, annotation},
@@ -14,17 +14,17 @@ use crate::{
 /// The annotations and the spec; `servers` are the ModelServers' names in the manifests.
 pub(super) fn write(route: &ModelRoute, servers: &HashMap<&str, &str>) -> (Fields, Fields) {
     let mut spec = Fields::new();
-    if let Some(model) = &route.model_name {
+    if let Some(model) = route.get_model_name() {
         spec.push(("modelName".into(), Yaml::text(model)));
     }
-    if !route.lora_adapters.is_empty() {
-        spec.push(("loraAdapters".into(), texts(&route.lora_adapters)));
+    if !route.get_lora_adapters().is_empty() {
+        spec.push(("loraAdapters".into(), texts(route.get_lora_adapters())));
     }
     let (mut rules, mut extras) = (Vec::new(), Vec::new());
-    for rule in &route.rules {
+    for rule in route.get_rules() {
         let (fields, extra) = write_rule(rule, servers);
         rules.push(Yaml::Map(fields));
-        extras.push((rule.name.clone(), Yaml::Map(extra)));
+        extras.push((rule.get_name().to_owned(), Yaml::Map(extra)));
     }
     spec.push(("rules".into(), Yaml::List(rules)));
     (rules_annotation(extras), spec)
@@ -47,23 +47,27 @@ fn rules_annotation(extras: Vec<(String, Yaml)>) -> Fields {
 }
 
 fn write_rule(rule: &Rule, servers: &HashMap<&str, &str>) -> (Fields, Fields) {
-    let local = |name: &String| Yaml::text(*servers.get(name.as_str()).unwrap_or(&name.as_str()));
-    let mut fields = vec![("name".into(), Yaml::text(&rule.name))];
-    let (model_match, when) = conditions(&rule.conditions);
+    let local = |name: &str| Yaml::text(*servers.get(name).unwrap_or(&name));
+    let mut fields = vec![("name".into(), Yaml::text(rule.get_name()))];
+    let (model_match, when) = conditions(rule.get_conditions());
     if !model_match.is_empty() {
         fields.push(("modelMatch".into(), Yaml::Map(model_match)));
     }
-    let targets = rule.targets.iter().map(|target| {
-        let mut fields = vec![("modelServerName".into(), local(&target.model_server))];
-        if let Some(weight) = target.weight {
+    let targets = rule.get_targets().iter().map(|target| {
+        let mut fields = vec![("modelServerName".into(), local(target.get_model_server()))];
+        if let Some(weight) = target.get_weight() {
             fields.push(("weight".into(), Yaml::Number(weight.into())));
         }
         Yaml::Map(fields)
     });
     fields.push(("targetModels".into(), Yaml::List(targets.collect())));
     let mut extra = Fields::new();
-    if !rule.fallbacks.is_empty() {
-        let fallbacks = rule.fallbacks.iter().map(local).collect();
+    if !rule.get_fallbacks().is_empty() {
+        let fallbacks = rule
+            .get_fallbacks()
+            .iter()
+            .map(|name| local(name))
+            .collect();
         extra.push(("fallbacks".into(), Yaml::List(fallbacks)));
     }
     if !when.is_empty() {
@@ -110,10 +114,10 @@ fn conditions(conditions: &[Condition]) -> (Fields, Vec<Yaml>) {
 }
 
 fn string_match(value: &StringMatch) -> Yaml {
-    let (kind, text) = match &value.0 {
-        Pattern::Exact(text) => ("exact", text),
-        Pattern::Prefix(text) => ("prefix", text),
-        Pattern::Regex(text) => ("regex", text),
+    let (kind, text) = match value {
+        StringMatch::Exact(text) => ("exact", text),
+        StringMatch::Prefix(text) => ("prefix", text),
+        StringMatch::Regex(text) => ("regex", text),
     };
     Yaml::field(kind, Yaml::text(text))
 }

@@ -4,19 +4,19 @@ use std::net::Ipv6Addr;
 
 use super::yaml::Yaml;
 use crate::{
-    config::{Balance, HashKey, ModelServer, OutlierDetection, TrafficPolicy},
+    config::{
+        Address, Balance, Endpoint, HashKey, ModelServer, OutlierDetection, TrafficPolicy, format,
+    },
     manifest::{
-        duration,
         read::server_annotations::{BALANCE, ENDPOINTS, POLICY},
         write::{Fields, annotation},
     },
-    server::Endpoint,
 };
 
 /// The annotations and the spec.
 pub(super) fn write(server: &ModelServer) -> (Fields, Fields) {
     let (mut annotations, mut spec) = (Vec::new(), Vec::new());
-    if let Some(model) = &server.model {
+    if let Some(model) = server.get_model() {
         spec.push(field("model", Yaml::text(model)));
     }
     spec.push(field("inferenceEngine", Yaml::text("vLLM")));
@@ -26,18 +26,18 @@ pub(super) fn write(server: &ModelServer) -> (Fields, Fields) {
         }
         Some(_) => spec.push(field("workloadSelector", Yaml::Map(Vec::new()))),
         None => {
-            let endpoints = server.endpoints.iter().map(endpoint).collect();
+            let endpoints = server.get_endpoints().iter().map(endpoint).collect();
             annotations.push(annotation(ENDPOINTS, Yaml::List(endpoints)));
         }
     }
-    if server.balance != Balance::default() {
-        annotations.push(annotation(BALANCE, balance(&server.balance)));
+    if *server.get_balance() != Balance::default() {
+        annotations.push(annotation(BALANCE, balance(server.get_balance())));
     }
-    let policy = kthena_policy(&server.policy);
+    let policy = kthena_policy(server.get_traffic_policy());
     if !policy.is_empty() {
         spec.push(field("trafficPolicy", Yaml::Map(policy)));
     }
-    let policy = own_policy(&server.policy);
+    let policy = own_policy(server.get_traffic_policy());
     if !policy.is_empty() {
         annotations.push(annotation(POLICY, Yaml::Map(policy)));
     }
@@ -47,10 +47,10 @@ pub(super) fn write(server: &ModelServer) -> (Fields, Fields) {
 /// Kthena's endpoints are addresses with ports; `None` if one of these is more than that.
 fn static_endpoints(server: &ModelServer) -> Option<Vec<Yaml>> {
     (1..)
-        .zip(&server.endpoints)
-        .map(|(position, (uri, weight))| {
-            let endpoint = Endpoint::parse(uri).ok()?;
-            let plain = *weight == 1
+        .zip(server.get_endpoints())
+        .map(|(position, config)| {
+            let endpoint = Address::parse(config.get_uri()).ok()?;
+            let plain = config.get_weight() == 1
                 && endpoint.scheme == http::uri::Scheme::HTTP
                 && endpoint.prefix.is_empty();
             let host = endpoint.authority.host();
@@ -77,12 +77,13 @@ fn static_endpoints(server: &ModelServer) -> Option<Vec<Yaml>> {
         .collect()
 }
 
-fn endpoint((uri, weight): &(String, u32)) -> Yaml {
-    match weight {
-        1 => Yaml::text(uri),
+fn endpoint(endpoint: &Endpoint) -> Yaml {
+    let uri = Yaml::text(endpoint.get_uri());
+    match endpoint.get_weight() {
+        1 => uri,
         weight => Yaml::Map(vec![
-            field("url", Yaml::text(uri)),
-            field("weight", Yaml::Number((*weight).into())),
+            field("url", uri),
+            field("weight", Yaml::Number(weight.into())),
         ]),
     }
 }
@@ -107,15 +108,18 @@ fn balance(balance: &Balance) -> Yaml {
 fn kthena_policy(policy: &TrafficPolicy) -> Fields {
     let default = TrafficPolicy::default();
     let mut fields = Fields::new();
-    if let Some(timeout) = policy.timeout {
+    if let Some(timeout) = policy.get_timeout() {
         fields.push(field("timeout", time(timeout)));
     }
     let mut retry = Fields::new();
-    if policy.max_retries != default.max_retries {
-        retry.push(field("attempts", Yaml::Number(policy.max_retries.into())));
+    if policy.get_max_retries() != default.get_max_retries() {
+        retry.push(field(
+            "attempts",
+            Yaml::Number(policy.get_max_retries().into()),
+        ));
     }
-    if policy.retry_interval != default.retry_interval {
-        retry.push(field("retryInterval", time(policy.retry_interval)));
+    if policy.get_retry_interval() != default.get_retry_interval() {
+        retry.push(field("retryInterval", time(policy.get_retry_interval())));
     }
     if !retry.is_empty() {
         fields.push(field("retry", Yaml::Map(retry)));
@@ -132,36 +136,45 @@ fn own_policy(policy: &TrafficPolicy) -> Fields {
         }
     };
     let some = |value: Option<_>| (value.is_some(), time(value.unwrap_or_default()));
-    let (given, value) = some(policy.stream_idle_timeout);
+    let (given, value) = some(policy.get_stream_idle_timeout());
     add(given, "streamIdleTimeout", value);
-    let (given, value) = some(policy.total_timeout);
+    let (given, value) = some(policy.get_total_timeout());
     add(given, "totalTimeout", value);
-    let (given, value) = some(policy.max_retry_interval);
-    add(given, "maxRetryInterval", value);
-    let statuses = &policy.retry_statuses;
+    let longest = policy.get_max_retry_interval();
+    let implied = TrafficPolicy::new().retry_interval(policy.get_retry_interval());
+    add(
+        longest != implied.get_max_retry_interval(),
+        "maxRetryInterval",
+        time(longest),
+    );
+    let statuses = policy.get_retry_statuses();
     let numbers = statuses
         .iter()
         .map(|status| Yaml::Number(status.as_u16().into()));
     add(
-        *statuses != default.retry_statuses,
+        statuses != default.get_retry_statuses(),
         "retryStatuses",
         Yaml::List(numbers.collect()),
     );
-    let most = policy.max_in_flight;
+    let most = policy.get_max_in_flight();
     add(
         most.is_some(),
         "maxInFlight",
         Yaml::Number(most.unwrap_or_default() as u64),
     );
-    let queue = policy.max_queue;
+    let queue = policy.get_max_queue();
     add(
-        queue != default.max_queue,
+        queue != default.get_max_queue(),
         "maxQueue",
         Yaml::Number(queue as u64),
     );
-    let queue = policy.queue_timeout;
-    add(queue != default.queue_timeout, "queueTimeout", time(queue));
-    let detection = outlier_detection(&policy.outlier_detection);
+    let queue = policy.get_queue_timeout();
+    add(
+        queue != default.get_queue_timeout(),
+        "queueTimeout",
+        time(queue),
+    );
+    let detection = outlier_detection(policy.get_outlier_detection());
     add(
         !detection.is_empty(),
         "outlierDetection",
@@ -177,13 +190,13 @@ fn outlier_detection(detection: &OutlierDetection) -> Fields {
     for (name, given, default) in [
         (
             "consecutiveFailures",
-            detection.consecutive_failures,
-            default.consecutive_failures,
+            detection.get_consecutive_failures(),
+            default.get_consecutive_failures(),
         ),
         (
             "maxEjectionPercent",
-            detection.max_ejection_percent,
-            default.max_ejection_percent,
+            detection.get_max_ejection_percent(),
+            default.get_max_ejection_percent(),
         ),
     ] {
         if given != default {
@@ -193,21 +206,23 @@ fn outlier_detection(detection: &OutlierDetection) -> Fields {
     for (name, given, default) in [
         (
             "baseEjectionTime",
-            detection.base_ejection_time,
-            default.base_ejection_time,
+            detection.get_base_ejection_time(),
+            default.get_base_ejection_time(),
         ),
         (
             "maxRetryAfter",
-            detection.max_retry_after,
-            default.max_retry_after,
+            detection.get_max_retry_after(),
+            default.get_max_retry_after(),
         ),
     ] {
         if given != default {
             fields.push(field(name, time(given)));
         }
     }
-    if let Some(most) = detection.max_ejection_time {
-        fields.push(field("maxEjectionTime", time(most)));
+    let longest = detection.get_max_ejection_time();
+    let implied = OutlierDetection::new().base_ejection_time(detection.get_base_ejection_time());
+    if longest != implied.get_max_ejection_time() {
+        fields.push(field("maxEjectionTime", time(longest)));
     }
     fields
 }
@@ -217,5 +232,5 @@ fn field(name: &str, value: Yaml) -> (String, Yaml) {
 }
 
 fn time(duration: std::time::Duration) -> Yaml {
-    Yaml::text(duration::format(duration))
+    Yaml::text(format(duration))
 }

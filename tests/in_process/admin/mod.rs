@@ -1,0 +1,8 @@
+//! The admin view: its page, its JSON, explanations, and what it refuses.
+
+mod view;
+
+mod auto_traits;
+mod explanations;
+mod page_is_safe;
+mod table_as_json;

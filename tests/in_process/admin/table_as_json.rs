@@ -1,0 +1,130 @@
+//! `GET /_routes`.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use test_kit::table::{HOSTILE, hostile_names};
+use tower::{ServiceExt, service_fn};
+use tower_model_route::{Admin, RouteBody, RouteTable, RouteTableHandle, stack};
+
+use super::view::{get, send};
+
+async fn view(admin: &Admin) -> Value {
+    let request = Request::get("/_routes").body(Full::default()).unwrap();
+    send(admin.clone(), request).await.json()
+}
+
+#[tokio::test]
+async fn the_table_is_there_in_full() {
+    let view = get("/_routes").await.json();
+    let expected = json!([{
+        "name": HOSTILE,
+        "model_name": "gpt",
+        "lora_adapters": ["sql", "sum"],
+        "rules": [
+            {
+                "name": "premium",
+                "conditions": ["header user-type is \"premium\"", "header authorization is ***"],
+                "targets": [{
+                    "model_server": HOSTILE, "fallback": false, "weight": null, "share": 100.0,
+                    "current_share": 100.0, "counted_share": null, "requests": 0,
+                }],
+            },
+            {
+                "name": "default",
+                "conditions": [],
+                "targets": [
+                    {
+                        "model_server": "small", "fallback": false, "weight": 70, "share": 70.0,
+                        "current_share": 70.0, "counted_share": null, "requests": 0,
+                    },
+                    {
+                        "model_server": HOSTILE, "fallback": false, "weight": 30, "share": 30.0,
+                        "current_share": 30.0, "counted_share": null, "requests": 0,
+                    },
+                    {
+                        "model_server": "spare", "fallback": true, "weight": null, "share": 0.0,
+                        "current_share": 0.0, "counted_share": null, "requests": 0,
+                    },
+                ],
+            },
+        ],
+    }]);
+    assert_eq!(view["routes"], expected, "{:#}", view["routes"]);
+    assert_eq!(view["reload"], json!({"at": null, "error": null}));
+}
+
+#[tokio::test]
+async fn the_model_servers_are_there_with_their_endpoints() {
+    let view = get("/_routes").await.json();
+    let endpoint = |uri: &str, weight: u32| {
+        json!({
+            "uri": uri, "weight": weight, "health": "healthy", "in_flight": 0, "max_in_flight": 8,
+            "requests": 0, "failures": 0, "ejections": 0, "consecutive_failures": 0,
+            "ejected_for_seconds": null,
+        })
+    };
+    let small = json!({
+        "name": "small",
+        "model": "org/small",
+        "balance": "least request",
+        "policy": "no retries; at most 8 in flight to an endpoint",
+        "in_flight": 0,
+        "endpoints": [endpoint("http://s1:8000", 1), endpoint("http://s2:8000", 3)],
+    });
+    assert_eq!(view["model_servers"][0], small);
+    assert_eq!(view["model_servers"][1]["name"], HOSTILE);
+    assert_eq!(view["model_servers"][2]["endpoints"], json!([]));
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_target() {
+    let table = hostile_names();
+    let admin = Admin::new(table.clone());
+    let engine = |_: Request<RouteBody>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    };
+    let service = stack(table).service(service_fn(engine));
+    for _ in 0..100 {
+        let body = Full::<Bytes>::from(r#"{"model":"gpt"}"#);
+        let request = Request::post("/v1/chat/completions").body(body).unwrap();
+        service.clone().oneshot(request).await.unwrap();
+    }
+    let view = view(&admin).await;
+    let targets = &view["routes"][0]["rules"][1]["targets"];
+    for (target, count) in [(0, 70), (1, 30), (2, 0)] {
+        assert_eq!(targets[target]["requests"], count);
+        assert_eq!(targets[target]["counted_share"], f64::from(count));
+    }
+    let endpoints = view["model_servers"][0]["endpoints"].as_array().unwrap();
+    let sent: u64 = endpoints
+        .iter()
+        .filter_map(|e| e["requests"].as_u64())
+        .sum();
+    assert_eq!(sent, 70);
+}
+
+#[tokio::test]
+async fn a_new_table_is_shown_at_once_with_its_time() {
+    let handle = RouteTableHandle::new(hostile_names());
+    let admin = Admin::new(handle.clone());
+    assert_eq!(view(&admin).await["reload"]["at"], Value::Null);
+    handle.replace(RouteTable::builder().build().unwrap());
+    let view = view(&admin).await;
+    assert_eq!(view["routes"], json!([]));
+    assert!(view["reload"]["at"].as_f64().unwrap() > 1.0e9);
+    assert_eq!(view["reload"]["error"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_reload_that_failed_says_why() {
+    let handle = RouteTableHandle::new(hostile_names());
+    let admin = Admin::new(handle.clone());
+    handle.failed("there is a typo in it");
+    let view = view(&admin).await;
+    assert_eq!(view["reload"]["error"], "there is a typo in it");
+    assert_eq!(view["routes"][0]["model_name"], "gpt");
+}

@@ -1,0 +1,22 @@
+//! A request to the view of a table with hostile names.
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::Full;
+use test_kit::{answer::Answer, table::hostile_names};
+use tower::ServiceExt;
+use tower_model_route::Admin;
+
+pub(super) async fn send(admin: Admin, request: Request<Full<Bytes>>) -> Answer {
+    Answer::of(admin.oneshot(request).await.unwrap()).await
+}
+
+pub(super) async fn ask(method: Method, path: &str) -> Answer {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.body(Full::default()).unwrap();
+    send(Admin::new(hostile_names()), request).await
+}
+
+pub(super) async fn get(path: &str) -> Answer {
+    ask(Method::GET, path).await
+}

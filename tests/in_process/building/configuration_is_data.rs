@@ -1,0 +1,203 @@
+//! A configuration can be read back, compared, changed, and serialized.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::json;
+use tower_model_route::{
+    Balance, Condition, Endpoint, HashKey, MistakeKind, ModelMatch, ModelRoute, ModelServer,
+    OutlierDetection, Place, RoutePart, RouteTable, RouteTableBuilder, Rule, ServerPart,
+    StringMatch, TargetModel, TrafficPolicy,
+};
+
+fn server() -> ModelServer {
+    ModelServer::new("small")
+        .model("org/real")
+        .endpoint("http://e0")
+        .endpoint(Endpoint::new("http://e1").weight(3))
+        .balance(Balance::ConsistentHash(HashKey::Header("x-session".into())))
+        .traffic_policy(
+            TrafficPolicy::new()
+                .timeout(Duration::from_secs(90))
+                .max_retries(2)
+                .retry_statuses([StatusCode::SERVICE_UNAVAILABLE])
+                .max_in_flight(8)
+                .outlier_detection(OutlierDetection::new().consecutive_failures(3)),
+        )
+}
+
+fn route() -> ModelRoute {
+    ModelRoute::new("chat")
+        .model_name("asked")
+        .lora_adapter("lora")
+        .rule(
+            Rule::new("gold")
+                .when(
+                    ModelMatch::new()
+                        .header("x-tier", StringMatch::exact("gold"))
+                        .uri(StringMatch::prefix("/v1"))
+                        .body_model("asked"),
+                )
+                .target(TargetModel::new("small").weight(70))
+                .fallback("spare"),
+        )
+}
+
+fn table() -> RouteTableBuilder {
+    RouteTable::builder()
+        .model_server(server())
+        .model_server(ModelServer::new("spare"))
+        .model_route(route())
+}
+
+#[test]
+fn everything_that_was_said_can_be_read() {
+    let table = table().build().unwrap();
+    let config = table.config();
+    assert_eq!(
+        config.get_model_servers(),
+        [server(), ModelServer::new("spare")]
+    );
+    assert_eq!(config.get_model_routes(), [route()]);
+
+    let server = server();
+    assert_eq!(
+        (server.get_name(), server.get_model()),
+        ("small", Some("org/real"))
+    );
+    let endpoints = server.get_endpoints();
+    assert_eq!(endpoints[1].get_uri(), "http://e1");
+    assert_eq!(endpoints.iter().map(Endpoint::get_weight).sum::<u32>(), 4);
+    let policy = server.get_traffic_policy();
+    assert_eq!(policy.get_timeout(), Some(Duration::from_secs(90)));
+    assert_eq!(policy.get_total_timeout(), None);
+    assert_eq!(policy.get_max_retries(), 2);
+    assert_eq!(policy.get_retry_statuses(), [503]);
+    assert_eq!(
+        policy.get_max_retry_interval(),
+        Duration::from_secs(2),
+        "the default"
+    );
+    assert_eq!(policy.get_outlier_detection().get_consecutive_failures(), 3);
+
+    let route = route();
+    let [rule] = route.get_rules() else {
+        panic!("{route:?}");
+    };
+    assert_eq!(
+        rule.get_conditions(),
+        [
+            Condition::Header("x-tier".into(), StringMatch::exact("gold")),
+            Condition::Uri(StringMatch::prefix("/v1")),
+            Condition::BodyModel("asked".into()),
+        ]
+    );
+    assert_eq!(rule.get_targets()[0].get_weight(), Some(70));
+    assert!(rule.model_servers().eq(["small", "spare"]));
+}
+
+#[test]
+fn a_table_can_be_built_from_that_of_another() {
+    let first = table().build().unwrap();
+    let second = first.config().clone();
+    let second = second
+        .model_server(ModelServer::new("new"))
+        .build()
+        .unwrap();
+    assert_eq!((first.servers().len(), second.servers().len()), (2, 3));
+}
+
+#[test]
+fn mistakes_have_a_place_for_programs() {
+    let policy = TrafficPolicy::new().timeout(Duration::ZERO);
+    let error = table()
+        .model_server(
+            ModelServer::new("third")
+                .endpoint("x")
+                .traffic_policy(policy),
+        )
+        .model_route(
+            ModelRoute::new("r")
+                .model_name("m")
+                .rule(Rule::new("all").target("gone")),
+        )
+        .build()
+        .unwrap_err();
+    let found: Vec<_> = error
+        .mistakes()
+        .iter()
+        .map(|mistake| (mistake.position(), mistake.place().to_owned()))
+        .collect();
+    let server = |part| Place::ModelServer(2, part);
+    assert_eq!(
+        found,
+        [
+            (
+                server(ServerPart::Endpoint(0)),
+                r#"ModelServer "third", endpoint #1"#.to_owned()
+            ),
+            (
+                server(ServerPart::TrafficPolicy(Some("timeout"))),
+                r#"ModelServer "third", traffic_policy, timeout"#.to_owned()
+            ),
+            (
+                Place::ModelRoute(1, RoutePart::Target(0, 0)),
+                r#"ModelRoute "r", rule "all", target "gone""#.to_owned()
+            ),
+        ]
+    );
+    assert_eq!(error.mistakes()[2].kind(), &MistakeKind::UnknownModelServer);
+}
+
+#[test]
+fn it_serializes_in_the_words_of_the_manifests() {
+    assert_eq!(
+        serde_json::to_value(server()).unwrap(),
+        json!({
+            "name": "small",
+            "model": "org/real",
+            "endpoints": [
+                { "uri": "http://e0", "weight": 1 },
+                { "uri": "http://e1", "weight": 3 },
+            ],
+            "balance": { "ConsistentHash": { "Header": "x-session" } },
+            "trafficPolicy": {
+                "timeout": "90s",
+                "streamIdleTimeout": null,
+                "totalTimeout": null,
+                "maxRetries": 2,
+                "retryInterval": "100ms",
+                "maxRetryInterval": null,
+                "retryStatuses": [503],
+                "maxInFlight": 8,
+                "maxQueue": 0,
+                "queueTimeout": "1s",
+                "outlierDetection": {
+                    "consecutiveFailures": 3,
+                    "baseEjectionTime": "10s",
+                    "maxEjectionTime": null,
+                    "maxEjectionPercent": 50,
+                    "maxRetryAfter": "1m",
+                },
+            },
+        })
+    );
+    assert_eq!(
+        serde_json::to_value(route()).unwrap(),
+        json!({
+            "name": "chat",
+            "modelName": "asked",
+            "loraAdapters": ["lora"],
+            "rules": [{
+                "name": "gold",
+                "conditions": [
+                    { "header": ["x-tier", { "exact": "gold" }] },
+                    { "uri": { "prefix": "/v1" } },
+                    { "bodyModel": "asked" },
+                ],
+                "targets": [{ "modelServer": "small", "weight": 70 }],
+                "fallbacks": ["spare"],
+            }],
+        })
+    );
+}

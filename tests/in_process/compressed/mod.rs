@@ -1,0 +1,16 @@
+//! Compressed request bodies, from the client's request to the engine's.
+
+mod codecs;
+mod send;
+
+mod bombs_are_refused;
+mod cut_anywhere;
+mod damaged_never_arrives;
+mod extractor_reads_plain;
+mod form_field_rewritten;
+mod members_are_one_body;
+mod memory_is_bounded;
+mod own_bytes_unless_rewritten;
+mod sent_again;
+mod two_models_are_refused;
+mod unknown_codings_are_415;

@@ -1,0 +1,10 @@
+//! `RouteTable::explain`: the decision as data and as text.
+
+mod tables;
+
+mod leaves_no_trace;
+mod masks_credentials;
+mod reads_the_model;
+mod says_what_decide_does;
+mod shows_live_state;
+mod word_for_word;

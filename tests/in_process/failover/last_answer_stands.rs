@@ -1,0 +1,151 @@
+//! Which answer the client gets in the end.
+
+use http::StatusCode;
+use test_kit::{
+    answer::Answer,
+    body::script,
+    engines::{Act, answers, fails, says, status, times_out},
+    gateway::Rig,
+    paused::settle,
+    table::retries,
+};
+use tower_model_route::{RouteError, TrafficPolicy};
+
+use crate::SECOND;
+
+async fn last_of<const N: usize>(acts: [Act; N]) -> (Answer, Rig) {
+    let rig = Rig::one(N, retries(N as u32 - 1));
+    rig.engines.next(acts);
+    let answer = rig.ask().await;
+    assert_eq!(rig.engines.attempts().len(), N);
+    assert_eq!(answer.decision().attempts(), N as u32);
+    assert_eq!(rig.in_flight(), 0);
+    (answer, rig)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_stands_though_later_attempts_bring_none() {
+    let busy = || {
+        says(503, "busy, really")
+            .header("x-engine", "7")
+            .header("retry-after", "33")
+    };
+    for acts in [
+        [busy(), fails(), fails()],
+        [busy(), times_out(), fails()],
+        [fails(), busy(), times_out()],
+        [status(502), busy(), fails()],
+        [fails(), times_out(), busy()],
+    ] {
+        let (answer, _) = last_of(acts).await;
+        assert_eq!(
+            (answer.status().as_u16(), answer.text()),
+            (503, "busy, really")
+        );
+        assert_eq!(answer.header("x-engine"), Some("7"));
+        assert_eq!(answer.header("retry-after"), Some("33"));
+        assert!(answer.head.extensions.get::<RouteError>().is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_answer_is_the_one() {
+    let (answer, _) = last_of([says(503, "1"), says(429, "2")]).await;
+    assert_eq!((answer.status().as_u16(), answer.text()), (429, "2"));
+    // Also one that is not to be tried again.
+    let (answer, _) = last_of([says(503, "1"), says(404, "2")]).await;
+    assert_eq!((answer.status().as_u16(), answer.text()), (404, "2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_decision_is_that_of_the_answer_that_stands() {
+    let rig = Rig::one(2, retries(1));
+    rig.engines.next([says(503, "busy"), fails()]);
+    let answer = rig.ask().await;
+    let attempts = rig.engines.attempts();
+    assert_eq!(
+        answer.decision().endpoint(),
+        attempts[0].decision().endpoint()
+    );
+    assert_eq!(answer.decision().attempts(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_answer_it_is_ours() {
+    let (answer, _) = last_of([fails(), fails(), fails()]).await;
+    assert_eq!(
+        (answer.status(), &*answer.code()),
+        (StatusCode::BAD_GATEWAY, "upstream_unreachable")
+    );
+    let (answer, _) = last_of([times_out(), times_out()]).await;
+    assert_eq!(
+        (answer.status(), &*answer.code()),
+        (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout")
+    );
+    let (answer, _) = last_of([times_out(), fails()]).await;
+    assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+    let (answer, _) = last_of([fails(), times_out()]).await;
+    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_put_aside_is_still_streamed() {
+    let (body, scripted) = script();
+    let rig = Rig::one(2, retries(1));
+    rig.engines.next([answers(503, scripted), fails()]);
+    let answer = rig.answer().await;
+    assert_eq!(answer.status(), 503);
+    body.data("later, ").data("much later").end();
+    assert_eq!(Answer::of(answer).await.text(), "later, much later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_put_aside_is_dropped_once_there_is_a_better_one() {
+    let (first, scripted) = script();
+    let (second, better) = script();
+    let rig = Rig::one(2, retries(1));
+    rig.engines
+        .next([answers(503, scripted), answers(200, better)]);
+    let answer = rig.answer().await;
+    assert!(first.is_dropped(), "the connection is held for nothing");
+    second.data("ok").end();
+    assert_eq!(Answer::of(answer).await.text(), "ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_put_aside_must_not_stall_either() {
+    let (_body, scripted) = script();
+    let rig = Rig::one(2, retries(1).stream_idle_timeout(SECOND));
+    rig.engines.next([answers(503, scripted), fails()]);
+    let answer = rig.ask().await;
+    assert_eq!(answer.status(), 503);
+    assert!(answer.body.unwrap_err().contains("stopped"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_an_answer_has_begun_there_is_no_other() {
+    let (body, scripted) = script();
+    let rig = Rig::one(2, retries(1));
+    rig.engines.next([answers(200, scripted)]);
+    let answer = rig.answer().await;
+    body.data("half").fail("reset");
+    let answer = Answer::of(answer).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.body.unwrap_err(), "reset");
+    assert_eq!(rig.engines.attempts().len(), 1);
+    assert_eq!(rig.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_in_flight_until_the_body_ends() {
+    let (body, scripted) = script();
+    let rig = Rig::one(2, TrafficPolicy::new().max_retries(1));
+    rig.engines.next([fails(), answers(200, scripted)]);
+    let call = rig.spawn();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(rig.in_flight(), 1);
+    body.data("all").end();
+    settle().await;
+    assert_eq!(rig.in_flight(), 0);
+    assert_eq!(call.await.unwrap().text(), "all");
+}

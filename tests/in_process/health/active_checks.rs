@@ -1,0 +1,186 @@
+//! Endpoints that are asked how they are.
+
+use std::time::Duration;
+
+use http::{Request, Response};
+use test_kit::{
+    engines::{Act, Engines, fails, status},
+    gateway::Rig,
+    table::{one_server, table},
+};
+use tower_model_route::{EndpointHealth, HealthCheck, ModelServer, RouteBody, Rule, TrafficPolicy};
+
+use crate::SECOND;
+
+/// Two endpoints, and engines of their own for the checks.
+fn rig() -> (Rig, Engines) {
+    (
+        Rig::new(one_server(2, TrafficPolicy::new())),
+        Engines::default(),
+    )
+}
+
+fn checks() -> HealthCheck {
+    HealthCheck::new("/health?deep=1")
+        .interval(10 * SECOND)
+        .timeout(SECOND)
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_before_it_is_started_nor_after_it_was_stopped() {
+    let (rig, engines) = rig();
+    let checks = checks();
+    tokio::time::sleep(100 * SECOND).await;
+    assert_eq!(engines.attempts().len(), 0);
+    let handle = checks
+        .clone()
+        .start(rig.table.clone(), engines.service())
+        .unwrap();
+    tokio::time::sleep(25 * SECOND).await;
+    let attempts = engines.attempts();
+    assert_eq!(attempts.len(), 6, "two endpoints, at 0, 10 and 20 seconds");
+    assert_eq!(attempts[0].head.method, "GET");
+    let mut uris: Vec<_> = attempts[..2]
+        .iter()
+        .map(|attempt| attempt.head.uri.to_string())
+        .collect();
+    uris.sort();
+    assert_eq!(uris, ["http://e0/health?deep=1", "http://e1/health?deep=1"]);
+    handle.stop().await;
+    tokio::time::sleep(100 * SECOND).await;
+    assert_eq!(engines.attempts().len(), 0);
+
+    drop(checks.start(rig.table.clone(), engines.service()).unwrap());
+    tokio::time::sleep(100 * SECOND).await;
+    assert_eq!(engines.attempts().len(), 0);
+    // No request of these counts as one of the clients'.
+    assert_eq!((rig.endpoint("e0").requests(), rig.in_flight()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_failures_in_a_row_and_it_is_out_two_passes_and_it_is_back() {
+    for failure in [
+        fails,
+        || status(500),
+        || status(404),
+        || status(302),
+        || Act::Hang,
+    ] {
+        let (rig, engines) = rig();
+        // Two failures are not three; then three, a pass, a failure, two passes.
+        engines.at("e0", [failure(), failure(), status(204)]);
+        engines.at(
+            "e0",
+            [failure(), failure(), failure(), status(200), failure()],
+        );
+        let handle = checks()
+            .start(rig.table.clone(), engines.service())
+            .unwrap();
+        use EndpointHealth::{Healthy, Unhealthy};
+        for (round, expected) in [
+            Healthy, Healthy, Healthy, Healthy, Healthy, Unhealthy, Unhealthy, Unhealthy,
+            Unhealthy, Healthy,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            tokio::time::sleep(5 * SECOND).await;
+            assert_eq!(rig.endpoint("e0").health(), expected, "round {round}");
+            assert_eq!(rig.endpoint("e1").health(), Healthy);
+            for _ in 0..10 {
+                rig.ask().await;
+            }
+            let hosts = rig.engines.hosts();
+            assert_eq!(hosts.iter().any(|host| host == "e0"), expected == Healthy);
+            tokio::time::sleep(5 * SECOND).await;
+        }
+        handle.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_thresholds_can_be_set_and_stopping_clears_what_was_said() {
+    for drops in [false, true] {
+        let (rig, engines) = rig();
+        engines.everywhere(fails);
+        let check = checks().unhealthy_after(1).healthy_after(1);
+        let handle = check.start(rig.table.clone(), engines.service()).unwrap();
+        tokio::time::sleep(SECOND).await;
+        for host in ["e0", "e1"] {
+            assert_eq!(rig.endpoint(host).health(), EndpointHealth::Unhealthy);
+        }
+        // Both are down: better one of them than nothing.
+        assert_eq!(rig.ask().await.status(), 200);
+        engines.at("e0", [status(200)]);
+        tokio::time::sleep(10 * SECOND).await;
+        assert_eq!(rig.endpoint("e0").health(), EndpointHealth::Healthy);
+        if drops {
+            drop(handle);
+            tokio::time::sleep(SECOND).await;
+        } else {
+            handle.stop().await;
+        }
+        assert_eq!(rig.endpoint("e1").health(), EndpointHealth::Healthy);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_path_comes_after_the_endpoints_prefix() {
+    let server = ModelServer::new("server").endpoint("http://e0:80/a/b/");
+    let table = table([server], Rule::new("rule").target("server"));
+    let engines = Engines::default();
+    let _handle = HealthCheck::new("/health")
+        .start(table, engines.service())
+        .unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(engines.attempts()[0].head.uri, "http://e0/a/b/health");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_setting_breaks_the_task() {
+    let (rig, engines) = rig();
+    engines.everywhere(fails);
+    let handle = HealthCheck::new("/")
+        .interval(Duration::ZERO)
+        .timeout(Duration::MAX)
+        .unhealthy_after(1)
+        .healthy_after(u32::MAX)
+        .start(rig.table.clone(), engines.service())
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(rig.endpoint("e0").health(), EndpointHealth::Unhealthy);
+    handle.stop().await;
+    assert_eq!(rig.endpoint("e0").health(), EndpointHealth::Healthy);
+
+    let client =
+        tower::service_fn(async |_: Request<RouteBody>| Ok::<_, std::io::Error>(Response::new(())));
+    let handle = HealthCheck::new("/")
+        .timeout(Duration::MAX)
+        .start(rig.table.clone(), client)
+        .unwrap();
+    tokio::time::sleep(100 * SECOND).await;
+    assert_eq!(rig.endpoint("e0").health(), EndpointHealth::Healthy);
+    handle.stop().await;
+}
+
+#[tokio::test]
+async fn options_that_would_fail_every_check_are_mistakes() {
+    let (rig, engines) = rig();
+    let check = || HealthCheck::new("/health");
+    for (check, what) in [
+        (HealthCheck::new("health"), "it does not begin with a slash"),
+        (HealthCheck::new("/a b"), "the path is invalid"),
+        (check().timeout(Duration::ZERO), "more than zero"),
+        (check().unhealthy_after(0), "at least 1"),
+        (check().healthy_after(0), "at least 1"),
+    ] {
+        let error = check.start(rig.table.clone(), engines.service());
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.starts_with("1 mistake in the options\n- HealthCheck: "),
+            "{error}"
+        );
+        assert!(error.contains(what), "{error}");
+    }
+    assert_eq!(engines.attempts().len(), 0);
+}

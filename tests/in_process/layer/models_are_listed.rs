@@ -1,0 +1,175 @@
+//! `GET /v1/models` and `GET /v1/models/{id}`, answered from the table.
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::Empty;
+use serde_json::Value;
+use test_kit::{
+    answer::own,
+    body::text,
+    mock::{assert_not_called, called, mock, waits},
+};
+use tokio_test::{assert_ready_ok, task};
+use tower::{Layer, Service};
+use tower_model_route::{ModelRoute, ModelRouteLayer, ModelServer, RouteTable, Rule, WithoutModel};
+
+fn simple() -> RouteTable {
+    let rule = || Rule::new("rule").target("server");
+    RouteTable::builder()
+        .model_server(ModelServer::new("server").model("not shown"))
+        .model_route(
+            ModelRoute::new("one")
+                .model_name("org/base")
+                .lora_adapters(["sql", "org/deep/chat"])
+                .rule(rule()),
+        )
+        .model_route(ModelRoute::new("two").model_name("org/base").rule(rule()))
+        .model_route(
+            ModelRoute::new("adapters only")
+                .lora_adapter("orphan")
+                .rule(rule()),
+        )
+        .build()
+        .unwrap()
+}
+
+fn request(method: Method, uri: &str) -> Request<Empty<Bytes>> {
+    Request::builder()
+        .method(method)
+        .uri(uri)
+        .body(Empty::new())
+        .unwrap()
+}
+
+/// The answer that needs no engine.
+fn ask(method: Method, uri: &str) -> (StatusCode, String, String) {
+    let (mock, mut handle) = mock();
+    handle.allow(0);
+    let mut service = ModelRouteLayer::new(simple()).layer(mock);
+    let mut call = task::spawn(service.call(request(method, uri)));
+    let response = assert_ready_ok!(call.poll());
+    let content_type = response.headers()["content-type"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    (response.status(), content_type, text(response.into_body()))
+}
+
+fn json(uri: &str) -> Value {
+    let (status, content_type, body) = ask(Method::GET, uri);
+    assert_eq!(
+        (status, &*content_type),
+        (StatusCode::OK, "application/json")
+    );
+    serde_json::from_str(&body).unwrap()
+}
+
+#[test]
+fn the_list_holds_what_clients_can_ask_for() {
+    for uri in [
+        "/v1/models",
+        "/v1/models/",
+        "/v1/models?after=x",
+        "http://gateway/v1/models",
+    ] {
+        let list = json(uri);
+        assert_eq!(list["object"], "list");
+        let models = list["data"].as_array().unwrap();
+        let shown: Vec<_> = models
+            .iter()
+            .map(|model| (model["id"].as_str().unwrap(), model["parent"].as_str()))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("org/base", None),
+                ("sql", Some("org/base")),
+                ("org/deep/chat", Some("org/base")),
+                ("orphan", None),
+            ]
+        );
+        for model in models {
+            assert_eq!(model["object"], "model");
+            assert!(model["created"].is_u64() && model["owned_by"].is_string());
+        }
+    }
+}
+
+#[test]
+fn one_model_is_found_with_slashes_and_escapes() {
+    for (uri, id) in [
+        ("/v1/models/sql", "sql"),
+        ("/v1/models/org/base", "org/base"),
+        ("/v1/models/org%2Fbase", "org/base"),
+        ("/v1/models/org%2fdeep/chat?x", "org/deep/chat"),
+    ] {
+        assert_eq!(json(uri)["id"], id, "{uri}");
+    }
+}
+
+#[test]
+fn another_is_not_found() {
+    let (mock, _handle) = mock();
+    let mut service = ModelRouteLayer::new(simple()).layer(mock);
+    for uri in [
+        "/v1/models/org",
+        "/v1/models/org/base/",
+        "/v1/models/SQL",
+        "/v1/models/%ff",
+    ] {
+        let mut call = task::spawn(service.call(request(Method::GET, uri)));
+        let refused = own(assert_ready_ok!(call.poll()));
+        assert_eq!(
+            (refused.status, &*refused.code),
+            (StatusCode::NOT_FOUND, "model_not_found")
+        );
+    }
+}
+
+#[test]
+fn head_is_answered_like_get() {
+    let (status, content_type, _) = ask(Method::HEAD, "/v1/models");
+    assert_eq!(
+        (status, &*content_type),
+        (StatusCode::OK, "application/json")
+    );
+    assert_eq!(
+        ask(Method::HEAD, "/v1/models/gone").0,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[test]
+fn neighbours_and_other_methods_are_not_its_business() {
+    assert_eq!(ask(Method::GET, "/v1/modelsx").0, StatusCode::NOT_FOUND);
+    assert_eq!(
+        ask(Method::DELETE, "/v1/models/sql").0,
+        StatusCode::NOT_FOUND
+    );
+    // A POST names a model in its body, and this one has none.
+    assert_eq!(ask(Method::POST, "/v1/models").0, StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn switched_off_they_are_requests_without_a_model() {
+    let (mock, mut handle) = mock();
+    let layer = ModelRouteLayer::new(simple()).models_endpoint(false);
+    let mut service = layer.clone().layer(mock.clone());
+    let mut call = task::spawn(service.call(request(Method::GET, "/v1/models")));
+    assert_eq!(own(assert_ready_ok!(call.poll())).code, "route_not_found");
+    assert_not_called(&mut handle);
+
+    let mut service = layer
+        .without_model(WithoutModel::Forward)
+        .layer(mock.clone());
+    let mut call = task::spawn(service.call(request(Method::GET, "/v1/models")));
+    waits(&mut call);
+    assert_eq!(called(&mut handle).0.uri(), "/v1/models");
+
+    // Switched on, it goes before the forwarding.
+    let layer = ModelRouteLayer::new(simple()).without_model(WithoutModel::Forward);
+    let mut service = layer.layer(mock);
+    let mut call = task::spawn(service.call(request(Method::GET, "/v1/models")));
+    assert_ready_ok!(call.poll());
+    assert_not_called(&mut handle);
+}

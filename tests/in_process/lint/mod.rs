@@ -1,0 +1,3 @@
+//! `RouteTable::lint`.
+
+mod warns_where_due;

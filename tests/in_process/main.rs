@@ -1,0 +1,26 @@
+//! Plain functions, and services without sockets under a paused clock.
+//!
+//! Each module is named after what it shows to be so; `tests/PROMISES.md` says where that is
+//! promised. What they share is in `tests/kit`.
+
+mod admin;
+mod affinity;
+mod building;
+mod composition;
+mod compressed;
+mod explain;
+mod failover;
+mod health;
+mod layer;
+mod limits;
+mod lint;
+mod manifests;
+mod model;
+mod reload;
+mod routing;
+mod telemetry;
+mod uploads;
+
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);

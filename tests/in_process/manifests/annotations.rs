@@ -1,0 +1,207 @@
+//! What Kthena's schema has no field for stands in annotations, which people can write.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tower_model_route::{
+    Balance, Endpoint, HashKey, ModelMatch, ModelRoute, ModelServer, OutlierDetection, RouteTable,
+    Rule, StringMatch, TrafficPolicy,
+};
+
+use super::written::{build, errors, up, warnings};
+
+const SERVER: &str = r#"
+apiVersion: networking.serving.volcano.sh/v1alpha1
+kind: ModelServer
+metadata:
+  name: small
+  annotations:
+    tower-model-route/endpoints: |
+      - http://10.0.0.1:8000
+      - url: https://10.0.0.2/engine
+        weight: 3
+    tower-model-route/balance: |
+      ConsistentHash:
+        Header: x-session
+    tower-model-route/traffic-policy: |
+      totalTimeout: 1m
+      streamIdleTimeout: 10s
+      maxRetryInterval: 5s
+      retryStatuses: [429, 503]
+      maxInFlight: 64
+      maxQueue: 16
+      queueTimeout: 500ms
+      outlierDetection:
+        consecutiveFailures: 3
+        baseEjectionTime: 5s
+        maxEjectionTime: 1m
+        maxEjectionPercent: 34
+        maxRetryAfter: 30s
+spec:
+  inferenceEngine: vLLM
+"#;
+
+const ROUTE: &str = r#"
+---
+apiVersion: networking.serving.volcano.sh/v1alpha1
+kind: ModelRoute
+metadata:
+  name: chat
+  annotations:
+    tower-model-route/name: Chat, for people
+    tower-model-route/rules: |
+      first:
+        fallbacks: [spare]
+        when:
+        - uri: {regex: "chat$"}
+        - headers: {x: {prefix: a}}
+spec:
+  modelName: m
+  rules:
+  - name: first
+    modelMatch:
+      uri: {prefix: /v1}
+    targetModels:
+    - modelServerName: small
+"#;
+
+#[test]
+fn they_say_what_the_builder_says() {
+    let built = RouteTable::builder()
+        .model_server(
+            ModelServer::new("default/small")
+                .endpoint("http://10.0.0.1:8000")
+                .endpoint(Endpoint::new("https://10.0.0.2/engine").weight(3))
+                .balance(Balance::ConsistentHash(HashKey::Header("x-session".into())))
+                .traffic_policy(
+                    TrafficPolicy::new()
+                        .total_timeout(Duration::from_secs(60))
+                        .stream_idle_timeout(Duration::from_secs(10))
+                        .max_retry_interval(Duration::from_secs(5))
+                        .retry_statuses([
+                            StatusCode::TOO_MANY_REQUESTS,
+                            StatusCode::SERVICE_UNAVAILABLE,
+                        ])
+                        .max_in_flight(64)
+                        .max_queue(16)
+                        .queue_timeout(Duration::from_millis(500))
+                        .outlier_detection(
+                            OutlierDetection::new()
+                                .consecutive_failures(3)
+                                .base_ejection_time(Duration::from_secs(5))
+                                .max_ejection_time(Duration::from_secs(60))
+                                .max_ejection_percent(34)
+                                .max_retry_after(Duration::from_secs(30)),
+                        ),
+                ),
+        )
+        .model_server(ModelServer::new("default/spare").endpoint("http://spare:8000"))
+        .model_route(
+            ModelRoute::new("Chat, for people").model_name("m").rule(
+                Rule::new("first")
+                    .when(ModelMatch::new().uri(StringMatch::prefix("/v1")))
+                    .when(ModelMatch::new().uri(StringMatch::regex("chat$")))
+                    .when(ModelMatch::new().header("x", StringMatch::prefix("a")))
+                    .target("default/small")
+                    .fallback("default/spare"),
+            ),
+        )
+        .build()
+        .unwrap();
+    let read = build(&[SERVER.to_owned(), up("spare"), ROUTE.to_owned()]);
+    assert_eq!(
+        format!("{:?}", read.to_yaml()),
+        format!("{:?}", built.to_yaml())
+    );
+}
+
+#[test]
+fn short_forms_are_read() {
+    let long = "|\n      ConsistentHash:\n        Header: x-session";
+    for (short, in_full) in [
+        ("RoundRobin", "RoundRobin"),
+        ("\"PrefixHash: 256\"", "PrefixHash: 256"),
+        (
+            "'{ConsistentHash: ClientAddr}'",
+            "ConsistentHash: ClientAddr",
+        ),
+        ("\"ConsistentHash: {Header: X}\"", "Header: X"),
+    ] {
+        let yaml = SERVER.replace(long, short);
+        let written = build(&[yaml]).to_yaml();
+        assert!(written.contains(in_full), "{written}");
+    }
+    let yaml = SERVER.replace(
+        "|\n      - http://10.0.0.1:8000\n      - url: https://10.0.0.2/engine\n        weight: 3",
+        "http://10.0.0.1/x",
+    );
+    assert!(build(&[yaml]).to_yaml().contains("- http://10.0.0.1/x"));
+}
+
+#[test]
+fn mistakes_in_them_have_the_lines_of_the_file() {
+    let yaml = SERVER
+        .replace("weight: 3", "weight: many")
+        .replace("totalTimeout: 1m", "totalTimeout: 1d")
+        .replace("maxInFlight: 64", "maxInflight: 64")
+        .replace("consecutiveFailures: 3", "consecutiveFailures: -3")
+        .replace("Header: x-session", "Header: [x-session");
+    assert_eq!(
+        errors(&yaml),
+        [
+            "10:17 metadata.annotations[\"tower-model-route/endpoints\"][1].weight: expected a number, found the text \"many\" [wrong-type]",
+            "13:17 metadata.annotations[\"tower-model-route/balance\"]: this is not valid YAML: unclosed bracket '[' [invalid-yaml]",
+            "15:7 metadata.annotations[\"tower-model-route/traffic-policy\"]: without a max_in_flight nothing ever queues [invalid-configuration]",
+            "15:21 metadata.annotations[\"tower-model-route/traffic-policy\"].totalTimeout: \"1d\" is not a duration: durations are written like \"10s\", \"1m30s\" or \"100ms\" [invalid-value]",
+            "23:30 metadata.annotations[\"tower-model-route/traffic-policy\"].outlierDetection.consecutiveFailures: -3 is not a whole number from 0 to 4294967295 [invalid-value]",
+        ]
+    );
+    assert_eq!(
+        warnings(&yaml),
+        [
+            "19:7 metadata.annotations[\"tower-model-route/traffic-policy\"].maxInflight: this field is unknown and ignored, did you mean \"maxInFlight\"? [unknown-field]"
+        ]
+    );
+}
+
+/// What only the table can tell is placed as well.
+#[test]
+fn a_header_that_is_none_is_found_in_the_balance() {
+    let yaml = SERVER.replace("Header: x-session", "Header: x session");
+    assert_eq!(
+        errors(&yaml),
+        [
+            "12:7 metadata.annotations[\"tower-model-route/balance\"]: this is not a valid header name [invalid-configuration]"
+        ]
+    );
+}
+
+#[test]
+fn rules_that_are_not_there_are_errors() {
+    let yaml = SERVER.to_owned() + &up("spare") + ROUTE;
+    for (from, to, expected) in [
+        ("      first:", "      frist:", "did you mean \"first\"?"),
+        ("[spare]", "[big]", "no ModelServer \"big\""),
+        (
+            "    tower-model-route/rules",
+            "    tower-model-route/rule",
+            "",
+        ),
+    ] {
+        let found = errors(&yaml.replace(from, to));
+        match expected {
+            "" => assert_eq!(found, [""; 0]),
+            expected => assert!(found[0].contains(expected), "{found:?}"),
+        }
+    }
+    assert!(
+        warnings(&yaml.replace("tower-model-route/rules", "tower-model-route/rule"))[0]
+            .contains("did you mean \"rules\"?")
+    );
+    let listed = yaml.replace("      first:\n        fallbacks: [spare]\n        when:\n        - uri: {regex: \"chat$\"}\n        - headers: {x: {prefix: a}}", "      - {}\n      - fallbacks: [spare]");
+    assert!(
+        errors(&listed)[0].contains("has only 1 rules"),
+        "{:?}",
+        errors(&listed)
+    );
+}

@@ -1,0 +1,109 @@
+//! Errors and warnings are where the mistake is, as compilers say it.
+
+use tower_model_route::manifest::{Manifests, Severity};
+
+use super::written::{errors, route, server, up};
+
+/// What only the whole table can tell is found at its place as well.
+#[test]
+fn the_mistakes_of_the_table_are_placed() {
+    let yaml = server(
+        "s",
+        &[
+            "model: \"\"",
+            "endpoints: [{name: a, address: h, port: 1}, {name: b, address: h, port: 1}]",
+        ],
+    ) + &route(
+        "r",
+        &["modelName: m
+loraAdapters: [a, b, a]
+rules:
+- name: first
+  modelMatch:
+    headers:
+      \"not a header\": {exact: x}
+      ok: {regex: \"(\"}
+    uri: {regex: \"[\"}
+    body: {model: \"\"}
+  targetModels:
+  - {modelServerName: s, weight: 0}
+- name: second
+  targetModels:
+  - {modelServerName: s}
+  - {modelServerName: s}
+- name: third"],
+    ) + &route("q", &["rules: [{targetModels: [{modelServerName: s}]}]"]);
+    let found: Vec<String> = errors(&yaml)
+        .iter()
+        .map(|line| {
+            let (place, rest) = line.split_once(": ").unwrap();
+            format!(
+                "{place} | {}",
+                rest.split([':', '[']).next().unwrap().trim()
+            )
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "8:10 spec.model | the name is empty",
+            "9:66 spec.endpoints[1].address | the ModelServer already has this endpoint",
+            "17:24 spec.loraAdapters[2] | the ModelRoute already has this LoRA adapter",
+            "19:5 spec.rules[0] | all weights are 0",
+            "22:25 spec.rules[0].modelMatch.headers[\"not a header\"] | this is not a valid header name",
+            "23:13 spec.rules[0].modelMatch.headers.ok | the regular expression does not compile",
+            "24:12 spec.rules[0].modelMatch.uri | the regular expression does not compile",
+            "25:21 spec.rules[0].modelMatch.body.model | the name is empty",
+            "31:25 spec.rules[1].targetModels[1].modelServerName | the rule already has this ModelServer as a target",
+            "32:5 spec.rules[2] | it has no target",
+            "37:9 metadata.name | it has neither a model_name nor a LoRA adapter",
+        ],
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn lints_are_placed_too() {
+    let yaml = up("s")
+        + &route(
+            "r",
+            &[
+                "modelName: m\nrules:\n- targetModels: [{modelServerName: s}]\n- name: never\n  targetModels: [{modelServerName: s}]",
+            ],
+        );
+    let report = Manifests::from_yaml(&yaml).check();
+    let shown = report.to_string();
+    assert_eq!(
+        shown,
+        "<yaml>:18:5: warning: document 2, spec.rules[1]: ModelRoute \"default/r\", rule \"never\": \
+         it is never reached: all that it matches goes to the rule \"rule-1\" before it \
+         [unreachable-rule]\nno errors, 1 warning"
+    );
+}
+
+#[test]
+fn a_diagnostic_is_data() {
+    let yaml = up("s")
+        + &route(
+            "r",
+            &["modelName: m\nrules: [{targetModels: [{modelServerName: t}]}]"],
+        );
+    let error = Manifests::from_yaml(&yaml).build().unwrap_err();
+    let found = error.errors().next().unwrap();
+    assert_eq!(found.severity(), Severity::Error);
+    assert_eq!(found.code(), "unknown-server");
+    assert_eq!(found.file(), Some("<yaml>"));
+    assert_eq!(
+        (found.document(), found.line(), found.column()),
+        (2, 16, 45)
+    );
+    assert_eq!(
+        found.field(),
+        "spec.rules[0].targetModels[0].modelServerName"
+    );
+    assert_eq!(
+        error.to_string(),
+        "1 mistake in the manifests\n<yaml>:16:45: error: document 2, spec.rules[0].targetModels[0].modelServerName: \
+         there is no ModelServer \"t\" in the namespace \"default\", did you mean \"s\"? [unknown-server]"
+    );
+}

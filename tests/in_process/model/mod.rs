@@ -1,0 +1,11 @@
+//! The places where a request names its model, each from the client's request to the engine's.
+
+mod send;
+
+mod extractor_decides;
+mod form_field_rewritten;
+mod header_must_agree;
+mod own_extractor;
+mod path_rewritten;
+mod query_rewritten_and_upgraded;
+mod two_models_are_refused;

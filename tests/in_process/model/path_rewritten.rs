@@ -1,0 +1,116 @@
+//! The model in the path: Azure, Gemini, KServe, vLLM.
+
+use test_kit::request::{get, post};
+use tower_model_route::{JsonBody, ModelSources, PathModel};
+
+use super::send::{REAL_IN_URI, send, send_by};
+
+/// Paths as what stands before the model and what stands behind it.
+const PATHS: &[(&str, &str)] = &[
+    (
+        "/openai/deployments/",
+        "/chat/completions?api-version=2024-10-21",
+    ),
+    ("/openai/deployments/", "/audio/transcriptions"),
+    ("/v1beta/models/", ":generateContent"),
+    ("/v1beta/models/", ":streamGenerateContent?alt=sse"),
+    ("/v1/models/", ":generateContent?a=%2F&b"),
+    ("/v1/models/", ":predict"),
+    ("/v2/models/", "/infer"),
+    ("/v2/models/", "/versions/1/infer"),
+];
+
+#[tokio::test]
+async fn it_is_rewritten_in_its_place_and_escaped() {
+    for (before, after) in PATHS {
+        // A slash in a name is escaped, by some in lower case.
+        for name in ["alias", "org%2Falias", "org%2falias", "%61lias"] {
+            let body = r#"{"model":"something else","contents":[]}"#;
+            let sent = post(&format!("{before}{name}{after}"), body);
+            let forwarded = send(sent).await.forwarded();
+            let expected = format!("http://engine.test:8000/base{before}{REAL_IN_URI}{after}");
+            assert_eq!(forwarded.uri().to_string(), expected);
+            // The engine reads it in the path, and so does the gateway: the body is its own matter.
+            assert_eq!(forwarded.bytes(), body);
+            assert_eq!(forwarded.header("content-length"), Some("40"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_stays_keeps_its_spelling() {
+    for (before, after) in PATHS {
+        for name in ["plain%2Fmodel", "plain%2fmodel", "lor%61", "lora"] {
+            let sent = post(&format!("{before}{name}{after}"), "{}");
+            let forwarded = send(sent).await.forwarded();
+            let expected = format!("http://engine.test:8000/base{before}{name}{after}");
+            assert_eq!(forwarded.uri().to_string(), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_decision_has_the_name_unescaped() {
+    let forwarded = send(post("/v2/models/org%2Falias/infer", "{}"))
+        .await
+        .forwarded();
+    assert_eq!(forwarded.asked_for(), "org/alias");
+}
+
+/// Nothing of it is read, so it need not be JSON, and may come compressed.
+#[tokio::test]
+async fn the_body_may_be_anything() {
+    let mut request = post("/v2/models/alias/infer", &b"\x1f\x8b\0\xff"[..]);
+    let headers = request.headers_mut();
+    headers.insert("content-encoding", "gzip".parse().unwrap());
+    let forwarded = send(request).await.forwarded();
+    assert_eq!(forwarded.bytes(), &b"\x1f\x8b\0\xff"[..]);
+    assert_eq!(forwarded.header("content-encoding"), Some("gzip"));
+    assert_eq!(forwarded.header("content-length"), Some("4"));
+}
+
+#[tokio::test]
+async fn a_request_without_a_body_gets_none() {
+    let request = get("/v2/models/alias/ready").body(http_body_util::Empty::new());
+    let forwarded = send(request.unwrap()).await.forwarded();
+    let expected = format!("http://engine.test:8000/base/v2/models/{REAL_IN_URI}/ready");
+    assert_eq!(forwarded.uri().to_string(), expected);
+    assert_eq!(forwarded.header("content-length"), None);
+    assert_eq!(forwarded.header("transfer-encoding"), None);
+    assert_eq!(forwarded.bytes(), "");
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has() {
+    for path in ["/openai/deployments/gone/x", "/v1beta/models/gone:x"] {
+        send(post(path, "{}")).await.refused(404, "model_not_found");
+    }
+    // What is no text can be no name.
+    let sent = post("/openai/deployments/%ff/x", "{}");
+    send(sent).await.refused(400, "invalid_model");
+}
+
+/// A path that only looks like one is that of a JSON body.
+#[tokio::test]
+async fn a_path_that_does_not_fit() {
+    for path in ["/openai/deployments/alias", "/v1beta/models/alias"] {
+        let forwarded = send(post(path, r#"{"model":"lora"}"#)).await.forwarded();
+        assert_eq!(forwarded.uri().path(), format!("/base{path}"));
+        assert_eq!(forwarded.asked_for(), "lora");
+    }
+}
+
+#[tokio::test]
+async fn a_pattern_of_ones_own() {
+    let sources = ModelSources::new()
+        .or(PathModel::new("/m/{model}/say").unwrap())
+        .or(JsonBody::new());
+    let sent = post("/m/alias/say?model=x", r#"{"model":"y"}"#);
+    let forwarded = send_by(sources.clone(), sent).await.forwarded();
+    let path = format!("/base/m/{REAL_IN_URI}/say?model=x");
+    assert_eq!(forwarded.uri().path_and_query().unwrap().as_str(), path);
+    // It has no `*`, so nothing may follow.
+    let sent = post("/m/alias/say/more", r#"{"model":"lora"}"#);
+    let forwarded = send_by(sources, sent).await.forwarded();
+    assert_eq!(forwarded.asked_for(), "lora");
+}

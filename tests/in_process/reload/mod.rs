@@ -1,0 +1,4 @@
+//! Replacing the table while requests are under way.
+
+mod files_are_watched;
+mod state_is_carried_over;

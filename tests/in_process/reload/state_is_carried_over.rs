@@ -1,0 +1,190 @@
+//! What a new table takes over, and what it does not.
+
+use futures_util::FutureExt;
+use http::StatusCode;
+use test_kit::{
+    engines::{Engines, status},
+    request::asked,
+    table::{endpoint, table},
+};
+use tower::ServiceExt;
+use tower_model_route::{
+    EndpointHealth, EndpointSnapshot, ModelServer, RouteTable, RouteTableHandle, Rule, TargetModel,
+    TrafficPolicy, stack,
+};
+
+/// A server of these endpoints.
+fn server<const N: usize>(endpoints: [&str; N]) -> ModelServer {
+    ModelServer::new("server").endpoints(endpoints)
+}
+
+/// A table of this server.
+fn single(server: ModelServer) -> RouteTable {
+    table([server], Rule::new("rule").target("server"))
+}
+
+/// `a` to `b` over `http://a` and `http://b`.
+fn split(a: u32, b: u32) -> RouteTable {
+    let rule = Rule::new("rule")
+        .target(TargetModel::new("a").weight(a))
+        .target(TargetModel::new("b").weight(b));
+    table(
+        ["a", "b"].map(|name| ModelServer::new(name).endpoint(format!("http://{name}"))),
+        rule,
+    )
+}
+
+fn seen(handle: &RouteTableHandle, uri: &str) -> EndpointSnapshot {
+    endpoint(&handle.table(), uri)
+}
+
+#[tokio::test]
+async fn the_next_request_goes_by_the_new_table() {
+    let engines = Engines::default();
+    let handle = RouteTableHandle::new(single(server(["http://old"])));
+    let service = stack(handle.clone()).service(engines.service());
+    service.clone().oneshot(asked()).await.unwrap();
+    handle.replace(single(server(["http://new"])));
+    service.clone().oneshot(asked()).await.unwrap();
+    assert_eq!((engines.count("old"), engines.count("new")), (1, 1));
+    handle.replace(RouteTable::builder().build().unwrap());
+    let response = service.oneshot(asked()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_request_in_flight_finishes_where_it_is_and_is_counted_there() {
+    let engines = Engines::default();
+    let gate = engines.hold();
+    let handle = RouteTableHandle::new(single(server(["http://stays", "http://goes"])));
+    let service = stack(handle.clone()).service(engines.service());
+    let mut calls = [
+        service.clone().oneshot(asked()).boxed(),
+        service.clone().oneshot(asked()).boxed(),
+    ];
+    for call in &mut calls {
+        assert!(call.now_or_never().is_none());
+    }
+    let old = handle.table();
+    handle.replace(single(server(["http://comes", "http://stays"])));
+    assert_eq!(seen(&handle, "http://stays").in_flight(), 1);
+    assert_eq!(seen(&handle, "http://comes").in_flight(), 0);
+    assert_eq!(old.servers()[0].in_flight(), 2);
+    gate.add_permits(2);
+    for call in calls {
+        assert_eq!(call.await.unwrap().status(), StatusCode::OK);
+    }
+    assert_eq!(seen(&handle, "http://stays").in_flight(), 0);
+    assert_eq!(old.servers()[0].in_flight(), 0);
+}
+
+#[tokio::test]
+async fn an_ejected_endpoint_stays_ejected() {
+    let engines = Engines::default();
+    engines.always("bad", || status(502));
+    let handle = RouteTableHandle::new(single(server(["http://good", "http://bad"])));
+    let service = stack(handle.clone()).service(engines.service());
+    for _ in 0..20 {
+        service.clone().oneshot(asked()).await.unwrap();
+    }
+    let failed = engines.count("bad");
+    assert_eq!(
+        seen(&handle, "http://bad").health(),
+        EndpointHealth::Ejected
+    );
+    handle.replace(single(server(["http://bad", "http://good"])));
+    assert_eq!(
+        seen(&handle, "http://bad").health(),
+        EndpointHealth::Ejected
+    );
+    for _ in 0..20 {
+        service.clone().oneshot(asked()).await.unwrap();
+    }
+    assert_eq!(engines.count("bad"), failed);
+}
+
+#[tokio::test]
+async fn an_endpoint_of_a_server_of_another_name_is_another() {
+    let handle = RouteTableHandle::new(single(server(["http://h"])));
+    let engines = Engines::default();
+    let service = stack(handle.clone()).service(engines.service());
+    service.oneshot(asked()).await.unwrap();
+    assert_eq!(seen(&handle, "http://h").requests(), 1);
+    handle.replace(
+        RouteTable::builder()
+            .model_server(ModelServer::new("other").endpoint("http://h"))
+            .build()
+            .unwrap(),
+    );
+    assert_eq!(seen(&handle, "http://h").requests(), 0);
+}
+
+#[tokio::test]
+async fn a_split_that_stays_goes_on_where_it_was() {
+    let engines = Engines::default();
+    let handle = RouteTableHandle::new(split(70, 30));
+    let service = stack(handle.clone()).service(engines.service());
+    for _ in 0..10 {
+        for _ in 0..10 {
+            service.clone().oneshot(asked()).await.unwrap();
+        }
+        handle.replace(split(70, 30));
+    }
+    assert_eq!((engines.count("a"), engines.count("b")), (70, 30));
+}
+
+#[tokio::test]
+async fn a_split_with_other_weights_begins_anew() {
+    let engines = Engines::default();
+    let handle = RouteTableHandle::new(split(70, 30));
+    let service = stack(handle.clone()).service(engines.service());
+    for _ in 0..7 {
+        service.clone().oneshot(asked()).await.unwrap();
+    }
+    handle.replace(split(0, 100));
+    let a = engines.count("a");
+    for _ in 0..10 {
+        service.clone().oneshot(asked()).await.unwrap();
+    }
+    assert_eq!(engines.count("a"), a);
+}
+
+#[tokio::test]
+async fn who_waits_in_the_queue_goes_on_waiting() {
+    let limited = || {
+        let policy = TrafficPolicy::new().max_in_flight(1).max_queue(1);
+        single(server(["http://h"]).traffic_policy(policy))
+    };
+    let engines = Engines::default();
+    let gate = engines.hold();
+    let handle = RouteTableHandle::new(limited());
+    let service = stack(handle.clone()).service(engines.service());
+    let mut first = service.clone().oneshot(asked()).boxed();
+    assert!((&mut first).now_or_never().is_none());
+    let mut second = service.clone().oneshot(asked()).boxed();
+    assert!((&mut second).now_or_never().is_none());
+    handle.replace(limited());
+    // The place in the queue is taken, in the new table too.
+    let shed = service.clone().oneshot(asked()).await.unwrap();
+    assert_eq!(shed.status(), StatusCode::SERVICE_UNAVAILABLE);
+    gate.add_permits(2);
+    let first = first.await.unwrap();
+    assert_eq!(first.status(), StatusCode::OK);
+    drop(first);
+    assert_eq!(second.await.unwrap().status(), StatusCode::OK);
+    assert_eq!(engines.count("h"), 2);
+}
+
+#[tokio::test]
+async fn a_table_that_is_kept_elsewhere_can_be_put_in() {
+    let table = split(50, 50);
+    let handle = RouteTableHandle::new(split(1, 1));
+    handle.replace(table.clone());
+    handle.replace(table);
+    let engines = Engines::default();
+    let service = stack(handle.clone()).service(engines.service());
+    for _ in 0..10 {
+        service.clone().oneshot(asked()).await.unwrap();
+    }
+    assert_eq!((engines.count("a"), engines.count("b")), (5, 5));
+}

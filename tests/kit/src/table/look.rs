@@ -1,0 +1,20 @@
+//! What a table shows of its endpoints.
+
+use tower_model_route::{EndpointSnapshot, RouteTable};
+
+/// The requests in flight to all endpoints.
+pub fn in_flight(table: &RouteTable) -> usize {
+    let servers = table.servers();
+    servers.iter().map(|server| server.in_flight()).sum()
+}
+
+/// The endpoint of this URI.
+#[track_caller]
+pub fn endpoint(table: &RouteTable, uri: &str) -> EndpointSnapshot {
+    let servers = table.servers();
+    let mut endpoints = servers.iter().flat_map(|server| server.endpoints());
+    endpoints
+        .find(|endpoint| endpoint.uri() == uri)
+        .unwrap()
+        .clone()
+}

@@ -1,0 +1,9 @@
+//! Tables, and what they say of themselves.
+
+mod build;
+mod fixed;
+mod look;
+
+pub use build::{builder, one_server, retries, server, servers, single, table};
+pub use fixed::{ALIAS, ENDPOINT, HOSTILE, REAL, hostile_names, of_each_kind, simple};
+pub use look::{endpoint, in_flight};

@@ -1,0 +1,3 @@
+//! The admin view in a server.
+
+mod mounted_in_axum;

@@ -1,0 +1,13 @@
+//! Real sockets on loopback, and real time.
+//!
+//! Each module is named after what it shows to be so; `tests/PROMISES.md` says where that is
+//! promised. What they share is in `tests/kit`.
+
+mod admin;
+#[path = "../../examples/mock_llm/engine.rs"]
+mod engine;
+mod failover;
+mod reload;
+mod scenarios;
+mod uploads;
+mod wire;

@@ -1,0 +1,3 @@
+//! Replacing the table under load.
+
+mod no_request_is_lost;

@@ -1,0 +1,124 @@
+//! A stream arrives event by event, each before the engine sends the next.
+
+use std::{convert::Infallible, net::Ipv4Addr};
+
+use axum::{Router, body::Body, extract::State, routing::post, serve::ListenerExt};
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::BodyExt;
+use test_kit::time::{eventually, within};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tower_model_route::{ModelRoute, ModelServer, RouteTable, Rule};
+
+use super::{
+    ask::Ask,
+    gateway::{Gateway, WAYS},
+};
+
+/// An engine whose streams end with `end`, and whose events wait for the test.
+struct GatedEngine {
+    url: String,
+    /// For each request that comes, what feeds its stream.
+    streams: mpsc::UnboundedReceiver<Events>,
+    _server: JoinSet<()>,
+}
+
+type Events = mpsc::UnboundedSender<Bytes>;
+
+impl GatedEngine {
+    async fn spawn() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (requests, streams) = mpsc::unbounded_channel();
+        let app = Router::new()
+            .route("/v1/chat/completions", post(answer))
+            .with_state(requests);
+        let mut server = JoinSet::new();
+        let listener = listener.tap_io(|socket| socket.set_nodelay(true).unwrap());
+        server.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self {
+            url,
+            streams,
+            _server: server,
+        }
+    }
+
+    fn table(&self) -> RouteTable {
+        RouteTable::builder()
+            .model_server(ModelServer::new("gated").endpoint(&self.url))
+            .model_route(
+                ModelRoute::new("gated")
+                    .model_name("gated")
+                    .rule(Rule::new("all").target("gated")),
+            )
+            .build()
+            .unwrap()
+    }
+}
+
+async fn answer(State(requests): State<mpsc::UnboundedSender<Events>>, question: Bytes) -> Body {
+    assert!(!question.is_empty());
+    let (events, received) = mpsc::unbounded_channel();
+    requests.send(events).unwrap();
+    Body::from_stream(stream::unfold(received, async |mut received| {
+        let event = received.recv().await?;
+        Some((Ok::<_, Infallible>(event), received))
+    }))
+}
+
+const ASK: Ask<'static> = Ask {
+    model: "gated",
+    chat: true,
+    stream: true,
+    headers: &[],
+};
+
+#[tokio::test]
+async fn each_event_arrives_before_the_next_is_sent() {
+    for way in WAYS {
+        let mut engine = GatedEngine::spawn().await;
+        let gateway = Gateway::spawn(way, engine.table()).await;
+        // The head is there before any event.
+        let response = ASK.send(&gateway).await;
+        let events = within(engine.streams.recv()).await.unwrap();
+        let mut body = response.into_body();
+        for number in 0..20 {
+            assert_eq!(gateway.in_flight(), 1);
+            let event = Bytes::from(format!("data: {{\"token\":{number}}}\n\n"));
+            events.send(event.clone()).unwrap();
+            let frame = within(body.frame()).await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap(), event, "{way:?}");
+        }
+        drop(events);
+        // HTTP/2 may end with an empty frame.
+        let rest = within(body.collect()).await.unwrap().to_bytes();
+        assert!(rest.is_empty(), "{way:?}: {rest:?}");
+        assert_eq!(gateway.in_flight(), 0);
+    }
+}
+
+/// Many streams at once, fed in turns: none waits for another.
+#[tokio::test]
+async fn streams_do_not_wait_for_each_other() {
+    for way in WAYS {
+        let mut engine = GatedEngine::spawn().await;
+        let gateway = Gateway::spawn(way, engine.table()).await;
+        let mut open = Vec::new();
+        for _ in 0..8 {
+            let response = ASK.send(&gateway).await;
+            let events = within(engine.streams.recv()).await.unwrap();
+            open.push((events, response.into_body()));
+        }
+        assert_eq!(gateway.in_flight(), 8);
+        for turn in 0..3 {
+            for (number, (events, body)) in open.iter_mut().enumerate().rev() {
+                let event = Bytes::from(format!("data: {turn} {number}\n\n"));
+                events.send(event.clone()).unwrap();
+                let frame = within(body.frame()).await.unwrap().unwrap();
+                assert_eq!(frame.into_data().unwrap(), event);
+            }
+        }
+        drop(open);
+        eventually(|| gateway.in_flight() == 0).await;
+    }
+}

@@ -16,6 +16,7 @@ mod limits;
 mod lint;
 mod manifests;
 mod model;
+mod promises;
 mod reload;
 mod routing;
 mod telemetry;

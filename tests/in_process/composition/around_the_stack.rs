@@ -10,7 +10,7 @@ use test_kit::{
     gateway::Gateway,
     paused::{settle, within},
     request::asked,
-    table::{one_server, retries},
+    table::{in_flight, one_server, retries},
 };
 use tower::{
     BoxError, ServiceBuilder, ServiceExt,
@@ -47,10 +47,6 @@ fn failures(table: &RouteTable) -> u64 {
         .iter()
         .map(|endpoint| endpoint.failures())
         .sum()
-}
-
-fn in_flight(table: &RouteTable) -> usize {
-    table.servers()[0].in_flight()
 }
 
 /// As the docs of `stack` have it.

@@ -13,16 +13,12 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use mock_llm::{Engine, RunningEngine};
 use tokio::{net::TcpListener, task::JoinSet};
 use tower_model_route::{
     ModelRoute, ModelServer, RouteBody, RouteDecision, RouteTable, RouteTableHandle, Rule,
     TargetModel, stack,
 };
-
-#[path = "../../examples/mock_llm/engine.rs"]
-mod engine;
-
-use engine::{Engine, RunningEngine};
 
 const CONNECTIONS: usize = 64;
 const RELOADS: usize = 50;

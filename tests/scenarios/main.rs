@@ -3,9 +3,6 @@
 //! Each runs through axum's server and through bare hyper, from clients that speak HTTP/1.1
 //! and h2c, to engines that are asked over HTTP/1.1.
 
-#[path = "../../examples/mock_llm/engine.rs"]
-mod engine;
-
 mod ask;
 mod cancel;
 mod concurrent;

@@ -1,18 +1,11 @@
 //! One of two engines is killed in the middle of load.
 
-use std::{
-    process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 use tower_model_route::TrafficPolicy;
 
 use super::{
@@ -100,49 +93,4 @@ async fn only_streams_that_have_begun_break() {
     assert!(broken <= CONNECTIONS, "{broken}");
     let whole = got.iter().filter_map(|got| got.body.as_deref());
     assert!(whole.into_iter().all(|body| body == b"toktoktoktoktok"));
-}
-
-/// The example's engine in a process of its own; `cargo test` builds it, `cargo test --test` does not.
-async fn process() -> (Child, String) {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("examples/mock_llm");
-    let mut child = Command::new(path)
-        .args([
-            "--listen",
-            "127.0.0.1:0",
-            "--any-model",
-            "--header-delay-ms",
-            "3",
-        ])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("the engine runs; is it built? cargo build --example mock_llm");
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = within(lines.next_line()).await.unwrap().unwrap();
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    let url = line.strip_prefix("Listening on ").expect("it says where");
-    (child, url.to_owned())
-}
-
-#[tokio::test]
-async fn a_process_that_is_killed_is_no_error_either() {
-    let ((mut one, first), (_other, second)) = (process().await, process().await);
-    let gateway = Gateway::to([first, second], policy()).await;
-    let got = load(
-        &gateway,
-        r#"{"model":"asked","messages":[{"role":"user","content":"Hello"}]}"#,
-        async {
-            one.kill().await.unwrap();
-        },
-    )
-    .await;
-    for got in &got {
-        assert_eq!(got.status, 200, "{got:?}");
-        assert!(got.body.is_some());
-    }
-    assert!(
-        gateway.table.servers()[0].endpoints()[0].failures() > 0,
-        "nobody noticed"
-    );
 }

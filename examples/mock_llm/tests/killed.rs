@@ -134,6 +134,7 @@ async fn a_process_that_is_killed_is_no_error() {
         }
     };
     within(idle).await;
-    let killed = &table.servers()[0].endpoints()[0];
+    let servers = table.servers();
+    let killed = &servers[0].endpoints()[0];
     assert!(killed.failures() > 0, "nobody noticed");
 }

@@ -5,8 +5,6 @@
 
 #[cfg(feature = "admin")]
 mod admin;
-#[path = "../../examples/mock_llm/engine.rs"]
-mod engine;
 mod failover;
 mod reload;
 mod scenarios;

@@ -11,6 +11,7 @@ use std::{
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use mock_llm::{Engine, RunningEngine};
 use test_kit::{
     socket::{Server, http_client},
     table::in_flight,
@@ -21,8 +22,6 @@ use tower_model_route::{
     ModelRoute, ModelServer, RouteBody, RouteDecision, RouteTable, RouteTableHandle, Rule,
     TargetModel, stack,
 };
-
-use crate::engine::{Engine, RunningEngine};
 
 const CONNECTIONS: usize = 64;
 const RELOADS: usize = 50;

@@ -15,6 +15,7 @@ mod peer;
 mod reply;
 mod retry;
 mod server;
+mod stacked;
 mod upstream;
 mod wire;
 
@@ -30,5 +31,6 @@ pub use parser::Parser;
 pub use peer::Peer;
 pub use reply::Reply;
 pub use server::Server;
+pub use stacked::Stacked;
 pub use upstream::Upstream;
 pub use wire::Wire;

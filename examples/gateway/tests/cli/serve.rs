@@ -1,7 +1,8 @@
 //! A gateway by its user's own manifests.
 
+use mock_llm::Engine;
+
 use crate::{
-    engine::Engine,
     files::{Directory, route, server},
     program::{Gateway, header, run},
 };

@@ -7,7 +7,7 @@ use crate::{
     program::{Ended, run},
 };
 
-const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/manifests");
+const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests");
 
 const ENDPOINTS: [&str; 8] = [
     "--endpoint",

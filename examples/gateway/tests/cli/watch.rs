@@ -1,7 +1,8 @@
 //! `--watch`.
 
+use mock_llm::Engine;
+
 use crate::{
-    engine::Engine,
     files::{Directory, route, server},
     program::{Gateway, header},
 };

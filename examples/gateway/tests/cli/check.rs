@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use test_kit::directory::Directory;
+
 use crate::{
-    files::{Directory, route, server},
+    files::{route, server},
     program::{Ended, run},
 };
 

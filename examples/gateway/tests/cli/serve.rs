@@ -2,8 +2,10 @@
 
 use mock_llm::Engine;
 
+use test_kit::directory::Directory;
+
 use crate::{
-    files::{Directory, route, server},
+    files::{route, server},
     program::{Gateway, header, run},
 };
 

@@ -3,10 +3,12 @@
 //! Each module is named after what it shows to be so; `tests/PROMISES.md` says where that is
 //! promised. What they share is in `tests/kit`.
 
+#[cfg(feature = "admin")]
 mod admin;
 mod affinity;
 mod building;
 mod composition;
+#[cfg(feature = "decompression")]
 mod compressed;
 mod explain;
 mod failover;
@@ -14,8 +16,10 @@ mod health;
 mod layer;
 mod limits;
 mod lint;
+#[cfg(feature = "manifest")]
 mod manifests;
 mod model;
+mod promises;
 mod reload;
 mod routing;
 mod telemetry;

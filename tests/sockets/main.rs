@@ -3,9 +3,8 @@
 //! Each module is named after what it shows to be so; `tests/PROMISES.md` says where that is
 //! promised. What they share is in `tests/kit`.
 
+#[cfg(feature = "admin")]
 mod admin;
-#[path = "../../examples/mock_llm/engine.rs"]
-mod engine;
 mod failover;
 mod reload;
 mod scenarios;

@@ -10,7 +10,7 @@ use test_kit::{
     gateway::Gateway,
     paused::{settle, within},
     request::asked,
-    table::{one_server, retries},
+    table::{failures, in_flight, one_server, retries},
 };
 use tower::{
     BoxError, ServiceBuilder, ServiceExt,
@@ -39,18 +39,6 @@ async fn ask(service: &Gateway) -> Answer {
 fn spawn(service: &Gateway) -> tokio::task::JoinHandle<Answer> {
     let service = service.clone();
     tokio::spawn(async move { ask(&service).await })
-}
-
-fn failures(table: &RouteTable) -> u64 {
-    table.servers()[0]
-        .endpoints()
-        .iter()
-        .map(|endpoint| endpoint.failures())
-        .sum()
-}
-
-fn in_flight(table: &RouteTable) -> usize {
-    table.servers()[0].in_flight()
 }
 
 /// As the docs of `stack` have it.

@@ -96,9 +96,3 @@ impl Decodes for Attempt {
         self.assert_is(&self.bytes(), Some(coding.name()));
     }
 }
-
-#[test]
-fn a_frame_made_by_hand_is_one() {
-    let frame = zstd_frame(&[Block::Raw(b"{"), Block::Repeated(b' ', 3), Block::Raw(b"}")]);
-    assert_eq!(Coding::Zstd.decode(&frame), b"{   }");
-}

@@ -68,3 +68,9 @@ async fn frames_that_are_skipped_say_nothing() {
     let forwarded = send(layer(), post("zstd", body)).await.forwarded();
     forwarded.assert_is(&chat(REAL), None);
 }
+
+#[test]
+fn a_frame_made_by_hand_is_one() {
+    let frame = zstd_frame(&[Block::Raw(b"{"), Block::Repeated(b' ', 3), Block::Raw(b"}")]);
+    assert_eq!(Coding::Zstd.decode(&frame), b"{   }");
+}

@@ -1,32 +1,29 @@
 //! What the engines' state does to an explanation.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use tower::{ServiceExt, service_fn};
+use http::Request;
+use http_body_util::Full;
+use test_kit::{
+    engines::{Act, EngineService, Engines, status},
+    request::chat_of,
+};
+use tower::ServiceExt;
 use tower_model_route::{
-    ModelRoute, ModelServer, OutlierDetection, RouteBody, RouteTable, Rule, TargetModel,
-    TrafficPolicy, Verdict, stack,
+    ModelRoute, ModelServer, OutlierDetection, RouteTable, Rule, TargetModel, TrafficPolicy,
+    Verdict, stack,
 };
 
 use super::tables::chat;
 
-type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
-
 /// `bad` fails, `slow` never answers, the others are fine.
-async fn engine(request: Request<RouteBody>) -> Result<Answer, Infallible> {
-    let host = request.uri().host().unwrap_or_default().to_owned();
-    let status = match &*host {
-        "slow" => std::future::pending().await,
-        "bad" => StatusCode::BAD_GATEWAY,
-        _ => StatusCode::OK,
-    };
-    let mut answer = Response::new(Full::default().boxed_unsync());
-    *answer.status_mut() = status;
-    Ok(answer)
+fn engines() -> EngineService {
+    let engines = Engines::default();
+    engines.always("bad", || status(502));
+    engines.always("slow", || Act::Hang);
+    engines.service()
 }
 
 fn table(policy: TrafficPolicy, first: &[&str], second: &[&str]) -> RouteTable {
@@ -50,13 +47,11 @@ fn table(policy: TrafficPolicy, first: &[&str], second: &[&str]) -> RouteTable {
 }
 
 fn ask() -> Request<Full<Bytes>> {
-    Request::post("/v1/chat/completions")
-        .body(Full::from(r#"{"model":"m"}"#))
-        .unwrap()
+    chat_of(r#"{"model":"m"}"#)
 }
 
 async fn send(table: &RouteTable, times: usize) {
-    let service = stack(table.clone()).service(service_fn(engine));
+    let service = stack(table.clone()).service(engines());
     for _ in 0..times {
         service.clone().oneshot(ask()).await.unwrap();
     }
@@ -116,7 +111,7 @@ async fn where_all_are_out_the_least_bad_one_serves() {
 async fn full_endpoints_take_none_and_the_request_is_shed() {
     let policy = TrafficPolicy::new().max_in_flight(1);
     let table = table(policy, &["http://slow"], &[]);
-    let service = stack(table.clone()).service(service_fn(engine));
+    let service = stack(table.clone()).service(engines());
     let mut held = service.oneshot(ask()).boxed();
     assert!((&mut held).now_or_never().is_none());
     let explained = table.explain(&chat(&[]), "m");
@@ -137,7 +132,7 @@ async fn full_endpoints_take_none_and_the_request_is_shed() {
 async fn where_it_may_wait_it_does() {
     let policy = TrafficPolicy::new().max_in_flight(1).max_queue(1);
     let table = table(policy, &["http://slow"], &[]);
-    let service = stack(table.clone()).service(service_fn(engine));
+    let service = stack(table.clone()).service(engines());
     let mut held = service.clone().oneshot(ask()).boxed();
     assert!((&mut held).now_or_never().is_none());
     let explained = table.explain(&chat(&[]), "m");

@@ -10,7 +10,7 @@ use test_kit::{
     gateway::Rig,
     paused::settle,
     request::{REWRITTEN, chat, chat_of},
-    table::{one_server, retries},
+    table::{failures, one_server, retries},
 };
 use tower_model_route::{ModelRouteLayer, TrafficPolicy};
 
@@ -23,15 +23,6 @@ fn upload() -> (Script, Request<Scripted>) {
     let (upload, body) = script();
     upload.data(BEGUN);
     (upload, chat(body))
-}
-
-fn failures(rig: &Rig) -> u64 {
-    let servers = rig.table.servers();
-    servers
-        .iter()
-        .flat_map(|server| server.endpoints())
-        .map(|endpoint| endpoint.failures())
-        .sum()
 }
 
 async fn spawn(rig: &Rig, request: Request<Scripted>) -> tokio::task::JoinHandle<Answer> {
@@ -100,7 +91,7 @@ async fn a_client_that_breaks_off_is_neither_tried_again_nor_counted() {
         (StatusCode::BAD_REQUEST, "invalid_body")
     );
     assert_eq!(rig.engines.attempts().len(), 1);
-    assert_eq!((failures(&rig), rig.in_flight()), (0, 0));
+    assert_eq!((failures(&rig.table), rig.in_flight()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +117,7 @@ async fn an_attempt_that_waits_for_the_client_says_nothing_of_the_engine() {
     let (_upload, request) = upload();
     let answer = Answer::of(rig.send(request).await).await;
     assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
-    assert_eq!((failures(&rig), rig.in_flight()), (0, 0));
+    assert_eq!((failures(&rig.table), rig.in_flight()), (0, 0));
     assert_eq!(rig.engines.under_way(), 0);
 }
 
@@ -140,7 +131,7 @@ async fn an_engine_that_does_not_take_the_body_is_given_up_for_another() {
     upload.data(r#""messages":[]}"#).end();
     assert_eq!(call.await.unwrap().text(), "ok");
     assert_eq!(rig.engines.attempts()[1].text(), REWRITTEN);
-    assert_eq!((failures(&rig), rig.in_flight()), (1, 0));
+    assert_eq!((failures(&rig.table), rig.in_flight()), (1, 0));
 }
 
 /// Nor does it matter that the one before had waited for the client.
@@ -156,7 +147,7 @@ async fn each_attempt_is_judged_by_itself() {
     let attempts = rig.engines.attempts();
     assert_eq!(attempts[0].text(), BEGUN.replace("asked", "real"));
     assert_eq!(attempts[2].text(), REWRITTEN);
-    assert_eq!((failures(&rig), rig.in_flight()), (2, 0));
+    assert_eq!((failures(&rig.table), rig.in_flight()), (2, 0));
 }
 
 #[tokio::test(start_paused = true)]

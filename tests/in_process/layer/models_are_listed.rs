@@ -13,7 +13,7 @@ use tokio_test::{assert_ready_ok, task};
 use tower::{Layer, Service};
 use tower_model_route::{ModelRoute, ModelRouteLayer, ModelServer, RouteTable, Rule, WithoutModel};
 
-fn simple() -> RouteTable {
+fn table() -> RouteTable {
     let rule = || Rule::new("rule").target("server");
     RouteTable::builder()
         .model_server(ModelServer::new("server").model("not shown"))
@@ -45,7 +45,7 @@ fn request(method: Method, uri: &str) -> Request<Empty<Bytes>> {
 fn ask(method: Method, uri: &str) -> (StatusCode, String, String) {
     let (mock, mut handle) = mock();
     handle.allow(0);
-    let mut service = ModelRouteLayer::new(simple()).layer(mock);
+    let mut service = ModelRouteLayer::new(table()).layer(mock);
     let mut call = task::spawn(service.call(request(method, uri)));
     let response = assert_ready_ok!(call.poll());
     let content_type = response.headers()["content-type"]
@@ -110,7 +110,7 @@ fn one_model_is_found_with_slashes_and_escapes() {
 #[test]
 fn another_is_not_found() {
     let (mock, _handle) = mock();
-    let mut service = ModelRouteLayer::new(simple()).layer(mock);
+    let mut service = ModelRouteLayer::new(table()).layer(mock);
     for uri in [
         "/v1/models/org",
         "/v1/models/org/base/",
@@ -153,7 +153,7 @@ fn neighbours_and_other_methods_are_not_its_business() {
 #[test]
 fn switched_off_they_are_requests_without_a_model() {
     let (mock, mut handle) = mock();
-    let layer = ModelRouteLayer::new(simple()).models_endpoint(false);
+    let layer = ModelRouteLayer::new(table()).models_endpoint(false);
     let mut service = layer.clone().layer(mock.clone());
     let mut call = task::spawn(service.call(request(Method::GET, "/v1/models")));
     assert_eq!(own(assert_ready_ok!(call.poll())).code, "route_not_found");
@@ -167,7 +167,7 @@ fn switched_off_they_are_requests_without_a_model() {
     assert_eq!(called(&mut handle).0.uri(), "/v1/models");
 
     // Switched on, it goes before the forwarding.
-    let layer = ModelRouteLayer::new(simple()).without_model(WithoutModel::Forward);
+    let layer = ModelRouteLayer::new(table()).without_model(WithoutModel::Forward);
     let mut service = layer.layer(mock);
     let mut call = task::spawn(service.call(request(Method::GET, "/v1/models")));
     assert_ready_ok!(call.poll());

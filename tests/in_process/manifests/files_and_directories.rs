@@ -1,54 +1,31 @@
 //! Files and directories.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
+use test_kit::directory::Directory;
 use tower_model_route::manifest::Manifests;
 
 use super::written::{decide, line, route, up};
-
-/// A directory that is removed at the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("tower-model-route-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
-        fs::write(self.0.join(name), content).unwrap();
-        self
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 const TO_S: &str = "modelName: m\nrules: [{targetModels: [{modelServerName: s}]}]";
 
 #[test]
 fn a_directory_is_its_manifests_and_not_those_below() {
-    let directory = Directory::new("flat")
-        .file("b.yml", up("s"))
-        .file("a.yaml", route("r", &[TO_S]))
-        .file("c.json", r#"{"apiVersion": "v1", "kind": "Service"}"#)
-        .file("notes.txt", "a: [")
-        .file(".hidden.yaml", "a: [")
-        .file("values.yaml.bak", "a: [");
-    fs::create_dir(directory.0.join("below.yaml")).unwrap();
-    fs::write(directory.0.join("below.yaml/x.yaml"), "a: [").unwrap();
-    let manifests = Manifests::from_path(&directory.0);
+    let directory = Directory::new()
+        .with("b.yml", up("s"))
+        .with("a.yaml", route("r", &[TO_S]))
+        .with("c.json", r#"{"apiVersion": "v1", "kind": "Service"}"#)
+        .with("notes.txt", "a: [")
+        .with(".hidden.yaml", "a: [")
+        .with("values.yaml.bak", "a: [");
+    fs::create_dir(directory.file("below.yaml")).unwrap();
+    fs::write(directory.file("below.yaml/x.yaml"), "a: [").unwrap();
+    let manifests = Manifests::from_path(directory.path());
     assert_eq!(manifests.check().to_string(), "no errors, no warnings");
     assert!(decide(&manifests.build().unwrap(), "m").starts_with("default/r"));
     // One file alone has no ModelServer.
     assert!(
-        Manifests::from_path(directory.0.join("a.yaml"))
+        Manifests::from_path(directory.file("a.yaml"))
             .build()
             .is_err()
     );
@@ -56,11 +33,11 @@ fn a_directory_is_its_manifests_and_not_those_below() {
 
 #[test]
 fn errors_name_their_files_in_order() {
-    let directory = Directory::new("errors")
-        .file("2.yaml", "a: [")
-        .file("1.yaml", up("s") + &up("t").replace("8000", "0"))
-        .file("3.yaml", b"a: \xff\n");
-    let report = Manifests::from_path(&directory.0).check();
+    let directory = Directory::new()
+        .with("2.yaml", "a: [")
+        .with("1.yaml", up("s") + &up("t").replace("8000", "0"))
+        .with("3.yaml", b"a: \xff\n");
+    let report = Manifests::from_path(directory.path()).check();
     let found: Vec<String> = report
         .errors()
         .map(|error| {
@@ -80,8 +57,8 @@ fn errors_name_their_files_in_order() {
 
 #[test]
 fn what_is_not_there_is_an_error() {
-    let directory = Directory::new("none");
-    for path in [directory.0.clone(), directory.0.join("missing.yaml")] {
+    let directory = Directory::new();
+    for path in [directory.path().to_owned(), directory.file("missing.yaml")] {
         let error = Manifests::from_path(&path).build().unwrap_err();
         let shown = error.to_string();
         assert!(shown.contains(&*path.to_string_lossy()), "{shown}");
@@ -92,12 +69,12 @@ fn what_is_not_there_is_an_error() {
 #[cfg(unix)]
 #[test]
 fn links_are_followed() {
-    let directory = Directory::new("links");
-    let data = directory.0.join("..2025");
+    let directory = Directory::new();
+    let data = directory.file("..2025");
     fs::create_dir(&data).unwrap();
     fs::write(data.join("all.yaml"), up("s") + &route("r", &[TO_S])).unwrap();
-    std::os::unix::fs::symlink("..2025", directory.0.join("..data")).unwrap();
-    std::os::unix::fs::symlink("..data/all.yaml", directory.0.join("all.yaml")).unwrap();
-    let table = Manifests::from_path(&directory.0).build().unwrap();
+    std::os::unix::fs::symlink("..2025", directory.file("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/all.yaml", directory.file("all.yaml")).unwrap();
+    let table = Manifests::from_path(directory.path()).build().unwrap();
     assert!(decide(&table, "m").starts_with("default/r"));
 }

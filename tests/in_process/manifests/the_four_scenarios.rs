@@ -1,4 +1,4 @@
-//! The manifests in `examples/manifests`.
+//! The manifests in `examples/gateway/manifests`.
 
 use tower_model_route::manifest::Manifests;
 
@@ -13,7 +13,7 @@ const SERVERS: [&str; 4] = [
 
 #[test]
 fn they_route_the_four_scenarios_without_a_warning() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/manifests");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/gateway/manifests");
     let manifests = SERVERS
         .iter()
         .fold(Manifests::from_path(path), |manifests, name| {

@@ -2,40 +2,16 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
+use test_kit::directory::Directory;
 use tower_model_route::{
     RouteTable, RouteTableHandle,
     manifest::{Watch, WatchHandle},
 };
-
-/// A directory that is removed in the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tower-model-route-watch-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A server of this name.
 fn yaml(name: &str) -> String {
@@ -93,7 +69,7 @@ fn eventually_serves(handle: &RouteTableHandle, names: &[&str]) {
 fn what_is_there_at_the_start_is_read() {
     let directory = Directory::new();
     fs::write(directory.file("a.yaml"), yaml("a")).unwrap();
-    let (handle, _watch) = watch(&directory.0);
+    let (handle, _watch) = watch(directory.path());
     eventually_serves(&handle, &["default/a"]);
     assert!(handle.last_reload().is_some() && handle.last_error().is_none());
 }
@@ -103,7 +79,7 @@ fn a_file_is_written_in_place_or_renamed_over_or_moved_away_first() {
     let directory = Directory::new();
     let file = directory.file("routes.yaml");
     fs::write(&file, yaml("a")).unwrap();
-    for path in [&directory.0, &file] {
+    for path in [directory.path(), &file] {
         fs::write(&file, yaml("a")).unwrap();
         let (handle, _watch) = watch(path);
         eventually_serves(&handle, &["default/a"]);
@@ -125,7 +101,7 @@ fn a_file_is_written_in_place_or_renamed_over_or_moved_away_first() {
 fn files_come_and_go() {
     let directory = Directory::new();
     fs::write(directory.file("a.yaml"), yaml("a")).unwrap();
-    let (handle, _watch) = watch(&directory.0);
+    let (handle, _watch) = watch(directory.path());
     eventually_serves(&handle, &["default/a"]);
     fs::write(directory.file("c.yml"), yaml("c")).unwrap();
     eventually_serves(&handle, &["default/a", "default/c"]);
@@ -167,7 +143,7 @@ fn the_link_of_a_config_map_is_swapped() {
     };
     version(0, "a");
     symlink("..data/routes.yaml", directory.file("routes.yaml")).unwrap();
-    for (round, path) in (0..).zip([directory.0.clone(), directory.file("routes.yaml")]) {
+    for (round, path) in (0..).zip([directory.path().to_owned(), directory.file("routes.yaml")]) {
         let (handle, _watch) = watch(&path);
         eventually(|| !servers(&handle).is_empty());
         let old = 2 * round;

@@ -1,4 +1,5 @@
 //! Replacing the table while requests are under way.
 
+#[cfg(feature = "watch")]
 mod files_are_watched;
 mod state_is_carried_over;

@@ -7,6 +7,7 @@
 //! - [`engines`], [`gateway`], [`exchange`]: a gateway without a network, over scripted engines
 //! - [`decision`]: what a table decides, in a line
 //! - [`answer`]: what a client gets
+//! - [`directory`], [`document`]: files, and bodies that are long
 //! - [`socket`]: clients, engines and gateways on loopback, down to the bytes
 //!
 //! What only one subject needs stays beside its tests.
@@ -17,6 +18,7 @@
 pub mod answer;
 pub mod body;
 pub mod decision;
+pub mod directory;
 pub mod document;
 pub mod engines;
 pub mod exchange;

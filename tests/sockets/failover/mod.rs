@@ -1,7 +1,6 @@
 //! Engines that die under load, hang, reset, refuse and stall.
 
 mod engine;
-mod gateway;
 
 mod killed_under_load;
 mod one_faulty_engine;

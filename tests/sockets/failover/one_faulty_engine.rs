@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use test_kit::{
-    socket::{Reply, Upstream},
+    socket::{Reply, Stacked, Upstream},
     time::within,
 };
 use tower_model_route::{EndpointHealth, OutlierDetection, TrafficPolicy};
 
-use super::{engine::healthy, gateway::Gateway};
+use super::engine::healthy;
 
 fn policy() -> TrafficPolicy {
     TrafficPolicy::new()
@@ -24,14 +24,14 @@ async fn engine(reply: Reply) -> Upstream {
     Upstream::abrupt(move |_| reply.clone()).await
 }
 
-async fn pair(reply: Reply) -> (Upstream, Upstream, Gateway) {
+async fn pair(reply: Reply) -> (Upstream, Upstream, Stacked) {
     let [faulty, healthy] = [engine(reply).await, healthy().await];
-    let gateway = Gateway::to([faulty.url(), healthy.url()], policy()).await;
+    let gateway = Stacked::over([faulty.url(), healthy.url()], policy()).await;
     (faulty, healthy, gateway)
 }
 
 /// Asks until the faulty one has had its request; nobody sees an error.
-async fn all_is_well(gateway: &Gateway, faulty: &Upstream) {
+async fn all_is_well(gateway: &Stacked, faulty: &Upstream) {
     for _ in 0..200 {
         let got = within(gateway.ask()).await;
         assert_eq!(
@@ -46,7 +46,7 @@ async fn all_is_well(gateway: &Gateway, faulty: &Upstream) {
     within(gateway.is_idle()).await;
 }
 
-fn health(gateway: &Gateway) -> EndpointHealth {
+fn health(gateway: &Stacked) -> EndpointHealth {
     gateway.table.servers()[0].endpoints()[0].health()
 }
 
@@ -95,7 +95,7 @@ async fn a_503_that_says_when_to_come_back() {
 async fn a_400_is_asked_for_once_and_seen() {
     let bad = "HTTP/1.1 400 Bad Request\r\nX-Engine: 7\r\nContent-Length: 6\r\n\r\nno, no";
     let [one, other] = [engine(Reply::new(bad)).await, engine(Reply::new(bad)).await];
-    let gateway = Gateway::to([one.url(), other.url()], policy()).await;
+    let gateway = Stacked::over([one.url(), other.url()], policy()).await;
     for n in 1..10 {
         let got = gateway.ask().await;
         assert_eq!(
@@ -111,7 +111,7 @@ async fn a_400_is_asked_for_once_and_seen() {
 async fn an_answer_that_stalls_breaks_off() {
     let begun = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntok\r\n";
     let engine = engine(Reply::new(begun).then_hang()).await;
-    let gateway = Gateway::to([engine.url()], policy()).await;
+    let gateway = Stacked::over([engine.url()], policy()).await;
     let got = within(gateway.ask()).await;
     assert_eq!(got.status(), 200);
     assert!(got.body.is_err(), "it must not look whole");
@@ -125,7 +125,7 @@ async fn an_engine_that_is_not_there() {
     let gone = healthy().await;
     let url = gone.url();
     gone.kill().await;
-    let gateway = Gateway::to([url], policy()).await;
+    let gateway = Stacked::over([url], policy()).await;
     let got = gateway.ask().await;
     assert_eq!(got.status(), 502);
     assert_eq!(got.headers()["content-type"], "application/json");
@@ -136,7 +136,7 @@ async fn a_503_then_a_reset_is_the_503() {
     let busy = "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy";
     let [busy, resets] = [engine(Reply::new(busy)).await, engine(Reply::close()).await];
     let off = policy().outlier_detection(OutlierDetection::off());
-    let gateway = Gateway::to([busy.url(), resets.url()], off).await;
+    let gateway = Stacked::over([busy.url(), resets.url()], off).await;
     // Whichever came first.
     for _ in 0..10 {
         let got = gateway.ask().await;

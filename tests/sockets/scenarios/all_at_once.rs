@@ -56,7 +56,7 @@ async fn sixty_four_of_all_kinds() {
             let (.., expected) = CASES[number % CASES.len()];
             let model = match expected {
                 [model] => model,
-                _ => engine(&answer.headers()),
+                _ => engine(answer.headers()),
             };
             assert!(
                 expected.contains(&model),
@@ -83,7 +83,7 @@ async fn the_weights_are_exact_under_concurrency() {
                 headers: &[],
             };
             let answer = ask.answer(&gateway).await;
-            ask.assert_answered(&answer, engine(&answer.headers()));
+            ask.assert_answered(&answer, engine(answer.headers()));
         });
         join_all(asks).await;
         let versions = (engines.v1.requests(), engines.v2.requests());

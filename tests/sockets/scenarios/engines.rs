@@ -1,10 +1,9 @@
 //! The engines and the table of the four scenarios.
 
+use mock_llm::{Engine, RunningEngine};
 use tower_model_route::{
     ModelMatch, ModelRoute, ModelServer, RouteTable, Rule, StringMatch, TargetModel,
 };
-
-use crate::engine::{Engine, RunningEngine};
 
 pub(super) const SMALL: &str = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B";
 pub(super) const LARGE: &str = "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B";

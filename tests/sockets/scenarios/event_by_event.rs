@@ -1,13 +1,16 @@
 //! A stream arrives event by event, each before the engine sends the next.
 
-use std::{convert::Infallible, net::Ipv4Addr};
+use std::convert::Infallible;
 
-use axum::{Router, body::Body, extract::State, routing::post, serve::ListenerExt};
+use axum::{Router, body::Body, extract::State, routing::post};
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::BodyExt;
-use test_kit::time::{eventually, within};
-use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use test_kit::{
+    socket::Server,
+    time::{eventually, within},
+};
+use tokio::sync::mpsc;
 use tower_model_route::{ModelRoute, ModelServer, RouteTable, Rule};
 
 use super::{
@@ -17,35 +20,28 @@ use super::{
 
 /// An engine whose streams end with `end`, and whose events wait for the test.
 struct GatedEngine {
-    url: String,
+    server: Server,
     /// For each request that comes, what feeds its stream.
     streams: mpsc::UnboundedReceiver<Events>,
-    _server: JoinSet<()>,
 }
 
 type Events = mpsc::UnboundedSender<Bytes>;
 
 impl GatedEngine {
     async fn spawn() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let (requests, streams) = mpsc::unbounded_channel();
         let app = Router::new()
             .route("/v1/chat/completions", post(answer))
             .with_state(requests);
-        let mut server = JoinSet::new();
-        let listener = listener.tap_io(|socket| socket.set_nodelay(true).unwrap());
-        server.spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self {
-            url,
+            server: Server::axum(app).await,
             streams,
-            _server: server,
         }
     }
 
     fn table(&self) -> RouteTable {
         RouteTable::builder()
-            .model_server(ModelServer::new("gated").endpoint(&self.url))
+            .model_server(ModelServer::new("gated").endpoint(self.server.url()))
             .model_route(
                 ModelRoute::new("gated")
                     .model_name("gated")

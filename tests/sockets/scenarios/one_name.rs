@@ -21,7 +21,7 @@ async fn it_reaches_the_engines_under_their_name() {
             let answer = ask.answer(&gateway).await;
             ask.assert_answered(&answer, SMALL);
 
-            let asked = if engine(&answer.headers()) == "small-1" {
+            let asked = if engine(answer.headers()) == "small-1" {
                 0
             } else {
                 1

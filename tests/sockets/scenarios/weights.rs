@@ -20,7 +20,7 @@ async fn seventy_and_thirty_of_a_hundred() {
                 headers: &[],
             };
             let answer = ask.answer(&gateway).await;
-            let version = engine(&answer.headers());
+            let version = engine(answer.headers());
             first_version += usize::from(version == "v1");
             // Each engine knows its own name only.
             ask.assert_answered(&answer, version);

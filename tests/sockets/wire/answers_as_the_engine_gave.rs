@@ -26,9 +26,9 @@ async fn every_status_is_the_engines() {
         "422 Try harder",
         "429 Too Many Requests",
         "500 Internal Server Error",
-        "502 Bad Server",
+        "502 Bad Gateway",
         "503 Service Unavailable",
-        "504 Server Timeout",
+        "504 Gateway Timeout",
         "599 Own",
     ] {
         let body = format!("{{ \"detail\":\t\"{status}\"}}\n");

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use axum::Router;
-use hyper_util::{
-    client::legacy::{Client as HttpClient, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use test_kit::{
-    socket::{Framing, H2Client, Peer, Reply, Upstream, h2_post, post, post_chunked, whole},
+    socket::{
+        Framing, H2Client, Peer, Reply, Server, Upstream, h2_post, http_client, post, post_chunked,
+        whole,
+    },
     table::{in_flight, of_each_kind},
 };
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::sync::Notify;
 use tower::ServiceBuilder;
 use tower_model_route::{AnswerErrorsLayer, ModelRouteLayer, RouteBody};
 
@@ -30,21 +29,17 @@ async fn in_axum_it_is_the_same() {
         }
     })
     .await;
-    let table = of_each_kind(&format!("http://{}", upstream.address()));
-    let client: HttpClient<HttpConnector, RouteBody> =
-        HttpClient::builder(TokioExecutor::new()).build_http();
+    let table = of_each_kind(&upstream.url());
     let app = Router::new().fallback_service(
         ServiceBuilder::new()
             .layer(ModelRouteLayer::new(table.clone()))
             .layer(AnswerErrorsLayer::new())
-            .service(client),
+            .service(http_client::<RouteBody>(false)),
     );
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let gateway = tokio::spawn(axum::serve(listener, app).into_future());
+    let gateway = Server::axum(app).await;
     let body = r#"{"model":"alias"}"#;
 
-    let mut client = Peer::connect(address).await;
+    let mut client = Peer::connect(gateway.address).await;
     for request in [
         post(body),
         post_chunked("TE: trailers\r\n", &[body], "X-A: 1\r\n"),
@@ -62,7 +57,7 @@ async fn in_axum_it_is_the_same() {
             (status, Some("model"))
         );
     }
-    let mut h2 = H2Client::connect(address).await;
+    let mut h2 = H2Client::connect(gateway.address).await;
     let answer = h2.ask(h2_post().body(whole(body)).unwrap()).await;
     assert_eq!(answer.body().0, "ok");
     assert_eq!(answer.body().1["x-sum"], "a");
@@ -77,7 +72,7 @@ async fn in_axum_it_is_the_same() {
     assert_eq!(in_flight(&table), 0);
 
     drop((client, h2));
-    gateway.abort();
+    gateway.stop().await;
     let (_, requests) = upstream.finish().await;
     assert_eq!(requests.len(), 4);
     assert!(requests[..3].iter().all(|request| request.text() == REAL));

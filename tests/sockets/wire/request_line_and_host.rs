@@ -88,7 +88,7 @@ async fn the_path_and_the_query_stay_as_they_are() {
         ("/a/./b/../c;p=1/%2e%2E/", "/a/./b/../c;p=1/%2e%2E/"),
         ("/%41%zz/~!$&'()*,=:@", "/%41%zz/~!$&'()*,=:@"),
         ("http://gateway.test/v1/x?a=b", "/v1/x?a=b"),
-        ("HTTP://Server.Test:99/v1/x", "/v1/x"),
+        ("HTTP://Gateway.Test:99/v1/x", "/v1/x"),
         ("https://gateway.test/v1/x", "/v1/x"),
         ("http://gateway.test", "/"),
         ("http://user:secret@gateway.test/v1/x", "/v1/x"),

@@ -11,7 +11,7 @@ use tower_model_route::ModelRouteLayer;
 const BODY: &str = r#"{"model":"alias"}"#;
 
 fn assert_unreachable(answer: &Message) {
-    assert_eq!(answer.start, "HTTP/1.1 502 Bad Server");
+    assert_eq!(answer.start, "HTTP/1.1 502 Bad Gateway");
     assert_eq!(answer.all("content-type"), ["application/json"]);
     assert!(answer.complete && matches!(answer.framing, Framing::Length(_)));
     assert_eq!(

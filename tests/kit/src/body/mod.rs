@@ -2,8 +2,10 @@
 
 mod read;
 mod script;
+mod scripted;
 
 pub use read::{read_on, text};
-pub use script::{Script, Scripted, Step, script, script_of};
+pub use script::{Script, script, script_of};
+pub use scripted::{Scripted, Step};
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -2,21 +2,20 @@
 
 use std::{
     collections::VecDeque,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
-    task::{Context, Poll, Waker},
+    task::Waker,
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 
-use super::BoxError;
+use super::{BoxError, Scripted};
 
 /// A body and the handle that feeds it.
 pub fn script() -> (Script, Scripted) {
     let script = Script(Arc::default());
-    let body = Scripted(script.clone());
+    let body = Scripted::new(script.clone());
     (script, body)
 }
 
@@ -33,51 +32,25 @@ pub fn script_of(length: Option<u64>) -> (Script, Scripted) {
 #[derive(Clone, Debug)]
 pub struct Script(Arc<Mutex<State>>);
 
-/// A body that waits wherever its script has nothing for it, and, as hyper's, wakes only who has
-/// polled it last.
-#[derive(Debug)]
-pub struct Scripted(Script);
-
-/// What a body that is written beforehand does at a poll.
-#[derive(Clone, Debug)]
-pub enum Step {
-    Data(Bytes),
-    /// Nothing is there at this poll, but something may be at the next.
-    Pause,
-}
-
-impl Step {
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Data(data) => data.len(),
-            Self::Pause => 0,
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
 #[derive(Debug, Default)]
-struct State {
-    next: VecDeque<Next>,
-    ended: bool,
+pub(super) struct State {
+    pub(super) next: VecDeque<Next>,
+    pub(super) ended: bool,
     /// Whether the end shows in `is_end_stream`, as it does where a length was announced.
-    end_is_known: bool,
-    hint: SizeHint,
+    pub(super) end_is_known: bool,
+    pub(super) hint: SizeHint,
     /// Of a body whose length is known: an exact hint.
-    left: Option<u64>,
+    pub(super) left: Option<u64>,
     /// How often the body must be asked before it hands over what is there.
-    turns: u32,
-    asked: u32,
-    polls: usize,
-    dropped: bool,
-    waker: Option<Waker>,
+    pub(super) turns: u32,
+    pub(super) asked: u32,
+    pub(super) polls: usize,
+    pub(super) dropped: bool,
+    pub(super) waker: Option<Waker>,
 }
 
 #[derive(Debug)]
-enum Next {
+pub(super) enum Next {
     Frame(Result<Frame<Bytes>, BoxError>),
     Pause,
 }
@@ -128,7 +101,7 @@ impl Script {
         self.change(|state| state.next.push_back(Next::Frame(frame)))
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) -> &Self {
+    pub(super) fn change(&self, change: impl FnOnce(&mut State)) -> &Self {
         let mut state = self.state();
         change(&mut state);
         if let Some(waker) = state.waker.take() {
@@ -138,97 +111,7 @@ impl Script {
         self
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
-    }
-}
-
-impl Scripted {
-    /// A body that needs nobody to feed it.
-    pub fn of(steps: impl IntoIterator<Item = Step>, has_length: bool) -> Self {
-        let (script, body) = script();
-        script.change(|state| {
-            let mut length = 0;
-            for step in steps {
-                length += step.len() as u64;
-                state.next.push_back(match step {
-                    Step::Data(data) => Next::Frame(Ok(Frame::data(data))),
-                    Step::Pause => Next::Pause,
-                });
-            }
-            state.left = has_length.then_some(length);
-            state.ended = true;
-        });
-        body
-    }
-
-    /// Like hyper's, which reads on only when it is asked, and in another task.
-    pub fn in_another_task(self) -> Self {
-        self.0.change(|state| state.turns = 3);
-        self
-    }
-}
-
-impl Default for Scripted {
-    /// One that nobody feeds.
-    fn default() -> Self {
-        script().1
-    }
-}
-
-impl Body for Scripted {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut state = self.0.state();
-        state.polls += 1;
-        if !state.next.is_empty() && state.asked < state.turns {
-            state.asked += 1;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        match state.next.pop_front() {
-            Some(Next::Frame(frame)) => {
-                state.asked = 0;
-                let data = frame
-                    .as_ref()
-                    .ok()
-                    .and_then(Frame::data_ref)
-                    .map(Bytes::len);
-                if let (Some(left), Some(taken)) = (&mut state.left, data) {
-                    *left -= taken as u64;
-                }
-                Poll::Ready(Some(frame))
-            }
-            Some(Next::Pause) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            None if state.ended => Poll::Ready(None),
-            None => {
-                state.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let state = self.0.state();
-        state.end_is_known && state.next.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let state = self.0.state();
-        state.left.map_or(state.hint, SizeHint::with_exact)
-    }
-}
-
-impl Drop for Scripted {
-    fn drop(&mut self) {
-        self.0.state().dropped = true;
     }
 }

@@ -3,19 +3,13 @@
 
 use std::net::SocketAddr;
 
-use tokio::{
-    io::AsyncWriteExt,
-    net::{
-        TcpSocket, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::{
-    message::{Framing, Kind, Message},
-    parser::Parser,
+    halves::{Reader, Writer},
+    message::{Kind, Message},
 };
-use crate::time::{A_WHILE, within};
+use crate::time::within;
 
 /// Small enough that some megabytes fill all buffers of a connection, and large enough for
 /// loopback's segments of 64 KiB.
@@ -27,12 +21,6 @@ pub struct Peer {
     pub reader: Reader,
     pub writer: Writer,
 }
-
-#[derive(Debug)]
-pub struct Writer(OwnedWriteHalf);
-
-#[derive(Debug)]
-pub struct Reader(Parser<OwnedReadHalf>);
 
 impl Peer {
     pub async fn connect(address: SocketAddr) -> Self {
@@ -46,8 +34,8 @@ impl Peer {
         socket.set_nodelay(true).unwrap();
         let (reader, writer) = socket.into_split();
         Self {
-            reader: Reader(Parser::new(reader)),
-            writer: Writer(writer),
+            reader: Reader::new(reader),
+            writer: Writer::new(writer),
         }
     }
 
@@ -101,97 +89,14 @@ impl Peer {
     /// The answer, which may come before all of `bytes` could be written.
     pub async fn answer_while_sending(&mut self, bytes: impl AsRef<[u8]>) -> Message {
         let Self { reader, writer } = self;
-        let send = async {
-            _ = writer.0.write_all(bytes.as_ref()).await;
-            std::future::pending::<()>().await;
-        };
         tokio::select! {
             answer = reader.whole(Kind::Answer) => answer.expect("an answer"),
-            () = send => unreachable!("it waits for the answer"),
+            never = writer.send_and_wait(bytes.as_ref()) => match never {},
         }
     }
 
     /// What comes up to `end`, not parsed.
     pub async fn raw_until(&mut self, end: &str) -> String {
-        let raw = within(self.reader.0.raw(end.as_bytes())).await;
-        raw.unwrap_or_else(|| panic!("{end:?} did not come"))
+        self.reader.raw_until(end).await
     }
-}
-
-impl Writer {
-    /// Writes all of it; that the other end no longer listens is not a failure of this one.
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        _ = within(self.0.write_all(bytes.as_ref())).await;
-    }
-
-    /// Writes until nothing can be written for a while; how much it was.
-    pub async fn send_until_stuck(&mut self, bytes: &[u8]) -> usize {
-        let mut written = 0;
-        while written < bytes.len() {
-            let more = self.0.write(&bytes[written..]);
-            match tokio::time::timeout(A_WHILE, more).await {
-                Ok(more) => written += more.unwrap(),
-                Err(_) => break,
-            }
-        }
-        written
-    }
-
-    /// Says that nothing more comes.
-    pub async fn shut_down(&mut self) {
-        _ = within(self.0.shutdown()).await;
-    }
-}
-
-impl Reader {
-    /// The head of a message that has a body.
-    pub async fn message(&mut self) -> Message {
-        let kind = |start: &str| match start.starts_with("HTTP/") {
-            true => Kind::Answer,
-            false => Kind::Request,
-        };
-        let message = well_formed(within(self.0.head(kind)).await);
-        let message = message.expect("it broke off before a head");
-        let framing = message.framing;
-        assert!(
-            matches!(framing, Framing::Length(_) | Framing::Chunked),
-            "{framing:?}"
-        );
-        message
-    }
-
-    /// Reads on in the body of the message that was begun last.
-    pub async fn read(&mut self, message: &mut Message, bytes: usize) {
-        let reading = self
-            .0
-            .read_while(message, |message| message.body.len() < bytes);
-        well_formed(within(reading).await);
-        let read = message.body.len();
-        assert!(read >= bytes, "it broke off after {read} bytes");
-    }
-
-    /// Reads the message to its end, or to that of the connection.
-    pub async fn read_to_end(&mut self, message: &mut Message) {
-        well_formed(within(self.0.read_while(message, |_| true)).await);
-    }
-
-    /// Reads exactly this.
-    pub async fn expect(&mut self, text: &str) {
-        let read = within(self.0.bytes(text.len())).await;
-        assert_eq!(&read[..], text.as_bytes());
-    }
-
-    /// Whether the other end has closed the connection, without another byte.
-    pub async fn is_at_end(&mut self) -> bool {
-        within(self.0.is_at_end()).await
-    }
-
-    async fn whole(&mut self, kind: Kind) -> Option<Message> {
-        well_formed(within(self.0.message(kind)).await)
-    }
-}
-
-#[track_caller]
-fn well_formed<T>(read: Result<T, String>) -> T {
-    read.unwrap_or_else(|malformed| panic!("it got {malformed}"))
 }

@@ -8,6 +8,13 @@ pub fn in_flight(table: &RouteTable) -> usize {
     servers.iter().map(|server| server.in_flight()).sum()
 }
 
+/// The failures of all endpoints.
+pub fn failures(table: &RouteTable) -> u64 {
+    let servers = table.servers();
+    let endpoints = servers.iter().flat_map(|server| server.endpoints());
+    endpoints.map(|endpoint| endpoint.failures()).sum()
+}
+
 /// The endpoint of this URI.
 #[track_caller]
 pub fn endpoint(table: &RouteTable, uri: &str) -> EndpointSnapshot {

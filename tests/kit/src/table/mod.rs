@@ -6,4 +6,4 @@ mod look;
 
 pub use build::{builder, one_server, retries, server, servers, single, table};
 pub use fixed::{ALIAS, ENDPOINT, HOSTILE, REAL, hostile_names, of_each_kind, simple};
-pub use look::{endpoint, in_flight};
+pub use look::{endpoint, failures, in_flight};

@@ -2,18 +2,16 @@
 //! engines that it starts itself, or by the manifests that it is given.
 //!
 //! ```text
-//! cargo run --example gateway              # then try the curl lines that it prints
-//! cargo run --example gateway -- --demo    # or let it try them all by itself
-//! cargo run --example gateway -- --check routes/
-//! cargo run --example gateway -- --manifests routes/ --endpoint NAME=URL --watch
+//! cargo run -p gateway              # then try the curl lines that it prints
+//! cargo run -p gateway -- --demo    # or let it try them all by itself
+//! cargo run -p gateway -- --check routes/
+//! cargo run -p gateway -- --manifests routes/ --endpoint NAME=URL --watch
 //! ```
 
 mod admin;
 mod check;
 mod config;
 mod demo;
-#[path = "../mock_llm/engine.rs"]
-mod engine;
 mod engines;
 mod events;
 mod explain;

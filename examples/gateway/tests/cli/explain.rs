@@ -1,7 +1,9 @@
 //! `--explain`.
 
+use test_kit::directory::Directory;
+
 use crate::{
-    files::{Directory, route, server},
+    files::{route, server},
     program::run,
 };
 

@@ -1,35 +1,21 @@
 //! An LLM engine that generates nothing: vLLM's OpenAI-compatible interface over HTTP/1.1
-//! and h2c, with answers made of a fixed sentence and faults to order.
+//! and h2c, with answers made of a fixed sentence and faults on demand.
 //!
-//! Include it from another example or a test; it needs nothing of this crate:
-//!
-//! ```ignore
-//! #[path = "../mock_llm/engine.rs"]
-//! mod engine;
-//!
-//! let running = engine::Engine::new("llama").adapter("llama-sql").spawn().await?;
-//! println!("{} serves llama", running.url());
 //! ```
-#![allow(
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "each program that includes this module uses another part of it"
-)]
+//! use mock_llm::Engine;
+//!
+//! # async fn spawn() -> std::io::Result<()> {
+//! let running = Engine::new("llama").adapter("llama-sql").spawn().await?;
+//! println!("{} serves llama", running.url());
+//! # Ok(())
+//! # }
+//! ```
 
-// The paths are spelled out because this file is found under different rules when it is
-// declared by `mod engine;` and when it is included by `#[path]`.
-#[path = "engine/answer.rs"]
 mod answer;
-#[path = "engine/monitor.rs"]
 mod monitor;
-#[path = "engine/question.rs"]
 mod question;
-#[path = "engine/routes.rs"]
 mod routes;
-#[path = "engine/server.rs"]
 mod server;
-#[path = "engine/stream.rs"]
 mod stream;
 
 use std::{
@@ -41,7 +27,8 @@ use std::{
 
 use axum::{Router, http::StatusCode};
 
-pub use self::{monitor::Received, server::RunningEngine};
+pub use monitor::Received;
+pub use server::RunningEngine;
 
 /// What an engine serves, how fast, and how it fails.
 #[derive(Debug, Clone)]

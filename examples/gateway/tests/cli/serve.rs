@@ -1,8 +1,11 @@
 //! A gateway by its user's own manifests.
 
+use mock_llm::Engine;
+
+use test_kit::directory::Directory;
+
 use crate::{
-    engine::Engine,
-    files::{Directory, route, server},
+    files::{route, server},
     program::{Gateway, header, run},
 };
 

@@ -8,14 +8,14 @@ use std::{
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{
+use crate::{
     Engine,
     question::{Endpoint, Question},
 };
 
 /// An answer of text, to be sent whole or token by token.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     chat: bool,
     id: String,
     created: u64,
@@ -29,7 +29,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn new(engine: &Engine, endpoint: Endpoint, question: Question<'_>) -> Self {
+    pub(crate) fn new(engine: &Engine, endpoint: Endpoint, question: Question<'_>) -> Self {
         let chat = endpoint == Endpoint::Chat;
         let message = format!("This is simulated message from {}!", question.model);
         let words: Vec<_> = message.split(' ').map(str::to_owned).collect();
@@ -48,16 +48,16 @@ impl Answer {
         }
     }
 
-    pub const fn is_chat(&self) -> bool {
+    pub(crate) const fn is_chat(&self) -> bool {
         self.chat
     }
 
-    pub const fn tokens(&self) -> usize {
+    pub(crate) const fn tokens(&self) -> usize {
         self.tokens
     }
 
     /// The answer in one piece.
-    pub fn whole(&self) -> Value {
+    pub(crate) fn whole(&self) -> Value {
         let text: String = (0..self.tokens).map(|index| self.token(index)).collect();
         let choice = if self.chat {
             json!({
@@ -75,13 +75,13 @@ impl Answer {
     }
 
     /// The event that opens a chat's stream.
-    pub fn role_chunk(&self) -> Value {
+    pub(crate) fn role_chunk(&self) -> Value {
         self.chat_chunk(&json!({"role": "assistant", "content": ""}), None)
     }
 
     /// The event of the `index`th token, which ends the choice if it is the last. An answer
     /// without tokens has one such event all the same, with an empty text.
-    pub fn token_chunk(&self, index: usize) -> Value {
+    pub(crate) fn token_chunk(&self, index: usize) -> Value {
         let text = if index < self.tokens {
             self.token(index)
         } else {
@@ -96,7 +96,7 @@ impl Answer {
     }
 
     /// The event that ends a stream of which usage was asked.
-    pub fn usage_chunk(&self) -> Value {
+    pub(crate) fn usage_chunk(&self) -> Value {
         let mut chunk = self.envelope("chat.completion.chunk", json!([]));
         chunk["usage"] = self.usage();
         chunk
@@ -145,7 +145,7 @@ impl Answer {
 }
 
 /// The answer to `/v1/embeddings`: a vector for each input.
-pub fn embeddings(question: &Question<'_>) -> Value {
+pub(crate) fn embeddings(question: &Question<'_>) -> Value {
     let data: Vec<_> = question
         .inputs()
         .into_iter()
@@ -165,7 +165,7 @@ pub fn embeddings(question: &Question<'_>) -> Value {
 }
 
 /// The list of `/v1/models`: the models, then the adapters.
-pub fn model_list(engine: &Engine) -> Value {
+pub(crate) fn model_list(engine: &Engine) -> Value {
     let parent = engine.models.first();
     let models = engine.models.iter().map(|name| model_card(name, None));
     let adapters = engine.adapters.iter().map(|name| model_card(name, parent));
@@ -184,7 +184,7 @@ fn model_card(name: &str, parent: Option<&String>) -> Value {
 }
 
 /// An error, whose type is the status's own name.
-pub fn error(status: StatusCode, message: &str, param: Option<&str>) -> Value {
+pub(crate) fn error(status: StatusCode, message: &str, param: Option<&str>) -> Value {
     let name = status
         .canonical_reason()
         .unwrap_or("Unknown")

@@ -1,8 +1,11 @@
 //! `--watch`.
 
+use mock_llm::Engine;
+
+use test_kit::directory::Directory;
+
 use crate::{
-    engine::Engine,
-    files::{Directory, route, server},
+    files::{route, server},
     program::{Gateway, header},
 };
 

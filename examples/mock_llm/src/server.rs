@@ -14,7 +14,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{
+use crate::{
     Engine,
     monitor::{Monitor, Received},
     routes,
@@ -37,7 +37,7 @@ pub struct RunningEngine {
 }
 
 impl RunningEngine {
-    pub(super) async fn start(engine: Engine, addr: SocketAddr) -> io::Result<Self> {
+    pub(crate) async fn start(engine: Engine, addr: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let monitor = Arc::<Monitor>::default();

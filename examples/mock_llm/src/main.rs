@@ -2,16 +2,14 @@
 //! without a model behind it.
 //!
 //! ```text
-//! cargo run --example mock_llm -- --model llama --adapter llama-sql --token-delay-ms 50
+//! cargo run -p mock_llm -- --model llama --adapter llama-sql --token-delay-ms 50
 //! ```
-
-mod engine;
 
 use std::{error::Error, net::SocketAddr, time::Duration};
 
 use axum::http::StatusCode;
 use clap::Parser;
-use engine::Engine;
+use mock_llm::Engine;
 use serde_json::json;
 
 /// An LLM engine that generates nothing: vLLM's OpenAI-compatible HTTP interface (HTTP/1.1

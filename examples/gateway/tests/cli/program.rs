@@ -1,9 +1,7 @@
 //! The built program.
 
 use std::{
-    env::consts::EXE_SUFFIX,
     ffi::OsStr,
-    path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -22,19 +20,8 @@ use tokio::{
 /// Nothing takes this long that is going to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where `cargo test` puts the example: beside the directory of the test programs.
-fn path() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let profile = own.parent().and_then(|deps| deps.parent()).unwrap();
-    let path = profile.join(format!("examples/gateway{EXE_SUFFIX}"));
-    assert!(
-        path.is_file(),
-        "{} is not there: `cargo test` builds it, but `cargo test --test gateway_cli` does not; \
-         run `cargo build --example gateway` first",
-        path.display()
-    );
-    path
-}
+/// Where cargo has built it.
+const PATH: &str = env!("CARGO_BIN_EXE_gateway");
 
 /// How a run ended.
 #[derive(Debug)]
@@ -46,7 +33,7 @@ pub(crate) struct Ended {
 
 /// Runs the program, which ends by itself.
 pub(crate) fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Ended {
-    let mut command = Command::new(path());
+    let mut command = Command::new(PATH);
     let output = command.args(args).stdin(Stdio::null()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended {
@@ -69,7 +56,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it, and returns when it listens.
     pub(crate) async fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
-        let mut child = tokio::process::Command::new(path())
+        let mut child = tokio::process::Command::new(PATH)
             .args(["--listen", "127.0.0.1:0"])
             .args(args)
             .stdin(Stdio::null())

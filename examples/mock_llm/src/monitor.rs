@@ -25,7 +25,7 @@ pub struct Received {
 
 /// The counts of one engine.
 #[derive(Debug, Default)]
-pub struct Monitor {
+pub(crate) struct Monitor {
     in_flight: AtomicU64,
     log: Mutex<Log>,
 }
@@ -38,20 +38,20 @@ struct Log {
 }
 
 impl Monitor {
-    pub fn in_flight(&self) -> u64 {
+    pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Acquire)
     }
 
-    pub fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.log().count
     }
 
-    pub fn last_request(&self) -> Option<Received> {
+    pub(crate) fn last_request(&self) -> Option<Received> {
         self.log().newest.clone()
     }
 
     /// Notes a request whose body has arrived, and returns its number, from 1.
-    pub fn record(&self, request: Received) -> u64 {
+    pub(crate) fn record(&self, request: Received) -> u64 {
         let mut log = self.log();
         log.count += 1;
         log.newest = Some(request);
@@ -65,12 +65,12 @@ impl Monitor {
 
 /// One inference request in flight, for as long as this lives.
 #[derive(Debug)]
-pub struct Call {
+pub(crate) struct Call {
     monitor: Arc<Monitor>,
 }
 
 impl Call {
-    pub fn begin(monitor: &Arc<Monitor>) -> Self {
+    pub(crate) fn begin(monitor: &Arc<Monitor>) -> Self {
         monitor.in_flight.fetch_add(1, Ordering::AcqRel);
         Self {
             monitor: Arc::clone(monitor),

@@ -5,7 +5,7 @@
 
 use std::{io, time::Duration};
 
-use crate::engine::{Engine, RunningEngine};
+use mock_llm::{Engine, RunningEngine};
 
 pub(crate) const QWEN_1_5B: &str = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B";
 pub(crate) const QWEN_1_5B_V1: &str = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B-v1";

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use test_kit::directory::Directory;
+
 use crate::{
-    files::{Directory, route, server},
+    files::{route, server},
     program::{Ended, run},
 };
 
-const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/manifests");
+const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests");
 
 const ENDPOINTS: [&str; 8] = [
     "--endpoint",

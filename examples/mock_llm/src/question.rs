@@ -14,7 +14,7 @@ use serde_json::{Value, value::RawValue};
 
 /// The endpoints that ask a model for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
+pub(crate) enum Endpoint {
     Completions,
     Chat,
     Embeddings,
@@ -33,14 +33,14 @@ impl Endpoint {
 
 /// An inference request, as far as the mock understands it.
 #[derive(Debug)]
-pub struct Question<'a> {
-    pub model: String,
-    pub stream: bool,
+pub(crate) struct Question<'a> {
+    pub(crate) model: String,
+    pub(crate) stream: bool,
     /// Whether a stream is to end with its usage.
-    pub include_usage: bool,
-    pub max_tokens: Option<usize>,
+    pub(crate) include_usage: bool,
+    pub(crate) max_tokens: Option<usize>,
     /// Words of the input.
-    pub prompt_tokens: usize,
+    pub(crate) prompt_tokens: usize,
     /// The input, undecoded.
     input: Option<&'a RawValue>,
 }
@@ -48,7 +48,7 @@ pub struct Question<'a> {
 impl<'a> Question<'a> {
     /// # Errors
     /// A sentence for the client, if the body is not a JSON object or names no model.
-    pub fn read(endpoint: Endpoint, body: &'a [u8]) -> Result<Self, String> {
+    pub(crate) fn read(endpoint: Endpoint, body: &'a [u8]) -> Result<Self, String> {
         let Members(members) = serde_json::from_slice(body)
             .map_err(|error| format!("The body is not a JSON object: {error}"))?;
         let model = decode(members.get("model"))
@@ -68,7 +68,7 @@ impl<'a> Question<'a> {
     }
 
     /// The texts of the input, each as its JSON. A flat list of token ids is one text.
-    pub fn inputs(&self) -> Vec<&'a str> {
+    pub(crate) fn inputs(&self) -> Vec<&'a str> {
         let Some(input) = self.input else {
             return Vec::new();
         };

@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use futures_util::stream;
 use serde_json::Value;
 
-use super::{Engine, answer::Answer, monitor::Call};
+use crate::{Engine, answer::Answer, monitor::Call};
 
 /// The time in which what precedes a break reaches the wire: with the error, hyper throws
 /// away what it has not sent yet.
@@ -14,7 +14,7 @@ const BEFORE_BREAK: Duration = Duration::from_millis(20);
 
 /// The events of `answer`, each a frame of its own. Generation stops when the body is
 /// dropped, that is, when the client goes away.
-pub fn body(engine: &Engine, answer: Answer, include_usage: bool, call: Call) -> Body {
+pub(crate) fn body(engine: &Engine, answer: Answer, include_usage: bool, call: Call) -> Body {
     let generation = Generation {
         events: events(answer, include_usage),
         delay: engine.token_delay,

@@ -10,14 +10,14 @@ use axum::{
         HeaderName, HeaderValue, StatusCode,
         header::{CONTENT_LENGTH, CONTENT_TYPE},
     },
+    middleware,
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
-use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::{
+use crate::{
     Engine,
     answer::{self, Answer},
     monitor::{Call, Monitor, Received},
@@ -36,7 +36,7 @@ struct Shared {
     monitor: Arc<Monitor>,
 }
 
-pub fn router(engine: Engine, monitor: Arc<Monitor>) -> Router {
+pub(crate) fn router(engine: Engine, monitor: Arc<Monitor>) -> Router {
     let label = engine.label.as_ref().and_then(|text| header_value(text));
     Router::new()
         .route("/v1/completions", inference(Endpoint::Completions))
@@ -48,9 +48,15 @@ pub fn router(engine: Engine, monitor: Arc<Monitor>) -> Router {
         .method_not_allowed_fallback(async || {
             refusal(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         })
-        // The layer skips a header without a value.
-        .layer(SetResponseHeaderLayer::overriding(LABEL, label))
+        .layer(middleware::map_response_with_state(label, labelled))
         .with_state(Arc::new(Shared { engine, monitor }))
+}
+
+async fn labelled(State(label): State<Option<HeaderValue>>, mut response: Response) -> Response {
+    if let Some(label) = label {
+        response.headers_mut().insert(LABEL, label);
+    }
+    response
 }
 
 /// The text without what no header may hold.

@@ -1,0 +1,9 @@
+//! The gateway as its users have it: a program with flags, files and an exit code.
+
+mod check;
+mod explain;
+mod files;
+mod flags;
+mod program;
+mod serve;
+mod watch;

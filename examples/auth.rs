@@ -1,0 +1,79 @@
+//! Authentication and mounting: a layer in front checks a bearer key, the gateway is mounted
+//! below a prefix, and the application has routes of its own.
+//!
+//! ```text
+//! cargo run -p mock_llm -- --any-model    # an engine on 127.0.0.1:8000
+//! cargo run --example auth                # the gateway on 127.0.0.1:8080
+//! ```
+//!
+//! Then try the curl lines that it prints. API_KEY replaces the key, which is `secret`. Other
+//! addresses: `cargo run --example auth -- 0.0.0.0:8080 http://10.0.0.7:8000`.
+
+use std::{env, sync::Arc};
+
+use anyhow::Context;
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    http::{StatusCode, header::AUTHORIZATION},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tower_model_route::{ModelRoute, ModelServer, RouteTable, Rule, stack};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut args = env::args().skip(1);
+    let listen = args.next().unwrap_or("127.0.0.1:8080".to_owned());
+    let engine = args.next().unwrap_or("http://127.0.0.1:8000".to_owned());
+    let key: Arc<str> = env::var("API_KEY").unwrap_or("secret".to_owned()).into();
+
+    let table = RouteTable::builder()
+        .model_server(ModelServer::new("llama").endpoint(engine))
+        .model_route(
+            ModelRoute::new("llama")
+                .model_name("llama")
+                .rule(Rule::new("all").target("llama")),
+        )
+        .build()?;
+    let client = Client::builder(TokioExecutor::new()).build_http();
+
+    let authenticated = middleware::from_fn_with_state(Arc::clone(&key), authenticate);
+    let gateway = Router::new()
+        .fallback_service(stack(table).service(client))
+        .layer(authenticated);
+    let app = Router::new()
+        .route("/health", get(async || "ok\n"))
+        // `nest` strips the prefix: engines get /v1/..., as they expect, and conditions on the
+        // path are written without /llm. (`route_service("/llm/{*path}", ..)` would keep it.)
+        .nest("/llm", gateway);
+
+    let listener = TcpListener::bind(&listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let body = r#"{"model": "llama", "prompt": "Hello"}"#;
+    println!("curl {url}/llm/v1/completions -H 'authorization: Bearer {key}' --json '{body}'");
+    println!("curl {url}/llm/v1/completions --json '{body}'");
+    println!("curl {url}/health");
+    axum::serve(listener, app).await?;
+    Ok(())
+}
+
+async fn authenticate(State(key): State<Arc<str>>, mut request: Request, next: Next) -> Response {
+    // The key is for the gateway, so it does not travel on to the engine.
+    let sent = request.headers_mut().remove(AUTHORIZATION);
+    // How long it takes to compare digests tells nothing about the key.
+    let expected = Sha256::digest(format!("Bearer {key}"));
+    if sent.is_some_and(|sent| Sha256::digest(sent) == expected) {
+        return next.run(request).await;
+    }
+    let message = "Incorrect API key provided.";
+    let error = json!({"error": {"message": message, "code": "invalid_api_key"}});
+    (StatusCode::UNAUTHORIZED, Json(error)).into_response()
+}

@@ -1,16 +1,18 @@
-//! Tower middleware that routes LLM inference requests by the model that they name.
+//! Tower middleware that routes LLM inference requests by the model named in the request.
 //!
 //! Clients of OpenAI-compatible servers name the model inside the JSON body,
 //! where ordinary HTTP routing can't see it. [`ModelRouteLayer`] reads it
 //! there, evaluates ordered rules, and sends the request to an endpoint of the
 //! chosen [`ModelServer`], with the URI, the headers and the model's name
-//! rewritten and every other byte as it was:
+//! rewritten and every other byte unchanged:
 //!
 //! ```
-//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! use axum::body::Body;
+//! use http::{Request, Response};
+//! use tower::ServiceExt;
 //! use tower_model_route::{
 //!     ModelMatch, ModelRoute, ModelServer, RouteBody, RouteTable, Rule, StringMatch,
-//!     TargetModel, TrafficPolicy, stack,
+//!     TargetModel, stack,
 //! };
 //!
 //! # #[tokio::main]
@@ -18,15 +20,14 @@
 //! let table = RouteTable::builder()
 //!     .model_server(
 //!         ModelServer::new("small")
-//!             .model("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B")
+//!             .model("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B") // what the engines call it
 //!             .endpoint("http://10.0.0.1:8000")
-//!             .endpoint("http://10.0.0.2:8000")
-//!             .traffic_policy(TrafficPolicy::new().max_retries(1)),
+//!             .endpoint("http://10.0.0.2:8000"),
 //!     )
 //!     .model_server(ModelServer::new("large").endpoint("http://10.0.0.3:8000"))
 //!     .model_route(
 //!         ModelRoute::new("chat")
-//!             .model_name("deepseek-chat")
+//!             .model_name("deepseek-chat") // what clients ask for
 //!             .rule(
 //!                 Rule::new("premium")
 //!                     .when(ModelMatch::new().header("user-type", StringMatch::exact("premium")))
@@ -38,16 +39,30 @@
 //!                     .target(TargetModel::new("large").weight(30)),
 //!             ),
 //!     )
-//!     .build()?; // every mistake in the configuration is named here, all at once
+//!     .build()?; // a BuildError lists every mistake in the configuration
 //!
-//! let client = Client::builder(TokioExecutor::new()).build_http::<RouteBody>();
+//! // A real gateway has an HTTP client here, such as hyper-util's. This one says
+//! // where it was asked to go.
+//! let client = tower::service_fn(|request: Request<RouteBody>| async move {
+//!     Ok::<_, std::io::Error>(Response::new(request.uri().to_string()))
+//! });
 //! let app: axum::Router = axum::Router::new().fallback_service(stack(table).service(client));
-//! # let _ = app;
+//!
+//! let request = Request::post("/v1/chat/completions")
+//!     .header("user-type", "premium")
+//!     .body(Body::from(r#"{"model": "deepseek-chat", "messages": []}"#))?;
+//! let response = app.oneshot(request).await?;
+//! let uri = axum::body::to_bytes(response.into_body(), 1024).await?;
+//! assert_eq!(uri, "http://10.0.0.3:8000/v1/chat/completions");
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # Where it stands among other layers
+//! An *engine* is the inference server process upstream, an *endpoint* its
+//! address, a *ModelServer* a group of endpoints that serve one model, and a
+//! *target* a ModelServer that a rule names, with a weight.
+//!
+//! # Layer order
 //!
 //! ```text
 //!  server (axum, hyper)                     Request<B>
@@ -56,51 +71,46 @@
 //!  stack(table):
 //!    ModelRouteLayer                        Request<RouteBody>, to one endpoint
 //!    AnswerErrorsLayer                      errors from below become JSON answers
-//!    RetryLayer(Failover)                   the next endpoint, target, fallback
+//!    FailoverLayer                          the next endpoint, target, fallback
 //!    AttemptTimeoutLayer                    the ModelServer's timeout, for each attempt
 //!  load_shed, concurrency limits            pressure from the engines, for each attempt
 //!  HTTP client (hyper-util, ...)
 //! ```
 //!
-//! Each of the four in [`stack`] is a layer of its own, for those who want
-//! another order or fewer of them.
+//! The error of [`stack`]'s service is `Infallible`. Each of its four layers can
+//! be used on its own; the guide [`layer_order`](guide::layer_order) has the details.
 //!
-//! The `ModelRouteLayer` is always ready and waits for the inner service only when a
-//! request's body is in. A limit below it therefore counts calls to engines
-//! and not slow uploads; a limit above it counts requests with their uploads,
-//! and should be one for all of the gateway (`GlobalConcurrencyLimitLayer`:
-//! tower's plain `ConcurrencyLimitLayer` makes a new one for each service, and
-//! axum makes a service for each route). Layers that can fail *above* the
-//! `ModelRouteLayer` need an [`AnswerErrorsLayer`] around them.
+//! # I want to ...
 //!
-//! # What happens to a request
+//! | I want to | use |
+//! |---|---|
+//! | route by model, with retries and timeouts | [`stack`] |
+//! | change body limits, or answer `/v1/models` myself | [`ModelRouteLayer`] |
+//! | say which names go where | [`ModelRoute`], [`Rule`], [`ModelMatch`], [`StringMatch`] |
+//! | split traffic for a canary | [`TargetModel::weight`] |
+//! | serve LoRA adapters | [`ModelRoute::lora_adapters`] |
+//! | list engines, with weights | [`ModelServer`], [`Endpoint`] |
+//! | choose how endpoints share the load, or keep a conversation on one | [`Balance`], [`HashKey`] |
+//! | set timeouts, retries, limits, queues | [`TrafficPolicy`] |
+//! | use another ModelServer if all else fails | [`Rule::fallback`] |
+//! | leave out failing endpoints, or probe them | [`OutlierDetection`], [`HealthCheck`] |
+//! | change the table while requests are in flight | [`RouteTableHandle`] |
+//! | read Kthena's manifests, and reload them | `manifest::Manifests`, `manifest::Watch` |
+//! | read the model from another place | [`ModelSources`], [`ExtractModel`] |
+//! | know where a request went | [`RouteDecision`], [`RouteBody::decision`] |
+//! | know why, or where it would go | [`RouteTable::explain`], [`RouteTable::decide`] |
+//! | see load, health and counts | [`RouteTable::servers`], `Admin` |
+//! | find mistakes in a valid table | [`RouteTable::lint`] |
+//! | store the service in a struct | [`RouteStackService`] |
 //!
-//! 1. An [`ExtractModel`] says where the model stands: by default in the path,
-//!    in the query, in a multipart field, or as the top-level `model` of a JSON
-//!    body ([`ModelSources::standard`]). A body is scanned as it arrives, and
-//!    only until then it is held.
-//! 2. The [`RouteTable`] finds the [`ModelRoute`] of that name, or else the
-//!    one that has it as a LoRA adapter, and its first [`Rule`] that matches.
-//! 3. The rule's targets are split by weight: exactly, not at random.
-//! 4. One of the [`ModelServer`]'s endpoints gets it, chosen by [`Balance`]
-//!    among those that are sound and not full. It counts as in flight there
-//!    until the answer's body has ended.
-//! 5. The model's name is overwritten by [`ModelServer::model`], unless the
-//!    route was found by an adapter's name. What was decided stands in the
-//!    extensions of request and response as a [`RouteDecision`].
-//! 6. The rest of a body that still arrives is forwarded as it comes, and
-//!    scanned to its end: what is wrong with it breaks the upstream request off.
-//! 7. What an engine answers is what the client sees. Where one fails, the
-//!    [`TrafficPolicy`] says whether the request is sent again elsewhere
-//!    ([`Failover`]), and an endpoint that fails too often is left out for a
-//!    while ([`OutlierDetection`]).
+//! # Guides
 //!
-//! A [`RouteTableHandle`] in place of the table lets it be replaced while
-//! requests are under way.
-//!
-//! What can't be routed is answered with an OpenAI-shaped JSON error
-//! (Anthropic-shaped on `/v1/messages`), and a [`RouteError`] in the
-//! response's extensions. `GET /v1/models` is answered from the table.
+//! - [`semantics`](guide::semantics): what happens to a request, rule by rule
+//! - [`layer_order`](guide::layer_order): your own layers, boxing and naming
+//! - [`mounting`](guide::mounting): axum and bare hyper
+//! - [`extractors`](guide::extractors): an extractor of your own
+//! - [`operating`](guide::operating): TLS, discovery, reload, health, what to watch, capacity
+//! - [`kthena`](guide::kthena): moving from Kthena Router
 //!
 //! # Features
 //!
@@ -109,14 +119,17 @@
 //! | `admin` | `Admin`, a service that shows the table and its live state, and explains requests | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
-//! | `serde` | [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
+//! | `serde` | the configuration, [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
 //! | `watch` | reloads manifests when their files change: `manifest::Watch` | off |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempt;
 mod coding;
 mod config;
 mod error;
 mod gateway;
+pub mod guide;
 #[cfg(feature = "manifest")]
 pub mod manifest;
 mod model;

@@ -6,7 +6,7 @@ use tower::retry::budget::Budget;
 
 use super::{model_route::ModelRoute, model_server::ModelServer};
 
-/// Collects ModelServers and ModelRoutes; made by [`RouteTable::builder`].
+/// Collects ModelServers and ModelRoutes; made by [`RouteTable::builder`](crate::RouteTable::builder).
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct RouteTableBuilder {

@@ -9,8 +9,9 @@ use super::extraction::Extraction;
 /// Says how the model of a request is found.
 ///
 /// It is asked with the head of each request, before anything of the body is
-/// read. [`JsonBody`] is the plainest one; one of one's own goes into
-/// [`ModelRouteLayer::extract_model`](crate::ModelRouteLayer::extract_model):
+/// read. [`JsonBody`](crate::JsonBody) is the simplest; pass your own to
+/// [`ModelRouteLayer::extract_model`](crate::ModelRouteLayer::extract_model).
+/// The [guide](crate::guide::extractors) has more examples.
 ///
 /// ```
 /// use http::request::Parts;

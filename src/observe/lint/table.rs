@@ -7,7 +7,7 @@ impl RouteTable {
     /// Warnings that a human would want before this table goes live.
     ///
     /// They are about what is valid and still looks like a mistake: see
-    /// [`LintKind`]. First come those about ModelRoutes, then those about
+    /// [`LintKind`](crate::LintKind). First come those about ModelRoutes, then those about
     /// ModelServers, each in their order. This is meant for start-up and for
     /// checks by hand: it looks at pairs of rules of the same model.
     pub fn lint(&self) -> Vec<Lint> {

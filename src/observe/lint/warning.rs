@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::config::{Place, RouteTableBuilder};
 
-/// One warning about a table, from [`RouteTable::lint`].
+/// One warning about a table, from [`RouteTable::lint`](crate::RouteTable::lint).
 ///
 /// Shown, it is a sentence behind its place:
 ///

@@ -1,0 +1,28 @@
+//! Guides: what the documentation of single items can't tell.
+//!
+//! | guide | what it tells |
+//! |---|---|
+//! | [`semantics`] | what happens to a request, rule by rule; every status and error code |
+//! | [`layer_order`] | which layer goes where, and why; layers of your own; names for the service |
+//! | [`mounting`] | axum's `fallback_service`, `route_service` and `nest_service`; bare hyper |
+//! | [`extractors`] | reading the model out of an API of your own |
+//! | [`operating`] | TLS and keys, discovery, reload, health checks, what to watch, capacity |
+//! | [`kthena`] | moving from Kthena Router, field by field |
+
+#[doc = include_str!("../docs/guides/extractors.md")]
+pub mod extractors {}
+
+#[doc = include_str!("../docs/guides/kthena.md")]
+pub mod kthena {}
+
+#[doc = include_str!("../docs/guides/layer_order.md")]
+pub mod layer_order {}
+
+#[doc = include_str!("../docs/guides/mounting.md")]
+pub mod mounting {}
+
+#[doc = include_str!("../docs/guides/operating.md")]
+pub mod operating {}
+
+#[doc = include_str!("../docs/guides/semantics.md")]
+pub mod semantics {}

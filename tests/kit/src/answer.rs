@@ -1,4 +1,4 @@
-//! What a client gets.
+//! Answers as clients get them.
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, response::Parts};

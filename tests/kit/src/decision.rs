@@ -1,4 +1,4 @@
-//! Decisions in a line.
+//! Decisions as one line of text.
 
 use http::request::Parts;
 use tower_model_route::{RouteDecision, RouteError, RouteTable};

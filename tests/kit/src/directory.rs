@@ -1,4 +1,4 @@
-//! Files of a test's own.
+//! Temporary files.
 
 use std::{
     fs,
@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// A directory that is removed in the end.
+/// A directory that is removed when this is dropped.
 #[derive(Debug)]
 pub struct Directory(PathBuf);
 

@@ -1,4 +1,4 @@
-//! Documents to send, and what must become of them.
+//! Long JSON documents, as clients send them and as engines must get them.
 
 use crate::table::{ALIAS, REAL};
 

@@ -1,18 +1,19 @@
-//! The one kit of the tests: each helper has one name and one implementation here.
+//! Helpers that the tests share: each has one name and one implementation, here.
 //!
-//! - [`time`] and [`paused`]: how long a test waits for what may never happen
-//! - [`body`]: bodies that do what a test tells them to
-//! - [`request`], [`table`]: what most tests begin with
+//! - [`time`] and [`paused`]: time limits, for a real clock and for a paused one
+//! - [`body`]: bodies that a test feeds and reads step by step
+//! - [`document`]: long JSON bodies
+//! - [`request`], [`table`]: requests, and tables that route them
+//! - [`decision`]: decisions as one line of text
 //! - [`mock`]: a service below the layer that the test plays by hand
 //! - [`engines`], [`gateway`], [`exchange`]: a gateway without a network, over scripted engines
-//! - [`decision`]: what a table decides, in a line
-//! - [`answer`]: what a client gets
-//! - [`directory`], [`document`]: files, and bodies that are long
+//! - [`answer`]: answers as clients get them
 //! - [`socket`]: clients, engines and gateways on loopback, down to the bytes
+//! - [`directory`]: temporary files
 //!
-//! What only one subject needs stays beside its tests.
+//! A helper that only one subject needs is beside the tests of that subject.
 
-// What a helper does is said where its name does not.
+// Items are documented where their names do not say enough.
 #![allow(missing_docs, missing_debug_implementations)]
 
 pub mod answer;

@@ -1,4 +1,4 @@
-//! Bodies that say what a test tells them to say, when it tells them.
+//! The handle by which a test feeds a body, and what the two share.
 
 use std::{
     collections::VecDeque,

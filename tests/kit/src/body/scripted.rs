@@ -1,4 +1,4 @@
-//! What a script does as a body.
+//! The body that follows a script.
 
 use std::{
     pin::Pin,

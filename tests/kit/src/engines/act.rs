@@ -1,4 +1,4 @@
-//! What an engine does with a request.
+//! One act of an engine: how it treats a request.
 
 use std::{io, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Engines without sockets: each does with a request what a test has told it to.
+//! Engines without sockets, each of which follows its script.
 
 mod act;
 mod attempt;

@@ -1,4 +1,4 @@
-//! All hosts there are, each of which does what it is told to.
+//! The engines at all hosts, and their scripts.
 
 use std::{
     collections::{HashMap, VecDeque},

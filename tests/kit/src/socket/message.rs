@@ -1,4 +1,4 @@
-//! A message as it stood on the wire.
+//! A message as it was on the wire.
 
 /// Text is Latin-1: one character for each byte.
 #[derive(Clone, Debug)]

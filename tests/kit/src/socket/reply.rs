@@ -1,4 +1,4 @@
-//! What an engine does once it has read a request.
+//! The steps of an engine once it has read a request.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! A retry policy of a user's own.
+//! A custom retry policy.
 
 use std::future::{Ready, ready};
 

@@ -1,4 +1,4 @@
-//! An engine that does what it is told, and writes down what it is sent.
+//! An engine that replies by a script, and records each request.
 
 use std::{
     net::SocketAddr,

@@ -1,4 +1,4 @@
-//! Tables in a few words, for the model `asked` where it is not said otherwise.
+//! Builders of tables; the model is `asked` unless a parameter says otherwise.
 
 use std::time::Duration;
 

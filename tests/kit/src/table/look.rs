@@ -1,4 +1,4 @@
-//! What a table shows of its endpoints.
+//! Snapshots of a table's endpoints.
 
 use tower_model_route::{EndpointSnapshot, RouteTable};
 

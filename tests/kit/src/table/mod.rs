@@ -1,4 +1,4 @@
-//! Tables, and what they say of themselves.
+//! Tables, and snapshots of them.
 
 mod build;
 mod fixed;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     diagnostic::{Diagnostic, Severity},
+    inputs::Inputs,
     origin::{RouteOrigin, ServerOrigin},
     place::Spot,
     server_info::ServerInfo,
-    set::Manifests,
 };
 use crate::{
     config::{
@@ -15,7 +15,7 @@ use crate::{
         TargetModel,
     },
     manifest::read::{
-        model_route::RouteManifest, model_server::ServerManifest, nearest::did_you_mean,
+        model_route::RouteManifest, nearest::did_you_mean, server_manifest::ServerManifest,
     },
     route::RouteTable,
 };
@@ -29,14 +29,14 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    pub(super) fn new(manifests: &Manifests, found: &mut Vec<Diagnostic>) -> Self {
+    pub(super) fn new(inputs: &Inputs, found: &mut Vec<Diagnostic>) -> Self {
         let mut assembly = Self {
             config: RouteTable::builder(),
             servers: Vec::new(),
             routes: Vec::new(),
         };
-        let names = assembly.add_servers(manifests, found);
-        assembly.add_routes(manifests, names, found);
+        let names = assembly.add_servers(inputs, found);
+        assembly.add_routes(inputs, names, found);
         assembly
     }
 
@@ -58,10 +58,10 @@ impl Assembly {
         }
     }
 
-    fn add_servers(&mut self, manifests: &Manifests, found: &mut Vec<Diagnostic>) -> ServerNames {
+    fn add_servers(&mut self, inputs: &Inputs, found: &mut Vec<Diagnostic>) -> ServerNames {
         let mut names = ServerNames::default();
-        let mut given = manifests.given.clone();
-        for manifest in &manifests.resources.servers {
+        let mut given = inputs.given.clone();
+        for manifest in &inputs.resources.servers {
             let mut manifest = manifest.clone();
             let full_name = format!("{}/{}", manifest.namespace, manifest.name);
             if let Some(first) = names.by_full_name.get(&full_name) {
@@ -72,11 +72,11 @@ impl Assembly {
             }
             let code = given.remove(&full_name).unwrap_or_default();
             let by_name = given.remove(manifest.server.get_name()).unwrap_or_default();
-            let resolved = manifests
+            let resolved = inputs
                 .resolver
                 .as_ref()
                 .map_or_else(Vec::new, |resolve| resolve(ServerInfo(&manifest)));
-            let workloads = of_workloads(manifests, &manifest, found);
+            let workloads = of_workloads(inputs, &manifest, found);
             let more = [code, by_name, workloads, resolved];
             add_endpoints(&mut manifest, more.into_iter().flatten());
             names.by_full_name.insert(full_name, self.servers.len());
@@ -91,13 +91,8 @@ impl Assembly {
         self.servers.push(origin);
     }
 
-    fn add_routes(
-        &mut self,
-        manifests: &Manifests,
-        mut names: ServerNames,
-        found: &mut Vec<Diagnostic>,
-    ) {
-        let mut routes: Vec<&RouteManifest> = manifests.resources.routes.iter().collect();
+    fn add_routes(&mut self, inputs: &Inputs, mut names: ServerNames, found: &mut Vec<Diagnostic>) {
+        let mut routes: Vec<&RouteManifest> = inputs.resources.routes.iter().collect();
         // Kthena's order: the oldest first, and what has no age before all others.
         routes.sort_by_key(|route| (route.created, route.version, &route.namespace, &route.name));
         let mut seen: HashMap<(&str, &str), &Spot> = HashMap::new();
@@ -265,13 +260,13 @@ fn duplicate(kind: &str, name: &str, spot: &Spot, first: &Spot) -> Diagnostic {
 }
 
 fn of_workloads(
-    manifests: &Manifests,
+    inputs: &Inputs,
     manifest: &ServerManifest,
     found: &mut Vec<Diagnostic>,
 ) -> Vec<String> {
     let mut uris = Vec::new();
     let mut without_port = false;
-    let workloads = &manifests.resources.workloads;
+    let workloads = &inputs.resources.workloads;
     for workload in workloads
         .iter()
         .filter(|workload| workload.serves(manifest))

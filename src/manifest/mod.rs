@@ -116,6 +116,7 @@
 mod assembly;
 mod diagnostic;
 mod files;
+mod inputs;
 mod origin;
 mod place;
 mod read;

@@ -1,6 +1,6 @@
 //! A ModelServer as a resolver of endpoints sees it.
 
-use crate::manifest::read::model_server::ServerManifest;
+use crate::manifest::read::server_manifest::ServerManifest;
 
 /// A ModelServer whose endpoints are asked for, by [`Manifests::resolve`](super::Manifests::resolve).
 #[derive(Clone, Copy, Debug)]

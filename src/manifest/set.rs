@@ -1,11 +1,12 @@
 //! The manifests of a gateway, from where they are read to the table.
 
-use std::{collections::BTreeMap, fmt, panic, path::Path, sync::Arc, thread};
+use std::{fmt, panic, path::Path, sync::Arc, thread};
 
 use super::{
     assembly::Assembly,
     diagnostic::{Diagnostic, ManifestError, Report, Severity},
     files::{self, Texts},
+    inputs::Inputs,
     place::{FieldPath, Source, Spot},
     server_info::ServerInfo,
 };
@@ -14,7 +15,6 @@ use crate::{
         read::{
             fields::{Field, Reader},
             metadata::DEFAULT_NAMESPACE,
-            resource::Resources,
         },
         yaml::{documents, node},
     },
@@ -23,8 +23,6 @@ use crate::{
 
 /// What a document nested as deep as is allowed needs, and as much again: 3 MiB without optimisation.
 const STACK_BYTES: usize = 8 << 20;
-
-type Resolver = dyn Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync;
 
 /// ModelRoutes and ModelServers as Kthena's manifests describe them.
 ///
@@ -66,10 +64,7 @@ type Resolver = dyn Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync;
 #[must_use]
 pub struct Manifests {
     found: Vec<Diagnostic>,
-    pub(super) resources: Resources,
-    /// By the full names of the ModelServers.
-    pub(super) given: BTreeMap<String, Vec<String>>,
-    pub(super) resolver: Option<Arc<Resolver>>,
+    inputs: Inputs,
 }
 
 impl Manifests {
@@ -113,11 +108,11 @@ impl Manifests {
     /// Adds the other's manifests and endpoints; of two resolvers the other's stays.
     pub fn merge(mut self, other: Self) -> Self {
         self.found.extend(other.found);
-        self.resources.append(other.resources);
-        for (server, uris) in other.given {
-            self.given.entry(server).or_default().extend(uris);
+        self.inputs.resources.append(other.inputs.resources);
+        for (server, uris) in other.inputs.given {
+            self.inputs.given.entry(server).or_default().extend(uris);
         }
-        self.resolver = other.resolver.or(self.resolver);
+        self.inputs.resolver = other.inputs.resolver.or(self.inputs.resolver);
         self
     }
 
@@ -134,7 +129,7 @@ impl Manifests {
         if !server.contains('/') {
             server = format!("{DEFAULT_NAMESPACE}/{server}");
         }
-        let given = self.given.entry(server).or_default();
+        let given = self.inputs.given.entry(server).or_default();
         given.extend(uris.into_iter().map(Into::into));
         self
     }
@@ -144,7 +139,7 @@ impl Manifests {
     where
         F: Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync + 'static,
     {
-        self.resolver = Some(Arc::new(resolver));
+        self.inputs.resolver = Some(Arc::new(resolver));
         self
     }
 
@@ -160,7 +155,7 @@ impl Manifests {
     /// each with its file, document, line and field.
     pub fn build(&self) -> Result<RouteTable, ManifestError> {
         let mut found = self.found.clone();
-        let table = Assembly::new(self, &mut found).build(&mut found);
+        let table = Assembly::new(&self.inputs, &mut found).build(&mut found);
         let report = Report::new(found);
         match table {
             Some(table) if !report.has_errors() => Ok(table),
@@ -172,7 +167,7 @@ impl Manifests {
     /// [`RouteTable::lint`] finds, at their places in the files.
     pub fn check(&self) -> Report {
         let mut found = self.found.clone();
-        let assembly = Assembly::new(self, &mut found);
+        let assembly = Assembly::new(&self.inputs, &mut found);
         if let Some(table) = assembly.build(&mut found) {
             for lint in table.lint() {
                 let spot = assembly.spot(lint.position());
@@ -217,7 +212,7 @@ impl Manifests {
                 found: &mut self.found,
             };
             match node::parse(&document) {
-                Ok(node) => self.resources.read(&Field::root(&node), &mut reader),
+                Ok(node) => self.inputs.resources.read(&Field::root(&node), &mut reader),
                 Err(unreadable) => {
                     let spot = Spot {
                         source: reader.source.clone(),
@@ -234,8 +229,8 @@ impl Manifests {
 impl fmt::Debug for Manifests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Manifests")
-            .field("servers", &self.resources.servers.len())
-            .field("routes", &self.resources.routes.len())
+            .field("servers", &self.inputs.resources.servers.len())
+            .field("routes", &self.inputs.resources.routes.len())
             .field("diagnostics", &self.found.len())
             .finish_non_exhaustive()
     }

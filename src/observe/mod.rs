@@ -5,6 +5,7 @@ mod admin;
 mod explain;
 mod lint;
 mod snapshot;
+mod targets;
 mod trace;
 
 #[cfg(feature = "admin")]

@@ -2,11 +2,11 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::joined::Joined;
+
 /// A list of chunks: large ones as they are, small ones joined.
 ///
-/// Nothing is copied that came in one chunk or in large ones. Small ones after
-/// the first are joined, because in a list a client's one-byte chunks would
-/// take forty times their size.
+/// Nothing is copied that came in one chunk or in large ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chunks {
     first: Bytes,
@@ -14,19 +14,14 @@ pub(crate) struct Chunks {
     len: u64,
 }
 
-/// What most bodies have not: more than one chunk.
+/// More than one chunk, which most bodies don't have.
 #[derive(Clone, Debug, Default)]
 struct More {
     rest: Vec<Bytes>,
-    joined: BytesMut,
+    joined: Joined,
 }
 
 impl Chunks {
-    /// Chunks from this size on are kept as they are.
-    const LARGE: usize = 4 << 10;
-    /// Small chunks are joined up to this size.
-    const JOINED: usize = 64 << 10;
-
     pub(crate) fn push(&mut self, chunk: Bytes) {
         self.len += chunk.len() as u64;
         if self.first.is_empty() {
@@ -34,15 +29,7 @@ impl Chunks {
             return;
         }
         let more = self.more.get_or_insert_default();
-        if chunk.len() >= Self::LARGE {
-            more.flush();
-            more.rest.push(chunk);
-        } else {
-            more.joined.extend_from_slice(&chunk);
-            if more.joined.len() >= Self::JOINED {
-                more.flush();
-            }
-        }
+        more.rest.extend(more.joined.push(chunk));
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -75,9 +62,7 @@ impl Chunks {
 
 impl More {
     fn flush(&mut self) {
-        if !self.joined.is_empty() {
-            self.rest.push(self.joined.split().freeze());
-        }
+        self.rest.extend(self.joined.take());
     }
 }
 
@@ -117,7 +102,7 @@ mod tests {
 
     #[test]
     fn large_chunks_are_not_copied() {
-        let large = Bytes::from(vec![1; Chunks::LARGE]);
+        let large = Bytes::from(vec![1; Joined::LARGE]);
         let mut chunks = Chunks::default();
         for _ in 0..3 {
             chunks.push(large.clone());
@@ -134,7 +119,7 @@ mod tests {
         fn the_bytes_and_their_order_stay(
             parts in prop::collection::vec(prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..9),
-                Just(vec![7; Chunks::LARGE]),
+                Just(vec![7; Joined::LARGE]),
             ], 0..20),
         ) {
             let whole = parts.concat();

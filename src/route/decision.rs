@@ -149,12 +149,10 @@ impl RouteDecision {
         self.attempts
     }
 
-    /// The name that must stand in the body in place of the client's, if another.
+    /// The name that replaces the client's, if it is another.
     pub(crate) fn rewrite(&self) -> Option<&RealModel> {
-        self.server()
-            .model
-            .as_ref()
-            .filter(|model| !self.selection.lora && *model.name != *self.requested_model())
+        let requested = self.table.requested(self.selection);
+        self.server().rewrite(requested, self.selection.lora)
     }
 
     pub(crate) fn shared_endpoint(&self) -> Arc<str> {

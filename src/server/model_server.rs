@@ -100,6 +100,13 @@ impl Server {
         *new = Arc::new(server);
     }
 
+    /// The name that replaces the `requested` one in a request to its engines;
+    /// `None` if that is sent as it is, as a LoRA adapter's always is.
+    pub(crate) fn rewrite(&self, requested: &str, is_lora: bool) -> Option<&RealModel> {
+        let model = self.model.as_ref();
+        model.filter(|model| !is_lora && *model.name != *requested)
+    }
+
     pub(crate) fn has_endpoints(&self) -> bool {
         !self.endpoints.is_empty()
     }

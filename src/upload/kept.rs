@@ -2,17 +2,17 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::pieces::Chunks;
+use crate::pieces::{Chunks, Joined};
 
 /// The bytes of an upload from `start` to `end`, never more than the limit
 /// beyond those that it began with.
 #[derive(Debug)]
 pub(super) struct Kept {
     chunks: VecDeque<Bytes>,
-    /// Small chunks, joined: in a list they would take many times their size.
-    joined: BytesMut,
+    /// The bytes after those of the chunks.
+    joined: Joined,
     start: u64,
     end: u64,
     limit: u64,
@@ -23,9 +23,6 @@ pub(super) struct Kept {
 pub(super) struct Forgotten;
 
 impl Kept {
-    /// Chunks from this size on are kept as they are.
-    const LARGE: usize = 4 << 10;
-
     pub(super) fn new(begun: Chunks, limit: u64) -> Self {
         let end = begun.len();
         Self {
@@ -33,7 +30,7 @@ impl Kept {
                 .into_iter()
                 .filter(|chunk| !chunk.is_empty())
                 .collect(),
-            joined: BytesMut::new(),
+            joined: Joined::default(),
             start: 0,
             end,
             limit,
@@ -45,13 +42,8 @@ impl Kept {
         self.end += chunk.len() as u64;
         if !asked_for || self.end - self.start > self.limit {
             self.forget_before(u64::MAX);
-        } else if chunk.len() >= Self::LARGE {
-            if !self.joined.is_empty() {
-                self.chunks.push_back(self.joined.split().freeze());
-            }
-            self.chunks.push_back(chunk.clone());
         } else {
-            self.joined.extend_from_slice(chunk);
+            self.chunks.extend(self.joined.push(chunk.clone()));
         }
     }
 
@@ -65,7 +57,7 @@ impl Kept {
             }
         }
         let ahead = usize::try_from(ahead).unwrap_or(usize::MAX);
-        let rest = self.joined.get(ahead..).unwrap_or_default();
+        let rest = self.joined.as_slice().get(ahead..).unwrap_or_default();
         Ok((!rest.is_empty()).then(|| Bytes::copy_from_slice(rest)))
     }
 
@@ -86,12 +78,11 @@ impl Kept {
         }
         let passed = position.saturating_sub(self.start);
         let passed = usize::try_from(passed).unwrap_or(usize::MAX);
-        if passed >= self.joined.len() {
-            self.joined = BytesMut::new();
+        if passed >= self.joined.as_slice().len() {
             self.start = self.start.max(position);
         } else {
-            self.joined.advance(passed);
             self.start += passed as u64;
         }
+        self.joined.forget(passed);
     }
 }

@@ -21,6 +21,7 @@ mod manifests;
 mod model;
 mod promises;
 mod reload;
+mod rooms;
 mod routing;
 mod telemetry;
 mod uploads;

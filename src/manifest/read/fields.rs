@@ -284,6 +284,18 @@ impl<'n> Field<'n> {
 }
 
 impl<'n> Object<'n> {
+    /// The items of a list; empty where the field is missing or no list.
+    pub(crate) fn list(&self, name: &str, reader: &mut Reader<'_>) -> Vec<Field<'n>> {
+        self.get(name)
+            .map_or_else(Vec::new, |field| field.list(reader))
+    }
+
+    /// A field's value, unless it is an empty text.
+    pub(crate) fn named(&self, name: &str) -> Option<Field<'n>> {
+        self.get(name)
+            .filter(|field| field.loose_text() != Some(""))
+    }
+
     pub(crate) fn spot(&self, reader: &Reader<'_>) -> Spot {
         reader.spot(self.at, &self.path)
     }

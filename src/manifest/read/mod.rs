@@ -10,6 +10,7 @@ pub(super) mod nearest;
 pub(super) mod resource;
 pub(super) mod route_annotations;
 pub(super) mod server_annotations;
+pub(super) mod server_manifest;
 pub(super) mod string_match;
 pub(super) mod timestamp;
 pub(super) mod workload;

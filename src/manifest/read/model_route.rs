@@ -93,14 +93,14 @@ impl RouteManifest {
             }
             self.origin.model_name = Some(field.spot(reader));
         }
-        for field in list(spec, "loraAdapters", reader) {
+        for field in spec.list("loraAdapters", reader) {
             if let Some(name) = field.text(reader) {
                 self.change(|route| route.lora_adapter(name));
                 self.origin.adapters.push(field.spot(reader));
             }
         }
         let mut rules = Vec::new();
-        for field in list(spec, "rules", reader) {
+        for field in spec.list("rules", reader) {
             rules.extend(self.read_rule(&field, rules.len() + 1, reader));
         }
         route_annotations::apply(annotations, &mut rules, &mut self.origin, reader);
@@ -158,7 +158,7 @@ impl RouteManifest {
             }
         }
         let mut targets = Vec::new();
-        for field in list(&object, "targetModels", reader) {
+        for field in object.list("targetModels", reader) {
             if let Some((target, spot)) = self.target(&field, reader) {
                 targets.push(target);
                 origin.targets.push(spot);
@@ -180,8 +180,8 @@ impl RouteManifest {
         let weight = object
             .get("weight")
             .map(|field| field.number(reader, 0, 100));
-        let server = named(&object, SERVER);
-        let external = named(&object, PROVIDER);
+        let server = object.named(SERVER);
+        let external = object.named(PROVIDER);
         let (name, spot) = match (server, external) {
             (Some(_), Some(field)) => {
                 let spot = field.spot(reader);
@@ -234,13 +234,6 @@ impl RouteManifest {
     }
 }
 
-/// A field's value, unless it is an empty text.
-fn named<'n>(object: &Object<'n>, name: &str) -> Option<Field<'n>> {
-    object
-        .get(name)
-        .filter(|field| field.loose_text() != Some(""))
-}
-
 /// Kthena's weight is 100 where none is given; without any, all are equal anyway.
 fn default_weights(targets: Vec<TargetModel>) -> impl Iterator<Item = TargetModel> {
     let any = targets.iter().any(|target| target.get_weight().is_some());
@@ -250,13 +243,6 @@ fn default_weights(targets: Vec<TargetModel>) -> impl Iterator<Item = TargetMode
             None if any => target.weight(100),
             _ => target,
         })
-}
-
-/// The items of a list that may be missing.
-pub(crate) fn list<'n>(object: &Object<'n>, name: &str, reader: &mut Reader<'_>) -> Vec<Field<'n>> {
-    object
-        .get(name)
-        .map_or_else(Vec::new, |field| field.list(reader))
 }
 
 fn rate_limit(field: &Field<'_>, reader: &mut Reader<'_>) {

@@ -2,14 +2,10 @@
 
 use super::{
     fields::{Field, Object, Reader},
-    metadata,
-    model_route::list,
-    server_annotations,
+    metadata, server_annotations,
+    server_manifest::ServerManifest,
 };
-use crate::{
-    config::{Endpoint, ModelServer},
-    manifest::{origin::ServerOrigin, place::Spot},
-};
+use crate::{config::ModelServer, manifest::origin::ServerOrigin};
 
 const SPEC: [&str; 8] = [
     "model",
@@ -21,20 +17,6 @@ const SPEC: [&str; 8] = [
     "kvConnector",
     "pipelineMode",
 ];
-
-/// A ModelServer as it is read, without the endpoints that others give it.
-#[derive(Clone, Debug)]
-pub(crate) struct ServerManifest {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-    pub(crate) server: ModelServer,
-    pub(crate) labels: Vec<(String, String)>,
-    pub(crate) port: Option<u16>,
-    pub(crate) https: bool,
-    pub(crate) origin: ServerOrigin,
-    /// Where `workloadPort` stands, or would stand.
-    pub(crate) port_spot: Spot,
-}
 
 pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<ServerManifest> {
     let metadata = metadata::read(resource, reader)?;
@@ -94,7 +76,7 @@ impl ServerManifest {
         if let Some(field) = spec.get("workloadSelector") {
             self.read_selector(&field, reader);
         }
-        for field in list(spec, "endpoints", reader) {
+        for field in spec.list("endpoints", reader) {
             self.read_endpoint(&field, reader);
         }
         if let Some(field) = spec.get("trafficPolicy") {
@@ -193,25 +175,6 @@ impl ServerManifest {
         };
         let uri = self.uri(text, port);
         self.add_endpoint(uri, 1, Some(address.spot(reader)));
-    }
-
-    pub(crate) fn uri(&self, address: &str, port: u64) -> String {
-        let scheme = if self.https { "https" } else { "http" };
-        match address.parse::<std::net::Ipv6Addr>() {
-            Ok(address) => format!("{scheme}://[{address}]:{port}"),
-            Err(_) => format!("{scheme}://{address}:{port}"),
-        }
-    }
-
-    /// Applies a builder's method to the server.
-    pub(crate) fn change(&mut self, change: impl FnOnce(ModelServer) -> ModelServer) {
-        let server = std::mem::replace(&mut self.server, ModelServer::new(""));
-        self.server = change(server);
-    }
-
-    pub(crate) fn add_endpoint(&mut self, uri: String, weight: u32, spot: Option<Spot>) {
-        self.change(|server| server.endpoint(Endpoint::new(uri).weight(weight)));
-        self.origin.endpoints.push(spot);
     }
 
     fn read_policy(&mut self, field: &Field<'_>, reader: &mut Reader<'_>) {

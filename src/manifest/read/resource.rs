@@ -3,8 +3,9 @@
 use super::{
     fields::{Field, Object, Reader},
     model_route::{self, RouteManifest},
-    model_server::{self, ServerManifest},
+    model_server,
     nearest::nearest,
+    server_manifest::ServerManifest,
     workload::{self, Workload},
 };
 

@@ -4,7 +4,6 @@ use super::{
     embedded::{self, Embedded},
     fields::Reader,
     metadata::{Metadata, PREFIX},
-    model_route::list,
     nearest::did_you_mean,
     string_match,
 };
@@ -78,14 +77,14 @@ fn rules(text: &Embedded, reader: &mut Reader<'_>) -> Vec<RuleAnnotations> {
                 fallbacks: Vec::new(),
                 conditions: Vec::new(),
             };
-            for field in list(&object, "fallbacks", reader) {
+            for field in object.list("fallbacks", reader) {
                 if let Some(name) = field.text(reader) {
                     annotations
                         .fallbacks
                         .push((name.to_owned(), field.spot(reader)));
                 }
             }
-            for field in list(&object, "when", reader) {
+            for field in object.list("when", reader) {
                 annotations
                     .conditions
                     .extend(string_match::read(&field, reader));

@@ -8,7 +8,7 @@ use super::{
     embedded::{self, Embedded},
     fields::{Field, Object, Reader},
     metadata::Metadata,
-    model_server::ServerManifest,
+    server_manifest::ServerManifest,
 };
 use crate::config::{Balance, HashKey, OutlierDetection, TrafficPolicy};
 

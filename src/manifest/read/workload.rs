@@ -3,7 +3,7 @@
 use super::{
     fields::{Field, Object, Reader},
     metadata::DEFAULT_NAMESPACE,
-    model_server::ServerManifest,
+    server_manifest::ServerManifest,
 };
 
 /// Addresses with the labels and the name by which a ModelServer finds them.

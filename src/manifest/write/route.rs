@@ -7,7 +7,7 @@ use crate::{
     config::{Condition, ModelRoute, Rule, StringMatch},
     manifest::{
         read::route_annotations::RULES,
-        write::{Fields, annotation},
+        write::document::{Fields, annotation},
     },
 };
 

@@ -9,7 +9,7 @@ use crate::{
     },
     manifest::{
         read::server_annotations::{BALANCE, ENDPOINTS, POLICY},
-        write::{Fields, annotation},
+        write::document::{Fields, annotation},
     },
 };
 

@@ -7,12 +7,13 @@ use serde::Serialize;
 
 use super::{answer, body::AdminBody};
 use crate::{
-    config::{ModelRoute, ModelServer},
+    config::{ModelRoute, ModelServer, TargetModel},
     observe::{
         explain::{balance, described, sentence},
         snapshot::{EndpointSnapshot, ServerSnapshot},
+        targets::targets,
     },
-    route::{CompiledTable, RouteTableHandle, RuleView, shares},
+    route::{CompiledTable, RouteTableHandle, RuleView},
     server::Server,
 };
 
@@ -128,27 +129,19 @@ fn route_json<'t>(
 }
 
 fn targets_json<'t>(table: &'t CompiledTable, rule: RuleView<'t>) -> Vec<TargetJson<'t>> {
-    let weights = rule.weights();
-    let configured = shares(&weights, |_| true).unwrap_or_default();
-    let outlook = table.outlook(rule.compiled, &weights);
-    let counts: Vec<u64> = (0..outlook.shares.len())
-        .map(|target| rule.compiled.picks.count(target))
-        .collect();
-    let all: u64 = counts.iter().sum();
-    (0..)
-        .zip(outlook.shares.iter().zip(counts))
-        .filter_map(|(target, (&current_share, requests))| {
-            let (_, server) = table.target_of(rule, target)?;
-            let own = rule.config.get_targets().get(target);
-            Some(TargetJson {
-                model_server: &server.name,
-                fallback: own.is_none(),
-                weight: own.and_then(|target| target.get_weight()),
-                share: configured.get(target).copied().unwrap_or(0.0),
-                current_share,
-                counted_share: (all > 0).then(|| requests as f64 * 100.0 / all as f64),
-                requests,
-            })
+    let outlook = table.outlook(rule.compiled, &rule.weights());
+    let targets: Vec<_> = targets(table, rule, &outlook).collect();
+    let all: u64 = targets.iter().map(|target| target.requests).sum();
+    targets
+        .into_iter()
+        .map(|target| TargetJson {
+            model_server: &target.server.name,
+            fallback: target.own.is_none(),
+            weight: target.own.and_then(TargetModel::get_weight),
+            share: target.share,
+            current_share: target.current_share,
+            counted_share: (all > 0).then(|| target.requests as f64 * 100.0 / all as f64),
+            requests: target.requests,
         })
         .collect()
 }

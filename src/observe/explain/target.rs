@@ -7,10 +7,13 @@ use tokio::time::Instant;
 
 use super::{mask, policy};
 use crate::{
-    config::ModelServer,
+    config::{ModelServer, TargetModel},
     model::{ExtractModel, ExtractedModel, ModelSources, Plan},
-    observe::snapshot::{EndpointSnapshot, ServerSnapshot},
-    route::{CompiledTable, Outlook, Prospect, RuleView, shares},
+    observe::{
+        snapshot::{EndpointSnapshot, ServerSnapshot},
+        targets,
+    },
+    route::{CompiledTable, Outlook, Prospect, RuleView},
     server::{Endpoint, Server},
     wire::rewrite,
 };
@@ -73,24 +76,18 @@ pub(super) fn targets(
         is_lora,
         prospect: outlook.prospect,
     };
-    let configured = shares(&rule.weights(), |_| true).unwrap_or_default();
-    (0..)
-        .zip(&outlook.shares)
-        .filter_map(|(target, &current_share)| {
-            let (config, server) = table.target_of(rule, target)?;
-            let own = rule.config.get_targets().get(target);
-            Some(ExplainedTarget {
-                model_server: server.name.to_string(),
-                fallback: own.is_none(),
-                weight: own.and_then(|target| target.get_weight()),
-                share: configured.get(target).copied().unwrap_or(0.0),
-                current_share,
-                requests: rule.compiled.picks.count(target),
-                model: asked.model_at(server).to_owned(),
-                balance: policy::balance(config.get_balance()),
-                policy: policy::sentence(&server.policy),
-                endpoints: asked.endpoints(config, server),
-            })
+    targets::targets(table, rule, outlook)
+        .map(|target| ExplainedTarget {
+            model_server: target.server.name.to_string(),
+            fallback: target.own.is_none(),
+            weight: target.own.and_then(TargetModel::get_weight),
+            share: target.share,
+            current_share: target.current_share,
+            requests: target.requests,
+            model: asked.model_at(target.server).to_owned(),
+            balance: policy::balance(target.config.get_balance()),
+            policy: policy::sentence(&target.server.policy),
+            endpoints: asked.endpoints(target.config, target.server),
         })
         .collect()
 }
@@ -106,10 +103,8 @@ fn located(head: &Parts, model: &str) -> Option<ExtractedModel> {
 impl Asked<'_> {
     /// The name that the engines of `server` are asked for.
     fn model_at<'s>(&'s self, server: &'s Server) -> &'s str {
-        match &server.model {
-            Some(real) if !self.is_lora => &real.name,
-            _ => self.model,
-        }
+        let real = server.rewrite(self.model, self.is_lora);
+        real.map_or(self.model, |real| &real.name)
     }
 
     fn endpoints(&self, config: &ModelServer, server: &Server) -> Vec<ExplainedEndpoint> {

@@ -1,0 +1,16 @@
+//! What a table is assembled from.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{read::resource::Resources, server_info::ServerInfo};
+
+pub(super) type Resolver = dyn Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync;
+
+/// Resources that were read, and endpoints from elsewhere.
+#[derive(Clone, Default)]
+pub(super) struct Inputs {
+    pub(super) resources: Resources,
+    /// Endpoints that were given in code, by the full names of the ModelServers.
+    pub(super) given: BTreeMap<String, Vec<String>>,
+    pub(super) resolver: Option<Arc<Resolver>>,
+}

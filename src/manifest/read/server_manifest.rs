@@ -1,0 +1,43 @@
+//! A ModelServer while it is read.
+
+use std::net::Ipv6Addr;
+
+use crate::{
+    config::{Endpoint, ModelServer},
+    manifest::{origin::ServerOrigin, place::Spot},
+};
+
+/// A ModelServer as it is read, without the endpoints that others give it.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerManifest {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) server: ModelServer,
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) port: Option<u16>,
+    pub(crate) https: bool,
+    pub(crate) origin: ServerOrigin,
+    /// Where `workloadPort` stands, or would stand.
+    pub(crate) port_spot: Spot,
+}
+
+impl ServerManifest {
+    pub(crate) fn uri(&self, address: &str, port: u64) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        match address.parse::<Ipv6Addr>() {
+            Ok(address) => format!("{scheme}://[{address}]:{port}"),
+            Err(_) => format!("{scheme}://{address}:{port}"),
+        }
+    }
+
+    /// Applies a builder's method to the server.
+    pub(crate) fn change(&mut self, change: impl FnOnce(ModelServer) -> ModelServer) {
+        let server = std::mem::replace(&mut self.server, ModelServer::new(""));
+        self.server = change(server);
+    }
+
+    pub(crate) fn add_endpoint(&mut self, uri: String, weight: u32, spot: Option<Spot>) {
+        self.change(|server| server.endpoint(Endpoint::new(uri).weight(weight)));
+        self.origin.endpoints.push(spot);
+    }
+}

@@ -1,0 +1,50 @@
+//! A table as manifests.
+
+use std::collections::HashMap;
+
+use super::{document::resource, names::names, route, server};
+use crate::route::RouteTable;
+
+impl RouteTable {
+    /// Writes the table as manifests: a YAML document for each ModelServer and each ModelRoute.
+    ///
+    /// [`Manifests::from_yaml`](crate::manifest::Manifests::from_yaml) reads
+    /// the same table from it. Endpoints stand in `spec.endpoints`, as in
+    /// Kthena's standalone mode; what Kthena's schema has no field for stands
+    /// in annotations (see the [module](crate::manifest)). Three things are
+    /// not in the table and are filled in: the `inferenceEngine`, which is
+    /// always `vLLM`, labels, and times; where the routes' names do not give
+    /// their order, a `resourceVersion` does.
+    pub fn to_yaml(&self) -> String {
+        let config = self.config();
+        let (servers, routes) = names(config);
+        let in_order =
+            routes.is_sorted_by_key(|route| (route.namespace.clone(), route.name.clone()));
+        let local: HashMap<&str, &str> = config
+            .get_model_servers()
+            .iter()
+            .zip(&servers)
+            .map(|(server, name)| (server.get_name(), &*name.name))
+            .collect();
+        let servers = config
+            .get_model_servers()
+            .iter()
+            .zip(&servers)
+            .map(|(config, name)| {
+                let (annotations, spec) = server::write(config);
+                resource("ModelServer", name, None, annotations, spec)
+            });
+        let routes = (1..).zip(config.get_model_routes().iter().zip(&routes));
+        let routes = routes.map(|(position, (config, name))| {
+            let (annotations, spec) = route::write(config, &local);
+            let version = (!in_order).then_some(position);
+            resource("ModelRoute", name, version, annotations, spec)
+        });
+        let mut out = String::new();
+        for document in servers.chain(routes) {
+            out.push_str(if out.is_empty() { "" } else { "---\n" });
+            document.write(&mut out);
+        }
+        out
+    }
+}

@@ -23,17 +23,10 @@ async fn main() -> anyhow::Result<()> {
     let engine = args.next().unwrap_or("http://127.0.0.1:8000".to_owned());
 
     // One mock engine plays both versions; yours are at different addresses.
+    let server = |name, model| ModelServer::new(name).model(model).endpoint(&engine);
     let table = RouteTable::builder()
-        .model_server(
-            ModelServer::new("stable")
-                .model("llama-v1")
-                .endpoint(&engine),
-        )
-        .model_server(
-            ModelServer::new("canary")
-                .model("llama-v2")
-                .endpoint(&engine),
-        )
+        .model_server(server("stable", "llama-v1"))
+        .model_server(server("canary", "llama-v2"))
         .model_route(
             ModelRoute::new("llama").model_name("llama").rule(
                 Rule::new("split")

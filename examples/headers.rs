@@ -32,22 +32,11 @@ async fn main() -> anyhow::Result<()> {
         .header("x-region", StringMatch::regex("^(eu|us)$"));
 
     // One mock engine plays all three models; yours are at different addresses.
+    let server = |name, model| ModelServer::new(name).model(model).endpoint(&engine);
     let table = RouteTable::builder()
-        .model_server(
-            ModelServer::new("large")
-                .model("llama-70b")
-                .endpoint(&engine),
-        )
-        .model_server(
-            ModelServer::new("medium")
-                .model("llama-8b")
-                .endpoint(&engine),
-        )
-        .model_server(
-            ModelServer::new("small")
-                .model("llama-1b")
-                .endpoint(&engine),
-        )
+        .model_server(server("large", "llama-70b"))
+        .model_server(server("medium", "llama-8b"))
+        .model_server(server("small", "llama-1b"))
         .model_route(
             ModelRoute::new("chat")
                 .model_name("chat")

@@ -59,18 +59,12 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn table(engine: &str, percent: u32) -> Result<RouteTable, BuildError> {
+    // One mock engine plays both versions; yours are at different addresses.
+    let server = |name, model| ModelServer::new(name).model(model).endpoint(engine);
     let rest = 100_u32.saturating_sub(percent);
     RouteTable::builder()
-        .model_server(
-            ModelServer::new("stable")
-                .model("llama-v1")
-                .endpoint(engine),
-        )
-        .model_server(
-            ModelServer::new("canary")
-                .model("llama-v2")
-                .endpoint(engine),
-        )
+        .model_server(server("stable", "llama-v1"))
+        .model_server(server("canary", "llama-v2"))
         .model_route(
             ModelRoute::new("llama").model_name("llama").rule(
                 Rule::new("split")

@@ -123,6 +123,8 @@
 //! | `watch` | reloads manifests when their files change: `manifest::Watch` | off |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// More than 50 lines: such a function says why beside it.
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 mod attempt;
 mod coding;

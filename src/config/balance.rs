@@ -59,3 +59,42 @@ pub enum HashKey {
     /// The top-level `session_id` of the JSON body.
     SessionId,
 }
+
+#[cfg(feature = "manifest")]
+impl Balance {
+    /// Those without a key.
+    pub(crate) const PLAIN: [Self; 4] = [
+        Self::LeastRequest,
+        Self::RoundRobin,
+        Self::Random,
+        Self::PeakEwma,
+    ];
+
+    /// The name of the variant, as it is serialized.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::LeastRequest => "LeastRequest",
+            Self::RoundRobin => "RoundRobin",
+            Self::Random => "Random",
+            Self::PeakEwma => "PeakEwma",
+            Self::ConsistentHash(_) => "ConsistentHash",
+            Self::PrefixHash(_) => "PrefixHash",
+        }
+    }
+}
+
+#[cfg(feature = "manifest")]
+impl HashKey {
+    /// Those without a name.
+    pub(crate) const PLAIN: [Self; 3] = [Self::ClientAddr, Self::User, Self::SessionId];
+
+    /// The name of the variant, as it is serialized.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Header(_) => "Header",
+            Self::ClientAddr => "ClientAddr",
+            Self::User => "User",
+            Self::SessionId => "SessionId",
+        }
+    }
+}

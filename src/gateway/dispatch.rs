@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::options::Options;
 use crate::{
     attempt::{Exchange, RouteBody},
+    coding::Decoder,
     error::RouteError,
     model::{BodyKeys, ExtractedModel},
     observe::RequestSpan,
@@ -147,18 +148,8 @@ impl Matched {
             true => Some(chunks.len()).filter(|_| trailers.is_none()),
             false => inbound.total(),
         };
-        let (chunks, coded) = match inbound.as_mut().scan().take_decoder() {
-            None => (chunks, None),
-            Some(decoder) => {
-                let coded = Coded {
-                    decoder,
-                    recompress: options.recompress,
-                    body: chunks,
-                    plain,
-                };
-                (Chunks::default(), Some(coded))
-            }
-        };
+        let decoder = inbound.as_mut().scan().take_decoder();
+        let (chunks, coded) = coded(decoder, chunks, plain, options.recompress);
         let may_retry = lease.server().policy.get_max_retries() > 0;
         let path = may_retry.then(|| head.uri.path_and_query().cloned());
         let origin = Origin::new(path.flatten(), model, length, coded);
@@ -182,4 +173,23 @@ impl Matched {
         body.attach(Arc::clone(&exchange));
         Ok((body, exchange))
     }
+}
+
+/// The client's chunks, unless they came compressed: then they are in the other part.
+fn coded(
+    decoder: Option<Box<Decoder>>,
+    body: Chunks,
+    plain: Option<Chunks>,
+    recompress: bool,
+) -> (Chunks, Option<Coded>) {
+    let Some(decoder) = decoder else {
+        return (body, None);
+    };
+    let coded = Coded {
+        decoder,
+        recompress,
+        body,
+        plain,
+    };
+    (Chunks::default(), Some(coded))
 }

@@ -6,6 +6,7 @@ use super::place::Spot;
 
 /// Whether a [`Diagnostic`] stands in the way of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Severity {
     /// There is no table until it is put right.
     Error,

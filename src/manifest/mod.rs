@@ -117,6 +117,7 @@ mod assembly;
 mod diagnostic;
 mod files;
 mod inputs;
+mod options;
 mod origin;
 mod place;
 mod read;

@@ -168,7 +168,7 @@ impl RouteManifest {
         Some(default_weights(targets).fold(rule, Rule::target))
     }
 
-    /// A target, and where its name stands.
+    /// A target, and the place of its name.
     fn target(
         &mut self,
         field: &Field<'_>,
@@ -180,47 +180,19 @@ impl RouteManifest {
         let weight = object
             .get("weight")
             .map(|field| field.number(reader, 0, 100));
-        let server = object.named(SERVER);
-        let external = object.named(PROVIDER);
-        let (name, spot) = match (server, external) {
+        let (name, spot) = match (object.named(SERVER), object.named(PROVIDER)) {
+            (Some(field), None) => (model_server(&field, reader)?, field.spot(reader)),
+            (None, Some(field)) => self.provider(&field, reader)?,
             (Some(_), Some(field)) => {
                 let spot = field.spot(reader);
                 let message = format!("a target has a {SERVER} or an {PROVIDER}, not both");
                 reader.error(&spot, "invalid-value", message);
                 return None;
             }
-            (Some(field), None) => {
-                let name = field.text(reader)?;
-                if name.contains('/') {
-                    let spot = field.spot(reader);
-                    let message = format!(
-                        "{name:?} has a slash: targets are ModelServers of the route's own \
-                         namespace, named without it"
-                    );
-                    reader.error(&spot, "invalid-name", message);
-                    return None;
-                }
-                (name.to_owned(), field.spot(reader))
-            }
-            (None, Some(field)) => {
-                let name = field.text(reader)?;
-                let name = format!("{EXTERNAL}{name}");
-                let message = format!(
-                    "ExternalModelProviders are not acted on: it is a ModelServer {name:?} \
-                     without endpoints, and its share goes to the rule's other targets"
-                );
-                reader.not_acted_on(&field, &message);
-                let spot = field.spot(reader);
-                self.external.push((name.clone(), spot.clone()));
-                (name, spot)
-            }
             (None, None) => {
                 let spot = object.spot_of(reader, SERVER);
-                reader.error(
-                    &spot,
-                    "missing-field",
-                    format!("the target has no {SERVER}"),
-                );
+                let message = format!("the target has no {SERVER}");
+                reader.error(&spot, "missing-field", message);
                 return None;
             }
         };
@@ -232,6 +204,34 @@ impl RouteManifest {
         };
         Some((target, spot))
     }
+
+    /// An ExternalModelProvider, which becomes a ModelServer without endpoints.
+    fn provider(&mut self, field: &Field<'_>, reader: &mut Reader<'_>) -> Option<(String, Spot)> {
+        let name = format!("{EXTERNAL}{}", field.text(reader)?);
+        let message = format!(
+            "ExternalModelProviders are not acted on: it is a ModelServer {name:?} without \
+             endpoints, and its share goes to the rule's other targets"
+        );
+        reader.not_acted_on(field, &message);
+        let spot = field.spot(reader);
+        self.external.push((name.clone(), spot.clone()));
+        Some((name, spot))
+    }
+}
+
+/// The name of a ModelServer of the route's own namespace.
+fn model_server(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<String> {
+    let name = field.text(reader)?;
+    if name.contains('/') {
+        let spot = field.spot(reader);
+        let message = format!(
+            "{name:?} has a slash: targets are ModelServers of the route's own namespace, named \
+             without it"
+        );
+        reader.error(&spot, "invalid-name", message);
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 /// Kthena's weight is 100 where none is given; without any, all are equal anyway.

@@ -1,7 +1,5 @@
 //! The annotations of a ModelServer: what this crate has and Kthena's schema has not.
 
-use std::time::Duration;
-
 use http::StatusCode;
 
 use super::{
@@ -10,7 +8,12 @@ use super::{
     metadata::Metadata,
     server_manifest::ServerManifest,
 };
-use crate::config::{Balance, HashKey, OutlierDetection, TrafficPolicy};
+use crate::{
+    config::{Balance, HashKey, TrafficPolicy},
+    manifest::options::{
+        Access, DETECTION, OUTLIER_DETECTION, POLICY as POLICY_SETTINGS, RETRY_STATUSES, Setting,
+    },
+};
 
 pub(crate) const NAME: &str = "name";
 pub(crate) const ENDPOINTS: &str = "endpoints";
@@ -99,13 +102,10 @@ fn endpoints(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reade
 /// One of the names of [`Balance`], or one of its two with a key.
 fn balance(root: &Field<'_>, reader: &mut Reader<'_>) -> Option<Balance> {
     if !root.is_mapping() {
-        let known = ["LeastRequest", "RoundRobin", "Random", "PeakEwma"];
-        return Some(match root.one_of(reader, &known)? {
-            "LeastRequest" => Balance::LeastRequest,
-            "RoundRobin" => Balance::RoundRobin,
-            "Random" => Balance::Random,
-            _ => Balance::PeakEwma,
-        });
+        let name = root.one_of(reader, &Balance::PLAIN.map(|balance| balance.name()))?;
+        return Balance::PLAIN
+            .into_iter()
+            .find(|plain| plain.name() == name);
     }
     let object = root.object(reader, &["ConsistentHash", "PrefixHash"])?;
     let (hash, prefix) = (object.get("ConsistentHash"), object.get("PrefixHash"));
@@ -125,60 +125,30 @@ fn balance(root: &Field<'_>, reader: &mut Reader<'_>) -> Option<Balance> {
 }
 
 fn hash_key(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<HashKey> {
-    if field.is_mapping() {
-        let object = field.object(reader, &["Header"])?;
-        let Some(header) = object.get("Header") else {
-            let spot = object.spot_of(reader, "Header");
-            reader.error(&spot, "missing-field", "there is no Header to hash");
-            return None;
-        };
-        return header
-            .text(reader)
-            .map(|name| HashKey::Header(name.to_owned()));
+    if !field.is_mapping() {
+        let name = field.one_of(reader, &HashKey::PLAIN.map(|key| key.name()))?;
+        return HashKey::PLAIN
+            .into_iter()
+            .find(|plain| plain.name() == name);
     }
-    Some(
-        match field.one_of(reader, &["ClientAddr", "User", "SessionId"])? {
-            "ClientAddr" => HashKey::ClientAddr,
-            "User" => HashKey::User,
-            _ => HashKey::SessionId,
-        },
-    )
+    let object = field.object(reader, &["Header"])?;
+    let Some(header) = object.get("Header") else {
+        let spot = object.spot_of(reader, "Header");
+        reader.error(&spot, "missing-field", "there is no Header to hash");
+        return None;
+    };
+    let name = header.text(reader)?;
+    Some(HashKey::Header(name.to_owned()))
 }
 
-const POLICY_FIELDS: [&str; 8] = [
-    "streamIdleTimeout",
-    "totalTimeout",
-    "maxRetryInterval",
-    "retryStatuses",
-    "maxInFlight",
-    "maxQueue",
-    "queueTimeout",
-    "outlierDetection",
-];
-
-fn policy(root: &Field<'_>, mut policy: TrafficPolicy, reader: &mut Reader<'_>) -> TrafficPolicy {
-    let Some(object) = root.object(reader, &POLICY_FIELDS) else {
+fn policy(root: &Field<'_>, policy: TrafficPolicy, reader: &mut Reader<'_>) -> TrafficPolicy {
+    let mut keys = POLICY_SETTINGS.map(|setting| setting.key).to_vec();
+    keys.extend([RETRY_STATUSES, OUTLIER_DETECTION]);
+    let Some(object) = root.object(reader, &keys) else {
         return policy;
     };
-    if let Some(time) = duration(&object, "streamIdleTimeout", reader) {
-        policy = policy.stream_idle_timeout(time);
-    }
-    if let Some(time) = duration(&object, "totalTimeout", reader) {
-        policy = policy.total_timeout(time);
-    }
-    if let Some(time) = duration(&object, "maxRetryInterval", reader) {
-        policy = policy.max_retry_interval(time);
-    }
-    if let Some(time) = duration(&object, "queueTimeout", reader) {
-        policy = policy.queue_timeout(time);
-    }
-    if let Some(requests) = number(&object, "maxInFlight", reader) {
-        policy = policy.max_in_flight(requests);
-    }
-    if let Some(requests) = number(&object, "maxQueue", reader) {
-        policy = policy.max_queue(requests);
-    }
-    if let Some(field) = object.get("retryStatuses") {
+    let mut policy = settings(&object, &POLICY_SETTINGS, policy, reader);
+    if let Some(field) = object.get(RETRY_STATUSES) {
         let statuses: Vec<_> = field
             .list(reader)
             .iter()
@@ -187,55 +157,34 @@ fn policy(root: &Field<'_>, mut policy: TrafficPolicy, reader: &mut Reader<'_>) 
             .collect();
         policy = policy.retry_statuses(statuses);
     }
-    if let Some(field) = object.get("outlierDetection") {
+    if let Some(field) = object.get(OUTLIER_DETECTION)
+        && let Some(object) = field.object(reader, &DETECTION.map(|setting| setting.key))
+    {
         let detection = *policy.get_outlier_detection();
-        policy = policy.outlier_detection(outlier_detection(&field, detection, reader));
+        policy = policy.outlier_detection(settings(&object, &DETECTION, detection, reader));
     }
     policy
 }
 
-fn outlier_detection(
-    field: &Field<'_>,
-    mut detection: OutlierDetection,
+fn settings<T>(
+    object: &Object<'_>,
+    settings: &[Setting<T>],
+    config: T,
     reader: &mut Reader<'_>,
-) -> OutlierDetection {
-    const FIELDS: [&str; 5] = [
-        "consecutiveFailures",
-        "baseEjectionTime",
-        "maxEjectionTime",
-        "maxEjectionPercent",
-        "maxRetryAfter",
-    ];
-    let Some(object) = field.object(reader, &FIELDS) else {
-        return detection;
-    };
-    if let Some(field) = object.get("consecutiveFailures")
-        && let Some(failures) = field.number(reader, 0, u32::MAX.into())
-    {
-        detection = detection.consecutive_failures(failures as u32);
-    }
-    if let Some(field) = object.get("maxEjectionPercent")
-        && let Some(percent) = field.number(reader, 0, u32::MAX.into())
-    {
-        detection = detection.max_ejection_percent(percent as u32);
-    }
-    if let Some(time) = duration(&object, "baseEjectionTime", reader) {
-        detection = detection.base_ejection_time(time);
-    }
-    if let Some(time) = duration(&object, "maxEjectionTime", reader) {
-        detection = detection.max_ejection_time(time);
-    }
-    if let Some(time) = duration(&object, "maxRetryAfter", reader) {
-        detection = detection.max_retry_after(time);
-    }
-    detection
-}
-
-fn duration(object: &Object<'_>, name: &str, reader: &mut Reader<'_>) -> Option<Duration> {
-    object.get(name)?.duration(reader)
-}
-
-fn number(object: &Object<'_>, name: &str, reader: &mut Reader<'_>) -> Option<usize> {
-    let number = object.get(name)?.number(reader, 0, u64::MAX)?;
-    usize::try_from(number).ok()
+) -> T {
+    settings.iter().fold(config, |config, setting| {
+        let Some(field) = object.get(setting.key) else {
+            return config;
+        };
+        match setting.access {
+            Access::Time(set, _) => match field.duration(reader) {
+                Some(time) => set(config, time),
+                None => config,
+            },
+            Access::Count(most, set, _) => match field.number(reader, 0, most) {
+                Some(count) => set(config, count),
+                None => config,
+            },
+        }
+    })
 }

@@ -1,39 +1,92 @@
 //! One document: a resource with its metadata.
 
-use super::{names::KubernetesName, yaml::Yaml};
+use serde::{Serialize, Serializer};
+use serde_saphyr::LitString;
+
+use super::names::KubernetesName;
 use crate::manifest::read::{metadata::PREFIX, resource::API_VERSION};
 
-pub(super) type Fields = Vec<(String, Yaml)>;
-
-pub(super) fn resource(
-    kind: &str,
-    name: &KubernetesName,
-    version: Option<u64>,
-    mut annotations: Fields,
-    spec: Fields,
-) -> Yaml {
-    if let Some(name) = &name.table_name {
-        annotations.insert(0, (format!("{PREFIX}name"), Yaml::text(name)));
-    }
-    let mut metadata = vec![
-        ("name".to_owned(), Yaml::text(&name.name)),
-        ("namespace".to_owned(), Yaml::text(&name.namespace)),
-    ];
-    if let Some(version) = version {
-        let version = Yaml::text(version.to_string());
-        metadata.push(("resourceVersion".to_owned(), version));
-    }
-    if !annotations.is_empty() {
-        metadata.push(("annotations".to_owned(), Yaml::Map(annotations)));
-    }
-    Yaml::Map(vec![
-        ("apiVersion".to_owned(), Yaml::text(API_VERSION)),
-        ("kind".to_owned(), Yaml::text(kind)),
-        ("metadata".to_owned(), Yaml::Map(metadata)),
-        ("spec".to_owned(), Yaml::Map(spec)),
-    ])
+/// A resource as `kubectl` shows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Document<'t, S> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata<'t>,
+    spec: S,
 }
 
-pub(super) fn annotation(name: &str, value: Yaml) -> (String, Yaml) {
-    (format!("{PREFIX}{name}"), Yaml::Embedded(Box::new(value)))
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'t> {
+    name: &'t str,
+    namespace: &'t str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_version: Option<String>,
+    #[serde(skip_serializing_if = "Annotations::is_empty")]
+    annotations: Annotations,
+}
+
+/// What Kthena's schema has no field for, in its order.
+#[derive(Default)]
+pub(super) struct Annotations(Vec<(String, Annotation)>);
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Annotation {
+    Text(String),
+    /// YAML as a text, in a block scalar: people can read it there.
+    Yaml(LitString),
+}
+
+impl<'t, S: Serialize> Document<'t, S> {
+    pub(super) fn new(
+        kind: &'static str,
+        name: &'t KubernetesName,
+        version: Option<u64>,
+        mut annotations: Annotations,
+        spec: S,
+    ) -> Self {
+        if let Some(name) = &name.table_name {
+            let name = (format!("{PREFIX}name"), Annotation::Text(name.clone()));
+            annotations.0.insert(0, name);
+        }
+        Self {
+            api_version: API_VERSION,
+            kind,
+            metadata: Metadata {
+                name: &name.name,
+                namespace: &name.namespace,
+                resource_version: version.map(|version| version.to_string()),
+                annotations,
+            },
+            spec,
+        }
+    }
+
+    pub(super) fn to_yaml(&self) -> String {
+        to_yaml(self)
+    }
+}
+
+impl Annotations {
+    pub(super) fn add(&mut self, name: &str, value: &impl Serialize) {
+        let yaml = Annotation::Yaml(LitString(to_yaml(value)));
+        self.0.push((format!("{PREFIX}{name}"), yaml));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Annotations {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// Structs, lists and texts always can be written; only writers fail, and a `String` is none that does.
+fn to_yaml(value: &impl Serialize) -> String {
+    serde_saphyr::to_string(value).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 mod document;
 mod names;
+mod policy;
 mod route;
 mod server;
 mod table;
-mod yaml;

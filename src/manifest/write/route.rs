@@ -1,127 +1,171 @@
 //! A ModelRoute's manifest.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::yaml::Yaml;
+use serde::{Serialize, Serializer};
+
+use super::document::Annotations;
 use crate::{
     config::{Condition, ModelRoute, Rule, StringMatch},
-    manifest::{
-        read::route_annotations::RULES,
-        write::document::{Fields, annotation},
-    },
+    manifest::read::route_annotations::RULES,
 };
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RouteSpec<'t> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_name: Option<&'t str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    lora_adapters: &'t [String],
+    rules: Vec<RuleSpec<'t>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RuleSpec<'t> {
+    name: &'t str,
+    #[serde(skip_serializing_if = "ModelMatchSpec::is_empty")]
+    model_match: ModelMatchSpec<'t>,
+    target_models: Vec<TargetSpec<'t>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TargetSpec<'t> {
+    model_server_name: &'t str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<u32>,
+}
+
+/// It has one condition for each header, one for the path, and one for the model.
+#[derive(Default, PartialEq, Serialize)]
+struct ModelMatchSpec<'t> {
+    #[serde(skip_serializing_if = "Headers::is_empty")]
+    headers: Headers<'t>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<&'t StringMatch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<BodySpec<'t>>,
+}
+
+/// In the order in which they were added.
+#[derive(Default, PartialEq)]
+struct Headers<'t>(Vec<(&'t str, &'t StringMatch)>);
+
+#[derive(PartialEq, Serialize)]
+struct BodySpec<'t> {
+    model: &'t str,
+}
+
+/// What a rule has beyond Kthena's.
+#[derive(Serialize)]
+struct RuleAnnotation<'t> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fallbacks: Vec<&'t str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    when: Vec<ModelMatchSpec<'t>>,
+}
+
 /// The annotations and the spec; `servers` are the ModelServers' names in the manifests.
-pub(super) fn write(route: &ModelRoute, servers: &HashMap<&str, &str>) -> (Fields, Fields) {
-    let mut spec = Fields::new();
-    if let Some(model) = route.get_model_name() {
-        spec.push(("modelName".into(), Yaml::text(model)));
-    }
-    if !route.get_lora_adapters().is_empty() {
-        spec.push(("loraAdapters".into(), texts(route.get_lora_adapters())));
-    }
-    let (mut rules, mut extras) = (Vec::new(), Vec::new());
-    for rule in route.get_rules() {
-        let (fields, extra) = write_rule(rule, servers);
-        rules.push(Yaml::Map(fields));
-        extras.push((rule.get_name().to_owned(), Yaml::Map(extra)));
-    }
-    spec.push(("rules".into(), Yaml::List(rules)));
-    (rules_annotation(extras), spec)
+pub(super) fn write<'t>(
+    route: &'t ModelRoute,
+    servers: &HashMap<&'t str, &'t str>,
+) -> (Annotations, RouteSpec<'t>) {
+    let rules = route.get_rules();
+    let (specs, beyond): (Vec<_>, Vec<_>) =
+        rules.iter().map(|rule| write_rule(rule, servers)).unzip();
+    let spec = RouteSpec {
+        model_name: route.get_model_name(),
+        lora_adapters: route.get_lora_adapters(),
+        rules: specs,
+    };
+    (annotations(rules, &beyond), spec)
 }
 
 /// By the rules' names, or by position where those are not unique.
-fn rules_annotation(extras: Vec<(String, Yaml)>) -> Fields {
-    let is_empty = |extra: &Yaml| matches!(extra, Yaml::Map(fields) if fields.is_empty());
-    if extras.iter().all(|(_, extra)| is_empty(extra)) {
-        return Fields::new();
+fn annotations(rules: &[Rule], beyond: &[RuleAnnotation<'_>]) -> Annotations {
+    let mut annotations = Annotations::default();
+    let is_empty = |rule: &RuleAnnotation<'_>| rule.fallbacks.is_empty() && rule.when.is_empty();
+    if beyond.iter().all(is_empty) {
+        return annotations;
     }
-    let names: HashSet<&String> = extras.iter().map(|(name, _)| name).collect();
-    let value = if names.len() == extras.len() {
-        let given = extras.into_iter().filter(|(_, extra)| !is_empty(extra));
-        Yaml::Map(given.collect())
+    let names: HashSet<&str> = rules.iter().map(Rule::get_name).collect();
+    if names.len() == rules.len() {
+        let named = rules.iter().map(Rule::get_name).zip(beyond);
+        let given: BTreeMap<_, _> = named.filter(|(_, beyond)| !is_empty(beyond)).collect();
+        annotations.add(RULES, &given);
     } else {
-        Yaml::List(extras.into_iter().map(|(_, extra)| extra).collect())
-    };
-    vec![annotation(RULES, value)]
+        annotations.add(RULES, &beyond);
+    }
+    annotations
 }
 
-fn write_rule(rule: &Rule, servers: &HashMap<&str, &str>) -> (Fields, Fields) {
-    let local = |name: &str| Yaml::text(*servers.get(name).unwrap_or(&name));
-    let mut fields = vec![("name".into(), Yaml::text(rule.get_name()))];
+fn write_rule<'t>(
+    rule: &'t Rule,
+    servers: &HashMap<&'t str, &'t str>,
+) -> (RuleSpec<'t>, RuleAnnotation<'t>) {
+    let local = |name: &'t str| *servers.get(name).unwrap_or(&name);
     let (model_match, when) = conditions(rule.get_conditions());
-    if !model_match.is_empty() {
-        fields.push(("modelMatch".into(), Yaml::Map(model_match)));
-    }
-    let targets = rule.get_targets().iter().map(|target| {
-        let mut fields = vec![("modelServerName".into(), local(target.get_model_server()))];
-        if let Some(weight) = target.get_weight() {
-            fields.push(("weight".into(), Yaml::Number(weight.into())));
-        }
-        Yaml::Map(fields)
+    let targets = rule.get_targets().iter().map(|target| TargetSpec {
+        model_server_name: local(target.get_model_server()),
+        weight: target.get_weight(),
     });
-    fields.push(("targetModels".into(), Yaml::List(targets.collect())));
-    let mut extra = Fields::new();
-    if !rule.get_fallbacks().is_empty() {
-        let fallbacks = rule
-            .get_fallbacks()
-            .iter()
-            .map(|name| local(name))
-            .collect();
-        extra.push(("fallbacks".into(), Yaml::List(fallbacks)));
-    }
-    if !when.is_empty() {
-        extra.push(("when".into(), Yaml::List(when)));
-    }
-    (fields, extra)
+    let spec = RuleSpec {
+        name: rule.get_name(),
+        model_match,
+        target_models: targets.collect(),
+    };
+    let fallbacks = rule.get_fallbacks().iter().map(|name| local(name));
+    let beyond = RuleAnnotation {
+        fallbacks: fallbacks.collect(),
+        when,
+    };
+    (spec, beyond)
 }
 
-/// What a `modelMatch` can hold, and one more for each condition that it can't.
-///
-/// It has one condition for each header, one for the path, and one for the model.
-fn conditions(conditions: &[Condition]) -> (Fields, Vec<Yaml>) {
-    let (mut headers, mut uri, mut body) = (Fields::new(), None, None);
+/// What one `modelMatch` can hold, and one more for each condition that it can't.
+fn conditions(conditions: &[Condition]) -> (ModelMatchSpec<'_>, Vec<ModelMatchSpec<'_>>) {
+    let mut first = ModelMatchSpec::default();
     let mut when = Vec::new();
     for condition in conditions {
-        match condition {
-            Condition::Header(name, value) => {
-                let field = (name.clone(), string_match(value));
-                if headers.iter().any(|(taken, _)| taken == name) {
-                    when.push(Yaml::field("headers", Yaml::Map(vec![field])));
-                } else {
-                    headers.push(field);
-                }
-            }
-            Condition::Uri(value) if uri.is_none() => uri = Some(string_match(value)),
-            Condition::Uri(value) => when.push(Yaml::field("uri", string_match(value))),
-            Condition::BodyModel(model) => {
-                let value = Yaml::field("model", Yaml::text(model));
-                if body.is_none() {
-                    body = Some(value);
-                } else {
-                    when.push(Yaml::field("body", value));
-                }
-            }
+        if let Some(further) = first.add(condition) {
+            when.push(further);
         }
     }
-    let mut fields = Fields::new();
-    if !headers.is_empty() {
-        fields.push(("headers".into(), Yaml::Map(headers)));
+    (first, when)
+}
+
+impl<'t> ModelMatchSpec<'t> {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
-    fields.extend(uri.map(|uri| ("uri".into(), uri)));
-    fields.extend(body.map(|body| ("body".into(), body)));
-    (fields, when)
+
+    /// Adds a condition, or gives it back as a match of its own.
+    fn add(&mut self, condition: &'t Condition) -> Option<Self> {
+        let mut further = Self::default();
+        let is_free = match condition {
+            Condition::Header(name, _) => self.headers.0.iter().all(|(taken, _)| taken != name),
+            Condition::Uri(_) => self.uri.is_none(),
+            Condition::BodyModel(_) => self.body.is_none(),
+        };
+        let place = if is_free { self } else { &mut further };
+        match condition {
+            Condition::Header(name, value) => place.headers.0.push((name, value)),
+            Condition::Uri(value) => place.uri = Some(value),
+            Condition::BodyModel(model) => place.body = Some(BodySpec { model }),
+        }
+        (!is_free).then_some(further)
+    }
 }
 
-fn string_match(value: &StringMatch) -> Yaml {
-    let (kind, text) = match value {
-        StringMatch::Exact(text) => ("exact", text),
-        StringMatch::Prefix(text) => ("prefix", text),
-        StringMatch::Regex(text) => ("regex", text),
-    };
-    Yaml::field(kind, Yaml::text(text))
+impl Headers<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
-fn texts(texts: &[String]) -> Yaml {
-    Yaml::List(texts.iter().map(Yaml::text).collect())
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
 }

@@ -2,56 +2,84 @@
 
 use std::net::Ipv6Addr;
 
-use super::yaml::Yaml;
+use http::uri::Scheme;
+use serde::Serialize;
+
+use super::{
+    document::Annotations,
+    policy::{self, KthenaPolicy, Settings},
+};
 use crate::{
-    config::{
-        Address, Balance, Endpoint, HashKey, ModelServer, OutlierDetection, TrafficPolicy, format,
-    },
-    manifest::{
-        read::server_annotations::{BALANCE, ENDPOINTS, POLICY},
-        write::document::{Fields, annotation},
-    },
+    config::{Address, Balance, Endpoint, ModelServer},
+    manifest::read::server_annotations::{BALANCE, ENDPOINTS, POLICY},
 };
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServerSpec<'t> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'t str>,
+    inference_engine: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload_selector: Option<Selector>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    endpoints: Vec<StaticEndpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traffic_policy: Option<KthenaPolicy>,
+}
+
+/// It selects nothing.
+#[derive(Serialize)]
+struct Selector {}
+
+#[derive(Serialize)]
+struct StaticEndpoint {
+    name: String,
+    address: String,
+    port: u16,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum AnyEndpoint<'t> {
+    Plain(&'t str),
+    Weighted { url: &'t str, weight: u32 },
+}
+
 /// The annotations and the spec.
-pub(super) fn write(server: &ModelServer) -> (Fields, Fields) {
-    let (mut annotations, mut spec) = (Vec::new(), Vec::new());
-    if let Some(model) = server.get_model() {
-        spec.push(field("model", Yaml::text(model)));
+pub(super) fn write(server: &ModelServer) -> (Annotations, ServerSpec<'_>) {
+    let mut annotations = Annotations::default();
+    let endpoints = static_endpoints(server);
+    if endpoints.is_none() {
+        let endpoints = server.get_endpoints().iter().map(any_endpoint);
+        annotations.add(ENDPOINTS, &endpoints.collect::<Vec<_>>());
     }
-    spec.push(field("inferenceEngine", Yaml::text("vLLM")));
-    match static_endpoints(server) {
-        Some(endpoints) if !endpoints.is_empty() => {
-            spec.push(field("endpoints", Yaml::List(endpoints)));
-        }
-        Some(_) => spec.push(field("workloadSelector", Yaml::Map(Vec::new()))),
-        None => {
-            let endpoints = server.get_endpoints().iter().map(endpoint).collect();
-            annotations.push(annotation(ENDPOINTS, Yaml::List(endpoints)));
-        }
+    let balance = server.get_balance();
+    if *balance != Balance::default() {
+        annotations.add(BALANCE, balance);
     }
-    if *server.get_balance() != Balance::default() {
-        annotations.push(annotation(BALANCE, balance(server.get_balance())));
+    let policy = server.get_traffic_policy();
+    if let Some(settings) = Settings::of(policy) {
+        annotations.add(POLICY, &settings);
     }
-    let policy = kthena_policy(server.get_traffic_policy());
-    if !policy.is_empty() {
-        spec.push(field("trafficPolicy", Yaml::Map(policy)));
-    }
-    let policy = own_policy(server.get_traffic_policy());
-    if !policy.is_empty() {
-        annotations.push(annotation(POLICY, Yaml::Map(policy)));
-    }
+    let spec = ServerSpec {
+        model: server.get_model(),
+        inference_engine: "vLLM",
+        workload_selector: server.get_endpoints().is_empty().then_some(Selector {}),
+        endpoints: endpoints.unwrap_or_default(),
+        traffic_policy: policy::kthena(policy),
+    };
     (annotations, spec)
 }
 
 /// Kthena's endpoints are addresses with ports; `None` if one of these is more than that.
-fn static_endpoints(server: &ModelServer) -> Option<Vec<Yaml>> {
-    (1..)
-        .zip(server.get_endpoints())
+fn static_endpoints(server: &ModelServer) -> Option<Vec<StaticEndpoint>> {
+    let endpoints = (1..).zip(server.get_endpoints());
+    endpoints
         .map(|(position, config)| {
             let endpoint = Address::parse(config.get_uri()).ok()?;
             let plain = config.get_weight() == 1
-                && endpoint.scheme == http::uri::Scheme::HTTP
+                && endpoint.scheme == Scheme::HTTP
                 && endpoint.prefix.is_empty();
             let host = endpoint.authority.host();
             let address = match host
@@ -65,172 +93,19 @@ fn static_endpoints(server: &ModelServer) -> Option<Vec<Yaml>> {
                 }
                 None => host,
             };
-            let port = endpoint.authority.port_u16().unwrap_or(80);
-            plain.then(|| {
-                Yaml::Map(vec![
-                    field("name", Yaml::text(format!("endpoint-{position}"))),
-                    field("address", Yaml::text(address)),
-                    field("port", Yaml::Number(port.into())),
-                ])
+            plain.then(|| StaticEndpoint {
+                name: format!("endpoint-{position}"),
+                address: address.to_owned(),
+                port: endpoint.authority.port_u16().unwrap_or(80),
             })
         })
         .collect()
 }
 
-fn endpoint(endpoint: &Endpoint) -> Yaml {
-    let uri = Yaml::text(endpoint.get_uri());
+fn any_endpoint(endpoint: &Endpoint) -> AnyEndpoint<'_> {
+    let url = endpoint.get_uri();
     match endpoint.get_weight() {
-        1 => uri,
-        weight => Yaml::Map(vec![
-            field("url", uri),
-            field("weight", Yaml::Number(weight.into())),
-        ]),
+        1 => AnyEndpoint::Plain(url),
+        weight => AnyEndpoint::Weighted { url, weight },
     }
-}
-
-fn balance(balance: &Balance) -> Yaml {
-    let hash = |key| Yaml::field("ConsistentHash", key);
-    match balance {
-        Balance::LeastRequest => Yaml::text("LeastRequest"),
-        Balance::RoundRobin => Yaml::text("RoundRobin"),
-        Balance::Random => Yaml::text("Random"),
-        Balance::PeakEwma => Yaml::text("PeakEwma"),
-        Balance::ConsistentHash(key) => hash(match key {
-            HashKey::Header(name) => Yaml::field("Header", Yaml::text(name)),
-            HashKey::ClientAddr => Yaml::text("ClientAddr"),
-            HashKey::User => Yaml::text("User"),
-            HashKey::SessionId => Yaml::text("SessionId"),
-        }),
-        Balance::PrefixHash(bytes) => Yaml::field("PrefixHash", Yaml::Number(*bytes as u64)),
-    }
-}
-
-fn kthena_policy(policy: &TrafficPolicy) -> Fields {
-    let default = TrafficPolicy::default();
-    let mut fields = Fields::new();
-    if let Some(timeout) = policy.get_timeout() {
-        fields.push(field("timeout", time(timeout)));
-    }
-    let mut retry = Fields::new();
-    if policy.get_max_retries() != default.get_max_retries() {
-        retry.push(field(
-            "attempts",
-            Yaml::Number(policy.get_max_retries().into()),
-        ));
-    }
-    if policy.get_retry_interval() != default.get_retry_interval() {
-        retry.push(field("retryInterval", time(policy.get_retry_interval())));
-    }
-    if !retry.is_empty() {
-        fields.push(field("retry", Yaml::Map(retry)));
-    }
-    fields
-}
-
-fn own_policy(policy: &TrafficPolicy) -> Fields {
-    let default = TrafficPolicy::default();
-    let mut fields = Fields::new();
-    let mut add = |given: bool, name: &str, value: Yaml| {
-        if given {
-            fields.push(field(name, value));
-        }
-    };
-    let some = |value: Option<_>| (value.is_some(), time(value.unwrap_or_default()));
-    let (given, value) = some(policy.get_stream_idle_timeout());
-    add(given, "streamIdleTimeout", value);
-    let (given, value) = some(policy.get_total_timeout());
-    add(given, "totalTimeout", value);
-    let longest = policy.get_max_retry_interval();
-    let implied = TrafficPolicy::new().retry_interval(policy.get_retry_interval());
-    add(
-        longest != implied.get_max_retry_interval(),
-        "maxRetryInterval",
-        time(longest),
-    );
-    let statuses = policy.get_retry_statuses();
-    let numbers = statuses
-        .iter()
-        .map(|status| Yaml::Number(status.as_u16().into()));
-    add(
-        statuses != default.get_retry_statuses(),
-        "retryStatuses",
-        Yaml::List(numbers.collect()),
-    );
-    let most = policy.get_max_in_flight();
-    add(
-        most.is_some(),
-        "maxInFlight",
-        Yaml::Number(most.unwrap_or_default() as u64),
-    );
-    let queue = policy.get_max_queue();
-    add(
-        queue != default.get_max_queue(),
-        "maxQueue",
-        Yaml::Number(queue as u64),
-    );
-    let queue = policy.get_queue_timeout();
-    add(
-        queue != default.get_queue_timeout(),
-        "queueTimeout",
-        time(queue),
-    );
-    let detection = outlier_detection(policy.get_outlier_detection());
-    add(
-        !detection.is_empty(),
-        "outlierDetection",
-        Yaml::Map(detection),
-    );
-    fields
-}
-
-fn outlier_detection(detection: &OutlierDetection) -> Fields {
-    let default = OutlierDetection::default();
-    let mut fields = Fields::new();
-    let number = |number: u32| Yaml::Number(number.into());
-    for (name, given, default) in [
-        (
-            "consecutiveFailures",
-            detection.get_consecutive_failures(),
-            default.get_consecutive_failures(),
-        ),
-        (
-            "maxEjectionPercent",
-            detection.get_max_ejection_percent(),
-            default.get_max_ejection_percent(),
-        ),
-    ] {
-        if given != default {
-            fields.push(field(name, number(given)));
-        }
-    }
-    for (name, given, default) in [
-        (
-            "baseEjectionTime",
-            detection.get_base_ejection_time(),
-            default.get_base_ejection_time(),
-        ),
-        (
-            "maxRetryAfter",
-            detection.get_max_retry_after(),
-            default.get_max_retry_after(),
-        ),
-    ] {
-        if given != default {
-            fields.push(field(name, time(given)));
-        }
-    }
-    let longest = detection.get_max_ejection_time();
-    let implied = OutlierDetection::new().base_ejection_time(detection.get_base_ejection_time());
-    if longest != implied.get_max_ejection_time() {
-        fields.push(field("maxEjectionTime", time(longest)));
-    }
-    fields
-}
-
-fn field(name: &str, value: Yaml) -> (String, Yaml) {
-    (name.to_owned(), value)
-}
-
-fn time(duration: std::time::Duration) -> Yaml {
-    Yaml::text(format(duration))
 }

@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::{document::resource, names::names, route, server};
+use super::{document::Document, names::names, route, server};
 use crate::route::RouteTable;
 
 impl RouteTable {
     /// Writes the table as manifests: a YAML document for each ModelServer and each ModelRoute.
     ///
     /// [`Manifests::from_yaml`](crate::manifest::Manifests::from_yaml) reads
-    /// the same table from it. Endpoints stand in `spec.endpoints`, as in
-    /// Kthena's standalone mode; what Kthena's schema has no field for stands
-    /// in annotations (see the [module](crate::manifest)). Three things are
+    /// the same table from it. Endpoints are in `spec.endpoints`, as in
+    /// Kthena's standalone mode; what Kthena's schema has no field for is in
+    /// annotations (see the [module](crate::manifest)). Three things are
     /// not in the table and are filled in: the `inferenceEngine`, which is
     /// always `vLLM`, labels, and times; where the routes' names do not give
     /// their order, a `resourceVersion` does.
@@ -26,25 +26,17 @@ impl RouteTable {
             .zip(&servers)
             .map(|(server, name)| (server.get_name(), &*name.name))
             .collect();
-        let servers = config
-            .get_model_servers()
-            .iter()
-            .zip(&servers)
-            .map(|(config, name)| {
-                let (annotations, spec) = server::write(config);
-                resource("ModelServer", name, None, annotations, spec)
-            });
+        let servers = config.get_model_servers().iter().zip(&servers);
+        let servers = servers.map(|(config, name)| {
+            let (annotations, spec) = server::write(config);
+            Document::new("ModelServer", name, None, annotations, spec).to_yaml()
+        });
         let routes = (1..).zip(config.get_model_routes().iter().zip(&routes));
         let routes = routes.map(|(position, (config, name))| {
             let (annotations, spec) = route::write(config, &local);
             let version = (!in_order).then_some(position);
-            resource("ModelRoute", name, version, annotations, spec)
+            Document::new("ModelRoute", name, version, annotations, spec).to_yaml()
         });
-        let mut out = String::new();
-        for document in servers.chain(routes) {
-            out.push_str(if out.is_empty() { "" } else { "---\n" });
-            document.write(&mut out);
-        }
-        out
+        servers.chain(routes).collect::<Vec<_>>().join("---\n")
     }
 }

@@ -153,8 +153,6 @@ fn options(text: &str) -> Options {
         // They are mistakes, but of the documents that we read only, and are found all at once.
         duplicate_keys: DuplicateKeyPolicy::LastWins,
         strict_booleans: true,
-        reject_non_finite_typeless_float: false,
-        emit_comments: false,
         with_snippet: false,
     }
 }

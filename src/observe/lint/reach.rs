@@ -20,17 +20,31 @@ enum Unreached {
 }
 
 pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
+    let lints = verdicts(config)
+        .into_iter()
+        .filter_map(|((route, rule), verdict)| {
+            let place = Place::ModelRoute(route, RoutePart::Rule(rule));
+            let message = match verdict? {
+                Unreached::Behind(by) => behind(config, route, by),
+                Unreached::OtherModel => {
+                    "it is never reached: its body_model is none of the names of its ModelRoute"
+                        .to_owned()
+                }
+            };
+            Some(Lint::new(config, LintKind::UnreachableRule, place, message))
+        });
+    lints.collect()
+}
+
+/// Of each rule: why it is not reached, `None` if it is by some name.
+fn verdicts(config: &RouteTableBuilder) -> BTreeMap<At, Option<Unreached>> {
     let mut regexes = Regexes::default();
-    // Of each rule: why it is not reached, `None` once it is by some name.
-    let mut verdicts: BTreeMap<At, Option<Unreached>> = BTreeMap::new();
+    let mut verdicts = BTreeMap::new();
     for (name, routes) in by_name(config) {
         let mut before: Vec<(At, Vec<&Condition>)> = Vec::new();
         for route in routes {
-            for (position, rule) in config.get_model_routes()[route]
-                .get_rules()
-                .iter()
-                .enumerate()
-            {
+            let rules = config.get_model_routes()[route].get_rules();
+            for (position, rule) in rules.iter().enumerate() {
                 let at = (route, position);
                 let Some(conditions) = conditions(rule, name) else {
                     verdicts.entry(at).or_insert(Some(Unreached::OtherModel));
@@ -56,19 +70,6 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
         }
     }
     verdicts
-        .into_iter()
-        .filter_map(|((route, rule), verdict)| {
-            let place = Place::ModelRoute(route, RoutePart::Rule(rule));
-            let message = match verdict? {
-                Unreached::Behind(by) => behind(config, route, by),
-                Unreached::OtherModel => {
-                    "it is never reached: its body_model is none of the names of its ModelRoute"
-                        .to_owned()
-                }
-            };
-            Some(Lint::new(config, LintKind::UnreachableRule, place, message))
-        })
-        .collect()
 }
 
 fn behind(config: &RouteTableBuilder, route: usize, (other, rule): At) -> String {

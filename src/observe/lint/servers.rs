@@ -29,32 +29,33 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
                 .to_owned();
             add(LintKind::NoEndpoints, ServerPart::Whole, message);
         }
-        let policy = server.get_traffic_policy();
-        if let (Some(timeout), Some(total)) = (policy.get_timeout(), policy.get_total_timeout())
-            && timeout > total
-        {
-            let message =
-                format!("its timeout of {timeout:?} is longer than its total_timeout of {total:?}");
-            add(
-                LintKind::TimeoutBeyondTotal,
-                ServerPart::TrafficPolicy(None),
-                message,
-            );
-        }
-        let alone =
+        let is_alone =
             rules.is_some_and(|rules| rules.iter().all(|rule| places(rule, &endpoints) < 2));
-        if policy.get_max_retries() > 0 && alone && !server.get_endpoints().is_empty() {
-            let message = format!(
-                "max_retries is {}, but there is no second endpoint to send a request to: a retry \
-                 never goes where the request has been",
-                policy.get_max_retries()
-            );
-            add(
-                LintKind::RetriesWithoutAlternative,
-                ServerPart::TrafficPolicy(None),
-                message,
-            );
+        for (kind, message) in lint_policy(server, is_alone) {
+            add(kind, ServerPart::TrafficPolicy(None), message);
         }
+    }
+    lints
+}
+
+/// `is_alone` if the server's requests have no other endpoint to go to.
+fn lint_policy(server: &ModelServer, is_alone: bool) -> Vec<(LintKind, String)> {
+    let policy = server.get_traffic_policy();
+    let mut lints = Vec::new();
+    if let (Some(timeout), Some(total)) = (policy.get_timeout(), policy.get_total_timeout())
+        && timeout > total
+    {
+        let message =
+            format!("its timeout of {timeout:?} is longer than its total_timeout of {total:?}");
+        lints.push((LintKind::TimeoutBeyondTotal, message));
+    }
+    let retries = policy.get_max_retries();
+    if retries > 0 && is_alone && !server.get_endpoints().is_empty() {
+        let message = format!(
+            "max_retries is {retries}, but there is no second endpoint to send a request to: a \
+             retry never goes where the request has been"
+        );
+        lints.push((LintKind::RetriesWithoutAlternative, message));
     }
     lints
 }

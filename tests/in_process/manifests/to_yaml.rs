@@ -65,7 +65,7 @@ spec:
     address: \"10.0.0.2\"
     port: 80
   trafficPolicy:
-    timeout: \"1s500ms\"
+    timeout: 1s500ms
     retry:
       attempts: 2
 ---
@@ -135,7 +135,7 @@ fn names_that_kubernetes_would_not_take_are_kept_in_an_annotation() {
         "  name: small-one\n",
         "  name: small-one-2\n",
         "  name: unnamed\n",
-        "    tower-model-route/name: \"Small one\"\n",
+        "    tower-model-route/name: Small one\n",
         // b before a
         "  resourceVersion: \"1\"\n",
     ] {
@@ -172,4 +172,78 @@ fn manifests_that_were_read_are_written_without_made_up_names() {
 fn an_empty_table_is_an_empty_text() {
     assert_eq!(RouteTable::builder().build().unwrap().to_yaml(), "");
     assert!(Manifests::from_yaml("").build().is_ok());
+}
+
+/// What YAML could take for anything else than a text.
+#[test]
+fn every_text_is_read_back_as_it_was() {
+    let texts = [
+        "Yes",
+        "null",
+        "~",
+        "1",
+        "-1.5e3",
+        "0x1f",
+        "1s",
+        "2026-11-28",
+        "a:",
+        "a: b",
+        "- a",
+        "#a",
+        "a #b",
+        "'a'",
+        "\"a\"",
+        "a\\",
+        "a\nb",
+        "a\n",
+        " a ",
+        "\t",
+        "[a]",
+        "{a}",
+        "*a",
+        "&a",
+        "!a",
+        "|",
+        ">",
+        "%a",
+        "@a",
+        "`a",
+        "\u{feff}\u{e9}",
+        "\u{7f}",
+        "\u{1f600}",
+        "---",
+        "...",
+    ];
+    for text in texts {
+        let condition = StringMatch::exact(text);
+        let rule = Rule::new(text)
+            .when(
+                ModelMatch::new()
+                    .header("x-text", condition)
+                    .body_model(text),
+            )
+            .target("a/s")
+            .fallback("a/t");
+        let servers = ["a/s", "a/t"].map(|name| ModelServer::new(name).model(text));
+        let table = RouteTable::builder().model_route(
+            ModelRoute::new("a/r")
+                .model_name(text)
+                .lora_adapter(text)
+                .rule(rule),
+        );
+        let table = servers
+            .into_iter()
+            .fold(table, |table, server| table.model_server(server));
+        let table = table.build().unwrap();
+        let yaml = table.to_yaml();
+        let read = Manifests::from_yaml(&yaml).build();
+        let read = read.unwrap_or_else(|error| panic!("{text:?}: {error}\n{yaml}"));
+        let (read, config) = (read.config(), table.config());
+        assert_eq!(read.get_model_routes(), config.get_model_routes(), "{yaml}");
+        assert_eq!(
+            read.get_model_servers(),
+            config.get_model_servers(),
+            "{yaml}"
+        );
+    }
 }

@@ -1,0 +1,130 @@
+//! The options that Kthena's schema has no field for, by their keys in annotations.
+//!
+//! Reading and writing go by the same lists, so that none can forget an option.
+
+use std::time::Duration;
+
+use crate::config::{OutlierDetection, TrafficPolicy};
+
+/// An option of `T`: its key, how it is set, and what of it has to be written.
+pub(super) struct Setting<T: 'static> {
+    pub(super) key: &'static str,
+    pub(super) access: Access<T>,
+}
+
+/// The getter gives `None` for a value that is the default.
+pub(super) enum Access<T: 'static> {
+    Time(fn(T, Duration) -> T, fn(&T) -> Option<Duration>),
+    /// A number up to the maximum.
+    Count(u64, fn(T, u64) -> T, fn(&T) -> Option<u64>),
+}
+
+/// The key of the statuses after which a request is sent again.
+pub(super) const RETRY_STATUSES: &str = "retryStatuses";
+/// The key of the options of [`DETECTION`].
+pub(super) const OUTLIER_DETECTION: &str = "outlierDetection";
+
+/// What a traffic policy has beyond Kthena's, but for the two keys above.
+pub(super) const POLICY: [Setting<TrafficPolicy>; 6] = [
+    Setting {
+        key: "streamIdleTimeout",
+        access: Access::Time(
+            TrafficPolicy::stream_idle_timeout,
+            TrafficPolicy::get_stream_idle_timeout,
+        ),
+    },
+    Setting {
+        key: "totalTimeout",
+        access: Access::Time(
+            TrafficPolicy::total_timeout,
+            TrafficPolicy::get_total_timeout,
+        ),
+    },
+    Setting {
+        key: "maxRetryInterval",
+        access: Access::Time(TrafficPolicy::max_retry_interval, |policy| {
+            let default = TrafficPolicy::new().retry_interval(policy.get_retry_interval());
+            unless(
+                policy.get_max_retry_interval(),
+                default.get_max_retry_interval(),
+            )
+        }),
+    },
+    Setting {
+        key: "maxInFlight",
+        access: Access::Count(
+            usize::MAX as u64,
+            |policy, requests| policy.max_in_flight(requests as usize),
+            |policy| policy.get_max_in_flight().map(|requests| requests as u64),
+        ),
+    },
+    Setting {
+        key: "maxQueue",
+        access: Access::Count(
+            usize::MAX as u64,
+            |policy, requests| policy.max_queue(requests as usize),
+            |policy| unless(policy.get_max_queue() as u64, 0),
+        ),
+    },
+    Setting {
+        key: "queueTimeout",
+        access: Access::Time(TrafficPolicy::queue_timeout, |policy| {
+            let default = TrafficPolicy::new().get_queue_timeout();
+            unless(policy.get_queue_timeout(), default)
+        }),
+    },
+];
+
+pub(super) const DETECTION: [Setting<OutlierDetection>; 5] = [
+    Setting {
+        key: "consecutiveFailures",
+        access: Access::Count(
+            u32::MAX as u64,
+            |detection, failures| detection.consecutive_failures(failures as u32),
+            |detection| {
+                let default = OutlierDetection::new().get_consecutive_failures();
+                unless(detection.get_consecutive_failures(), default).map(u64::from)
+            },
+        ),
+    },
+    Setting {
+        key: "baseEjectionTime",
+        access: Access::Time(OutlierDetection::base_ejection_time, |detection| {
+            let default = OutlierDetection::new().get_base_ejection_time();
+            unless(detection.get_base_ejection_time(), default)
+        }),
+    },
+    Setting {
+        key: "maxEjectionTime",
+        access: Access::Time(OutlierDetection::max_ejection_time, |detection| {
+            let base = detection.get_base_ejection_time();
+            let default = OutlierDetection::new().base_ejection_time(base);
+            unless(
+                detection.get_max_ejection_time(),
+                default.get_max_ejection_time(),
+            )
+        }),
+    },
+    Setting {
+        key: "maxEjectionPercent",
+        access: Access::Count(
+            u32::MAX as u64,
+            |detection, percent| detection.max_ejection_percent(percent as u32),
+            |detection| {
+                let default = OutlierDetection::new().get_max_ejection_percent();
+                unless(detection.get_max_ejection_percent(), default).map(u64::from)
+            },
+        ),
+    },
+    Setting {
+        key: "maxRetryAfter",
+        access: Access::Time(OutlierDetection::max_retry_after, |detection| {
+            let default = OutlierDetection::new().get_max_retry_after();
+            unless(detection.get_max_retry_after(), default)
+        }),
+    },
+];
+
+fn unless<V: PartialEq>(value: V, default: V) -> Option<V> {
+    (value != default).then_some(value)
+}

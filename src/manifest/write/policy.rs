@@ -1,0 +1,87 @@
+//! A traffic policy: Kthena's part of it, and the rest.
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    config::{TrafficPolicy, format},
+    manifest::options::{Access, DETECTION, OUTLIER_DETECTION, POLICY, RETRY_STATUSES, Setting},
+};
+
+#[derive(Serialize)]
+pub(super) struct KthenaPolicy {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<Retry>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Retry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_interval: Option<String>,
+}
+
+/// What Kthena's schema has fields for; `None` if all of it is the default.
+pub(super) fn kthena(policy: &TrafficPolicy) -> Option<KthenaPolicy> {
+    let default = TrafficPolicy::default();
+    let (retries, interval) = (policy.get_max_retries(), policy.get_retry_interval());
+    let attempts = (retries != default.get_max_retries()).then_some(retries);
+    let retry_interval = (interval != default.get_retry_interval()).then(|| format(interval));
+    let written = KthenaPolicy {
+        timeout: policy.get_timeout().map(format),
+        retry: (attempts.is_some() || retry_interval.is_some()).then_some(Retry {
+            attempts,
+            retry_interval,
+        }),
+    };
+    (written.timeout.is_some() || written.retry.is_some()).then_some(written)
+}
+
+/// The rest, by the keys of the annotation.
+pub(super) struct Settings(Vec<(&'static str, Value)>);
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Value {
+    Time(String),
+    Count(u64),
+    Statuses(Vec<u16>),
+    Settings(Settings),
+}
+
+impl Settings {
+    /// Those that are not the default; `None` if there are none.
+    pub(super) fn of(policy: &TrafficPolicy) -> Option<Self> {
+        let mut written = Self::written(policy, &POLICY);
+        let statuses = policy.get_retry_statuses();
+        if statuses != TrafficPolicy::default().get_retry_statuses() {
+            let statuses = statuses.iter().map(|status| status.as_u16()).collect();
+            written.push((RETRY_STATUSES, Value::Statuses(statuses)));
+        }
+        let detection = Self::written(policy.get_outlier_detection(), &DETECTION);
+        if !detection.is_empty() {
+            written.push((OUTLIER_DETECTION, Value::Settings(Self(detection))));
+        }
+        (!written.is_empty()).then_some(Self(written))
+    }
+
+    fn written<T>(config: &T, settings: &[Setting<T>]) -> Vec<(&'static str, Value)> {
+        let value = |setting: &Setting<T>| match setting.access {
+            Access::Time(_, get) => get(config).map(|time| Value::Time(format(time))),
+            Access::Count(_, _, get) => get(config).map(Value::Count),
+        };
+        let settings = settings.iter();
+        settings
+            .filter_map(|setting| Some((setting.key, value(setting)?)))
+            .collect()
+    }
+}
+
+impl Serialize for Settings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}

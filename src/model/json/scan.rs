@@ -26,7 +26,10 @@ impl Scan {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "one loop, whose state stays in registers")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one loop, whose state stays in registers"
+    )]
     #[inline(always)]
     pub(super) fn feed_with<M, B, U, P, L>(
         &mut self,

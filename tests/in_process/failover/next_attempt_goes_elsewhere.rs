@@ -2,12 +2,18 @@
 
 use http::Request;
 use test_kit::{
-    engines::{fails, says, status},
-    gateway::Rig,
+    engines::{Engines, fails, says, status},
+    gateway::{Gateway, Rig},
     request::{ASKED, asked},
-    table::{retries, single, table},
+    table::{endpoint, in_flight, one_server, retries, single, table},
 };
-use tower_model_route::{ModelServer, OutlierDetection, Rule, TargetModel};
+use tower::{ServiceBuilder, ServiceExt};
+use tower_model_route::{
+    AnswerErrorsLayer, AttemptTimeoutLayer, Failover, ModelRouteLayer, ModelServer,
+    OutlierDetection, RouteTable, Rule, TargetModel,
+};
+
+use crate::SECOND;
 
 fn weighted(name: &str, weight: u32) -> TargetModel {
     TargetModel::new(name).weight(weight)
@@ -76,6 +82,7 @@ async fn what_is_sound_comes_before_what_is_not() {
     // `a1` is ejected: from `a0` the request goes to `b` first.
     let detection = OutlierDetection::new()
         .consecutive_failures(1)
+        .base_ejection_time(100 * SECOND)
         .max_ejection_percent(100);
     let policy = retries(5).outlier_detection(detection);
     let a = ModelServer::new("a")
@@ -185,4 +192,64 @@ async fn the_decision_is_true_of_each_attempt_and_of_the_answer() {
     assert_eq!((decision.attempts(), decision.endpoint()), (3, "http://c"));
     assert!(decision.is_fallback());
     assert_eq!((decision.route(), decision.rule()), ("route", "rule"));
+}
+
+/// Three endpoints: one fails and a second is ejected while the retry waits.
+fn three() -> RouteTable {
+    let detection = OutlierDetection::new()
+        .consecutive_failures(1)
+        .base_ejection_time(100 * SECOND)
+        .max_ejection_percent(100);
+    let policy = retries(1)
+        .retry_interval(10 * SECOND)
+        .max_retry_interval(10 * SECOND)
+        .outlier_detection(detection);
+    one_server(3, policy)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_endpoint_is_chosen_at_the_end_of_the_interval() {
+    let rig = Rig::new(three());
+    let failing = || status(503);
+    rig.engines.next([failing(), failing()]);
+    let first = rig.spawn();
+    tokio::time::sleep(SECOND).await;
+    // While it waits it takes no place at another engine.
+    let [failed] = &rig.engines.hosts()[..] else {
+        panic!("one attempt");
+    };
+    assert_eq!(rig.in_flight(), rig.endpoint(failed).in_flight());
+    let second = rig.spawn();
+    tokio::time::sleep(SECOND).await;
+    let failed = [failed.clone(), rig.engines.hosts().remove(0)];
+    assert_ne!(failed[0], failed[1]);
+    for call in [first, second] {
+        assert_eq!(call.await.unwrap().status(), 200);
+    }
+    let sent_again = rig.engines.hosts();
+    assert_eq!(sent_again.len(), 2);
+    for host in sent_again {
+        assert!(!failed.contains(&host), "{host} was ejected meanwhile");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_a_policy_of_tower_it_is_chosen_before_the_interval() {
+    let engines = Engines::default();
+    let table = three();
+    let layers = ServiceBuilder::new()
+        .layer(ModelRouteLayer::new(table.clone()))
+        .layer(AnswerErrorsLayer::new())
+        .retry(Failover::new())
+        .layer(AttemptTimeoutLayer::new());
+    let gateway = Gateway::new(layers.service(engines.service()));
+    engines.next([status(503)]);
+    let call = tokio::spawn(gateway.oneshot(asked()));
+    tokio::time::sleep(SECOND).await;
+    let failed = format!("http://{}", engines.hosts()[0]);
+    assert_eq!(in_flight(&table), 1);
+    let at_the_failed = endpoint(&table, &failed).in_flight();
+    assert_eq!(at_the_failed, 0, "its next place is taken while it waits");
+    let Ok(answer) = call.await.unwrap();
+    assert_eq!(answer.status(), 200);
 }

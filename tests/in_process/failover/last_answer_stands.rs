@@ -3,13 +3,17 @@
 use http::StatusCode;
 use test_kit::{
     answer::Answer,
-    body::script,
+    body::{script, text},
     engines::{Act, answers, fails, says, status, times_out},
     gateway::Rig,
+    mock::{called, mock, ok, waits},
     paused::settle,
-    table::retries,
+    request::asked,
+    table::{in_flight, one_server, retries},
 };
-use tower_model_route::{RouteError, TrafficPolicy};
+use tokio_test::{assert_ready_ok, task};
+use tower::Service;
+use tower_model_route::{ModelRouteLayer, RouteError, TrafficPolicy, stack};
 
 use crate::SECOND;
 
@@ -68,6 +72,25 @@ async fn the_decision_is_that_of_the_answer_that_stands() {
         attempts[0].decision().endpoint()
     );
     assert_eq!(answer.decision().attempts(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_fails_before_the_next_attempt_does_not_hide_it() {
+    let (mock, mut handle) = mock();
+    let table = one_server(2, retries(1));
+    let mut service = stack(ModelRouteLayer::new(table.clone())).service(mock);
+    let mut call = task::spawn(service.call(asked()));
+    waits(&mut call);
+    let (_, reply) = called(&mut handle);
+    handle.send_error("the pool is closed");
+    let mut busy = ok("busy");
+    *busy.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    reply.send_response(busy);
+    let answer = assert_ready_ok!(call.poll());
+    assert_eq!(answer.status(), 503);
+    assert!(answer.extensions().get::<RouteError>().is_none());
+    assert_eq!(text(answer.into_body()), "busy");
+    assert_eq!(in_flight(&table), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,34 +10,37 @@
 #![allow(unreachable_pub)]
 
 mod load;
-mod process;
-mod proxy;
+#[path = "../proxies/mod.rs"]
+mod proxies;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::{net::SocketAddr, time::Duration};
 
 use load::Upload;
-use process::Process;
+use proxies::{Options, Process, Result, Task};
+use tower_model_route::ModelRouteLayer;
 
 const MB: f64 = (1 << 20) as f64;
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+const REPLAY_BYTES: usize = 64 << 10;
+
+const OPTIONS: Options = Options {
+    layer: |table| ModelRouteLayer::new(table).replay_bytes(REPLAY_BYTES),
+    // Connections that are kept would hold their buffers when the uploads have ended.
+    idle_connections: 0,
+};
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    if let [role, address @ ..] = &*arguments
-        && role.starts_with("role:")
-    {
-        let engine = address.first().map(|address| address.parse()).transpose()?;
-        return runtime.block_on(proxy::run(role, engine));
-    }
-    // Cargo passes `--bench` from `cargo bench` only; a test run just shows that it works.
-    let quick =
-        arguments.iter().any(|a| a == "--quick") || !arguments.iter().any(|a| a == "--bench");
+    let quick = match Task::from_arguments()? {
+        Task::Serve { role, engine } => {
+            return runtime.block_on(proxies::serve(&role, engine, &OPTIONS));
+        }
+        Task::Measure { quick } => quick,
+    };
     let (rounds, uploads, bytes) = if quick {
         (1, 8, 1 << 20)
     } else {
@@ -47,7 +50,7 @@ fn main() -> Result<()> {
     println!(
         "{uploads} uploads of {} MB, replay_bytes = {} KiB; medians of {rounds} rounds\n",
         bytes as f64 / MB,
-        proxy::REPLAY_BYTES >> 10
+        REPLAY_BYTES >> 10
     );
     println!(
         "{:<42} {:>8} {:>8} {:>8} {:>8} {:>10} {:>10} {:>10}",
@@ -193,11 +196,7 @@ impl Figures {
     }
 
     fn median(rounds: Vec<Self>) -> Self {
-        let median = |figure: fn(&Self) -> f64| {
-            let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
-            figures.sort_by(f64::total_cmp);
-            figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
-        };
+        let median = |figure: fn(&Self) -> f64| proxies::median(rounds.iter().map(figure));
         Self {
             idle: median(|figures| figures.idle),
             held: median(|figures| figures.held),

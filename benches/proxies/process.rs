@@ -7,15 +7,15 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use crate::Result;
+use super::Result;
 
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Process {
-    pub(crate) fn start(role: &str, engine: Option<SocketAddr>) -> Result<Self> {
+    pub fn start(role: &str, engine: Option<SocketAddr>) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(role)
             .args(engine.map(|engine| engine.to_string()))
@@ -30,34 +30,33 @@ impl Process {
     }
 
     /// Resident memory in bytes; NaN where there is no /proc.
-    pub(crate) fn resident(&self) -> f64 {
+    pub fn resident(&self) -> f64 {
         self.status("VmRSS:")
     }
 
     /// The most that it has ever been.
-    pub(crate) fn peak(&self) -> f64 {
+    pub fn peak(&self) -> f64 {
         self.status("VmHWM:")
     }
 
     fn status(&self, name: &str) -> f64 {
-        let status = self.proc("status").unwrap_or_default();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
         kib.map_or(f64::NAN, |kib| kib * 1024.0)
     }
 
-    /// CPU time so far, in nanoseconds; 0 where there is no /proc.
-    pub(crate) fn cpu(&self) -> u64 {
-        let schedstat = self.proc("schedstat").unwrap_or_default();
-        let time = schedstat
-            .split(' ')
-            .next()
-            .and_then(|time| time.parse().ok());
-        time.unwrap_or(0)
-    }
-
-    fn proc(&self, file: &str) -> Option<String> {
-        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).ok()
+    /// CPU time of all threads so far, in nanoseconds; 0 where there is no /proc.
+    pub fn cpu(&self) -> u64 {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.child.id())) else {
+            return 0;
+        };
+        let nanoseconds = tasks.filter_map(|task| {
+            let schedstat = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            schedstat.split(' ').next()?.parse::<u64>().ok()
+        });
+        nanoseconds.sum()
     }
 }
 

@@ -20,26 +20,24 @@ use hyper_util::{
 };
 use tokio::net::TcpListener;
 use tower::Layer;
-use tower_model_route::{ModelRoute, ModelRouteLayer, ModelServer, RouteTable, Rule};
+use tower_model_route::{ModelRoute, ModelServer, RouteTable, Rule};
 
-use crate::{Result, support::MODEL};
-
-/// Of the routed proxy.
-pub(crate) const REPLAY_BYTES: usize = 64 << 10;
+use super::{Options, Result};
+use crate::support::MODEL;
 
 /// Serves in this role until it is killed; its address is the first line of its output.
-pub(crate) async fn run(role: &str, engine: Option<SocketAddr>) -> Result<()> {
+pub(super) async fn run(role: &str, engine: Option<SocketAddr>, options: &Options) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     match (role, engine) {
         ("role:bare", Some(engine)) => {
-            let client = client();
+            let client = client(options);
             let service = service_fn(move |request| client.request(forwarded(request, engine)));
             serve(listener, service).await
         }
         ("role:routed", Some(engine)) => {
-            let layer = ModelRouteLayer::new(table(engine)?).replay_bytes(REPLAY_BYTES);
-            serve(listener, TowerToHyperService::new(layer.layer(client()))).await
+            let service = (options.layer)(table(engine)?).layer(client(options));
+            serve(listener, TowerToHyperService::new(service)).await
         }
         _ => serve(listener, service_fn(answer)).await,
     }
@@ -61,15 +59,14 @@ where
     }
 }
 
-fn client<B>() -> Client<HttpConnector, B>
+fn client<B>(options: &Options) -> Client<HttpConnector, B>
 where
     B: Body<Data: Send> + Send,
 {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    // Connections that are kept would hold their buffers when the uploads have ended.
     Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(0)
+        .pool_max_idle_per_host(options.idle_connections)
         .build(connector)
 }
 
@@ -114,5 +111,7 @@ async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes
             RECEIVED.fetch_add(data.len() as u64, Ordering::Relaxed);
         }
     }
-    Ok(Response::new(Full::new(Bytes::from_static(b"{}"))))
+    Ok(Response::new(Full::new(Bytes::from_static(
+        br#"{"id":"cmpl-1","object":"text_completion","choices":[{"index":0,"text":"Hello"}]}"#,
+    ))))
 }

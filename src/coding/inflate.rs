@@ -8,7 +8,7 @@ use compression_codecs::{
     zstd::params::DParameter,
 };
 
-use super::{encoding::Encoding, limits::Limits};
+use super::{encoding::Encoding, inflate_limits::InflateLimits};
 
 /// Inflates a body that is fed to it in chunks of any size.
 ///
@@ -25,7 +25,7 @@ use super::{encoding::Encoding, limits::Limits};
 /// After an error there is no going on: every call returns one.
 pub(crate) struct Inflate {
     encoding: Encoding,
-    limits: Limits,
+    limits: InflateLimits,
     state: State,
     output: Box<[u8]>,
     consumed: u64,
@@ -56,9 +56,9 @@ pub(crate) enum InflateError {
     TrailingData,
     /// It consists of more gzip members or zstd frames than anyone needs.
     TooManyMembers,
-    /// It is larger than [`Limits::max_bytes`].
+    /// It is larger than [`InflateLimits::max_bytes`].
     TooLarge,
-    /// It is larger than [`Limits::max_ratio`] allows for its compressed size.
+    /// It is larger than [`InflateLimits::max_ratio`] allows for its compressed size.
     RatioTooHigh,
 }
 
@@ -72,7 +72,7 @@ impl Inflate {
     /// 8 MiB, the most that the `zstd` coding allows (RFC 9659).
     const ZSTD_WINDOW_LOG: u32 = 23;
 
-    pub(crate) fn new(encoding: Encoding, limits: Limits) -> Self {
+    pub(crate) fn new(encoding: Encoding, limits: InflateLimits) -> Self {
         Self {
             encoding,
             limits,
@@ -191,7 +191,7 @@ impl Inflate {
         let ratio = u64::from(self.limits.max_ratio);
         if self.produced > self.limits.max_bytes {
             Err(InflateError::TooLarge)
-        } else if self.produced > Limits::RATIO_FLOOR
+        } else if self.produced > InflateLimits::RATIO_FLOOR
             && self.produced > self.consumed.saturating_mul(ratio)
         {
             Err(InflateError::RatioTooHigh)

@@ -6,7 +6,7 @@ mod deflate;
 mod encoding;
 #[cfg(feature = "decompression")]
 mod inflate;
-mod limits;
+mod inflate_limits;
 #[cfg(all(test, feature = "decompression"))]
 mod tests;
 #[cfg(not(feature = "decompression"))]
@@ -14,6 +14,6 @@ mod unavailable;
 mod undo;
 
 pub(crate) use self::{
-    limits::Limits,
+    inflate_limits::InflateLimits,
     undo::{Decoder, recode},
 };

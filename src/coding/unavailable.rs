@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, error::Error, fmt, io};
 
-use super::{encoding::Encoding, limits::Limits};
+use super::{encoding::Encoding, inflate_limits::InflateLimits};
 
 pub(super) struct Inflate(Infallible);
 
@@ -12,7 +12,7 @@ pub(super) struct Deflate(Infallible);
 pub(super) enum InflateError {}
 
 impl Inflate {
-    pub(super) fn new(_: Encoding, limits: Limits) -> Self {
+    pub(super) fn new(_: Encoding, limits: InflateLimits) -> Self {
         unreachable!("Encoding::from_headers names no coding, whatever the {limits:?}")
     }
 

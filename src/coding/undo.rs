@@ -14,7 +14,7 @@ use super::{
 };
 use super::{
     encoding::{Encoding, Unsupported},
-    limits::Limits,
+    inflate_limits::InflateLimits,
 };
 use crate::{
     error::{ACCEPTED_ENCODINGS, RouteError, RouteErrorKind},
@@ -24,13 +24,16 @@ use crate::{
 /// Inflates a body as it arrives, for a look at it only.
 pub(crate) struct Decoder {
     pub(crate) encoding: Encoding,
-    limits: Limits,
+    limits: InflateLimits,
     inflate: Inflate,
 }
 
 impl Decoder {
     /// `None` where the body is in no coding.
-    pub(crate) fn new(headers: &HeaderMap, limits: Limits) -> Result<Option<Self>, RouteError> {
+    pub(crate) fn new(
+        headers: &HeaderMap,
+        limits: InflateLimits,
+    ) -> Result<Option<Self>, RouteError> {
         let encoding = Encoding::from_headers(headers).map_err(|Unsupported| {
             RouteError::new(
                 RouteErrorKind::UnsupportedEncoding,

@@ -31,8 +31,8 @@ impl Options {
     }
 
     /// A body is inflated only within what may be held of it anyway.
-    pub(super) fn inflated(&self) -> coding::Limits {
-        coding::Limits {
+    pub(super) fn inflated(&self) -> coding::InflateLimits {
+        coding::InflateLimits {
             max_bytes: self.max_buffer_bytes,
             max_ratio: 100,
         }

@@ -2,7 +2,7 @@
 
 use super::{
     duplicates::DuplicateModels,
-    extraction::{ExtractedModel, Place, Written},
+    extraction::{ExtractedModel, Location, Written},
     found::{Model, Refusal, Value},
 };
 use crate::error::{RouteError, RouteErrorKind};
@@ -41,7 +41,7 @@ pub(super) fn choose(
         .collect();
     Ok(ExtractedModel {
         name,
-        place: Place::Body {
+        location: Location::Body {
             written,
             span,
             others,

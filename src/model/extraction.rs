@@ -121,14 +121,14 @@ impl fmt::Debug for Plan {
 #[must_use]
 pub struct ExtractedModel {
     pub(crate) name: String,
-    pub(crate) place: Place,
+    pub(crate) location: Location,
     /// A header that says it too.
     pub(crate) header: Option<HeaderName>,
 }
 
 /// Where the name is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     /// Nowhere that could be rewritten.
     #[default]
     Nowhere,
@@ -145,7 +145,7 @@ pub(crate) enum Place {
     Query(Range<usize>),
 }
 
-impl Place {
+impl Location {
     /// Whether every span lies within the head, or within a body of `len` bytes.
     pub(crate) fn is_within(&self, head: &Parts, len: u64) -> bool {
         let is_part = |text: &str, span: &Range<usize>| {
@@ -177,7 +177,7 @@ impl ExtractedModel {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            place: Place::Nowhere,
+            location: Location::Nowhere,
             header: None,
         }
     }
@@ -200,14 +200,14 @@ impl ExtractedModel {
     /// The name is this part of the path, percent-encoded; the range counts
     /// from the path's first slash.
     pub fn path_span(mut self, span: Range<usize>) -> Self {
-        self.place = Place::Path(span);
+        self.location = Location::Path(span);
         self
     }
 
     /// The name is this part of the query, percent-encoded; the range counts
     /// from the byte after the `?`.
     pub fn query_span(mut self, span: Range<usize>) -> Self {
-        self.place = Place::Query(span);
+        self.location = Location::Query(span);
         self
     }
 
@@ -218,7 +218,7 @@ impl ExtractedModel {
     }
 
     fn in_body(mut self, written: Written, span: Range<usize>) -> Self {
-        self.place = Place::Body {
+        self.location = Location::Body {
             written,
             span: span.start as u64..span.end as u64,
             others: Vec::new(),

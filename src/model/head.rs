@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{
     extract::ExtractModel,
-    extraction::{ExtractedModel, Extraction, Place},
+    extraction::{ExtractedModel, Extraction, Location},
 };
 use crate::{
     config::{BuildError, MistakeKind},
@@ -105,7 +105,7 @@ impl ExtractModel for PathModel {
         let start = self.before.len();
         found(model, |name| ExtractedModel {
             name,
-            place: Place::Path(start..start + model.len()),
+            location: Location::Path(start..start + model.len()),
             header: None,
         })
     }
@@ -169,7 +169,7 @@ impl ExtractModel for QueryModel {
                 let span = at..at + value.len();
                 found(&value.replace('+', " "), |name| ExtractedModel {
                     name,
-                    place: Place::Query(span),
+                    location: Location::Query(span),
                     header: None,
                 })
             }
@@ -219,7 +219,7 @@ impl ExtractModel for HeaderModel {
         match std::str::from_utf8(first.as_bytes()) {
             Ok(name) if !name.is_empty() => Extraction::found(ExtractedModel {
                 name: name.to_owned(),
-                place: Place::Nowhere,
+                location: Location::Nowhere,
                 header: Some(self.header.clone()),
             }),
             _ => Extraction::refused(invalid()),
@@ -354,7 +354,7 @@ mod tests {
             path,
         );
         let Some(Ok(ExtractedModel {
-            place: Place::Path(span),
+            location: Location::Path(span),
             ..
         })) = model
         else {

@@ -78,12 +78,12 @@ mod tests {
     use std::ops::Range;
 
     use super::*;
-    use crate::{error::RouteErrorKind, model::extraction::Place};
+    use crate::{error::RouteErrorKind, model::extraction::Location};
 
     /// The name and the span, of the whole body and in any two chunks.
     fn find(body: &[u8]) -> Result<(String, Range<usize>), RouteError> {
         let model = JsonBody::new().read(body)?;
-        let Place::Body { span, .. } = model.place else {
+        let Location::Body { span, .. } = model.location else {
             panic!("{model:?}");
         };
         Ok((model.name, span.start as usize..span.end as usize))

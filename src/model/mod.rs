@@ -25,7 +25,7 @@ pub use self::{
 };
 pub(crate) use self::{
     extract::has_body,
-    extraction::{Place, Plan, Written},
+    extraction::{Location, Plan, Written},
     keys::{BodyKeys, NeededKeys, hash, is_empty},
     scan::Scan,
 };

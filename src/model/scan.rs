@@ -208,7 +208,7 @@ impl Scan {
 
 /// What a custom extractor has found, unless it is outside of the request.
 fn within(head: &Parts, len: u64, model: ExtractedModel) -> Result<ExtractedModel, RouteError> {
-    if model.place.is_within(head, len) {
+    if model.location.is_within(head, len) {
         return Ok(model);
     }
     Err(RouteError::new(

@@ -18,9 +18,9 @@ use crate::pieces::lock;
 /// of a table. Clones share one table: keep one to
 /// [`replace`](Self::replace) it.
 #[derive(Clone)]
-pub struct RouteTableHandle(Arc<Live>);
+pub struct RouteTableHandle(Arc<Current>);
 
-struct Live {
+struct Current {
     table: ArcSwap<CompiledTable>,
     /// How the last reload went. Held while the table is replaced, so that
     /// none carries over what another replaces.
@@ -36,7 +36,7 @@ struct Status {
 impl RouteTableHandle {
     /// A handle whose first table is `table`.
     pub fn new(table: RouteTable) -> Self {
-        Self(Arc::new(Live {
+        Self(Arc::new(Current {
             table: ArcSwap::new(table.into_compiled()),
             status: Mutex::default(),
         }))

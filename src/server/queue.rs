@@ -32,13 +32,13 @@ impl Queue {
     }
 
     /// A place at the end, unless `max` have one already.
-    pub(super) fn join(&self, max: usize) -> Option<Place<'_>> {
+    pub(super) fn join(&self, max: usize) -> Option<Waiting<'_>> {
         let joined = self
             .waiting
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| {
                 (waiting < max).then_some(waiting + 1)
             });
-        joined.is_ok().then(|| Place(self))
+        joined.is_ok().then(|| Waiting(self))
     }
 
     /// An endpoint has become free.
@@ -54,9 +54,9 @@ impl Queue {
 }
 
 /// A place in the queue, which is given up when it is dropped.
-pub(super) struct Place<'a>(&'a Queue);
+pub(super) struct Waiting<'a>(&'a Queue);
 
-impl Place<'_> {
+impl Waiting<'_> {
     /// Waits until it is the first and `take` has something for it.
     pub(super) async fn wait<T>(self, mut take: impl FnMut() -> Option<T>) -> Option<T> {
         let _head = self.0.head.acquire().await.ok()?;
@@ -71,7 +71,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
@@ -87,10 +87,10 @@ mod tests {
     fn no_more_wait_than_may() {
         let queue = Queue::default();
         assert!(queue.join(0).is_none());
-        let places = [queue.join(2).unwrap(), queue.join(2).unwrap()];
+        let waiting = [queue.join(2).unwrap(), queue.join(2).unwrap()];
         assert!(queue.join(2).is_none());
         assert_eq!(queue.len(), 2);
-        drop(places);
+        drop(waiting);
         assert_eq!(queue.len(), 0);
         assert!(queue.join(1).is_some());
     }
@@ -115,7 +115,7 @@ mod tests {
     fn a_slot_freed_between_two_looks_is_seen() {
         let queue = Queue::default();
         let mut looks = 0;
-        let mut place = task::spawn(queue.join(1).unwrap().wait(|| {
+        let mut waiting = task::spawn(queue.join(1).unwrap().wait(|| {
             looks += 1;
             if looks == 1 {
                 queue.freed();
@@ -123,6 +123,6 @@ mod tests {
             }
             Some(looks)
         }));
-        assert_ready_eq!(place.poll(), Some(2));
+        assert_ready_eq!(waiting.poll(), Some(2));
     }
 }

@@ -23,10 +23,10 @@ use crate::pieces::lock;
 pub(super) struct Wait {
     /// `None` where there is no limit.
     left: Option<Duration>,
-    state: State,
+    state: Progress,
 }
 
-enum State {
+enum Progress {
     Untried,
     Deferred,
     Long(Long),
@@ -43,13 +43,13 @@ impl Wait {
     pub(super) fn new(limit: Duration) -> Self {
         Self {
             left: (limit < Duration::MAX).then_some(limit),
-            state: State::Untried,
+            state: Progress::Untried,
         }
     }
 
     /// Whether what is waited for now took more than a second look.
     pub(super) fn is_long(&self) -> bool {
-        matches!(&self.state, State::Long(long) if long.since.is_some())
+        matches!(&self.state, Progress::Long(long) if long.since.is_some())
     }
 
     /// Polls for what the client sends; `None` when its time is over.
@@ -59,14 +59,14 @@ impl Wait {
         mut client: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Option<T>> {
         match &mut self.state {
-            State::Long(long) => long.poll(&mut self.left, cx, client),
-            State::Untried => client(cx).map(Some).or_pending(|| {
-                self.state = State::Deferred;
+            Progress::Long(long) => long.poll(&mut self.left, cx, client),
+            Progress::Untried => client(cx).map(Some).or_pending(|| {
+                self.state = Progress::Deferred;
                 cx.waker().wake_by_ref();
             }),
-            State::Deferred => {
+            Progress::Deferred => {
                 if let Poll::Ready(sent) = client(cx) {
-                    self.state = State::Untried;
+                    self.state = Progress::Untried;
                     return Poll::Ready(Some(sent));
                 }
                 let mut long = Long {
@@ -74,7 +74,7 @@ impl Wait {
                     since: None,
                 };
                 let polled = long.poll(&mut self.left, cx, client);
-                self.state = State::Long(long);
+                self.state = Progress::Long(long);
                 polled
             }
         }

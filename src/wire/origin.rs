@@ -8,7 +8,7 @@ use crate::{
     coding::{Decoder, recode},
     config::Address,
     error::RouteError,
-    model::{ExtractedModel, Place, Written},
+    model::{ExtractedModel, Location, Written},
     pieces::{Chunks, Edit, Edits},
     route::RouteDecision,
 };
@@ -92,11 +92,11 @@ impl Origin {
 
     /// What changes in the body: the model, and the values of its doubles.
     fn edits(&self, decision: &RouteDecision) -> Edits {
-        let Place::Body {
+        let Location::Body {
             written,
             span,
             others,
-        } = &self.model.place
+        } = &self.model.location
         else {
             return Edits::None;
         };

@@ -17,7 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::{
     config::Address,
     error::{RouteError, RouteErrorKind},
-    model::{ExtractedModel, Place, has_body},
+    model::{ExtractedModel, Location, has_body},
 };
 
 /// Removes from the client's `head` what belongs to its connection.
@@ -77,13 +77,13 @@ pub(crate) fn model_in_uri(
     model: &ExtractedModel,
     name: &str,
 ) -> Result<(), RouteError> {
-    let span = match &model.place {
-        Place::Path(span) => Some(span.clone()),
-        Place::Query(span) => {
+    let span = match &model.location {
+        Location::Path(span) => Some(span.clone()),
+        Location::Query(span) => {
             let query = head.uri.path().len() + 1;
             Some(query + span.start..query + span.end)
         }
-        Place::Nowhere | Place::Body { .. } => None,
+        Location::Nowhere | Location::Body { .. } => None,
     };
     if let Some(span) = span {
         replace_in_uri(&mut head.uri, span, name).ok_or_else(invalid_target)?;

@@ -21,7 +21,7 @@ fn the_limit_is_the_last_byte_allowed() {
     for encoding in ALL {
         let compressed = deflate(encoding, &body);
         for (max_bytes, fits) in [(40_000, true), (39_999, false), (0, false)] {
-            let limits = Limits {
+            let limits = InflateLimits {
                 max_bytes,
                 max_ratio: 1,
             };
@@ -39,9 +39,9 @@ fn the_limit_is_the_last_byte_allowed() {
 
 #[test]
 fn the_ratio_counts_past_the_floor_only() {
-    let floor = usize::try_from(Limits::RATIO_FLOOR).unwrap();
+    let floor = usize::try_from(InflateLimits::RATIO_FLOOR).unwrap();
     let zeros = vec![0; floor + 1];
-    let limits = |max_ratio| Limits {
+    let limits = |max_ratio| InflateLimits {
         max_bytes: u64::MAX,
         max_ratio,
     };
@@ -70,7 +70,7 @@ fn bombs_go_off_at_once() {
     ];
     for (encoding, bomb) in bombs {
         for size in [1, 100, usize::MAX] {
-            let small = Limits {
+            let small = InflateLimits {
                 max_bytes: 100_000,
                 max_ratio: u32::MAX,
             };
@@ -78,7 +78,7 @@ fn bombs_go_off_at_once() {
             assert!(matches!(result, Err(InflateError::TooLarge)), "{encoding}");
             assert!(out.len() <= 100_000);
 
-            let dense = Limits {
+            let dense = InflateLimits {
                 max_bytes: u64::MAX,
                 max_ratio: 100,
             };
@@ -87,7 +87,7 @@ fn bombs_go_off_at_once() {
                 matches!(result, Err(InflateError::RatioTooHigh)),
                 "{encoding}"
             );
-            assert!(out.len() as u64 <= Limits::RATIO_FLOOR, "{encoding}");
+            assert!(out.len() as u64 <= InflateLimits::RATIO_FLOOR, "{encoding}");
         }
     }
 }

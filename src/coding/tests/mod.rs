@@ -10,7 +10,7 @@ use super::{
     deflate::Deflate,
     encoding::Encoding,
     inflate::{Inflate, InflateError},
-    limits::Limits,
+    inflate_limits::InflateLimits,
 };
 
 mod bounds;
@@ -26,7 +26,7 @@ const ALL: [Encoding; 4] = [
     Encoding::Zstd,
 ];
 
-const UNLIMITED: Limits = Limits {
+const UNLIMITED: InflateLimits = InflateLimits {
     max_bytes: u64::MAX,
     max_ratio: u32::MAX,
 };
@@ -57,7 +57,7 @@ fn inflate_in(
     encoding: Encoding,
     compressed: &[u8],
     sizes: &[usize],
-    limits: Limits,
+    limits: InflateLimits,
 ) -> (Vec<u8>, Result<(), InflateError>) {
     let mut body = Vec::new();
     let mut inflate = Inflate::new(encoding, limits);

@@ -14,7 +14,7 @@ const KEY: &[u8] = FIELD.as_bytes();
 /// What has been read of a document.
 #[derive(Clone, Debug)]
 pub(super) struct Document {
-    place: Place,
+    position: Position,
     pub(super) nesting: Nesting,
     /// The progress in the key or the name that is being read in pieces.
     text: Text,
@@ -34,7 +34,7 @@ pub(super) struct Document {
 
 /// What the next byte belongs to, or what it is to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// Before the object.
     Start,
     /// The first key, or the end of an empty object.
@@ -57,12 +57,12 @@ enum Place {
 }
 
 /// Where a step led, and to which byte of the block.
-type Step = Result<(Place, usize), Refusal>;
+type Step = Result<(Position, usize), Refusal>;
 
 impl Document {
     pub(super) fn new(field: Option<Box<str>>, duplicates: Duplicates) -> Self {
         Self {
-            place: Place::Start,
+            position: Position::Start,
             nesting: Nesting::default(),
             text: Text::EMPTY,
             field,
@@ -91,47 +91,47 @@ impl Document {
     }
 
     pub(super) fn finish(&self) -> Result<(), Refusal> {
-        match (self.place, &self.models) {
-            (Place::End, Models::None) => Err(Refusal::Missing),
-            (Place::End, _) => Ok(()),
+        match (self.position, &self.models) {
+            (Position::End, Models::None) => Err(Refusal::Missing),
+            (Position::End, _) => Ok(()),
             _ => Err(Refusal::Truncated),
         }
     }
 
     pub(super) fn is_nested(&self) -> bool {
-        self.place == Place::Nested
+        self.position == Position::Nested
     }
 
     /// Reads a block.
     pub(super) fn read(&mut self, block: &Block<'_>) -> Result<(), Refusal> {
         let mut at = 0;
-        let mut place = self.place;
+        let mut position = self.position;
         while at < block.len() {
-            (place, at) = match place {
-                Place::Start => self.start(block, at)?,
-                Place::FirstKey => self.first_key(block, at)?,
-                Place::NextKey => self.next_key(block, at)?,
-                Place::Key => self.key_piece(block, at)?,
-                Place::Colon => self.colon(block, at)?,
-                Place::Value => self.value(block, at)?,
-                Place::Skipped => self.skipped(block, at),
-                Place::Name => self.name_piece(block, at)?,
-                Place::Nested => self.nested(block, at)?,
-                Place::Scalar(scalar) => self.scalar(scalar, block, at)?,
-                Place::Comma => self.comma(block, at)?,
-                Place::End => stay(Place::End, block, at)?,
+            (position, at) = match position {
+                Position::Start => self.start(block, at)?,
+                Position::FirstKey => self.first_key(block, at)?,
+                Position::NextKey => self.next_key(block, at)?,
+                Position::Key => self.key_piece(block, at)?,
+                Position::Colon => self.colon(block, at)?,
+                Position::Value => self.value(block, at)?,
+                Position::Skipped => self.skipped(block, at),
+                Position::Name => self.name_piece(block, at)?,
+                Position::Nested => self.nested(block, at)?,
+                Position::Scalar(scalar) => self.scalar(scalar, block, at)?,
+                Position::Comma => self.comma(block, at)?,
+                Position::End => stay(Position::End, block, at)?,
             };
         }
-        self.place = place;
+        self.position = position;
         Ok(())
     }
 
     fn start(&mut self, block: &Block<'_>, at: usize) -> Step {
         match block.byte(at) {
-            Some(b'{') => Ok((Place::FirstKey, at + 1)),
+            Some(b'{') => Ok((Position::FirstKey, at + 1)),
             Some(b'[' | b'"') => Err(Refusal::NotAnObject),
             Some(byte) if Scalar::begin(byte).is_some() => Err(Refusal::NotAnObject),
-            _ => stay(Place::Start, block, at),
+            _ => stay(Position::Start, block, at),
         }
     }
 
@@ -139,8 +139,8 @@ impl Document {
     fn first_key(&mut self, block: &Block<'_>, at: usize) -> Step {
         match block.byte(at) {
             Some(b'"') => self.key(block, at + 1),
-            Some(b'}') => Ok((Place::End, at + 1)),
-            _ => stay(Place::FirstKey, block, at),
+            Some(b'}') => Ok((Position::End, at + 1)),
+            _ => stay(Position::FirstKey, block, at),
         }
     }
 
@@ -148,7 +148,7 @@ impl Document {
     fn next_key(&mut self, block: &Block<'_>, at: usize) -> Step {
         match block.byte(at) {
             Some(b'"') => self.key(block, at + 1),
-            _ => stay(Place::NextKey, block, at),
+            _ => stay(Position::NextKey, block, at),
         }
     }
 
@@ -167,7 +167,7 @@ impl Document {
         }
         self.text = Text::EMPTY;
         self.key_has = Some(0);
-        Ok((Place::Key, at))
+        Ok((Position::Key, at))
     }
 
     #[inline(never)]
@@ -183,7 +183,7 @@ impl Document {
             })
             .map_err(|bad| syntax(block, at + bad))?;
         let Some(quote) = piece.quote else {
-            return Ok((Place::Key, block.len()));
+            return Ok((Position::Key, block.len()));
         };
         if !self.text.is_whole() {
             return Err(syntax(block, quote));
@@ -211,7 +211,7 @@ impl Document {
     fn colon(&mut self, block: &Block<'_>, at: usize) -> Step {
         match block.byte(at) {
             Some(b':') => self.value(block, at + 1),
-            _ => stay(Place::Colon, block, at),
+            _ => stay(Position::Colon, block, at),
         }
     }
 
@@ -220,14 +220,14 @@ impl Document {
         self.value_start = block.offset_of(at);
         match block.byte(at) {
             Some(b'"') if self.is_model => self.name(block, at + 1),
-            Some(b'"') => Ok((Place::Skipped, at + 1)),
+            Some(b'"') => Ok((Position::Skipped, at + 1)),
             Some(b'[' | b'{') => {
                 self.nesting = Nesting::BEGUN;
-                Ok((Place::Nested, at + 1))
+                Ok((Position::Nested, at + 1))
             }
             byte => match byte.and_then(Scalar::begin) {
-                Some(scalar) => Ok((Place::Scalar(scalar), at + 1)),
-                None => stay(Place::Value, block, at),
+                Some(scalar) => Ok((Position::Scalar(scalar), at + 1)),
+                None => stay(Position::Value, block, at),
             },
         }
     }
@@ -242,7 +242,7 @@ impl Document {
             return self.end_name(piece.text.to_vec(), block, quote + 1);
         }
         self.text = Text::EMPTY;
-        Ok((Place::Name, at))
+        Ok((Position::Name, at))
     }
 
     #[inline(never)]
@@ -260,7 +260,7 @@ impl Document {
             return Err(Refusal::NameTooLong);
         }
         let Some(quote) = piece.quote else {
-            return Ok((Place::Name, block.len()));
+            return Ok((Position::Name, block.len()));
         };
         if !self.text.is_whole() {
             return Err(Refusal::InvalidName);
@@ -272,13 +272,13 @@ impl Document {
     fn end_name(&mut self, name: Vec<u8>, block: &Block<'_>, at: usize) -> Step {
         let name = String::from_utf8(name).map_err(|_| Refusal::InvalidName)?;
         self.record(block.offset_of(at), Value::Name(name));
-        Ok((Place::Comma, at))
+        Ok((Position::Comma, at))
     }
 
     #[inline(always)]
-    fn skipped(&mut self, block: &Block<'_>, at: usize) -> (Place, usize) {
+    fn skipped(&mut self, block: &Block<'_>, at: usize) -> (Position, usize) {
         match first(block.quotes & from(at)) {
-            None => (Place::Skipped, block.len()),
+            None => (Position::Skipped, block.len()),
             Some(quote) => self.end_value(block, quote + 1),
         }
     }
@@ -296,7 +296,7 @@ impl Document {
         if end.is_some() {
             return Ok(self.end_value(block, behind));
         }
-        Ok((Place::Nested, behind))
+        Ok((Position::Nested, behind))
     }
 
     #[inline(always)]
@@ -311,15 +311,15 @@ impl Document {
             scalar = next;
             at += 1;
         }
-        Ok((Place::Scalar(scalar), at))
+        Ok((Position::Scalar(scalar), at))
     }
 
     #[inline(always)]
-    fn end_value(&mut self, block: &Block<'_>, at: usize) -> (Place, usize) {
+    fn end_value(&mut self, block: &Block<'_>, at: usize) -> (Position, usize) {
         if self.is_model {
             self.record(block.offset_of(at), Value::NotAString);
         }
-        (Place::Comma, at)
+        (Position::Comma, at)
     }
 
     fn record(&mut self, end: u64, value: Value) {
@@ -331,15 +331,15 @@ impl Document {
     fn comma(&mut self, block: &Block<'_>, at: usize) -> Step {
         match block.byte(at) {
             Some(b',') => self.next_key(block, at + 1),
-            Some(b'}') => Ok((Place::End, at + 1)),
-            _ => stay(Place::Comma, block, at),
+            Some(b'}') => Ok((Position::End, at + 1)),
+            _ => stay(Position::Comma, block, at),
         }
     }
 }
 
-/// Passes white space, at which the place stays the same. Nothing else may be here.
+/// Passes white space, at which the position stays the same. Nothing else may be here.
 #[inline(never)]
-fn stay(place: Place, block: &Block<'_>, mut at: usize) -> Step {
+fn stay(position: Position, block: &Block<'_>, mut at: usize) -> Step {
     let before = at;
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = block.byte(at) {
         at += 1;
@@ -348,7 +348,7 @@ fn stay(place: Place, block: &Block<'_>, mut at: usize) -> Step {
     if at == before && at < block.len() {
         return Err(syntax(block, at));
     }
-    Ok((place, at))
+    Ok((position, at))
 }
 
 #[cold]

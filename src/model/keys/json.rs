@@ -85,7 +85,7 @@ impl<'a> Json<'a> {
     }
 
     /// The string that comes next; `Some(None)` and skipped if it is something else.
-    pub(super) fn string(&mut self) -> Option<Option<Text<'a>>> {
+    pub(super) fn string(&mut self) -> Option<Option<RawString<'a>>> {
         if self.peek()? != b'"' {
             return self.skip().map(|()| None);
         }
@@ -96,7 +96,7 @@ impl<'a> Json<'a> {
             match memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
                 None => {
                     self.rest = &[];
-                    return Some(Some(Text {
+                    return Some(Some(RawString {
                         raw: text,
                         is_whole: false,
                     }));
@@ -105,7 +105,7 @@ impl<'a> Json<'a> {
                 Some(next) => {
                     let raw = text.get(..at + next)?;
                     self.advance(at + next + 1);
-                    return Some(Some(Text {
+                    return Some(Some(RawString {
                         raw,
                         is_whole: true,
                     }));
@@ -150,13 +150,13 @@ impl<'a> Json<'a> {
 }
 
 /// What stands between the quotes of a string, escapes and all.
-pub(super) struct Text<'a> {
+pub(super) struct RawString<'a> {
     raw: &'a [u8],
     /// Whether the closing quote was there.
     pub(super) is_whole: bool,
 }
 
-impl<'a> Text<'a> {
+impl<'a> RawString<'a> {
     fn decoded(&self) -> Cow<'a, [u8]> {
         if !self.raw.contains(&b'\\') {
             return self.raw.into();

@@ -69,15 +69,15 @@ impl Admin {
     }
 }
 
-/// What there is.
+/// What the admin service serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Resource {
     Page,
     Routes,
     Explain,
 }
 
-impl Place {
+impl Resource {
     fn of(path: &str) -> Option<Self> {
         match path.rsplit('/').next()? {
             "_" => Some(Self::Page),
@@ -98,13 +98,15 @@ impl<B: Body> Service<Request<B>> for Admin {
     }
 
     fn call(&mut self, request: Request<B>) -> AdminFuture<B> {
-        let answer = match Place::of(request.uri().path()) {
-            Some(Place::Explain) if request.method() == Method::POST => {
+        let answer = match Resource::of(request.uri().path()) {
+            Some(Resource::Explain) if request.method() == Method::POST => {
                 return AdminFuture::explain(&self.table, request);
             }
-            Some(Place::Explain) => answer::not_allowed("POST"),
-            Some(Place::Page) => answer::to_get(request.method(), page::answer),
-            Some(Place::Routes) => answer::to_get(request.method(), || view::answer(&self.table)),
+            Some(Resource::Explain) => answer::not_allowed("POST"),
+            Some(Resource::Page) => answer::to_get(request.method(), page::answer),
+            Some(Resource::Routes) => {
+                answer::to_get(request.method(), || view::answer(&self.table))
+            }
             None => answer::not_found(),
         };
         AdminFuture::ready(answer)

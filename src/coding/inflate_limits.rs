@@ -6,7 +6,7 @@
     not(feature = "decompression"),
     allow(dead_code, reason = "nothing is inflated")
 )]
-pub(crate) struct Limits {
+pub(crate) struct InflateLimits {
     /// The most bytes that may come out.
     pub(crate) max_bytes: u64,
     /// The most bytes that may come out for each byte that went in, counted
@@ -15,7 +15,7 @@ pub(crate) struct Limits {
 }
 
 #[cfg(feature = "decompression")]
-impl Limits {
+impl InflateLimits {
     /// Up to here no ratio is too high: a small body of one repeated token
     /// compresses as well as a bomb does, and costs nothing.
     pub(crate) const RATIO_FLOOR: u64 = 1 << 20;

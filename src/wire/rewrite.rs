@@ -213,11 +213,62 @@ fn of_response(name: &HeaderName) -> bool {
         "connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade" | "http2-settings" => {
             true
         }
+        // It tells the client what happened on the way (RFC 9209 section 2).
+        "proxy-status" => false,
         other => other.starts_with("proxy-"),
     }
 }
 
-/// Removes the headers that are `connection_specific`, and those that Connection names.
+/// Whether this field belongs to the message, whatever Connection says (RFC 9110 section 7.6.1
+/// forbids naming such a field). Otherwise a client could take the Host, the credentials or the
+/// format of the body away from a request after it was routed by them.
+fn is_end_to_end(name: &HeaderName) -> bool {
+    const PREFIXES: [&str; 8] = [
+        "accept",
+        "access-control-",
+        "anthropic-",
+        "content-",
+        "if-",
+        "openai-",
+        "sec-",
+        "x-forwarded-",
+    ];
+    const NAMES: [&str; 28] = [
+        "age",
+        "api-key",
+        "authorization",
+        "cache-control",
+        "cookie",
+        "date",
+        "etag",
+        "expires",
+        "forwarded",
+        "from",
+        "host",
+        "last-modified",
+        "location",
+        "origin",
+        "proxy-status",
+        "range",
+        "referer",
+        "retry-after",
+        "set-cookie",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+        "vary",
+        "via",
+        "www-authenticate",
+        "x-api-key",
+        "x-goog-api-key",
+        "x-request-id",
+    ];
+    let name = name.as_str();
+    NAMES.binary_search(&name).is_ok() || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Removes the headers that are `connection_specific`, and those that Connection names and that are
+/// not end-to-end.
 fn strip(headers: &mut HeaderMap, connection_specific: fn(&HeaderName) -> bool) {
     if !headers.keys().any(connection_specific) {
         return;
@@ -229,7 +280,8 @@ fn strip(headers: &mut HeaderMap, connection_specific: fn(&HeaderName) -> bool) 
         .collect();
     for value in headers.get_all(CONNECTION) {
         let tokens = value.as_bytes().split(|&byte| byte == b',');
-        names.extend(tokens.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
+        let named = tokens.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
+        names.extend(named.filter(|name| !is_end_to_end(name)));
     }
     for name in names {
         if let Entry::Occupied(entry) = headers.entry(name) {

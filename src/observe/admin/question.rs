@@ -97,7 +97,9 @@ impl Question<'_> {
                 // It may be a secret, and is not repeated.
                 let value = HeaderValue::from_str(value)
                     .map_err(|_| format!("in `headers`, the value of {name:?} is not one"))?;
-                head.headers.append(&parsed, value);
+                head.headers
+                    .try_append(&parsed, value)
+                    .map_err(|_| "there are too many `headers`".to_owned())?;
             }
         }
         Ok(head)

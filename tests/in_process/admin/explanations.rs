@@ -166,6 +166,18 @@ async fn bad_questions_are_answered_with_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn more_headers_than_a_request_can_have_are_refused() {
+    let headers: serde_json::Map<_, _> = (0..40_000)
+        .map(|number| (format!("h{number}"), "".into()))
+        .collect();
+    let question = serde_json::json!({"model": "gpt", "headers": headers});
+    let answer = post(question.to_string(), None).await;
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    let message = answer.json()["error"]["message"].to_string();
+    assert!(message.contains("too many"), "{message}");
+}
+
+#[tokio::test]
 async fn a_large_question_is_refused_before_it_is_read() {
     let answer = post(vec![b' '; (1 << 20) + 1], None).await;
     assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);

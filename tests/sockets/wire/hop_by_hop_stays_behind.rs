@@ -40,6 +40,31 @@ async fn what_belongs_to_the_clients_connection_ends_there() {
 }
 
 #[tokio::test]
+async fn connection_takes_no_end_to_end_field_away() {
+    let fields = "Connection: host, Authorization, content-type, cookie, x-hop, Content-Length\r\n\
+                  Connection: X-Request-Id, traceparent, user-agent\r\nAuthorization: Bearer k\r\n\
+                  Content-Type: application/json\r\nCookie: a=b\r\nTraceparent: 00-1\r\n\
+                  User-Agent: u\r\nX-Hop: 1\r\nX-Request-Id: 7\r\n";
+    let request = forwarded(post_with(fields, BODY)).await;
+    assert_eq!(
+        request.fields_but(OWN),
+        [
+            "authorization: Bearer k",
+            "content-type: application/json",
+            "cookie: a=b",
+            "traceparent: 00-1",
+            "user-agent: u",
+            "x-request-id: 7",
+        ]
+    );
+    assert_eq!(request.all("host").len(), 1);
+    // And none of an answer's.
+    let answer = returned("Connection: Retry-After, x-hop\r\nRetry-After: 3\r\nX-Hop: 1\r\n").await;
+    assert_eq!(answer.all("retry-after"), ["3"]);
+    assert!(answer.all("x-hop").is_empty());
+}
+
+#[tokio::test]
 async fn close_is_between_the_client_and_the_gateway() {
     let wire = Wire::new().await;
     for _ in 0..2 {
@@ -81,7 +106,12 @@ async fn what_belongs_to_the_engines_connection_ends_there() {
     .await;
     assert_eq!(
         answer.fields_but(&[]),
-        ["content-length: 2", "date: today", "x-kept: 1"]
+        [
+            "content-length: 2",
+            "date: today",
+            "proxy-status: x",
+            "x-kept: 1"
+        ]
     );
 }
 

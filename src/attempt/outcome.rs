@@ -59,7 +59,7 @@ impl RouteError {
     /// What an error of the services below means for the client.
     ///
     /// tower's `Elapsed` and an I/O timeout become 504, tower's `Overloaded`
-    /// 503, anything else 502, wherever they stand in the chain of sources.
+    /// 503, anything else 502, wherever they are in the chain of sources.
     /// The message says no more than that: what the error tells of addresses
     /// stays in [`source`](Error::source), for the logs.
     pub fn from_upstream(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

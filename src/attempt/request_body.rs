@@ -27,13 +27,13 @@ use crate::{
 /// ([`replay_bytes`](crate::ModelRouteLayer::replay_bytes)); a larger body is
 /// sent once, and [`is_replayable`](Self::is_replayable) says so.
 ///
-/// Its length is exact where the client has said it, and otherwise unknown; so
+/// Its length is exact where the client has announced it, and otherwise unknown; so
 /// it is with trailers, which HTTP/1.1 can only send after chunks (RFC 9112
 /// section 7.1.2). Its error is a [`RouteError`](crate::RouteError): the client
 /// has stopped sending, or has sent what must not be forwarded.
 #[derive(Clone)]
 pub struct RouteBody {
-    /// What of the chunk at hand is not sent yet.
+    /// The unsent rest of the current chunk.
     chunk: Bytes,
     source: Source,
     splice: Splice,

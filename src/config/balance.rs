@@ -33,7 +33,7 @@ pub enum Balance {
     /// hashing with bounded loads): then to the next one on the ring.
     ///
     /// An endpoint that comes or goes moves only its own share of the keys. A
-    /// request without a key goes by [`LeastRequest`](Self::LeastRequest).
+    /// request without a key is balanced by [`LeastRequest`](Self::LeastRequest).
     ConsistentHash(HashKey),
     /// As [`ConsistentHash`](Self::ConsistentHash), by the first bytes of the
     /// conversation, so that it finds its KV cache.

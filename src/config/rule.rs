@@ -7,7 +7,7 @@ use super::{string_match::StringMatch, target::TargetModel};
 ///
 /// A route's rules are tried in the order in which they were added, and the
 /// first that matches wins. A rule without a `ModelMatch` always matches, so
-/// it stands last.
+/// it is the last one.
 ///
 /// ```
 /// use tower_model_route::{ModelMatch, Rule, StringMatch, TargetModel};

@@ -161,7 +161,7 @@ impl TrafficPolicy {
     ///
     /// Connection errors and timeouts of an attempt always are such. 429 and
     /// statuses from 500 on can be given; any other is a
-    /// [`BuildError`](crate::BuildError), because it says that the request is
+    /// [`BuildError`](crate::BuildError), because it means that the request is
     /// at fault, and another engine would say the same.
     pub fn retry_statuses(mut self, statuses: impl IntoIterator<Item = StatusCode>) -> Self {
         self.retry_statuses = statuses.into_iter().collect();

@@ -131,7 +131,7 @@ impl RouteErrorKind {
 impl RouteError {
     /// An error of this kind; `message` is what the client reads.
     ///
-    /// For an [`ExtractModel`](crate::ExtractModel) of one's own.
+    /// For your own [`ExtractModel`](crate::ExtractModel).
     pub fn new(kind: RouteErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,

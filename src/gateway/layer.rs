@@ -15,7 +15,7 @@ use crate::{
 
 /// Routes inference requests by the model that they name.
 ///
-/// Below it stands the caller's HTTP client, or any service that takes a
+/// It wraps your HTTP client, or any service that takes a
 /// `Request<RouteBody>`; above it any server. What it can't route it answers
 /// itself, so its error is the inner service's and nothing else.
 ///
@@ -79,7 +79,7 @@ impl ModelRouteLayer {
         self
     }
 
-    /// How long the client may be waited for while it sends the body, 60 s by
+    /// Maximum time spent waiting for the client while it sends the body, 60 s by
     /// default; a slower one is answered with 408.
     ///
     /// Waits for the engine do not count. It needs a tokio runtime with timers; [`Duration::MAX`] turns it off.

@@ -20,7 +20,7 @@ use crate::{
     route::RouteTable,
 };
 
-/// A configuration, and where its parts stand.
+/// A configuration, and where its parts are defined.
 #[derive(Debug)]
 pub(super) struct Assembly {
     config: RouteTableBuilder,
@@ -49,7 +49,7 @@ impl Assembly {
             .ok()
     }
 
-    /// Where a part of the configuration stands.
+    /// Where a part of the configuration is defined.
     pub(super) fn spot(&self, place: Place) -> Option<&Spot> {
         match place {
             Place::ModelServer(server, part) => Some(self.servers.get(server)?.of(part)),
@@ -123,7 +123,7 @@ impl Assembly {
         }
     }
 
-    /// What this crate can't reach stands in the table as a ModelServer without endpoints.
+    /// A target that this crate can't reach becomes a ModelServer without endpoints.
     fn add_external(&mut self, namespace: &str, name: &str, spot: &Spot, names: &mut ServerNames) {
         let full_name = format!("{namespace}/{name}");
         if names.by_full_name.contains_key(&full_name) {
@@ -194,7 +194,7 @@ impl Assembly {
         for mistake in error.mistakes() {
             let spot = self.spot(mistake.position());
             let follows = match (mistake.kind(), spot) {
-                // Said already, where the name stands.
+                // Reported already, where the name is defined.
                 (MistakeKind::UnknownModelServer, _) => true,
                 (kind, Some(spot)) => fields_of(kind).iter().any(|field| {
                     // What is missing may be there, and wrong.

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, sync::Arc};
 
 use super::place::Spot;
 
-/// Whether a [`Diagnostic`] stands in the way of a table.
+/// Whether a [`Diagnostic`] prevents a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
@@ -60,7 +60,7 @@ impl Diagnostic {
         }
     }
 
-    /// About what stands in no file.
+    /// About something outside of any file.
     pub(super) fn placeless(
         severity: Severity,
         code: &'static str,
@@ -118,7 +118,7 @@ impl Diagnostic {
         &self.field
     }
 
-    /// Whether it is an error in this field of what stands at the spot: of a resource, whose
+    /// Whether it is an error in this field of the object at this position: of a resource, whose
     /// spot is its name's, or of a rule.
     pub(super) fn is_error_in(&self, spot: &Spot, field: &str) -> bool {
         let path = spot.path.to_string();

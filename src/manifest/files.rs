@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The texts at a path, by the files' names, or why there is none.
+/// The texts at a path by file name, or why they can't be read.
 pub(super) type Texts = Vec<(String, Result<String, String>)>;
 
 /// The largest file that is read, in bytes.

@@ -54,7 +54,7 @@
 //!
 //! # Annotations
 //!
-//! What this crate has and Kthena's schema has not, stands in annotations,
+//! Options that Kthena's schema does not have are annotations,
 //! which are YAML in a text. All are optional:
 //!
 //! ```yaml

@@ -1,9 +1,9 @@
-//! Where the parts of a configuration stand in the manifests.
+//! Where the manifests define each part of a configuration.
 
 use super::place::Spot;
 use crate::config::{RoutePart, ServerPart};
 
-/// Where a ModelServer stands, and those of its parts that stand apart.
+/// Where a ModelServer is defined, and its parts that are defined elsewhere.
 #[derive(Clone, Debug)]
 pub(super) struct ServerOrigin {
     pub(super) whole: Spot,
@@ -27,7 +27,7 @@ impl ServerOrigin {
     }
 }
 
-/// Where a ModelRoute and its parts stand.
+/// Where a ModelRoute and its parts are defined.
 #[derive(Clone, Debug)]
 pub(super) struct RouteOrigin {
     pub(super) whole: Spot,

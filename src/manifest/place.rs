@@ -1,4 +1,4 @@
-//! Where something stands: file, document, line, column, field.
+//! A position in the manifests: file, document, line, column, field.
 
 use std::{fmt, sync::Arc};
 

@@ -50,7 +50,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// How often the files are looked at where nobody says that they changed, as on some
+    /// How often the files are polled where changes are not notified, as on some
     /// network file systems.
     const LOOK: Duration = Duration::from_secs(60);
 

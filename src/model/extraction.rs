@@ -122,7 +122,7 @@ impl fmt::Debug for Plan {
 pub struct ExtractedModel {
     pub(crate) name: String,
     pub(crate) location: Location,
-    /// A header that says it too.
+    /// A header that names it too.
     pub(crate) header: Option<HeaderName>,
 }
 

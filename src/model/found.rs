@@ -23,7 +23,7 @@ pub(crate) enum Duplicates {
 /// One model whose value has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Model {
-    /// Where the value stands in the whole body; that of a JSON string with its quotes.
+    /// The value's span in the whole body; a JSON string's includes its quotes.
     pub(crate) span: Range<u64>,
     pub(crate) value: Value,
 }
@@ -39,9 +39,9 @@ pub(crate) enum Value {
 /// Why a body has no model to route by; final. The body is at fault, never the scanner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// A JSON value of another kind begins where `{` must stand.
+    /// A JSON value of another kind begins where `{` is required.
     NotAnObject,
-    /// The byte at `offset` can't stand there in JSON.
+    /// The byte at `offset` is not allowed there in JSON.
     Syntax { offset: u64 },
     /// Not multipart, or in a form that parsers read differently.
     Malformed { offset: u64 },

@@ -1,4 +1,4 @@
-//! Models that stand in the head: in the path, in the query, in a header.
+//! Models named in the head: in the path, in the query, in a header.
 
 use std::borrow::Cow;
 
@@ -227,7 +227,7 @@ impl ExtractModel for HeaderModel {
     }
 }
 
-/// A name that stands percent-encoded in the URI.
+/// A name that is percent-encoded in the URI.
 fn found(encoded: &str, model: impl FnOnce(String) -> ExtractedModel) -> Extraction {
     match percent_decode_str(encoded).decode_utf8() {
         Ok(name) if !name.is_empty() => Extraction::found(model(name.into_owned())),

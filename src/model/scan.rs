@@ -30,7 +30,7 @@ pub(crate) struct Scan {
 }
 
 enum Kind {
-    /// The head has said it: there is nothing to watch.
+    /// The head names the model: the body is not scanned.
     Known(ExtractedModel),
     Json(Scanner, DuplicateModels),
     Multipart(Box<Multipart>, DuplicateModels),
@@ -106,7 +106,7 @@ impl Scan {
         }
     }
 
-    /// Says that there is no more.
+    /// Marks the end of the body.
     pub(crate) fn finish(&mut self) -> Result<(), RouteError> {
         if let Some(decoder) = &mut self.decoder {
             decoder.finish()?;

@@ -1,4 +1,4 @@
-//! Replacing spans of a body while it goes by.
+//! Replaces spans of a body as it streams through.
 
 use std::{ops::Range, sync::Arc};
 

@@ -20,7 +20,7 @@ use crate::{attempt::ResponseBody, error::RouteError};
 /// Turns every error from below into the JSON answer that it means, so that
 /// the whole mounts where a service must not fail, as in axum.
 ///
-/// It stands right below [`ModelRouteLayer`](crate::ModelRouteLayer), around
+/// It belongs right below [`ModelRouteLayer`](crate::ModelRouteLayer), around
 /// everything that can fail: the answer then has the
 /// [`RouteDecision`](crate::RouteDecision) in its extensions like any other,
 /// and the span its status. Layers *above* the `ModelRouteLayer` that can

@@ -23,7 +23,7 @@ use crate::{
 /// Gives each attempt the [`timeout`](crate::TrafficPolicy::timeout) of the
 /// ModelServer that it goes to.
 ///
-/// It stands below the retries, right above the client. The time runs from
+/// It belongs below the retries, right above the client. The time runs from
 /// the call to the answer's head: to connect, to send, to wait. After it the
 /// call is dropped, which closes the exchange, and the error is tower's
 /// [`Elapsed`], which becomes a 504. An answer's body may take
@@ -37,7 +37,7 @@ use crate::{
 pub struct AttemptTimeoutLayer(());
 
 impl AttemptTimeoutLayer {
-    /// There is nothing to set: the table says it.
+    /// It has no options: the table has the timeouts.
     pub fn new() -> Self {
         Self::default()
     }

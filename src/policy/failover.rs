@@ -137,7 +137,7 @@ pin_project! {
     enum Phase<S, R, E, F> {
         // Sent; `again` is none where the request is sent once.
         Calling { #[pin] call: F, again: Option<Box<Again<S, R>>> },
-        // Between two attempts: the result stands if the next one can't begin.
+        // Between two attempts: the client gets this result if the next one can't begin.
         Interval { #[pin] sleep: Sleep, pause: Pause<S, R, E> },
         // Waits for the inner service to be ready for the next attempt.
         Ready { request: Request<RouteBody>, again: Box<Again<S, R>> },

@@ -68,7 +68,7 @@ impl RouteDecision {
         }
     }
 
-    /// The decision of an attempt whose answer stands, after `attempts` of them.
+    /// The decision of the attempt whose answer the client gets, after `attempts` of them.
     pub(crate) fn after(self, attempts: u32) -> Self {
         Self { attempts, ..self }
     }

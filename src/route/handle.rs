@@ -64,7 +64,7 @@ impl RouteTableHandle {
         };
     }
 
-    /// Says that there was no table to replace the old one with, which stays, and why.
+    /// Records a failed reload and its reason. The current table stays in use.
     ///
     /// [`last_error`](Self::last_error) shows it until a table was replaced.
     pub fn failed(&self, error: impl Into<Box<dyn Error + Send + Sync>>) {

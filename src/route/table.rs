@@ -62,7 +62,7 @@ impl fmt::Debug for RouteTable {
     }
 }
 
-/// The compiled table. The rules of a route stand together, so a name leads
+/// The compiled table. The rules of a route are adjacent, so a name leads
 /// straight to the slice of its rules.
 ///
 /// A clone shares the live parts: the ModelServers and the splits.
@@ -98,7 +98,7 @@ pub(super) struct Entry {
     pub(super) rules: Run,
 }
 
-/// Where the rules of a name's routes stand, in the order of the routes.
+/// The positions of the rules of a name's routes, in the order of the routes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Run {
     /// In [`CompiledTable::rules`], from the first up to the second: the name has one route.

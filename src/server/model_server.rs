@@ -44,7 +44,7 @@ pub(super) struct Live {
     pub(super) queue: Queue,
     /// Held while the ejected are counted and one more is ejected.
     ejecting: Mutex<()>,
-    /// The requests in flight to all endpoints together, where the balance goes by that.
+    /// The requests in flight to all endpoints together, where the balance depends on it.
     pub(super) in_flight: AtomicUsize,
 }
 
@@ -167,7 +167,7 @@ impl Server {
             let position = match pass {
                 Pass::Healthy if self.endpoints.len() == 1 => usable(0).then_some(0)?,
                 Pass::Healthy => {
-                    // Only who has a key goes by the total.
+                    // The total matters only to requests with a key.
                     let total = key.map_or(0, |_| self.live.in_flight.load(Ordering::Relaxed));
                     self.balancer.pick(&self.endpoints, total, key, usable)?
                 }

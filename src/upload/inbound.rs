@@ -76,7 +76,7 @@ where
         Some(self.received + self.body.size_hint().exact()?)
     }
 
-    /// Whether the next chunk has to be waited for longer than hyper takes to hand over what it has.
+    /// Whether the next chunk takes longer than hyper needs to hand over what it has.
     pub(crate) fn is_stalled(&self) -> bool {
         self.wait.is_long()
     }

@@ -8,7 +8,7 @@ use std::{
 use super::inbound::Inbound;
 use crate::{error::RouteError, pieces::Chunks};
 
-/// Reads a body until the model is known and there is nothing more to read at once.
+/// Reads a body until the model is known and no more data is ready.
 ///
 /// Most bodies are whole by then. What is not is read on by the request that
 /// goes to the engine.
@@ -26,7 +26,7 @@ pub(crate) struct Buffering {
     pub(crate) max_bytes: u64,
     /// Once it is known: more is not read before it is sent.
     pub(crate) enough: u64,
-    /// Whether so much is waited for, because more must be known than the model.
+    /// Whether to wait for that much, because more must be known than the model.
     pub(crate) waits: bool,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// Whether it should be waited for more, because more `is_needed` for its model.
+    /// Whether to wait for more, because more `is_needed` than its model.
     pub(crate) fn lacks(&self, is_needed: impl FnOnce(&str) -> bool) -> bool {
         let model = self.inbound.scan.model();
         !self.whole && !self.buffering.waits && model.is_some_and(is_needed)
@@ -78,7 +78,7 @@ impl Receive {
             if found && self.chunks.len() > self.buffering.enough {
                 return Poll::Ready(Ok(false));
             }
-            // It will not be whole: there is nothing to be gained by reading on.
+            // It will not be whole: reading on gains nothing.
             if found && !self.buffering.waits && inbound.total() > Some(self.buffering.enough) {
                 return Poll::Ready(Ok(false));
             }

@@ -32,7 +32,7 @@ struct State {
     inbound: Option<Inbound>,
     kept: Kept,
     readers: usize,
-    /// Whether it is the client that is waited for.
+    /// Whether the client is what this waits for.
     starved: bool,
     trailers: Option<Box<HeaderMap>>,
     failure: Option<RouteError>,
@@ -63,12 +63,12 @@ impl Upload {
         self.state().failure.clone()
     }
 
-    /// Whether it is the client that is waited for, and not the engine to take what there is.
+    /// Whether this waits for the client, and not for the engine to take more.
     pub(crate) fn waits_for_client(&self) -> bool {
         self.state().starved
     }
 
-    /// What an earlier attempt waited for is not what the next one waits for.
+    /// The next attempt does not inherit what an earlier one waited for.
     pub(crate) fn begin_attempt(&self) {
         self.state().starved = false;
     }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::pieces::lock;
 
-/// How long the client may still be waited for.
+/// How long the client may still take.
 ///
 /// Only the time between asking for more and the client's answer counts: what
 /// the engine takes until it reads on is not the client's.
@@ -35,7 +35,7 @@ enum Progress {
 /// From the second wait on.
 struct Long {
     bell: Arc<Bell>,
-    /// While the client is waited for: since when, and until when unless there is no limit.
+    /// While waiting for the client: since when, and until when unless there is no limit.
     since: Option<(Instant, Option<Pin<Box<Sleep>>>)>,
 }
 
@@ -47,7 +47,7 @@ impl Wait {
         }
     }
 
-    /// Whether what is waited for now took more than a second look.
+    /// Whether the current wait took more than a second poll.
     pub(super) fn is_long(&self) -> bool {
         matches!(&self.state, Progress::Long(long) if long.since.is_some())
     }

@@ -71,7 +71,7 @@ pub(crate) fn announce_trailers(headers: &mut HeaderMap, trailers: &HeaderMap) {
     }
 }
 
-/// Writes the real `name` where `model` stands in the URI: in the path, in the query.
+/// Writes the real `name` in place of `model` in the URI: in the path, in the query.
 pub(crate) fn model_in_uri(
     head: &mut Parts,
     model: &ExtractedModel,
@@ -102,7 +102,7 @@ pub(crate) fn model_in_header(head: &mut Parts, model: &ExtractedModel, name: &s
     }
 }
 
-/// What stands for itself in a URI (RFC 3986 section 2.3); all else is escaped.
+/// The characters that need no escape in a URI (RFC 3986 section 2.3); all else is escaped.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')

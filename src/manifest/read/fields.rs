@@ -87,7 +87,7 @@ impl<'n> Field<'n> {
         Self::within(node, FieldPath::default())
     }
 
-    /// The root of a text that stands in another document.
+    /// The root of a text embedded in another document.
     pub(crate) fn within(node: &'n Node, path: FieldPath) -> Self {
         Self { node, path }
     }
@@ -169,7 +169,7 @@ impl<'n> Field<'n> {
         }
     }
 
-    /// The items of a list; none of what is none.
+    /// The items of a list; empty if the field is not a list.
     pub(crate) fn list(&self, reader: &mut Reader<'_>) -> Vec<Field<'n>> {
         if !self.is_list() {
             reader.wrong_type(self, "a list");
@@ -300,7 +300,7 @@ impl<'n> Object<'n> {
         reader.spot(self.at, &self.path)
     }
 
-    /// The value of a field; `None` also for null, which stands for no value.
+    /// The value of a field; `None` also for null.
     pub(crate) fn get(&self, name: &str) -> Option<Field<'n>> {
         self.entries
             .iter()
@@ -309,7 +309,7 @@ impl<'n> Object<'n> {
             .map(|(_, node)| Field::within(node, self.path.key(name)))
     }
 
-    /// Where a field stands, or would stand.
+    /// The position of a field, or where it is missing.
     pub(crate) fn spot_of(&self, reader: &Reader<'_>, name: &str) -> Spot {
         self.get(name).map_or_else(
             || reader.spot(self.at, &self.path.key(name)),

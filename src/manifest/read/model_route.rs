@@ -22,7 +22,7 @@ const SPEC: [&str; 5] = [
     "rateLimit",
 ];
 
-/// What stands before the name of an ExternalModelProvider: no ModelServer has such a name.
+/// The prefix of an ExternalModelProvider's name: no ModelServer has such a name.
 pub(crate) const EXTERNAL: &str = "external:";
 
 /// A ModelRoute as it is read: its targets still have the names of their own namespace.

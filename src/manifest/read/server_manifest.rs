@@ -17,7 +17,7 @@ pub(crate) struct ServerManifest {
     pub(crate) port: Option<u16>,
     pub(crate) https: bool,
     pub(crate) origin: ServerOrigin,
-    /// Where `workloadPort` stands, or would stand.
+    /// The position of `workloadPort`, or where it is missing.
     pub(crate) port_spot: Spot,
 }
 

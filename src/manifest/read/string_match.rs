@@ -6,7 +6,7 @@ use crate::{
     manifest::place::Spot,
 };
 
-/// The conditions and where each stands.
+/// The conditions, each with its position.
 pub(crate) fn read(field: &Field<'_>, reader: &mut Reader<'_>) -> Vec<(Condition, Spot)> {
     let mut conditions = Vec::new();
     let Some(object) = field.object(reader, &["headers", "uri", "body"]) else {

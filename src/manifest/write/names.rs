@@ -19,7 +19,7 @@ pub(super) struct KubernetesName {
 ///
 /// Where all names are `NAMESPACE/NAME` and no route leaves its namespace, it
 /// is those. Else everything is put into one namespace under names made up
-/// from the table's, and the table's stand in an annotation.
+/// from the table's, and an annotation keeps the table's.
 pub(super) fn names(config: &RouteTableBuilder) -> (Vec<KubernetesName>, Vec<KubernetesName>) {
     let servers: Vec<&str> = config
         .get_model_servers()

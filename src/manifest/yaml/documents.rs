@@ -111,7 +111,7 @@ fn position(text: &str, offset: usize, line: u32) -> (u32, u32) {
     )
 }
 
-/// Where the first thing stands that is neither white space, a comment, a directive nor a marker.
+/// The offset of the first content: not white space, a comment, a directive or a marker.
 fn first_content(text: &str) -> Option<usize> {
     let mut offset = 0;
     for row in text.split_inclusive('\n') {

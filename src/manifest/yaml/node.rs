@@ -37,7 +37,7 @@ pub(crate) struct Scalar {
     /// As it is written, for numbers as well: `1.10` stays `1.10`.
     pub(crate) text: String,
     pub(crate) kind: ScalarKind,
-    /// Where in the document's text it stands, in bytes.
+    /// Its span in the document's text, in bytes.
     span: Range<usize>,
 }
 
@@ -71,7 +71,7 @@ const MAX_ALIASED_BYTES: usize = 1 << 20;
 /// Reads a document.
 ///
 /// What it costs is bounded by the length of its text: nothing but an alias
-/// can stand for more than is written, and aliases have a budget.
+/// can expand to more than is written, and aliases have a budget.
 pub(crate) fn parse(document: &Document<'_>) -> Result<Node, Unreadable> {
     let outer = At {
         line: document.line,
@@ -103,7 +103,7 @@ pub(crate) fn parse_embedded(document: &Document<'_>) -> Result<Node, Unreadable
         line: outer.line + at.line.saturating_sub(1),
         column: outer.column + at.column.saturating_sub(1 + indent),
     };
-    // What stands behind a flow collection at the root would be dropped without a word, in
+    // Text after a flow collection at the root would be dropped without a word, in
     // brackets it is an error.
     let is_flow = text.trim_start().starts_with(['{', '[']);
     let bracketed = format!("[{text}\n]");
@@ -141,7 +141,7 @@ fn options(text: &str) -> Options {
             max_events: usize::MAX,
             max_nodes: usize::MAX,
             max_total_scalar_bytes: text.len() + MAX_ALIASED_BYTES,
-            // What they stand for is limited, so their number need not be.
+            // Their expansion is limited, so their number need not be.
             max_anchors: usize::MAX,
             max_aliases: usize::MAX,
             max_merge_keys: usize::MAX,

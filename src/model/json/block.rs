@@ -40,15 +40,15 @@ pub(super) struct Block<'a> {
     pub(super) brackets: Brackets,
     /// The backslashes outside of strings, where they have no place.
     pub(super) stray: u64,
-    /// The bytes that do not stand for themselves in a string, or may not.
+    /// The bytes that a string can't contain as they are, or might not.
     pub(super) unusual: u64,
 }
 
-/// A string's text, as far as it stands in a block.
+/// The part of a string's text that is in this block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece<'a> {
     pub(super) text: &'a [u8],
-    /// Whether all of it is printable ASCII that stands for itself.
+    /// Whether all of it is printable ASCII without escapes.
     pub(super) is_plain: bool,
     /// Where the closing quote is, if it is in the block.
     pub(super) quote: Option<usize>,

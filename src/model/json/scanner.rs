@@ -33,7 +33,7 @@ impl Scanner {
         read
     }
 
-    /// Says that there is no more.
+    /// Marks the end of the body.
     pub(crate) fn finish(&self) -> Result<(), Refusal> {
         self.refused
             .map_or_else(|| self.scan.document.finish(), Err)

@@ -6,7 +6,7 @@ const EVEN: u64 = 0x5555_5555_5555_5555;
 /// Where strings begin and end: what a block must know of the blocks before it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Strings {
-    /// All ones if the next byte stands in a string, else 0.
+    /// All ones if the next byte is inside a string, else 0.
     inside: u64,
     /// 1 if the next byte is escaped by the one before, else 0.
     escaped: u64,
@@ -33,7 +33,7 @@ impl Strings {
     /// The bytes that a backslash escapes.
     ///
     /// Of a run of backslashes the first escapes the second, the third the
-    /// fourth: the escaping ones stand at even places if the run begins at an
+    /// fourth: the escaping ones are at even positions if the run begins at an
     /// even place, else at odd ones. Adding a run's first bit to the run
     /// carries through all of it and clears it. So after the sum with the even
     /// beginnings, a run's bits are gone if it began at an even place, and

@@ -35,7 +35,7 @@ impl Text {
         matches!(self.escape, Escape::None) && self.high == 0 && self.utf8.at_boundary()
     }
 
-    /// Decodes a piece into `sink`; else the place in it of the first byte that cannot stand there.
+    /// Decodes a piece into `sink`; else the index of the first byte that is not allowed.
     pub(super) fn decode(
         &mut self,
         piece: Piece<'_>,
@@ -80,7 +80,7 @@ impl Text {
         Some(())
     }
 
-    /// Takes what a `\uXXXX` stands for: a character, or one half of a surrogate pair.
+    /// Takes the value of a `\uXXXX`: a character, or one half of a surrogate pair.
     fn unit(&mut self, unit: u16, sink: &mut impl FnMut(&[u8])) -> Option<()> {
         let code = match (self.high, unit) {
             (0, 0xd800..=0xdbff) => {
@@ -101,8 +101,8 @@ impl Text {
     }
 }
 
-/// Decodes what stands between the quotes of a string, up to the first thing
-/// that cannot stand there.
+/// Decodes the text between a string's quotes, up to the first byte
+/// that is not allowed.
 pub(crate) fn decode_text(mut raw: &[u8], mut sink: impl FnMut(&[u8])) {
     let mut text = Text::EMPTY;
     while !raw.is_empty() {

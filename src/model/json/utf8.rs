@@ -25,7 +25,7 @@ impl Utf8 {
         self.missing == 0
     }
 
-    /// The progress after one more byte, or `None` if it cannot stand there.
+    /// The progress after one more byte, or `None` if it is not allowed there.
     pub(super) fn next(self, byte: u8) -> Option<Self> {
         if !self.at_boundary() {
             return (self.next_from..=self.next_to)

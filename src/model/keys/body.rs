@@ -41,7 +41,7 @@ pub(crate) struct BodyKeys {
 impl BodyKeys {
     /// Reads a body, or the first part of it, as far as needed.
     ///
-    /// Of a body that ends early or is not JSON, what stands before that
+    /// Of a body that ends early or is not JSON, the part before that
     /// counts. Of members of the same name the first one does. It takes linear
     /// time, and memory for the prefix that is wanted.
     pub(crate) fn read(body: &[u8], wish: NeededKeys) -> Self {
@@ -55,7 +55,7 @@ impl BodyKeys {
             session_id: None,
             conversation: Conversation::new(wish.prefix),
         };
-        // None says that it ended early, which is as good.
+        // None of them reports the early end; none needs to.
         let _ = Json::new(body).object(|key, value| reader.member(key, value));
         Self {
             user: reader.user.or(reader.user_id),

@@ -18,7 +18,7 @@ pub(crate) fn is_empty(prefix: &[u8]) -> bool {
 /// model matters, nor does what a conversation grows by at its end.
 pub(super) struct Conversation {
     limit: usize,
-    /// The system prompt that stands by itself.
+    /// The system prompt that has a field of its own.
     system: Vec<u8>,
     /// The leading messages of the system's or developer's role, and the next one.
     opening: Vec<u8>,

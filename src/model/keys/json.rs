@@ -149,7 +149,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// What stands between the quotes of a string, escapes and all.
+/// The text between the quotes of a string, escapes included.
 pub(super) struct RawString<'a> {
     raw: &'a [u8],
     /// Whether the closing quote was there.

@@ -31,7 +31,7 @@ impl From<Malformed> for InvalidContentType {
 ///
 /// It is `multipart/form-data`, but without a boundary, with two, or with one
 /// that is not of RFC 2046's characters. So is one with any other parameter:
-/// cpp-httplib takes the first `boundary=` that it finds wherever it stands,
+/// cpp-httplib takes the first `boundary=` that it finds wherever it is,
 /// `boundary*` is one to Go alone, and Starlette decodes names and values by
 /// `charset`, so that only `utf-8` is allowed.
 pub(crate) fn boundary(content_type: &[u8]) -> Result<Option<Boundary>, InvalidContentType> {

@@ -1,10 +1,10 @@
-//! Finds `--boundary` in a body that comes in chunks, and tells what stands before it.
+//! Finds `--boundary` in a body that comes in chunks, and reports what precedes it.
 
 use memchr::{memchr, memmem};
 
 use super::content_type::Boundary;
 
-/// What stands right before a place in the body.
+/// The bytes right before a position in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Before {
     /// Nothing: the body, or the part's data, begins here.
@@ -30,7 +30,7 @@ impl Before {
     }
 
     fn after(self, bytes: &[u8]) -> Self {
-        // Two bytes decide: what stands before them no longer matters.
+        // Two bytes decide: earlier ones no longer matter.
         let (from, last) = match bytes.split_last_chunk::<2>() {
             Some((_, last)) => (Self::Text, &last[..]),
             None => (self, bytes),
@@ -59,9 +59,9 @@ pub(super) struct Search {
     shorter: Box<[u8]>,
     /// How many of its bytes the input ends with; never all of them.
     matched: usize,
-    /// What stands before those.
+    /// What precedes those.
     candidate: Before,
-    /// What stands before the next byte.
+    /// What precedes the next byte.
     here: Before,
 }
 
@@ -82,7 +82,7 @@ impl Search {
         self.dash_boundary.needle().len()
     }
 
-    /// Searches from here on, where nothing stands before the next byte.
+    /// Searches from here on, with nothing before the next byte.
     pub(super) fn restart(&mut self) {
         self.matched = 0;
         self.here = Before::Start;

@@ -49,7 +49,7 @@ pub(super) fn check(
     whole
 }
 
-/// The value is what stands in its span, and with another in its place nothing else changes.
+/// The span holds the value, and replacing it changes nothing else.
 fn check_replacement(
     boundary: &Boundary,
     duplicates: Duplicates,
@@ -94,7 +94,7 @@ fn check_replacement(
     assert_eq!(new_end, end);
 }
 
-/// What stands before the model's value, the value, and what stands after it.
+/// The text before the model's value, the value, and the text after it.
 pub(super) fn around<'a>(body: &'a [u8], model: &Model) -> (&'a [u8], &'a [u8], &'a [u8]) {
     let start = usize::try_from(model.span.start).expect("it is within the body");
     let end = usize::try_from(model.span.end).expect("it is within the body");

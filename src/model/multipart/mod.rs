@@ -1,7 +1,7 @@
 //! The `model` field of a `multipart/form-data` body (RFC 7578), found while the body comes in.
 //!
 //! The scanner is our own, because no crate of some age tells where in the body
-//! a field's value stands (multer and its like hand out values only), and the
+//! a field's value is (multer and its like hand out values only), and the
 //! one that lets it be computed, form-net, is weeks old, refuses the `filename`
 //! with `filename*` that .NET sends, and accepts what engines read differently.
 //!

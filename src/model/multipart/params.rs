@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// A parameter as it stands: a quoted value without its quotes, its escapes left alone.
+/// A parameter: a quoted value without its quotes, its escapes left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Param<'a> {
     pub(super) name: &'a [u8],

@@ -40,7 +40,7 @@ pub(super) fn parse(block: &[u8]) -> Result<Field, usize> {
     headers.field().map_err(|Malformed| start)
 }
 
-/// The headers that count, each of which may stand once.
+/// The headers that count, each of which may occur once.
 #[derive(Default)]
 struct Headers<'a> {
     disposition: Option<Disposition>,
@@ -153,7 +153,7 @@ impl Disposition {
     }
 }
 
-/// Whether a field's name, its escapes as they stand, is `model` to all parsers or to none.
+/// Whether a field's name, its escapes left alone, is `model` to all parsers or to none.
 ///
 /// To Django, it is with blanks around it. To the RFC, but not to Go and
 /// python-multipart, it is as `mod\el`: only quotes and backslashes may be escaped.

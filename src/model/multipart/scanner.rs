@@ -229,7 +229,7 @@ impl Multipart {
         }
     }
 
-    /// The refusal of a `--boundary` that ends at `end` of the bytes at hand.
+    /// The refusal of a `--boundary` that ends at `end` of the bytes received.
     fn stray(&self, end: usize) -> Refusal {
         let offset = self.offset + end as u64 - self.search.dash_boundary_len() as u64;
         Refusal::Malformed { offset }

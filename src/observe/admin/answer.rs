@@ -33,7 +33,7 @@ pub(super) fn of(content_type: HeaderValue, body: AdminBody) -> Response<AdminBo
 pub(super) fn json(value: &impl Serialize) -> Response<AdminBody> {
     match serde_json::to_vec(value) {
         Ok(json) => of(JSON, AdminBody::new(json)),
-        // Only a map with keys that are no strings fails, and there is none.
+        // Only a map with keys other than strings fails; the views have none.
         Err(error) => refusal(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal_error",

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, Response, header::CONTENT_SECURITY_POLICY};
 
 use super::{answer, body::AdminBody};
 
-/// What stands between the tags is exactly what the policy has the hashes of.
+/// The text between the tags is exactly what the policy's hashes cover.
 const PAGE: &str = concat!(
     include_str!("page/head.html"),
     "<style>",

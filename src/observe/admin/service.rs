@@ -20,7 +20,7 @@ use crate::route::RouteTableHandle;
 /// | `GET /_routes` | the same as JSON: routes, rules, shares as configured and as counted, ModelServers with endpoints, health and counts, the last reload |
 /// | `POST /_explain` | why a request would go where it would go: an [`Explanation`](crate::Explanation) as JSON, or as text with `Accept: text/plain` |
 ///
-/// It goes by the last segment of the path, so it can be mounted under any
+/// Only the last segment of the path matters, so it can be mounted under any
 /// prefix. It changes nothing, but it shows the names, addresses and rules of
 /// the gateway to everyone who can reach it. **It is never mounted by
 /// default, and it asks nobody who they are: mount it behind your own

@@ -101,7 +101,7 @@ impl Lint {
         self.kind
     }
 
-    /// Where it stands, such as `ModelRoute "chat", rule "premium"`.
+    /// The part of the configuration, such as `ModelRoute "chat", rule "premium"`.
     pub fn place(&self) -> &str {
         &self.words
     }

@@ -71,7 +71,7 @@ impl Balancer {
         self.affinity()?.key(caller)
     }
 
-    /// The position of one of the endpoints for which `usable` holds; `None` only if there is none.
+    /// The position of one of the endpoints for which `usable` holds; `None` only if no endpoint is.
     ///
     /// `endpoints` are those that it was made for, in the same order, and
     /// `total` is what is in flight to all of them. `usable` may be asked more

@@ -40,7 +40,7 @@ impl Ewma {
     /// An attempt that timed out counts by the time for which it was waited
     /// for; one that failed at once must not count, or failing would look fast.
     pub(crate) fn observe(&self, latency: Duration, now: Instant) {
-        // Not 0, which means that there is none.
+        // Not 0, which means "no latency yet".
         let latency = latency.as_secs_f64().max(1e-6);
         let now = self.millis(now);
         let observed = |state| {

@@ -42,7 +42,7 @@ impl Machine {
         Self(Instructions::Portable)
     }
 
-    /// The best and all that can stand in for it.
+    /// The best kernel and all that can replace it.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn all() -> Vec<Self> {
         let best = Self::best();

@@ -1,4 +1,4 @@
-//! How 64 bytes become bitmasks, as fast as the machine at hand can.
+//! How 64 bytes become bitmasks, as fast as this machine can.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -11,7 +11,7 @@ use crate::model::{
     multipart::{part_head::Content, scanner::MAX_HEAD},
 };
 
-/// A regular expression over bytes: `;` stands for a semicolon with spaces
+/// A regular expression over bytes: `;` matches a semicolon with spaces
 /// around it, TOKEN and VALUE for what they say, and END for the end of a value.
 fn regex(pattern: &str) -> Regex {
     let pattern = pattern

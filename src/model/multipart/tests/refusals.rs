@@ -112,7 +112,7 @@ fn tells_a_model_that_is_not_a_string() {
 
 #[test]
 fn refuses_what_parsers_read_differently() {
-    // The offset is where `^` stands, which is not part of the body.
+    // `^` marks the offset and is not part of the body.
     let lines = [
         "X: a|^|",
         "^|",

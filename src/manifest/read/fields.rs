@@ -169,7 +169,7 @@ impl<'n> Field<'n> {
         }
     }
 
-    /// The items of a list; none of what is none.
+    /// The items of a list; empty if the field is not a list.
     pub(crate) fn list(&self, reader: &mut Reader<'_>) -> Vec<Field<'n>> {
         if !self.is_list() {
             reader.wrong_type(self, "a list");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     diagnostic::{Diagnostic, Severity},
+    full_name,
     inputs::Inputs,
     origin::{RouteOrigin, ServerOrigin},
     place::Spot,
@@ -63,7 +64,7 @@ impl Assembly {
         let mut given = inputs.given.clone();
         for manifest in &inputs.resources.servers {
             let mut manifest = manifest.clone();
-            let full_name = format!("{}/{}", manifest.namespace, manifest.name);
+            let full_name = full_name::join(&manifest.namespace, &manifest.name);
             if let Some(first) = names.by_full_name.get(&full_name) {
                 let first = &self.servers[*first].whole;
                 let spot = &manifest.origin.whole;
@@ -100,7 +101,7 @@ impl Assembly {
             let name = (&*manifest.namespace, &*manifest.name);
             let spot = &manifest.origin.whole;
             if let Some(first) = seen.insert(name, spot) {
-                let name = format!("{}/{}", name.0, name.1);
+                let name = full_name::join(name.0, name.1);
                 found.push(duplicate("ModelRoute", &name, spot, first));
                 continue;
             }
@@ -125,7 +126,7 @@ impl Assembly {
 
     /// A target that this crate can't reach becomes a ModelServer without endpoints.
     fn add_external(&mut self, namespace: &str, name: &str, spot: &Spot, names: &mut ServerNames) {
-        let full_name = format!("{namespace}/{name}");
+        let full_name = full_name::join(namespace, name);
         if names.by_full_name.contains_key(&full_name) {
             return;
         }
@@ -137,6 +138,7 @@ impl Assembly {
             model: None,
             balance: None,
             policy: None,
+            options: Vec::new(),
             endpoints: Vec::new(),
         };
         self.add_server(server, origin);
@@ -151,7 +153,7 @@ impl Assembly {
     ) {
         let route = &manifest.route;
         let mut resolve = |name: &str, spot: &Spot| {
-            let full_name = format!("{}/{name}", manifest.namespace);
+            let full_name = full_name::join(&manifest.namespace, name);
             if let Some(&server) = names.by_full_name.get(&full_name) {
                 let servers = self.config.get_model_servers();
                 return servers[server].get_name().to_owned();
@@ -247,7 +249,9 @@ impl ServerNames {
     fn within<'n>(&'n self, namespace: &'n str) -> impl Iterator<Item = &'n str> {
         self.by_full_name
             .keys()
-            .filter_map(move |name| name.strip_prefix(namespace)?.strip_prefix('/'))
+            .filter_map(|full_name| full_name::split(full_name))
+            .filter(move |(of, _)| *of == namespace)
+            .map(|(_, name)| name)
     }
 }
 

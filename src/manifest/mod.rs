@@ -116,6 +116,7 @@
 mod assembly;
 mod diagnostic;
 mod files;
+mod full_name;
 mod inputs;
 mod options;
 mod origin;

@@ -10,6 +10,8 @@ pub(super) struct ServerOrigin {
     pub(super) model: Option<Spot>,
     pub(super) balance: Option<Spot>,
     pub(super) policy: Option<Spot>,
+    /// The options of the traffic policy that are given, by their keys.
+    pub(super) options: Vec<(&'static str, Spot)>,
     /// `None` for those that are not in its own manifest.
     pub(super) endpoints: Vec<Option<Spot>>,
 }
@@ -20,10 +22,28 @@ impl ServerOrigin {
             ServerPart::Whole => None,
             ServerPart::Model => self.model.as_ref(),
             ServerPart::Balance => self.balance.as_ref(),
-            ServerPart::TrafficPolicy(_) => self.policy.as_ref(),
+            ServerPart::TrafficPolicy(option) => option
+                .and_then(|option| self.option(option))
+                .or(self.policy.as_ref()),
             ServerPart::Endpoint(endpoint) => self.endpoints.get(endpoint).and_then(Option::as_ref),
         }
         .unwrap_or(&self.whole)
+    }
+
+    pub(super) fn add_option(&mut self, key: &'static str, spot: Spot) {
+        self.options.push((key, spot));
+    }
+
+    /// Builders and mistakes say `max_queue` where manifests have `maxQueue`.
+    fn option(&self, name: &str) -> Option<&Spot> {
+        let letters = || name.bytes().filter(|letter| *letter != b'_');
+        let is_key = |key: &str| {
+            key.bytes()
+                .map(|key| key.to_ascii_lowercase())
+                .eq(letters())
+        };
+        let (_, spot) = self.options.iter().find(|(key, _)| is_key(key))?;
+        Some(spot)
     }
 }
 

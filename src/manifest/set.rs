@@ -6,6 +6,7 @@ use super::{
     assembly::Assembly,
     diagnostic::{Diagnostic, ManifestError, Report, Severity},
     files::{self, Texts},
+    full_name,
     inputs::Inputs,
     place::{FieldPath, Source, Spot},
     server_info::ServerInfo,
@@ -127,7 +128,7 @@ impl Manifests {
     {
         let mut server = server.into();
         if !server.contains('/') {
-            server = format!("{DEFAULT_NAMESPACE}/{server}");
+            server = full_name::join(DEFAULT_NAMESPACE, &server);
         }
         let given = self.inputs.given.entry(server).or_default();
         given.extend(uris.into_iter().map(Into::into));

@@ -1,4 +1,6 @@
 //! Durations as Go writes them: `10s`, `1m30s`, `100ms`.
+//!
+//! Written by hand: crates such as humantime also read days and years, which Go refuses.
 
 use std::time::Duration;
 

@@ -37,8 +37,8 @@ pub(crate) struct Metadata<'n> {
     /// Seconds and nanoseconds; what has none is older than all that have one, as in Kthena.
     pub(crate) created: Option<(i64, u32)>,
     pub(crate) version: Option<u128>,
-    /// Those of this crate: without the prefix.
-    pub(crate) extras: Vec<(&'n str, Field<'n>)>,
+    /// This crate's own, by their names without the prefix.
+    pub(crate) annotations: Vec<(&'n str, Field<'n>)>,
 }
 
 /// What the names of this crate's own annotations begin with.
@@ -73,11 +73,11 @@ pub(crate) fn read<'n>(resource: &Object<'n>, reader: &mut Reader<'_>) -> Option
     if let Some(labels) = metadata.get("labels") {
         labels.texts(reader);
     }
-    let mut extras = Vec::new();
+    let mut own = Vec::new();
     if let Some(annotations) = metadata.get("annotations") {
         for (name, field, _) in annotations.texts(reader) {
             if let Some(name) = name.strip_prefix(PREFIX) {
-                extras.push((name, field));
+                own.push((name, field));
             }
         }
     }
@@ -87,7 +87,7 @@ pub(crate) fn read<'n>(resource: &Object<'n>, reader: &mut Reader<'_>) -> Option
         created: created(&metadata, reader),
         version: version(&metadata, reader),
         name_spot,
-        extras,
+        annotations: own,
     })
 }
 

@@ -2,13 +2,14 @@
 
 use super::{
     fields::{Field, Object, Reader},
-    metadata::{self, Metadata},
+    metadata,
     route_annotations::{self, RouteAnnotations},
     string_match,
 };
 use crate::{
     config::{ModelMatch, ModelRoute, Rule, TargetModel},
     manifest::{
+        full_name,
         origin::{RouteOrigin, RuleOrigin},
         place::Spot,
     },
@@ -44,7 +45,7 @@ pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Rou
     let name = annotations
         .name
         .clone()
-        .unwrap_or_else(|| full_name(&metadata));
+        .unwrap_or_else(|| full_name::join(&metadata.namespace, &metadata.name));
     let mut manifest = RouteManifest {
         route: ModelRoute::new(name),
         origin: RouteOrigin {
@@ -71,10 +72,6 @@ pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Rou
         }
     }
     Some(manifest)
-}
-
-fn full_name(metadata: &Metadata<'_>) -> String {
-    format!("{}/{}", metadata.namespace, metadata.name)
 }
 
 impl RouteManifest {

@@ -5,7 +5,10 @@ use super::{
     metadata, server_annotations,
     server_manifest::ServerManifest,
 };
-use crate::{config::ModelServer, manifest::origin::ServerOrigin};
+use crate::{
+    config::ModelServer,
+    manifest::{full_name, origin::ServerOrigin},
+};
 
 const SPEC: [&str; 8] = [
     "model",
@@ -21,7 +24,7 @@ const SPEC: [&str; 8] = [
 pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<ServerManifest> {
     let metadata = metadata::read(resource, reader)?;
     let name = server_annotations::name(&metadata, reader)
-        .unwrap_or_else(|| format!("{}/{}", metadata.namespace, metadata.name));
+        .unwrap_or_else(|| full_name::join(&metadata.namespace, &metadata.name));
     let mut manifest = ServerManifest {
         server: ModelServer::new(name),
         labels: Vec::new(),
@@ -32,6 +35,7 @@ pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Ser
             model: None,
             balance: None,
             policy: None,
+            options: Vec::new(),
             endpoints: Vec::new(),
         },
         port_spot: metadata.name_spot.clone(),
@@ -191,6 +195,7 @@ impl ServerManifest {
                 reader.warning(&spot, "no-timeout", "a timeout of 0 is taken for none");
             } else {
                 own = own.timeout(time);
+                self.origin.add_option("timeout", timeout.spot(reader));
             }
         }
         if let Some(retry) = policy.get("retry")
@@ -201,10 +206,11 @@ impl ServerManifest {
             {
                 own = own.max_retries(attempts as u32);
             }
-            if let Some(interval) = retry.get("retryInterval")
-                && let Some(interval) = interval.duration(reader)
+            if let Some(field) = retry.get("retryInterval")
+                && let Some(interval) = field.duration(reader)
             {
                 own = own.retry_interval(interval);
+                self.origin.add_option("retryInterval", field.spot(reader));
             }
         }
         self.change(|server| server.traffic_policy(own));

@@ -38,7 +38,7 @@ enum WhichRule {
 
 pub(crate) fn read(metadata: &Metadata<'_>, reader: &mut Reader<'_>) -> RouteAnnotations {
     let mut annotations = RouteAnnotations::default();
-    for (name, field) in &metadata.extras {
+    for (name, field) in &metadata.annotations {
         match *name {
             NAME => annotations.name = embedded::name(field, reader),
             RULES => {

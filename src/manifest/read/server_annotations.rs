@@ -10,8 +10,12 @@ use super::{
 };
 use crate::{
     config::{Balance, HashKey, TrafficPolicy},
-    manifest::options::{
-        Access, DETECTION, OUTLIER_DETECTION, POLICY as POLICY_SETTINGS, RETRY_STATUSES, Setting,
+    manifest::{
+        options::{
+            Access, DETECTION, OUTLIER_DETECTION, POLICY as POLICY_SETTINGS, RETRY_STATUSES,
+            Setting,
+        },
+        origin::ServerOrigin,
     },
 };
 
@@ -22,7 +26,8 @@ pub(crate) const POLICY: &str = "traffic-policy";
 
 /// The name in the table, where it is not `NAMESPACE/NAME`.
 pub(crate) fn name(metadata: &Metadata<'_>, reader: &mut Reader<'_>) -> Option<String> {
-    let mut names = metadata.extras.iter().filter(|(name, _)| *name == NAME);
+    let annotations = metadata.annotations.iter();
+    let mut names = annotations.filter(|(name, _)| *name == NAME);
     names.find_map(|(_, field)| embedded::name(field, reader))
 }
 
@@ -31,7 +36,7 @@ pub(crate) fn read(
     manifest: &mut ServerManifest,
     reader: &mut Reader<'_>,
 ) {
-    for (name, field) in &metadata.extras {
+    for (name, field) in &metadata.annotations {
         match *name {
             NAME => continue,
             ENDPOINTS | BALANCE | POLICY => {}
@@ -59,7 +64,7 @@ pub(crate) fn read(
                     .policy
                     .get_or_insert_with(|| root.spot(reader));
                 let own = manifest.server.get_traffic_policy().clone();
-                let own = policy(&root, own, reader);
+                let own = policy(&root, own, &mut manifest.origin, reader);
                 manifest.change(|server| server.traffic_policy(own));
             }
         }
@@ -141,13 +146,18 @@ fn hash_key(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<HashKey> {
     Some(HashKey::Header(name.to_owned()))
 }
 
-fn policy(root: &Field<'_>, policy: TrafficPolicy, reader: &mut Reader<'_>) -> TrafficPolicy {
+fn policy(
+    root: &Field<'_>,
+    policy: TrafficPolicy,
+    origin: &mut ServerOrigin,
+    reader: &mut Reader<'_>,
+) -> TrafficPolicy {
     let mut keys = POLICY_SETTINGS.map(|setting| setting.key).to_vec();
     keys.extend([RETRY_STATUSES, OUTLIER_DETECTION]);
     let Some(object) = root.object(reader, &keys) else {
         return policy;
     };
-    let mut policy = settings(&object, &POLICY_SETTINGS, policy, reader);
+    let mut policy = settings(&object, &POLICY_SETTINGS, policy, origin, reader);
     if let Some(field) = object.get(RETRY_STATUSES) {
         let statuses: Vec<_> = field
             .list(reader)
@@ -156,12 +166,13 @@ fn policy(root: &Field<'_>, policy: TrafficPolicy, reader: &mut Reader<'_>) -> T
             .filter_map(|status| StatusCode::from_u16(status as u16).ok())
             .collect();
         policy = policy.retry_statuses(statuses);
+        origin.add_option(RETRY_STATUSES, field.spot(reader));
     }
     if let Some(field) = object.get(OUTLIER_DETECTION)
         && let Some(object) = field.object(reader, &DETECTION.map(|setting| setting.key))
     {
         let detection = *policy.get_outlier_detection();
-        policy = policy.outlier_detection(settings(&object, &DETECTION, detection, reader));
+        policy = policy.outlier_detection(settings(&object, &DETECTION, detection, origin, reader));
     }
     policy
 }
@@ -170,12 +181,14 @@ fn settings<T>(
     object: &Object<'_>,
     settings: &[Setting<T>],
     config: T,
+    origin: &mut ServerOrigin,
     reader: &mut Reader<'_>,
 ) -> T {
     settings.iter().fold(config, |config, setting| {
         let Some(field) = object.get(setting.key) else {
             return config;
         };
+        origin.add_option(setting.key, field.spot(reader));
         match setting.access {
             Access::Time(set, _) => match field.duration(reader) {
                 Some(time) => set(config, time),

@@ -1,4 +1,6 @@
 //! `creationTimestamp`: RFC 3339, as something that can be compared.
+//!
+//! Written by hand: a crate for dates would be a dependency for one comparison.
 
 /// Seconds since 1970 and nanoseconds; `None` if it is not RFC 3339.
 pub(crate) fn parse(text: &str) -> Option<(i64, u32)> {

@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use crate::{
     config::{RouteTableBuilder, Rule},
-    manifest::read::metadata::{DEFAULT_NAMESPACE, is_kubernetes_name},
+    manifest::{
+        full_name,
+        read::metadata::{DEFAULT_NAMESPACE, is_kubernetes_name},
+    },
 };
 
 /// A namespace and a name, and the name in the table where that is another.
@@ -40,20 +43,24 @@ fn namespaced(
     routes: &[&str],
 ) -> Option<(Vec<KubernetesName>, Vec<KubernetesName>)> {
     let within = config.get_model_routes().iter().all(|route| {
-        let namespace = route.get_name().split('/').next();
+        let own = namespace(route.get_name());
         let mut targets = route.get_rules().iter().flat_map(Rule::model_servers);
-        targets.all(|target| target.split('/').next() == namespace)
+        targets.all(|target| namespace(target) == own)
     });
     let distinct = routes.iter().collect::<HashSet<_>>().len() == routes.len();
     if !within || !distinct {
         return None;
     }
-    let split = |names: &[&str]| names.iter().map(|name| full_name(name)).collect();
+    let split = |names: &[&str]| names.iter().map(|name| as_it_is(name)).collect();
     Option::zip(split(servers), split(routes))
 }
 
-fn full_name(name: &str) -> Option<KubernetesName> {
-    let (namespace, name) = name.split_once('/')?;
+fn namespace(full_name: &str) -> Option<&str> {
+    full_name::split(full_name).map(|(namespace, _)| namespace)
+}
+
+fn as_it_is(full_name: &str) -> Option<KubernetesName> {
+    let (namespace, name) = full_name::split(full_name)?;
     (is_kubernetes_name(namespace) && is_kubernetes_name(name)).then(|| KubernetesName {
         namespace: namespace.to_owned(),
         name: name.to_owned(),

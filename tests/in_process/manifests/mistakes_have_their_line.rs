@@ -62,6 +62,40 @@ rules:
     );
 }
 
+/// Also where Kthena's `trafficPolicy` and this crate's annotation each have some of them.
+#[test]
+fn the_mistakes_of_a_traffic_policy_are_at_the_option() {
+    let yaml = "\
+apiVersion: networking.serving.volcano.sh/v1alpha1
+kind: ModelServer
+metadata:
+  name: s
+  annotations:
+    tower-model-route/traffic-policy: |
+      totalTimeout: 0s
+      retryStatuses: [400]
+      maxRetryInterval: 1s
+      outlierDetection:
+        maxEjectionPercent: 101
+spec:
+  inferenceEngine: vLLM
+  trafficPolicy: {retry: {attempts: 2, retryInterval: 3s}}
+";
+    let annotation = "metadata.annotations[\"tower-model-route/traffic-policy\"]";
+    let places = [
+        "7:21 {}.totalTimeout: ",
+        "8:22 {}.retryStatuses: ",
+        "9:25 {}.maxRetryInterval: ",
+        "11:29 {}.outlierDetection.maxEjectionPercent: ",
+    ];
+    let found = errors(yaml);
+    assert_eq!(found.len(), places.len(), "{found:#?}");
+    for (found, place) in found.iter().zip(places) {
+        let place = place.replace("{}", annotation);
+        assert!(found.starts_with(&place), "{found}");
+    }
+}
+
 #[test]
 fn lints_are_placed_too() {
     let yaml = up("s")

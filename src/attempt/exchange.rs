@@ -33,9 +33,9 @@ struct State {
     decision: RouteDecision,
     /// None once the answer's body has it, or nobody waits for an answer any more.
     lease: Option<Lease>,
-    /// How the attempt ended, once it has.
+    /// The outcome of the attempt, once it has ended.
     outcome: Option<Outcome>,
-    /// When there must be an answer.
+    /// The deadline of the answer.
     deadline: Option<Instant>,
     /// The client's part, while it may still be arriving.
     upload: Option<Upload>,
@@ -43,7 +43,7 @@ struct State {
     retries: Option<Box<Retries>>,
 }
 
-/// What further attempts take.
+/// The means of further attempts.
 struct Retries {
     origin: Origin,
     keys: BodyKeys,
@@ -88,7 +88,7 @@ impl Exchange {
         })))
     }
 
-    /// When the attempt that begins now must have an answer.
+    /// The deadline for the answer of an attempt that begins now.
     pub(crate) fn attempt_deadline(&self) -> Option<Instant> {
         let state = self.state();
         let timeout = state.lease.as_ref()?.server().policy.get_timeout();
@@ -270,7 +270,7 @@ fn has_time(deadline: Option<Instant>, wait: Duration, next: &Server) -> bool {
     room.is_none_or(|room| room >= wait.saturating_add(attempt))
 }
 
-/// How long to wait before the next attempt, after so many.
+/// The interval before the next attempt, after so many.
 fn interval(policy: &TrafficPolicy, attempts: u32) -> Duration {
     let doubled = 1_u32.checked_shl(attempts - 1).unwrap_or(u32::MAX);
     let interval = policy.get_retry_interval().saturating_mul(doubled);

@@ -56,7 +56,7 @@ fn retry_after<R>(response: &Response<R>) -> Option<Duration> {
 }
 
 impl RouteError {
-    /// What an error of the services below means for the client.
+    /// The client's error for an error of the services below.
     ///
     /// tower's `Elapsed` and an I/O timeout become 504, tower's `Overloaded`
     /// 503, anything else 502, wherever they are in the chain of sources.

@@ -37,14 +37,14 @@ pub struct RouteBody {
     chunk: Bytes,
     source: Source,
     splice: Splice,
-    /// What is still to be sent, where that is known.
+    /// The bytes still to be sent, if known.
     remaining: Option<u64>,
     replayable: bool,
     /// None for a request that is only forwarded.
     exchange: Option<Arc<Exchange>>,
 }
 
-/// Where the chunks come from.
+/// The source of the chunks.
 #[derive(Clone)]
 enum Source {
     /// They are all here, and most bodies have none beyond the first.

@@ -39,7 +39,7 @@ pin_project! {
     }
 }
 
-/// What lasts as long as the exchange with the engine.
+/// The state that lasts as long as the exchange with the engine.
 #[derive(Debug)]
 pub(crate) struct Held {
     /// None where the answer is one of an attempt that others came after.

@@ -23,7 +23,7 @@ pub(crate) struct Deflate {
 }
 
 impl Deflate {
-    /// How much room the output gets at a time.
+    /// The room that the output gets at a time.
     const ROOM: usize = 16 * 1024;
 
     pub(crate) fn new(encoding: Encoding) -> Self {

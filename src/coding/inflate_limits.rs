@@ -1,6 +1,6 @@
 //! How far a body may be inflated.
 
-/// How far a body may be inflated.
+/// The limits of inflating a body.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(
     not(feature = "decompression"),

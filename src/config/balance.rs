@@ -1,6 +1,6 @@
 //! How the endpoint for a request is chosen: the configuration.
 
-/// How one of a [`ModelServer`](crate::ModelServer)'s endpoints is chosen for a request.
+/// The strategy that chooses one of a [`ModelServer`](crate::ModelServer)'s endpoints.
 ///
 /// No strategy picks an endpoint that is full, ejected or cooling down while there is another.
 ///

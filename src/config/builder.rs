@@ -37,7 +37,7 @@ impl RouteTableBuilder {
         self
     }
 
-    /// What bounds the retries of all requests together; by default tower's `TpsBudget::default()`.
+    /// The budget that bounds the retries of all requests together; by default tower's `TpsBudget::default()`.
     ///
     /// That is: ten retries a second, and beyond them one for every five
     /// requests that went well, over ten seconds. It keeps an outage from

@@ -35,7 +35,7 @@ pub struct Mistake {
     kind: MistakeKind,
 }
 
-/// What is wrong.
+/// The kind of mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MistakeKind {

@@ -71,7 +71,7 @@ impl ModelServer {
         self
     }
 
-    /// How an endpoint is chosen for a request; by default
+    /// The strategy that chooses an endpoint for a request; by default
     /// [`Balance::LeastRequest`].
     pub fn balance(mut self, balance: Balance) -> Self {
         self.balance = balance;
@@ -99,7 +99,7 @@ impl ModelServer {
         &self.endpoints
     }
 
-    /// How an endpoint is chosen.
+    /// The strategy that chooses an endpoint.
     pub fn get_balance(&self) -> &Balance {
         &self.balance
     }

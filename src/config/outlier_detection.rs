@@ -77,7 +77,7 @@ impl OutlierDetection {
         self
     }
 
-    /// How many of a ModelServer's endpoints may be ejected at once, in percent
+    /// The share of a ModelServer's endpoints that may be ejected at once, in percent
     /// and rounded down, 50 by default: of a single one none is, of two or three one.
     pub fn max_ejection_percent(mut self, percent: u32) -> Self {
         self.max_ejection_percent = percent;
@@ -98,7 +98,7 @@ impl OutlierDetection {
         self.consecutive_failures
     }
 
-    /// How long an endpoint is ejected the first time.
+    /// The time for which an endpoint is ejected the first time.
     pub fn get_base_ejection_time(&self) -> Duration {
         self.base_ejection_time
     }
@@ -110,7 +110,7 @@ impl OutlierDetection {
         self.max_ejection_time.unwrap_or_else(default)
     }
 
-    /// How many percent of a ModelServer's endpoints may be ejected at once.
+    /// The share of a ModelServer's endpoints that may be ejected at once, in percent.
     pub fn get_max_ejection_percent(&self) -> u32 {
         self.max_ejection_percent
     }

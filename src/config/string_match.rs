@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How a string must look: equal, beginning with, or containing a match of a regular expression.
+/// A condition on a string: equal to, beginning with, or containing a match of a regular expression.
 ///
 /// The comparison is case-sensitive and on bytes. A regular expression is
 /// searched *unanchored*, as in Kthena: `premium` also matches

@@ -102,7 +102,7 @@ impl TrafficPolicy {
         Self::default()
     }
 
-    /// How long one attempt may take to connect, send the request and get the
+    /// The time one attempt may take to connect, send the request and get the
     /// answer's head; never the answer's body.
     ///
     /// It is kept by the [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer),
@@ -121,7 +121,7 @@ impl TrafficPolicy {
         self
     }
 
-    /// How long the request may take as a whole up to the answer's head:
+    /// The time the whole request may take up to the answer's head:
     /// queueing, all attempts, and the intervals between them.
     ///
     /// It begins when the request is routed, which is when its model is known
@@ -132,7 +132,7 @@ impl TrafficPolicy {
         self
     }
 
-    /// How often a request may be sent again after it has been sent once.
+    /// The number of times a request may be sent again after the first attempt.
     ///
     /// Each further attempt goes to an endpoint that the request has not tried:
     /// of this ModelServer, of the rule's other targets, of its fallbacks.
@@ -141,7 +141,7 @@ impl TrafficPolicy {
         self
     }
 
-    /// How long to wait before the first retry, 100 ms by default.
+    /// The interval before the first retry, 100 ms by default.
     ///
     /// It doubles with each further one, up to
     /// [`max_retry_interval`](Self::max_retry_interval), and varies by up to a
@@ -168,7 +168,7 @@ impl TrafficPolicy {
         self
     }
 
-    /// How many requests may be in flight to each endpoint.
+    /// The most requests in flight to each endpoint.
     ///
     /// An endpoint that has so many is passed over. Where no other one is
     /// free, the request queues, if it may, or is answered with 503 and the
@@ -178,7 +178,7 @@ impl TrafficPolicy {
         self
     }
 
-    /// How many requests may wait for an endpoint to become free, 0 by default.
+    /// The most requests that wait for a free endpoint, 0 by default.
     ///
     /// They are served in the order in which they came.
     pub fn max_queue(mut self, requests: usize) -> Self {
@@ -186,13 +186,13 @@ impl TrafficPolicy {
         self
     }
 
-    /// How long a request may wait for an endpoint to become free, 1 s by default.
+    /// The longest time a request waits for a free endpoint, 1 s by default.
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
         self.queue_timeout = timeout;
         self
     }
 
-    /// When an endpoint that fails is left out, and for how long.
+    /// The rules for ejecting an endpoint that fails.
     pub fn outlier_detection(mut self, detection: OutlierDetection) -> Self {
         self.outlier_detection = detection;
         self
@@ -213,7 +213,7 @@ impl TrafficPolicy {
         self.total_timeout
     }
 
-    /// How often a request may be sent again.
+    /// The most retries of a request.
     pub fn get_max_retries(&self) -> u32 {
         self.max_retries
     }
@@ -235,22 +235,22 @@ impl TrafficPolicy {
         &self.retry_statuses
     }
 
-    /// How many requests may be in flight to each endpoint.
+    /// The most requests in flight to each endpoint.
     pub fn get_max_in_flight(&self) -> Option<usize> {
         self.max_in_flight
     }
 
-    /// How many requests may wait for an endpoint.
+    /// The most requests that wait for an endpoint.
     pub fn get_max_queue(&self) -> usize {
         self.max_queue
     }
 
-    /// How long a request may wait for an endpoint.
+    /// The longest time a request waits for an endpoint.
     pub fn get_queue_timeout(&self) -> Duration {
         self.queue_timeout
     }
 
-    /// When an endpoint that fails is ejected.
+    /// The rules for ejecting an endpoint that fails.
     pub fn get_outlier_detection(&self) -> &OutlierDetection {
         &self.outlier_detection
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::route::{RouteError, RouteErrorKind};
 
-/// What the `Accept-Encoding` of a 415 says (RFC 9110 section 12.5.3).
+/// The `Accept-Encoding` of a 415 (RFC 9110 section 12.5.3).
 pub(crate) const ACCEPTED_ENCODINGS: &str = if cfg!(feature = "decompression") {
     "gzip, deflate, br, zstd"
 } else {

@@ -210,7 +210,7 @@ impl RouteError {
         )
     }
 
-    /// What it is.
+    /// The kind of error.
     pub fn kind(&self) -> RouteErrorKind {
         self.kind
     }
@@ -220,12 +220,12 @@ impl RouteError {
         self.kind.status()
     }
 
-    /// What the client reads.
+    /// The message for the client.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// How long the client is told to wait (`Retry-After`), with a 503.
+    /// The wait that a 503 tells the client (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         match self.kind {
             RouteErrorKind::NoEndpoint => Some(Duration::from_secs(5)),

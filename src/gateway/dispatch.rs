@@ -32,7 +32,7 @@ pub(super) struct Matched {
     keys: BodyKeys,
 }
 
-/// Where it goes, or how it has to wait for that.
+/// The endpoint for a request, or the wait for one.
 pub(super) enum Turn {
     Now(Chosen),
     /// For this target.

@@ -61,14 +61,14 @@ impl ModelRouteLayer {
         self
     }
 
-    /// How much of a body may be held while its model is not known, 32 MiB by
+    /// The most bytes of a body buffered while its model is not known, 32 MiB by
     /// default; a body that has not named it by then is answered with 413.
     pub fn max_buffer_bytes(mut self, bytes: usize) -> Self {
         self.options.max_buffer_bytes = bytes as u64;
         self
     }
 
-    /// How much of a body is kept to send it again, 1 MiB by default.
+    /// The most bytes of a body kept for a retry, 1 MiB by default.
     ///
     /// A larger body is sent once: [`RouteBody::is_replayable`](crate::RouteBody::is_replayable)
     /// says so to a retry policy. It also bounds the memory of an upload that
@@ -102,7 +102,7 @@ impl ModelRouteLayer {
         self
     }
 
-    /// How the model is read out of a request; by default [`ModelSources::standard`].
+    /// Reads the model out of a request; by default [`ModelSources::standard`].
     pub fn extract_model(mut self, extract: impl ExtractModel) -> Self {
         self.options.extract = Arc::new(extract);
         self
@@ -114,7 +114,7 @@ impl ModelRouteLayer {
         self
     }
 
-    /// What happens to requests that name no model; by default they are rejected.
+    /// The treatment of requests that name no model; by default they are rejected.
     pub fn without_model(mut self, what: WithoutModel) -> Self {
         self.options.without_model = what;
         self

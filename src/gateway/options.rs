@@ -47,7 +47,7 @@ impl Options {
     }
 }
 
-/// What happens to requests that name no model, such as `GET /health`.
+/// The treatment of requests that name no model, such as `GET /health`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WithoutModel {

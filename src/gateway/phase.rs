@@ -60,11 +60,11 @@ pub(super) struct Sending<S> {
     pub(super) routed: Option<Routed>,
 }
 
-/// What of a routed request stays here while it is sent.
+/// The part of a routed request that stays here while it is sent.
 pub(super) struct Routed {
     pub(super) exchange: Arc<Exchange>,
     pub(super) timer: Timer,
-    /// What the client's errors look like.
+    /// The dialect of the client's errors.
     pub(super) shape: Shape,
     /// Whether the engine was asked to change the protocol.
     pub(super) upgrade: bool,

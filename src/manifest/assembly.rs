@@ -199,7 +199,7 @@ impl Assembly {
                 // Reported already, where the name is defined.
                 (MistakeKind::UnknownModelServer, _) => true,
                 (kind, Some(spot)) => fields_of(kind).iter().any(|field| {
-                    // What is missing may be there, and wrong.
+                    // The missing object may exist and be invalid.
                     found.iter().any(|found| found.is_error_in(spot, field))
                 }),
                 _ => false,

@@ -83,12 +83,12 @@ impl Diagnostic {
         self.severity
     }
 
-    /// What kind of thing it is, for machines: such as `unknown-field` or `not-acted-on`.
+    /// The kind, for machines: such as `unknown-field` or `not-acted-on`.
     pub fn code(&self) -> &'static str {
         self.code
     }
 
-    /// What it is, for people.
+    /// The message, for people.
     pub fn message(&self) -> &str {
         &self.message
     }

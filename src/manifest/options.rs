@@ -24,7 +24,7 @@ pub(super) const RETRY_STATUSES: &str = "retryStatuses";
 /// The key of the options of [`DETECTION`].
 pub(super) const OUTLIER_DETECTION: &str = "outlierDetection";
 
-/// What a traffic policy has beyond Kthena's, but for the two keys above.
+/// Options of a traffic policy that Kthena's schema does not have, except the two keys above.
 pub(super) const POLICY: [Setting<TrafficPolicy>; 6] = [
     Setting {
         key: "streamIdleTimeout",

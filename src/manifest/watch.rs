@@ -69,9 +69,9 @@ impl Watch {
         self
     }
 
-    /// How long it must be quiet after a change before it is reloaded, 200 ms by default.
+    /// The quiet time after a change before a reload, 200 ms by default.
     ///
-    /// Where it is never quiet, it is reloaded after ten times as long.
+    /// If changes never stop, the reload happens after ten times as long.
     pub fn debounce(mut self, time: Duration) -> Self {
         self.debounce = time;
         self
@@ -257,7 +257,7 @@ struct Reloader {
     debounce: Duration,
     complete: Box<dyn Fn(Manifests) -> Manifests + Send>,
     handle: RouteTableHandle,
-    /// What was read last.
+    /// The texts of the last read.
     texts: Vec<Texts>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::found::Duplicates;
 
-/// What two top-level `model` keys mean.
+/// The treatment of a second top-level `model` key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DuplicateModels {

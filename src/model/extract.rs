@@ -34,7 +34,7 @@ use super::extraction::Extraction;
 /// }
 /// ```
 pub trait ExtractModel: fmt::Debug + Send + Sync + 'static {
-    /// How the model of a request with this head is found, if it names one.
+    /// Returns how to find the model of a request with this head.
     fn begin(&self, head: &Parts) -> Extraction;
 }
 

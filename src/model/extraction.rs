@@ -7,7 +7,7 @@ use http::{HeaderName, request::Parts};
 use super::{duplicates::DuplicateModels, found::FIELD, multipart::Boundary};
 use crate::error::RouteError;
 
-/// How the model of one request is found; see [`ExtractModel`](crate::ExtractModel).
+/// The way to find the model of one request; see [`ExtractModel`](crate::ExtractModel).
 #[derive(Debug)]
 #[must_use]
 pub struct Extraction(pub(crate) Plan);
@@ -126,7 +126,7 @@ pub struct ExtractedModel {
     pub(crate) header: Option<HeaderName>,
 }
 
-/// Where the name is.
+/// The location of the name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Location {
     /// Nowhere that could be rewritten.
@@ -163,7 +163,7 @@ impl Location {
     }
 }
 
-/// How a name is written in a body.
+/// The notation of a name in a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
     /// As a JSON string, quotes included.

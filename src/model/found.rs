@@ -11,7 +11,7 @@ pub(crate) const MAX_NAME: usize = 4 * 1024;
 /// The most models that are kept of one body.
 pub(crate) const MAX_MODELS: usize = 16;
 
-/// What a scanner does with a second model.
+/// The treatment of a second model by a scanner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Duplicates {
     /// It is refused: readers disagree on which of the two counts.

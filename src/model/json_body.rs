@@ -36,7 +36,7 @@ impl JsonBody {
         Self::default()
     }
 
-    /// What two top-level `model` keys mean.
+    /// The treatment of a second top-level `model` key.
     pub fn duplicates(mut self, duplicates: DuplicateModels) -> Self {
         self.duplicates = duplicates;
         self

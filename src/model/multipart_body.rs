@@ -30,7 +30,7 @@ impl MultipartBody {
         Self::default()
     }
 
-    /// What two fields named `model` mean.
+    /// The treatment of a second field named `model`.
     pub fn duplicates(mut self, duplicates: DuplicateModels) -> Self {
         self.duplicates = duplicates;
         self

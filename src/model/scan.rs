@@ -21,11 +21,11 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Scan {
     kind: Kind,
-    /// What a header says.
+    /// The model that a header names.
     claim: Option<Box<ExtractedModel>>,
     /// The model of a body that names none.
     default: Option<String>,
-    /// What the body has to go through before it can be read.
+    /// The decoder that the body passes before it is read.
     decoder: Option<Box<Decoder>>,
 }
 
@@ -206,7 +206,7 @@ impl Scan {
     }
 }
 
-/// What a custom extractor has found, unless it is outside of the request.
+/// The result of a custom extractor, unless its span is outside the request.
 fn within(head: &Parts, len: u64, model: ExtractedModel) -> Result<ExtractedModel, RouteError> {
     if model.location.is_within(head, len) {
         return Ok(model);

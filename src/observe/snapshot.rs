@@ -115,17 +115,17 @@ impl EndpointSnapshot {
         self.ejected_until
     }
 
-    /// How many requests were sent to it, retries included.
+    /// The number of requests sent to it, retries included.
     pub fn requests(&self) -> u64 {
         self.requests
     }
 
-    /// How many of them failed, as [`OutlierDetection`](crate::OutlierDetection) counts it.
+    /// The number of those that failed, as [`OutlierDetection`](crate::OutlierDetection) counts it.
     pub fn failures(&self) -> u64 {
         self.failures
     }
 
-    /// How often it was ejected.
+    /// The number of its ejections.
     pub fn ejections(&self) -> u64 {
         self.ejections
     }

@@ -16,7 +16,7 @@ pub(super) struct TargetView<'t> {
     pub(super) share: f64,
     /// In percent, as it is now.
     pub(super) current_share: f64,
-    /// What it has been sent so far.
+    /// The requests sent to it so far.
     pub(super) requests: u64,
 }
 

@@ -59,7 +59,7 @@ pub(crate) struct Splice {
     next: usize,
     /// Whether its value has gone out.
     written: bool,
-    /// How much of the original has gone by.
+    /// The number of bytes of the original seen so far.
     offset: u64,
 }
 

@@ -145,7 +145,7 @@ pin_project! {
     }
 }
 
-/// What further attempts take.
+/// The means of further attempts.
 struct Again<S, R> {
     service: S,
     exchange: Arc<Exchange>,
@@ -288,7 +288,7 @@ impl<S, R, E> Pause<S, R, E> {
     }
 }
 
-/// What is sent if the request fails, where that is allowed.
+/// A copy to send if the request fails, where a retry is allowed.
 fn copy(request: &Request<RouteBody>) -> Option<Request<RouteBody>> {
     let body = request.body();
     let may_retry = body.exchange()?.may_retry(body.is_replayable());

@@ -62,7 +62,7 @@ pub struct HealthCheck {
 }
 
 impl HealthCheck {
-    /// How many endpoints are asked at the same time.
+    /// The most endpoints probed at the same time.
     const AT_ONCE: usize = 64;
 
     /// Asks for `path`, such as `/health`, which comes after the endpoint's own path prefix.
@@ -82,7 +82,7 @@ impl HealthCheck {
         self
     }
 
-    /// How long an answer may take, 2 s by default.
+    /// The longest time an answer may take, 2 s by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -201,14 +201,14 @@ where
     matches!(answer, Ok(Ok(response)) if response.status().is_success())
 }
 
-/// What the checks have said so far, by the endpoint's address in memory.
+/// The verdicts so far, by the endpoint's address in memory.
 #[derive(Default)]
 struct Verdicts(HashMap<usize, Verdict>);
 
 struct Verdict {
     endpoint: Arc<Endpoint>,
     passed: bool,
-    /// How often in a row.
+    /// The length of the current run.
     times: u32,
 }
 

@@ -336,7 +336,7 @@ fn heaviest_first(weights: &[u32], all: usize) -> Box<[u32]> {
     order.into()
 }
 
-/// How a name is found.
+/// The kinds of name lookup.
 enum Kind {
     Model,
     Adapter,

@@ -144,7 +144,7 @@ impl RouteDecision {
         self.selection.lora
     }
 
-    /// How often the request was sent, the first time included.
+    /// The number of attempts, the first one included.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }

@@ -100,9 +100,9 @@ fn schedule(weights: &[u32]) -> Vec<u32> {
         .unwrap_or_default()
 }
 
-/// How many widths of window are tried between the ideal and the always possible one.
+/// The number of window widths tried between the ideal and the always possible one.
 const STEPS: u64 = 8;
-/// How many sets of phases are tried for each.
+/// The number of sets of phases tried for each.
 const SHIFTS: u64 = 16;
 /// Above this size (slots times targets) only the always possible width is: the search costs
 /// build time, and the last slot in a thousand matters to nobody.

@@ -78,15 +78,15 @@ pub(crate) struct CompiledTable {
     pub(super) by_model: Names,
     pub(super) by_adapter: Names,
     pub(crate) models: ModelList,
-    /// What the choice of an endpoint must know of a request's body.
+    /// The keys that choosing an endpoint needs from a request's body.
     pub(crate) needed_keys: NeededKeys,
-    /// What retries cost, over all requests.
+    /// The retry budget of all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
     /// The configuration that it was built from.
     pub(super) config: Arc<RouteTableBuilder>,
 }
 
-/// What a model's or an adapter's name leads to.
+/// The routes of a model's or an adapter's name.
 pub(super) type Names = HashMap<Arc<str>, Entry>;
 
 /// Together with its key it takes half a cache line: with many routes, what a
@@ -125,7 +125,7 @@ pub(super) enum CompiledCondition {
     BodyModel(Box<str>),
 }
 
-/// Where a rule's requests go.
+/// The targets of a rule.
 #[derive(Clone, Debug)]
 pub(super) enum Targets {
     /// To one ModelServer, by its position in [`CompiledTable::servers`].
@@ -319,7 +319,7 @@ impl CompiledCondition {
     }
 }
 
-/// What rules look at.
+/// The parts of a request that rules look at.
 pub(super) struct RequestView<'a> {
     pub(super) head: &'a Parts,
     pub(super) model: &'a str,

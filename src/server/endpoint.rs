@@ -19,7 +19,7 @@ pub(crate) struct Endpoint {
     in_flight: AtomicUsize,
 }
 
-/// What has happened at an endpoint so far.
+/// The counters of an endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) requests: AtomicU64,

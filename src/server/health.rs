@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{config::OutlierDetection, pieces::lock};
 
-/// What is known of one endpoint.
+/// The health of one endpoint.
 ///
 /// For a healthy one a request reads one flag; the clock and the lock are only
 /// touched for the others.
@@ -30,7 +30,7 @@ struct Record {
     ejection: Option<Ejection>,
     /// Until when its own `Retry-After` asks not to be sent anything.
     cooling_until: Option<Instant>,
-    /// What the health check says.
+    /// The verdict of the health check.
     failed_check: bool,
 }
 

@@ -23,11 +23,11 @@ pub(crate) struct Lease {
     has_failed: bool,
     /// Whether it counts in the total of the ModelServer.
     in_total: bool,
-    /// Where the latency counts: when the request goes out.
+    /// When the request went out, if its latency counts.
     begun: Option<Instant>,
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The engine has answered; what it says in `Retry-After`.
@@ -121,7 +121,7 @@ impl Lease {
         }
     }
 
-    /// What failed at once does not count as quick.
+    /// An immediate failure does not count as a low latency.
     fn observe(&mut self, outcome: Outcome) {
         if let Some(begun) = self.begun.take()
             && matches!(outcome, Outcome::Answered(..) | Outcome::TimedOut)

@@ -38,7 +38,7 @@ pub(crate) struct RealModel {
     pub(crate) json: Bytes,
 }
 
-/// What a ModelServer has beside its endpoints' own states.
+/// The state of a ModelServer beyond that of its endpoints.
 #[derive(Debug, Default)]
 pub(super) struct Live {
     pub(super) queue: Queue,
@@ -191,7 +191,7 @@ impl Server {
             && (pass == Pass::LastResort || !endpoint.health.state().is_out())
     }
 
-    /// What its pass must know of a request's body.
+    /// The keys that choosing an endpoint needs from a request's body.
     pub(crate) fn needed_keys(&self) -> NeededKeys {
         self.balancer.needed_keys()
     }

@@ -18,7 +18,7 @@ use crate::{
     model::Scan,
 };
 
-/// What of a client's body has not been read yet, and the watch over it.
+/// The unread rest of a client's body, and the limits on it.
 ///
 /// It is boxed, once and together with the scan, because it may outlive the
 /// response future: an upload goes on while the engine already answers.
@@ -36,7 +36,7 @@ pin_project! {
     }
 }
 
-/// What a client's body may take.
+/// The limits of a client's body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) bytes: u64,

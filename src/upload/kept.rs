@@ -47,7 +47,7 @@ impl Kept {
         }
     }
 
-    /// What is kept from `position` on, or a part of it; `None` where it is still to be read.
+    /// The kept bytes from `position` on, or a part; `None` if they are still to be read.
     pub(super) fn chunk_at(&self, position: u64) -> Result<Option<Bytes>, Forgotten> {
         let mut ahead = position.checked_sub(self.start).ok_or(Forgotten)?;
         for chunk in &self.chunks {

@@ -19,7 +19,7 @@ pub(crate) struct Receive {
     buffering: Buffering,
 }
 
-/// How much is read before the request goes on.
+/// The amount to read before the request is forwarded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Buffering {
     /// While the model is not known: more is refused.

@@ -21,7 +21,7 @@ use crate::{
 /// One upload, shared by the request that sends it and by the clones that may
 /// have to send it again.
 ///
-/// What has been read is kept for as long as there are clones that have not
+/// The bytes read are kept as long as there are clones that have not
 /// read it, and never more than the replay limit: an upload that is larger
 /// is sent once. The lock is held for one step at a time and never awaited.
 #[derive(Clone)]

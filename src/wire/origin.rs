@@ -30,7 +30,7 @@ pub(crate) struct Coded {
     pub(crate) plain: Option<Chunks>,
 }
 
-/// What the body of an attempt is made of.
+/// The parts of an attempt's body.
 #[derive(Debug)]
 pub(crate) struct Payload {
     /// In place of the client's own bytes, where those came compressed.
@@ -90,7 +90,7 @@ impl Origin {
         Ok(payload)
     }
 
-    /// What changes in the body: the model, and the values of its doubles.
+    /// The changes to the body: the model, and the values of its duplicates.
     fn edits(&self, decision: &RouteDecision) -> Edits {
         let Location::Body {
             written,

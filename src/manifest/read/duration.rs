@@ -67,7 +67,7 @@ fn digits(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// What is below a nanosecond is cut off.
+/// Fractions of a nanosecond are cut off.
 fn nanoseconds(whole: &str, fraction: &str, unit: u128) -> Option<u128> {
     let whole: u128 = match whole {
         "" => 0,

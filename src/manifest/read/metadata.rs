@@ -41,7 +41,7 @@ pub(crate) struct Metadata<'n> {
     pub(crate) annotations: Vec<(&'n str, Field<'n>)>,
 }
 
-/// What the names of this crate's own annotations begin with.
+/// The prefix of this crate's own annotations.
 pub(crate) const PREFIX: &str = "tower-model-route/";
 
 /// `None` where it has no name: that is an error.

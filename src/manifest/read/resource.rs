@@ -14,7 +14,7 @@ pub(crate) const API_VERSION: &str = "networking.serving.volcano.sh/v1alpha1";
 const GROUP: &str = "networking.serving.volcano.sh/";
 const TOP: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 
-/// What a set of documents holds.
+/// The resources of a set of documents.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resources {
     pub(crate) servers: Vec<ServerManifest>,

@@ -15,7 +15,7 @@ use crate::{
 pub(crate) const NAME: &str = "name";
 pub(crate) const RULES: &str = "rules";
 
-/// What the annotations say.
+/// The options given as annotations.
 #[derive(Debug, Default)]
 pub(crate) struct RouteAnnotations {
     pub(crate) name: Option<String>,

@@ -57,7 +57,7 @@ struct BodySpec<'t> {
     model: &'t str,
 }
 
-/// What a rule has beyond Kthena's.
+/// Options of a rule that Kthena's schema does not have.
 #[derive(Serialize)]
 struct RuleAnnotation<'t> {
     #[serde(skip_serializing_if = "Vec::is_empty")]

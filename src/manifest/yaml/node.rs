@@ -62,9 +62,9 @@ pub(crate) struct Unreadable {
     pub(crate) at: At,
 }
 
-/// How deep a document may be nested; a ModelRoute needs 8.
+/// The deepest nesting allowed in a document; a ModelRoute needs 8.
 const MAX_DEPTH: usize = 64;
-/// What aliases may add to a document, in nodes and in bytes.
+/// The most that aliases may add to a document, in nodes and in bytes.
 const MAX_ALIASED: usize = 50_000;
 const MAX_ALIASED_BYTES: usize = 1 << 20;
 

@@ -1,6 +1,6 @@
 //! A block of bytes, and the masks that say what is where in it.
 
-/// How many bytes are looked at together: as many as a mask has bits.
+/// The bytes of a block: as many as a mask has bits.
 pub(super) const BLOCK: usize = 64;
 
 /// Which bytes of a block can begin, end or disguise a string. In all masks the
@@ -50,7 +50,7 @@ pub(super) struct Piece<'a> {
     pub(super) text: &'a [u8],
     /// Whether all of it is printable ASCII without escapes.
     pub(super) is_plain: bool,
-    /// Where the closing quote is, if it is in the block.
+    /// The offset of the closing quote, if it is in the block.
     pub(super) quote: Option<usize>,
 }
 

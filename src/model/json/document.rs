@@ -11,7 +11,7 @@ use crate::model::found::{Duplicates, FIELD, MAX_MODELS, MAX_NAME, Model, Refusa
 
 const KEY: &[u8] = FIELD.as_bytes();
 
-/// What has been read of a document.
+/// The state of reading a document.
 #[derive(Clone, Debug)]
 pub(super) struct Document {
     position: Position,
@@ -22,17 +22,17 @@ pub(super) struct Document {
     field: Option<Box<str>>,
     /// How much of it the key has so far; `None` if it is another key.
     key_has: Option<usize>,
-    /// What that name is so far.
+    /// That name so far.
     name: Vec<u8>,
     /// Whether the value that is being read is that of `model`.
     is_model: bool,
-    /// Where that value began.
+    /// The offset at which that value began.
     value_start: u64,
     models: Models,
     duplicates: Duplicates,
 }
 
-/// What the next byte belongs to, or what it is to begin.
+/// The part of the grammar that the next byte belongs to or begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Position {
     /// Before the object.
@@ -56,7 +56,7 @@ enum Position {
     End,
 }
 
-/// Where a step led, and to which byte of the block.
+/// The position after a step, and the next byte of the block.
 type Step = Result<(Position, usize), Refusal>;
 
 impl Document {

@@ -8,10 +8,10 @@ use super::{
 };
 use crate::model::found::Refusal;
 
-/// How far a document has been read.
+/// The progress of reading a document.
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
-    /// How much has been read.
+    /// The number of bytes read.
     offset: u64,
     strings: Strings,
     pub(super) document: Document,

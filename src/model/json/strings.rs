@@ -3,7 +3,7 @@ use super::block::Marks;
 /// The bits of the bytes at even places.
 const EVEN: u64 = 0x5555_5555_5555_5555;
 
-/// Where strings begin and end: what a block must know of the blocks before it.
+/// The beginnings and ends of strings: the state that a block takes from the one before it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Strings {
     /// All ones if the next byte is inside a string, else 0.

@@ -2,7 +2,7 @@
 
 use super::{conversation::Conversation, json::Json};
 
-/// What is wanted of a body.
+/// The keys wanted from a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NeededKeys {
     pub(crate) user: bool,
@@ -17,7 +17,7 @@ impl NeededKeys {
         self == Self::default()
     }
 
-    /// What either of them wants: one reading serves several ModelServers.
+    /// The union of both: one reading serves several ModelServers.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             user: self.user || other.user,
@@ -27,14 +27,14 @@ impl NeededKeys {
     }
 }
 
-/// What was found of it.
+/// The keys that were found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct BodyKeys {
     /// The hash of the top-level `user`, or else of Anthropic's `metadata.user_id`.
     pub(crate) user: Option<u64>,
     /// The hash of the top-level `session_id`.
     pub(crate) session_id: Option<u64>,
-    /// How the conversation begins, up to the longest prefix that is wanted.
+    /// The beginning of the conversation, up to the longest prefix that is wanted.
     pub(crate) conversation: Vec<u8>,
 }
 

@@ -42,7 +42,7 @@ impl Before {
 /// One `--boundary`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Where it ends in the chunk; it may have begun in an earlier one.
+    /// The offset of its end in the chunk; it may have begun in an earlier one.
     pub(super) end: usize,
     pub(super) before: Before,
 }

@@ -4,7 +4,7 @@ use memchr::memmem;
 
 use super::params::{Malformed, is_token, split_value};
 
-/// What a part's headers say of it.
+/// The meaning of a part's headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     /// Not `model`.
@@ -13,7 +13,7 @@ pub(super) enum Field {
     Model(Content),
 }
 
-/// How the data of a `model` is to be read.
+/// The way to read the data of a `model`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     /// As UTF-8.

@@ -23,7 +23,7 @@ pub(super) const MAX_HEAD: usize = 8 * 1024;
 pub(crate) struct Multipart {
     search: Search,
     state: State,
-    /// How many bytes of the body have been dealt with.
+    /// The number of bytes of the body that are done.
     offset: u64,
     /// The header block with the CRLF before it, or the data of a `model` up to here.
     buffer: Vec<u8>,

@@ -23,7 +23,7 @@ pub struct ConsideredRule {
     conditions: Vec<ConsideredCondition>,
 }
 
-/// What came of a rule.
+/// The outcome of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -52,7 +52,7 @@ pub struct ConsideredCondition {
 /// The first rule that matches.
 type Matched<'f, 't> = Option<(&'f Found<'t>, RuleView<'t>)>;
 
-/// What was tried, in order, and the first rule that matches.
+/// The rules tried, in order, up to the first that matches.
 pub(super) fn routes<'f, 't>(
     found: &'f [Found<'t>],
     head: &Parts,
@@ -125,7 +125,7 @@ impl ConsideredRule {
         &self.name
     }
 
-    /// What came of it.
+    /// Its outcome.
     pub fn verdict(&self) -> RuleVerdict {
         self.verdict
     }

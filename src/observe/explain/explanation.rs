@@ -44,7 +44,7 @@ pub struct Explanation {
     targets: Vec<ExplainedTarget>,
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -95,7 +95,7 @@ impl RouteTable {
     ///
     /// # Errors
     ///
-    /// What the client would be answered where no model can be read.
+    /// The answer to the client if no model can be read.
     pub fn explain_request(&self, head: &Parts, body: &[u8]) -> Result<Explanation, RouteError> {
         let scan = Scan::new(ModelSources::standard().begin(head).0)?;
         let mut scan = scan.ok_or_else(|| {
@@ -164,7 +164,7 @@ impl Explanation {
         &self.model
     }
 
-    /// What becomes of the request.
+    /// The outcome of the request.
     pub fn verdict(&self) -> Verdict {
         self.verdict
     }

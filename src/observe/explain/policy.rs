@@ -44,7 +44,7 @@ fn retries(policy: &TrafficPolicy) -> String {
     format!("{times} elsewhere on a connection error, a timeout{statuses}, after {interval}")
 }
 
-/// How an endpoint is chosen.
+/// The strategy that chooses an endpoint.
 pub(crate) fn balance(balance: &Balance) -> String {
     match balance {
         Balance::LeastRequest => "least request".to_owned(),

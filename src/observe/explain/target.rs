@@ -50,7 +50,7 @@ pub struct ExplainedEndpoint {
     ejected_for: Option<Duration>,
 }
 
-/// What all targets have in common.
+/// The facts that all targets share.
 struct Asked<'a> {
     head: &'a Parts,
     model: &'a str,
@@ -92,7 +92,7 @@ pub(super) fn targets(
         .collect()
 }
 
-/// Where the head names `model`, as far as the standard places go.
+/// The standard place in the head that names `model`, if any.
 fn located(head: &Parts, model: &str) -> Option<ExtractedModel> {
     match ModelSources::standard().begin(head).0 {
         Plan::Found(found) if found.name == model => Some(found),
@@ -177,7 +177,7 @@ impl ExplainedTarget {
         self.current_share
     }
 
-    /// How many requests the rule has sent to it so far.
+    /// The number of requests that the rule has sent to it.
     ///
     /// What is sent again after a failure counts for the target that was tried
     /// first. A table that replaces another begins at 0.
@@ -190,7 +190,7 @@ impl ExplainedTarget {
         &self.model
     }
 
-    /// How one of its endpoints is chosen, in words.
+    /// The strategy that chooses one of its endpoints, in words.
     pub fn balance(&self) -> &str {
         &self.balance
     }
@@ -220,7 +220,7 @@ impl ExplainedEndpoint {
         self.weight
     }
 
-    /// How many requests may be in flight to it, if there is a limit.
+    /// The most requests in flight to it, if limited.
     pub fn max_in_flight(&self) -> Option<usize> {
         self.max_in_flight
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{error::RouteErrorKind, server::EndpointHealth};
 
-/// What comes of a request is quoted or escaped: it can't write to a terminal.
+/// Text from a request is quoted or escaped: it can't write to a terminal.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (method, target, model) = (self.method(), self.target(), self.model());

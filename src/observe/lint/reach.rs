@@ -97,7 +97,7 @@ fn by_name(config: &RouteTableBuilder) -> Vec<(&str, Vec<usize>)> {
     by_model.into_iter().chain(by_adapter).collect()
 }
 
-/// What a rule asks of requests for `name` besides that; `None` if it matches none of them.
+/// The other conditions of a rule on requests for `name`; `None` if it matches none of them.
 fn conditions<'r>(rule: &'r Rule, name: &str) -> Option<Vec<&'r Condition>> {
     let mut conditions = Vec::new();
     for condition in rule.get_conditions() {

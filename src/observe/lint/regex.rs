@@ -26,7 +26,7 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
     lints
 }
 
-/// What is odd about a pattern. Few things are, so that there is no false alarm.
+/// The oddity of a pattern. Only a few count, to avoid false alarms.
 fn suspicion(pattern: &str, header: Option<&str>) -> Option<String> {
     let (head, tail) = (pattern.starts_with('^'), ends_with_anchor(pattern));
     let inner = pattern.strip_prefix('^').unwrap_or(pattern);
@@ -50,7 +50,7 @@ fn suspicion(pattern: &str, header: Option<&str>) -> Option<String> {
         .unwrap_or(inner);
     let words = words.strip_prefix("?:").unwrap_or(words);
     let plain = !words.is_empty() && words.split('|').all(is_plain);
-    // Who looks for a word in the User-Agent does mean "contains".
+    // A search for a word in the User-Agent does mean "contains".
     let contains = header.is_some_and(|name| name.eq_ignore_ascii_case("user-agent"));
     if plain && !head && !tail && !contains {
         return Some(format!(

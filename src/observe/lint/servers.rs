@@ -75,7 +75,7 @@ fn uses(config: &RouteTableBuilder) -> HashMap<&str, Vec<&Rule>> {
     uses
 }
 
-/// How many endpoints a rule's requests can go to.
+/// The number of endpoints that a rule's requests can go to.
 fn places(rule: &Rule, servers: &HashMap<&str, &ModelServer>) -> usize {
     let distinct: HashSet<&str> = rule.model_servers().collect();
     distinct

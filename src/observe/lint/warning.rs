@@ -37,7 +37,7 @@ pub struct Lint {
     message: String,
 }
 
-/// What a [`Lint`] is about.
+/// The subject of a [`Lint`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LintKind {
@@ -96,7 +96,7 @@ impl Lint {
         }
     }
 
-    /// What it is about.
+    /// The subject.
     pub fn kind(&self) -> LintKind {
         self.kind
     }
@@ -106,7 +106,7 @@ impl Lint {
         &self.words
     }
 
-    /// What is odd there, as a sentence.
+    /// The finding, as a sentence.
     pub fn message(&self) -> &str {
         &self.message
     }

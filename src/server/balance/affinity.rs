@@ -14,7 +14,7 @@ use crate::{
     model::{BodyKeys, NeededKeys, hash, is_empty},
 };
 
-/// How many points of the ring are tried before all endpoints are looked at.
+/// The number of points of the ring tried before all endpoints are considered.
 const WALK: usize = 256;
 
 /// The endpoints of a key: the first on the ring that has room, which it has
@@ -33,7 +33,7 @@ pub(super) struct Affinity {
     usable_weight: AtomicU64,
 }
 
-/// What of a request its key may be in.
+/// The parts of a request that may hold its key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller<'a> {
     pub(crate) headers: &'a HeaderMap,

@@ -49,7 +49,7 @@ impl Balancer {
         }
     }
 
-    /// What it must know of a request's body.
+    /// The keys it needs from a request's body.
     pub(crate) fn needed_keys(&self) -> NeededKeys {
         self.affinity()
             .map(Affinity::needed_keys)

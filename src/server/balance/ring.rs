@@ -4,7 +4,7 @@ use crate::model::hash;
 
 /// Points of an endpoint of weight 1: shares then differ by a tenth or so.
 const POINTS: u64 = 128;
-/// How many points a ring has at most (and one for each endpoint).
+/// The most points of a ring (in addition to one for each endpoint).
 const MOST_POINTS: u64 = 1 << 17;
 
 /// Points on a circle, each with its owner; a key belongs to the next one.

@@ -2,18 +2,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many draws may meet endpoints that are not usable before all are looked at.
+/// The number of draws that may meet unusable endpoints before all are considered.
 const DRAWS: usize = 32;
-/// How many draws look for a second endpoint.
+/// The number of draws for a second endpoint.
 const SECOND_DRAWS: usize = 4;
-/// So few endpoints are all looked at, where of more only some are.
+/// Up to this many endpoints all are considered; of more, only some.
 pub(super) const FEW: usize = 8;
 
 /// The weights of the endpoints as shares of a line, divided by their greatest
 /// common divisor: a point on it belongs to an endpoint.
 #[derive(Debug)]
 pub(super) struct Shares {
-    /// Where each share ends; empty where all have the length 1.
+    /// The end of each share; empty if all have the length 1.
     ends: Box<[u64]>,
     len: usize,
     total: u64,

@@ -1,4 +1,7 @@
 //! The ring of consistent hashing.
+//!
+//! It is our own, because its contract is ours: points in proportion to weights, a bounded number of
+//! them, and the same points for an endpoint in every process and after every reload.
 
 use crate::model::hash;
 

@@ -1,4 +1,7 @@
 //! Draws in proportion to weights: in turn, and at random.
+//!
+//! It is our own, because a draw is one atomic step without a lock (rand's `WeightedIndex` draws at
+//! random only).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

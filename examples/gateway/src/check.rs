@@ -9,7 +9,7 @@ use crate::{Args, config::Config, print::say};
 /// Prints the report, and fails if there are errors in it.
 pub(crate) fn run(config: &Config) -> ExitCode {
     if config.paths().next().is_none() {
-        let problem = "there is nothing to check: give a file or a directory, --check PATH";
+        let problem = "nothing to check: give a file or a directory, --check PATH";
         Args::command()
             .error(ErrorKind::MissingRequiredArgument, problem)
             .exit();

@@ -52,7 +52,7 @@ impl Endpoint {
             .split_once('=')
             .filter(|(server, _)| !server.is_empty())
             .ok_or("it must be like deepseek-r1-7b=http://10.0.0.7:8000")?;
-        // A bad URL is refused here, where it stands, and not at its ModelServer in the manifests.
+        // A bad URL is refused here, where it is given, and not at its ModelServer in the manifests.
         RouteTable::builder()
             .model_server(ModelServer::new(server).endpoint(url))
             .build()

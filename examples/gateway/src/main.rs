@@ -48,17 +48,17 @@ use print::say;
 /// Slow enough to watch a stream arrive.
 const TOKEN_DELAY: Duration = Duration::from_millis(100);
 
-/// Routes LLM requests by the model that they name: by manifests of one's own (--manifests), or
+/// Routes LLM requests by the model named in the request: by your own manifests (--manifests), or
 /// in front of mock engines that it starts itself.
 ///
 /// These have the routes of four scenarios: a plain one, LoRA adapters, a weighted split, and a
-/// choice by a request header. The gateway prints what goes where and a curl line for each, and
-/// then a line for each request as it is routed. Every answer tells its way in the headers
-/// x-model-route-name, -rule, -server and -endpoint (see them with curl -i).
+/// choice by a request header. The gateway prints the routes and a curl line for each, and then a
+/// line for each request as it is routed. The headers x-model-route-name, -rule, -server and
+/// -endpoint of every answer tell its route (see them with curl -i).
 ///
-/// What is routed where, and how the engines are, is shown live at /_ in a browser, and as JSON
-/// at /_routes. POST /_explain, or --explain without a running gateway, says why a request goes
-/// where it goes.
+/// Open /_ in a browser for a live view of routes and engines; /_routes has it as JSON. POST
+/// /_explain, or --explain without a running gateway, tells where a request would be routed, and
+/// why.
 ///
 /// Clients may speak HTTP/1.1 or h2c. Ctrl-C stops it once the requests in flight have
 /// finished, or after 5 seconds. With RUST_LOG set (such as RUST_LOG=tower_model_route=debug)
@@ -71,16 +71,16 @@ struct Args {
     listen: SocketAddr,
 
     /// Send requests of all scenarios through a gateway on a free port, show where
-    /// each went, and exit with 0 only if each went where it must
+    /// each went, and exit with 0 only if every request was routed as expected
     #[arg(long, conflicts_with = "listen", verbatim_doc_comment)]
     demo: bool,
 
     #[command(flatten)]
     config: Config,
 
-    /// Print why the request in FILE would go where it would go, and exit; "-" is
+    /// Print where the request in FILE would be routed, and why, and exit; "-" is
     /// stdin. FILE is a request as HTTP/1.1 has it: request line, headers, an empty
-    /// line, the body. It goes by the manifests, or by the scenarios without --manifests
+    /// line, the body. It is routed by the manifests, or by the scenarios without --manifests
     #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "demo", "check", "watch"], verbatim_doc_comment)]
     explain: Option<PathBuf>,
 }
@@ -144,7 +144,7 @@ async fn serve(listener: TcpListener, table: RouteTableHandle) -> Result<(), Box
 /// Waits for Ctrl-C.
 async fn asked_to_stop(table: RouteTableHandle) {
     if signal::ctrl_c().await.is_err() {
-        // There is no such signal here: whoever wants an end must kill the process.
+        // This platform has no such signal: to end the process, kill it.
         future::pending::<()>().await;
     }
     let grace = server::GRACE.as_secs();

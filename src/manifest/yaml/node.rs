@@ -169,7 +169,7 @@ fn unreadable(error: &serde_saphyr::Error, text: &str, outer: At) -> Unreadable 
     } else if reason.contains("recursion limit") || reason.contains("Depth {") {
         format!("it is nested deeper than {MAX_DEPTH} levels")
     } else if reason.contains("alias replay") || reason.contains("budget breached") {
-        "its aliases stand for too much".to_owned()
+        "its aliases expand to too much".to_owned()
     } else {
         format!("this is not valid YAML: {reason}")
     };

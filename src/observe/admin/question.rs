@@ -53,7 +53,7 @@ pub(super) fn answer(
         Err(message) => return invalid(&message),
     };
     let explanation = match (&question.model, &question.body) {
-        (Some(_), Some(_)) => return invalid("there are both a `model` and a `body`: one says it"),
+        (Some(_), Some(_)) => return invalid("give either a `model` or a `body`, not both"),
         (Some(model), None) if model.is_empty() => return invalid("the `model` is empty"),
         (Some(model), None) => table.explain(&head, model),
         (None, body) => {

@@ -46,7 +46,7 @@ fn alias_bombs_are_refused() {
     for yaml in [sequences, merges, copies, merged] {
         let found = errors(&yaml);
         assert!(
-            found[0].contains("its aliases stand for too much"),
+            found[0].contains("its aliases expand to too much"),
             "{found:?}"
         );
     }

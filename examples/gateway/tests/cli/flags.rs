@@ -49,7 +49,7 @@ fn what_does_not_go_together_is_refused_with_the_reason() {
         &["--endpoint", "small=http://127.0.0.1:8000"],
         "<--manifests <PATH>...|--check [<PATH>...]>",
     );
-    refuses(&["--check"], "there is nothing to check");
+    refuses(&["--check"], "nothing to check");
 }
 
 #[test]

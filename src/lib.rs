@@ -98,7 +98,7 @@
 //! | read Kthena's manifests, and reload them | `manifest::Manifests`, `manifest::Watch` |
 //! | read the model from another place | [`ModelSources`], [`ExtractModel`] |
 //! | know where a request went | [`RouteDecision`], [`RouteBody::decision`] |
-//! | know why, or where it would go | [`RouteTable::explain`], [`RouteTable::decide`] |
+//! | know where a request would be routed, and why | [`RouteTable::explain`], [`RouteTable::decide`] |
 //! | see load, health and counts | [`RouteTable::servers`], `Admin` |
 //! | find mistakes in a valid table | [`RouteTable::lint`] |
 //! | store the service in a struct | [`RouteStackService`] |

@@ -13,7 +13,7 @@ use crate::{
     route::{RouteTable, RouteTableHandle},
 };
 
-/// Routes inference requests by the model that they name.
+/// Routes inference requests by the model named in the request.
 ///
 /// It wraps your HTTP client, or any service that takes a
 /// `Request<RouteBody>`; above it any server. What it can't route it answers

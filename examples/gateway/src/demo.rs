@@ -67,7 +67,7 @@ async fn send_all(url: &str, engines: Engines, table: &RouteTable) -> Result<(),
     ));
     print_table(&tallies);
     if findings.is_empty() {
-        say("\nEach request went where it must, and the split is exactly 70 to 30.");
+        say("\nEvery request was routed as expected, and the split is exactly 70 to 30.");
     }
     outage::run(&asker, engines, table, &mut findings).await;
     findings.into_result()?;

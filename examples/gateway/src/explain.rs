@@ -1,4 +1,4 @@
-//! `--explain FILE`: why a request would go where it would go.
+//! `--explain FILE`: where a request would be routed, and why.
 
 use std::{
     error::Error,

@@ -18,7 +18,7 @@ use crate::route::RouteTableHandle;
 /// |---|---|
 /// | `GET /_` | a page that shows it live |
 /// | `GET /_routes` | the same as JSON: routes, rules, shares as configured and as counted, ModelServers with endpoints, health and counts, the last reload |
-/// | `POST /_explain` | why a request would go where it would go: an [`Explanation`](crate::Explanation) as JSON, or as text with `Accept: text/plain` |
+/// | `POST /_explain` | where a request would be routed, and why: an [`Explanation`](crate::Explanation) as JSON, or as text with `Accept: text/plain` |
 ///
 /// Only the last segment of the path matters, so it can be mounted under any
 /// prefix. It changes nothing, but it shows the names, addresses and rules of

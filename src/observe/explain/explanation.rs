@@ -62,7 +62,7 @@ pub enum Verdict {
 }
 
 impl RouteTable {
-    /// Why a request with this head that asks for `model` would go where it would go now.
+    /// Explains where a request with this head for `model` would be routed now, and why.
     ///
     /// Unlike [`decide`](Self::decide) it leaves everything as it is: it
     /// takes no turn of a split, and nothing is counted. Which of several

@@ -112,7 +112,9 @@ impl Findings {
             return Ok(());
         }
         let list = self.0.join("\n- ");
-        Err(format!("\nNot everything went where it must:\n- {list}"))
+        Err(format!(
+            "\nNot every request was routed as expected:\n- {list}"
+        ))
     }
 }
 

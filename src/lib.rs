@@ -1,10 +1,10 @@
 //! Tower middleware that routes LLM inference requests by the model named in the request.
 //!
 //! Clients of OpenAI-compatible servers name the model inside the JSON body,
-//! where ordinary HTTP routing can't see it. [`ModelRouteLayer`] reads it
-//! there, evaluates ordered rules, and sends the request to an endpoint of the
-//! chosen [`ModelServer`], with the URI, the headers and the model's name
-//! rewritten and every other byte unchanged:
+//! where ordinary HTTP routing can't see it. [`ModelRouteLayer`] reads the
+//! model's name from the body, evaluates ordered rules, and sends the request
+//! to an endpoint of the chosen [`ModelServer`]. It rewrites the URI, the
+//! headers and the model's name, and leaves every other byte unchanged:
 //!
 //! ```
 //! use axum::body::Body;
@@ -41,8 +41,8 @@
 //!     )
 //!     .build()?; // a BuildError lists every mistake in the configuration
 //!
-//! // A real gateway has an HTTP client here, such as hyper-util's. This one says
-//! // where it was asked to go.
+//! // A real gateway has an HTTP client here, such as hyper-util's. This one
+//! // answers with the URI that it was asked for.
 //! let client = tower::service_fn(|request: Request<RouteBody>| async move {
 //!     Ok::<_, std::io::Error>(Response::new(request.uri().to_string()))
 //! });
@@ -60,7 +60,7 @@
 //!
 //! An *engine* is the inference server process upstream, an *endpoint* its
 //! address, a *ModelServer* a group of endpoints that serve one model, and a
-//! *target* a ModelServer that a rule names, with a weight.
+//! *target* a ModelServer named by a rule, with a weight.
 //!
 //! # Layer order
 //!
@@ -86,19 +86,19 @@
 //! |---|---|
 //! | route by model, with retries and timeouts | [`stack`] |
 //! | change body limits, or answer `/v1/models` myself | [`ModelRouteLayer`] |
-//! | say which names go where | [`ModelRoute`], [`Rule`], [`ModelMatch`], [`StringMatch`] |
+//! | map model names to servers | [`ModelRoute`], [`Rule`], [`ModelMatch`], [`StringMatch`] |
 //! | split traffic for a canary | [`TargetModel::weight`] |
 //! | serve LoRA adapters | [`ModelRoute::lora_adapters`] |
 //! | list engines, with weights | [`ModelServer`], [`Endpoint`] |
 //! | choose how endpoints share the load, or keep a conversation on one | [`Balance`], [`HashKey`] |
 //! | set timeouts, retries, limits, queues | [`TrafficPolicy`] |
-//! | use another ModelServer if all else fails | [`Rule::fallback`] |
-//! | leave out failing endpoints, or probe them | [`OutlierDetection`], [`HealthCheck`] |
+//! | fall back to another ModelServer if all targets fail | [`Rule::fallback`] |
+//! | eject failing endpoints, or probe them | [`OutlierDetection`], [`HealthCheck`] |
 //! | change the table while requests are in flight | [`RouteTableHandle`] |
 //! | read Kthena's manifests, and reload them | `manifest::Manifests`, `manifest::Watch` |
 //! | read the model from another place | [`ModelSources`], [`ExtractModel`] |
-//! | know where a request went | [`RouteDecision`], [`RouteBody::decision`] |
-//! | know where a request would be routed, and why | [`RouteTable::explain`], [`RouteTable::decide`] |
+//! | find out where a request went | [`RouteDecision`], [`RouteBody::decision`] |
+//! | find out why, or where a request would go | [`RouteTable::explain`], [`RouteTable::decide`] |
 //! | see load, health and counts | [`RouteTable::servers`], `Admin` |
 //! | find mistakes in a valid table | [`RouteTable::lint`] |
 //! | store the service in a struct | [`RouteStackService`] |
@@ -108,7 +108,7 @@
 //! - [`semantics`](guide::semantics): what happens to a request, rule by rule
 //! - [`layer_order`](guide::layer_order): your own layers, boxing and naming
 //! - [`mounting`](guide::mounting): axum and bare hyper
-//! - [`extractors`](guide::extractors): an extractor of your own
+//! - [`extractors`](guide::extractors): writing your own extractor
 //! - [`operating`](guide::operating): TLS, discovery, reload, health, what to watch, capacity
 //! - [`kthena`](guide::kthena): moving from Kthena Router
 //!
@@ -123,7 +123,7 @@
 //! | `watch` | reloads manifests when their files change: `manifest::Watch` | off |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// More than 50 lines: such a function says why beside it.
+// A function of more than 50 lines needs an `expect` with a reason.
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 mod attempt;
@@ -182,12 +182,12 @@ struct Readme;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzz {
-    /// Panics where the JSON scanner breaks a promise.
+    /// Panics if the JSON scanner violates one of its invariants.
     pub fn json(input: &[u8]) {
         crate::model::fuzz_json(input);
     }
 
-    /// Panics where the multipart scanner breaks a promise.
+    /// Panics if the multipart scanner violates one of its invariants.
     pub fn multipart(input: &[u8]) {
         crate::model::fuzz_multipart(input);
     }

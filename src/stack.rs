@@ -19,10 +19,10 @@ use crate::{
 
 /// The recommended layers in the recommended order, around the caller's HTTP client.
 ///
-/// They route a request, send it again elsewhere if it failed, enforce the
-/// time limits, and turn every error into an answer. The error of the whole is
-/// therefore [`Infallible`](std::convert::Infallible), and it mounts in axum as
-/// it is:
+/// The layers route a request, retry it at another endpoint if it fails,
+/// enforce the timeouts, and turn every error into an answer. The error type of
+/// the finished service is therefore [`Infallible`](std::convert::Infallible),
+/// so axum can mount it directly:
 ///
 /// ```
 /// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -38,9 +38,9 @@ use crate::{
 /// # }
 /// ```
 ///
-/// It takes a [`RouteTable`](crate::RouteTable), a
+/// `layer` is a [`RouteTable`](crate::RouteTable), a
 /// [`RouteTableHandle`](crate::RouteTableHandle), or a [`ModelRouteLayer`]
-/// with options of your own. Written out it is
+/// with your own options. Written out, the stack is
 ///
 /// ```
 /// # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -66,8 +66,8 @@ use crate::{
 /// ```
 ///
 /// Layers that act on each attempt, such as a load shed over a concurrency
-/// limit in front of the engines, go between it and the client: with
-/// [`RouteStack::layer`], or with tower's own builder methods:
+/// limit in front of the engines, go between the stack and the client. Add them
+/// with [`RouteStack::layer`], or with tower's own builder methods:
 ///
 /// ```
 /// # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -88,8 +88,8 @@ use crate::{
 /// # }
 /// ```
 ///
-/// The finished service has a short name, [`RouteStackService`], for those who
-/// store it in a struct.
+/// To store the finished service in a struct, use its short name,
+/// [`RouteStackService`].
 pub fn stack(layer: impl Into<ModelRouteLayer>) -> RouteStack {
     RouteStack {
         route: layer.into(),
@@ -97,7 +97,7 @@ pub fn stack(layer: impl Into<ModelRouteLayer>) -> RouteStack {
     }
 }
 
-/// The layers of [`stack`], itself a layer; `L` is what was added below them.
+/// The layers of [`stack`] as one layer; `L` holds the layers added below them.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RouteStack<L = Identity> {
@@ -153,9 +153,9 @@ type Below<S> = AnswerErrors<FailoverService<AttemptTimeout<S>>>;
 /// }
 /// ```
 ///
-/// Where layers around it make the type long again, tower's
-/// [`BoxCloneSyncService`](tower::util::BoxCloneSyncService) gives it one name,
-/// for an allocation with each request.
+/// If layers around the service make its type long again, tower's
+/// [`BoxCloneSyncService`](tower::util::BoxCloneSyncService) shortens it, at the
+/// cost of one allocation per request.
 #[derive(Clone, Debug)]
 pub struct RouteStackService<S> {
     inner: ModelRouteService<Below<S>>,

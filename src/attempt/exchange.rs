@@ -1,10 +1,14 @@
-//! One routed request on its way: where it is now, where it has been, and how
-//! that went.
+//! One routed request in flight: its current attempt, the endpoints that it has
+//! been sent to, and how the attempt ended.
 //!
-//! Each [`RouteBody`](super::request_body::RouteBody) of the request holds it,
-//! so the layer and what works below it share one. Who does what: whoever
-//! first sees how an attempt ended settles it; the failover begins the next
-//! attempt; the layer takes the lease for the answer's body, or abandons it.
+//! Each [`RouteBody`](super::request_body::RouteBody) of the request holds the
+//! exchange, so the `ModelRouteLayer` and the layers below it share one:
+//!
+//! - The first layer that observes how an attempt ended settles it.
+//! - The failover begins the next attempt, whose lease replaces the last one's.
+//! - The `ModelRouteLayer` moves the lease into the answer's body (`finish`), or
+//!   releases it when its future is dropped (`abandon`). Until then the exchange
+//!   owns it.
 
 use std::{
     fmt,
@@ -26,41 +30,43 @@ use crate::{
     wire::{Origin, Payload},
 };
 
-/// The lock is held for a step at a time and never awaited.
+/// The state of the request. Its lock is held for one step at a time, never
+/// across an await.
 pub(crate) struct Exchange(Mutex<State>);
 
 struct State {
     decision: RouteDecision,
-    /// None once the answer's body has it, or nobody waits for an answer any more.
+    /// `None` once the answer's body owns it, or nobody waits for the answer any more.
     lease: Option<Lease>,
     /// The outcome of the attempt, once it has ended.
     outcome: Option<Outcome>,
-    /// The deadline of the answer.
+    /// When the total timeout expires.
     deadline: Option<Instant>,
-    /// The client's part, while it may still be arriving.
+    /// The client's upload; `None` if the body was whole before it was sent.
     upload: Option<Upload>,
-    /// None where the request is sent once.
+    /// `None` if the request can't be retried.
     retries: Option<Box<Retries>>,
 }
 
-/// The means of further attempts.
+/// Everything that further attempts need.
 struct Retries {
     origin: Origin,
     keys: BodyKeys,
-    /// The one that was chosen first: its policy counts.
+    /// The ModelServer of the first attempt, whose policy applies to the retries.
     server: Arc<Server>,
-    /// The URIs of the endpoints that the request was sent to.
+    /// The URIs of the endpoints that the request has been sent to.
     tried: Vec<Arc<str>>,
 }
 
-/// The next attempt, not begun. Dropped, it gives its lease back.
+/// The next attempt, not begun yet. Dropping it releases its lease.
 pub(crate) struct Next {
     decision: RouteDecision,
     lease: Lease,
 }
 
 impl Exchange {
-    /// Without what it takes to send it `again` the request is sent once.
+    /// Begins the first attempt. `again` holds what retries need; without it the
+    /// request is sent once.
     pub(crate) fn new(
         decision: RouteDecision,
         mut lease: Lease,
@@ -88,7 +94,8 @@ impl Exchange {
         })))
     }
 
-    /// The deadline for the answer of an attempt that begins now.
+    /// When the attempt that begins now times out: by the timeout of its
+    /// ModelServer or the total timeout, whichever expires first.
     pub(crate) fn attempt_deadline(&self) -> Option<Instant> {
         let state = self.state();
         let timeout = state.lease.as_ref()?.server().policy.get_timeout();
@@ -108,7 +115,7 @@ impl Exchange {
         }
     }
 
-    /// Why the client's part could not be forwarded to its end.
+    /// Why the client's upload could not be forwarded to its end, if it failed.
     pub(crate) fn upload_failure(&self) -> Option<RouteError> {
         self.state().upload.as_ref()?.failure()
     }
@@ -118,7 +125,7 @@ impl Exchange {
         self.state().may_retry(is_replayable)
     }
 
-    /// Whether the attempt, which is settled, should be followed by another.
+    /// Whether the settled attempt ended in a way that should be retried.
     pub(crate) fn is_retriable(&self) -> bool {
         let state = self.state();
         state
@@ -134,10 +141,11 @@ impl Exchange {
             })
     }
 
-    /// The time to wait before the next attempt; `None` if there must be none:
-    /// because of the policy, for lack of an endpoint, or for lack of time.
+    /// The time to wait before the next attempt; `None` if the policy forbids
+    /// another, or no endpoint or too little time is left.
     ///
-    /// To be asked once after each attempt.
+    /// Must be called only once after each attempt: it adds the attempt's endpoint
+    /// to those already tried.
     pub(crate) fn interval(&self, is_replayable: bool) -> Option<Duration> {
         let mut state = self.state();
         let state = &mut *state;
@@ -154,7 +162,8 @@ impl Exchange {
         has_time(state.deadline, wait, next).then_some(wait)
     }
 
-    /// Picks the endpoint of the next attempt, if one is left and the time suffices.
+    /// Chooses the endpoint of the next attempt, and takes a lease of it; `None` if
+    /// no endpoint or too little time is left.
     pub(crate) fn next(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<Next> {
         let state = self.state();
         let retries = state.retries.as_deref()?;
@@ -170,7 +179,7 @@ impl Exchange {
         })
     }
 
-    /// Makes `head`, which was sent in an earlier attempt, that of the next one.
+    /// Turns `head`, which was sent in an earlier attempt, into that of the next one.
     pub(crate) fn prepare(&self, head: &mut Parts, next: &Next) -> Option<Payload> {
         let state = self.state();
         let origin = &state.retries.as_deref()?.origin;
@@ -206,12 +215,13 @@ impl Exchange {
         Some(())
     }
 
-    /// Credits the retry budget for a request that needed no retry.
+    /// Credits the retry budget for an attempt that should not be retried.
     pub(crate) fn deposit_retry(&self) {
         self.state().decision.retry_budget().deposit();
     }
 
-    /// The answer of an earlier attempt, to which `decision` led, becomes that of the request.
+    /// Makes the answer of an earlier attempt, to which `decision` led, that of the
+    /// request. The last attempt's lease is released.
     pub(crate) fn fall_back(&self, decision: RouteDecision) {
         let mut state = self.state();
         let attempts = state.decision.attempts();
@@ -223,13 +233,13 @@ impl Exchange {
         self.state().decision.clone()
     }
 
-    /// The decision that led to the answer, and what counts the request as in flight.
+    /// The decision that led to the answer, and the lease, which the caller now owns.
     pub(crate) fn finish(&self) -> (RouteDecision, Option<Lease>) {
         let mut state = self.state();
         (state.decision.clone(), state.lease.take())
     }
 
-    /// Nobody waits for an answer any more.
+    /// Releases the lease: nobody waits for an answer any more.
     pub(crate) fn abandon(&self) {
         let lease = self.state().lease.take();
         drop(lease);
@@ -250,7 +260,7 @@ impl State {
     fn settle(&mut self, outcome: Outcome) {
         let outcome = match &self.upload {
             Some(upload) if upload.failure().is_some() => Outcome::ClientFailed,
-            // The engine had to wait for the client itself.
+            // The engine was itself still waiting for the client.
             Some(upload) if outcome == Outcome::TimedOut && upload.waits_for_client() => {
                 Outcome::ClientFailed
             }
@@ -263,19 +273,20 @@ impl State {
     }
 }
 
-/// Whether an attempt at `next` fits into the time that is left, after `wait`.
+/// Whether enough of the total timeout is left for `wait` and an attempt at `next`.
 fn has_time(deadline: Option<Instant>, wait: Duration, next: &Server) -> bool {
     let attempt = next.policy.get_timeout().unwrap_or(Duration::from_nanos(1));
     let room = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     room.is_none_or(|room| room >= wait.saturating_add(attempt))
 }
 
-/// The interval before the next attempt, after so many.
+/// How long to wait before the next attempt, after this many: an exponential
+/// backoff with jitter.
 fn interval(policy: &TrafficPolicy, attempts: u32) -> Duration {
     let doubled = 1_u32.checked_shl(attempts - 1).unwrap_or(u32::MAX);
     let interval = policy.get_retry_interval().saturating_mul(doubled);
     let interval = interval.min(policy.get_max_retry_interval());
-    // From three quarters of it to five.
+    // Jitter: from 75 to 125 percent of the interval.
     let varied = interval.as_secs_f64() * (0.75 + fastrand::f64() / 2.0);
     let varied = Duration::try_from_secs_f64(varied).unwrap_or(Duration::MAX);
     varied.min(policy.get_max_retry_interval())

@@ -1,4 +1,5 @@
-//! One engine at a time: the exchange with it, the body that goes there, and the answer that comes back.
+//! One attempt at a time: the exchange with the engine, the request body sent to
+//! it, and the answer that comes back.
 
 mod exchange;
 mod outcome;

@@ -1,4 +1,4 @@
-//! What an answer or an error says about the endpoint.
+//! Classifies answers and errors by what they mean for the endpoint.
 
 use std::{
     error::Error,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(crate) fn outcome_of_answer<R>(response: &Response<R>) -> Outcome {
-    // An error that a layer below has already made an answer of.
+    // An error that a layer below has already turned into an answer.
     if let Some(error) = response.extensions().get::<RouteError>() {
         return match error.kind() {
             RouteErrorKind::UpstreamTimeout => Outcome::TimedOut,
@@ -43,7 +43,7 @@ pub(crate) fn outcome_of_error(error: &(dyn Error + 'static)) -> Outcome {
     }
 }
 
-/// The header's seconds or date (RFC 9110 section 10.2.3), as a time from now.
+/// The seconds or the date in `Retry-After` (RFC 9110 section 10.2.3), as a time from now.
 fn retry_after<R>(response: &Response<R>) -> Option<Duration> {
     let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
@@ -56,12 +56,13 @@ fn retry_after<R>(response: &Response<R>) -> Option<Duration> {
 }
 
 impl RouteError {
-    /// The client's error for an error of the services below.
+    /// Translates an error of the services below into one for the client.
     ///
     /// tower's `Elapsed` and an I/O timeout become 504, tower's `Overloaded`
-    /// 503, anything else 502, wherever they are in the chain of sources.
-    /// The message says no more than that: what the error tells of addresses
-    /// stays in [`source`](Error::source), for the logs.
+    /// 503, anywhere in the chain of sources; any other error becomes 502. A
+    /// `RouteError` is returned unchanged. The message does not include the
+    /// error's text, which may contain addresses: the error itself is kept as the
+    /// [`source`](Error::source), for the logs.
     pub fn from_upstream(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let error = match error.into().downcast::<Self>() {
             Ok(own) => return *own,

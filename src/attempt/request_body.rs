@@ -1,4 +1,4 @@
-//! The body that goes to the engine.
+//! The body that is sent to the engine.
 
 use std::{
     fmt,
@@ -19,37 +19,38 @@ use crate::{
     wire::Payload,
 };
 
-/// The request body that the inner service gets.
+/// The request body that the inner service receives.
 ///
-/// It is either the whole body, or one that is forwarded while the client
-/// still sends it. A clone starts at the same place and sends the same bytes
-/// again, as long as they are few enough to be kept
+/// It is either complete, or forwarded while the client still sends it. A clone
+/// starts at the same position and sends the same bytes again, as long as they
+/// are few enough to be kept
 /// ([`replay_bytes`](crate::ModelRouteLayer::replay_bytes)); a larger body is
-/// sent once, and [`is_replayable`](Self::is_replayable) says so.
+/// sent once, see [`is_replayable`](Self::is_replayable).
 ///
-/// Its length is exact where the client has announced it, and otherwise unknown; so
-/// it is with trailers, which HTTP/1.1 can only send after chunks (RFC 9112
-/// section 7.1.2). Its error is a [`RouteError`](crate::RouteError): the client
-/// has stopped sending, or has sent what must not be forwarded.
+/// Its length is exact if the body is complete or the client has announced the
+/// length, and otherwise unknown. A body with trailers has no announced length
+/// either, because HTTP/1.1 can send trailers only after chunks (RFC 9112
+/// section 7.1.2). Its error is a boxed [`RouteError`](crate::RouteError): the
+/// client has stopped sending, or has sent a body that must not be forwarded.
 #[derive(Clone)]
 pub struct RouteBody {
     /// The unsent rest of the current chunk.
     chunk: Bytes,
     source: Source,
     splice: Splice,
-    /// The bytes still to be sent, if known.
+    /// How many bytes are still to be sent, if that is known.
     remaining: Option<u64>,
     replayable: bool,
-    /// None for a request that is only forwarded.
+    /// `None` for a request that is forwarded without being routed.
     exchange: Option<Arc<Exchange>>,
 }
 
 /// The source of the chunks.
 #[derive(Clone)]
 enum Source {
-    /// They are all here, and most bodies have none beyond the first.
+    /// All chunks have been received; most bodies have only the first.
     Whole(Option<Box<Rest>>),
-    /// They still arrive.
+    /// The chunks are still arriving.
     Upload(Reader),
 }
 
@@ -89,7 +90,7 @@ impl RouteBody {
         }
     }
 
-    /// `total` is the length of the original, where it is known.
+    /// `total` is the length of the client's body, if it is known.
     pub(crate) fn upload(
         reader: Reader,
         total: Option<u64>,
@@ -114,7 +115,7 @@ impl RouteBody {
         self.exchange.as_ref()
     }
 
-    /// Makes this body, which has not begun, that of another attempt.
+    /// Turns this body, of which nothing has been sent, into that of another attempt.
     pub(crate) fn begin_again(&mut self, payload: Payload) {
         if let Some(chunks) = payload.chunks {
             let trailers = match &mut self.source {
@@ -129,19 +130,19 @@ impl RouteBody {
         self.splice = Splice::new(payload.edits);
     }
 
-    /// Where the request goes, and why; `None` for a request that is forwarded
-    /// without being routed.
+    /// The decision of the current attempt: where the request goes, and why.
+    /// `None` for a request that is forwarded without being routed.
     ///
-    /// Layers below the [`ModelRouteLayer`](crate::ModelRouteLayer) find it
-    /// here; layers above it find that of the answer in the response's
-    /// extensions.
+    /// It is meant for layers below the
+    /// [`ModelRouteLayer`](crate::ModelRouteLayer); layers above find the decision
+    /// that led to the answer in the response's extensions.
     pub fn decision(&self) -> Option<RouteDecision> {
         Some(self.exchange.as_ref()?.decision())
     }
 
     /// Whether a clone of this body sends the same bytes.
     ///
-    /// While a body of unknown length is forwarded, this can change to no.
+    /// While a body of unknown length is forwarded, this can change to `false`.
     pub fn is_replayable(&self) -> bool {
         self.replayable
             && match &self.source {

@@ -1,4 +1,7 @@
-//! The body that goes back to the client.
+//! The body that is sent back to the client.
+//!
+//! It owns the endpoint's lease and the request's span until it ends, fails or
+//! is dropped, whichever comes first.
 
 use std::{
     pin::Pin,
@@ -18,10 +21,10 @@ use crate::{
 };
 
 pin_project! {
-    /// The engine's answer, streamed through frame by frame, or an answer of our own.
+    /// The engine's answer, streamed frame by frame, or the gateway's own answer.
     ///
-    /// While it is alive and not at its end, the request counts as in flight
-    /// to its endpoint.
+    /// The request counts as in flight to its endpoint until this body has
+    /// ended or is dropped.
     #[derive(Debug)]
     pub struct ResponseBody<R> {
         #[pin]
@@ -39,10 +42,10 @@ pin_project! {
     }
 }
 
-/// The state that lasts as long as the exchange with the engine.
+/// What is held until the exchange with the engine has ended.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// None where the answer is one of an attempt that others came after.
+    /// `None` if the answer is from an earlier attempt, whose lease was released.
     lease: Option<Lease>,
     silence: Option<Silence>,
     #[allow(dead_code, reason = "held for what its drop does")]
@@ -50,7 +53,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// `idle_timeout` is the longest silence.
+    /// `idle_timeout` is the longest silence allowed.
     pub(crate) fn new(
         lease: Option<Lease>,
         idle_timeout: Option<Duration>,
@@ -63,7 +66,7 @@ impl Held {
         }
     }
 
-    /// The engine has broken off.
+    /// The engine has broken off its answer, which counts as a failure of the endpoint.
     fn failed(self) {
         if let Some(mut lease) = self.lease {
             lease.failed();
@@ -90,7 +93,7 @@ impl<R> ResponseBody<R> {
 }
 
 impl<R> Default for ResponseBody<R> {
-    /// An empty body, as layers above need it for their own answers.
+    /// An empty body, which layers above need for their own answers.
     fn default() -> Self {
         Self::own(Bytes::new())
     }

@@ -1,4 +1,4 @@
-//! How long an answer that has begun may be silent.
+//! How long the engine may pause in the middle of an answer.
 
 use std::{
     pin::Pin,
@@ -8,13 +8,13 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Measures a silence from when somebody first waits for what comes next.
+/// Measures a silence from the first poll that finds nothing to read.
 ///
-/// A client that reads slowly does not wait, so its pauses do not count.
+/// A client that reads slowly does not poll, so its own pauses do not count.
 #[derive(Debug)]
 pub(super) struct Silence {
     timeout: Duration,
-    /// Made at the first silence, and used again for the next.
+    /// Made at the first silence, and reused for later ones.
     sleep: Option<Pin<Box<Sleep>>>,
     is_silent: bool,
 }
@@ -28,7 +28,7 @@ impl Silence {
         }
     }
 
-    /// Something came.
+    /// The engine has sent something, which ends the silence.
     pub(super) fn broken(&mut self) {
         self.is_silent = false;
     }

@@ -1,4 +1,8 @@
-//! From a request whose model is known to the one that is sent: decide, rewrite.
+//! From a request whose model is known to the one that is sent: chooses the rule
+//! and the endpoint, then rewrites the request.
+//!
+//! [`Matched::dispatch`] hands the endpoint's lease to the exchange, which owns
+//! it from then on.
 
 use std::sync::Arc;
 
@@ -25,22 +29,23 @@ pub(super) struct Matched {
     selection: Selection,
     model: ExtractedModel,
     chunks: Chunks,
-    /// The body without its coding, where it had to be undone to find the model.
+    /// The decompressed body, if it was needed to find the model or to read the
+    /// hash keys of the endpoint choice.
     plain: Option<Chunks>,
     inbound: Inbound,
     whole: bool,
     keys: BodyKeys,
 }
 
-/// The endpoint for a request, or the wait for one.
+/// Whether the request can be sent now, or has to wait for an endpoint.
 pub(super) enum Turn {
     Now(Chosen),
-    /// For this target.
+    /// All endpoints are full; waits for one of this target.
     Later(u32),
 }
 
 impl Matched {
-    /// Finds the rule.
+    /// Extracts the model and finds the rule.
     pub(super) fn new(
         table: Arc<CompiledTable>,
         head: &Parts,
@@ -84,7 +89,7 @@ impl Matched {
         })
     }
 
-    /// Takes a target and an endpoint, if there is a free one.
+    /// Chooses a target and takes a lease of an endpoint, if one is free.
     pub(super) fn choose(&self, head: &Parts) -> Result<Turn, RouteError> {
         let rule = self.table.rule(self.selection);
         match self.table.choose(rule, self.caller(head), Lease::new) {
@@ -115,14 +120,14 @@ impl Matched {
         self.table.server(self.selection, target)
     }
 
-    /// There was no free endpoint in time.
+    /// The error if no endpoint became free in time.
     pub(super) fn overloaded(&self) -> RouteError {
         RouteError::overloaded(&self.model.name)
     }
 
-    /// Makes `head` and what was received the request to the engine that was chosen.
+    /// Turns `head` and the received body into the request to the chosen engine.
     ///
-    /// On an error nothing is sent, and the head's path is still the client's.
+    /// On an error nothing must be sent, and the head still has the client's path.
     pub(super) fn dispatch(
         self,
         options: &Options,
@@ -175,7 +180,8 @@ impl Matched {
     }
 }
 
-/// The client's chunks, unless they came compressed: then they are in the other part.
+/// The client's chunks and `None`; if the body is compressed, no chunks and the
+/// compressed body.
 fn coded(
     decoder: Option<Box<Decoder>>,
     body: Chunks,

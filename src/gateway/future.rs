@@ -28,8 +28,8 @@ use crate::{
 pin_project! {
     /// The future of [`ModelRouteService`](crate::ModelRouteService).
     ///
-    /// Dropping it drops the upload, the call to the engine and the in-flight
-    /// count with it.
+    /// Dropping it cancels the request: it drops the upload and the call to the
+    /// engine, and the request no longer counts as in flight.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S>
     where
@@ -75,7 +75,7 @@ where
     }
 }
 
-/// The parts of a phase that has just been polled; it is over.
+/// Takes the parts out of the phase that has just been polled, which ends it.
 macro_rules! take {
     ($phase:ident, $variant:ident { $($part:ident),* }) => {
         let owned = $phase.as_mut().project_replace(Phase::Completed);

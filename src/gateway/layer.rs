@@ -16,13 +16,14 @@ use crate::{
 /// Routes inference requests by the model named in the request.
 ///
 /// It wraps your HTTP client, or any service that takes a
-/// `Request<RouteBody>`; above it any server. What it can't route it answers
-/// itself, so its error is the inner service's and nothing else.
+/// `Request<RouteBody>`, and can be mounted in any server. It answers requests
+/// that it can't route itself, so its only error is the inner service's.
 ///
-/// It is always ready: the inner service is driven to readiness only once the
-/// request's body is in, so that a slow upload holds no permit. A limit that
-/// protects the engines therefore belongs below this layer, a (global) limit
-/// on the memory of buffered bodies above it.
+/// It is always ready. The inner service is driven to readiness only once the
+/// request body has been received far enough to route it, so that a slow upload
+/// holds no permit meanwhile. A limit that protects the engines therefore
+/// belongs below this layer, and a (global) limit on the memory of buffered
+/// bodies above it.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ModelRouteLayer {
@@ -30,10 +31,10 @@ pub struct ModelRouteLayer {
 }
 
 impl ModelRouteLayer {
-    /// Routes by `table`, with the default settings.
+    /// Routes by `table`, with the default options.
     ///
-    /// It is a [`RouteTable`], or a [`RouteTableHandle`] by
-    /// which the table can be replaced while requests are under way.
+    /// `table` is a [`RouteTable`], or a [`RouteTableHandle`], through which the
+    /// table can be replaced while requests are in flight.
     pub fn new(table: impl Into<RouteTableHandle>) -> Self {
         Self {
             options: Options {
@@ -50,65 +51,69 @@ impl ModelRouteLayer {
         }
     }
 
-    /// The largest body in bytes, 256 MiB by default; a larger one is answered with 413.
+    /// The largest request body in bytes, 256 MiB by default; a larger one is answered with 413.
     ///
-    /// Where the client announces the length, it is answered before anything
-    /// of the body is read, and before a `100 Continue`. The default is this
-    /// large because a body is not held in memory but forwarded as it arrives;
-    /// see [`max_buffer_bytes`](Self::max_buffer_bytes) for what is.
+    /// If the client announces such a length, the 413 is sent before any of the
+    /// body is read, and instead of a `100 Continue`. The default is this large
+    /// because bodies are forwarded as they arrive and not held in memory;
+    /// [`max_buffer_bytes`](Self::max_buffer_bytes) limits how much is buffered.
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.options.max_body_bytes = bytes as u64;
         self
     }
 
-    /// The most bytes of a body buffered while its model is not known, 32 MiB by
-    /// default; a body that has not named it by then is answered with 413.
+    /// How many bytes of a body are buffered until its model is known, 32 MiB by
+    /// default. A body that has not named its model by then is answered with 413.
     pub fn max_buffer_bytes(mut self, bytes: usize) -> Self {
         self.options.max_buffer_bytes = bytes as u64;
         self
     }
 
-    /// The most bytes of a body kept for a retry, 1 MiB by default.
+    /// How many bytes of a body are kept for retries, 1 MiB by default.
     ///
-    /// A larger body is sent once: [`RouteBody::is_replayable`](crate::RouteBody::is_replayable)
-    /// says so to a retry policy. It also bounds the memory of an upload that
-    /// is forwarded as it arrives; while no clone of it waits to be sent, an
-    /// upload takes no more than the chunks that are under way.
+    /// A larger body is sent only once; a retry policy can check
+    /// [`RouteBody::is_replayable`](crate::RouteBody::is_replayable). The limit
+    /// also bounds the memory of an upload that is forwarded as it arrives. While
+    /// no clone of the body waits to be sent, an upload takes no more memory than
+    /// the chunks in transit.
     pub fn replay_bytes(mut self, bytes: usize) -> Self {
         self.options.replay_bytes = bytes as u64;
         self
     }
 
-    /// Maximum time spent waiting for the client while it sends the body, 60 s by
-    /// default; a slower one is answered with 408.
+    /// The total time spent waiting for the client to send the body, 60 s by
+    /// default; a slower client is answered with 408.
     ///
-    /// Waits for the engine do not count. It needs a tokio runtime with timers; [`Duration::MAX`] turns it off.
+    /// Time spent waiting for the engine does not count. The timeout needs a
+    /// tokio runtime with timers; [`Duration::MAX`] turns it off.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.options.body_timeout = timeout;
         self
     }
 
-    /// Whether a compressed body whose model was rewritten is compressed again;
-    /// by default it is forwarded as it is without its Content-Encoding.
+    /// Whether a compressed body is compressed again after its model has been
+    /// rewritten. Off by default: then such a body is forwarded uncompressed,
+    /// without its Content-Encoding.
     ///
     /// Compressed bodies (gzip, deflate, br, zstd) need the feature
-    /// `decompression`; without it they are answered with 415. They are
-    /// inflated as they arrive, to find the model, up to
+    /// `decompression`; without it they are answered with 415. To find the
+    /// model, they are decompressed as they arrive, up to
     /// [`max_buffer_bytes`](Self::max_buffer_bytes) and to 100 times their
-    /// size; beyond that they are answered with 413. Where nothing is
-    /// rewritten, the client's own bytes are forwarded.
+    /// compressed size; beyond that they are answered with 413. If the model
+    /// need not be rewritten, the client's own bytes are forwarded.
     pub fn recompress(mut self, on: bool) -> Self {
         self.options.recompress = on;
         self
     }
 
-    /// Reads the model out of a request; by default [`ModelSources::standard`].
+    /// How the model is extracted from a request; [`ModelSources::standard`] by default.
     pub fn extract_model(mut self, extract: impl ExtractModel) -> Self {
         self.options.extract = Arc::new(extract);
         self
     }
 
-    /// Whether `GET /v1/models` and `GET /v1/models/{id}` are answered from the table; on by default.
+    /// Whether `GET /v1/models` and `GET /v1/models/{id}` are answered from the
+    /// table; on by default.
     pub fn models_endpoint(mut self, on: bool) -> Self {
         self.options.models_endpoint = on;
         self

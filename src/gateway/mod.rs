@@ -1,24 +1,24 @@
-//! The story of one request.
+//! The life of one request.
 //!
-//! [`service`] takes a first look at the head, before anything of the body is
-//! read: it may answer at once (`GET /v1/models`, a refusal), forward the
-//! request without routing it, or begin to receive the body. From there the
-//! request is a [`future`], which is a table of states ([`phase`]); each state
-//! ends in a function of [`steps`]:
+//! [`service`] looks at the head before it reads any of the body: it may answer
+//! at once (`GET /v1/models`, a refusal), forward the request without routing
+//! it, or begin to receive the body. From there on the request is a [`future`],
+//! which is a state machine ([`phase`]). Each state ends in a function of
+//! [`steps`], which returns the next state:
 //!
-//! - *Receiving* (room `upload/`): the body is scanned as it arrives, until
+//! - *Receiving* (folder `upload/`): the body is scanned as it arrives, until
 //!   the model is known. Then [`dispatch`] finds the rule and an endpoint
-//!   (room `route/`, `server/`).
+//!   (folders `route/`, `server/`).
 //! - *Queueing*: all endpoints are full, and the request waits for one.
-//! - *Sending*: the head and the body are those for the engine (room `wire/`),
-//!   an exchange counts the request there (room `attempt/`), and the inner
-//!   service is driven to readiness.
-//! - *Calling*: the inner service (room `policy/`, then the client) is at work.
-//!   Its answer is handed on as a stream that holds the lease to its end.
-//! - *Answering*: an answer of the gateway's own.
+//! - *Sending*: the head and the body have been rewritten for the engine (folder
+//!   `wire/`), an exchange holds the endpoint's lease (folder `attempt/`), and
+//!   the inner service is driven to readiness.
+//! - *Calling*: the inner service (folder `policy/`, then the client) is at
+//!   work. Its answer is passed on as a stream that holds the lease to its end.
+//! - *Answering*: the gateway answers the request itself.
 //!
-//! A future that is dropped drops everything: the upload, the call, the lease.
-//! No state runs in a task of its own.
+//! No state runs in its own task, so dropping the future cancels the request: it
+//! drops the upload and the call, and releases the lease.
 
 mod dispatch;
 mod future;

@@ -30,7 +30,7 @@ impl Options {
         }
     }
 
-    /// A body is inflated only within what may be held of it anyway.
+    /// A body is decompressed up to the limit on buffered bytes.
     pub(super) fn inflated(&self) -> coding::InflateLimits {
         coding::InflateLimits {
             max_bytes: self.max_buffer_bytes,
@@ -51,10 +51,10 @@ impl Options {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WithoutModel {
-    /// They are answered with 404 and the code `route_not_found`.
+    /// Answers them with 404 and the code `route_not_found`.
     #[default]
     Reject,
-    /// They go to the inner service as they are: the URI, the headers and the
-    /// body, which is streamed.
+    /// Forwards them to the inner service unchanged: the URI, the headers and
+    /// the body, which is streamed.
     Forward,
 }

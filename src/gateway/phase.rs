@@ -21,24 +21,24 @@ use crate::{
 };
 
 pin_project! {
-    /// Each state owns what it needs, and what the states after it need.
+    /// Each state owns everything that it and the later states need.
     #[project = PhaseProj]
     #[project_replace = PhaseOwned]
     pub(super) enum Phase<S, F> {
         // Reads the body until the model is known.
         Receiving { receive: Receive, table: Arc<CompiledTable>, arrival: Arrival<S> },
-        // All endpoints are full: waits for one of the drawn target to become free.
+        // All endpoints are full: waits for an endpoint of the chosen target to become free.
         Queueing { queued: Box<Queued<S>> },
-        // The request is made, and waits for the inner service to be ready.
+        // The request is ready to be sent, and waits for the inner service to be ready.
         Sending { sending: Sending<S> },
         Calling { #[pin] call: F, routed: Option<Routed> },
-        // The answer is the gateway's own.
+        // The gateway answers the request itself.
         Answering { response: Response<Bytes> },
         Completed,
     }
 }
 
-/// A request that is not sent yet.
+/// A request that has not been sent yet.
 pub(super) struct Arrival<S> {
     pub(super) head: Parts,
     pub(super) options: Arc<Options>,
@@ -56,29 +56,30 @@ pub(super) struct Queued<S> {
 pub(super) struct Sending<S> {
     pub(super) request: Request<RouteBody>,
     pub(super) inner: S,
-    /// None where a request is forwarded without being routed.
+    /// `None` if the request is forwarded without being routed.
     pub(super) routed: Option<Routed>,
 }
 
-/// The part of a routed request that stays here while it is sent.
+/// The part of a routed request that the future keeps while the inner service has the rest.
 pub(super) struct Routed {
     pub(super) exchange: Arc<Exchange>,
     pub(super) timer: Timer,
-    /// The dialect of the client's errors.
+    /// The JSON shape of errors that this client expects.
     pub(super) shape: Shape,
     /// Whether the engine was asked to change the protocol.
     pub(super) upgrade: bool,
 }
 
 impl Drop for Routed {
-    /// Whoever still holds the request, nobody waits for its answer.
+    /// Nobody waits for the answer any more, so the lease is released, even if a
+    /// layer below still holds the request. (An answer that has come has taken it.)
     fn drop(&mut self) {
         self.exchange.abandon();
     }
 }
 
-/// Ready when there must be an answer: never where no time is set, and no
-/// later than the clock can say.
+/// Ready when the total timeout expires. `None`, which is never ready, if no
+/// timeout is set or it is too long for the clock to represent.
 pub(super) type Timer = Option<Pin<Box<Sleep>>>;
 
 pub(super) fn poll_timer(timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
@@ -89,7 +90,7 @@ pub(super) fn poll_timer(timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
 }
 
 impl<S> Queued<S> {
-    /// The lease; `None` where it came too late.
+    /// Ready with the lease, or with `None` if no endpoint became free in time.
     pub(super) fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<Option<Lease>> {
         match self.wait.as_mut().poll(cx) {
             Poll::Ready(lease) => Poll::Ready(lease),

@@ -83,8 +83,8 @@ where
     }
 }
 
-/// What the head alone decides, before the body is polled: hyper sends its
-/// `100 Continue` at the first poll.
+/// The decision made by the head alone, before the body is polled: at the first
+/// poll hyper sends its `100 Continue`.
 enum FirstLook {
     Receive(Scan),
     Forward,
@@ -124,7 +124,7 @@ fn first_look(options: &Options, table: &CompiledTable, head: &Parts, length: u6
     FirstLook::Receive(scan)
 }
 
-/// The body of a request that is only forwarded.
+/// The body of a request that is forwarded without being routed.
 fn forwarded<B>(body: B, options: &Options) -> RouteBody
 where
     B: Body + Send + 'static,

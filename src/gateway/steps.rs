@@ -1,4 +1,8 @@
-//! From one state of a request to the next: one function for each state.
+//! From one state of a request to the next: one function for each transition.
+//!
+//! [`answered`] and [`timed_out`] settle an outcome that no layer below has
+//! settled. [`answered`] moves the lease into the answer's body; otherwise it is
+//! released when [`Routed`] is dropped.
 
 use std::sync::Arc;
 
@@ -22,7 +26,7 @@ use crate::{
     wire::rewrite,
 };
 
-/// The body has been received far enough, or can't be.
+/// The body has been received far enough to route it, or receiving it failed.
 pub(super) fn received<S, F>(
     received: Result<Received, RouteError>,
     table: Arc<CompiledTable>,
@@ -62,7 +66,7 @@ pub(super) fn received<S, F>(
     }
 }
 
-/// An endpoint has become free, or has not in time.
+/// An endpoint has become free, or the total timeout has passed first.
 pub(super) fn freed<S, F>(
     lease: Option<Lease>,
     queued: Queued<S>,
@@ -91,7 +95,7 @@ where
         mut inner,
         routed,
     } = sending;
-    // The service is dropped before the answer comes: the permits that it holds are not kept.
+    // The service is dropped here, so its permits are not kept until the answer comes.
     let call = inner.call(request);
     Phase::Calling { call, routed }
 }
@@ -124,8 +128,8 @@ pub(super) fn answered<R: Body, E>(
         Ok(response) => outcome_of_answer(response),
         Err(_) => Outcome::Failed,
     });
-    // If the client's upload failed on its way, the engine can only have
-    // seen a part of it: whatever came of that does not count.
+    // If the client's upload failed, the engine has seen only a part of it, so
+    // its answer does not count.
     if let Some(error) = routed.exchange.upload_failure() {
         return Ok(own_answer(&error, &routed, span).map(ResponseBody::own));
     }
@@ -190,7 +194,7 @@ fn rejected<S, F>(error: &RouteError, head: &Parts, span: &RequestSpan) -> Phase
     }
 }
 
-/// An answer of ours to a request that was routed.
+/// The gateway's own answer to a request that was routed.
 fn own_answer(error: &RouteError, routed: &Routed, span: &RequestSpan) -> Response<Bytes> {
     span.rejected(error);
     let mut response = error.answer(routed.shape);
@@ -198,7 +202,8 @@ fn own_answer(error: &RouteError, routed: &Routed, span: &RequestSpan) -> Respon
     response
 }
 
-/// A client that has not asked for another protocol can't read an answer in one.
+/// The error for a 101 answer to a client that has not asked for an upgrade and
+/// could not read it.
 fn unasked_upgrade<R>(response: &Response<R>, routed: &Routed) -> Option<RouteError> {
     (response.status() == StatusCode::SWITCHING_PROTOCOLS && !routed.upgrade).then(|| {
         RouteError::new(

@@ -1,4 +1,4 @@
-//! Errors of the services below become answers.
+//! Turns errors of the services below into answers.
 
 use std::{
     convert::Infallible,
@@ -17,15 +17,16 @@ use tracing::debug;
 
 use crate::{attempt::ResponseBody, error::RouteError};
 
-/// Turns every error from below into the JSON answer that it means, so that
-/// the whole mounts where a service must not fail, as in axum.
+/// Turns every error from below into a JSON answer, so that the finished
+/// service can be mounted where services must not fail, as in axum.
 ///
-/// It belongs right below [`ModelRouteLayer`](crate::ModelRouteLayer), around
-/// everything that can fail: the answer then has the
+/// Its place is right below the [`ModelRouteLayer`](crate::ModelRouteLayer),
+/// around everything that can fail. The answer then has the
 /// [`RouteDecision`](crate::RouteDecision) in its extensions like any other,
-/// and the span its status. Layers *above* the `ModelRouteLayer` that can
-/// fail, such as a load shed, need another one around them. What becomes of
-/// which error, [`RouteError::from_upstream`] says.
+/// and its status is recorded in the span. If a layer *above* the
+/// `ModelRouteLayer` can fail, such as a load shed, put another
+/// `AnswerErrorsLayer` around it. [`RouteError::from_upstream`] lists which
+/// error becomes which answer.
 ///
 /// ```
 /// # use tower_model_route::{AnswerErrorsLayer, ModelRouteLayer, RouteBody, RouteTable};
@@ -47,7 +48,7 @@ use crate::{attempt::ResponseBody, error::RouteError};
 pub struct AnswerErrorsLayer(());
 
 impl AnswerErrorsLayer {
-    /// There is nothing to set.
+    /// Creates the layer, which has no options.
     pub fn new() -> Self {
         Self::default()
     }
@@ -68,7 +69,7 @@ impl<S> Layer<S> for AnswerErrorsLayer {
 #[derive(Clone, Debug)]
 pub struct AnswerErrors<S> {
     inner: S,
-    /// Why the inner service did not become ready: the answer to the next request.
+    /// Why the inner service did not become ready; the next request is answered with it.
     not_ready: Option<RouteError>,
 }
 

@@ -1,4 +1,7 @@
-//! How long an attempt may take.
+//! The timeout of each attempt.
+//!
+//! This is the lowest of the crate's layers, so it is the first to observe how an
+//! attempt ended, and settles the attempt in the exchange.
 
 use std::{
     fmt,
@@ -20,24 +23,24 @@ use crate::{
     error::BoxError,
 };
 
-/// Gives each attempt the [`timeout`](crate::TrafficPolicy::timeout) of the
-/// ModelServer that it goes to.
+/// Limits each attempt to the [`timeout`](crate::TrafficPolicy::timeout) of the
+/// ModelServer that it goes to, and to the rest of the total timeout.
 ///
-/// It belongs below the retries, right above the client. The time runs from
-/// the call to the answer's head: to connect, to send, to wait. After it the
-/// call is dropped, which closes the exchange, and the error is tower's
-/// [`Elapsed`], which becomes a 504. An answer's body may take
-/// as long as it likes; its silences are limited by
+/// Its place is below the retries, right above the client. The time runs from
+/// the call to the answer's head: it includes connecting, sending and waiting.
+/// When it expires, the call is dropped, which ends the exchange with the
+/// engine, and the error is tower's [`Elapsed`], which becomes a 504. An
+/// answer's body may take any time; only its pauses are limited, by
 /// [`stream_idle_timeout`](crate::TrafficPolicy::stream_idle_timeout).
 ///
-/// It is also where a failed attempt is seen for what it is: without it an
-/// overload of a layer below counts as a failure of the engine.
+/// This layer also classifies failed attempts: without it, an overload of a
+/// layer below counts as a failure of the engine.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
 pub struct AttemptTimeoutLayer(());
 
 impl AttemptTimeoutLayer {
-    /// It has no options: the table has the timeouts.
+    /// Creates the layer. It has no options: the timeouts are in the table.
     pub fn new() -> Self {
         Self::default()
     }
@@ -88,10 +91,10 @@ pin_project! {
     /// The future of [`AttemptTimeout`].
     #[must_use = "futures do nothing unless polled"]
     pub struct AttemptTimeoutFuture<F> {
-        // None for a request that is only forwarded.
+        // None for a request that is forwarded without being routed.
         exchange: Option<Arc<Exchange>>,
         deadline: Option<Instant>,
-        // Made when it is first needed.
+        // Made only if the call is not ready at the first poll.
         #[pin]
         sleep: Option<Sleep>,
         #[pin]

@@ -1,4 +1,7 @@
-//! Sending a request again, to another endpoint: the layer.
+//! Retries at another endpoint: the layer.
+//!
+//! The exchange owns the lease of each attempt. The one for the next attempt is
+//! taken at the end of the interval, right before the attempt begins.
 
 use std::{
     fmt,
@@ -20,24 +23,23 @@ use crate::{
     route::RouteDecision,
 };
 
-/// Sends a request that failed to another endpoint.
+/// Retries a failed request at another endpoint.
 ///
 /// Its place is below the [`ModelRouteLayer`](crate::ModelRouteLayer), around
 /// the [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) and the client;
 /// [`stack`](crate::stack()) puts it there. The
-/// [`TrafficPolicy`](crate::TrafficPolicy) says whether and how often a
-/// request is sent again; by default it never is. Each attempt goes to an
-/// endpoint that the request has not been sent to: of the same ModelServer,
-/// then of the rule's other targets, the heaviest first, then of its
+/// [`TrafficPolicy`](crate::TrafficPolicy) sets whether and how often a request
+/// is retried; by default it never is. Each attempt goes to an endpoint that
+/// the request has not been sent to: of the same ModelServer, then of the
+/// rule's other targets, the heaviest first, then of its
 /// [fallbacks](crate::Rule::fallback) in their order. The endpoint is chosen
-/// at the end of the retry's interval, by the state of health and load at that
-/// time. The model's name is written anew for each attempt, into the client's
-/// original bytes. The table's
-/// [`retry_budget`](crate::RouteTableBuilder::retry_budget) bounds the retries
-/// of all requests together.
+/// at the end of the retry interval, by health and load at that time. For each
+/// attempt the model's name is written anew into the client's original bytes.
+/// The table's [`retry_budget`](crate::RouteTableBuilder::retry_budget) bounds
+/// the retries of all requests together.
 ///
-/// A request is not sent again
-/// - after an answer that is not one of the
+/// A request is not retried
+/// - after an answer whose status is not one of the
 ///   [`retry_statuses`](crate::TrafficPolicy::retry_statuses): any other 4xx
 ///   or 5xx is the engine's own answer, and goes to the client,
 /// - if its body is too large to be kept
@@ -45,8 +47,8 @@ use crate::{
 ///   failed to send it,
 /// - if too little of the total timeout remains for another attempt.
 ///
-/// The client then gets the last answer that came from an engine, as it was;
-/// an error of ours only if no engine has answered.
+/// The client then gets the last answer from an engine, unchanged. It gets the
+/// gateway's own error only if no engine has answered.
 ///
 /// ```
 /// # use tower_model_route::{AnswerErrorsLayer, AttemptTimeoutLayer, FailoverLayer, ModelRouteLayer, RouteBody, RouteTable};
@@ -71,7 +73,7 @@ use crate::{
 pub struct FailoverLayer(());
 
 impl FailoverLayer {
-    /// It has no options: the traffic policies in the table say everything.
+    /// Creates the layer. It has no options: the traffic policies in the table apply.
     pub fn new() -> Self {
         Self::default()
     }
@@ -135,9 +137,9 @@ pin_project! {
     #[project = PhaseProj]
     #[project_replace = PhaseOwned]
     enum Phase<S, R, E, F> {
-        // Sent; `again` is none where the request is sent once.
+        // Sent; `again` is `None` if the request can't be retried.
         Calling { #[pin] call: F, again: Option<Box<Again<S, R>>> },
-        // Between two attempts: the client gets this result if the next one can't begin.
+        // Between two attempts; if the next one can't begin, the last result is returned.
         Interval { #[pin] sleep: Sleep, pause: Pause<S, R, E> },
         // Waits for the inner service to be ready for the next attempt.
         Ready { request: Request<RouteBody>, again: Box<Again<S, R>> },
@@ -145,17 +147,18 @@ pin_project! {
     }
 }
 
-/// The means of further attempts.
+/// Everything that further attempts need.
 struct Again<S, R> {
     service: S,
     exchange: Arc<Exchange>,
-    /// None while the attempt under way is the last one allowed.
+    /// A copy of the request for the next attempt; `None` while the current one is
+    /// the last one allowed.
     copy: Option<Request<RouteBody>>,
-    /// The last answer that came from an engine, and the decision that led to it.
+    /// The last answer from an engine, and the decision that led to it.
     kept: Option<(Response<R>, RouteDecision)>,
 }
 
-/// A failed attempt that another may follow.
+/// A failed attempt that may be followed by another.
 struct Pause<S, R, E> {
     wait: Duration,
     result: Result<Response<R>, E>,
@@ -244,7 +247,8 @@ impl<S, R> Again<S, R> {
         }
     }
 
-    /// Where the last attempt brought no answer, an earlier one may have.
+    /// If the last attempt brought no answer from an engine, returns to the last
+    /// one that did, if any.
     fn fall_back<E>(mut self, result: Result<Response<R>, E>) -> Result<Response<R>, E> {
         if result.as_ref().is_ok_and(is_from_engine) {
             return result;
@@ -260,7 +264,8 @@ impl<S, R> Again<S, R> {
 }
 
 impl<S, R, E> Pause<S, R, E> {
-    /// The interval, or at its end the next attempt; the result for the client if that can't begin.
+    /// The interval or, at its end, the next attempt; the result for the client if
+    /// the attempt can't begin.
     #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
     fn next<F>(self) -> Result<Phase<S, R, E, F>, Result<Response<R>, E>> {
         if !self.wait.is_zero() {
@@ -288,7 +293,7 @@ impl<S, R, E> Pause<S, R, E> {
     }
 }
 
-/// A copy to send if the request fails, where a retry is allowed.
+/// A copy of the request for a retry, if one is allowed.
 fn copy(request: &Request<RouteBody>) -> Option<Request<RouteBody>> {
     let body = request.body();
     let may_retry = body.exchange()?.may_retry(body.is_replayable());

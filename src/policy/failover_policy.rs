@@ -1,4 +1,4 @@
-//! Sending a request again, to another endpoint: as a policy of tower's retry.
+//! Retries at another endpoint, as a policy for tower's retry layer.
 
 use std::{
     fmt,
@@ -20,17 +20,18 @@ use crate::{
     route::RouteDecision,
 };
 
-/// What [`FailoverLayer`](crate::FailoverLayer) does, as the policy of a
-/// [`RetryLayer`](tower::retry::RetryLayer), for those who compose by hand.
+/// The behaviour of [`FailoverLayer`](crate::FailoverLayer) as a policy for
+/// tower's [`RetryLayer`](tower::retry::RetryLayer), if you compose the layers
+/// by hand.
 ///
 /// The rules are the same, with one difference: tower asks a policy before the
-/// interval between two attempts and not after it, so the next endpoint is
-/// chosen, and its place taken, before the interval. Prefer the
-/// [`FailoverLayer`](crate::FailoverLayer).
+/// interval between two attempts and not after it. The next endpoint is
+/// therefore chosen before the interval, and the request counts as in flight
+/// there meanwhile. Prefer the [`FailoverLayer`](crate::FailoverLayer).
 ///
-/// The body `R` of the answers must have a default, as that of the
-/// [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) has: an answer that may
-/// still be needed is put aside.
+/// The body type `R` of the answers must implement `Default`, as that of the
+/// [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) does, because an answer
+/// that may still be needed is moved out and kept.
 ///
 /// ```
 /// # use tower_model_route::{AnswerErrorsLayer, AttemptTimeoutLayer, Failover, ModelRouteLayer, RouteBody, RouteTable};
@@ -52,20 +53,21 @@ use crate::{
 /// ```
 #[must_use]
 pub struct Failover<R> {
-    /// Of the request that this policy is for: the last answer that came from an
-    /// engine, and the decision that led to it. (A mutex, so that `R` need not be `Sync`.)
+    /// The last answer from an engine to this policy's request, and the decision
+    /// that led to it. (A mutex, so that `R` need not be `Sync`.)
     kept: Mutex<Option<(Response<R>, RouteDecision)>>,
 }
 
 impl<R> Failover<R> {
-    /// It has no options: the traffic policies in the table say everything.
+    /// Creates the policy. It has no options: the traffic policies in the table apply.
     pub fn new() -> Self {
         Self {
             kept: Mutex::new(None),
         }
     }
 
-    /// Where the last attempt brought no answer, an earlier one may have.
+    /// If the last attempt brought no answer from an engine, returns to the last
+    /// one that did, if any.
     fn fall_back<E>(&mut self, exchange: &Exchange, result: &mut Result<Response<R>, E>) {
         if !result.as_ref().is_ok_and(is_from_engine)
             && let Some((answer, decision)) = lock(&self.kept).take()
@@ -108,7 +110,8 @@ where
 
     fn clone_request(&mut self, request: &Request<RouteBody>) -> Option<Request<RouteBody>> {
         let body = request.body();
-        // The end of the last attempt has to be seen as well, if there is an answer to fall back on.
+        // tower calls `retry` only with a clone: if an answer is kept to fall back
+        // on, the last attempt needs one as well.
         let is_needed =
             body.exchange()?.may_retry(body.is_replayable()) || lock(&self.kept).is_some();
         is_needed.then(|| request.clone())
@@ -121,7 +124,7 @@ impl<R> Default for Failover<R> {
     }
 }
 
-/// tower clones the policy for each request; a clone has no answer put aside.
+/// tower clones the policy for each request; a clone has no kept answer.
 impl<R> Clone for Failover<R> {
     fn clone(&self) -> Self {
         Self::new()

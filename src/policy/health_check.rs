@@ -1,4 +1,4 @@
-//! Asking the endpoints how they are.
+//! Active health checks.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,15 +21,17 @@ use crate::{
     wire::rewrite,
 };
 
-/// Asks every endpoint of a table, again and again, whether it is well.
+/// Probes every endpoint of a table at regular intervals.
 ///
-/// An endpoint that has failed so many checks in a row gets no requests while
-/// another one can take them, until it has passed so many in a row. A check
-/// is a GET that is answered with a status from 200 to 299 in time.
+/// A check is a GET; it passes if the endpoint answers with a status from 200
+/// to 299 within the [`timeout`](Self::timeout). After
+/// [`unhealthy_after`](Self::unhealthy_after) failed checks in a row an endpoint
+/// is unhealthy: it gets no requests while another endpoint can take them, until
+/// it has passed [`healthy_after`](Self::healthy_after) checks in a row.
 ///
-/// Nothing is asked before [`start`](Self::start) is called, and nothing after
-/// its handle was stopped or dropped; then no endpoint counts as unhealthy
-/// any more. Independent of it endpoints that fail requests are ejected, see
+/// The checks are off until you call [`start`](Self::start), and end when its
+/// handle is stopped or dropped; then no endpoint counts as unhealthy any more.
+/// Independently of these checks, endpoints that fail requests are ejected; see
 /// [`OutlierDetection`](crate::OutlierDetection).
 ///
 /// ```
@@ -62,10 +64,10 @@ pub struct HealthCheck {
 }
 
 impl HealthCheck {
-    /// The most endpoints probed at the same time.
+    /// How many endpoints are checked at the same time.
     const AT_ONCE: usize = 64;
 
-    /// Asks for `path`, such as `/health`, which comes after the endpoint's own path prefix.
+    /// Checks that GET `path`, such as `/health`, which is appended to the endpoint's path prefix.
     pub fn new(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -76,13 +78,14 @@ impl HealthCheck {
         }
     }
 
-    /// The time from one round of checks to the next, 5 s by default; at least 1 ms.
+    /// The time from the start of one round of checks to the next, 5 s by default;
+    /// at least 1 ms.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.max(Duration::from_millis(1));
         self
     }
 
-    /// The longest time an answer may take, 2 s by default.
+    /// How long a check may take, 2 s by default; a slower one has failed.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -94,24 +97,26 @@ impl HealthCheck {
         self
     }
 
-    /// After how many passed checks in a row it is healthy again, 2 by default.
+    /// After how many passed checks in a row an endpoint is healthy again, 2 by default.
     pub fn healthy_after(mut self, checks: u32) -> Self {
         self.healthy_after = checks;
         self
     }
 
-    /// Starts to check the endpoints of `table` in a task of its own, with any HTTP client.
+    /// Starts a task that checks the endpoints of `table` with `client`, which may
+    /// be any HTTP client.
     ///
-    /// With a [`RouteTableHandle`] it moves to each new table.
+    /// With a [`RouteTableHandle`] each round checks the endpoints of the current
+    /// table.
     ///
     /// # Errors
     ///
-    /// The path must be one, with its slash, and the timeout and the numbers of
-    /// checks must not be zero.
+    /// If the path is not a valid path that begins with a slash, or if the
+    /// timeout or one of the numbers of checks is zero.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// If called outside of a tokio runtime.
     pub fn start<S, R>(
         self,
         table: impl Into<RouteTableHandle>,
@@ -201,14 +206,16 @@ where
     matches!(answer, Ok(Ok(response)) if response.status().is_success())
 }
 
-/// The verdicts so far, by the endpoint's address in memory.
+/// The results of the checks so far, keyed by the endpoint's address in memory.
+///
+/// Dropping it marks every endpoint as healthy again.
 #[derive(Default)]
 struct Verdicts(HashMap<usize, Verdict>);
 
 struct Verdict {
     endpoint: Arc<Endpoint>,
     passed: bool,
-    /// The length of the current run.
+    /// How many checks in a row have had this result.
     times: u32,
 }
 
@@ -259,7 +266,7 @@ impl Drop for Verdicts {
 pub struct HealthCheckHandle(JoinHandle<()>);
 
 impl HealthCheckHandle {
-    /// Stops the checks, and waits until they have.
+    /// Stops the checks, and waits until their task has ended.
     pub async fn stop(mut self) {
         self.0.abort();
         _ = (&mut self.0).await;

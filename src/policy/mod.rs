@@ -1,5 +1,5 @@
-//! What works below the layer: failover, time limits, errors that become
-//! answers; and the health checks beside it.
+//! The layers below the `ModelRouteLayer`: failover, attempt timeouts, and
+//! turning errors into answers. The health checks run beside them, in a task.
 
 mod answer_errors;
 mod attempt_timeout;

@@ -1,4 +1,4 @@
-//! What follows a failed attempt: the judgement, and the request for the next engine.
+//! After a failed attempt: whether to retry, and the request for the next endpoint.
 
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use crate::{
     server::Outcome,
 };
 
-/// Settles an attempt that has ended, and says whether another should follow.
+/// Settles an attempt that has ended, and returns whether another should follow.
+///
+/// If none should, the retry budget is credited.
 pub(super) fn should_retry<R, E>(exchange: &Exchange, result: &Result<Response<R>, E>) -> bool {
     exchange.settle(|| match result {
         Ok(response) => outcome_of_answer(response),
@@ -23,8 +25,11 @@ pub(super) fn should_retry<R, E>(exchange: &Exchange, result: &Result<Response<R
     should_retry
 }
 
-/// Makes `request` one to the next endpoint, and begins the attempt there,
-/// which is sent after `wait`; `None` if it can't be.
+/// Re-targets `request` at the next endpoint, and begins the attempt there,
+/// which is sent after `wait`.
+///
+/// `None` if no endpoint or not enough time is left, the request can't be
+/// rewritten, or the retry budget is spent; then `request` must not be sent.
 pub(super) fn redirect(
     exchange: &Exchange,
     request: &mut Request<RouteBody>,

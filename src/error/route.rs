@@ -42,11 +42,11 @@ pub enum RouteErrorKind {
     /// 400 `invalid_multipart`: the body is not multipart, or has a form that
     /// parsers read differently.
     InvalidMultipart,
-    /// 400 `missing_model`: the body names no model.
+    /// 400 `missing_model`: the request names no model.
     MissingModel,
-    /// 400 `invalid_model`: the model is not a string, or empty.
+    /// 400 `invalid_model`: the model is not a valid string, is empty or is too long.
     InvalidModel,
-    /// 400 `ambiguous_model`: the body names the model more than once.
+    /// 400 `ambiguous_model`: the request names the model more than once, or different models.
     AmbiguousModel,
     /// 400 `invalid_body`: the body could not be read to its end.
     InvalidBody,

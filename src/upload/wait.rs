@@ -110,7 +110,8 @@ impl Long {
         match timer {
             None => Poll::Pending,
             Some(timer) => {
-                // The timer must wake the readers without noting that the client has sent something.
+                // The timer must wake the readers without noting that the client has
+                // sent something.
                 let waker = Waker::from(Arc::new(Quiet(Arc::clone(&self.bell))));
                 ready!(timer.as_mut().poll(&mut Context::from_waker(&waker)));
                 Poll::Ready(None)

@@ -42,7 +42,8 @@ pub(crate) fn end_hop(head: &mut Parts) {
 /// Addresses `head` to the endpoint `to`: the URI becomes absolute, and Host the
 /// endpoint's.
 ///
-/// On an error, the URI has no path that can be forwarded.
+/// Fails with `invalid_target` if the URI has no path, or one that is too long
+/// with the endpoint's prefix.
 pub(crate) fn address(head: &mut Parts, to: &Address) -> Result<(), RouteError> {
     upstream_uri(to, &mut head.uri).ok_or_else(invalid_target)?;
     head.headers.insert(HOST, to.host.clone());

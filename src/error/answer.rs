@@ -1,4 +1,4 @@
-//! A [`RouteError`] as the JSON that a client's SDK understands.
+//! Turns a [`RouteError`] into JSON that the client's SDK understands.
 
 use bytes::Bytes;
 use http::{
@@ -16,7 +16,7 @@ pub(crate) const ACCEPTED_ENCODINGS: &str = if cfg!(feature = "decompression") {
     "identity"
 };
 
-/// Which API a client speaks, and so what an error must look like.
+/// The API that a client uses, which determines the JSON shape of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     OpenAi,
@@ -24,7 +24,7 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// Anthropic's Messages API is also known where a gateway mounts it under a prefix.
+    /// Recognises Anthropic's Messages API also if it is mounted under a prefix.
     pub(crate) fn of(path: &str) -> Self {
         if path.ends_with("/v1/messages") || path.contains("/v1/messages/") {
             Self::Anthropic
@@ -35,11 +35,11 @@ impl Shape {
 }
 
 impl RouteError {
-    /// The answer for a client that asked for `path`, with this error in its extensions.
+    /// The answer for a client that requested `path`, with this error in its extensions.
     ///
-    /// On `/v1/messages` the body has Anthropic's shape, elsewhere OpenAI's.
-    /// A 503 has a `Retry-After`, a 415 says what is accepted (RFC 9110
-    /// section 15.5.16).
+    /// On `/v1/messages` the JSON body has Anthropic's shape, elsewhere OpenAI's.
+    /// A 503 has a `Retry-After`; a 415 lists the accepted encodings in
+    /// `Accept-Encoding` (RFC 9110 section 15.5.16).
     pub fn to_response(&self, path: &str) -> Response<Bytes> {
         self.answer(Shape::of(path))
     }

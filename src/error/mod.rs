@@ -1,4 +1,5 @@
-//! What can go wrong: in a configuration ([`BuildError`]) and with a request ([`RouteError`]).
+//! Errors of a request ([`RouteError`]). Those of a configuration are in
+//! [`BuildError`](crate::BuildError).
 
 mod answer;
 mod route;

@@ -1,4 +1,4 @@
-//! What can go wrong with a request.
+//! The errors of a request.
 
 use std::{borrow::Cow, error::Error, fmt, io, sync::Arc, time::Duration};
 
@@ -9,8 +9,8 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Why a request was not answered by an engine.
 ///
-/// The client gets it as an OpenAI-shaped JSON error (Anthropic-shaped on
-/// `/v1/messages`); the layers above find it in the response's extensions:
+/// The client gets it as a JSON error in OpenAI's shape (Anthropic's on
+/// `/v1/messages`); layers above find it in the response's extensions:
 ///
 /// ```
 /// use tower_model_route::{RouteError, RouteErrorKind};
@@ -24,7 +24,7 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 /// # let _ = was_unknown::<()>;
 /// ```
 ///
-/// Its message never holds anything of the body but the model's name, cut to
+/// The message never contains any of the body except the model's name, cut to
 /// 256 characters.
 #[derive(Clone, Debug)]
 pub struct RouteError {
@@ -39,13 +39,14 @@ pub struct RouteError {
 pub enum RouteErrorKind {
     /// 400 `invalid_json`: the body is not a JSON object.
     InvalidJson,
-    /// 400 `invalid_multipart`: the body is not multipart, or in a form that parsers read differently.
+    /// 400 `invalid_multipart`: the body is not multipart, or has a form that
+    /// parsers read differently.
     InvalidMultipart,
-    /// 400 `missing_model`: the body names no model.
+    /// 400 `missing_model`: the request names no model.
     MissingModel,
-    /// 400 `invalid_model`: the model is not a string, or empty.
+    /// 400 `invalid_model`: the model is not a valid string, is empty or is too long.
     InvalidModel,
-    /// 400 `ambiguous_model`: the body names the model more than once.
+    /// 400 `ambiguous_model`: the request names the model more than once, or different models.
     AmbiguousModel,
     /// 400 `invalid_body`: the body could not be read to its end.
     InvalidBody,
@@ -53,15 +54,16 @@ pub enum RouteErrorKind {
     InvalidTarget,
     /// 404 `model_not_found`: no route has this model or adapter.
     ModelNotFound,
-    /// 404 `route_not_found`: the model has routes, but no rule matches; or a request that names no model.
+    /// 404 `route_not_found`: the model has routes, but no rule matches; or the
+    /// head of a request shows that it names no model.
     RouteNotFound,
     /// 408 `request_timeout`: the body was not received in time.
     BodyTimeout,
-    /// 413 `body_too_large`: the body is larger than is allowed.
+    /// 413 `body_too_large`: the body is larger than allowed, or names its model too late.
     BodyTooLarge,
-    /// 415 `unsupported_encoding`: the body is compressed.
+    /// 415 `unsupported_encoding`: the body is compressed in a way that is not supported.
     UnsupportedEncoding,
-    /// 500 `extractor_error`: a custom `ExtractModel` named a place outside the body.
+    /// 500 `extractor_error`: a custom `ExtractModel` returned a span outside the body.
     ExtractorFault,
     /// 502 `upstream_unreachable`: the exchange with the engine failed.
     UpstreamUnreachable,
@@ -74,7 +76,7 @@ pub enum RouteErrorKind {
 }
 
 impl RouteErrorKind {
-    /// The status of the answer.
+    /// The HTTP status of the answer.
     pub fn status(self) -> StatusCode {
         match self {
             Self::InvalidJson
@@ -118,7 +120,7 @@ impl RouteErrorKind {
         }
     }
 
-    /// The `param` of the JSON error: `model` where that is what is wrong.
+    /// The `param` of the JSON error: `model` if the error is about the model.
     pub(crate) fn param(self) -> Option<&'static str> {
         matches!(
             self,
@@ -129,7 +131,7 @@ impl RouteErrorKind {
 }
 
 impl RouteError {
-    /// An error of this kind; `message` is what the client reads.
+    /// An error of this kind; the client reads `message`.
     ///
     /// For your own [`ExtractModel`](crate::ExtractModel).
     pub fn new(kind: RouteErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
@@ -210,22 +212,22 @@ impl RouteError {
         )
     }
 
-    /// The kind of error.
+    /// The error's kind.
     pub fn kind(&self) -> RouteErrorKind {
         self.kind
     }
 
-    /// The status of the answer.
+    /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
         self.kind.status()
     }
 
-    /// The message for the client.
+    /// The message that the client reads.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The wait that a 503 tells the client (`Retry-After`).
+    /// How long a 503 tells the client to wait (`Retry-After`); `None` for other errors.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.kind {
             RouteErrorKind::NoEndpoint => Some(Duration::from_secs(5)),
@@ -249,13 +251,13 @@ impl Error for RouteError {
     }
 }
 
-/// Whether `error` or one of its sources is what `is` looks for.
+/// Whether `is` is true for `error` or one of its sources.
 pub(crate) fn in_chain(
     error: &(dyn Error + 'static),
     is: impl Fn(&(dyn Error + 'static)) -> bool,
 ) -> bool {
     std::iter::successors(Some(error), |&error| {
-        // An io::Error made of another error passes over it in `source`.
+        // The `source` of an io::Error skips the error that it wraps.
         match error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref)
@@ -267,7 +269,7 @@ pub(crate) fn in_chain(
     .any(is)
 }
 
-/// A client's text, cut to what a message or a log line can take.
+/// A client's text, cut to a length that fits into a message or a log line.
 pub(crate) struct Excerpt<'a>(pub(crate) &'a str);
 
 impl Excerpt<'_> {

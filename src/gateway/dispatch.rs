@@ -120,7 +120,7 @@ impl Matched {
         self.table.server(self.selection, target)
     }
 
-    /// The error if no endpoint became free in time.
+    /// The error if the queue was full, or no endpoint became free in time.
     pub(super) fn overloaded(&self) -> RouteError {
         RouteError::overloaded(&self.model.name)
     }

@@ -72,7 +72,7 @@ pub(super) struct Routed {
 
 impl Drop for Routed {
     /// Nobody waits for the answer any more, so the lease is released, even if a
-    /// layer below still holds the request. (An answer that has come has taken it.)
+    /// layer below still holds the request. (If an answer came, its body owns the lease.)
     fn drop(&mut self) {
         self.exchange.abandon();
     }
@@ -90,7 +90,8 @@ pub(super) fn poll_timer(timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
 }
 
 impl<S> Queued<S> {
-    /// Ready with the lease, or with `None` if no endpoint became free in time.
+    /// Ready with the lease, or with `None` if the queue was full or no endpoint
+    /// became free in time.
     pub(super) fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<Option<Lease>> {
         match self.wait.as_mut().poll(cx) {
             Poll::Ready(lease) => Poll::Ready(lease),

@@ -66,7 +66,8 @@ pub(super) fn received<S, F>(
     }
 }
 
-/// An endpoint has become free, or the total timeout has passed first.
+/// An endpoint has become free; or the queue was full, or the queue timeout or the
+/// total timeout has passed first.
 pub(super) fn freed<S, F>(
     lease: Option<Lease>,
     queued: Queued<S>,

@@ -1,4 +1,4 @@
-//! The bytes of a body in the pieces in which they came.
+//! The bytes of a body, in the chunks in which they arrived.
 
 use bytes::{Bytes, BytesMut};
 
@@ -6,7 +6,7 @@ use super::joined::Joined;
 
 /// A list of chunks: large ones as they are, small ones joined.
 ///
-/// Nothing is copied that came in one chunk or in large ones.
+/// A body that arrives in one chunk, or in large ones, is not copied.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chunks {
     first: Bytes,
@@ -14,7 +14,7 @@ pub(crate) struct Chunks {
     len: u64,
 }
 
-/// More than one chunk, which most bodies don't have.
+/// The chunks after the first, which most bodies don't have.
 #[derive(Clone, Debug, Default)]
 struct More {
     rest: Vec<Bytes>,
@@ -45,7 +45,7 @@ impl Chunks {
         (self.first, rest)
     }
 
-    /// All of it in one piece, for those who need it so.
+    /// All bytes in one piece; joins the chunks if there are several.
     pub(crate) fn contiguous(&mut self) -> &Bytes {
         if let Some(mut more) = self.more.take() {
             more.flush();

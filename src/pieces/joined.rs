@@ -2,8 +2,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Joins small chunks: in a list, a client's one-byte chunks would take forty
-/// times their size. Large ones are left as they are.
+/// Joins small chunks, because in a list a client's one-byte chunks would take
+/// forty times their size. Large ones are left as they are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Joined(BytesMut);
 
@@ -13,7 +13,7 @@ impl Joined {
     /// Small chunks are joined up to this size.
     const FULL: usize = 64 << 10;
 
-    /// Adds a chunk; gives the chunks that are complete then, in their order.
+    /// Adds a chunk; returns the chunks that this completes, in their order.
     pub(crate) fn push(&mut self, chunk: Bytes) -> impl Iterator<Item = Bytes> + use<> {
         let complete = if chunk.len() >= Self::LARGE {
             [self.take(), Some(chunk)]
@@ -25,17 +25,17 @@ impl Joined {
         complete.into_iter().flatten()
     }
 
-    /// The chunk that is not complete, if there is one.
+    /// Takes the incomplete chunk, if there is one.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         (!self.0.is_empty()).then(|| self.0.split().freeze())
     }
 
-    /// The same, without taking it.
+    /// The incomplete chunk, or nothing.
     pub(crate) fn as_slice(&self) -> &[u8] {
         &self.0
     }
 
-    /// Forgets that many of its first bytes, or all.
+    /// Drops the first `bytes` of the incomplete chunk, or all of it if it is shorter.
     pub(crate) fn forget(&mut self, bytes: usize) {
         if bytes >= self.0.len() {
             self.0 = BytesMut::new();

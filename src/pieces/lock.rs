@@ -1,11 +1,11 @@
-//! A lock that outlives a panic.
+//! Locking a mutex whose holder may have panicked.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks a mutex, also one whose holder has panicked.
+/// Locks a mutex, even if a holder of it has panicked.
 ///
-/// For data that is valid after each single change to it, so that a panic
-/// elsewhere leaves nothing half done.
+/// Only for data that is valid after every single change to it, so that a panic
+/// can't leave it half changed.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

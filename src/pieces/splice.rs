@@ -1,10 +1,10 @@
-//! Replaces spans of a body as it streams through.
+//! Replacing spans of a body as it is streamed.
 
 use std::{ops::Range, sync::Arc};
 
 use bytes::{Buf, Bytes};
 
-/// The bytes at `span` of the original body give way to `value`.
+/// Replaces the bytes at `span` of the original body with `value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Edit {
     pub(crate) span: Range<u64>,
@@ -51,15 +51,15 @@ impl From<Vec<Edit>> for Edits {
     }
 }
 
-/// Applies edits to a body that comes chunk by chunk. Nothing is copied.
+/// Applies edits to a body that arrives chunk by chunk, without copying.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Splice {
     edits: Edits,
-    /// The first edit that is not behind us.
+    /// The index of the first edit that is not done yet.
     next: usize,
-    /// Whether its value has gone out.
+    /// Whether that edit's value has been sent.
     written: bool,
-    /// The number of bytes of the original seen so far.
+    /// How many bytes of the original have been processed.
     offset: u64,
 }
 
@@ -71,7 +71,7 @@ impl Splice {
         }
     }
 
-    /// The next piece to send out of `chunk`, from which it is taken; `None` once it is used up.
+    /// Takes the next piece to send out of `chunk`; `None` once `chunk` is used up.
     pub(crate) fn next_piece(&mut self, chunk: &mut Bytes) -> Option<Bytes> {
         while !chunk.is_empty() {
             let Some(edit) = self.edits.as_slice().get(self.next) else {

@@ -1,4 +1,4 @@
-//! The client's body as it arrives: chunks, a size limit, a time limit.
+//! The client's body as it arrives, with its size limit and its time limit.
 
 use std::{
     pin::Pin,
@@ -18,10 +18,10 @@ use crate::{
     model::Scan,
 };
 
-/// The unread rest of a client's body, and the limits on it.
+/// The unread part of a client's body, with its limits and the scan of its bytes.
 ///
-/// It is boxed, once and together with the scan, because it may outlive the
-/// response future: an upload goes on while the engine already answers.
+/// Body and scan share one box, because they may outlive the response future: an
+/// upload can go on while the engine already answers.
 pub(crate) type Inbound = Pin<Box<Intake<dyn Body<Data = Bytes, Error = BoxError> + Send>>>;
 
 pin_project! {
@@ -36,11 +36,11 @@ pin_project! {
     }
 }
 
-/// The limits of a client's body.
+/// The limits on a client's body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) bytes: u64,
-    /// Time spent waiting for the client; time that the engine takes does not count.
+    /// Limits the time spent waiting for the client, without the time that the engine takes.
     pub(crate) time: Duration,
 }
 
@@ -51,7 +51,7 @@ impl Limits {
     };
 }
 
-/// Begins to receive `body`, which `scan` watches.
+/// Begins to receive `body`, every chunk of which is fed to `scan`.
 pub(crate) fn receive<B>(body: B, scan: Scan, limits: Limits) -> Inbound
 where
     B: Body + Send + 'static,
@@ -71,12 +71,13 @@ impl<B> Intake<B>
 where
     B: Body<Data = Bytes, Error = BoxError> + ?Sized,
 {
-    /// The length of the whole body, where it is known.
+    /// The length of the whole body, if it is known.
     pub(crate) fn total(&self) -> Option<u64> {
         Some(self.received + self.body.size_hint().exact()?)
     }
 
-    /// Whether the next chunk takes longer than hyper needs to hand over what it has.
+    /// Whether the client has not sent the next chunk yet: hyper would have handed
+    /// over a chunk that it has.
     pub(crate) fn is_stalled(&self) -> bool {
         self.wait.is_long()
     }
@@ -89,11 +90,11 @@ where
         self.project().trailers.take()
     }
 
-    /// The next chunk, which is not empty; `None` at the end.
+    /// The next chunk, which is never empty; `None` at the end.
     ///
-    /// A body with something wrong never comes to its end: where the length is
-    /// known, and so the last chunk is the end for whoever gets it, that chunk
-    /// is not handed out before the scan has agreed.
+    /// The end of an invalid body is never handed out. If the length is known,
+    /// the receiver takes the last chunk as the end, so that chunk is returned
+    /// only after the scan has accepted the whole body.
     pub(crate) fn poll_chunk(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -136,7 +137,7 @@ where
     }
 }
 
-/// A limit set by a layer above counts as ours.
+/// The error for a body that failed; exceeding a layer's limit above counts as exceeding ours.
 fn failed(error: BoxError, limits: Limits) -> RouteError {
     if in_chain(&*error, |error| error.is::<LengthLimitError>()) {
         return RouteError::body_too_large(limits.bytes);
@@ -149,8 +150,8 @@ fn failed(error: BoxError, limits: Limits) -> RouteError {
 }
 
 pin_project! {
-    /// Any body as one of `Bytes` and boxed errors. (http-body-util's `MapFrame`
-    /// forgets the size hint, and with it the length.)
+    /// Adapts any body to `Bytes` and boxed errors. (http-body-util's `MapFrame`
+    /// loses the size hint, and with it the length.)
     struct IntoBytes<B> {
         #[pin]
         body: B,

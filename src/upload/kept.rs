@@ -1,4 +1,4 @@
-//! What is kept of an upload to send it again.
+//! The part of an upload that is kept to send it again.
 
 use std::collections::VecDeque;
 
@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::pieces::{Chunks, Joined};
 
-/// The bytes of an upload from `start` to `end`, never more than the limit
-/// beyond those that it began with.
+/// The bytes of an upload from `start` to `end`: at most `limit`, or as many as
+/// it began with if those are more.
 #[derive(Debug)]
 pub(super) struct Kept {
     chunks: VecDeque<Bytes>,
@@ -18,7 +18,7 @@ pub(super) struct Kept {
     limit: u64,
 }
 
-/// The bytes asked for are not kept any more.
+/// The requested bytes are no longer kept.
 #[derive(Debug)]
 pub(super) struct Forgotten;
 
@@ -37,7 +37,8 @@ impl Kept {
         }
     }
 
-    /// A chunk that has just been read; it is kept if somebody may ask for it, and not too much.
+    /// Adds a chunk that has just been read. It is kept if another reader may ask
+    /// for it and the limit allows it; otherwise everything is forgotten.
     pub(super) fn push(&mut self, chunk: &Bytes, asked_for: bool) {
         self.end += chunk.len() as u64;
         if !asked_for || self.end - self.start > self.limit {
@@ -47,7 +48,8 @@ impl Kept {
         }
     }
 
-    /// The kept bytes from `position` on, or a part; `None` if they are still to be read.
+    /// The bytes that are kept from `position` on, or the first of them; `None` if
+    /// they have not been read yet.
     pub(super) fn chunk_at(&self, position: u64) -> Result<Option<Bytes>, Forgotten> {
         let mut ahead = position.checked_sub(self.start).ok_or(Forgotten)?;
         for chunk in &self.chunks {
@@ -61,7 +63,7 @@ impl Kept {
         Ok((!rest.is_empty()).then(|| Bytes::copy_from_slice(rest)))
     }
 
-    /// Whether what follows `position` is kept so far, and not too much to be kept.
+    /// Whether everything read from `position` on is still kept, within the limit.
     pub(super) fn may_keep_from(&self, position: u64) -> bool {
         self.start <= position && self.end - self.start <= self.limit
     }

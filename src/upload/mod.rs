@@ -1,4 +1,4 @@
-//! The client's half: reading a body within limits, and forwarding it while it arrives.
+//! The client's side: receiving a request body within limits, and forwarding it as it arrives.
 
 mod inbound;
 mod kept;

@@ -8,45 +8,45 @@ use std::{
 use super::inbound::Inbound;
 use crate::{error::RouteError, pieces::Chunks};
 
-/// Reads a body until the model is known and no more data is ready.
+/// Reads a body until the model is known and no more data is available without waiting.
 ///
-/// Most bodies are whole by then. What is not is read on by the request that
-/// goes to the engine.
+/// Most bodies are complete by then. The rest of a larger one is read by the
+/// request to the engine, as it is forwarded.
 pub(crate) struct Receive {
-    /// Taken when it is ready.
+    /// `None` once the future has completed.
     inbound: Option<Inbound>,
     chunks: Chunks,
     buffering: Buffering,
 }
 
-/// The amount to read before the request is forwarded.
+/// How much is read before the request is routed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Buffering {
-    /// While the model is not known: more is refused.
+    /// The limit while the model is not known; a longer body is refused.
     pub(crate) max_bytes: u64,
-    /// Once it is known: more is not read before it is sent.
+    /// The limit once the model is known; the rest is read only as it is forwarded.
     pub(crate) enough: u64,
-    /// Whether to wait for that much, because more must be known than the model.
+    /// Whether to wait until `enough` has been read, because more than the model is needed.
     pub(crate) waits: bool,
 }
 
-/// A body of which enough is known.
+/// A body that has been received far enough.
 pub(crate) struct Received {
     pub(crate) chunks: Chunks,
     pub(crate) inbound: Inbound,
-    /// Whether the chunks are all of it.
+    /// Whether the chunks are the complete body.
     pub(crate) whole: bool,
     buffering: Buffering,
 }
 
 impl Received {
-    /// Whether to wait for more, because more `is_needed` than its model.
+    /// Whether to read on, because more of the body `is_needed` for its model.
     pub(crate) fn lacks(&self, is_needed: impl FnOnce(&str) -> bool) -> bool {
         let model = self.inbound.scan.model();
         !self.whole && !self.buffering.waits && model.is_some_and(is_needed)
     }
 
-    /// Reads on until it is whole, or as much as may be kept.
+    /// Reads on until the body is complete or exceeds the replay limit.
     pub(crate) fn read_on(self) -> Receive {
         Receive {
             inbound: Some(self.inbound),
@@ -68,7 +68,7 @@ impl Receive {
         }
     }
 
-    /// Reads on; ready with whether the body has ended.
+    /// Reads on; when it has read enough, ready with whether the body has ended.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, RouteError>> {
         let Some(inbound) = &mut self.inbound else {
             return Poll::Ready(Ok(true));
@@ -78,7 +78,7 @@ impl Receive {
             if found && self.chunks.len() > self.buffering.enough {
                 return Poll::Ready(Ok(false));
             }
-            // It will not be whole: reading on gains nothing.
+            // The body is too large to be buffered completely, so reading on gains nothing.
             if found && !self.buffering.waits && inbound.total() > Some(self.buffering.enough) {
                 return Poll::Ready(Ok(false));
             }

@@ -1,4 +1,7 @@
-//! An upload that is forwarded while it still arrives.
+//! An upload that is forwarded as it arrives.
+//!
+//! The upload owns the client's body, and drops it as soon as it has ended or
+//! failed. A failure is kept, and every reader gets it.
 
 use std::{
     fmt,
@@ -18,21 +21,21 @@ use crate::{
     pieces::{Chunks, lock},
 };
 
-/// One upload, shared by the request that sends it and by the clones that may
-/// have to send it again.
+/// One upload, shared by the request that sends it and the clones that may have
+/// to send it again.
 ///
-/// The bytes read are kept as long as there are clones that have not
-/// read it, and never more than the replay limit: an upload that is larger
-/// is sent once. The lock is held for one step at a time and never awaited.
+/// The bytes read are kept as long as a clone may still need them, up to the
+/// replay limit: a larger upload is sent once. The lock is held for one step at
+/// a time, never across an await.
 #[derive(Clone)]
 pub(crate) struct Upload(Arc<Mutex<State>>);
 
 struct State {
-    /// None once it has ended or failed.
+    /// `None` once the upload has ended or failed.
     inbound: Option<Inbound>,
     kept: Kept,
     readers: usize,
-    /// Whether the client is what this waits for.
+    /// Whether the last poll of the client's body was pending.
     starved: bool,
     trailers: Option<Box<HeaderMap>>,
     failure: Option<RouteError>,
@@ -58,17 +61,18 @@ impl Upload {
         }
     }
 
-    /// Why it could not be forwarded to its end.
+    /// Why the upload could not be forwarded to its end, if it failed.
     pub(crate) fn failure(&self) -> Option<RouteError> {
         self.state().failure.clone()
     }
 
-    /// Whether this waits for the client, and not for the engine to take more.
+    /// Whether the upload waits for the client to send more, rather than for the
+    /// engine to take what has been received.
     pub(crate) fn waits_for_client(&self) -> bool {
         self.state().starved
     }
 
-    /// The next attempt does not inherit what an earlier one waited for.
+    /// Resets `waits_for_client`, which is known again once the new attempt reads.
     pub(crate) fn begin_attempt(&self) {
         self.state().starved = false;
     }
@@ -88,7 +92,7 @@ impl fmt::Debug for Upload {
 #[derive(Debug)]
 pub(crate) struct Reader {
     upload: Upload,
-    /// In bytes of the original.
+    /// In bytes of the client's body, before any edits.
     position: u64,
 }
 
@@ -103,7 +107,7 @@ impl Reader {
         if let Some(Ok(chunk)) = &chunk {
             self.position += chunk.len() as u64;
             if state.readers == 1 {
-                // Nobody else is there who could ask for it.
+                // No other reader can ask for it.
                 state.kept.forget_before(self.position);
             }
         }
@@ -114,7 +118,7 @@ impl Reader {
         self.upload.state().trailers.clone()
     }
 
-    /// Whether everything from this reader's place on can still be read, and again.
+    /// Whether everything from this reader's position on can still be read more than once.
     pub(crate) fn is_replayable(&self) -> bool {
         let state = self.upload.state();
         state.failure.is_none() && state.kept.may_keep_from(self.position)

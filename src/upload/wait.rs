@@ -1,4 +1,4 @@
-//! Waiting for the client: how long, and who is woken.
+//! Waiting for the client: the time limit, and waking the readers.
 
 use std::{
     pin::Pin,
@@ -11,17 +11,17 @@ use tokio::time::{Instant, Sleep};
 
 use crate::pieces::lock;
 
-/// How long the client may still take.
+/// Limits the total time spent waiting for the client.
 ///
-/// Only the time between asking for more and the client's answer counts: what
-/// the engine takes until it reads on is not the client's.
+/// Only the time from a poll that finds nothing to read until the client sends
+/// something counts. Time that the engine takes until it reads on does not.
 ///
-/// hyper hands over even a body that it already has no sooner than at the
-/// second poll, in the same turn of the task. So the first time that there is
-/// nothing to read asks for another turn, and only the second sets a timer,
-/// which costs more than all the rest of receiving a small body.
+/// hyper hands over a body only at the second poll, even if it already has it.
+/// So the first pending poll just asks to be polled again, and only the second
+/// one sets a timer, which costs more than everything else in receiving a small
+/// body.
 pub(super) struct Wait {
-    /// `None` where there is no limit.
+    /// The time that is left; `None` if there is no limit.
     left: Option<Duration>,
     state: Progress,
 }
@@ -32,10 +32,10 @@ enum Progress {
     Long(Long),
 }
 
-/// From the second wait on.
+/// The state after the second pending poll in a row.
 struct Long {
     bell: Arc<Bell>,
-    /// While waiting for the client: since when, and until when unless there is no limit.
+    /// While waiting for the client: the start of the wait, and its timer if there is a limit.
     since: Option<(Instant, Option<Pin<Box<Sleep>>>)>,
 }
 
@@ -47,12 +47,12 @@ impl Wait {
         }
     }
 
-    /// Whether the current wait took more than a second poll.
+    /// Whether the client is being waited for, after the second poll was pending too.
     pub(super) fn is_long(&self) -> bool {
         matches!(&self.state, Progress::Long(long) if long.since.is_some())
     }
 
-    /// Polls for what the client sends; `None` when its time is over.
+    /// Polls `client` for more data; ready with `None` when the client's time is over.
     pub(super) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -88,7 +88,7 @@ impl Long {
         cx: &mut Context<'_>,
         mut client: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Option<T>> {
-        // Whatever came of it, the client has done something then.
+        // The client has sent something at that time, even if it is no whole frame yet.
         if let (Some(at), Some((since, _))) = (self.bell.take_rung(), &self.since) {
             use_up(left, at.saturating_duration_since(*since));
             self.since = None;
@@ -110,7 +110,8 @@ impl Long {
         match timer {
             None => Poll::Pending,
             Some(timer) => {
-                // The end of the time is nothing that the client has done.
+                // The timer must wake the readers without noting that the client has
+                // sent something.
                 let waker = Waker::from(Arc::new(Quiet(Arc::clone(&self.bell))));
                 ready!(timer.as_mut().poll(&mut Context::from_waker(&waker)));
                 Poll::Ready(None)
@@ -123,8 +124,8 @@ fn use_up(left: &mut Option<Duration>, time: Duration) {
     *left = left.map(|left| left.saturating_sub(time));
 }
 
-/// Rings when the client has sent something, notes the time, and wakes all who wait:
-/// a request and its clone may both read one upload.
+/// A waker that notes when the client has sent something and wakes all waiting
+/// tasks: a request and its clone may both read one upload.
 #[derive(Default)]
 struct Bell(Mutex<Ringing>);
 
@@ -163,7 +164,7 @@ impl Wake for Bell {
     }
 }
 
-/// Wakes all who wait, without a note.
+/// Wakes all waiting tasks, without noting the time.
 struct Quiet(Arc<Bell>);
 
 impl Wake for Quiet {
@@ -172,7 +173,7 @@ impl Wake for Quiet {
     }
 }
 
-/// `Poll::Pending`, with something done about it.
+/// Runs a closure if a poll is pending.
 trait OrPending {
     fn or_pending(self, act: impl FnOnce()) -> Self;
 }

@@ -1,4 +1,5 @@
-//! From the client's head to the engine's.
+//! Turns the client's request head into the engine's, and the engine's response
+//! head into the client's.
 
 mod origin;
 pub(crate) mod rewrite;

@@ -1,4 +1,4 @@
-//! What the client asked for: the request of each attempt is made from it.
+//! The client's original request, from which the request of each attempt is made.
 
 use bytes::Bytes;
 use http::{HeaderValue, Uri, header::CONTENT_ENCODING, request::Parts, uri::PathAndQuery};
@@ -14,15 +14,15 @@ use crate::{
 };
 
 pub(crate) struct Origin {
-    /// None where the request is sent once: a copy costs something.
+    /// `None` if the request can't be retried, to save the copy.
     path: Option<PathAndQuery>,
     model: ExtractedModel,
-    /// The length of its body, where it is known and announced.
+    /// The length of the client's body, if it is known and announced.
     length: Option<u64>,
     coded: Option<Coded>,
 }
 
-/// A body that came compressed.
+/// A body that the client has sent compressed.
 pub(crate) struct Coded {
     pub(crate) decoder: Box<Decoder>,
     pub(crate) recompress: bool,
@@ -30,13 +30,13 @@ pub(crate) struct Coded {
     pub(crate) plain: Option<Chunks>,
 }
 
-/// The parts of an attempt's body.
+/// The parts of the body of one attempt.
 #[derive(Debug)]
 pub(crate) struct Payload {
-    /// In place of the client's own bytes, where those came compressed.
+    /// Replace the chunks of the client's body, if it was sent compressed.
     pub(crate) chunks: Option<Chunks>,
     pub(crate) edits: Edits,
-    /// After the edits, where it is known and announced.
+    /// The length after the edits, if it is known and announced.
     pub(crate) length: Option<u64>,
 }
 
@@ -55,11 +55,11 @@ impl Origin {
         }
     }
 
-    /// Makes `head` that of the attempt that `decision` describes, which goes
-    /// to the address `to`; and says what becomes of the body.
+    /// Turns `head` into that of the attempt described by `decision`, which goes
+    /// to the address `to`, and returns the parts of its body.
     ///
-    /// `head` is the client's, without what belongs to its connection, or that
-    /// of an earlier attempt. On an error it must not be sent.
+    /// `head` is the client's, without the fields of its connection, or that of
+    /// an earlier attempt. On an error it must not be sent.
     pub(crate) fn prepare(
         &self,
         head: &mut Parts,
@@ -90,7 +90,7 @@ impl Origin {
         Ok(payload)
     }
 
-    /// The changes to the body: the model, and the values of its duplicates.
+    /// The edits to the body: every occurrence of the model gets the same value.
     fn edits(&self, decision: &RouteDecision) -> Edits {
         let Location::Body {
             written,
@@ -122,7 +122,7 @@ impl Origin {
 }
 
 impl Coded {
-    /// The body for the engine, and in `head` how it is coded.
+    /// The body for the engine; also sets its Content-Encoding in `head`.
     fn payload(
         &self,
         edits: Edits,

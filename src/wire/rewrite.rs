@@ -1,4 +1,4 @@
-//! What changes between the client's request and the engine's, byte by byte.
+//! All changes to the heads of requests and responses on their way through the gateway.
 
 use std::ops::Range;
 
@@ -20,10 +20,11 @@ use crate::{
     model::{ExtractedModel, Location, has_body},
 };
 
-/// Removes from the client's `head` what belongs to its connection.
+/// Removes the fields of the client's connection from `head`.
 ///
 /// The version becomes HTTP/1.1: an HTTP/2 version can't be sent over an
-/// HTTP/1 connection, and a client that speaks HTTP/2 upstream sets its own.
+/// HTTP/1 connection, and an HTTP client that speaks HTTP/2 to the engine sets
+/// the version itself.
 pub(crate) fn end_hop(head: &mut Parts) {
     if head.version > Version::HTTP_11 {
         join_cookies(&mut head.headers);
@@ -38,16 +39,19 @@ pub(crate) fn end_hop(head: &mut Parts) {
     }
 }
 
-/// Makes `head`, which has a path, that of a request to this address: the URI
-/// becomes absolute, and Host the endpoint's.
+/// Addresses `head` to the endpoint `to`: the URI becomes absolute, and Host the
+/// endpoint's.
+///
+/// Fails with `invalid_target` if the URI has no path, or one that is too long
+/// with the endpoint's prefix.
 pub(crate) fn address(head: &mut Parts, to: &Address) -> Result<(), RouteError> {
     upstream_uri(to, &mut head.uri).ok_or_else(invalid_target)?;
     head.headers.insert(HOST, to.host.clone());
     Ok(())
 }
 
-/// Announces the body's `length`, or that it is open: then it is sent in
-/// chunks, after which trailers may follow.
+/// Announces the body's `length`. With `None` no length is announced: the body
+/// is then sent in chunks, after which trailers may follow.
 pub(crate) fn frame(head: &mut Parts, length: Option<u64>) {
     let bodyless = !has_body(head);
     let headers = &mut head.headers;
@@ -63,7 +67,7 @@ pub(crate) fn frame(head: &mut Parts, length: Option<u64>) {
     }
 }
 
-/// Announces the trailers of a body that is whole: hyper sends only those.
+/// Announces the trailers of a complete body: hyper sends only announced ones.
 pub(crate) fn announce_trailers(headers: &mut HeaderMap, trailers: &HeaderMap) {
     headers.remove(TRAILER);
     for name in trailers.keys() {
@@ -91,10 +95,10 @@ pub(crate) fn model_in_uri(
     Ok(())
 }
 
-/// Writes `name` into the header that says `model` too.
+/// Writes `name` into the header that also names the model, if one does.
 pub(crate) fn model_in_header(head: &mut Parts, model: &ExtractedModel, name: &str) {
     if let Some(header) = &model.header {
-        // A name that no header can hold is taken away: the engine must not read another.
+        // If a header can't hold the name, it is removed: the engine must not read the old one.
         match HeaderValue::from_str(name) {
             Ok(value) => _ = head.headers.insert(header, value),
             Err(_) => _ = head.headers.remove(header),
@@ -128,9 +132,10 @@ fn invalid_target() -> RouteError {
     )
 }
 
-/// Removes what belongs to the connection with the engine from its answer.
+/// Removes the fields of the connection with the engine from its answer.
 ///
-/// The answer to an upgrade is left alone: there it is the message.
+/// The answer to an upgrade (101) is left unchanged: there those fields are the
+/// message.
 pub(crate) fn response_head<R>(response: &mut Response<R>) {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return;
@@ -138,13 +143,13 @@ pub(crate) fn response_head<R>(response: &mut Response<R>) {
     // A proxy sends its own version, not the one that it received (RFC 9110 section 6.2).
     *response.version_mut() = Version::HTTP_11;
     if response.headers().contains_key(TRANSFER_ENCODING) {
-        // A length beside it does not count (RFC 9112 section 6.3).
+        // A Content-Length next to it does not count (RFC 9112 section 6.3).
         response.headers_mut().remove(CONTENT_LENGTH);
     }
     strip(response.headers_mut(), of_response);
 }
 
-/// HTTP/2 may have each cookie in a field of its own, HTTP/1.1 not (RFC 9113 section 8.2.3).
+/// HTTP/2 may send each cookie in its own field; HTTP/1.1 may not (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let cookies: Vec<&[u8]> = headers
         .get_all(COOKIE)
@@ -158,8 +163,8 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// The protocol that a client asks to change to, as a GET with `Connection: upgrade` can (RFC 9110
-/// section 7.8). It is passed on: the change is between the client and the engine.
+/// The protocol to which the client asks to upgrade, with a GET and `Connection: upgrade` (RFC 9110
+/// section 7.8). It is passed on: the upgrade is between the client and the engine.
 fn upgrade(head: &Parts) -> Option<HeaderValue> {
     let protocol = head.headers.get(UPGRADE)?;
     let asked = || {
@@ -172,19 +177,19 @@ fn upgrade(head: &Parts) -> Option<HeaderValue> {
     (head.method == Method::GET && asked()).then(|| protocol.clone())
 }
 
-/// (`HeaderValue::from(u64)` allocates twice.)
+/// The length in decimal. (`HeaderValue::from(u64)` allocates twice.)
 fn decimal(length: u64) -> HeaderValue {
     let mut digits = itoa::Buffer::new();
     HeaderValue::from_str(digits.format(length)).unwrap_or_else(|_| HeaderValue::from(length))
 }
 
-/// `None`, and the URI as it was, for targets without a path (`*`, CONNECT)
-/// and for paths that are too long with the prefix.
+/// Makes `uri` absolute. `None` for targets without a path (`*`, CONNECT) and for
+/// paths that are too long with the prefix; those URIs are left unchanged.
 fn upstream_uri(to: &Address, uri: &mut Uri) -> Option<()> {
     let path = uri.path_and_query()?.as_str();
     let slash = match path.bytes().next() {
         Some(b'/') => "",
-        // An empty path with a query, as only an absolute target can have it.
+        // An empty path with a query, which only an absolute target can have.
         Some(b'?') => "/",
         _ => return None,
     };
@@ -203,7 +208,7 @@ fn upstream_uri(to: &Address, uri: &mut Uri) -> Option<()> {
 }
 
 /// The fields of one connection, not of the message (RFC 9110 section 7.6.1),
-/// and Expect, which is settled with this hop once the body is read.
+/// and Expect, which has been answered by the time the body is read.
 fn of_request(name: &HeaderName) -> bool {
     name.as_str() == "expect" || of_response(name)
 }

@@ -38,7 +38,7 @@ impl Decoder {
             RouteError::new(
                 RouteErrorKind::UnsupportedEncoding,
                 format!(
-                    "the request body's Content-Encoding is not supported; what is: {}",
+                    "the request body's Content-Encoding is not supported; supported: {}",
                     ACCEPTED_ENCODINGS
                 ),
             )

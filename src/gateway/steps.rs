@@ -209,7 +209,7 @@ fn unasked_upgrade<R>(response: &Response<R>, routed: &Routed) -> Option<RouteEr
     (response.status() == StatusCode::SWITCHING_PROTOCOLS && !routed.upgrade).then(|| {
         RouteError::new(
             RouteErrorKind::UpstreamUnreachable,
-            "the engine's answer is not one to this request",
+            "the engine switched protocols, which the request did not ask for",
         )
     })
 }

@@ -19,7 +19,7 @@ fn assert_json(answer: &Message, status: u16, body: &Value) {
     assert_eq!(&answer.json(), body);
 }
 
-const UNSUPPORTED: &str = "the request body's Content-Encoding is not supported; what is: \
+const UNSUPPORTED: &str = "the request body's Content-Encoding is not supported; supported: \
                            gzip, deflate, br, zstd";
 
 /// All of these on one connection: a refusal is no reason to close it.

@@ -7,7 +7,7 @@ use serde::{Serializer, ser::SerializeSeq};
 
 use super::duration::format;
 
-/// In the form that manifests use, such as `1m30s`.
+/// In the form that manifests use, such as `90s`.
 pub(super) fn duration<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format(*time))
 }

@@ -2,48 +2,49 @@
 
 /// The strategy that chooses one of a [`ModelServer`](crate::ModelServer)'s endpoints.
 ///
-/// No strategy picks an endpoint that is full, ejected or cooling down while there is another.
+/// No strategy picks an endpoint that is full, ejected or cooling down while another is usable.
 ///
-/// Only affinity by what is in the body ([`HashKey::User`], [`HashKey::SessionId`],
-/// [`PrefixHash`](Self::PrefixHash)) reads more of it than the model. Requests
-/// for a model that may go there are not routed while their bodies still
-/// arrive, but once they are whole or longer than
-/// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes); what comes later is no key.
+/// Only affinity by a key in the body ([`HashKey::User`], [`HashKey::SessionId`],
+/// [`PrefixHash`](Self::PrefixHash)) reads more of the body than the model. If a
+/// model's requests may go to such a ModelServer, they are routed only once
+/// their body is complete or longer than
+/// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes); a key beyond that is ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Balance {
-    /// The endpoint with the fewest requests in flight relative to its weight,
-    /// equals in turn. The default.
+    /// The endpoint with the fewest requests in flight relative to its weight;
+    /// ties are broken in turn. The default.
     ///
-    /// Of up to eight endpoints it is looked for among all; of more, it is the
-    /// better of two that are drawn (the power of two choices).
+    /// With up to eight endpoints all are compared; with more, the better of
+    /// two drawn at random is taken (the power of two choices).
     #[default]
     LeastRequest,
     /// One after the other, in proportion to the weights.
     RoundRobin,
     /// At random, in proportion to the weights.
     Random,
-    /// Of two endpoints drawn at random the one whose latency to the answer's
-    /// head, as an exponentially weighted moving average that jumps to peaks
-    /// at once, times its requests in flight is smaller.
+    /// The better of two endpoints drawn at random, by latency times requests in flight.
+    ///
+    /// The latency is that to the answer's head, as an exponentially weighted
+    /// moving average that jumps to peaks at once.
     PeakEwma,
-    /// Requests with the same key go to the same endpoint, as long as it is
-    /// not loaded by more than a quarter above the average (consistent
-    /// hashing with bounded loads): then to the next one on the ring.
+    /// Requests with the same key go to the same endpoint, unless its load is
+    /// more than a quarter above the average: then to the next one on the ring
+    /// (consistent hashing with bounded loads).
     ///
-    /// An endpoint that comes or goes moves only its own share of the keys. A
-    /// request without a key is balanced by [`LeastRequest`](Self::LeastRequest).
+    /// Adding or removing an endpoint moves only that endpoint's keys. Requests
+    /// without a key are balanced by [`LeastRequest`](Self::LeastRequest).
     ConsistentHash(HashKey),
-    /// As [`ConsistentHash`](Self::ConsistentHash), by the first bytes of the
-    /// conversation, so that it finds its KV cache.
+    /// As [`ConsistentHash`](Self::ConsistentHash), keyed by the first bytes of
+    /// the conversation, so that its requests find their KV cache.
     ///
-    /// The key is the system prompt with the first message after it, up to so
-    /// many bytes: what all requests of one conversation begin with.
+    /// The key is the system prompt and the first message after it, up to this
+    /// many bytes: the part that all requests of one conversation share.
     PrefixHash(usize),
 }
 
-/// What [`Balance::ConsistentHash`] is by.
+/// The key that [`Balance::ConsistentHash`] hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -62,7 +63,7 @@ pub enum HashKey {
 
 #[cfg(feature = "manifest")]
 impl Balance {
-    /// Those without a key.
+    /// The strategies without a key.
     pub(crate) const PLAIN: [Self; 4] = [
         Self::LeastRequest,
         Self::RoundRobin,
@@ -85,7 +86,7 @@ impl Balance {
 
 #[cfg(feature = "manifest")]
 impl HashKey {
-    /// Those without a name.
+    /// The keys without a header name.
     pub(crate) const PLAIN: [Self; 3] = [Self::ClientAddr, Self::User, Self::SessionId];
 
     /// The name of the variant, as it is serialized.

@@ -37,12 +37,12 @@ impl RouteTableBuilder {
         self
     }
 
-    /// The budget that bounds the retries of all requests together; by default tower's `TpsBudget::default()`.
+    /// Limits the retries of all requests together; by default tower's `TpsBudget::default()`.
     ///
-    /// That is: ten retries a second, and beyond them one for every five
-    /// requests that went well, over ten seconds. It keeps an outage from
-    /// being doubled by retries. It is only asked for requests that may be
-    /// retried at all.
+    /// The default allows ten retries a second, plus one for every five
+    /// requests that went well, over ten seconds. The budget keeps retries
+    /// from doubling the load during an outage. It is consulted only for
+    /// requests that may be retried at all.
     pub fn retry_budget(mut self, budget: impl Budget + Send + Sync + 'static) -> Self {
         self.retry_budget = Some(SharedBudget(Arc::new(budget)));
         self

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The shortest way to write it that Go reads back exactly.
+/// The shortest form of `duration` that Go parses back exactly.
 pub(crate) fn format(duration: Duration) -> String {
     let nanos = duration.as_nanos().min(i64::MAX as u128);
     let (seconds, below) = (nanos / 1_000_000_000, nanos % 1_000_000_000);

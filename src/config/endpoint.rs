@@ -35,7 +35,7 @@ impl Endpoint {
         }
     }
 
-    /// Its share of the requests relative to its siblings: by default 1, at least 1.
+    /// Its share of the load relative to its siblings: by default 1, at least 1.
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
         self

@@ -35,7 +35,7 @@ pub struct Mistake {
     kind: MistakeKind,
 }
 
-/// The kind of mistake.
+/// The kind of a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MistakeKind {
@@ -59,13 +59,13 @@ pub enum MistakeKind {
     ZeroTime,
     /// A limit is 0 and would let nothing through.
     ZeroLimit,
-    /// After an answer with this status no other engine would say anything else.
+    /// A retry after an answer with this status is pointless: another engine would answer the same.
     NotRetriable(u16),
-    /// Nothing ever waits in the queue, because there is no limit on what is in flight.
+    /// The queue has no effect, because requests in flight are not limited.
     QueueWithoutLimit,
     /// A percentage is above 100.
     PercentTooLarge(u32),
-    /// A maximum is below that with which it begins.
+    /// A maximum is below the initial value.
     MaximumTooSmall,
     /// A ModelRoute has neither a model name nor a LoRA adapter.
     NoModel,
@@ -75,7 +75,7 @@ pub enum MistakeKind {
     NoTargets,
     /// A target names a ModelServer that is not in the table.
     UnknownModelServer,
-    /// Some targets of a rule have a weight and some have none.
+    /// Some targets of a rule have a weight and others do not.
     MixedWeights,
     /// All targets of a rule have the weight 0.
     AllWeightsZero,
@@ -95,7 +95,7 @@ impl BuildError {
         (!mistakes.is_empty()).then_some(Self { mistakes })
     }
 
-    /// One mistake in something that is no part of a table.
+    /// One mistake in something that is not part of a table.
     pub(crate) fn other(name: &'static str, kind: MistakeKind) -> Self {
         let place = Place::Other(name);
         Self {
@@ -103,8 +103,8 @@ impl BuildError {
         }
     }
 
-    /// The mistakes, of the ModelServers first and then of the ModelRoutes, each in the order
-    /// in which they were added; at least one.
+    /// The mistakes, at least one: first those of the ModelServers, then those of the
+    /// ModelRoutes, each in the order in which they were added.
     pub fn mistakes(&self) -> &[Mistake] {
         &self.mistakes
     }

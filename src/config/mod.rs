@@ -1,4 +1,4 @@
-//! What a table is made of: plain data that every front end writes, and the mistakes in it.
+//! The configuration of a table: plain data that every front end builds, and its mistakes.
 
 mod address;
 mod balance;

@@ -9,9 +9,9 @@ use super::rule::Rule;
 /// its LoRA adapters. Several routes may share a name; they are tried in the
 /// order in which they were added to the table.
 ///
-/// What is found by an adapter's name is forwarded under that name: the
-/// engine loads the adapter by it, so [`ModelServer::model`](crate::ModelServer::model)
-/// does not overwrite it.
+/// A request that matched by an adapter's name is forwarded under that name:
+/// the engine selects the adapter by it, so
+/// [`ModelServer::model`](crate::ModelServer::model) does not overwrite it.
 ///
 /// ```
 /// use tower_model_route::{ModelRoute, Rule};
@@ -39,8 +39,8 @@ pub struct ModelRoute {
 impl ModelRoute {
     /// A route without rules, which answers to no model yet.
     ///
-    /// `name` is the route's own name: what tracing,
-    /// [`RouteDecision`](crate::RouteDecision) and error messages call it.
+    /// `name` is the route's own name, used in tracing,
+    /// [`RouteDecision`](crate::RouteDecision) and error messages.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),

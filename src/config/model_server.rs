@@ -31,7 +31,7 @@ pub struct ModelServer {
 impl ModelServer {
     /// A ModelServer without endpoints.
     ///
-    /// `name` is what the targets of rules call it. A ModelServer without
+    /// The targets of rules refer to it by `name`. A ModelServer without
     /// endpoints is legal: requests that only it could serve are answered
     /// with 503 and a Retry-After.
     pub fn new(name: impl Into<String>) -> Self {
@@ -55,7 +55,7 @@ impl ModelServer {
 
     /// Adds an endpoint: a URI, or an [`Endpoint`] with a weight.
     ///
-    /// [`balance`](Self::balance) says which of the endpoints a request goes to.
+    /// [`balance`](Self::balance) decides which of the endpoints a request goes to.
     pub fn endpoint(mut self, endpoint: impl Into<Endpoint>) -> Self {
         self.endpoints.push(endpoint.into());
         self

@@ -1,4 +1,4 @@
-//! When an endpoint that fails is left out.
+//! When a failing endpoint is ejected: the configuration.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use super::mistake::MistakeKind;
 #[cfg(feature = "serde")]
 use super::serial;
 
-/// When an endpoint that fails is ejected, for how long, and how many at once.
+/// When a failing endpoint is ejected, for how long, and how many at once.
 ///
-/// What counts as a failure: a connection error, an attempt that timed out,
-/// an answer that breaks off or falls silent in the middle, and an answer of
-/// 502, 503 or 504, which come from something in front of the model. Not the
-/// model's own answers: any 4xx, a 500, and a 503 that says when to come back
-/// (`Retry-After`), after which the endpoint is only passed over for that long.
+/// Failures are connection errors, attempts that timed out, answers that break
+/// off or fall silent in the middle, and the statuses 502, 503 and 504, which
+/// come from something in front of the model. The model's own answers are not
+/// failures: any 4xx, a 500, and a 503 with `Retry-After`, after which the
+/// endpoint is only passed over for that long.
 ///
-/// An ejected endpoint gets no requests for the ejection time. Then one
-/// request is let through to it as a trial, and how that ends decides: it is
-/// back, or ejected for twice as long.
+/// An ejected endpoint gets no requests for the ejection time. Then it is
+/// half-open: one trial request is let through. If the trial succeeds, the
+/// endpoint is back; if it fails, it is ejected for twice as long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -58,13 +58,14 @@ impl OutlierDetection {
         Self::default().max_ejection_percent(0)
     }
 
-    /// After how many failures in a row an endpoint is ejected, 5 by default.
+    /// The number of failures in a row after which an endpoint is ejected, 5 by default.
     pub fn consecutive_failures(mut self, failures: u32) -> Self {
         self.consecutive_failures = failures;
         self
     }
 
-    /// For how long it is ejected the first time, 10 s by default; each time in a row it is twice as long.
+    /// How long an endpoint is ejected the first time, 10 s by default; it doubles each time in a
+    /// row.
     pub fn base_ejection_time(mut self, time: Duration) -> Self {
         self.base_ejection_time = time;
         self
@@ -77,23 +78,25 @@ impl OutlierDetection {
         self
     }
 
-    /// The share of a ModelServer's endpoints that may be ejected at once, in percent
-    /// and rounded down, 50 by default: of a single one none is, of two or three one.
+    /// The percentage of a ModelServer's endpoints that may be ejected at once, 50 by default.
+    ///
+    /// The number is rounded down: with 50, a single endpoint is never ejected,
+    /// and of two or three at most one.
     pub fn max_ejection_percent(mut self, percent: u32) -> Self {
         self.max_ejection_percent = percent;
         self
     }
 
-    /// The longest `Retry-After` of an engine that is believed, 60 s by default.
+    /// The longest `Retry-After` accepted from an engine, 60 s by default.
     ///
-    /// For so long no new request goes to an endpoint that answered with 429
-    /// or 503 and said when to come back, while there are others.
+    /// An endpoint that answered 429 or 503 with `Retry-After` gets no new
+    /// requests for that time, at most this long, while others are usable.
     pub fn max_retry_after(mut self, time: Duration) -> Self {
         self.max_retry_after = time;
         self
     }
 
-    /// After how many failures in a row an endpoint is ejected.
+    /// The number of failures in a row after which an endpoint is ejected.
     pub fn get_consecutive_failures(&self) -> u32 {
         self.consecutive_failures
     }
@@ -110,12 +113,12 @@ impl OutlierDetection {
         self.max_ejection_time.unwrap_or_else(default)
     }
 
-    /// The share of a ModelServer's endpoints that may be ejected at once, in percent.
+    /// The percentage of a ModelServer's endpoints that may be ejected at once.
     pub fn get_max_ejection_percent(&self) -> u32 {
         self.max_ejection_percent
     }
 
-    /// The longest `Retry-After` that is believed.
+    /// The longest `Retry-After` accepted from an engine.
     pub fn get_max_retry_after(&self) -> Duration {
         self.max_retry_after
     }

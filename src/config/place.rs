@@ -2,7 +2,7 @@
 
 /// A part of a configuration, by positions from 0, because names need not be unique.
 ///
-/// Front ends of your own can use it to say where in their input a
+/// Custom front ends can use it to report where in their input a
 /// [`Mistake`](crate::Mistake) or a [`Lint`](crate::Lint) is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -11,7 +11,7 @@ pub enum Place {
     ModelServer(usize, ServerPart),
     /// A ModelRoute, in the order in which they were added.
     ModelRoute(usize, RoutePart),
-    /// Something that is no part of a table, such as a
+    /// Something that is not part of a table, such as a
     /// [`HealthCheck`](crate::HealthCheck); its name.
     Other(&'static str),
 }
@@ -28,7 +28,7 @@ pub enum ServerPart {
     Endpoint(usize),
     /// [`balance`](crate::ModelServer::balance).
     Balance,
-    /// The traffic policy, and the option of it if it is one.
+    /// The traffic policy as a whole, or the named option of it.
     TrafficPolicy(Option<&'static str>),
 }
 
@@ -53,7 +53,7 @@ pub enum RoutePart {
 }
 
 impl RoutePart {
-    /// The position of the rule that it is or is in.
+    /// The position of the rule that this part is, or is in.
     pub fn rule(self) -> Option<usize> {
         match self {
             Self::Whole | Self::ModelName | Self::Adapter(_) => None,

@@ -7,7 +7,7 @@ use super::{string_match::StringMatch, target::TargetModel};
 ///
 /// A route's rules are tried in the order in which they were added, and the
 /// first that matches wins. A rule without a `ModelMatch` always matches, so
-/// it is the last one.
+/// it belongs last.
 ///
 /// ```
 /// use tower_model_route::{ModelMatch, Rule, StringMatch, TargetModel};
@@ -37,8 +37,8 @@ pub struct Rule {
 impl Rule {
     /// A rule that always matches and has no targets yet.
     ///
-    /// The name is what tracing, [`RouteDecision`](crate::RouteDecision) and
-    /// error messages call it.
+    /// The name is used in tracing, [`RouteDecision`](crate::RouteDecision) and
+    /// error messages.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -50,7 +50,7 @@ impl Rule {
 
     /// Only for requests that meet all of `conditions`.
     ///
-    /// Called again, the further conditions must hold as well.
+    /// Each further call adds conditions that must hold as well.
     pub fn when(mut self, conditions: ModelMatch) -> Self {
         self.conditions.extend(conditions.0);
         self
@@ -66,7 +66,7 @@ impl Rule {
     /// where none of the targets can take them.
     ///
     /// That is: their endpoints are full, ejected or missing, or a request has
-    /// tried them all and may be sent once more (see
+    /// tried them all and still has a retry left (see
     /// [`TrafficPolicy::max_retries`](crate::TrafficPolicy::max_retries)).
     /// Fallbacks are tried in the order in which they were added.
     pub fn fallback(mut self, model_server: impl Into<String>) -> Self {

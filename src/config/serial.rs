@@ -1,4 +1,4 @@
-//! How the parts of a configuration are serialized that serde has no good form for.
+//! Serialization of those parts of a configuration for which serde has no good form.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::{Serializer, ser::SerializeSeq};
 
 use super::duration::format;
 
-/// As manifests write it, such as `90s`.
+/// In the form that manifests use, such as `90s`.
 pub(super) fn duration<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format(*time))
 }

@@ -61,7 +61,7 @@ impl StringMatch {
         }
     }
 
-    /// The words before its text in a sentence.
+    /// The verb that precedes the text in a sentence.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::Exact(_) => "is",
@@ -71,7 +71,7 @@ impl StringMatch {
     }
 }
 
-/// As it reads after the name of what is matched, such as `is "premium"`.
+/// The predicate of a sentence whose subject is the matched value, such as `is "premium"`.
 impl fmt::Display for StringMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?}", self.verb(), self.get_text())

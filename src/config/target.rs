@@ -3,9 +3,9 @@
 /// A ModelServer that a rule sends requests to, with its weight.
 ///
 /// Weights are whole numbers from 0 to 100. In one rule either every target
-/// has one or none has (then all are equal), and not all are 0; anything else
-/// is a [`BuildError`](crate::BuildError). A target of weight 0 gets no share:
-/// it is used only while none of its siblings has an endpoint.
+/// has a weight or none has (then all are equal), and not all are 0; anything
+/// else is a [`BuildError`](crate::BuildError). A target of weight 0 is a last
+/// resort: it is used only while no sibling has a usable endpoint.
 ///
 /// A name alone is a target without a weight, so `"my-server"` can be used
 /// wherever a target is taken.

@@ -1,4 +1,4 @@
-//! What a ModelServer's engines are given: time, tries, and how much at once.
+//! The traffic policy of a ModelServer: time limits, retries and limits on load.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::serial;
 use super::{mistake::MistakeKind, outlier_detection::OutlierDetection};
 
 /// How requests to a [`ModelServer`](crate::ModelServer) are sent: how long an
-/// engine may take, what is tried again, and how much is sent at once.
+/// engine may take, which attempts are retried, and how much is sent at once.
 ///
 /// Every part is optional:
 ///
@@ -22,14 +22,14 @@ use super::{mistake::MistakeKind, outlier_detection::OutlierDetection};
 /// | [`retry_interval`](Self::retry_interval) | 100 ms, growing to [`max_retry_interval`](Self::max_retry_interval), 2 s | [`Failover`](crate::Failover) |
 /// | [`retry_statuses`](Self::retry_statuses) | 429, 502, 503, 504 | [`Failover`](crate::Failover) |
 /// | [`max_in_flight`](Self::max_in_flight) | none | [`ModelRouteLayer`](crate::ModelRouteLayer) |
-/// | [`max_queue`](Self::max_queue) | 0: what finds no free endpoint is shed at once | [`ModelRouteLayer`](crate::ModelRouteLayer) |
+/// | [`max_queue`](Self::max_queue) | 0: a request that finds no free endpoint is shed at once | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`queue_timeout`](Self::queue_timeout) | 1 s | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`outlier_detection`](Self::outlier_detection) | on, see there | [`ModelRouteLayer`](crate::ModelRouteLayer) and [`Failover`](crate::Failover) |
 ///
-/// Where a request is sent again to another ModelServer, the policy of the
-/// first one says how often, how soon and for how long in all; the timeout of
-/// each attempt and what its answer means for the health of the endpoint are
-/// those of the ModelServer that it goes to.
+/// If a request is retried on another ModelServer, the policy of the first
+/// ModelServer still decides the number of retries, the intervals and the total
+/// timeout. The timeout of each attempt and its effect on the endpoint's health
+/// are decided by the ModelServer that the attempt goes to.
 ///
 /// ```
 /// use std::time::Duration;
@@ -97,7 +97,7 @@ impl Default for TrafficPolicy {
 }
 
 impl TrafficPolicy {
-    /// The defaults: no time limits, no retries, no limit on what is in flight.
+    /// The defaults: no time limits, no retries, no limit on requests in flight.
     pub fn new() -> Self {
         Self::default()
     }
@@ -105,14 +105,15 @@ impl TrafficPolicy {
     /// The time one attempt may take to connect, send the request and get the
     /// answer's head; never the answer's body.
     ///
-    /// It is kept by the [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer),
-    /// below the retries. After it the client gets 504, if nothing else can be tried.
+    /// It is enforced by the [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer),
+    /// below the retries. When it expires and no retry is possible, the client
+    /// gets a 504. No limit by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// The longest silence within an answer, once it has begun; after it the answer breaks off.
+    /// The longest silence within an answer once it has begun; then the answer is aborted.
     ///
     /// Only time in which the client waits for the engine counts: a client
     /// that reads slowly is not cut off.
@@ -124,18 +125,18 @@ impl TrafficPolicy {
     /// The time the whole request may take up to the answer's head:
     /// queueing, all attempts, and the intervals between them.
     ///
-    /// It begins when the request is routed, which is when its model is known
-    /// and it begins to be sent. A retry that it might cut off is not begun:
-    /// what is left must hold the interval and the next attempt's `timeout`.
+    /// The time starts when the request is routed: its model is known and it
+    /// begins to be sent. A retry is started only if the remaining time covers
+    /// the interval and the next attempt's `timeout`. No limit by default.
     pub fn total_timeout(mut self, timeout: Duration) -> Self {
         self.total_timeout = Some(timeout);
         self
     }
 
-    /// The number of times a request may be sent again after the first attempt.
+    /// How often a request may be retried after its first attempt, 0 by default.
     ///
-    /// Each further attempt goes to an endpoint that the request has not tried:
-    /// of this ModelServer, of the rule's other targets, of its fallbacks.
+    /// Each retry goes to an endpoint that the request has not tried yet: of
+    /// this ModelServer, of the rule's other targets, or of its fallbacks.
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.max_retries = retries;
         self
@@ -143,7 +144,7 @@ impl TrafficPolicy {
 
     /// The interval before the first retry, 100 ms by default.
     ///
-    /// It doubles with each further one, up to
+    /// The interval doubles with each further retry, up to
     /// [`max_retry_interval`](Self::max_retry_interval), and varies by up to a
     /// quarter either way, so that many clients do not come back at once.
     pub fn retry_interval(mut self, interval: Duration) -> Self {
@@ -151,28 +152,29 @@ impl TrafficPolicy {
         self
     }
 
-    /// The longest interval between two attempts; by default 2 s, or the first interval if that is longer.
+    /// The longest interval between two attempts; by default 2 s, or the first interval if that
+    /// is longer.
     pub fn max_retry_interval(mut self, interval: Duration) -> Self {
         self.max_retry_interval = Some(interval);
         self
     }
 
-    /// The answers after which a request is sent again: by default 429, 502, 503 and 504.
+    /// The statuses after which a request is retried: by default 429, 502, 503 and 504.
     ///
-    /// Connection errors and timeouts of an attempt always are such. 429 and
-    /// statuses from 500 on can be given; any other is a
-    /// [`BuildError`](crate::BuildError), because it means that the request is
-    /// at fault, and another engine would say the same.
+    /// Connection errors and timeouts of an attempt are always retriable. 429
+    /// and statuses from 500 on are accepted; any other is a
+    /// [`BuildError`](crate::BuildError), because another engine would answer
+    /// the same.
     pub fn retry_statuses(mut self, statuses: impl IntoIterator<Item = StatusCode>) -> Self {
         self.retry_statuses = statuses.into_iter().collect();
         self
     }
 
-    /// The most requests in flight to each endpoint.
+    /// How many requests may be in flight to each endpoint; no limit by default.
     ///
-    /// An endpoint that has so many is passed over. Where no other one is
-    /// free, the request queues, if it may, or is answered with 503 and the
-    /// code `overloaded`.
+    /// A full endpoint is passed over. If no other endpoint is free, the
+    /// request queues, if it may, or is answered with 503 and the code
+    /// `overloaded`.
     pub fn max_in_flight(mut self, requests: usize) -> Self {
         self.max_in_flight = Some(requests);
         self
@@ -180,7 +182,7 @@ impl TrafficPolicy {
 
     /// The most requests that wait for a free endpoint, 0 by default.
     ///
-    /// They are served in the order in which they came.
+    /// They are served in the order in which they arrived.
     pub fn max_queue(mut self, requests: usize) -> Self {
         self.max_queue = requests;
         self
@@ -192,7 +194,7 @@ impl TrafficPolicy {
         self
     }
 
-    /// The rules for ejecting an endpoint that fails.
+    /// When a failing endpoint is ejected, and for how long; on by default.
     pub fn outlier_detection(mut self, detection: OutlierDetection) -> Self {
         self.outlier_detection = detection;
         self
@@ -213,7 +215,7 @@ impl TrafficPolicy {
         self.total_timeout
     }
 
-    /// The most retries of a request.
+    /// How often a request may be retried.
     pub fn get_max_retries(&self) -> u32 {
         self.max_retries
     }
@@ -230,7 +232,7 @@ impl TrafficPolicy {
         self.max_retry_interval.unwrap_or_else(default)
     }
 
-    /// The statuses after which a request is sent again.
+    /// The statuses after which a request is retried.
     pub fn get_retry_statuses(&self) -> &[StatusCode] {
         &self.retry_statuses
     }
@@ -250,12 +252,12 @@ impl TrafficPolicy {
         self.queue_timeout
     }
 
-    /// The rules for ejecting an endpoint that fails.
+    /// When a failing endpoint is ejected.
     pub fn get_outlier_detection(&self) -> &OutlierDetection {
         &self.outlier_detection
     }
 
-    /// The mistakes, each with the part that it is in.
+    /// The mistakes, each with the name of its option.
     pub(crate) fn mistakes(&self) -> Vec<(&'static str, MistakeKind)> {
         let mut mistakes = Vec::new();
         let times = [

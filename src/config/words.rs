@@ -82,7 +82,7 @@ fn of_route(route: &ModelRoute, position: usize, part: RoutePart) -> String {
     }
 }
 
-/// A thing by its name, or by its position where it has none.
+/// A thing by its name, or by its position (from 1) if the name is empty.
 fn named(what: &str, name: &str, position: usize) -> String {
     if name.is_empty() {
         format!("{what} #{}", position + 1)

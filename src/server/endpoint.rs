@@ -14,7 +14,7 @@ pub(crate) struct Endpoint {
     pub(crate) address: Address,
     pub(crate) health: Health,
     pub(crate) counts: Counts,
-    /// Observed only where the balance needs it.
+    /// Observed only if the balance needs it.
     pub(crate) latency: Ewma,
     in_flight: AtomicUsize,
 }
@@ -49,17 +49,17 @@ impl Endpoint {
 
     /// Whether [`begin`](Self::begin) would count one more.
     pub(crate) fn has_room(&self, max: Option<usize>) -> bool {
-        // In the order that `begin` speaks of.
+        // SeqCst, for the same reason as in `begin`.
         max.is_none_or(|max| self.in_flight.load(Ordering::SeqCst) < max)
     }
 
-    /// Counts one more request in flight, unless there are `max` already.
+    /// Counts one more request in flight, unless `max` already are.
     pub(crate) fn begin(&self, max: Option<usize>) -> bool {
         let Some(max) = max else {
             self.in_flight.fetch_add(1, Ordering::Relaxed);
             return true;
         };
-        // In one order with the queue's count of those who wait: see there.
+        // In one total order with the queue's count of waiting requests: see `Queue::freed`.
         let counted = self
             .in_flight
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {

@@ -1,4 +1,7 @@
-//! Whether an endpoint can be counted on: what its answers say, shared by all requests.
+//! The health of an endpoint, judged by its answers and shared by all requests.
+//!
+//! `is_healthy` is only stored while the lock of `record` is held; it is read
+//! without the lock.
 
 use std::{
     fmt,
@@ -15,8 +18,8 @@ use crate::{config::OutlierDetection, pieces::lock};
 
 /// The health of one endpoint.
 ///
-/// For a healthy one a request reads one flag; the clock and the lock are only
-/// touched for the others.
+/// For a healthy endpoint a request reads one flag; the clock and the lock are
+/// only touched for the others.
 #[derive(Debug)]
 pub(crate) struct Health {
     is_healthy: AtomicBool,
@@ -28,9 +31,9 @@ pub(crate) struct Health {
 #[derive(Clone, Copy, Debug, Default)]
 struct Record {
     ejection: Option<Ejection>,
-    /// Until when its own `Retry-After` asks not to be sent anything.
+    /// When the pause ends that its own `Retry-After` asked for.
     cooling_until: Option<Instant>,
-    /// The verdict of the health check.
+    /// Whether the last health check failed.
     failed_check: bool,
 }
 
@@ -38,7 +41,7 @@ struct Record {
 struct Ejection {
     until: Instant,
     time: Duration,
-    /// Whether a request is under way that decides about the return.
+    /// Whether a trial request is in flight that decides about the return.
     on_trial: bool,
 }
 
@@ -85,7 +88,7 @@ pub(crate) enum HealthState {
     Healthy,
     /// Its ejection has ended: one request may try it.
     HalfOpen,
-    /// A request is trying it since its ejection ended.
+    /// Its ejection has ended, and a trial request is in flight.
     Tried(Instant),
     Cooling(Instant),
     Ejected(Instant),
@@ -94,7 +97,7 @@ pub(crate) enum HealthState {
 }
 
 impl HealthState {
-    /// Whether it is sent requests only as a last resort.
+    /// Whether the endpoint gets requests only as a last resort.
     pub(crate) fn is_out(self) -> bool {
         !matches!(self, Self::Healthy | Self::HalfOpen)
     }
@@ -160,7 +163,7 @@ impl Health {
         }
     }
 
-    /// Takes the trial, which only one request can have at a time.
+    /// Takes the trial, if it is free: only one request can hold it at a time.
     pub(crate) fn begin_trial(&self) -> bool {
         let mut record = self.record();
         match &mut record.ejection {
@@ -179,7 +182,7 @@ impl Health {
         }
     }
 
-    /// It has answered; how many failures in a row that ends.
+    /// Records a success; returns the number of failures in a row that it ends.
     pub(crate) fn succeeded(&self, on_trial: bool) -> u32 {
         let ended = match self.failures.load(Ordering::Relaxed) {
             0 => 0,
@@ -191,14 +194,15 @@ impl Health {
         ended
     }
 
-    /// It has failed once more than those `before`; true where that was once too often.
+    /// Records one failure in addition to those `before`; returns whether the
+    /// endpoint has now failed often enough to be ejected.
     pub(crate) fn failed(&self, detection: &OutlierDetection, before: u32) -> bool {
         let more = before.saturating_add(1);
         let failures = self.failures.fetch_add(more, Ordering::Relaxed);
         failures.saturating_add(more) >= detection.get_consecutive_failures()
     }
 
-    /// Ejects it for the first time, or again after a trial for twice as long.
+    /// Ejects the endpoint, or ejects it again for twice as long; returns for how long.
     pub(crate) fn eject(&self, detection: &OutlierDetection) -> Duration {
         self.change(|record| {
             let time = match record.ejection {
@@ -255,13 +259,13 @@ impl Health {
 }
 
 impl Ejection {
-    /// Whether a request may try the endpoint.
+    /// Whether a trial request may be sent to the endpoint.
     fn is_over(&self, now: Instant) -> bool {
         self.until <= now && !self.on_trial
     }
 }
 
-/// `time` from now, or as late as the clock can say.
+/// `time` from now, or a year from now if the clock can't represent that.
 fn later(time: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(time)

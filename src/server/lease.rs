@@ -1,4 +1,4 @@
-//! One request at one endpoint: it counts there until the lease is dropped.
+//! One request at one endpoint: it counts as in flight there until the lease is dropped.
 
 use std::{
     fmt,
@@ -16,36 +16,36 @@ use super::{endpoint::Endpoint, health::HealthState, model_server::Server};
 pub(crate) struct Lease {
     server: Arc<Server>,
     position: usize,
-    /// Whether the endpoint's return from its ejection hangs on this request.
+    /// Whether this request is the trial that decides about the endpoint's return.
     on_trial: bool,
     /// The failures in a row that its answer ended; they are restored if the answer breaks off.
     forgiven: u32,
     has_failed: bool,
-    /// Whether it counts in the total of the ModelServer.
+    /// Whether this request counts in the ModelServer's total.
     in_total: bool,
-    /// When the request went out, if its latency counts.
+    /// When the request is sent, if the balance needs the latency.
     begun: Option<Instant>,
 }
 
 /// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The engine has answered; what it says in `Retry-After`.
+    /// The engine has answered with this status and this `Retry-After`.
     Answered(StatusCode, Option<Duration>),
-    /// The exchange failed before there was an answer.
+    /// The exchange failed before an answer arrived.
     Failed,
-    /// There was no answer in time.
+    /// No answer arrived in time.
     TimedOut,
     /// A layer of the gateway has refused it: nothing was sent.
     Shed,
-    /// The client's part failed, which says nothing about the engine.
+    /// The client failed, which does not count against the engine.
     ClientFailed,
 }
 
 impl Lease {
     /// Counts one more request as in flight to the endpoint.
     ///
-    /// `None` where the endpoint has as many requests as it may, or another has the trial.
+    /// `None` if the endpoint is full, or if another request holds the trial.
     pub(crate) fn new(server: &Arc<Server>, position: usize, state: HealthState) -> Option<Self> {
         let on_trial = state == HealthState::HalfOpen;
         let endpoint = server.endpoints.get(position)?;
@@ -84,7 +84,7 @@ impl Lease {
         &self.server.endpoints[self.position]
     }
 
-    /// The request goes out, after so long.
+    /// Records that the request will be sent after `wait`.
     pub(crate) fn begin(&mut self, wait: Duration) {
         if self.server.balancer.wants_latency() {
             self.begun = Instant::now().checked_add(wait);
@@ -121,7 +121,7 @@ impl Lease {
         }
     }
 
-    /// An immediate failure does not count as a low latency.
+    /// Records the latency, but not of an attempt that failed at once: that is not a fast answer.
     fn observe(&mut self, outcome: Outcome) {
         if let Some(begun) = self.begun.take()
             && matches!(outcome, Outcome::Answered(..) | Outcome::TimedOut)

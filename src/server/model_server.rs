@@ -1,4 +1,4 @@
-//! A ModelServer at run time: its endpoints, and the pass of one of them.
+//! A ModelServer at run time: its endpoints, and the choice of one of them.
 
 use std::{
     collections::HashMap,
@@ -34,29 +34,33 @@ pub(crate) struct Server {
 #[derive(Clone, Debug)]
 pub(crate) struct RealModel {
     pub(crate) name: Arc<str>,
-    /// The name as a JSON string with its quotes: what a rewrite splices in.
+    /// The name as a JSON string with its quotes, as a rewrite splices it in.
     pub(crate) json: Bytes,
 }
 
-/// The state of a ModelServer beyond that of its endpoints.
+/// The live state of a ModelServer besides that of its endpoints.
+///
+/// The lock `ejecting` is taken before that of an endpoint's health record.
 #[derive(Debug, Default)]
 pub(super) struct Live {
     pub(super) queue: Queue,
-    /// Held while the ejected are counted and one more is ejected.
+    /// Held while the ejected endpoints are counted and one more is ejected, so that
+    /// concurrent failures can't exceed the maximum together.
     ejecting: Mutex<()>,
-    /// The requests in flight to all endpoints together, where the balance depends on it.
+    /// The requests in flight to all endpoints together, counted only if the balance needs it.
     pub(super) in_flight: AtomicUsize,
 }
 
-/// Takes the endpoint at this position, which is in this state; `None` where another request was faster.
+/// Takes the endpoint at this position, which is in this state; `None` if another request was
+/// faster.
 pub(crate) type Take<T> = fn(&Arc<Server>, usize, HealthState) -> Option<T>;
 
 /// Which endpoints a request may go to: [`Healthy`](Self::Healthy) is tried first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
-    /// Those that are healthy or half-open.
+    /// The endpoints that are healthy or half-open.
     Healthy,
-    /// The one that will soonest be healthy.
+    /// The endpoint that will be healthy soonest.
     LastResort,
 }
 
@@ -83,7 +87,8 @@ impl Server {
         }
     }
 
-    /// Makes the live state of `old`, of the same name, that of `new`.
+    /// Moves the live state of `old`, a ModelServer of the same name, to `new`: the
+    /// queue, and the endpoints with the same URI.
     pub(crate) fn carry_over(new: &mut Arc<Self>, old: &Self) {
         let endpoints: HashMap<&str, &Arc<Endpoint>> = old
             .endpoints
@@ -101,7 +106,7 @@ impl Server {
     }
 
     /// The name that replaces the `requested` one in a request to its engines;
-    /// `None` if that is sent as it is, as a LoRA adapter's always is.
+    /// `None` if the name is sent unchanged, as a LoRA adapter's always is.
     pub(crate) fn rewrite(&self, requested: &str, is_lora: bool) -> Option<&RealModel> {
         let model = self.model.as_ref();
         model.filter(|model| !is_lora && *model.name != *requested)
@@ -111,7 +116,7 @@ impl Server {
         !self.endpoints.is_empty()
     }
 
-    /// Whether [`pick`](Self::pick) would find an endpoint, if nobody else is faster.
+    /// Whether [`pick`](Self::pick) would find an endpoint, if no other request is faster.
     pub(crate) fn can_take(&self, pass: Pass) -> bool {
         self.is_open()
             && self
@@ -129,10 +134,10 @@ impl Server {
                 .any(|endpoint| self.is_usable(endpoint, pass) && !tried.contains(endpoint.uri()))
     }
 
-    /// An endpoint for a request, by what `take` makes of it.
+    /// Chooses an endpoint for a request, and returns what `take` makes of it.
     ///
-    /// Not one that is full or, by its URI, among the `tried`; and none at all
-    /// while others wait for one.
+    /// Endpoints that are full or whose URI is among the `tried` are passed
+    /// over. `None` while other requests are waiting in the queue.
     pub(crate) fn pick<T>(
         self: &Arc<Self>,
         pass: Pass,
@@ -143,8 +148,8 @@ impl Server {
         if !self.is_open() {
             return None;
         }
-        // What there is no pass for costs no look at how it is made: with many
-        // ModelServers it is the lines of memory touched that cost.
+        // With at most one endpoint the balancer is not touched: with many
+        // ModelServers, the cost is the number of cache lines touched.
         let key = match *self.endpoints {
             [] | [_] => None,
             _ => self.balancer.key(caller),
@@ -167,7 +172,7 @@ impl Server {
             let position = match pass {
                 Pass::Healthy if self.endpoints.len() == 1 => usable(0).then_some(0)?,
                 Pass::Healthy => {
-                    // The total matters only to requests with a key.
+                    // The total matters only for requests with a key.
                     let total = key.map_or(0, |_| self.live.in_flight.load(Ordering::Relaxed));
                     self.balancer.pick(&self.endpoints, total, key, usable)?
                 }
@@ -176,7 +181,7 @@ impl Server {
                     .min_by_key(|&position| self.endpoints[position].health.state().rank())?,
             };
             let state = self.endpoints[position].health.state();
-            // Another request may have been faster: then it is one fewer to choose from.
+            // Another request may have been faster: then choose again among the rest.
             if pass == Pass::Healthy && state.is_out() {
                 continue;
             }
@@ -191,7 +196,7 @@ impl Server {
             && (pass == Pass::LastResort || !endpoint.health.state().is_out())
     }
 
-    /// The keys that choosing an endpoint needs from a request's body.
+    /// The keys in a request's body that the choice of an endpoint needs.
     pub(crate) fn needed_keys(&self) -> NeededKeys {
         self.balancer.needed_keys()
     }
@@ -205,7 +210,8 @@ impl Server {
         self.has_endpoints() && self.live.queue.len() < self.policy.get_max_queue()
     }
 
-    /// Ejects an endpoint, unless it is already, or too many others are; for how long.
+    /// Ejects `endpoint`, unless it already is ejected or too many others are;
+    /// returns for how long.
     pub(super) fn eject(&self, endpoint: &Endpoint) -> Option<Duration> {
         let detection = self.policy.get_outlier_detection();
         let _ejecting = lock(&self.live.ejecting);

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, Semaphore};
 
-/// The requests that wait, in the order in which they came.
+/// The waiting requests, in the order in which they arrived.
 ///
-/// Only the first of them looks for a free endpoint: it is woken by each
-/// request that ends, and no other can take what it was woken for.
+/// Only the first of them looks for a free endpoint: each request that ends
+/// wakes it, and no later request in the queue can take the freed endpoint first.
 #[derive(Debug)]
 pub(super) struct Queue {
     waiting: AtomicUsize,
-    /// Held by the first; a fair semaphore's waiters are a queue.
+    /// Its permit is held by the first request; the waiters of a fair semaphore are a queue.
     head: Semaphore,
     freed: Notify,
 }
@@ -31,7 +31,7 @@ impl Queue {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// A place at the end, unless `max` have one already.
+    /// A place at the end, unless `max` requests are already waiting.
     pub(super) fn join(&self, max: usize) -> Option<Waiting<'_>> {
         let joined = self
             .waiting
@@ -41,11 +41,12 @@ impl Queue {
         joined.is_ok().then(|| Waiting(self))
     }
 
-    /// An endpoint has become free.
+    /// Wakes the first waiting request, because an endpoint has become free.
     ///
-    /// Who waits counts itself before it looks at what is in flight, and who
-    /// ends uncounts itself before it comes here, all in one total order: so
-    /// one of the two sees the other.
+    /// A waiting request adds itself to `waiting` before it reads the in-flight
+    /// counts, and an ending request lowers its in-flight count before it calls
+    /// this. All of these are SeqCst, in one total order, so at least one of the
+    /// two sees the other and no wake-up is lost.
     pub(super) fn freed(&self) {
         if self.len() > 0 {
             self.freed.notify_one();
@@ -53,11 +54,11 @@ impl Queue {
     }
 }
 
-/// A place in the queue, which is given up when it is dropped.
+/// A place in the queue, given up on drop.
 pub(super) struct Waiting<'a>(&'a Queue);
 
 impl Waiting<'_> {
-    /// Waits until it is the first and `take` has something for it.
+    /// Waits until this place is the first and `take` returns something.
     pub(super) async fn wait<T>(self, mut take: impl FnMut() -> Option<T>) -> Option<T> {
         let _head = self.0.head.acquire().await.ok()?;
         loop {

@@ -1,4 +1,4 @@
-//! What many threads at once must not break.
+//! Invariants that must hold under many concurrent threads.
 
 use std::{
     sync::{
@@ -35,7 +35,7 @@ fn lease(server: &Arc<Server>, pass: Pass) -> Option<Lease> {
     server.pick_now(pass, None, &[], Lease::new)
 }
 
-/// The most threads that were in `work` at once, of all that took turns at it `times`.
+/// The highest number of threads in `work` at once, while each of them runs it `times`.
 fn most_at_once<T: Send>(times: usize, work: impl Fn() -> Option<T> + Sync) -> usize {
     let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let barrier = Barrier::new(THREADS);

@@ -9,8 +9,8 @@ use super::{
 };
 
 impl Server {
-    /// Waits in the queue for an endpoint that is free; `None` where that takes
-    /// too long, or the queue is full.
+    /// Waits in the queue for a free endpoint; `None` if that takes longer than
+    /// the `queue_timeout`, or if the queue is full.
     pub(crate) fn wait(
         self: Arc<Self>,
         caller: Caller<'_>,

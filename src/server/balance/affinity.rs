@@ -17,14 +17,14 @@ use crate::{
 /// The number of points of the ring tried before all endpoints are considered.
 const WALK: usize = 256;
 
-/// The endpoints of a key: the first on the ring that has room, which it has
-/// while it has less in flight than its share of a quarter more than there is.
+/// Maps a key to an endpoint: the first on the ring with room. An endpoint has room while
+/// its requests in flight are below 1.25 times its share of the total.
 ///
 /// After Mirrokni, Thorup and Zadimoghaddam, Consistent Hashing with Bounded
-/// Loads (2016), with c = 1.25. The shares are those among the endpoints that
-/// are usable: else, with many of them down, the others would never have room.
-/// Which are is known from when they were last looked at: each time that a key
-/// finds no room, and now and then while some are not usable.
+/// Loads (2016), with c = 1.25. The shares are those among the usable endpoints:
+/// otherwise, with many endpoints down, the others would never have room. The
+/// set of usable endpoints is not always current: it is refreshed each time a
+/// key finds no room, and now and then while some endpoints are unusable.
 #[derive(Debug)]
 pub(super) struct Affinity {
     key: Key,
@@ -41,7 +41,7 @@ pub(crate) struct Caller<'a> {
     pub(crate) body: &'a BodyKeys,
 }
 
-/// By what requests belong together.
+/// The key by which requests belong together.
 #[derive(Debug)]
 pub(super) enum Key {
     Header(HeaderName),
@@ -52,7 +52,7 @@ pub(super) enum Key {
 }
 
 impl Key {
-    /// `None` for a header whose name is none, which is a mistake of the table.
+    /// `None` if a header name is invalid, which is a mistake in the table.
     pub(super) fn new(key: &HashKey) -> Option<Self> {
         Some(match key {
             HashKey::Header(name) => Self::Header(name.parse().ok()?),
@@ -73,7 +73,7 @@ impl Key {
         wish
     }
 
-    /// An empty value is no key: it tells nobody apart.
+    /// An empty value is not a key, because it distinguishes no callers.
     fn of(&self, caller: Caller<'_>) -> Option<u64> {
         match self {
             Self::Header(name) => header(caller.headers, name),
@@ -133,7 +133,7 @@ impl Affinity {
         self.key.of(caller)
     }
 
-    /// The endpoint for a key, where `load` is what each has in flight and `total` what all have.
+    /// The endpoint for a key; `load` is the requests in flight to each, `total` to all.
     pub(super) fn pick(
         &self,
         key: u64,
@@ -143,7 +143,7 @@ impl Affinity {
         usable: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         let mut weight = self.usable_weight.load(Ordering::Relaxed);
-        // Some were not usable: are they still? This costs as much as one more look each time.
+        // Some were not usable: check again. This costs as much as one more look each time.
         if weight < shares.total() && fastrand::usize(..shares.len()) == 0 {
             weight = self.survey(shares, &load, &usable)?.weight;
         }
@@ -189,7 +189,7 @@ impl Affinity {
 }
 
 struct Survey {
-    /// Of all that are usable.
+    /// The total over all usable endpoints.
     weight: u64,
     least_loaded: usize,
 }

@@ -49,7 +49,7 @@ impl Balancer {
         }
     }
 
-    /// The keys it needs from a request's body.
+    /// The keys in a request's body that the strategy needs.
     pub(crate) fn needed_keys(&self) -> NeededKeys {
         self.affinity()
             .map(Affinity::needed_keys)
@@ -66,15 +66,15 @@ impl Balancer {
         matches!(self.strategy, Strategy::PeakEwma)
     }
 
-    /// The key of a request; `None` if it has none, or none is asked for.
+    /// The key of a request; `None` if the request has no key, or the strategy needs none.
     pub(crate) fn key(&self, caller: Caller<'_>) -> Option<u64> {
         self.affinity()?.key(caller)
     }
 
-    /// The position of one of the endpoints for which `usable` holds; `None` only if no endpoint is.
+    /// The position of an endpoint for which `usable` holds; `None` only if no endpoint is usable.
     ///
-    /// `endpoints` are those that it was made for, in the same order, and
-    /// `total` is what is in flight to all of them. `usable` may be asked more
+    /// `endpoints` are those that the balancer was made for, in the same order, and
+    /// `total` is the number of requests in flight to all of them. `usable` may be asked more
     /// than once for an endpoint, and should be cheap.
     pub(crate) fn pick(
         &self,
@@ -107,8 +107,8 @@ impl Balancer {
         }
     }
 
-    /// The endpoint with the fewest requests in flight for its weight: of two,
-    /// the power of two choices (Mitzenmacher 2001); where there are few, of all.
+    /// The endpoint with the fewest requests in flight for its weight: the better of two
+    /// (the power of two choices, Mitzenmacher 2001), or of all if they are few.
     fn least_request(
         &self,
         load: impl Fn(usize) -> usize,
@@ -125,12 +125,12 @@ impl Balancer {
         Some(self.cheapest(first, others, cost))
     }
 
-    /// The endpoint that costs the least for its weight; of equals the first.
+    /// The endpoint that costs the least for its weight; the first one wins a tie.
     ///
-    /// The first is that whose turn it is. So endpoints that are idle, or
-    /// loaded alike, take exact turns. What is compared is what is in flight
-    /// already, without the request itself: with it, the heaviest of idle
-    /// endpoints would always win.
+    /// The first endpoint is the one whose turn it is, so endpoints that are
+    /// idle, or equally loaded, take exact turns. Only requests already in
+    /// flight are compared. If the new request were counted too, the heaviest
+    /// of the idle endpoints would always win.
     fn cheapest(
         &self,
         first: usize,

@@ -1,6 +1,4 @@
-//! The latency of an endpoint as its peaks show it.
-//!
-//! It is our own: tower's `PeakEwma` belongs to its own balancer and keeps its state in a mutex.
+//! The latency of an endpoint, as an average that follows peaks at once.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -9,23 +7,23 @@ use std::{
 
 use tokio::time::Instant;
 
-/// After so long without an observation, a latency counts only 1/e of what it was.
+/// After this time without an observation, a latency counts only 1/e of its value.
 const DECAY: Duration = Duration::from_secs(10);
 
-/// What one more request costs at an endpoint that has some but has not
-/// answered any yet, in seconds: more than anything that was measured.
+/// The cost, in seconds, of one more request at an endpoint that has requests in flight
+/// but has not answered any yet: more than any measured latency.
 const UNKNOWN: f64 = 3600.0;
 
 /// An exponentially weighted moving average of latencies that jumps to peaks at once.
 ///
-/// A latency above the average becomes the average; one below pulls it down
-/// the more, the longer the last one is ago. Without any it decays, so that an
-/// endpoint that was slow is tried again.
+/// A latency above the average becomes the average. A latency below pulls it down
+/// the more, the longer ago the last observation was. Without observations the
+/// average decays, so that an endpoint that was slow is tried again.
 #[derive(Debug)]
 pub(crate) struct Ewma {
     start: Instant,
     /// The average in seconds as an `f32`, and the milliseconds since `start`
-    /// at which it was so; the average 0 is that of an endpoint not measured yet.
+    /// at which it was observed; the average 0 means that nothing was measured yet.
     state: AtomicU64,
 }
 
@@ -39,10 +37,10 @@ impl Ewma {
 
     /// Takes the time from sending a request to its answer's head.
     ///
-    /// An attempt that timed out counts by the time for which it was waited
-    /// for; one that failed at once must not count, or failing would look fast.
+    /// An attempt that timed out counts with the time spent waiting for it. An attempt
+    /// that failed at once must not count, or failing would look fast.
     pub(crate) fn observe(&self, latency: Duration, now: Instant) {
-        // Not 0, which means "no latency yet".
+        // Not 0, which means that nothing was measured.
         let latency = latency.as_secs_f64().max(1e-6);
         let now = self.millis(now);
         let observed = |state| {
@@ -55,14 +53,14 @@ impl Ewma {
             };
             Some(pack(average, now))
         };
-        // The closure never says None, and so this never fails.
+        // The closure never returns None, so this never fails.
         let _ = self
             .state
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, observed);
     }
 
-    /// What a request would cost here, with so many in flight already: the
-    /// average times the requests that there would be.
+    /// The cost of one more request here, given the number already in flight:
+    /// the average times the number of requests including the new one.
     ///
     /// An endpoint without measurements costs nothing while it is idle, so
     /// that it is tried, and more than any other while it is being tried.

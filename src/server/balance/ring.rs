@@ -13,10 +13,10 @@ const MOST_POINTS: u64 = 1 << 17;
 /// Points on a circle, each with its owner; a key belongs to the next one.
 ///
 /// Point `k` of an endpoint is the hash of its URI with the seed `k`, and so
-/// depends on nothing else. An endpoint has [`POINTS`] times its weight of
-/// them; if these are too many in all, for every endpoint so many powers of
-/// two fewer. An endpoint that comes or goes therefore moves only its own
-/// keys, unless it makes the ring cross such a limit: the first is 1,024
+/// depends on nothing else. An endpoint has [`POINTS`] times its weight points;
+/// if the total is too large, every endpoint's number is divided by the same
+/// power of two. Adding or removing an endpoint therefore moves only that
+/// endpoint's keys, unless the ring crosses such a limit: the first is 1,024
 /// endpoints of weight 1.
 #[derive(Debug)]
 pub(super) struct Ring {

@@ -5,11 +5,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The number of draws that may meet unusable endpoints before all are considered.
+/// How many draws may hit unusable endpoints before all endpoints are looked at.
 const DRAWS: usize = 32;
 /// The number of draws for a second endpoint.
 const SECOND_DRAWS: usize = 4;
-/// Up to this many endpoints all are considered; of more, only some.
+/// Up to this many endpoints, all are looked at; of more, only some.
 pub(super) const FEW: usize = 8;
 
 /// The weights of the endpoints as shares of a line, divided by their greatest
@@ -60,21 +60,21 @@ impl Shares {
         end - start
     }
 
-    /// The usable one whose turn it is: in any `total` consecutive turns each
-    /// has as many as its weight says, evenly spread.
+    /// The usable endpoint whose turn it is: in any `total` consecutive turns each
+    /// endpoint has as many turns as its weight, evenly spread.
     ///
-    /// The turns of those that are not usable are passed over, so that their
-    /// siblings keep their ratio.
+    /// The turns of unusable endpoints are passed over, so that their siblings
+    /// keep their ratio.
     pub(super) fn in_turn(&self, usable: impl Fn(usize) -> bool) -> Option<usize> {
         self.draw(|| self.next(), usable)
     }
 
-    /// A usable one at random.
+    /// A usable endpoint at random.
     pub(super) fn at_random(&self, usable: impl Fn(usize) -> bool) -> Option<usize> {
         self.draw(|| self.owner(fastrand::u64(..self.total)), usable)
     }
 
-    /// A usable one other than `first`, at random; of many perhaps none although there is one.
+    /// A usable endpoint other than `first`, at random; among many it may be missed (`None`).
     pub(super) fn at_random_except(
         &self,
         first: usize,
@@ -110,7 +110,7 @@ impl Shares {
             .or_else(|| self.sample(usable))
     }
 
-    /// One of all that are usable, at random (reservoir sampling).
+    /// One of all usable endpoints, at random (reservoir sampling).
     fn sample(&self, usable: impl Fn(usize) -> bool) -> Option<usize> {
         let (mut chosen, mut seen) = (None, 0);
         for position in (0..self.len).filter(|&position| usable(position)) {

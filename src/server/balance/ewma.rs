@@ -1,4 +1,6 @@
 //! The latency of an endpoint, as an average that follows peaks at once.
+//!
+//! It is our own: tower's `PeakEwma` belongs to its own balancer and keeps its state in a mutex.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

@@ -189,7 +189,7 @@ impl Affinity {
 }
 
 struct Survey {
-    /// The total over all usable endpoints.
+    /// The total weight of all usable endpoints.
     weight: u64,
     least_loaded: usize,
 }

@@ -7,16 +7,16 @@
     allow(dead_code, reason = "nothing is inflated")
 )]
 pub(crate) struct Limits {
-    /// The most bytes that may come out.
+    /// The maximum size of the output, in bytes.
     pub(crate) max_bytes: u64,
-    /// The most bytes that may come out for each byte that went in, counted
-    /// once [`RATIO_FLOOR`](Self::RATIO_FLOOR) bytes have come out.
+    /// The maximum number of output bytes per input byte, enforced once the output
+    /// exceeds [`RATIO_FLOOR`](Self::RATIO_FLOOR) bytes.
     pub(crate) max_ratio: u32,
 }
 
 #[cfg(feature = "decompression")]
 impl Limits {
-    /// Up to here no ratio is too high: a small body of one repeated token
-    /// compresses as well as a bomb does, and costs nothing.
+    /// The output size, in bytes, up to which no ratio is too high: a small body of one
+    /// repeated token compresses as well as a bomb does, and costs nothing.
     pub(crate) const RATIO_FLOOR: u64 = 1 << 20;
 }

@@ -17,7 +17,7 @@ pub(crate) type Chosen<T = Lease> = (u32, T);
 /// Why no target can take a request.
 #[derive(Debug)]
 pub(crate) enum Unavailable {
-    /// They have no endpoints.
+    /// The targets have no endpoints.
     NoEndpoint,
     /// All endpoints are full. If the request may wait for one: the target whose turn it is.
     Full(Option<u32>),
@@ -27,8 +27,8 @@ impl CompiledTable {
     /// For a request that has not been sent yet: takes a turn of the split.
     ///
     /// If a target can't take the request, its share is split among its siblings. If no
-    /// target can, the fallbacks are next; if they can't either, an unhealthy endpoint is
-    /// used as a last resort.
+    /// target can, the fallbacks are next; if they can't either, an endpoint that is
+    /// not healthy is used as a last resort.
     pub(crate) fn choose<T>(
         &self,
         rule: &CompiledRule,

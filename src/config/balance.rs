@@ -16,8 +16,8 @@ pub enum Balance {
     /// The endpoint with the fewest requests in flight relative to its weight;
     /// ties are broken in turn. The default.
     ///
-    /// With up to eight endpoints all are compared; with more, the better of
-    /// two drawn at random is taken (the power of two choices).
+    /// With up to eight endpoints all are compared; with more, the next in turn
+    /// is compared with one drawn at random (the power of two choices).
     #[default]
     LeastRequest,
     /// One after the other, in proportion to the weights.

@@ -24,7 +24,8 @@ pub enum Balance {
     RoundRobin,
     /// At random, in proportion to the weights.
     Random,
-    /// The better of two endpoints drawn at random, by latency times requests in flight.
+    /// The better of two endpoints, the next in turn and one drawn at random, by latency
+    /// times requests in flight relative to the weight.
     ///
     /// The latency is that to the answer's head, as an exponentially weighted
     /// moving average that jumps to peaks at once.

@@ -1,4 +1,4 @@
-//! Doing a content coding again, after a body was rewritten.
+//! Applies a content coding again, after a body was rewritten.
 
 use std::{fmt, io};
 
@@ -15,15 +15,15 @@ use super::encoding::Encoding;
 
 /// Compresses a body that is fed to it in chunks of any size.
 ///
-/// It is fast rather than thorough, as the next hop is near. The memory of one
-/// is 340 KB (gzip, deflate), 420 KB (brotli) or 1.4 MB (zstd).
+/// It favours speed over size, as the next hop is near. Each instance takes
+/// 340 KB (gzip, deflate), 420 KB (brotli) or 1.4 MB (zstd).
 pub(crate) struct Deflate {
     encoding: Encoding,
     codec: Box<dyn EncodeV2 + Send + Sync>,
 }
 
 impl Deflate {
-    /// The room that the output gets at a time.
+    /// By how many bytes the output is extended at a time.
     const ROOM: usize = 16 * 1024;
 
     pub(crate) fn new(encoding: Encoding) -> Self {
@@ -43,7 +43,7 @@ impl Deflate {
         }
     }
 
-    /// Compresses a chunk; what comes out goes to the end of `output`.
+    /// Compresses a chunk and appends the result to `output`.
     pub(crate) fn feed(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
         let mut input = PartialBuffer::new(input);
         while !input.unwritten().is_empty() {
@@ -59,7 +59,7 @@ impl Deflate {
     }
 }
 
-/// Gives `write` some room at the end of `output`, and takes back what it left.
+/// Gives `write` some room at the end of `output`, and truncates the unused part.
 fn append<T>(
     output: &mut Vec<u8>,
     write: impl FnOnce(&mut WriteBuffer<'_>) -> io::Result<T>,

@@ -1,4 +1,4 @@
-//! The content codings that are known, and which one a body has.
+//! The supported content codings, and which one a body has.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub(crate) enum Encoding {
     Zstd,
 }
 
-/// A body is in a coding that is not known, or in several.
+/// A body is in an unsupported coding, or in several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unsupported;
 
@@ -56,7 +56,7 @@ impl Encoding {
         Some(encoding)
     }
 
-    /// The name that `Content-Encoding` has for it.
+    /// The coding's name in `Content-Encoding`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",

@@ -1,4 +1,4 @@
-//! Undoing a content coding, chunk by chunk and within bounds.
+//! Undoes a content coding, chunk by chunk and within bounds.
 
 use std::{error::Error, fmt, io, mem};
 
@@ -12,17 +12,17 @@ use super::{encoding::Encoding, inflate_limits::InflateLimits};
 
 /// Inflates a body that is fed to it in chunks of any size.
 ///
-/// Nothing is kept of what came out, nor of what went in. The memory of one
-/// is a buffer of 16 KiB and the codec's, which no body can raise above
+/// Neither the input nor the output is kept. Each instance takes a buffer of
+/// 16 KiB and the codec's memory, which no body can raise above
 /// - 48 KB for gzip and deflate,
 /// - 8.5 MiB for zstd: a window of 8 MiB, a few blocks and the tables,
 /// - 28 MiB for brotli: a window of 16 MiB, for a moment together with the one
 ///   of 8 MiB that it replaces, and the tables.
 ///
 /// The windows start small or are only touched as far as they are written, so
-/// that a usual body has a small part of this.
+/// that a typical body takes a small part of this.
 ///
-/// After an error there is no going on: every call returns one.
+/// Errors are final: after one, every further call returns an error.
 pub(crate) struct Inflate {
     encoding: Encoding,
     limits: InflateLimits,
@@ -36,7 +36,7 @@ pub(crate) struct Inflate {
 type Codec = Box<dyn DecodeV2 + Send + Sync>;
 
 enum State {
-    /// Before the first byte, which has a say in what decodes the rest.
+    /// Before the first byte, which helps to select the decoder for the rest.
     Empty,
     /// Within a stream: a gzip member, a zstd frame, or the whole body.
     Within(Codec),
@@ -48,9 +48,9 @@ enum State {
 /// Why a body could not be inflated.
 #[derive(Debug)]
 pub(crate) enum InflateError {
-    /// It is not in the coding that it is said to be in, or damaged.
+    /// It is not in the declared coding, or it is damaged.
     Corrupt(io::Error),
-    /// It ended too early; an empty body is in no coding.
+    /// It ended too early; an empty body is not valid in any coding.
     Truncated,
     /// Something follows the end of the compressed stream.
     TrailingData,
@@ -84,10 +84,10 @@ impl Inflate {
         }
     }
 
-    /// Inflates a chunk, and passes what comes out to `sink` piece by piece.
+    /// Inflates a chunk, and passes the output to `sink` piece by piece.
     ///
-    /// The sink gets no piece that is over a limit, and nothing after an error
-    /// of its own.
+    /// The sink gets no piece that exceeds a limit, and is not called again after
+    /// it returned an error.
     pub(crate) fn feed<E>(
         &mut self,
         input: &[u8],
@@ -114,7 +114,7 @@ impl Inflate {
         Ok(())
     }
 
-    /// Says whether the body was whole.
+    /// Ends the body; an error if it was not complete.
     pub(crate) fn finish(&mut self) -> Result<(), InflateError> {
         match self.state {
             State::Empty | State::Within(_) => Err(InflateError::Truncated),
@@ -123,12 +123,12 @@ impl Inflate {
         }
     }
 
-    /// Goes on with a further gzip member or zstd frame.
+    /// Continues with another gzip member or zstd frame.
     ///
     /// Other decoders differ here: some stop after the first and drop the
-    /// rest. That can't make an engine see another model than we do: what is
-    /// one JSON object as a whole is none when it is cut short, but for white
-    /// space.
+    /// rest. That can't make an engine see another model than we do: a JSON
+    /// object that is cut short is no longer a valid one, unless only white
+    /// space was cut.
     fn open_next(&mut self, mut codec: Codec, next: u8) -> Result<Codec, InflateError> {
         let starts_one = match self.encoding {
             Encoding::Gzip => next == 0x1f,
@@ -147,7 +147,7 @@ impl Inflate {
         Ok(codec)
     }
 
-    /// Decodes until the stream ends, which is `true`, or the input does.
+    /// Decodes until the stream ends (`true`) or the input does (`false`).
     fn decode<E>(
         &mut self,
         codec: &mut dyn DecodeV2,
@@ -223,9 +223,9 @@ fn open(encoding: Encoding, first: u8) -> Result<Codec, InflateError> {
     })
 }
 
-/// Whether running out of input is an error to the codec, even where it
-/// comes with the last of its output. (A real error found while draining
-/// comes again with the next input, and without any the body is truncated.)
+/// Whether the codec reports an error when it runs out of input, even while it
+/// returns the last of its output. (A real error found while draining recurs
+/// with the next input; if no input follows, the body is truncated.)
 fn fails_when_drained(encoding: Encoding) -> bool {
     matches!(encoding, Encoding::Gzip | Encoding::Deflate)
 }
@@ -246,7 +246,7 @@ impl fmt::Debug for Inflate {
 }
 
 impl InflateError {
-    /// Whether it is a matter of size, and not of what is in it.
+    /// Whether the error is about the size of the body, and not about its content.
     pub(super) fn is_too_large(&self) -> bool {
         matches!(self, Self::TooLarge | Self::RatioTooHigh)
     }

@@ -1,4 +1,4 @@
-//! Without the feature `decompression` there are no codings, and so none of this can exist.
+//! Stand-ins without the feature `decompression`: no coding is supported, so they can't exist.
 
 use std::{convert::Infallible, error::Error, fmt, io};
 

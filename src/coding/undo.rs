@@ -1,4 +1,4 @@
-//! Undoing a coding: to look into a body, and to change it.
+//! Undoes a coding, to inspect a body or to change it.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ use crate::{
     pieces::{Chunks, Edits, Splice},
 };
 
-/// Inflates a body as it arrives, for a look at it only.
+/// Inflates a body as it arrives, only to inspect it.
 pub(crate) struct Decoder {
     pub(crate) encoding: Encoding,
     limits: InflateLimits,
@@ -29,7 +29,7 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// `None` where the body is in no coding.
+    /// `None` if the body has no content coding.
     pub(crate) fn new(
         headers: &HeaderMap,
         limits: InflateLimits,
@@ -62,7 +62,7 @@ impl Decoder {
         self.inflate.finish().map_err(RouteError::from)
     }
 
-    /// The whole body as it is without its coding.
+    /// The whole body without its coding.
     pub(crate) fn undo(&self, body: Chunks) -> Result<Chunks, RouteError> {
         let mut inflate = Inflate::new(self.encoding, self.limits);
         let mut plain = Chunks::default();
@@ -83,7 +83,9 @@ impl fmt::Debug for Decoder {
     }
 }
 
-/// A plain body with its edits made, in a coding again.
+/// Applies the edits to a plain body and compresses the result again.
+///
+/// An error if the codec fails.
 pub(crate) fn recode(
     encoding: Encoding,
     plain: Chunks,

@@ -16,15 +16,16 @@ pub enum Balance {
     /// The endpoint with the fewest requests in flight relative to its weight;
     /// ties are broken in turn. The default.
     ///
-    /// With up to eight endpoints all are compared; with more, the better of
-    /// two drawn at random is taken (the power of two choices).
+    /// With up to eight endpoints all are compared; with more, the next in turn
+    /// is compared with one drawn at random (the power of two choices).
     #[default]
     LeastRequest,
     /// One after the other, in proportion to the weights.
     RoundRobin,
     /// At random, in proportion to the weights.
     Random,
-    /// The better of two endpoints drawn at random, by latency times requests in flight.
+    /// The better of two endpoints, the next in turn and one drawn at random, by latency
+    /// times requests in flight relative to the weight.
     ///
     /// The latency is that to the answer's head, as an exponentially weighted
     /// moving average that jumps to peaks at once.

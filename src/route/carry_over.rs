@@ -1,4 +1,4 @@
-//! What a new table takes over from the one that it replaces.
+//! The live state that a new table takes over from the table it replaces.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -43,7 +43,7 @@ impl CompiledTable {
         }
     }
 
-    /// By what a rule is known again: its route, its name, and its targets in order.
+    /// The key by which a rule is recognised: its route, its name, and its targets in order.
     fn key<'a>(&'a self, rule: &'a CompiledRule) -> Option<Key<'a>> {
         let targets = 0..rule.split()?.targets();
         let names = targets.map(|target| &*self.target(rule, target).name);

@@ -1,4 +1,4 @@
-//! Which target of a rule takes a request, and which endpoint of it.
+//! The choice of a rule's target for a request, and of one of the target's endpoints.
 
 use std::sync::Arc;
 
@@ -17,19 +17,18 @@ pub(crate) type Chosen<T = Lease> = (u32, T);
 /// Why no target can take a request.
 #[derive(Debug)]
 pub(crate) enum Unavailable {
-    /// They have no endpoints.
+    /// The targets have no endpoints.
     NoEndpoint,
-    /// All endpoints have as many requests as they may. Where the request may
-    /// wait for one: the target, whose turn it is.
+    /// All endpoints are full. If the request may wait for one: the target whose turn it is.
     Full(Option<u32>),
 }
 
 impl CompiledTable {
     /// For a request that has not been sent yet: takes a turn of the split.
     ///
-    /// Targets that can't take it give their share to their siblings. Where
-    /// none can, the fallbacks are next; where these can't either, an endpoint
-    /// in bad standing is better than nothing.
+    /// If a target can't take the request, its share is split among its siblings. If no
+    /// target can, the fallbacks are next; if they can't either, an endpoint that is
+    /// not healthy is used as a last resort.
     pub(crate) fn choose<T>(
         &self,
         rule: &CompiledRule,
@@ -58,16 +57,16 @@ impl CompiledTable {
         loop {
             let can_take = |target| self.target(rule, target).can_take(pass);
             let target = targets.split.pick(can_take)?;
-            // Another request may have been faster: then it is one endpoint fewer.
+            // Another request may have been faster: then choose again.
             if let Some(taken) = self.target(rule, target).pick(pass, caller, &[], take) {
                 return Some((index(target), taken));
             }
         }
     }
 
-    /// For a request that is to be sent again: another endpoint of the same
+    /// For a retry: another endpoint of the same
     /// target, then the rule's other targets, then its fallbacks; `tried` are
-    /// the endpoints that it has been sent to.
+    /// the endpoints that the request has already been sent to.
     pub(crate) fn choose_next(
         &self,
         rule: &CompiledRule,

@@ -33,7 +33,7 @@ impl RouteTableBuilder {
     /// unknown ModelServers, routes without rules, rules without targets,
     /// weights that are mixed, all 0 or above 100, invalid patterns and header
     /// names, endpoints that are not plain `http` or `https` URIs, and
-    /// statuses after which no request is sent again.
+    /// `retry_statuses` after which a retry is pointless.
     pub fn build(self) -> Result<RouteTable, BuildError> {
         let config = Arc::new(self);
         let mut compiler = Compiler::new(&config);
@@ -82,7 +82,7 @@ impl RouteTableBuilder {
     }
 }
 
-/// The parts of the table so far, and what was wrong so far.
+/// The parts of the table so far, and the mistakes so far.
 struct Compiler<'c> {
     config: &'c RouteTableBuilder,
     mistakes: Vec<Mistake>,
@@ -277,7 +277,7 @@ impl<'c> Compiler<'c> {
         None
     }
 
-    /// Lets `name` lead to the rules of `run`, after those that it already leads to.
+    /// Maps `name` to the rules of `run`, after those that it already maps to.
     fn add_name(&mut self, kind: Kind, name: &Arc<str>, run: Range<u32>) {
         let names = match kind {
             Kind::Model => &mut self.by_model,
@@ -336,7 +336,7 @@ fn heaviest_first(weights: &[u32], all: usize) -> Box<[u32]> {
     order.into()
 }
 
-/// The kinds of name lookup.
+/// The kind of a name: how a route is found by it.
 enum Kind {
     Model,
     Adapter,

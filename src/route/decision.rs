@@ -16,12 +16,12 @@ use crate::{
     server::{Caller, Lease, RealModel, Server},
 };
 
-/// Where a request went and by which rule; in the extensions of the response.
+/// Where a request went and by which rule; found in the extensions of the response.
 ///
-/// Layers below the [`ModelRouteLayer`](crate::ModelRouteLayer) find it by
+/// Layers below the [`ModelRouteLayer`](crate::ModelRouteLayer) get it from
 /// [`RouteBody::decision`](crate::RouteBody::decision).
 ///
-/// It keeps the table that it was made from, so it stays true after a reload.
+/// It keeps the table that it was made from, so it stays valid after a reload.
 ///
 /// ```
 /// use tower_model_route::RouteDecision;
@@ -68,12 +68,12 @@ impl RouteDecision {
         }
     }
 
-    /// The decision of the attempt whose answer the client gets, after `attempts` of them.
+    /// The decision of the final attempt, after `attempts` attempts.
     pub(crate) fn after(self, attempts: u32) -> Self {
         Self { attempts, ..self }
     }
 
-    /// Where the request can be sent that was sent to the endpoints `tried`.
+    /// Where the request can be retried, given the endpoints already `tried`.
     pub(crate) fn choose_next(&self, caller: Caller<'_>, tried: &[Arc<str>]) -> Option<Chosen> {
         let rule = self.table.rule(self.selection);
         self.table.choose_next(rule, self.target, caller, tried)
@@ -144,12 +144,12 @@ impl RouteDecision {
         self.selection.lora
     }
 
-    /// The number of attempts, the first one included.
+    /// The number of attempts so far, including the first.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// The name that replaces the client's, if it is another.
+    /// The name that replaces the client's, if it differs.
     pub(crate) fn rewrite(&self) -> Option<&RealModel> {
         let requested = self.table.requested(self.selection);
         self.server().rewrite(requested, self.selection.lora)
@@ -170,12 +170,12 @@ impl RouteTable {
     /// This is what the layer does, without sending anything: it takes a turn
     /// of the rule's split and of the endpoints' rotation, but the request
     /// does not count as in flight. The cost does not depend on the number of
-    /// routes. To see why, without taking a turn, there is [`explain`](Self::explain).
+    /// routes. [`explain`](Self::explain) shows the reasons, without taking a turn.
     ///
     /// # Errors
     ///
-    /// 404 where no route has the model or no rule matches, 503 where no
-    /// target of the rule, fallbacks included, has an endpoint, or all are full.
+    /// 404 if no route has the model or no rule matches; 503 if no target of
+    /// the rule, fallbacks included, has an endpoint, or if all are full.
     pub fn decide(&self, head: &Parts, model: &str) -> Result<RouteDecision, RouteError> {
         let table = self.compiled();
         let selection = table.select(head, model)?;

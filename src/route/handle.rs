@@ -22,8 +22,8 @@ pub struct RouteTableHandle(Arc<Current>);
 
 struct Current {
     table: ArcSwap<CompiledTable>,
-    /// How the last reload went. Held while the table is replaced, so that
-    /// none carries over what another replaces.
+    /// The result of the last reload. Its lock is held while the table is replaced, so
+    /// that concurrent reloads can't carry over state from a table already replaced.
     status: Mutex<Status>,
 }
 
@@ -42,17 +42,17 @@ impl RouteTableHandle {
         }))
     }
 
-    /// Puts `table` in the place of the one before it, for every request from now on.
+    /// Replaces the current table with `table`, for every request from now on.
     ///
-    /// A request that has begun goes on by the table that it began with. What
-    /// stays, goes on as it is: of a ModelServer of the same name its queue,
-    /// and the counts and the health of the endpoints with the same URI; of a
-    /// rule of the same name in a route of the same name, whose targets and
-    /// weights are the same, the position of the split. An endpoint that is
-    /// not there any more gets no new requests and finishes those that it has.
+    /// Requests already routed continue with their old table. The live state of
+    /// unchanged parts is preserved: a ModelServer of the same name keeps its
+    /// queue, and the counts and health of endpoints with the same URI; a rule
+    /// of the same name in a route of the same name, with the same targets and
+    /// weights, keeps the position of its split. A removed endpoint gets no new
+    /// requests and finishes those in flight.
     ///
-    /// It takes time in proportion to the size of the table, in which requests
-    /// are not held up.
+    /// Takes time linear in the size of the table; requests are not blocked
+    /// meanwhile.
     pub fn replace(&self, table: RouteTable) {
         let mut status = self.status();
         let mut compiled = Arc::unwrap_or_clone(table.into_compiled());
@@ -66,12 +66,12 @@ impl RouteTableHandle {
 
     /// Records a failed reload and its reason. The current table stays in use.
     ///
-    /// [`last_error`](Self::last_error) shows it until a table was replaced.
+    /// [`last_error`](Self::last_error) returns the reason until a table is replaced.
     pub fn failed(&self, error: impl Into<Box<dyn Error + Send + Sync>>) {
         self.status().error = Some(error.into().into());
     }
 
-    /// Why the last reload failed; `None` if it did not, or there was none.
+    /// Why the last reload failed; `None` if it succeeded or no reload has happened yet.
     pub fn last_error(&self) -> Option<Arc<dyn Error + Send + Sync>> {
         self.status().error.clone()
     }
@@ -85,7 +85,7 @@ impl RouteTableHandle {
         lock(&self.0.status)
     }
 
-    /// The table as it is now.
+    /// The current table.
     pub fn table(&self) -> RouteTable {
         RouteTable::from_compiled(self.load())
     }

@@ -15,7 +15,7 @@ use crate::error::RouteError;
 
 const PATH: &str = "/v1/models";
 
-/// The names that clients can ask for, in OpenAI's shape, written once.
+/// The names that clients can ask for, in OpenAI's format, serialized once.
 #[derive(Clone, Debug)]
 pub(crate) struct ModelList {
     list: Bytes,
@@ -23,7 +23,7 @@ pub(crate) struct ModelList {
 }
 
 impl ModelList {
-    /// `names` are the models and adapters with their parents; of equal names the first counts.
+    /// `names` are the models and adapters with their parents; if a name repeats, the first counts.
     pub(crate) fn new<'a>(
         names: impl IntoIterator<Item = (&'a Arc<str>, Option<&'a str>)>,
     ) -> Self {
@@ -58,7 +58,7 @@ impl ModelList {
 
     /// The answer, if the request asks for the list or for one of its entries.
     ///
-    /// An id may hold slashes, escaped (`org%2Fname`) or not.
+    /// An id may contain slashes, escaped (`org%2Fname`) or not.
     pub(crate) fn answer(&self, head: &Parts) -> Option<Response<Bytes>> {
         if head.method != Method::GET && head.method != Method::HEAD {
             return None;

@@ -1,4 +1,4 @@
-//! Who would get the next request of a rule, without giving it to anyone.
+//! Which target would get a rule's next request, without sending it.
 
 use super::{
     choose::{PASSES, Unavailable},
@@ -10,15 +10,15 @@ use crate::server::Pass;
 #[derive(Debug)]
 pub(crate) struct Outlook {
     pub(crate) prospect: Prospect,
-    /// Of each target, fallbacks last: the percentage of the next requests that is its.
+    /// For each target, fallbacks last, its percentage of the next requests.
     pub(crate) shares: Vec<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Prospect {
-    /// It is sent to an endpoint of this kind.
+    /// The request is sent to an endpoint of this kind.
     Sent(Pass),
-    /// It has to wait for one to become free.
+    /// The request has to wait for an endpoint to become free.
     Waits,
     Overloaded,
     NoEndpoint,
@@ -74,8 +74,8 @@ impl CompiledTable {
     }
 }
 
-/// The percentages of targets with these weights; what those that are not
-/// usable leave is their siblings'. `None` where none is usable.
+/// The percentages of targets with these weights; the share of unusable targets is
+/// split among their siblings. `None` if no target is usable.
 pub(crate) fn shares(weights: &[u32], usable: impl Fn(usize) -> bool) -> Option<Vec<f64>> {
     let weight_of = |target: usize, weight: u32| if usable(target) { weight } else { 0 };
     let left: Vec<u32> = (0..)

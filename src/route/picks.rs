@@ -11,7 +11,7 @@ use std::sync::{
 /// chosen first, wherever its retries go.
 #[derive(Debug, Default)]
 pub(crate) struct Picks {
-    /// Of the first target: most rules have no other, and need no further step to it.
+    /// The first target's count: most rules have only one target, so it is stored inline.
     first: AtomicU64,
     others: Box<[AtomicU64]>,
 }

@@ -22,7 +22,7 @@ pub(crate) struct Split {
 }
 
 impl Split {
-    /// `weights` are those of the targets, in their order; not all of them 0.
+    /// `weights` are those of the targets, in their order; at least one must not be 0.
     pub(crate) fn new(weights: &[u32]) -> Self {
         Self {
             cursor: AtomicU64::new(0),
@@ -33,10 +33,9 @@ impl Split {
 
     /// The next target that is usable.
     ///
-    /// The slots of targets that are not usable are passed over, so that what
-    /// is left of the schedule, and with it the ratio among the siblings,
-    /// stays exact. Targets of weight 0 have no slot: they come in only where
-    /// no other target is usable. `None` where none is.
+    /// The slots of unusable targets are passed over, so the rest of the schedule, and
+    /// with it the ratio among the siblings, stays exact. Targets of weight 0 have no
+    /// slot: they are used only if no other target is usable. `None` if no target is.
     pub(crate) fn pick(&self, usable: impl Fn(usize) -> bool) -> Option<usize> {
         let scheduled = || self.schedule.iter().any(|&target| usable(target as usize));
         loop {
@@ -46,7 +45,7 @@ impl Split {
                     return Some(target);
                 }
             }
-            // Other threads may have taken all the slots of the usable ones.
+            // Other threads may have taken all slots of the usable targets.
             if !scheduled() {
                 break;
             }
@@ -100,12 +99,12 @@ fn schedule(weights: &[u32]) -> Vec<u32> {
         .unwrap_or_default()
 }
 
-/// The number of window widths tried between the ideal and the always possible one.
+/// How many window widths are tried between the ideal one and the one that always works.
 const STEPS: u64 = 8;
-/// The number of sets of phases tried for each.
+/// How many sets of phases are tried for each width.
 const SHIFTS: u64 = 16;
-/// Above this size (slots times targets) only the always possible width is: the search costs
-/// build time, and the last slot in a thousand matters to nobody.
+/// Above this size (slots times targets) only the width that always works is tried: the
+/// search costs build time, and one slot in a thousand does not matter.
 const SEARCHED: u64 = 20_000;
 
 struct Share {

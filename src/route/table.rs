@@ -1,4 +1,4 @@
-//! The table as requests meet it, and the decision.
+//! The table that requests are routed by, and the decision.
 
 use std::{borrow::Cow, cell::OnceCell, collections::HashSet, fmt, ops::Range, sync::Arc};
 
@@ -71,22 +71,22 @@ pub(crate) struct CompiledTable {
     pub(super) rules: Box<[CompiledRule]>,
     pub(super) route_names: Box<[Arc<str>]>,
     pub(crate) servers: Box<[Arc<Server>]>,
-    /// The runs of rules of names that several routes share.
+    /// For names that several routes share: the runs of their rules.
     pub(super) shared: Box<[Vec<Range<u32>>]>,
     /// The names in `by_model` and `by_adapter`.
     pub(super) names: Box<[Arc<str>]>,
     pub(super) by_model: Names,
     pub(super) by_adapter: Names,
     pub(crate) models: ModelList,
-    /// The keys that choosing an endpoint needs from a request's body.
+    /// The keys in a request's body that the choice of an endpoint needs.
     pub(crate) needed_keys: NeededKeys,
-    /// The retry budget of all requests.
+    /// The retry budget, shared by all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
     /// The configuration that it was built from.
     pub(super) config: Arc<RouteTableBuilder>,
 }
 
-/// The routes of a model's or an adapter's name.
+/// The entry for a model's or an adapter's name.
 pub(super) type Names = HashMap<Arc<str>, Entry>;
 
 /// Together with its key it takes half a cache line: with many routes, what a
@@ -98,7 +98,7 @@ pub(super) struct Entry {
     pub(super) rules: Run,
 }
 
-/// The positions of the rules of a name's routes, in the order of the routes.
+/// Where the rules of a name's routes are stored, in the order of the routes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Run {
     /// In [`CompiledTable::rules`], from the first up to the second: the name has one route.
@@ -137,7 +137,7 @@ pub(super) enum Targets {
 pub(super) struct SplitTargets {
     /// Positions in [`CompiledTable::servers`]: the targets' and then the fallbacks'.
     pub(super) servers: Box<[u32]>,
-    /// Of the targets.
+    /// The weighted split of the targets.
     pub(super) split: Arc<Split>,
     /// The targets, the heaviest first, and then the fallbacks.
     pub(super) order: Box<[u32]>,
@@ -184,7 +184,7 @@ impl CompiledTable {
             .collect()
     }
 
-    /// Whether the choice of an endpoint for this model may go by what is in the body.
+    /// Whether the choice of an endpoint for this model may depend on a key in the body.
     pub(crate) fn reads_body_of(&self, model: &str) -> bool {
         if self.needed_keys.is_none() {
             return false;
@@ -228,7 +228,7 @@ impl CompiledTable {
         Some((entry.name, rule))
     }
 
-    /// The first of the entry's rules that `is` what is looked for.
+    /// The first of the entry's rules for which `is` holds.
     fn find_rule(&self, entry: &Entry, is: impl Fn(&u32) -> bool) -> Option<u32> {
         match entry.rules {
             Run::Rules(start, end) => (start..end).find(is),
@@ -247,7 +247,7 @@ pub(crate) fn index(position: usize) -> u32 {
 }
 
 impl Targets {
-    /// In a table that is not going to be: its mistakes are reported instead.
+    /// In a table that is never used, because its mistakes are reported instead.
     pub(super) const NONE: Self = Self::One(0);
 }
 

@@ -1,4 +1,4 @@
-//! The table as one reads it to explain it: from top to bottom, beside its configuration.
+//! Reads the table in order to explain it: from top to bottom, next to its configuration.
 
 use std::{borrow::Cow, iter, ops::Range};
 
@@ -10,7 +10,7 @@ use crate::{
     server::Server,
 };
 
-/// A route that has the name asked for.
+/// A route that has the requested name.
 pub(crate) struct Found<'t> {
     pub(crate) route: &'t ModelRoute,
     pub(crate) rules: Vec<RuleView<'t>>,
@@ -24,7 +24,7 @@ pub(crate) struct RuleView<'t> {
     pub(crate) compiled: &'t CompiledRule,
 }
 
-/// A condition and what it makes of a request.
+/// A condition and its result for a request.
 pub(crate) struct Examined<'t> {
     pub(crate) condition: &'t Condition,
     pub(crate) holds: bool,
@@ -83,7 +83,7 @@ impl CompiledTable {
         ))
     }
 
-    /// Each the rules of one route.
+    /// The runs of rules, each of one route.
     fn runs(&self, entry: &Entry) -> Vec<Range<u32>> {
         match entry.rules {
             Run::Rules(start, end) => iter::once(start..end).collect(),
@@ -111,7 +111,7 @@ impl CompiledTable {
 }
 
 impl<'t> RuleView<'t> {
-    /// Those of the targets, fallbacks excluded; all are 1 where none are given.
+    /// The weights of the targets, fallbacks excluded; all are 1 if none are given.
     pub(crate) fn weights(&self) -> Vec<u32> {
         let targets = self.config.get_targets().iter();
         targets
@@ -119,7 +119,7 @@ impl<'t> RuleView<'t> {
             .collect()
     }
 
-    /// All conditions, also those after one that does not hold.
+    /// All conditions, including those after the first that does not hold.
     pub(crate) fn examine(&self, head: &'t Parts, model: &'t str) -> Vec<Examined<'t>> {
         let request = RequestView::new(head, model);
         let both = self
@@ -137,7 +137,7 @@ impl<'t> RuleView<'t> {
 }
 
 impl CompiledCondition {
-    /// The values that it is about; none where the header is missing.
+    /// The values that the condition looks at; empty if the header is missing.
     fn seen<'t>(&self, request: &RequestView<'t>) -> Vec<Seen<'t>> {
         let plain = |value| Seen {
             value,

@@ -1,4 +1,7 @@
 //! One request at one endpoint: it counts as in flight there until the lease is dropped.
+//!
+//! Dropping it first gives an undecided trial back, then lowers the count, and only then wakes
+//! the queue, so that a waiting request finds the endpoint free.
 
 use std::{
     fmt,

@@ -52,7 +52,7 @@ fn a_further_member_must_be_whole_and_sound() {
 #[test]
 fn a_damaged_body_is_corrupt() {
     let body = b"{\"model\":\"deepseek-r1\",\"prompt\":\"again and again\"}";
-    // The checksum, and the bytes before it.
+    // The checksum, and the data before it.
     for encoding in [Encoding::Gzip, Encoding::Deflate] {
         let mut compressed = deflate(encoding, body);
         *compressed.last_mut().unwrap() ^= 1;

@@ -47,9 +47,10 @@ proptest! {
         prop_assert_eq!(inflated, body);
     }
 
-    /// Whether a body is taken, and as what, doesn't depend on how it comes;
-    /// but a zstd frame that is there as a whole gets a stricter look: whether
-    /// its content is as long as it says, also when an empty block ends it.
+    /// Whether a body is accepted, and as what, doesn't depend on how it is split
+    /// into chunks. Only a zstd frame that arrives as a whole is checked more
+    /// strictly: its content must have the declared length, even if an empty
+    /// block ends it.
     #[test]
     fn a_damaged_body_is_judged_alike_in_any_chunks(
         encoding in encodings(),

@@ -18,7 +18,8 @@ use crate::{
 const WALK: usize = 256;
 
 /// Maps a key to an endpoint: the first on the ring with room. An endpoint has room while
-/// its requests in flight are below 1.25 times its share of the total.
+/// its requests in flight are below 1.25 times its share of the total, which includes the
+/// new request.
 ///
 /// After Mirrokni, Thorup and Zadimoghaddam, Consistent Hashing with Bounded
 /// Loads (2016), with c = 1.25. The shares are those among the usable endpoints:
@@ -189,7 +190,7 @@ impl Affinity {
 }
 
 struct Survey {
-    /// The total over all usable endpoints.
+    /// The total weight of all usable endpoints.
     weight: u64,
     least_loaded: usize,
 }

@@ -1,4 +1,4 @@
-//! The model that counts among those found in a body.
+//! Chooses which of the models found in a body is used.
 
 use super::{
     duplicates::DuplicateModels,
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::error::{RouteError, RouteErrorKind};
 
-/// The model that counts among those found in a body; its name is taken.
+/// Chooses the model to route by among those found in a body, and takes its name out of the list.
 pub(super) fn choose(
     duplicates: DuplicateModels,
     models: &mut [Model],

@@ -1,4 +1,4 @@
-//! What a body that names the model more than once means.
+//! How a body that names the model more than once is treated.
 
 use super::found::Duplicates;
 
@@ -10,10 +10,10 @@ pub enum DuplicateModels {
     /// on which of them counts.
     #[default]
     Refuse,
-    /// The first counts. The whole body is read first, and the other values
-    /// are overwritten too, so that the engine sees one model.
+    /// The first value is used. The whole body is read before routing, and the
+    /// other values are overwritten too, so that the engine sees one model.
     First,
-    /// The last counts, likewise.
+    /// The last value is used; otherwise as [`First`](Self::First).
     Last,
 }
 

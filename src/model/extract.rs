@@ -1,4 +1,4 @@
-//! How the model of a request is found: the question that every extractor answers.
+//! The trait of extractors, which find the model of a request.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use http::{Method, request::Parts};
 
 use super::extraction::Extraction;
 
-/// Says how the model of a request is found.
+/// Decides how the model of a request is found.
 ///
-/// It is asked with the head of each request, before anything of the body is
-/// read. [`JsonBody`](crate::JsonBody) is the simplest; pass your own to
+/// An extractor is called with the head of each request, before any of the body
+/// is read. [`JsonBody`](crate::JsonBody) is the simplest; pass your own to
 /// [`ModelRouteLayer::extract_model`](crate::ModelRouteLayer::extract_model).
 /// The [guide](crate::guide::extractors) has more examples.
 ///

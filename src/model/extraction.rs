@@ -16,9 +16,9 @@ pub(crate) enum Plan {
     NoModel,
     Refused(RouteError),
     Found(ExtractedModel),
-    /// A header says this; the rest must agree, or not say.
+    /// A header names this model; the rest of the request must name the same one or none.
     Claimed(ExtractedModel, Box<Plan>),
-    /// This one, if the body names none.
+    /// This model, if the body names none.
     Default(String, Box<Plan>),
     /// The top-level field of this name, or else `model`.
     Json(Option<Box<str>>, DuplicateModels),
@@ -38,21 +38,21 @@ impl Extraction {
         Self(Plan::NoModel)
     }
 
-    /// The request is refused; the client gets the error as its answer.
+    /// The request is refused; the client gets the error as the response.
     pub fn refused(error: RouteError) -> Self {
         Self(Plan::Refused(error))
     }
 
-    /// The model is known from the head: the body is forwarded while it arrives.
+    /// The model is known from the head: the body is forwarded as it arrives.
     pub fn found(model: ExtractedModel) -> Self {
         Self(Plan::Found(model))
     }
 
     /// The model is a string in the top-level field `name` of a JSON body.
     ///
-    /// The body is scanned as it arrives, as [`JsonBody`](crate::JsonBody)
-    /// scans it for `model`: under the same rules, and rewritten in place.
-    /// Two fields of this name are refused.
+    /// The body is scanned as it arrives and rewritten in place, under the same
+    /// rules by which [`JsonBody`](crate::JsonBody) reads `model`. A body with
+    /// two fields of this name is refused.
     ///
     /// ```
     /// use http::request::Parts;
@@ -78,7 +78,7 @@ impl Extraction {
         Self(Plan::Json(name, DuplicateModels::Refuse))
     }
 
-    /// `read` finds the model once the whole body is in.
+    /// `read` finds the model once the whole body has been received.
     pub fn whole_body<F>(read: F) -> Self
     where
         F: FnOnce(&Parts, &[u8]) -> Result<ExtractedModel, RouteError> + Send + 'static,
@@ -86,11 +86,11 @@ impl Extraction {
         Self(Plan::Whole(Box::new(read)))
     }
 
-    /// The model of a request whose body is read and names none, instead of a
-    /// 400 `missing_model`.
+    /// Sets the model to route by if the body is read and names none. Without
+    /// it, such a request gets a 400 `missing_model`.
     ///
-    /// It is not written into the request. A request whose body is not read
-    /// ([`none`](Self::none)) has no model all the same.
+    /// The default is not written into the request. It does not apply to a
+    /// request whose body is not read ([`none`](Self::none)): that has no model.
     pub fn or_model(self, name: impl Into<String>) -> Self {
         Self(Plan::Default(name.into(), Box::new(self.0)))
     }
@@ -113,16 +113,16 @@ impl fmt::Debug for Plan {
 
 /// The model that a request names, and the place where it is rewritten.
 ///
-/// Without a place it is never rewritten. Places are byte ranges, and replaced
-/// in the form of their surroundings: a JSON string in quotes, percent-encoded
-/// in a URI. One that is empty or not within the request is answered with 500
-/// `extractor_error`.
+/// Without a place, the name is never rewritten. Places are byte ranges. The new
+/// name is written in the form that the place requires: as a quoted JSON string,
+/// or percent-encoded in a URI. If a range is empty or outside the request, the
+/// client gets a 500 `extractor_error`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct ExtractedModel {
     pub(crate) name: String,
     pub(crate) location: Location,
-    /// A header that names it too.
+    /// A header that also names the model.
     pub(crate) header: Option<HeaderName>,
 }
 
@@ -136,12 +136,12 @@ pub(crate) enum Location {
     Body {
         written: Written,
         span: Range<u64>,
-        /// Its doubles, where they are accepted.
+        /// The other occurrences, if duplicates are accepted.
         others: Vec<Range<u64>>,
     },
-    /// In the path, from its start.
+    /// In the path; the range counts from the path's start.
     Path(Range<usize>),
-    /// In the query, from its start.
+    /// In the query; the range counts from the query's start.
     Query(Range<usize>),
 }
 
@@ -168,12 +168,13 @@ impl Location {
 pub(crate) enum Written {
     /// As a JSON string, quotes included.
     Json,
-    /// As it is.
+    /// As plain text.
     Plain,
 }
 
 impl ExtractedModel {
-    /// A model that is never rewritten: no engine reads it in this request.
+    /// A model that is not rewritten unless a place is added with one of the
+    /// methods below.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),

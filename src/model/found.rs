@@ -4,17 +4,17 @@ use std::ops::Range;
 
 use crate::error::{RouteError, RouteErrorKind};
 
-/// The field that names the model, unless an extractor says otherwise.
+/// The field that names the model, unless an extractor sets another.
 pub(crate) const FIELD: &str = "model";
-/// The longest name that is read, in bytes; the longest on public hubs have about 100.
+/// The longest name that is read, in bytes; the longest names on public hubs have about 100.
 pub(crate) const MAX_NAME: usize = 4 * 1024;
-/// The most models that are kept of one body.
+/// The most models that are kept from one body.
 pub(crate) const MAX_MODELS: usize = 16;
 
 /// The treatment of a second model by a scanner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Duplicates {
-    /// It is refused: readers disagree on which of the two counts.
+    /// The body is refused, because readers disagree on which of the two counts.
     Refuse,
     /// Every occurrence is kept, up to 16.
     Keep,
@@ -36,7 +36,7 @@ pub(crate) enum Value {
     NotAString,
 }
 
-/// Why a body has no model to route by; final. The body is at fault, never the scanner.
+/// Why a body has no model to route by. A refusal is final, and always due to the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// A JSON value of another kind begins where `{` is required.
@@ -67,7 +67,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// The error for the client of a body whose model is in `field`.
     ///
-    /// It says where, but not what: an answer must not quote the body.
+    /// Its message gives the position but not the content: a response must not quote the body.
     pub(super) fn in_field(self, field: &str) -> RouteError {
         use RouteErrorKind::{
             AmbiguousModel, InvalidJson, InvalidModel, InvalidMultipart, MissingModel,

@@ -16,10 +16,10 @@ use crate::{
 
 /// The model is a part of the path, as in Azure's `/openai/deployments/{model}/...`.
 ///
-/// A pattern has one `{model}`, which is a part of the path without a slash,
-/// and may end in `*` for any rest. The part is percent-decoded, and
-/// rewritten in the path. Of several patterns the first that fits counts.
-/// Such a path counts more than a body, which is not read then.
+/// A pattern contains `{model}` once, which matches a part of the path without
+/// a slash. It may end in `*`, which matches any remainder. The matched part is
+/// percent-decoded, and rewritten in the path. The first pattern that matches is
+/// used. If one matches, the body is not read for a model.
 ///
 /// ```
 /// use tower_model_route::{ModelSources, PathModel};
@@ -40,7 +40,7 @@ pub struct PathModel {
 }
 
 impl PathModel {
-    /// Fits paths that look like `pattern`.
+    /// Matches paths of the form `pattern`.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl PathModel {
         Err(BuildError::other("PathModel", mistake))
     }
 
-    /// The pattern `before{model}after`, which is known to be one.
+    /// The pattern `before{model}after`, which is known to be valid.
     pub(super) const fn of(before: &'static str, after: &'static str) -> Self {
         Self {
             before: Cow::Borrowed(before),
@@ -86,7 +86,7 @@ impl PathModel {
             Some(literal) => (literal, true),
             None => (&*self.after, false),
         };
-        // Without a slash the literal ends the model within the segment, at its last place there.
+        // A literal without a slash ends the model within the segment, at its last occurrence.
         let model = match literal.split('/').next() {
             Some("") | None => segment,
             Some(mark) => &segment[..segment.rfind(mark)?],
@@ -113,7 +113,7 @@ impl ExtractModel for PathModel {
 
 /// The model is a query parameter, as in `/v1/realtime?model=`; it is rewritten there.
 ///
-/// Two of the same name are refused.
+/// A query with two parameters of this name is refused.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct QueryModel {
@@ -187,10 +187,10 @@ impl ExtractModel for QueryModel {
 
 /// The model is in a header that a gateway in front has set, such as `x-model`.
 ///
-/// Among several [`ModelSources`](crate::ModelSources) it does not replace the
-/// others: a body or a path that names another model is refused, and only a
-/// request that names none elsewhere is routed by the header. Where the model
-/// is rewritten, so is the header.
+/// In a list of [`ModelSources`](crate::ModelSources) the header does not replace
+/// the other sources. A request whose body or path names another model is
+/// refused, and the header alone decides only if the rest of the request names no
+/// model. When the model is rewritten, the header is rewritten as well.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct HeaderModel {

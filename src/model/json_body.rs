@@ -17,9 +17,9 @@ use crate::error::RouteError;
 /// The body is scanned as it arrives, and not parsed: the scanner tracks
 /// strings and nesting, reads the keys of the top level, and compares them
 /// unescaped (`"mod\u0065l"` is `model`). Every document that serde_json
-/// accepts is read the way serde_json reads it. Of the others it refuses all
-/// whose top level is broken, and all that are truncated, unbalanced, or
-/// followed by anything but white space; errors inside of nested values are
+/// accepts is read the way serde_json reads it. Other documents are refused if
+/// their top level is malformed, or if they are truncated, unbalanced, or
+/// followed by anything but white space. Errors inside of nested values are
 /// left for the engine to find.
 ///
 /// Requests with a method that has no body (GET, HEAD, OPTIONS, DELETE, TRACE,
@@ -31,12 +31,12 @@ pub struct JsonBody {
 }
 
 impl JsonBody {
-    /// Refuses duplicates.
+    /// Reads `model`, and refuses bodies that name it twice.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The treatment of a second top-level `model` key.
+    /// Sets how a second top-level `model` key is treated; by default it is refused.
     pub fn duplicates(mut self, duplicates: DuplicateModels) -> Self {
         self.duplicates = duplicates;
         self
@@ -48,7 +48,7 @@ impl JsonBody {
     ///
     /// # Errors
     ///
-    /// What the client would get: a 400.
+    /// The error that the client would get, with status 400.
     pub fn read(&self, body: &[u8]) -> Result<ExtractedModel, RouteError> {
         let mut scanner = Scanner::new(None, self.duplicates.scanned());
         scanner
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use crate::{error::RouteErrorKind, model::extraction::Location};
 
-    /// The name and the span, of the whole body and in any two chunks.
+    /// The name and its span, read from the whole body and from any two chunks.
     fn find(body: &[u8]) -> Result<(String, Range<usize>), RouteError> {
         let model = JsonBody::new().read(body)?;
         let Location::Body { span, .. } = model.location else {
@@ -198,7 +198,7 @@ mod tests {
         ]
     }
 
-    /// What this module must say of a document, by serde_json's own tree.
+    /// The result expected of this module, computed from serde_json's own tree.
     fn expected(body: &[u8]) -> Result<String, RouteErrorKind> {
         let tree: Map<String, Value> =
             serde_json::from_slice(body).map_err(|_| RouteErrorKind::InvalidJson)?;

@@ -1,4 +1,4 @@
-//! Which model a request asks for, and where it says so.
+//! Finds which model a request asks for, and where the request names it.
 
 mod choose;
 mod duplicates;

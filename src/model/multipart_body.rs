@@ -12,12 +12,12 @@ use crate::error::{RouteError, RouteErrorKind};
 
 /// The field `model` of a `multipart/form-data` body: audio transcriptions, image edits.
 ///
-/// It is found while the body arrives and rewritten in place; boundaries and
-/// files stay as they are. A client that sends the model in front of the file
-/// is routed before the file has been sent. Where parsers of multipart
-/// disagree, the body is refused with 400 `invalid_multipart`.
+/// The field is found while the body arrives, and rewritten in place; boundaries
+/// and files are left unchanged. If a client sends the model before the file, the
+/// request is routed before the file has been received. A body that multipart
+/// parsers read differently is refused with 400 `invalid_multipart`.
 ///
-/// Requests of another Content-Type name no model here.
+/// This extractor ignores requests with another Content-Type.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
 pub struct MultipartBody {
@@ -25,12 +25,12 @@ pub struct MultipartBody {
 }
 
 impl MultipartBody {
-    /// Refuses duplicates.
+    /// Reads the field `model`, and refuses bodies that have it twice.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The treatment of a second field named `model`.
+    /// Sets how a second field named `model` is treated; by default it is refused.
     pub fn duplicates(mut self, duplicates: DuplicateModels) -> Self {
         self.duplicates = duplicates;
         self

@@ -1,4 +1,4 @@
-//! Looking for the model in a body that arrives chunk by chunk.
+//! Looks for the model in a body that arrives chunk by chunk.
 
 use std::fmt;
 
@@ -23,9 +23,9 @@ pub(crate) struct Scan {
     kind: Kind,
     /// The model that a header names.
     claim: Option<Box<ExtractedModel>>,
-    /// The model of a body that names none.
+    /// The model to use if the body names none.
     default: Option<String>,
-    /// The decoder that the body passes before it is read.
+    /// The decoder that decompresses the body before it is scanned.
     decoder: Option<Box<Decoder>>,
 }
 
@@ -38,7 +38,7 @@ enum Kind {
 }
 
 impl Scan {
-    /// `None` where the request names no model.
+    /// `None` if the request names no model.
     pub(crate) fn new(plan: Plan) -> Result<Option<Self>, RouteError> {
         let kind = match plan {
             Plan::NoModel => return Ok(None),
@@ -75,7 +75,7 @@ impl Scan {
         }))
     }
 
-    /// Watches nothing.
+    /// A scan that looks for nothing.
     pub(crate) fn none() -> Self {
         Self {
             kind: Kind::Known(ExtractedModel::new("")),
@@ -85,7 +85,7 @@ impl Scan {
         }
     }
 
-    /// Reads the body through `decoder`. It is then read as a whole: a rewrite needs all of it.
+    /// Reads the body through `decoder`. The whole body is then read, as a rewrite needs all of it.
     pub(crate) fn decoded_by(mut self, decoder: Option<Decoder>) -> Self {
         self.decoder = decoder.map(Box::new);
         self
@@ -117,13 +117,13 @@ impl Scan {
             Kind::Known(_) | Kind::Whole(_) => Ok(()),
         };
         match finished {
-            // A header may say what the body does not.
+            // A header or the default may supply the model that the body lacks.
             Err(Refusal::Missing) if self.claim.is_some() || self.default.is_some() => Ok(()),
             finished => finished.map_err(|refusal| refusal.in_field(self.kind.field())),
         }
     }
 
-    /// Whether the model is known, whatever is still to come.
+    /// Whether the model is known, regardless of the rest of the body.
     pub(crate) fn is_found(&self) -> bool {
         let (models, duplicates) = match &self.kind {
             Kind::Known(_) => return true,
@@ -134,7 +134,7 @@ impl Scan {
         self.decoder.is_none() && *duplicates == DuplicateModels::Refuse && !models.is_empty()
     }
 
-    /// Its name, as far as it is known.
+    /// The model's name, if it is known yet.
     pub(crate) fn model(&self) -> Option<&str> {
         let models = match &self.kind {
             Kind::Known(model) => return Some(&model.name),
@@ -148,19 +148,19 @@ impl Scan {
         }
     }
 
-    /// Whether it needs to read the body, and so needs it uncompressed.
+    /// Whether the scan reads the body, and so needs it uncompressed.
     pub(crate) fn reads_body(&self) -> bool {
         !matches!(self.kind, Kind::Known(_))
     }
 
-    /// Whether it needs the body in one piece.
+    /// Whether the scan needs the body in one piece.
     pub(crate) fn reads_whole(&self) -> bool {
         matches!(self.kind, Kind::Whole(_))
     }
 
-    /// The model; to be asked once, when it is known or the body is whole.
+    /// Returns the model; call it once, when the model is known or the body is complete.
     ///
-    /// `body` is what there is of it, and `total` its length if there is more to come.
+    /// `body` is the part received so far, and `total` the full length if more is to come.
     pub(crate) fn locate(
         &mut self,
         head: &Parts,

@@ -1,4 +1,4 @@
-//! Several places of the model, in order.
+//! Several places to look for the model, in order.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Looks for the model in several places, in order: the first that applies to
-/// a request counts.
+/// a request is used.
 ///
 /// [`ModelSources::standard`] is what a
 /// [`ModelRouteLayer`](crate::ModelRouteLayer) uses by default.
@@ -34,12 +34,12 @@ pub struct ModelSources {
 }
 
 impl ModelSources {
-    /// No place at all.
+    /// An empty list of places.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The places where the APIs of OpenAI, Anthropic, Azure, Gemini, KServe and vLLM have it:
+    /// The places where OpenAI, Anthropic, Azure, Gemini, KServe and vLLM APIs name the model:
     ///
     /// - the path of `/openai/deployments/{model}/...` (Azure),
     ///   `/v1beta/models/{model}:...`, `/v1/models/{model}:...` (Gemini, KServe),
@@ -59,13 +59,13 @@ impl ModelSources {
             .or(JsonBody::new())
     }
 
-    /// Adds a place to look at where those before do not apply.
+    /// Adds a place to look in if none of the earlier ones applies.
     pub fn or(mut self, source: impl ExtractModel) -> Self {
         self.sources.push(Arc::new(source));
         self
     }
 
-    /// Adds a header that may name the model too; see [`HeaderModel`].
+    /// Adds a header that may also name the model; see [`HeaderModel`].
     pub fn and_header(mut self, header: HeaderName) -> Self {
         self.header = Some(HeaderModel::new(header));
         self

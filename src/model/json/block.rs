@@ -1,4 +1,4 @@
-//! A block of bytes, and the masks that say what is where in it.
+//! A block of bytes, and the masks that mark which bytes are what.
 
 /// The bytes of a block: as many as a mask has bits.
 pub(super) const BLOCK: usize = 64;
@@ -19,7 +19,7 @@ pub(super) struct Brackets {
 }
 
 impl Brackets {
-    /// Those of them that are in the mask.
+    /// The brackets that are also in the mask.
     pub(super) fn within(self, mask: u64) -> Self {
         Self {
             opening: self.opening & mask,
@@ -28,19 +28,19 @@ impl Brackets {
     }
 }
 
-/// Up to 64 bytes of input, and what is known of them.
+/// Up to 64 bytes of input, and their masks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block<'a> {
     pub(super) bytes: &'a [u8],
-    /// Of the first byte, in the whole input.
+    /// The offset of the first byte in the whole input.
     pub(super) offset: u64,
     /// The quotes that begin or end a string.
     pub(super) quotes: u64,
     /// The brackets outside of strings.
     pub(super) brackets: Brackets,
-    /// The backslashes outside of strings, where they have no place.
+    /// The backslashes outside of strings, where JSON does not allow them.
     pub(super) stray: u64,
-    /// The bytes that a string can't contain as they are, or might not.
+    /// The control and non-ASCII bytes: a string can't contain them, or only in valid UTF-8.
     pub(super) unusual: u64,
 }
 
@@ -76,7 +76,7 @@ impl<'a> Block<'a> {
         self.bytes.get(at).copied()
     }
 
-    /// The string's text that begins at `at`, or goes on there.
+    /// The string's text that begins or continues at `at`.
     #[inline(always)]
     pub(super) fn piece(&self, at: usize) -> Piece<'a> {
         let ahead = from(at);
@@ -92,13 +92,13 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The bytes at `at` and behind.
+/// A mask of the bytes from `at` on.
 #[inline(always)]
 pub(super) fn from(at: usize) -> u64 {
     u64::MAX.checked_shl(at as u32).unwrap_or(0)
 }
 
-/// The place of the first byte of a mask.
+/// The position of the first byte in a mask.
 #[inline(always)]
 pub(super) fn first(mask: u64) -> Option<usize> {
     (mask != 0).then(|| mask.trailing_zeros() as usize)

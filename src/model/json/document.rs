@@ -16,17 +16,17 @@ const KEY: &[u8] = FIELD.as_bytes();
 pub(super) struct Document {
     position: Position,
     pub(super) nesting: Nesting,
-    /// The progress in the key or the name that is being read in pieces.
+    /// The progress within a key or name that is read in pieces.
     text: Text,
-    /// The key that is looked for, if it is another than [`KEY`]: comparing with a constant costs less.
+    /// The key that is looked for, unless it is [`FIELD`]: comparing with a constant costs less.
     field: Option<Box<str>>,
-    /// How much of it the key has so far; `None` if it is another key.
+    /// How many bytes of the wanted key have matched so far; `None` if this is another key.
     key_has: Option<usize>,
-    /// That name so far.
+    /// The model's name, as far as it has been read.
     name: Vec<u8>,
-    /// Whether the value that is being read is that of `model`.
+    /// Whether the value being read is the model's.
     is_model: bool,
-    /// The offset at which that value began.
+    /// The offset at which the model's value began.
     value_start: u64,
     models: Models,
     duplicates: Duplicates,
@@ -248,7 +248,7 @@ impl Document {
     #[inline(never)]
     fn name_piece(&mut self, block: &Block<'_>, at: usize) -> Step {
         let piece = block.piece(at);
-        // Nothing is decoded, nor kept, beyond the limit.
+        // Text beyond the limit is neither decoded nor kept.
         let read = block.offset_of(at) - self.value_start - 1;
         let room = MAX_NAME.saturating_sub(read as usize);
         let cut = piece.up_to(room);
@@ -337,14 +337,14 @@ impl Document {
     }
 }
 
-/// Passes white space, at which the position stays the same. Nothing else may be here.
+/// Skips white space, which leaves the position the same. Anything else is a syntax error.
 #[inline(never)]
 fn stay(position: Position, block: &Block<'_>, mut at: usize) -> Step {
     let before = at;
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = block.byte(at) {
         at += 1;
     }
-    // Without any white space this would be tried again.
+    // Without progress the caller would loop forever.
     if at == before && at < block.len() {
         return Err(syntax(block, at));
     }

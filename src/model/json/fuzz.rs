@@ -1,4 +1,4 @@
-//! What must hold of every input: the hook of the fuzz target.
+//! The properties that must hold for every input: the entry point of the fuzz target.
 
 use std::collections::HashMap;
 

@@ -2,15 +2,15 @@
 //! arrives in chunks.
 //!
 //! The top level is read strictly, byte by byte: braces, keys, colons, commas,
-//! white space, numbers and words are those of JSON. What stands inside of
-//! nested values is only skipped, 64 bytes at a time: of it just strings and
-//! the depth matter. What is therefore not noticed, and left for the engine:
+//! white space, numbers and words must be valid JSON. Nested values are only
+//! skipped, 64 bytes at a time: the scanner tracks their strings and their depth.
+//! The following errors are therefore not detected, and left for the engine:
 //! brackets that close another kind, and anything between the tokens inside of
 //! a nested value; control characters, bad escapes and broken UTF-8 inside of
 //! strings that are neither a top-level key nor the model.
 //!
-//! The state is a few words, whatever the document, and no byte is looked at
-//! by two calls.
+//! Apart from the model found, the state is a few words, whatever the document,
+//! and no byte is read by two calls.
 
 mod block;
 mod document;

@@ -2,7 +2,7 @@ use std::{mem, slice};
 
 use crate::model::found::Model;
 
-/// The models found, of which there is nearly always one: that one costs no list.
+/// The models found. There is nearly always exactly one, which needs no list.
 #[derive(Clone, Debug)]
 pub(super) enum Models {
     None,

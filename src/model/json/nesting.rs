@@ -1,6 +1,6 @@
 use super::block::{Brackets, first};
 
-/// How many brackets are open in a value; which ones does not matter.
+/// The number of open brackets in a value, of either kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Nesting {
     depth: u64,
@@ -10,11 +10,12 @@ impl Nesting {
     /// After the bracket that begins the value.
     pub(super) const BEGUN: Self = Self { depth: 1 };
 
-    /// Passes brackets, in order, up to the one that ends the value: its place.
+    /// Processes brackets in order, up to the one that ends the value, and
+    /// returns its position.
     ///
-    /// The value can end no sooner than at the closing bracket that is the
-    /// depth-th from here. If some were opened before that one, they are what
-    /// is open behind it, and it begins again.
+    /// The value can't end before the depth-th closing bracket from here. If any
+    /// brackets open before that one, their number is the depth after it, and
+    /// the search starts again from there.
     #[inline(always)]
     pub(super) fn pass(&mut self, mut brackets: Brackets) -> Option<usize> {
         loop {

@@ -24,7 +24,7 @@ pub(super) enum Scalar {
 }
 
 impl Scalar {
-    /// What begins with this byte.
+    /// The scalar that begins with this byte.
     pub(super) fn begin(byte: u8) -> Option<Self> {
         Some(match byte {
             b'-' => Self::Minus,
@@ -37,7 +37,7 @@ impl Scalar {
         })
     }
 
-    /// What this becomes with one more byte, if the byte belongs to it.
+    /// The state after one more byte, or `None` if the byte does not belong to the scalar.
     pub(super) fn next(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
             (Self::Minus, b'0') => Self::Zero,
@@ -61,7 +61,7 @@ impl Scalar {
         })
     }
 
-    /// Whether it may end here.
+    /// Whether the scalar may end here.
     pub(super) fn is_whole(self) -> bool {
         matches!(
             self,

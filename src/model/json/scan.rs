@@ -1,4 +1,4 @@
-//! The scan: takes chunks apart into blocks, and skips those inside of nested values.
+//! The scan: splits chunks into blocks, and skips those inside of nested values.
 
 use super::{
     block::{BLOCK, Block, Brackets, Marks},

@@ -1,4 +1,4 @@
-//! The scanner of a document, on the machine that it runs on.
+//! The scanner of a document, with the fastest kernel for the machine.
 
 use super::{document::Document, kernel::Machine, scan::Scan};
 use crate::model::found::{Duplicates, Model, Refusal};
@@ -39,9 +39,9 @@ impl Scanner {
             .map_or_else(|| self.scan.document.finish(), Err)
     }
 
-    /// The models whose value has ended so far: a string's with its closing
-    /// quote, an array's or object's with its bracket, a number's or word's
-    /// with the byte behind.
+    /// The models whose value has ended so far. A string ends with its closing
+    /// quote, an array or object with its bracket, and a number or word with
+    /// the byte after it.
     pub(crate) fn models(&self) -> &[Model] {
         self.scan.document.models()
     }

@@ -1,9 +1,9 @@
 use super::block::Marks;
 
-/// The bits of the bytes at even places.
+/// The bits of the bytes at even positions.
 const EVEN: u64 = 0x5555_5555_5555_5555;
 
-/// The beginnings and ends of strings: the state that a block takes from the one before it.
+/// The state of string detection that is carried from one block to the next.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Strings {
     /// All ones if the next byte is inside a string, else 0.
@@ -13,9 +13,9 @@ pub(super) struct Strings {
 }
 
 impl Strings {
-    /// Passes a block of `len` bytes: the quotes that are not escaped, and
-    /// the bytes in strings, of which the opening quote is one and the closing
-    /// quote is not.
+    /// Processes a block of `len` bytes. Returns the quotes that are not escaped,
+    /// and the bytes in strings, including the opening quote but not the closing
+    /// one.
     #[inline(always)]
     pub(super) fn pass(
         &mut self,
@@ -25,19 +25,19 @@ impl Strings {
     ) -> (u64, u64) {
         let quotes = marks.quotes & !self.escaped_by(marks.backslashes, len);
         let inside = prefix_xor(quotes) ^ self.inside;
-        // The sign bit, the last byte's, spreads over all.
+        // The sign bit, which is the last byte's, is copied to all bits.
         self.inside = (inside.cast_signed() >> 63).cast_unsigned();
         (quotes, inside)
     }
 
     /// The bytes that a backslash escapes.
     ///
-    /// Of a run of backslashes the first escapes the second, the third the
-    /// fourth: the escaping ones are at even positions if the run begins at an
-    /// even place, else at odd ones. Adding a run's first bit to the run
-    /// carries through all of it and clears it. So after the sum with the even
-    /// beginnings, a run's bits are gone if it began at an even place, and
-    /// still there if at an odd one.
+    /// In a run of backslashes the first escapes the second, and the third the
+    /// fourth. The escaping ones are at even positions if the run begins at an
+    /// even position, and otherwise at odd ones. Adding a run's first bit to the
+    /// run carries through all of it and clears it. So adding only the beginnings
+    /// at even positions clears the runs that begin there, and leaves those that
+    /// begin at odd positions.
     #[inline(always)]
     fn escaped_by(&mut self, backslashes: u64, len: usize) -> u64 {
         let runs = backslashes & !self.escaped;

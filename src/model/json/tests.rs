@@ -117,7 +117,7 @@ fn broken() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// What serde_json says: each top-level `model` in order, `None` where it is not a valid string.
+/// What serde_json reads: each top-level `model` in order, `None` if it is not a valid string.
 fn by_serde(document: &[u8]) -> Option<Vec<Option<String>>> {
     struct Entries;
     impl<'de> serde::de::Visitor<'de> for Entries {
@@ -147,8 +147,8 @@ fn by_serde(document: &[u8]) -> Option<Vec<Option<String>>> {
     )
 }
 
-/// The document with nothing left inside of its nested values and of its strings
-/// other than keys: where only those had errors, it is a good one.
+/// The document with its nested values, and its strings other than keys, emptied.
+/// If only those had errors, the result is valid.
 fn hollow(document: &[u8]) -> Vec<u8> {
     let (mut out, mut depth, mut string, mut escaped, mut is_value) =
         (Vec::new(), 0, false, false, false);
@@ -229,7 +229,7 @@ proptest! {
         if by_serde(&document).is_none() && matches!(scan(&document).0, Ok(()) | Err(Refusal::Missing)) {
             let hollow = hollow(&document);
             let accepted = serde_json::from_slice::<Map<String, Json>>(&hollow).is_ok();
-            // A number too large for a Value is one all the same.
+            // A number too large for a `Value` is still valid JSON.
             let huge = String::from_utf8_lossy(&hollow).contains('e');
             prop_assert!(accepted || huge, "{}", String::from_utf8_lossy(&hollow));
         }

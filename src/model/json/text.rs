@@ -16,7 +16,7 @@ enum Escape {
     None,
     /// After a backslash.
     Begun,
-    /// After `\u` and so many hexadecimal digits, which make `code`.
+    /// After `\u` and this many hexadecimal digits, whose value is `code`.
     Unicode {
         digits: u8,
         code: u16,
@@ -35,7 +35,7 @@ impl Text {
         matches!(self.escape, Escape::None) && self.high == 0 && self.utf8.at_boundary()
     }
 
-    /// Decodes a piece into `sink`; else the index of the first byte that is not allowed.
+    /// Decodes a piece into `sink`; the error is the index of the first byte that is not allowed.
     pub(super) fn decode(
         &mut self,
         piece: Piece<'_>,
@@ -94,7 +94,7 @@ impl Text {
             }
             _ => return None,
         };
-        // A second half on its own is no character.
+        // A second half on its own is not a character.
         let character = char::from_u32(code)?;
         sink(character.encode_utf8(&mut [0; 4]).as_bytes());
         Some(())
@@ -109,7 +109,7 @@ pub(crate) fn decode_text(mut raw: &[u8], mut sink: impl FnMut(&[u8])) {
         let (run, rest) = raw.split_at(memchr(b'\\', raw).unwrap_or(raw.len()));
         let escape = if rest.get(1) == Some(&b'u') { 6 } else { 2 };
         let (escape, rest) = rest.split_at(escape.min(rest.len()));
-        // Most of a text is sunk a run at a time.
+        // Most of a text is passed on in whole runs.
         let run = if text.is_whole() && std::str::from_utf8(run).is_ok() {
             sink(run);
             &[]

@@ -1,6 +1,6 @@
 /// Progress within one character of UTF-8, by the table of well-formed byte
 /// sequences (table 3-7 of the Unicode Standard): only the second byte's range
-/// depends on the first, which shuts out overlong forms, surrogates and
+/// depends on the first, which excludes overlong forms, surrogates and
 /// everything past U+10FFFF.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Utf8 {

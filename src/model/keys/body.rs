@@ -1,4 +1,4 @@
-//! What affinity needs of a request's body.
+//! The keys for affinity, read from a request's body.
 
 use super::{conversation::Conversation, json::Json};
 
@@ -7,12 +7,12 @@ use super::{conversation::Conversation, json::Json};
 pub(crate) struct NeededKeys {
     pub(crate) user: bool,
     pub(crate) session_id: bool,
-    /// So many bytes of the conversation.
+    /// This many bytes of the conversation.
     pub(crate) prefix: usize,
 }
 
 impl NeededKeys {
-    /// Whether nothing is wanted, and the body need not be read for it.
+    /// Whether no key is wanted, so that the body need not be read for keys.
     pub(crate) fn is_none(self) -> bool {
         self == Self::default()
     }
@@ -41,9 +41,9 @@ pub(crate) struct BodyKeys {
 impl BodyKeys {
     /// Reads a body, or the first part of it, as far as needed.
     ///
-    /// Of a body that ends early or is not JSON, the part before that
-    /// counts. Of members of the same name the first one does. It takes linear
-    /// time, and memory for the prefix that is wanted.
+    /// If a body ends early or is not valid JSON, the part before that point is
+    /// used. Among members of the same name the first is used. Reading takes
+    /// linear time, and memory for the wanted prefix.
     pub(crate) fn read(body: &[u8], wish: NeededKeys) -> Self {
         if wish.is_none() {
             return Self::default();
@@ -55,7 +55,7 @@ impl BodyKeys {
             session_id: None,
             conversation: Conversation::new(wish.prefix),
         };
-        // None of them reports the early end; none needs to.
+        // The keys found before an early end still count, so the end is ignored.
         let _ = Json::new(body).object(|key, value| reader.member(key, value));
         Self {
             user: reader.user.or(reader.user_id),
@@ -74,7 +74,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads a member of the body; `None` where no other one is needed.
+    /// Reads a member of the body; `None` if no further member is needed.
     fn member(&mut self, key: &[u8], value: &mut Json<'_>) -> Option<()> {
         match key {
             b"user" if self.wish.user => first(&mut self.user, value)?,

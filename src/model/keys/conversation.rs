@@ -1,33 +1,34 @@
-//! How a conversation begins: the same in all of its requests.
+//! The beginning of a conversation, which is the same in all of its requests.
 
 use super::json::Json;
 
-/// Stands behind each text, so that where one ends matters; no UTF-8 contains it.
+/// Terminates each text, so that the boundaries between texts matter; UTF-8 never contains it.
 const END: u8 = 0xff;
 
-/// Whether a prefix holds no text, but for empty ones.
+/// Whether a prefix contains only empty texts, or no texts at all.
 pub(crate) fn is_empty(prefix: &[u8]) -> bool {
     prefix.iter().all(|&byte| byte == END)
 }
 
 /// The system prompt and the first message after it, as texts.
 ///
-/// Read is what the APIs of OpenAI and Anthropic call `messages`, `system`,
-/// `instructions`, `input` and `prompt`. Of a content in parts the texts and
-/// the images' URLs or data count. Neither the order of the members nor the
-/// model matters, nor does what a conversation grows by at its end.
+/// They are read from the members that the APIs of OpenAI and Anthropic call
+/// `messages`, `system`, `instructions`, `input` and `prompt`. If a message's
+/// content is a list of parts, its texts and its images' URLs or data are used.
+/// The order of the members, the model, and messages appended to the
+/// conversation make no difference.
 pub(super) struct Conversation {
     limit: usize,
-    /// The system prompt that has a field of its own.
+    /// The system prompt, if it is in a separate field.
     system: Vec<u8>,
     /// The leading messages of the system's or developer's role, and the next one.
     opening: Vec<u8>,
-    /// Whether one of these was the system's.
+    /// Whether one of these messages was the system's.
     has_system_message: bool,
 }
 
 impl Conversation {
-    /// Of at most `limit` bytes.
+    /// Reads at most `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -79,7 +80,7 @@ impl Conversation {
         })
     }
 
-    /// Reads a message; whether it is the system's.
+    /// Reads a message, and returns whether it is the system's.
     fn message(&mut self, message: &mut Json<'_>) -> Option<bool> {
         let mut texts = Limited(&mut self.opening, self.limit);
         if message.peek()? != b'{' {
@@ -99,7 +100,7 @@ impl Conversation {
     }
 }
 
-/// A buffer, and how long it may become.
+/// A buffer and its maximum length.
 struct Limited<'a>(&'a mut Vec<u8>, usize);
 
 impl Limited<'_> {
@@ -157,7 +158,7 @@ mod tests {
         BodyKeys::read(body, wish).conversation
     }
 
-    /// The texts, each with a `|` behind it.
+    /// The texts, each followed by a `|`.
     fn prefix(body: &Value) -> String {
         let prefix = prefix_of(body.to_string().as_bytes(), 1000);
         let texts = prefix

@@ -7,10 +7,10 @@ use memchr::memchr2;
 use super::hash::hash;
 use crate::model::json::decode_text;
 
-/// A reader that goes forward over JSON, each byte once, and never recursively.
+/// A forward reader of JSON, which reads each byte once and never recurses.
 ///
-/// What it skips it does not check: the engine does. Every method says `None`
-/// where the text ends or is not JSON; then there is no way on.
+/// It does not validate the values that it skips; the engine does. Every method
+/// returns `None` if the text ends or is not JSON; reading can't continue then.
 pub(super) struct Json<'a> {
     rest: &'a [u8],
 }
@@ -20,7 +20,7 @@ impl<'a> Json<'a> {
         Self { rest: text }
     }
 
-    /// The next byte that is no white space, which stays the next.
+    /// The next byte that is not white space, without consuming it.
     pub(super) fn peek(&mut self) -> Option<u8> {
         let space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         let start = self.rest.iter().position(|byte| !space(byte))?;
@@ -28,7 +28,7 @@ impl<'a> Json<'a> {
         self.rest.first().copied()
     }
 
-    /// Passes over the next byte if it is this one.
+    /// Consumes the next byte if it is `byte`.
     fn eat(&mut self, byte: u8) -> Option<bool> {
         let is_next = self.peek()? == byte;
         if is_next {
@@ -42,7 +42,7 @@ impl<'a> Json<'a> {
     }
 
     /// Calls `member` with each key and the reader before its value, which
-    /// `member` must read or skip. A value that is no object is skipped.
+    /// `member` must read or skip. A value that is not an object is skipped.
     pub(super) fn object(
         &mut self,
         mut member: impl FnMut(&[u8], &mut Self) -> Option<()>,
@@ -67,7 +67,7 @@ impl<'a> Json<'a> {
     }
 
     /// Calls `element` before each element, which it must read or skip. A
-    /// value that is no array is skipped.
+    /// value that is not an array is skipped.
     pub(super) fn array(&mut self, mut element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         if self.peek()? != b'[' {
             return self.skip();
@@ -84,7 +84,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The string that comes next; `Some(None)` and skipped if it is something else.
+    /// Reads the next value if it is a string; any other value is skipped, with `Some(None)`.
     pub(super) fn string(&mut self) -> Option<Option<RawString<'a>>> {
         if self.peek()? != b'"' {
             return self.skip().map(|()| None);
@@ -114,7 +114,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Passes over a value.
+    /// Skips a value.
     pub(super) fn skip(&mut self) -> Option<()> {
         let mut depth = 0_usize;
         loop {
@@ -139,7 +139,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Passes over a number or a word.
+    /// Skips a number or a word.
     fn skip_scalar(&mut self) -> Option<()> {
         let is_part =
             |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
@@ -175,9 +175,9 @@ impl<'a> RawString<'a> {
         (self.is_whole && !self.raw.is_empty()).then(|| hash(0, &self.decoded()))
     }
 
-    /// Appends the text to `sink` until this has `limit` bytes.
+    /// Appends the text to `sink`, up to a total of `limit` bytes.
     pub(super) fn append_to(&self, sink: &mut Vec<u8>, limit: usize) {
-        /// The most that one byte takes up: `\u0041`.
+        /// The most input that one decoded byte can take, as in `\u0041`.
         const LONGEST_ESCAPE: usize = 6;
         let room = limit.saturating_sub(sink.len());
         let raw = self

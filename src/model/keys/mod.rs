@@ -1,4 +1,4 @@
-//! What the choice of an endpoint asks of a request's body.
+//! The parts of a request's body that the choice of an endpoint depends on.
 
 mod body;
 mod conversation;

@@ -1,4 +1,4 @@
-//! The boundary of a `multipart/form-data` body, out of the request's Content-Type.
+//! The boundary of a `multipart/form-data` body, from the request's Content-Type.
 
 use super::params::{Malformed, Param, split_value};
 
@@ -15,7 +15,7 @@ impl Boundary {
     }
 }
 
-/// The Content-Type says `multipart/form-data`, but not one boundary that every parser reads alike.
+/// The Content-Type is `multipart/form-data`, without a boundary that every parser reads alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InvalidContentType;
 
@@ -29,11 +29,11 @@ impl From<Malformed> for InvalidContentType {
 ///
 /// # Errors
 ///
-/// It is `multipart/form-data`, but without a boundary, with two, or with one
-/// that is not of RFC 2046's characters. So is one with any other parameter:
-/// cpp-httplib takes the first `boundary=` that it finds wherever it is,
-/// `boundary*` is one to Go alone, and Starlette decodes names and values by
-/// `charset`, so that only `utf-8` is allowed.
+/// It is `multipart/form-data`, but has no boundary, two of them, or one with
+/// characters that RFC 2046 does not allow. Other parameters are an error, too:
+/// cpp-httplib takes the first `boundary=` that it finds anywhere, and only Go
+/// reads `boundary*`. Starlette decodes names and values by `charset`, so the
+/// only `charset` allowed is `utf-8`.
 pub(crate) fn boundary(content_type: &[u8]) -> Result<Option<Boundary>, InvalidContentType> {
     let (media_type, mut params) = split_value(content_type);
     let media_type = media_type.trim_ascii();

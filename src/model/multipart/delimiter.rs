@@ -1,4 +1,4 @@
-//! Finds `--boundary` in a body that comes in chunks, and reports what precedes it.
+//! Finds `--boundary` in a body that arrives in chunks, and reports what precedes it.
 
 use memchr::{memchr, memmem};
 
@@ -11,7 +11,7 @@ pub(super) enum Before {
     Start,
     /// A whole CRLF.
     Crlf,
-    /// A CR that no LF has followed.
+    /// A CR without an LF after it.
     Cr,
     /// An LF without a CR.
     Lf,
@@ -49,17 +49,17 @@ pub(super) struct Found {
 
 /// The search for `--boundary` across chunks, in linear time however they are cut.
 ///
-/// Whole chunks are searched by memmem. What is carried from one to the next is
-/// how many bytes of `--boundary` the last one ended with (the automaton of
-/// Knuth, Morris and Pratt), so no byte is kept, nor read again.
+/// Whole chunks are searched by memmem. The only state carried from one chunk to
+/// the next is how many bytes of `--boundary` the last one ended with (the
+/// automaton of Knuth, Morris and Pratt), so no byte is kept or read again.
 #[derive(Debug)]
 pub(super) struct Search {
     dash_boundary: memmem::Finder<'static>,
-    /// For each length of a match, that of the longest shorter one that ends at the same byte.
+    /// For each match length, the length of the longest shorter match ending at the same byte.
     shorter: Box<[u8]>,
-    /// How many of its bytes the input ends with; never all of them.
+    /// How many bytes of `--boundary` the input ends with; never all of them.
     matched: usize,
-    /// What precedes those.
+    /// What precedes the matched bytes.
     candidate: Before,
     /// What precedes the next byte.
     here: Before,
@@ -92,7 +92,7 @@ impl Search {
     pub(super) fn find(&mut self, chunk: &[u8]) -> Option<Found> {
         let entered = self.here;
         let mut read = 0;
-        // One that an earlier chunk has begun is followed byte by byte.
+        // A match that began in an earlier chunk is continued byte by byte.
         while self.matched > read {
             let byte = chunk.get(read)?;
             read += 1;
@@ -118,7 +118,7 @@ impl Search {
         Found { end, before }
     }
 
-    /// Notes what the chunk ends with; `fresh`, its end, holds no whole `--boundary`.
+    /// Records what the chunk ends with; `fresh`, its end, contains no whole `--boundary`.
     fn carry(&mut self, entered: Before, chunk: &[u8], fresh: &[u8]) {
         let most = self.dash_boundary_len() - 1;
         let tail = fresh
@@ -133,7 +133,7 @@ impl Search {
         }
     }
 
-    /// Reads one byte; whether it completes a `--boundary`.
+    /// Reads one byte, and returns whether it completes a `--boundary`.
     fn step(&mut self, byte: u8) -> bool {
         let wanted = self.dash_boundary.needle();
         while self.matched > 0 && wanted.get(self.matched) != Some(&byte) {
@@ -152,7 +152,7 @@ impl Search {
     }
 }
 
-/// The failure table of Knuth, Morris and Pratt. What is wanted has at most 72 bytes.
+/// The failure table of Knuth, Morris and Pratt. The pattern has at most 72 bytes.
 fn shorter_matches(wanted: &[u8]) -> Box<[u8]> {
     let mut table = vec![0_u8; wanted.len()];
     let mut matched = 0;

@@ -1,4 +1,4 @@
-//! What must hold of every input: the hook of the fuzz target, and the checks of the tests.
+//! The properties that must hold for every input: used by the fuzz target and the tests.
 
 use super::{
     content_type::{Boundary, boundary},
@@ -80,7 +80,7 @@ fn check_replacement(
                 assert_eq!(name.as_bytes(), value);
                 assert_eq!(new.value, Value::Name(NAME.to_owned()));
             }
-            // Its bytes were no UTF-8, and now they are.
+            // Its bytes were not UTF-8, and now they are.
             Value::NotAString if index == at => {}
             unchanged => assert_eq!(new.value, *unchanged),
         }

@@ -1,10 +1,10 @@
 //! The parameters of a header value: `; name=value; name="value"`.
 
-/// A header value that is not written as the grammar says, or that known parsers read differently.
+/// A header value that violates the grammar, or that known parsers read differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// A parameter: a quoted value without its quotes, its escapes left alone.
+/// A parameter. A quoted value is without its quotes, but its escapes are not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Param<'a> {
     pub(super) name: &'a [u8],
@@ -29,7 +29,7 @@ pub(super) fn split_value(value: &[u8]) -> (&[u8], Params<'_>) {
     (first, Params { rest })
 }
 
-/// The parameters, one by one, with spaces around the semicolons and maybe one semicolon at the end.
+/// Iterates over the parameters; spaces around semicolons and one trailing semicolon are allowed.
 #[derive(Clone, Debug)]
 pub(super) struct Params<'a> {
     rest: &'a [u8],

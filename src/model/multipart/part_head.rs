@@ -1,4 +1,4 @@
-//! The header block of a part: is it the field `model`, and is that plain text?
+//! The header block of a part: whether it is the field `model`, and plain text.
 
 use memchr::memmem;
 
@@ -28,7 +28,7 @@ pub(super) enum Content {
 ///
 /// # Errors
 ///
-/// Where in the block the line begins that is malformed, or what is missing.
+/// The offset in the block of the malformed line, or of where a header is missing.
 pub(super) fn parse(block: &[u8]) -> Result<Field, usize> {
     let mut headers = Headers::default();
     let mut start = 0;
@@ -40,7 +40,7 @@ pub(super) fn parse(block: &[u8]) -> Result<Field, usize> {
     headers.field().map_err(|Malformed| start)
 }
 
-/// The headers that count, each of which may occur once.
+/// The headers that matter, each of which may occur once.
 #[derive(Default)]
 struct Headers<'a> {
     disposition: Option<Disposition>,
@@ -123,12 +123,13 @@ struct Disposition {
 }
 
 impl Disposition {
-    /// Reads `form-data; name=...`, then a `filename` and a `filename*` if there are any.
+    /// Reads `form-data; name=...`, then an optional `filename` and `filename*`.
     ///
     /// The name must come first, and all in lower case, as every client writes it:
-    /// cpp-httplib and multer would find another one in the quoted file name before
-    /// it, or in that of a `Name`. No other parameter is allowed: `name*` is the
-    /// name to Go alone, and of two names one parser takes the first, one the last.
+    /// cpp-httplib and multer would find another name in a quoted file name before
+    /// it, or in the value of a `Name`. No other parameter is allowed: only Go reads
+    /// `name*` as the name, and if there are two names, parsers disagree on whether
+    /// the first or the last counts.
     fn parse(value: &[u8]) -> Result<Self, Malformed> {
         let (kind, mut params) = split_value(value);
         let name = params.next()?.filter(|param| param.name == b"name");
@@ -153,10 +154,11 @@ impl Disposition {
     }
 }
 
-/// Whether a field's name, its escapes left alone, is `model` to all parsers or to none.
+/// Whether all parsers agree that a field's undecoded name is `model`, or that it is not.
 ///
-/// To Django, it is with blanks around it. To the RFC, but not to Go and
-/// python-multipart, it is as `mod\el`: only quotes and backslashes may be escaped.
+/// Django also accepts `model` with blanks around it. By the RFC, `mod\el` is
+/// `model` as well, but Go and python-multipart differ: so only quotes and
+/// backslashes may be escaped.
 fn is_plain(name: &[u8]) -> bool {
     if std::str::from_utf8(name).is_ok_and(|name| name.trim() != name) {
         return false;

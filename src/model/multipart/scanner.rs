@@ -1,4 +1,4 @@
-//! The scanner itself: which part of the body the next byte belongs to.
+//! The scanner, which tracks the part of the body that the next byte belongs to.
 
 use memchr::memchr;
 
@@ -11,19 +11,19 @@ use crate::model::found::{Duplicates, MAX_MODELS, MAX_NAME, Model, Refusal, Valu
 
 const CRLF: &[u8] = b"\r\n";
 
-/// The longest header block of a part.
+/// The longest header block of a part, in bytes.
 pub(super) const MAX_HEAD: usize = 8 * 1024;
 
 /// Scans a body for its `model` fields, chunk by chunk.
 ///
-/// The chunks may be cut anywhere: what is found and what is refused does not
-/// depend on it. Its memory is bounded, by 8 KiB and the models, and its time
-/// is linear in the body, whoever wrote it.
+/// The chunks may be cut anywhere without changing the result. Memory is bounded
+/// by 8 KiB and the models, and time is linear in the body, even for a hostile
+/// one.
 #[derive(Debug)]
 pub(crate) struct Multipart {
     search: Search,
     state: State,
-    /// The number of bytes of the body that are done.
+    /// The number of bytes of the body that have been processed.
     offset: u64,
     /// The header block with the CRLF before it, or the data of a `model` up to here.
     buffer: Vec<u8>,
@@ -68,7 +68,7 @@ impl Multipart {
         &self.models
     }
 
-    /// The same, for who takes their names.
+    /// As [`models`](Self::models), for callers that take the names out.
     pub(crate) fn models_mut(&mut self) -> &mut [Model] {
         &mut self.models
     }
@@ -93,7 +93,7 @@ impl Multipart {
         }
     }
 
-    /// The body ends here.
+    /// Marks the end of the body.
     pub(crate) fn finish(&mut self) -> Result<(), Refusal> {
         let refusal = match self.state {
             State::Refused(refusal) => refusal,
@@ -105,7 +105,7 @@ impl Multipart {
         Err(refusal)
     }
 
-    /// Deals with some of the bytes, at least one; how many.
+    /// Processes at least one of the bytes, and returns how many.
     fn advance(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         match self.state {
             State::Preamble => self.preamble(bytes),
@@ -186,7 +186,7 @@ impl Multipart {
     }
 
     fn data(&mut self, part: Part, bytes: &[u8]) -> Result<usize, Refusal> {
-        // A model is kept together with its delimiter; more bytes than this are not looked at.
+        // A model is kept together with its delimiter; no more bytes than this are needed.
         let most = MAX_NAME + self.delimiter_len();
         let is_kept = matches!(part.field, Field::Model(Content::Utf8 | Content::Ascii));
         let room = most + 1 - self.buffer.len();
@@ -211,7 +211,7 @@ impl Multipart {
         Ok(used)
     }
 
-    /// The model that the part is, if it is one, and if its data ends here.
+    /// The model in this part, if the part is one, given that its data ends at `end`.
     fn model(&self, part: Part, end: u64) -> Option<Model> {
         let Field::Model(content) = part.field else {
             return None;

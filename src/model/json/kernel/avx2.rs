@@ -39,7 +39,7 @@ pub(super) fn feed(scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
                 _mm256_movemask_epi8(_mm256_or_si256(low, high)) == 0
             },
             unusual: |block| {
-                // What is not ASCII is negative.
+                // Non-ASCII bytes are negative.
                 masks(load(block).map(|half| _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), half)))
             },
             // Multiplying without carries by all ones.

@@ -8,8 +8,8 @@ use super::portable;
 use super::{avx2, sse2};
 use crate::model::{found::Refusal, json::scan::Scan};
 
-/// The instructions in use. They are there: only this file makes one, and
-/// only after it has looked.
+/// The instructions in use. The machine is known to have them: only this file
+/// creates a value, and only after detection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Machine(Instructions);
 
@@ -23,7 +23,7 @@ enum Instructions {
 }
 
 impl Machine {
-    /// The fastest. The standard library remembers what it detected, which then costs a load.
+    /// The fastest kernel. The standard library caches the detection, so this costs one load.
     pub(crate) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
@@ -42,7 +42,7 @@ impl Machine {
         Self(Instructions::Portable)
     }
 
-    /// The best kernel and all that can replace it.
+    /// All kernels that this machine can run.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn all() -> Vec<Self> {
         let best = Self::best();

@@ -7,7 +7,7 @@ use crate::model::{
     },
 };
 
-/// For machines that no other kernel is written for: eight bytes in a word.
+/// The kernel for all other machines: it handles eight bytes at a time, in a word.
 pub(super) fn feed(scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
     scan.feed_with(
         chunk,

@@ -1,4 +1,4 @@
-//! What is asked of 64 bytes.
+//! The masks that a kernel computes for 64 bytes.
 
 use crate::model::json::block::{BLOCK, Brackets, Marks};
 
@@ -17,9 +17,9 @@ where
 {
     pub(crate) marks: M,
     pub(crate) brackets: B,
-    /// The control characters, and all that is not ASCII.
+    /// The control characters and all non-ASCII bytes.
     pub(crate) unusual: U,
-    /// Each bit the parity of itself and the bits below.
+    /// Sets each bit to the parity of itself and the bits below it.
     pub(crate) prefix_xor: P,
     pub(crate) plain: L,
 }

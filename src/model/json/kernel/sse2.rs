@@ -9,7 +9,7 @@ use crate::model::{
     },
 };
 
-/// For machines of x86-64, of which SSE2 is a part.
+/// The kernel for x86-64, which always has SSE2.
 #[target_feature(enable = "sse2")]
 pub(super) fn feed(scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
     scan.feed_with(
@@ -40,7 +40,7 @@ pub(super) fn feed(scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
                 _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d))) == 0
             },
             unusual: |block| {
-                // What is not ASCII is negative.
+                // Non-ASCII bytes are negative.
                 masks(load(block).map(|quarter| _mm_cmpgt_epi8(_mm_set1_epi8(0x20), quarter)))
             },
             prefix_xor,

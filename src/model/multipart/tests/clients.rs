@@ -1,4 +1,4 @@
-//! The bodies that clients send, recorded from them on a socket unless it says otherwise.
+//! Bodies that clients send, recorded on a socket unless noted otherwise.
 
 use super::*;
 

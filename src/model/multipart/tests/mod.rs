@@ -15,7 +15,7 @@ fn named(name: &str) -> Boundary {
     boundary(content_type.as_bytes()).unwrap().expect(name)
 }
 
-/// What the scanner says, which is the same however the body is cut in two, and byte by byte.
+/// The scanner's result, which is the same for any cut in two and byte by byte.
 fn outcome(name: &str, duplicates: Duplicates, body: &[u8]) -> Outcome {
     let boundary = named(name);
     let whole = check(&boundary, duplicates, body, &[1]);

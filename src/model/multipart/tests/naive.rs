@@ -11,8 +11,8 @@ use crate::model::{
     multipart::{part_head::Content, scanner::MAX_HEAD},
 };
 
-/// A regular expression over bytes: `;` matches a semicolon with spaces
-/// around it, TOKEN and VALUE for what they say, and END for the end of a value.
+/// A regular expression over bytes: `;` matches a semicolon with spaces around
+/// it, TOKEN a token, VALUE a value, and END the end of a value.
 fn regex(pattern: &str) -> Regex {
     let pattern = pattern
         .replace(';', r" *; *")

@@ -1,4 +1,4 @@
-//! Bodies made up, whole and broken: against the naive parser, and against multer.
+//! Generated bodies, well-formed and broken, against the naive parser and against multer.
 
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
@@ -10,7 +10,7 @@ use crate::model::multipart::{
     fuzz::fuzz_multipart,
 };
 
-/// With `-` and `a`, so that a boundary begins within itself, and within what looks like one.
+/// Made of `-` and `a`, so that a boundary can begin within itself or within a near match.
 const BOUNDARIES: [&str; 6] = [
     "b",
     "-",
@@ -95,7 +95,7 @@ fn part(boundary: &'static str) -> impl Strategy<Value = Part> {
     )
 }
 
-/// A boundary, and a body with it: well-formed but for what its data may do to it.
+/// A boundary, and a body with it, which is well-formed unless its data breaks it.
 fn well_formed() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
     select(&BOUNDARIES[..]).prop_flat_map(|boundary| {
         let preamble = select(&["", "", "\r\n", "text -\r\n"][..]);

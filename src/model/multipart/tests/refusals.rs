@@ -1,4 +1,4 @@
-//! Accepted or refused, by tables. In them `|` is CRLF, and the boundary is `b`.
+//! Tables of accepted and refused bodies. In them `|` is CRLF, and the boundary is `b`.
 
 use super::*;
 use crate::model::{

@@ -2,7 +2,7 @@
 //! arrives in chunks.
 //!
 //! The top level is read strictly, byte by byte: braces, keys, colons, commas,
-//! white space, numbers and words are those of JSON. What stands inside of
+//! white space, numbers and words are those of JSON. The text inside of
 //! nested values is only skipped, 64 bytes at a time: of it just strings and
 //! the depth matter. What is therefore not noticed, and left for the engine:
 //! brackets that close another kind, and anything between the tokens inside of

@@ -39,7 +39,7 @@ impl Serialize for ServerSnapshot {
     }
 }
 
-/// A time of the process means nothing outside of it, so `ejected_until` becomes
+/// An `Instant` is meaningless outside the process, so `ejected_until` becomes
 /// `ejected_for_seconds`, from now on.
 impl Serialize for EndpointSnapshot {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -9,7 +9,7 @@ mod silence;
 
 pub(crate) use self::{
     exchange::{Exchange, Next},
-    outcome::{outcome_of_answer, outcome_of_error},
+    outcome::{outcome_of, outcome_of_answer, outcome_of_error},
     response_body::Held,
 };
 pub use self::{request_body::RouteBody, response_body::ResponseBody};

@@ -33,6 +33,14 @@ pub(crate) fn outcome_of_answer<R>(response: &Response<R>) -> Outcome {
     Outcome::Answered(status, wait)
 }
 
+/// The outcome of a call whose error no layer below has classified.
+pub(crate) fn outcome_of<R, E>(result: &Result<Response<R>, E>) -> Outcome {
+    match result {
+        Ok(response) => outcome_of_answer(response),
+        Err(_) => Outcome::Failed,
+    }
+}
+
 pub(crate) fn outcome_of_error(error: &(dyn Error + 'static)) -> Outcome {
     if in_chain(error, |error| error.is::<Overloaded>()) {
         Outcome::Shed

@@ -17,7 +17,7 @@ use super::{
     phase::{Arrival, Phase, Queued, Routed, Sending, Timer},
 };
 use crate::{
-    attempt::{Held, ResponseBody, RouteBody, outcome_of_answer},
+    attempt::{Held, ResponseBody, RouteBody, outcome_of},
     error::{RouteError, RouteErrorKind, Shape},
     observe::RequestSpan,
     route::{Chosen, CompiledTable},
@@ -125,10 +125,7 @@ pub(super) fn answered<R: Body, E>(
     let Some(routed) = routed else {
         return result.map(|response| response.map(|body| ResponseBody::upstream(body, None)));
     };
-    routed.exchange.settle(|| match &result {
-        Ok(response) => outcome_of_answer(response),
-        Err(_) => Outcome::Failed,
-    });
+    routed.exchange.settle(|| outcome_of(&result));
     // If the client's upload failed, the engine has seen only a part of it, so
     // its answer does not count.
     if let Some(error) = routed.exchange.upload_failure() {

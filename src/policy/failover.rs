@@ -13,15 +13,14 @@ use std::{
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::readdress::{is_from_engine, redirect, should_retry};
-use crate::{
-    attempt::{Exchange, RouteBody},
-    route::RouteDecision,
+use super::{
+    failover_policy::RetryInterval,
+    readdress::{Kept, fall_back, is_from_engine, redirect, should_retry},
 };
+use crate::attempt::{Exchange, RouteBody};
 
 /// Retries a failed request at another endpoint.
 ///
@@ -140,7 +139,7 @@ pin_project! {
         // Sent; `again` is `None` if the request can't be retried.
         Calling { #[pin] call: F, again: Option<Box<Again<S, R>>> },
         // Between two attempts; if the next one can't begin, the last result is returned.
-        Interval { #[pin] sleep: Sleep, pause: Pause<S, R, E> },
+        Interval { #[pin] interval: RetryInterval, pause: Pause<S, R, E> },
         // Waits for the inner service to be ready for the next attempt.
         Ready { request: Request<RouteBody>, again: Box<Again<S, R>> },
         Completed,
@@ -154,17 +153,18 @@ struct Again<S, R> {
     /// A copy of the request for the next attempt; `None` while the current one is
     /// the last one allowed.
     copy: Option<Request<RouteBody>>,
-    /// The last answer from an engine, and the decision that led to it.
-    kept: Option<(Response<R>, RouteDecision)>,
+    kept: Kept<R>,
 }
 
 /// A failed attempt that may be followed by another.
 struct Pause<S, R, E> {
-    wait: Duration,
     result: Result<Response<R>, E>,
     request: Request<RouteBody>,
     again: Box<Again<S, R>>,
 }
+
+/// The next phase, or the result for the client.
+type Step<S, R, E, F> = Result<Phase<S, R, E, F>, Result<Response<R>, E>>;
 
 impl<S, R> Future for FailoverFuture<S, R>
 where
@@ -175,7 +175,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut phase = self.project().phase;
         loop {
-            let paused = match phase.as_mut().project() {
+            let step = match phase.as_mut().project() {
                 PhaseProj::Calling { call, again } => {
                     let result = ready!(call.poll(cx));
                     match again.take() {
@@ -183,35 +183,28 @@ where
                         Some(again) => again.pause(result),
                     }
                 }
-                PhaseProj::Interval { sleep, .. } => {
-                    ready!(sleep.poll(cx));
+                PhaseProj::Interval { interval, .. } => {
+                    ready!(interval.poll(cx));
                     let owned = phase.as_mut().project_replace(Phase::Completed);
-                    let PhaseOwned::Interval { mut pause, .. } = owned else {
+                    let PhaseOwned::Interval { pause, .. } = owned else {
                         unreachable!("it was the phase that was polled");
                     };
-                    pause.wait = Duration::ZERO;
-                    Ok(pause)
+                    pause.end()
                 }
                 PhaseProj::Ready { again, .. } => {
                     let ready = ready!(again.service.poll_ready(cx));
                     let owned = phase.as_mut().project_replace(Phase::Completed);
-                    let PhaseOwned::Ready { request, mut again } = owned else {
+                    let PhaseOwned::Ready { request, again } = owned else {
                         unreachable!("it was the phase that was polled");
                     };
                     match ready {
-                        Ok(()) => {
-                            again.copy = copy(&request);
-                            let call = again.service.call(request);
-                            let again = Some(again);
-                            phase.set(Phase::Calling { call, again });
-                            continue;
-                        }
+                        Ok(()) => Ok(again.call(request)),
                         Err(error) => again.pause(Err(error)),
                     }
                 }
                 PhaseProj::Completed => panic!("FailoverFuture polled after completion"),
             };
-            match paused.and_then(Pause::next) {
+            match step {
                 Ok(next) => phase.set(next),
                 Err(result) => {
                     phase.set(Phase::Completed);
@@ -223,66 +216,53 @@ where
 }
 
 impl<S, R> Again<S, R> {
-    /// After an attempt: the pause before the next one, or the result for the client.
-    fn pause<E>(
-        mut self: Box<Self>,
-        result: Result<Response<R>, E>,
-    ) -> Result<Pause<S, R, E>, Result<Response<R>, E>> {
-        if !should_retry(&self.exchange, &result) {
-            return Err(self.fall_back(result));
-        }
-        let request = self.copy.take();
-        let next = request.and_then(|request| {
-            let wait = self.exchange.interval(request.body().is_replayable())?;
-            Some((wait, request))
-        });
-        match next {
-            None => Err(self.fall_back(result)),
-            Some((wait, request)) => Ok(Pause {
-                wait,
-                result,
-                request,
-                again: self,
-            }),
+    /// Begins the next attempt; the service is ready.
+    fn call<E>(mut self: Box<Self>, request: Request<RouteBody>) -> Phase<S, R, E, S::Future>
+    where
+        S: Service<Request<RouteBody>>,
+    {
+        self.copy = copy(&request);
+        Phase::Calling {
+            call: self.service.call(request),
+            again: Some(self),
         }
     }
 
-    /// If the last attempt brought no answer from an engine, returns to the last
-    /// one that did, if any.
-    fn fall_back<E>(mut self, result: Result<Response<R>, E>) -> Result<Response<R>, E> {
-        if result.as_ref().is_ok_and(is_from_engine) {
-            return result;
-        }
-        match self.kept.take() {
-            None => result,
-            Some((answer, decision)) => {
-                self.exchange.fall_back(decision);
-                Ok(answer)
-            }
-        }
+    /// After an attempt: the interval before the next one, or the result for the client.
+    fn pause<E, F>(mut self: Box<Self>, mut result: Result<Response<R>, E>) -> Step<S, R, E, F> {
+        let next = should_retry(&self.exchange, &result).then(|| {
+            let request = self.copy.take()?;
+            let wait = self.exchange.interval(request.body().is_replayable())?;
+            Some((wait, request))
+        });
+        let Some((wait, request)) = next.flatten() else {
+            fall_back(&self.exchange, &mut self.kept, &mut result);
+            return Err(result);
+        };
+        Ok(Phase::Interval {
+            interval: RetryInterval::new(wait),
+            pause: Pause {
+                result,
+                request,
+                again: self,
+            },
+        })
     }
 }
 
 impl<S, R, E> Pause<S, R, E> {
-    /// The interval or, at its end, the next attempt; the result for the client if
-    /// the attempt can't begin.
-    #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
-    fn next<F>(self) -> Result<Phase<S, R, E, F>, Result<Response<R>, E>> {
-        if !self.wait.is_zero() {
-            return Ok(Phase::Interval {
-                sleep: tokio::time::sleep(self.wait),
-                pause: self,
-            });
-        }
+    /// At the end of the interval: begins the next attempt, or returns the result for
+    /// the client if the attempt can't begin.
+    fn end<F>(self) -> Step<S, R, E, F> {
         let Self {
-            result,
+            mut result,
             mut request,
             mut again,
-            ..
         } = self;
         let decision = again.exchange.decision();
         if redirect(&again.exchange, &mut request, Duration::ZERO).is_none() {
-            return Err(again.fall_back(result));
+            fall_back(&again.exchange, &mut again.kept, &mut result);
+            return Err(result);
         }
         if let Ok(response) = result
             && is_from_engine(&response)

@@ -13,12 +13,8 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tower::retry::Policy;
 
-use super::readdress::{is_from_engine, redirect, should_retry};
-use crate::{
-    attempt::{Exchange, RouteBody},
-    pieces::lock,
-    route::RouteDecision,
-};
+use super::readdress::{Kept, fall_back, is_from_engine, redirect, should_retry};
+use crate::{attempt::RouteBody, pieces::lock};
 
 /// The behaviour of [`FailoverLayer`](crate::FailoverLayer) as a policy for
 /// tower's [`RetryLayer`](tower::retry::RetryLayer), if you compose the layers
@@ -53,9 +49,8 @@ use crate::{
 /// ```
 #[must_use]
 pub struct Failover<R> {
-    /// The last answer from an engine to this policy's request, and the decision
-    /// that led to it. (A mutex, so that `R` need not be `Sync`.)
-    kept: Mutex<Option<(Response<R>, RouteDecision)>>,
+    /// What is kept of this policy's request. (A mutex, so that `R` need not be `Sync`.)
+    kept: Mutex<Kept<R>>,
 }
 
 impl<R> Failover<R> {
@@ -63,17 +58,6 @@ impl<R> Failover<R> {
     pub fn new() -> Self {
         Self {
             kept: Mutex::new(None),
-        }
-    }
-
-    /// If the last attempt brought no answer from an engine, returns to the last
-    /// one that did, if any.
-    fn fall_back<E>(&mut self, exchange: &Exchange, result: &mut Result<Response<R>, E>) {
-        if !result.as_ref().is_ok_and(is_from_engine)
-            && let Some((answer, decision)) = lock(&self.kept).take()
-        {
-            exchange.fall_back(decision);
-            *result = Ok(answer);
         }
     }
 }
@@ -97,7 +81,7 @@ where
             Some(wait)
         });
         let Some(wait) = next.flatten() else {
-            self.fall_back(&exchange, result);
+            fall_back(&exchange, &mut lock(&self.kept), result);
             return None;
         };
         if let Ok(response) = result
@@ -148,7 +132,7 @@ pin_project! {
 }
 
 impl RetryInterval {
-    fn new(wait: Duration) -> Self {
+    pub(super) fn new(wait: Duration) -> Self {
         Self {
             sleep: (!wait.is_zero()).then(|| tokio::time::sleep(wait)),
         }

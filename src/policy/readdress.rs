@@ -5,19 +5,16 @@ use std::time::Duration;
 use http::{Request, Response};
 
 use crate::{
-    attempt::{Exchange, Next, RouteBody, outcome_of_answer},
+    attempt::{Exchange, Next, RouteBody, outcome_of},
     error::RouteError,
-    server::Outcome,
+    route::RouteDecision,
 };
 
 /// Settles an attempt that has ended, and returns whether another should follow.
 ///
 /// If none should, the retry budget is credited.
 pub(super) fn should_retry<R, E>(exchange: &Exchange, result: &Result<Response<R>, E>) -> bool {
-    exchange.settle(|| match result {
-        Ok(response) => outcome_of_answer(response),
-        Err(_) => Outcome::Failed,
-    });
+    exchange.settle(|| outcome_of(result));
     let should_retry = exchange.is_retriable();
     if !should_retry {
         exchange.deposit_retry();
@@ -46,6 +43,24 @@ fn readdress(request: &mut Request<RouteBody>, exchange: &Exchange, next: &Next)
     body.begin_again(payload);
     *request = Request::from_parts(head, body);
     Some(())
+}
+
+/// The last answer from an engine, and the decision that led to it.
+pub(super) type Kept<R> = Option<(Response<R>, RouteDecision)>;
+
+/// If the last attempt brought no answer from an engine, returns to the last one
+/// that did, if any.
+pub(super) fn fall_back<R, E>(
+    exchange: &Exchange,
+    kept: &mut Kept<R>,
+    result: &mut Result<Response<R>, E>,
+) {
+    if !result.as_ref().is_ok_and(is_from_engine)
+        && let Some((answer, decision)) = kept.take()
+    {
+        exchange.fall_back(decision);
+        *result = Ok(answer);
+    }
 }
 
 pub(super) fn is_from_engine<R>(response: &Response<R>) -> bool {

@@ -7,11 +7,19 @@ use tower::retry::budget::Budget;
 use super::{model_route::ModelRoute, model_server::ModelServer};
 
 /// Collects ModelServers and ModelRoutes; made by [`RouteTable::builder`](crate::RouteTable::builder).
+///
+/// With the feature `serde` it is `Serialize`, without the retry budget.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
 #[must_use]
 pub struct RouteTableBuilder {
-    servers: Vec<ModelServer>,
-    routes: Vec<ModelRoute>,
+    model_servers: Vec<ModelServer>,
+    model_routes: Vec<ModelRoute>,
+    #[cfg_attr(feature = "serde", serde(skip))]
     retry_budget: Option<SharedBudget>,
 }
 
@@ -27,13 +35,13 @@ impl fmt::Debug for SharedBudget {
 impl RouteTableBuilder {
     /// Adds a ModelServer.
     pub fn model_server(mut self, server: ModelServer) -> Self {
-        self.servers.push(server);
+        self.model_servers.push(server);
         self
     }
 
     /// Adds a ModelRoute; of routes that share a name, those added first are tried first.
     pub fn model_route(mut self, route: ModelRoute) -> Self {
-        self.routes.push(route);
+        self.model_routes.push(route);
         self
     }
 
@@ -50,12 +58,12 @@ impl RouteTableBuilder {
 
     /// The ModelServers, in the order in which they were added.
     pub fn get_model_servers(&self) -> &[ModelServer] {
-        &self.servers
+        &self.model_servers
     }
 
     /// The ModelRoutes, in the order in which they were added.
     pub fn get_model_routes(&self) -> &[ModelRoute] {
-        &self.routes
+        &self.model_routes
     }
 
     /// The retry budget, if it is not the default.

@@ -78,6 +78,19 @@ impl ModelRoute {
         self
     }
 
+    /// Renames the ModelServers of all rules, in the order of the rules and of
+    /// [`Rule::model_servers`].
+    ///
+    /// For front ends whose names for ModelServers are not those of the table.
+    pub fn rename_model_servers(mut self, mut rename: impl FnMut(&str) -> String) -> Self {
+        self.rules = self
+            .rules
+            .into_iter()
+            .map(|rule| rule.rename_model_servers(&mut rename))
+            .collect();
+        self
+    }
+
     /// The route's own name.
     pub fn get_name(&self) -> &str {
         &self.name

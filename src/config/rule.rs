@@ -100,6 +100,17 @@ impl Rule {
         let targets = self.targets.iter().map(TargetModel::get_model_server);
         targets.chain(self.fallbacks.iter().map(String::as_str))
     }
+
+    /// Renames the ModelServers, in the order of [`model_servers`](Self::model_servers).
+    pub fn rename_model_servers(mut self, mut rename: impl FnMut(&str) -> String) -> Self {
+        self.targets = self
+            .targets
+            .into_iter()
+            .map(|target| target.rename(&mut rename))
+            .collect();
+        self.fallbacks = self.fallbacks.iter().map(|name| rename(name)).collect();
+        self
+    }
 }
 
 /// The conditions of a rule; all of them must hold.

@@ -36,6 +36,13 @@ impl TargetModel {
         self
     }
 
+    pub(super) fn rename(self, mut rename: impl FnMut(&str) -> String) -> Self {
+        Self {
+            model_server: rename(&self.model_server),
+            ..self
+        }
+    }
+
     /// The name of the ModelServer.
     pub fn get_model_server(&self) -> &str {
         &self.model_server

@@ -113,7 +113,8 @@ impl TrafficPolicy {
         self
     }
 
-    /// The longest silence within an answer once it has begun; then the answer is aborted.
+    /// The longest silence within an answer once it has begun; then the answer is
+    /// aborted. No limit by default.
     ///
     /// Only time in which the client waits for the engine counts: a client
     /// that reads slowly is not cut off.

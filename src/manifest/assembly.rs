@@ -11,10 +11,7 @@ use super::{
     server_info::ServerInfo,
 };
 use crate::{
-    config::{
-        Address, BuildError, MistakeKind, ModelRoute, ModelServer, Place, RouteTableBuilder, Rule,
-        TargetModel,
-    },
+    config::{Address, BuildError, MistakeKind, ModelServer, Place, RouteTableBuilder},
     manifest::read::{
         model_route::RouteManifest, nearest::did_you_mean, server_manifest::ServerManifest,
     },
@@ -133,15 +130,7 @@ impl Assembly {
         let given = names.given.remove(&full_name).unwrap_or_default();
         let server = ModelServer::new(&full_name).endpoints(given);
         names.by_full_name.insert(full_name, self.servers.len());
-        let origin = ServerOrigin {
-            whole: spot.clone(),
-            model: None,
-            balance: None,
-            policy: None,
-            options: Vec::new(),
-            endpoints: Vec::new(),
-        };
-        self.add_server(server, origin);
+        self.add_server(server, ServerOrigin::new(spot.clone()));
     }
 
     /// Targets and fallbacks are ModelServers of the route's own namespace.
@@ -151,8 +140,10 @@ impl Assembly {
         names: &ServerNames,
         found: &mut Vec<Diagnostic>,
     ) {
-        let route = &manifest.route;
-        let mut resolve = |name: &str, spot: &Spot| {
+        let rules = manifest.origin.rules.iter();
+        let mut spots = rules.flat_map(|rule| rule.targets.iter().chain(&rule.fallbacks));
+        let route = manifest.route.clone().rename_model_servers(|name| {
+            let spot = spots.next().unwrap_or(&manifest.origin.whole);
             let full_name = full_name::join(&manifest.namespace, name);
             if let Some(&server) = names.by_full_name.get(&full_name) {
                 let servers = self.config.get_model_servers();
@@ -166,28 +157,8 @@ impl Assembly {
             let code = "unknown-server";
             found.push(Diagnostic::new(Severity::Error, code, spot, message));
             full_name
-        };
-        let mut resolved =
-            ModelRoute::new(route.get_name()).lora_adapters(route.get_lora_adapters());
-        if let Some(name) = route.get_model_name() {
-            resolved = resolved.model_name(name);
-        }
-        for (rule, origin) in route.get_rules().iter().zip(&manifest.origin.rules) {
-            let conditions = rule.get_conditions().iter().cloned();
-            let mut resolved_rule = Rule::new(rule.get_name()).when(conditions.collect());
-            for (target, spot) in rule.get_targets().iter().zip(&origin.targets) {
-                let server = TargetModel::new(resolve(target.get_model_server(), spot));
-                resolved_rule = resolved_rule.target(match target.get_weight() {
-                    None => server,
-                    Some(weight) => server.weight(weight),
-                });
-            }
-            for (fallback, spot) in rule.get_fallbacks().iter().zip(&origin.fallbacks) {
-                resolved_rule = resolved_rule.fallback(resolve(fallback, spot));
-            }
-            resolved = resolved.rule(resolved_rule);
-        }
-        self.config = std::mem::take(&mut self.config).model_route(resolved);
+        });
+        self.config = std::mem::take(&mut self.config).model_route(route);
         self.routes.push(manifest.origin.clone());
     }
 

@@ -17,6 +17,18 @@ pub(super) struct ServerOrigin {
 }
 
 impl ServerOrigin {
+    /// A ModelServer of which no part has a place of its own yet.
+    pub(super) fn new(whole: Spot) -> Self {
+        Self {
+            whole,
+            model: None,
+            balance: None,
+            policy: None,
+            options: Vec::new(),
+            endpoints: Vec::new(),
+        }
+    }
+
     pub(super) fn of(&self, part: ServerPart) -> &Spot {
         match part {
             ServerPart::Whole => None,
@@ -65,7 +77,7 @@ pub(super) struct RuleOrigin {
 }
 
 impl RouteOrigin {
-    /// The place of a part, or else of what it is a part of.
+    /// The spot of a part, or else that of the whole it belongs to.
     pub(super) fn of(&self, part: RoutePart) -> &Spot {
         let rule = part.rule().and_then(|rule| self.rules.get(rule));
         let spot = match part {

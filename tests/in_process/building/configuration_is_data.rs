@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::json;
 use tower_model_route::{
-    Balance, Condition, Endpoint, HashKey, MistakeKind, ModelMatch, ModelRoute, ModelServer,
-    OutlierDetection, Place, RoutePart, RouteTable, RouteTableBuilder, Rule, ServerPart,
-    StringMatch, TargetModel, TrafficPolicy,
+    Balance, Condition, Endpoint, HashKey, LintKind, MistakeKind, ModelMatch, ModelRoute,
+    ModelServer, OutlierDetection, Place, RoutePart, RouteTable, RouteTableBuilder, Rule,
+    ServerPart, StringMatch, TargetModel, TrafficPolicy,
 };
 
 fn server() -> ModelServer {
@@ -200,4 +200,60 @@ fn it_serializes_in_the_words_of_the_manifests() {
             }],
         })
     );
+}
+
+#[test]
+fn a_whole_table_serializes() {
+    let table = table().build().unwrap();
+    assert_eq!(
+        serde_json::to_value(table.config()).unwrap(),
+        json!({
+            "modelServers": [server(), ModelServer::new("spare")],
+            "modelRoutes": [route()],
+        })
+    );
+}
+
+#[test]
+fn a_front_end_can_rename_model_servers_in_their_order() {
+    let mut names = Vec::new();
+    let renamed = route()
+        .rule(Rule::new("other").target("large"))
+        .rename_model_servers(|name| {
+            names.push(name.to_owned());
+            format!("ml/{name}")
+        });
+    assert_eq!(names, ["small", "spare", "large"]);
+    let expected = ModelRoute::new("chat")
+        .model_name("asked")
+        .lora_adapter("lora")
+        .rule(
+            Rule::new("gold")
+                .when(
+                    route().get_rules()[0]
+                        .get_conditions()
+                        .iter()
+                        .cloned()
+                        .collect(),
+                )
+                .target(TargetModel::new("ml/small").weight(70))
+                .fallback("ml/spare"),
+        )
+        .rule(Rule::new("other").target("ml/large"));
+    assert_eq!(renamed, expected);
+}
+
+#[test]
+fn lints_have_a_place_for_programs() {
+    let table = table().build().unwrap();
+    let found: Vec<_> = table
+        .lint()
+        .iter()
+        .map(|lint| (lint.kind(), lint.position()))
+        .collect();
+    let no_endpoints = (
+        LintKind::NoEndpoints,
+        Place::ModelServer(1, ServerPart::Whole),
+    );
+    assert!(found.contains(&no_endpoints), "{found:?}");
 }

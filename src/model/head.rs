@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{
     extract::ExtractModel,
-    extraction::{ExtractedModel, Extraction, Location},
+    extraction::{ExtractedModel, Extraction},
 };
 use crate::{
     config::{BuildError, MistakeKind},
@@ -103,10 +103,8 @@ impl ExtractModel for PathModel {
             return Extraction::none();
         };
         let start = self.before.len();
-        found(model, |name| ExtractedModel {
-            name,
-            location: Location::Path(start..start + model.len()),
-            header: None,
+        found(model, |name| {
+            ExtractedModel::new(name).path_span(start..start + model.len())
         })
     }
 }
@@ -167,10 +165,8 @@ impl ExtractModel for QueryModel {
         match (values.next(), values.next()) {
             (Some((at, value)), None) => {
                 let span = at..at + value.len();
-                found(&value.replace('+', " "), |name| ExtractedModel {
-                    name,
-                    location: Location::Query(span),
-                    header: None,
+                found(&value.replace('+', " "), |name| {
+                    ExtractedModel::new(name).query_span(span)
                 })
             }
             (Some(_), Some(_)) => Extraction::refused(RouteError::new(
@@ -217,11 +213,9 @@ impl ExtractModel for HeaderModel {
             ));
         }
         match std::str::from_utf8(first.as_bytes()) {
-            Ok(name) if !name.is_empty() => Extraction::found(ExtractedModel {
-                name: name.to_owned(),
-                location: Location::Nowhere,
-                header: Some(self.header.clone()),
-            }),
+            Ok(name) if !name.is_empty() => {
+                Extraction::found(ExtractedModel::new(name).in_header(self.header.clone()))
+            }
             _ => Extraction::refused(invalid()),
         }
     }
@@ -253,7 +247,7 @@ mod tests {
     use http::{Request, header::HeaderValue};
 
     use super::*;
-    use crate::model::extraction::Plan;
+    use crate::model::extraction::{Location, Plan};
 
     fn begin(
         source: &impl ExtractModel,

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -113,6 +113,13 @@ impl EndpointSnapshot {
     /// Until when it is ejected; in the past, once it may be tried again.
     pub fn ejected_until(&self) -> Option<Instant> {
         self.ejected_until
+    }
+
+    /// For how long it is still ejected; zero once it may be tried again.
+    pub(super) fn ejected_for(&self) -> Option<Duration> {
+        let now = tokio::time::Instant::now().into_std();
+        let until = self.ejected_until?;
+        Some(until.saturating_duration_since(now))
     }
 
     /// The number of requests sent to it, retries included.

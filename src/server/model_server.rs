@@ -176,9 +176,7 @@ impl Server {
                     let total = key.map_or(0, |_| self.live.in_flight.load(Ordering::Relaxed));
                     self.balancer.pick(&self.endpoints, total, key, usable)?
                 }
-                Pass::LastResort => (0..self.endpoints.len())
-                    .filter(|&position| usable(position))
-                    .min_by_key(|&position| self.endpoints[position].health.state().rank())?,
+                Pass::LastResort => self.last_resort(usable)?,
             };
             let state = self.endpoints[position].health.state();
             // Another request may have been faster: then choose again among the rest.
@@ -189,6 +187,12 @@ impl Server {
                 return Some(taken);
             }
         }
+    }
+
+    /// The usable endpoint that will be healthy soonest.
+    pub(super) fn last_resort(&self, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        let usable = (0..self.endpoints.len()).filter(|&position| usable(position));
+        usable.min_by_key(|&position| self.endpoints[position].health.state().rank())
     }
 
     pub(super) fn is_usable(&self, endpoint: &Endpoint, pass: Pass) -> bool {

@@ -11,12 +11,7 @@ impl Server {
         };
         let is_chosen = match pass {
             Pass::Healthy => is_usable(position),
-            Pass::LastResort => {
-                let usable = (0..self.endpoints.len()).filter(|&position| is_usable(position));
-                let last_resort =
-                    usable.min_by_key(|&position| self.endpoints[position].health.state().rank());
-                last_resort == Some(position)
-            }
+            Pass::LastResort => self.last_resort(is_usable) == Some(position),
         };
         self.is_open() && is_chosen
     }

@@ -44,16 +44,16 @@ impl BodyKeys {
     /// If a body ends early or is not valid JSON, the part before that point is
     /// used. Among members of the same name the first is used. Reading takes
     /// linear time, and memory for the wanted prefix.
-    pub(crate) fn read(body: &[u8], wish: NeededKeys) -> Self {
-        if wish.is_none() {
+    pub(crate) fn read(body: &[u8], needed: NeededKeys) -> Self {
+        if needed.is_none() {
             return Self::default();
         }
         let mut reader = Reader {
-            wish,
+            needed,
             user: None,
             user_id: None,
             session_id: None,
-            conversation: Conversation::new(wish.prefix),
+            conversation: Conversation::new(needed.prefix),
         };
         // The keys found before an early end still count, so the end is ignored.
         let _ = Json::new(body).object(|key, value| reader.member(key, value));
@@ -66,7 +66,7 @@ impl BodyKeys {
 }
 
 struct Reader {
-    wish: NeededKeys,
+    needed: NeededKeys,
     user: Option<u64>,
     user_id: Option<u64>,
     session_id: Option<u64>,
@@ -77,22 +77,22 @@ impl Reader {
     /// Reads a member of the body; `None` if no further member is needed.
     fn member(&mut self, key: &[u8], value: &mut Json<'_>) -> Option<()> {
         match key {
-            b"user" if self.wish.user => first(&mut self.user, value)?,
-            b"metadata" if self.wish.user => value.object(|key, value| match key {
+            b"user" if self.needed.user => first(&mut self.user, value)?,
+            b"metadata" if self.needed.user => value.object(|key, value| match key {
                 b"user_id" => first(&mut self.user_id, value),
                 _ => value.skip(),
             })?,
-            b"session_id" if self.wish.session_id => first(&mut self.session_id, value)?,
-            _ if self.wish.prefix > 0 => self.conversation.member(key, value)?,
+            b"session_id" if self.needed.session_id => first(&mut self.session_id, value)?,
+            _ if self.needed.prefix > 0 => self.conversation.member(key, value)?,
             _ => value.skip()?,
         }
         (!self.is_done()).then_some(())
     }
 
     fn is_done(&self) -> bool {
-        (!self.wish.user || self.user.is_some())
-            && (!self.wish.session_id || self.session_id.is_some())
-            && (self.wish.prefix == 0 || self.conversation.is_done())
+        (!self.needed.user || self.user.is_some())
+            && (!self.needed.session_id || self.session_id.is_some())
+            && (self.needed.prefix == 0 || self.conversation.is_done())
     }
 }
 
@@ -172,9 +172,9 @@ mod tests {
     #[test]
     fn nothing_else_than_wished_is_read() {
         let body = br#"{"user":"u","session_id":"s","messages":[{"content":"c"}]}"#;
-        let of = |wish| BodyKeys::read(body, wish);
+        let of = |needed| BodyKeys::read(body, needed);
         assert_eq!(of(NeededKeys::default()), BodyKeys::default());
-        let wish = NeededKeys {
+        let needed = NeededKeys {
             user: true,
             ..NeededKeys::default()
         };
@@ -182,8 +182,8 @@ mod tests {
             user: hashed("u"),
             ..BodyKeys::default()
         };
-        assert_eq!(of(wish), expected);
-        let wish = NeededKeys {
+        assert_eq!(of(needed), expected);
+        let needed = NeededKeys {
             prefix: 1,
             ..NeededKeys::default()
         };
@@ -191,7 +191,7 @@ mod tests {
             conversation: b"c".to_vec(),
             ..BodyKeys::default()
         };
-        assert_eq!(of(wish), expected);
+        assert_eq!(of(needed), expected);
     }
 
     #[test]

@@ -151,11 +151,11 @@ mod tests {
     use crate::model::keys::body::{BodyKeys, NeededKeys};
 
     fn prefix_of(body: &[u8], limit: usize) -> Vec<u8> {
-        let wish = NeededKeys {
+        let needed = NeededKeys {
             prefix: limit,
             ..NeededKeys::default()
         };
-        BodyKeys::read(body, wish).conversation
+        BodyKeys::read(body, needed).conversation
     }
 
     /// The texts, each followed by a `|`.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
-use tokio::time::Instant;
 
 use crate::{
     error::RouteError,
@@ -43,10 +42,6 @@ impl Serialize for ServerSnapshot {
 /// `ejected_for_seconds`, from now on.
 impl Serialize for EndpointSnapshot {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let now = Instant::now().into_std();
-        let left = self
-            .ejected_until()
-            .map(|until| until.saturating_duration_since(now));
         let mut endpoint = serializer.serialize_struct("EndpointSnapshot", 8)?;
         endpoint.serialize_field("uri", self.uri())?;
         endpoint.serialize_field("in_flight", &self.in_flight())?;
@@ -54,7 +49,7 @@ impl Serialize for EndpointSnapshot {
         endpoint.serialize_field("consecutive_failures", &self.consecutive_failures())?;
         endpoint.serialize_field(
             "ejected_for_seconds",
-            &left.as_ref().map(Duration::as_secs_f64),
+            &self.ejected_for().as_ref().map(Duration::as_secs_f64),
         )?;
         endpoint.serialize_field("requests", &self.requests())?;
         endpoint.serialize_field("failures", &self.failures())?;

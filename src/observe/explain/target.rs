@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http::{Request, request::Parts};
-use tokio::time::Instant;
 
 use super::{mask, policy};
 use crate::{
@@ -110,7 +109,6 @@ impl Asked<'_> {
     fn endpoints(&self, config: &ModelServer, server: &Server) -> Vec<ExplainedEndpoint> {
         let snapshot = ServerSnapshot::new(server);
         let both = server.endpoints.iter().zip(snapshot.endpoints());
-        let now = Instant::now().into_std();
         (0..)
             .zip(both)
             .map(|(position, (endpoint, state))| ExplainedEndpoint {
@@ -125,9 +123,7 @@ impl Asked<'_> {
                 },
                 request_uri: self.uri_at(endpoint, self.model_at(server)),
                 request_host: endpoint.address.authority.to_string(),
-                ejected_for: state
-                    .ejected_until()
-                    .map(|until| until.saturating_duration_since(now)),
+                ejected_for: state.ejected_for(),
                 state: state.clone(),
             })
             .collect()

@@ -9,7 +9,7 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
     let base_names: HashMap<&str, &str> = config
         .get_model_routes()
         .iter()
-        .rev() // of several the first one stays
+        .rev() // of several, the first one wins
         .filter_map(|route| Some((route.get_model_name()?, route.get_name())))
         .collect();
     let mut route_names = HashSet::new();

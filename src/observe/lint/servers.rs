@@ -7,11 +7,7 @@ use crate::config::{ModelRoute, ModelServer, Place, RouteTableBuilder, Rule, Ser
 
 pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
     let uses = uses(config);
-    let endpoints: HashMap<&str, &ModelServer> = config
-        .get_model_servers()
-        .iter()
-        .map(|server| (server.get_name(), server))
-        .collect();
+    let servers = by_name(config);
     let mut lints = Vec::new();
     for (position, server) in config.get_model_servers().iter().enumerate() {
         let mut add = |kind, part, message: String| {
@@ -30,7 +26,7 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
             add(LintKind::NoEndpoints, ServerPart::Whole, message);
         }
         let is_alone =
-            rules.is_some_and(|rules| rules.iter().all(|rule| places(rule, &endpoints) < 2));
+            rules.is_some_and(|rules| rules.iter().all(|rule| places(rule, &servers) < 2));
         for (kind, message) in lint_policy(server, is_alone) {
             add(kind, ServerPart::TrafficPolicy(None), message);
         }
@@ -58,6 +54,11 @@ fn lint_policy(server: &ModelServer, is_alone: bool) -> Vec<(LintKind, String)> 
         lints.push((LintKind::RetriesWithoutAlternative, message));
     }
     lints
+}
+
+pub(super) fn by_name(config: &RouteTableBuilder) -> HashMap<&str, &ModelServer> {
+    let servers = config.get_model_servers().iter();
+    servers.map(|server| (server.get_name(), server)).collect()
 }
 
 /// The rules that send requests to each ModelServer.

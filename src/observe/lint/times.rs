@@ -1,19 +1,16 @@
 //! Time limits that contradict each other.
 
-use std::collections::HashMap;
-
-use super::warning::{Lint, LintKind};
-use crate::config::{ModelServer, Place, RoutePart, RouteTableBuilder};
+use super::{
+    servers::by_name,
+    warning::{Lint, LintKind},
+};
+use crate::config::{Place, RoutePart, RouteTableBuilder};
 
 /// Fallbacks whose timeout does not fit into the total of the targets before them.
 ///
 /// The total is that of the ModelServer to which a request is sent first.
 pub(super) fn lint_fallbacks(config: &RouteTableBuilder) -> Vec<Lint> {
-    let servers: HashMap<&str, &ModelServer> = config
-        .get_model_servers()
-        .iter()
-        .map(|server| (server.get_name(), server))
-        .collect();
+    let servers = by_name(config);
     let mut lints = Vec::new();
     for (route, of_route) in config.get_model_routes().iter().enumerate() {
         for (rule, of_rule) in of_route.get_rules().iter().enumerate() {

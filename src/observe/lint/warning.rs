@@ -6,7 +6,7 @@ use crate::config::{Place, RouteTableBuilder};
 
 /// One warning about a table, from [`RouteTable::lint`](crate::RouteTable::lint).
 ///
-/// Shown, it is a sentence behind its place:
+/// It is displayed as its place and a sentence:
 ///
 /// ```
 /// use tower_model_route::{LintKind, ModelRoute, ModelServer, RouteTable, Rule};
@@ -37,7 +37,7 @@ pub struct Lint {
     message: String,
 }
 
-/// The subject of a [`Lint`].
+/// The kind of a [`Lint`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LintKind {
@@ -96,7 +96,7 @@ impl Lint {
         }
     }
 
-    /// The subject.
+    /// The kind of warning.
     pub fn kind(&self) -> LintKind {
         self.kind
     }
@@ -111,7 +111,8 @@ impl Lint {
         &self.message
     }
 
-    pub(crate) fn position(&self) -> Place {
+    /// The part of the configuration, for programs.
+    pub fn position(&self) -> Place {
         self.place
     }
 }

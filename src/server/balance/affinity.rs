@@ -64,14 +64,14 @@ impl Key {
     }
 
     fn needed_keys(&self) -> NeededKeys {
-        let mut wish = NeededKeys::default();
+        let mut needed = NeededKeys::default();
         match *self {
-            Self::User => wish.user = true,
-            Self::SessionId => wish.session_id = true,
-            Self::Prefix(bytes) => wish.prefix = bytes,
+            Self::User => needed.user = true,
+            Self::SessionId => needed.session_id = true,
+            Self::Prefix(bytes) => needed.prefix = bytes,
             Self::Header(_) | Self::ClientAddr => {}
         }
-        wish
+        needed
     }
 
     /// An empty value is not a key, because it distinguishes no callers.

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -38,6 +38,17 @@ fn watch(path: &Path) -> (RouteTableHandle, WatchHandle) {
         .start(&handle)
         .unwrap();
     (handle, watch)
+}
+
+/// A watched file with a server "a", which is served.
+#[track_caller]
+fn watched() -> (Directory, PathBuf, RouteTableHandle, WatchHandle) {
+    let directory = Directory::new();
+    let file = directory.file("routes.yaml");
+    fs::write(&file, yaml("a")).unwrap();
+    let (handle, watch) = watch(&file);
+    eventually_serves(&handle, &["default/a"]);
+    (directory, file, handle, watch)
 }
 
 fn servers(handle: &RouteTableHandle) -> Vec<String> {
@@ -157,11 +168,7 @@ fn the_link_of_a_config_map_is_swapped() {
 
 #[test]
 fn what_is_wrong_leaves_the_table_and_says_why() {
-    let directory = Directory::new();
-    let file = directory.file("routes.yaml");
-    fs::write(&file, yaml("a")).unwrap();
-    let (handle, _watch) = watch(&file);
-    eventually_serves(&handle, &["default/a"]);
+    let (_directory, file, handle, _watch) = watched();
     let reloaded = handle.last_reload();
     fs::write(&file, "kind: [\n").unwrap();
     eventually(|| handle.last_error().is_some());
@@ -183,11 +190,7 @@ fn what_is_wrong_leaves_the_table_and_says_why() {
 
 #[test]
 fn what_has_not_changed_is_not_reloaded() {
-    let directory = Directory::new();
-    let file = directory.file("routes.yaml");
-    fs::write(&file, yaml("a")).unwrap();
-    let (handle, _watch) = watch(&file);
-    eventually_serves(&handle, &["default/a"]);
+    let (directory, file, handle, _watch) = watched();
     let reloaded = handle.last_reload();
     fs::write(&file, yaml("a")).unwrap();
     fs::write(directory.file("notes.txt"), "x").unwrap();
@@ -201,11 +204,7 @@ fn what_has_not_changed_is_not_reloaded() {
 
 #[test]
 fn it_ends_when_it_is_stopped_or_dropped() {
-    let directory = Directory::new();
-    let file = directory.file("routes.yaml");
-    fs::write(&file, yaml("a")).unwrap();
-    let (handle, stopped) = watch(&file);
-    eventually_serves(&handle, &["default/a"]);
+    let (_directory, file, handle, stopped) = watched();
     stopped.stop();
     fs::write(&file, yaml("b")).unwrap();
     let (other, _watch) = watch(&file);

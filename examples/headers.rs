@@ -40,7 +40,7 @@ async fn main() -> anyhow::Result<()> {
         .model_route(
             ModelRoute::new("chat")
                 .model_name("chat")
-                // The first rule that matches is used; one without conditions always matches.
+                // The first rule that matches is used; a rule without conditions always matches.
                 .rule(Rule::new("premium").when(premium).target("large"))
                 .rule(Rule::new("trial").when(trial).target("small"))
                 .rule(Rule::new("default").target("medium")),

@@ -57,9 +57,9 @@ pub(crate) enum InflateError {
     /// It consists of more gzip members or zstd frames than anyone needs.
     TooManyMembers,
     /// It is larger than [`InflateLimits::max_bytes`].
-    TooLarge,
+    TooLarge(u64),
     /// It is larger than [`InflateLimits::max_ratio`] allows for its compressed size.
-    RatioTooHigh,
+    RatioTooHigh(u32),
 }
 
 impl Inflate {
@@ -190,11 +190,11 @@ impl Inflate {
         self.produced += produced as u64;
         let ratio = u64::from(self.limits.max_ratio);
         if self.produced > self.limits.max_bytes {
-            Err(InflateError::TooLarge)
+            Err(InflateError::TooLarge(self.limits.max_bytes))
         } else if self.produced > InflateLimits::RATIO_FLOOR
             && self.produced > self.consumed.saturating_mul(ratio)
         {
-            Err(InflateError::RatioTooHigh)
+            Err(InflateError::RatioTooHigh(self.limits.max_ratio))
         } else {
             Ok(())
         }
@@ -248,20 +248,26 @@ impl fmt::Debug for Inflate {
 impl InflateError {
     /// Whether the error is about the size of the body, and not about its content.
     pub(super) fn is_too_large(&self) -> bool {
-        matches!(self, Self::TooLarge | Self::RatioTooHigh)
+        matches!(self, Self::TooLarge(_) | Self::RatioTooHigh(_))
     }
 }
 
 impl fmt::Display for InflateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Corrupt(_) => "the compressed body is damaged",
-            Self::Truncated => "the compressed body ended too early",
-            Self::TrailingData => "the compressed body has something after its end",
-            Self::TooManyMembers => "the compressed body consists of too many parts",
-            Self::TooLarge => "the body is too large once inflated",
-            Self::RatioTooHigh => "the body is too large for its compressed size",
-        })
+        match self {
+            Self::Corrupt(_) => f.write_str("is damaged"),
+            Self::Truncated => f.write_str("ends too early"),
+            Self::TrailingData => f.write_str("has something after its end"),
+            Self::TooManyMembers => f.write_str("consists of too many parts"),
+            Self::TooLarge(limit) => write!(
+                f,
+                "is larger than the {limit} bytes allowed once it is decompressed"
+            ),
+            Self::RatioTooHigh(ratio) => write!(
+                f,
+                "is more than {ratio} times its compressed size once it is decompressed"
+            ),
+        }
     }
 }
 

@@ -118,7 +118,7 @@ impl From<InflateError> for RouteError {
         if error.is_too_large() {
             return Self::new(
                 RouteErrorKind::BodyTooLarge,
-                "the request body is too large when it is decompressed",
+                format!("the request body {error}"),
             );
         }
         Self::new(

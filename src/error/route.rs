@@ -48,6 +48,8 @@ pub enum RouteErrorKind {
     InvalidModel,
     /// 400 `ambiguous_model`: the request names the model more than once, or different models.
     AmbiguousModel,
+    /// 400 `invalid_content_type`: the request has more than one Content-Type.
+    InvalidContentType,
     /// 400 `invalid_body`: the body could not be read to its end.
     InvalidBody,
     /// 400 `invalid_target`: the request's target can't be forwarded.
@@ -63,6 +65,9 @@ pub enum RouteErrorKind {
     BodyTooLarge,
     /// 415 `unsupported_encoding`: the body is compressed in a way that is not supported.
     UnsupportedEncoding,
+    /// 415 `unsupported_media_type`: the body would be read as JSON, but its Content-Type
+    /// says that it is a form, or in a charset other than UTF-8.
+    UnsupportedMediaType,
     /// 500 `extractor_error`: a custom `ExtractModel` returned a span outside the body.
     ExtractorFault,
     /// 502 `upstream_unreachable`: the exchange with the engine failed.
@@ -84,12 +89,15 @@ impl RouteErrorKind {
             | Self::MissingModel
             | Self::InvalidModel
             | Self::AmbiguousModel
+            | Self::InvalidContentType
             | Self::InvalidBody
             | Self::InvalidTarget => StatusCode::BAD_REQUEST,
             Self::ModelNotFound | Self::RouteNotFound => StatusCode::NOT_FOUND,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedEncoding | Self::UnsupportedMediaType => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             Self::ExtractorFault => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::NoEndpoint | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
@@ -105,6 +113,7 @@ impl RouteErrorKind {
             Self::MissingModel => "missing_model",
             Self::InvalidModel => "invalid_model",
             Self::AmbiguousModel => "ambiguous_model",
+            Self::InvalidContentType => "invalid_content_type",
             Self::InvalidBody => "invalid_body",
             Self::InvalidTarget => "invalid_target",
             Self::ModelNotFound => "model_not_found",
@@ -112,6 +121,7 @@ impl RouteErrorKind {
             Self::BodyTimeout => "request_timeout",
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::UnsupportedMediaType => "unsupported_media_type",
             Self::ExtractorFault => "extractor_error",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::NoEndpoint => "no_endpoint",
@@ -168,6 +178,23 @@ impl RouteError {
         Self::new(
             RouteErrorKind::BodyTooLarge,
             format!("the request body names no model in its first {limit} bytes"),
+        )
+    }
+
+    pub(crate) fn not_buffered(limit: u64) -> Self {
+        Self::new(
+            RouteErrorKind::BodyTooLarge,
+            format!(
+                "the request body has to be read whole, and is larger than the {limit} bytes that are buffered"
+            ),
+        )
+    }
+
+    /// A limit of a layer above, which does not say how many bytes it allows.
+    pub(crate) fn above_outer_limit() -> Self {
+        Self::new(
+            RouteErrorKind::BodyTooLarge,
+            "the request body is larger than this server allows",
         )
     }
 

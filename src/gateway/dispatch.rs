@@ -146,6 +146,10 @@ impl Matched {
             whole,
             keys,
         } = self;
+        if !whole {
+            let is_rewritten = table.may_rewrite(selection);
+            inbound.as_mut().scan().go_on(head, &model, is_rewritten);
+        }
         let decision = RouteDecision::new(table, selection, target, lease.position());
         let replay_bytes = options.replay_bytes;
         let trailers = inbound.as_mut().take_trailers().filter(|_| whole);

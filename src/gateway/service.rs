@@ -98,7 +98,7 @@ fn first_look(options: &Options, table: &CompiledTable, head: &Parts, length: u6
     {
         return FirstLook::Answer(response);
     }
-    let scan = match Scan::new(options.extract.begin(head).0) {
+    let scan = match Scan::new(head, options.extract.begin(head).0) {
         Ok(Some(scan)) => scan,
         Ok(None) if options.without_model == WithoutModel::Forward => return FirstLook::Forward,
         Ok(None) => {

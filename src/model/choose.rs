@@ -2,7 +2,7 @@
 
 use super::{
     duplicates::DuplicateModels,
-    extraction::{ExtractedModel, Location, Written},
+    extraction::{BodyPlace, ExtractedModel, Written},
     found::{Model, Refusal, Value},
 };
 use crate::error::{RouteError, RouteErrorKind};
@@ -33,19 +33,34 @@ pub(super) fn choose(
         }
     };
     let span = chosen.span.clone();
-    let others = models
+    let others: Vec<_> = models
         .iter()
         .map(|model| &model.span)
         .filter(|&other| *other != span)
         .cloned()
         .collect();
+    let is_named = others.is_empty();
     Ok(ExtractedModel {
         name,
-        location: Location::Body {
+        head: None,
+        body: Some(BodyPlace {
             written,
             span,
             others,
-        },
-        header: None,
+            prefix: None,
+            is_named,
+        }),
+    })
+}
+
+/// The place of whatever a body names, which becomes `name`.
+pub(super) fn overwritten(models: &[Model], written: Written, name: &str) -> Option<BodyPlace> {
+    let (first, rest) = models.split_first()?;
+    Some(BodyPlace {
+        written,
+        span: first.span.clone(),
+        others: rest.iter().map(|model| model.span.clone()).collect(),
+        prefix: None,
+        is_named: rest.is_empty() && matches!(&first.value, Value::Name(named) if named == name),
     })
 }

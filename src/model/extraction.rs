@@ -15,15 +15,31 @@ pub struct Extraction(pub(crate) Plan);
 pub(crate) enum Plan {
     NoModel,
     Refused(RouteError),
-    Found(ExtractedModel),
-    /// A header names this model; the rest of the request must name the same one or none.
-    Claimed(ExtractedModel, Box<Plan>),
+    Found(HeadModel),
+    /// The head names a model, and the body may name it too.
+    Beside(HeadModel, Box<Plan>),
     /// This model, if the body names none.
     Default(String, Box<Plan>),
     /// The top-level field of this name, or else `model`.
     Json(Option<Box<str>>, DuplicateModels),
     Multipart(Boundary, DuplicateModels),
     Whole(FromWholeBody),
+}
+
+/// A model that the head names.
+#[derive(Clone, Debug)]
+pub(crate) struct HeadModel {
+    pub(crate) model: ExtractedModel,
+    pub(crate) beside: Beside,
+}
+
+/// What a body may name beside a model of the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// The same model, or none.
+    TheSame,
+    /// Any model: it is overwritten.
+    Any,
 }
 
 pub(crate) type FromWholeBody =
@@ -43,9 +59,14 @@ impl Extraction {
         Self(Plan::Refused(error))
     }
 
-    /// The model is known from the head: the body is forwarded as it arrives.
+    /// The model is known from the head.
+    ///
+    /// The body is not read and forwarded as it arrives, unless another of the
+    /// [`ModelSources`](crate::ModelSources) reads it: it must then name the same
+    /// model or none.
     pub fn found(model: ExtractedModel) -> Self {
-        Self(Plan::Found(model))
+        let beside = Beside::TheSame;
+        Self(Plan::Found(HeadModel { model, beside }))
     }
 
     /// The model is a string in the top-level field `name` of a JSON body.
@@ -102,7 +123,7 @@ impl fmt::Debug for Plan {
             Self::NoModel => "NoModel",
             Self::Refused(_) => "Refused",
             Self::Found(_) => "Found",
-            Self::Claimed(..) => "Claimed",
+            Self::Beside(..) => "Beside",
             Self::Default(..) => "Default",
             Self::Json(..) => "Json",
             Self::Multipart(..) => "Multipart",
@@ -111,56 +132,43 @@ impl fmt::Debug for Plan {
     }
 }
 
-/// The model that a request names, and the place where it is rewritten.
+/// The model that a request names, and the places where it is rewritten.
 ///
-/// Without a place, the name is never rewritten. Places are byte ranges. The new
-/// name is written in the form that the place requires: as a quoted JSON string,
-/// or percent-encoded in a URI. If a range is empty or outside the request, the
-/// client gets a 500 `extractor_error`.
+/// Without a place, the name is never rewritten. There may be one in the path, one
+/// in the query, one header and one in the body; of two of a kind the last counts.
+/// Places are byte ranges. The new name is written in the form that the place
+/// requires: as a quoted JSON string, or percent-encoded in a URI. If a range is
+/// empty or outside the request, the client gets a 500 `extractor_error`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct ExtractedModel {
     pub(crate) name: String,
-    pub(crate) location: Location,
-    /// A header that also names the model.
+    /// Most models are named by the body alone.
+    pub(crate) head: Option<Box<HeadPlaces>>,
+    pub(crate) body: Option<BodyPlace>,
+}
+
+/// The places of a name in the head.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeadPlaces {
+    /// Counted from the path's start.
+    pub(crate) path: Option<Range<usize>>,
+    /// Counted from the query's start.
+    pub(crate) query: Option<Range<usize>>,
     pub(crate) header: Option<HeaderName>,
 }
 
-/// The location of the name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Location {
-    /// Nowhere that could be rewritten.
-    #[default]
-    Nowhere,
-    /// In the body.
-    Body {
-        written: Written,
-        span: Range<u64>,
-        /// The other occurrences, if duplicates are accepted.
-        others: Vec<Range<u64>>,
-    },
-    /// In the path; the range counts from the path's start.
-    Path(Range<usize>),
-    /// In the query; the range counts from the query's start.
-    Query(Range<usize>),
-}
-
-impl Location {
-    /// Whether every span lies within the head, or within a body of `len` bytes.
-    pub(crate) fn is_within(&self, head: &Parts, len: u64) -> bool {
-        let is_part = |text: &str, span: &Range<usize>| {
-            text.get(span.clone()).is_some_and(|part| !part.is_empty())
-        };
-        match self {
-            Self::Nowhere => true,
-            Self::Body { span, others, .. } => others
-                .iter()
-                .chain([span])
-                .all(|span| span.start < span.end && span.end <= len),
-            Self::Path(span) => is_part(head.uri.path(), span),
-            Self::Query(span) => is_part(head.uri.query().unwrap_or_default(), span),
-        }
-    }
+/// The place of a name in the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BodyPlace {
+    pub(crate) written: Written,
+    pub(crate) span: Range<u64>,
+    /// The other occurrences, if duplicates are accepted.
+    pub(crate) others: Vec<Range<u64>>,
+    /// Written before the name, as in `models/gemini`.
+    pub(crate) prefix: Option<Box<str>>,
+    /// Whether the place has the name already.
+    pub(crate) is_named: bool,
 }
 
 /// The notation of a name in a body.
@@ -178,8 +186,8 @@ impl ExtractedModel {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            location: Location::Nowhere,
-            header: None,
+            head: None,
+            body: None,
         }
     }
 
@@ -201,29 +209,72 @@ impl ExtractedModel {
     /// The name is this part of the path, percent-encoded; the range counts
     /// from the path's first slash.
     pub fn path_span(mut self, span: Range<usize>) -> Self {
-        self.location = Location::Path(span);
+        self.head.get_or_insert_default().path = Some(span);
         self
     }
 
     /// The name is this part of the query, percent-encoded; the range counts
     /// from the byte after the `?`.
     pub fn query_span(mut self, span: Range<usize>) -> Self {
-        self.location = Location::Query(span);
+        self.head.get_or_insert_default().query = Some(span);
         self
     }
 
     /// The name is also, or only, the value of this header.
     pub fn in_header(mut self, header: HeaderName) -> Self {
-        self.header = Some(header);
+        self.head.get_or_insert_default().header = Some(header);
         self
     }
 
     fn in_body(mut self, written: Written, span: Range<usize>) -> Self {
-        self.location = Location::Body {
+        self.body = Some(BodyPlace {
             written,
             span: span.start as u64..span.end as u64,
             others: Vec::new(),
-        };
+            prefix: None,
+            is_named: true,
+        });
         self
+    }
+
+    /// Whether every place lies within the head, or within a body of `len` bytes.
+    pub(crate) fn is_within(&self, head: &Parts, len: u64) -> bool {
+        let is_part = |text: &str, span: &Option<Range<usize>>| {
+            span.as_ref()
+                .is_none_or(|span| text.get(span.clone()).is_some_and(|part| !part.is_empty()))
+        };
+        self.body.as_ref().is_none_or(|place| {
+            let mut spans = place.others.iter().chain([&place.span]);
+            spans.all(|span| span.start < span.end && span.end <= len)
+        }) && self.head.as_ref().is_none_or(|places| {
+            is_part(head.uri.path(), &places.path)
+                && is_part(head.uri.query().unwrap_or_default(), &places.query)
+        })
+    }
+}
+
+impl HeadModel {
+    /// Adds places of the same name in the head; of two of a kind the first counts.
+    pub(super) fn add(&mut self, others: Option<Box<HeadPlaces>>) {
+        let Some(others) = others else {
+            return;
+        };
+        let places = self.model.head.get_or_insert_default();
+        places.path = places.path.take().or(others.path);
+        places.query = places.query.take().or(others.query);
+        places.header = places.header.take().or(others.header);
+    }
+
+    pub(super) fn is_in_path(&self) -> bool {
+        let places = self.model.head.as_ref();
+        places.is_some_and(|places| places.path.is_some())
+    }
+
+    /// Whether only a header names the model, which some gateway in front has set.
+    pub(super) fn is_header_only(&self) -> bool {
+        let places = self.model.head.as_ref();
+        places.is_some_and(|places| {
+            places.header.is_some() && places.path.is_none() && places.query.is_none()
+        })
     }
 }

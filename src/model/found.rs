@@ -41,16 +41,24 @@ pub(crate) enum Value {
 pub(crate) enum Refusal {
     /// A JSON value of another kind begins where `{` is required.
     NotAnObject,
+    /// What begins where `{` is required begins no JSON value.
+    NotJson { offset: u64 },
+    /// Something other than white space follows the JSON object.
+    Trailing { offset: u64 },
     /// The byte at `offset` is not allowed there in JSON.
     Syntax { offset: u64 },
     /// Not multipart, or in a form that parsers read differently.
     Malformed { offset: u64 },
+    /// The body is empty, or only white space.
+    Empty,
     /// The body ended before its JSON object did.
     Truncated,
     /// The body ended before its last boundary.
     Unclosed,
     /// The body is complete and names no model.
     Missing,
+    /// The body is complete, and only a key that differs in case names the model.
+    OtherCase,
     /// A second model, under [`Duplicates::Refuse`].
     Duplicate,
     /// The model's string has a bad escape, half a surrogate pair, a raw
@@ -73,7 +81,7 @@ impl Refusal {
             AmbiguousModel, InvalidJson, InvalidModel, InvalidMultipart, MissingModel,
         };
         let (kind, message) = match self {
-            Self::Syntax { offset } => {
+            Self::NotJson { offset } | Self::Trailing { offset } | Self::Syntax { offset } => {
                 (InvalidJson, format!("is not valid JSON (at byte {offset})"))
             }
             Self::Malformed { offset } => (
@@ -93,7 +101,12 @@ impl Refusal {
                 let message = "a part of the request body has too many headers";
                 return RouteError::new(InvalidMultipart, message);
             }
+            Self::Empty => (MissingModel, format!("is empty, so it has no `{field}`")),
             Self::Missing => (MissingModel, format!("has no `{field}`")),
+            Self::OtherCase => (
+                MissingModel,
+                format!("has no `{field}`, only a key that differs from it in case"),
+            ),
             Self::Duplicate | Self::TooManyModels => {
                 (AmbiguousModel, format!("has more than one `{field}`"))
             }

@@ -1,13 +1,13 @@
 //! Models named in the head: in the path, in the query, in a header.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use http::{HeaderName, request::Parts};
 use percent_encoding::percent_decode_str;
 
 use super::{
     extract::ExtractModel,
-    extraction::{ExtractedModel, Extraction},
+    extraction::{Beside, ExtractedModel, Extraction, HeadModel, Plan},
 };
 use crate::{
     config::{BuildError, MistakeKind},
@@ -16,17 +16,22 @@ use crate::{
 
 /// The model is a part of the path, as in Azure's `/openai/deployments/{model}/...`.
 ///
-/// A pattern contains `{model}` once, which matches a part of the path without
-/// a slash. It may end in `*`, which matches any remainder. The matched part is
-/// percent-decoded, and rewritten in the path. The first pattern that matches is
-/// used. If one matches, the body is not read for a model.
+/// A pattern contains `{model}` once, and may end in `*`, which matches any
+/// remainder. The model may contain slashes, escaped or not: it goes on to where
+/// the rest of the pattern fits the end of the path. Before a `*` that is the last
+/// fit if the rest begins with something else than a slash (`{model}:*`), and
+/// otherwise the first (`{model}/*` is one segment). The matched part is
+/// percent-decoded, and rewritten in the path.
+///
+/// If the body names a model too, it must be the same one; see
+/// [`ModelSources`](crate::ModelSources).
 ///
 /// ```
 /// use tower_model_route::{ModelSources, PathModel};
 ///
 /// # fn main() -> Result<(), tower_model_route::BuildError> {
 /// let sources = ModelSources::new()
-///     .or(PathModel::new("/openai/deployments/{model}/*")?)
+///     .or(PathModel::new("/deployments/{model}/chat/completions")?.overwrites_body())
 ///     .or(PathModel::new("/v1beta/models/{model}:*")?);
 /// # let _ = sources;
 /// # Ok(())
@@ -37,6 +42,7 @@ use crate::{
 pub struct PathModel {
     before: Cow<'static, str>,
     after: Cow<'static, str>,
+    beside: Beside,
 }
 
 impl PathModel {
@@ -63,6 +69,7 @@ impl PathModel {
                 return Ok(Self {
                     before: before.to_owned().into(),
                     after: after.to_owned().into(),
+                    beside: Beside::TheSame,
                 });
             }
         };
@@ -70,48 +77,42 @@ impl PathModel {
         Err(BuildError::other("PathModel", mistake))
     }
 
-    /// The pattern `before{model}after`, which is known to be valid.
-    pub(super) const fn of(before: &'static str, after: &'static str) -> Self {
-        Self {
-            before: Cow::Borrowed(before),
-            after: Cow::Borrowed(after),
-        }
+    /// Overwrites whatever model the body names with the path's, instead of
+    /// refusing a request whose body names another.
+    ///
+    /// For APIs whose clients put any name into the body, as Azure's SDKs do.
+    pub fn overwrites_body(mut self) -> Self {
+        self.beside = Beside::Any;
+        self
     }
 
     /// The model's part of the path.
-    fn find<'a>(&self, path: &'a str) -> Option<&'a str> {
+    fn find(&self, path: &str) -> Option<Range<usize>> {
         let rest = path.strip_prefix(&*self.before)?;
-        let segment = rest.split('/').next()?;
-        let (literal, open) = match self.after.strip_suffix('*') {
-            Some(literal) => (literal, true),
-            None => (&*self.after, false),
+        let len = match self.after.strip_suffix('*') {
+            None => rest.strip_suffix(&*self.after)?.len(),
+            Some("") => rest.find('/').unwrap_or(rest.len()),
+            Some(after) if after.starts_with('/') => rest.find(after)?,
+            Some(after) => rest.rfind(after)?,
         };
-        // A literal without a slash ends the model within the segment, at its last occurrence.
-        let model = match literal.split('/').next() {
-            Some("") | None => segment,
-            Some(mark) => &segment[..segment.rfind(mark)?],
-        };
-        let after = rest[model.len()..].strip_prefix(literal)?;
-        (!model.is_empty() && (open || after.is_empty())).then_some(model)
+        let start = self.before.len();
+        (len > 0).then_some(start..start + len)
     }
 }
 
 impl ExtractModel for PathModel {
     fn begin(&self, head: &Parts) -> Extraction {
-        let path = head.uri.path();
-        let Some(model) = self.find(path) else {
-            return Extraction::none();
-        };
-        let start = self.before.len();
-        found(model, |name| {
-            ExtractedModel::new(name).path_span(start..start + model.len())
-        })
+        match self.find(head.uri.path()) {
+            Some(span) => in_path(head, span, self.beside),
+            None => Extraction::none(),
+        }
     }
 }
 
 /// The model is a query parameter, as in `/v1/realtime?model=`; it is rewritten there.
 ///
-/// A query with two parameters of this name is refused.
+/// A query with two parameters of this name is refused, and so is one without it,
+/// unless another of the [`ModelSources`](crate::ModelSources) names the model.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct QueryModel {
@@ -165,7 +166,7 @@ impl ExtractModel for QueryModel {
         match (values.next(), values.next()) {
             (Some((at, value)), None) => {
                 let span = at..at + value.len();
-                found(&value.replace('+', " "), |name| {
+                found(&value.replace('+', " "), Beside::TheSame, |name| {
                     ExtractedModel::new(name).query_span(span)
                 })
             }
@@ -184,9 +185,10 @@ impl ExtractModel for QueryModel {
 /// The model is in a header that a gateway in front has set, such as `x-model`.
 ///
 /// In a list of [`ModelSources`](crate::ModelSources) the header does not replace
-/// the other sources. A request whose body or path names another model is
+/// the other sources. A request whose body, path or query names another model is
 /// refused, and the header alone decides only if the rest of the request names no
-/// model. When the model is rewritten, the header is rewritten as well.
+/// model. When the model is rewritten, the header is rewritten as well. Unlike
+/// with a model in the path, the body is read as far as without the header.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct HeaderModel {
@@ -221,10 +223,25 @@ impl ExtractModel for HeaderModel {
     }
 }
 
+/// The model is this part of the path.
+pub(super) fn in_path(head: &Parts, span: Range<usize>, beside: Beside) -> Extraction {
+    let encoded = head.uri.path().get(span.clone()).unwrap_or_default();
+    found(encoded, beside, |name| {
+        ExtractedModel::new(name).path_span(span)
+    })
+}
+
 /// A name that is percent-encoded in the URI.
-fn found(encoded: &str, model: impl FnOnce(String) -> ExtractedModel) -> Extraction {
+fn found(
+    encoded: &str,
+    beside: Beside,
+    model: impl FnOnce(String) -> ExtractedModel,
+) -> Extraction {
     match percent_decode_str(encoded).decode_utf8() {
-        Ok(name) if !name.is_empty() => Extraction::found(model(name.into_owned())),
+        Ok(name) if !name.is_empty() => {
+            let model = model(name.into_owned());
+            Extraction(Plan::Found(HeadModel { model, beside }))
+        }
         _ => Extraction::refused(invalid()),
     }
 }
@@ -247,8 +264,7 @@ mod tests {
     use http::{Request, header::HeaderValue};
 
     use super::*;
-    use crate::model::extraction::{Location, Plan};
-
+    
     fn begin(
         source: &impl ExtractModel,
         uri: &str,
@@ -259,7 +275,7 @@ mod tests {
 
     fn outcome(extraction: Extraction) -> Option<Result<ExtractedModel, RouteErrorKind>> {
         match extraction.0 {
-            Plan::Found(model) => Some(Ok(model)),
+            Plan::Found(found) => Some(Ok(found.model)),
             Plan::Refused(error) => Some(Err(error.kind())),
             _ => None,
         }
@@ -304,6 +320,17 @@ mod tests {
                 Some("a:b"),
             ),
             ("/v1beta/models/{model}:*", "/v1beta/models/gemini", None),
+            (
+                "/v1beta/models/{model}:*",
+                "/v1beta/models/org/a:b:generateContent",
+                Some("org/a:b"),
+            ),
+            ("/m/{model}/say", "/m/org/name/say", Some("org/name")),
+            ("/m/{model}/say", "/m/org%2Fname/say", Some("org/name")),
+            ("/m/{model}/say", "/m//say", None),
+            ("/m/{model}/say/*", "/m/org/name/say/x/say/y", Some("org/name")),
+            ("/m/{model}", "/m/org/name", Some("org/name")),
+            ("/m/{model}*", "/m/org/name", Some("org")),
             ("/v2/models/{model}/infer", "/v2/models/m/infer", Some("m")),
             ("/v2/models/{model}/infer", "/v2/models/m/infer/x", None),
         ] {
@@ -347,13 +374,8 @@ mod tests {
             &PathModel::new("/openai/deployments/{model}/*").unwrap(),
             path,
         );
-        let Some(Ok(ExtractedModel {
-            location: Location::Path(span),
-            ..
-        })) = model
-        else {
-            panic!("{model:?}");
-        };
+        let places = model.unwrap().unwrap().head.unwrap();
+        let span = places.path.unwrap();
         assert_eq!(&path[span], "a%2Fb");
     }
 

@@ -1,6 +1,7 @@
 //! Finds which model a request asks for, and where the request names it.
 
 mod choose;
+mod content_type;
 mod duplicates;
 mod extract;
 mod extraction;
@@ -9,8 +10,10 @@ mod head;
 mod json;
 mod json_body;
 mod keys;
+mod late;
 mod multipart;
 mod multipart_body;
+mod paths;
 mod scan;
 mod sources;
 
@@ -25,9 +28,11 @@ pub use self::{
 };
 pub(crate) use self::{
     extract::has_body,
-    extraction::{Location, Plan, Written},
+    extraction::{HeadModel, Plan, Written},
     keys::{BodyKeys, NeededKeys, hash, is_empty},
+    paths::is_below_model,
     scan::Scan,
+    sources::is_named_by_head,
 };
 #[cfg(fuzzing)]
 pub(crate) use self::{json::fuzz_json, multipart::fuzz_multipart};

@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Response, header::CONTENT_TYPE, request::Parts};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::error::RouteError;
+use crate::{error::RouteError, model::is_below_model};
 
 const PATH: &str = "/v1/models";
 
@@ -58,7 +58,8 @@ impl ModelList {
 
     /// The answer, if the request asks for the list or for one of its entries.
     ///
-    /// An id may contain slashes, escaped (`org%2Fname`) or not.
+    /// An id may contain slashes, escaped (`org%2Fname`) or not. KServe's
+    /// `/v1/models/{id}/ready` and its like are for the engine.
     pub(crate) fn answer(&self, head: &Parts) -> Option<Response<Bytes>> {
         if head.method != Method::GET && head.method != Method::HEAD {
             return None;
@@ -67,9 +68,12 @@ impl ModelList {
         let body = match path.strip_prefix(PATH)? {
             "" | "/" => self.list.clone(),
             id => {
-                let id = percent_decode_str(id.strip_prefix('/')?).decode_utf8_lossy();
+                let id = id.strip_prefix('/')?;
+                let is_below = is_below_model(id);
+                let id = percent_decode_str(id).decode_utf8_lossy();
                 match self.by_id.get(&*id) {
                     Some(model) => model.clone(),
+                    None if is_below => return None,
                     None => return Some(RouteError::model_not_found(&id).to_response(path)),
                 }
             }
@@ -131,6 +135,9 @@ mod tests {
     fn other_requests_are_not_its_business() {
         assert!(get("/v1/modelsx").is_none());
         assert!(get("/health").is_none());
+        for path in ["/v1/models/org/base/ready", "/v1/models/gone/versions/1"] {
+            assert!(get(path).is_none(), "{path}");
+        }
         let (head, ()) = Request::post("/v1/models").body(()).unwrap().into_parts();
         assert!(models().answer(&head).is_none());
     }

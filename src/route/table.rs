@@ -3,7 +3,7 @@
 use std::{borrow::Cow, cell::OnceCell, collections::HashSet, fmt, ops::Range, sync::Arc};
 
 use hashbrown::HashMap;
-use http::{HeaderName, request::Parts};
+use http::{HeaderName, header::HOST, request::Parts};
 use percent_encoding::percent_decode_str;
 use tower::retry::budget::Budget;
 
@@ -172,6 +172,14 @@ impl CompiledTable {
         self.target(self.rule(selection), target as usize)
     }
 
+    /// Whether an attempt could have to rewrite the model, at this target or at another.
+    pub(crate) fn may_rewrite(&self, selection: Selection) -> bool {
+        let rule = self.rule(selection);
+        let mut targets = rule.all().map(|target| self.target(rule, target));
+        let requested = self.requested(selection);
+        targets.any(|server| server.rewrite(requested, selection.lora).is_some())
+    }
+
     /// Each once, also where several ModelServers share it.
     pub(crate) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
         let mut seen = HashSet::new();
@@ -308,11 +316,8 @@ impl CompiledCondition {
     pub(super) fn holds(&self, request: &RequestView<'_>) -> bool {
         match self {
             Self::Header(name, value) => request
-                .head
-                .headers
-                .get_all(name)
-                .iter()
-                .any(|found| value.is_match(found.as_bytes())),
+                .values(name)
+                .any(|(found, _)| value.is_match(found)),
             Self::Uri(path) => path.is_match(request.path()),
             Self::BodyModel(model) => **model == *request.model,
         }
@@ -333,6 +338,26 @@ impl<'a> RequestView<'a> {
             model,
             path: OnceCell::new(),
         }
+    }
+
+    /// The values of a header, each with whether it is sensitive.
+    ///
+    /// `host` is the authority of the URI where that has one: in HTTP/2, and in HTTP/1.1's
+    /// absolute form (RFC 9113 section 8.3.1, RFC 9112 section 3.2.2).
+    pub(super) fn values(
+        &self,
+        name: &HeaderName,
+    ) -> impl Iterator<Item = (&'a [u8], bool)> + use<'a> {
+        let authority = self.head.uri.authority().filter(|_| *name == HOST);
+        let fields = self.head.headers.get_all(name).iter();
+        let fields = fields.filter(move |_| authority.is_none());
+        let host = authority.map(|authority| {
+            let host = authority.as_str();
+            let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+            (host.as_bytes(), false)
+        });
+        let fields = fields.map(|value| (value.as_bytes(), value.is_sensitive()));
+        host.into_iter().chain(fields)
     }
 
     /// The path, percent-decoded when the first rule asks for it.

@@ -145,13 +145,10 @@ impl CompiledCondition {
         };
         match self {
             Self::Header(name, _) => request
-                .head
-                .headers
-                .get_all(name)
-                .iter()
-                .map(|value| Seen {
-                    value: value.as_bytes().into(),
-                    is_sensitive: value.is_sensitive(),
+                .values(name)
+                .map(|(value, is_sensitive)| Seen {
+                    value: value.into(),
+                    is_sensitive,
                 })
                 .collect(),
             Self::Uri(_) => vec![plain(request.path().to_vec().into())],

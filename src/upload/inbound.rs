@@ -113,7 +113,7 @@ where
             };
             match frame.map(|frame| frame.map(Frame::into_data)) {
                 None => return Poll::Ready(this.scan.finish().err().map(Err)),
-                Some(Err(error)) => return Poll::Ready(Some(Err(failed(error, *this.limits)))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(failed(error)))),
                 Some(Ok(Ok(chunk))) if chunk.is_empty() => {}
                 Some(Ok(Ok(chunk))) => {
                     *this.received += chunk.len() as u64;
@@ -137,10 +137,10 @@ where
     }
 }
 
-/// The error for a body that failed; exceeding a layer's limit above counts as exceeding ours.
-fn failed(error: BoxError, limits: Limits) -> RouteError {
+/// The error for a body that failed, perhaps at the limit of a layer above.
+fn failed(error: BoxError) -> RouteError {
     if in_chain(&*error, |error| error.is::<LengthLimitError>()) {
-        return RouteError::body_too_large(limits.bytes);
+        return RouteError::above_outer_limit();
     }
     RouteError::new(
         RouteErrorKind::InvalidBody,

@@ -78,6 +78,11 @@ impl Receive {
             if found && self.chunks.len() > self.buffering.enough {
                 return Poll::Ready(Ok(false));
             }
+            let known = inbound.scan.is_known();
+            let limit = self.buffering.enough.min(self.buffering.max_bytes);
+            if known && self.chunks.len() > limit {
+                return Poll::Ready(Ok(false));
+            }
             // The body is too large to be buffered completely, so reading on gains nothing.
             if found && !self.buffering.waits && inbound.total() > Some(self.buffering.enough) {
                 return Poll::Ready(Ok(false));
@@ -85,9 +90,13 @@ impl Receive {
             match inbound.as_mut().poll_chunk(cx) {
                 Poll::Ready(Some(chunk)) => {
                     self.chunks.push(chunk?);
-                    if self.chunks.len() > self.buffering.max_bytes && !inbound.scan.is_found() {
-                        let error = RouteError::model_too_late(self.buffering.max_bytes);
-                        return Poll::Ready(Err(error));
+                    let too_much = self.chunks.len() > self.buffering.max_bytes;
+                    if too_much && !known && !inbound.scan.is_found() {
+                        let limit = self.buffering.max_bytes;
+                        return Poll::Ready(Err(match inbound.scan.needs_all() {
+                            true => RouteError::not_buffered(limit),
+                            false => RouteError::model_too_late(limit),
+                        }));
                     }
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(true)),

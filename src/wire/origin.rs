@@ -1,5 +1,7 @@
 //! The client's original request, from which the request of each attempt is made.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderValue, Uri, header::CONTENT_ENCODING, request::Parts, uri::PathAndQuery};
 
@@ -8,7 +10,7 @@ use crate::{
     coding::{Decoder, recode},
     config::Address,
     error::RouteError,
-    model::{ExtractedModel, Location, Written},
+    model::{ExtractedModel, Written},
     pieces::{Chunks, Edit, Edits},
     route::RouteDecision,
 };
@@ -92,30 +94,32 @@ impl Origin {
 
     /// The edits to the body: every occurrence of the model gets the same value.
     fn edits(&self, decision: &RouteDecision) -> Edits {
-        let Location::Body {
-            written,
-            span,
-            others,
-        } = &self.model.location
-        else {
+        let Some(place) = &self.model.body else {
             return Edits::None;
         };
-        let name = &self.model.name;
-        let value = match (decision.rewrite(), written) {
-            (None, _) if others.is_empty() => return Edits::None,
-            (Some(real), Written::Json) => real.json.clone(),
-            (Some(real), Written::Plain) => Bytes::copy_from_slice(real.name.as_bytes()),
-            (None, Written::Json) => Bytes::from(serde_json::Value::from(&**name).to_string()),
-            (None, Written::Plain) => Bytes::copy_from_slice(name.as_bytes()),
+        let name = match decision.rewrite() {
+            None if place.is_named => return Edits::None,
+            None => &*self.model.name,
+            Some(real) => &*real.name,
+        };
+        let name = match &place.prefix {
+            Some(prefix) => Cow::from([prefix, name].concat()),
+            None => Cow::from(name),
+        };
+        let value = match (decision.rewrite(), place.written) {
+            (Some(real), Written::Json) if place.prefix.is_none() => real.json.clone(),
+            (_, Written::Json) => Bytes::from(serde_json::Value::from(name).to_string()),
+            (_, Written::Plain) => Bytes::copy_from_slice(name.as_bytes()),
         };
         let edit = |span: &std::ops::Range<u64>| Edit {
             span: span.clone(),
             value: value.clone(),
         };
-        if others.is_empty() {
-            return Edits::One(edit(span));
+        if place.others.is_empty() {
+            return Edits::One(edit(&place.span));
         }
-        let mut edits: Vec<_> = others.iter().chain([span]).map(edit).collect();
+        let spans = place.others.iter().chain([&place.span]);
+        let mut edits: Vec<_> = spans.map(edit).collect();
         edits.sort_by_key(|edit| edit.span.start);
         edits.into()
     }

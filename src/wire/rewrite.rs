@@ -17,7 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::{
     config::Address,
     error::{RouteError, RouteErrorKind},
-    model::{ExtractedModel, Location, has_body},
+    model::{ExtractedModel, has_body},
 };
 
 /// Removes the fields of the client's connection from `head`.
@@ -81,15 +81,14 @@ pub(crate) fn model_in_uri(
     model: &ExtractedModel,
     name: &str,
 ) -> Result<(), RouteError> {
-    let span = match &model.location {
-        Location::Path(span) => Some(span.clone()),
-        Location::Query(span) => {
-            let query = head.uri.path().len() + 1;
-            Some(query + span.start..query + span.end)
-        }
-        Location::Nowhere | Location::Body { .. } => None,
+    let Some(places) = &model.head else {
+        return Ok(());
     };
-    if let Some(span) = span {
+    // The query first: the path's new length moves it.
+    let query = head.uri.path().len() + 1;
+    let in_query = places.query.as_ref();
+    let in_query = in_query.map(|span| query + span.start..query + span.end);
+    for span in in_query.into_iter().chain(places.path.clone()) {
         replace_in_uri(&mut head.uri, span, name).ok_or_else(invalid_target)?;
     }
     Ok(())
@@ -97,7 +96,7 @@ pub(crate) fn model_in_uri(
 
 /// Writes `name` into the header that also names the model, if one does.
 pub(crate) fn model_in_header(head: &mut Parts, model: &ExtractedModel, name: &str) {
-    if let Some(header) = &model.header {
+    if let Some(header) = model.head.as_ref().and_then(|places| places.header.as_ref()) {
         // If a header can't hold the name, it is removed: the engine must not read the old one.
         match HeaderValue::from_str(name) {
             Ok(value) => _ = head.headers.insert(header, value),

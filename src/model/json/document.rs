@@ -2,6 +2,7 @@
 
 use super::{
     block::{Block, first, from},
+    key::{Key, KeyReading},
     model::Models,
     nesting::Nesting,
     scalar::Scalar,
@@ -10,6 +11,8 @@ use super::{
 use crate::model::found::{Duplicates, FIELD, MAX_MODELS, MAX_NAME, Model, Refusal, Value};
 
 const KEY: &[u8] = FIELD.as_bytes();
+/// The byte order mark in UTF-8.
+const MARK: &[u8; 3] = b"\xef\xbb\xbf";
 
 /// The state of reading a document.
 #[derive(Clone, Debug)]
@@ -20,8 +23,7 @@ pub(super) struct Document {
     text: Text,
     /// The key that is looked for, unless it is [`FIELD`]: comparing with a constant costs less.
     field: Option<Box<str>>,
-    /// How many bytes of the wanted key have matched so far; `None` if this is another key.
-    key_has: Option<usize>,
+    key: KeyReading,
     /// The model's name, as far as it has been read.
     name: Vec<u8>,
     /// Whether the value being read is the model's.
@@ -29,6 +31,10 @@ pub(super) struct Document {
     /// The offset at which the model's value began.
     value_start: u64,
     models: Models,
+    /// Whether the wanted key itself has been read.
+    has_key: bool,
+    /// Whether a key that differs from it only in case has been read.
+    has_other_case: bool,
     duplicates: Duplicates,
 }
 
@@ -37,6 +43,8 @@ pub(super) struct Document {
 enum Position {
     /// Before the object.
     Start,
+    /// After so many bytes of a byte order mark, which parsers may skip (RFC 8259 section 8.1).
+    Mark(u8),
     /// The first key, or the end of an empty object.
     FirstKey,
     /// The key after a comma.
@@ -66,11 +74,13 @@ impl Document {
             nesting: Nesting::default(),
             text: Text::EMPTY,
             field,
-            key_has: None,
+            key: KeyReading::default(),
             name: Vec::new(),
             is_model: false,
             value_start: 0,
             models: Models::None,
+            has_key: false,
+            has_other_case: false,
             duplicates,
         }
     }
@@ -91,9 +101,11 @@ impl Document {
     }
 
     pub(super) fn finish(&self) -> Result<(), Refusal> {
-        match (self.position, &self.models) {
-            (Position::End, Models::None) => Err(Refusal::Missing),
-            (Position::End, _) => Ok(()),
+        match self.position {
+            Position::End if self.has_key => Ok(()),
+            Position::End if self.has_other_case => Err(Refusal::OtherCase),
+            Position::End => Err(Refusal::Missing),
+            Position::Start => Err(Refusal::Empty),
             _ => Err(Refusal::Truncated),
         }
     }
@@ -109,6 +121,7 @@ impl Document {
         while at < block.len() {
             (position, at) = match position {
                 Position::Start => self.start(block, at)?,
+                Position::Mark(read) => mark(read, block, at)?,
                 Position::FirstKey => self.first_key(block, at)?,
                 Position::NextKey => self.next_key(block, at)?,
                 Position::Key => self.key_piece(block, at)?,
@@ -119,7 +132,7 @@ impl Document {
                 Position::Nested => self.nested(block, at)?,
                 Position::Scalar(scalar) => self.scalar(scalar, block, at)?,
                 Position::Comma => self.comma(block, at)?,
-                Position::End => stay(Position::End, block, at)?,
+                Position::End => self.end(block, at)?,
             };
         }
         self.position = position;
@@ -130,9 +143,21 @@ impl Document {
         match block.byte(at) {
             Some(b'{') => Ok((Position::FirstKey, at + 1)),
             Some(b'[' | b'"') => Err(Refusal::NotAnObject),
+            Some(byte) if byte == MARK[0] && block.offset_of(at) == 0 => {
+                Ok((Position::Mark(1), at + 1))
+            }
             Some(byte) if Scalar::begin(byte).is_some() => Err(Refusal::NotAnObject),
-            _ => stay(Position::Start, block, at),
+            _ => stay(Position::Start, block, at).map_err(|_| Refusal::NotJson {
+                offset: block.offset_of(at),
+            }),
         }
+    }
+
+    /// After the object.
+    fn end(&mut self, block: &Block<'_>, at: usize) -> Step {
+        stay(Position::End, block, at).map_err(|_| Refusal::Trailing {
+            offset: block.offset_of(at),
+        })
     }
 
     #[inline(always)]
@@ -159,28 +184,26 @@ impl Document {
         if let Some(quote) = piece.quote
             && piece.is_plain
         {
-            let is_model = match &self.field {
-                None => piece.text == KEY,
-                Some(field) => piece.text == field.as_bytes(),
+            let key = match &self.field {
+                None if piece.text == KEY => Key::Same,
+                None if piece.text.len() != KEY.len() => Key::Other,
+                None => Key::of_plain(piece.text, FIELD),
+                Some(field) => Key::of_plain(piece.text, field),
             };
-            return self.end_key(is_model, block, quote + 1);
+            return self.end_key(key, block, quote + 1);
         }
         self.text = Text::EMPTY;
-        self.key_has = Some(0);
+        self.key = KeyReading::default();
         Ok((Position::Key, at))
     }
 
     #[inline(never)]
     fn key_piece(&mut self, block: &Block<'_>, at: usize) -> Step {
         let piece = block.piece(at);
-        let field = self.field.as_deref().unwrap_or(FIELD).as_bytes();
-        let has = &mut self.key_has;
+        let field = self.field.as_deref().unwrap_or(FIELD);
+        let key = &mut self.key;
         self.text
-            .decode(piece, |part| {
-                *has = has
-                    .filter(|&has| field[has..].starts_with(part))
-                    .map(|has| has + part.len());
-            })
+            .decode(piece, |part| key.read(part, field))
             .map_err(|bad| syntax(block, at + bad))?;
         let Some(quote) = piece.quote else {
             return Ok((Position::Key, block.len()));
@@ -188,23 +211,37 @@ impl Document {
         if !self.text.is_whole() {
             return Err(syntax(block, quote));
         }
-        let is_model = *has == Some(field.len());
-        self.end_key(is_model, block, quote + 1)
+        let key = key.end(field);
+        self.end_key(key, block, quote + 1)
     }
 
     #[inline(always)]
-    fn end_key(&mut self, is_model: bool, block: &Block<'_>, at: usize) -> Step {
-        self.is_model = is_model;
-        if is_model {
-            match self.duplicates {
-                Duplicates::Refuse if self.models.len() > 0 => return Err(Refusal::Duplicate),
-                Duplicates::Keep if self.models.len() >= MAX_MODELS => {
-                    return Err(Refusal::TooManyModels);
-                }
-                _ => {}
-            }
+    fn end_key(&mut self, key: Key, block: &Block<'_>, at: usize) -> Step {
+        self.is_model = false;
+        if key != Key::Other {
+            self.begin_model(key)?;
         }
         self.colon(block, at)
+    }
+
+    fn begin_model(&mut self, key: Key) -> Result<(), Refusal> {
+        match self.duplicates {
+            Duplicates::Refuse if self.has_key || self.has_other_case => {
+                return Err(Refusal::Duplicate);
+            }
+            // On its own it is no model, so it is not found as one.
+            Duplicates::Refuse => self.is_model = key == Key::Same,
+            Duplicates::Keep if self.models.len() >= MAX_MODELS => {
+                return Err(Refusal::TooManyModels);
+            }
+            Duplicates::Keep => self.is_model = true,
+        }
+        match key {
+            Key::Same => self.has_key = true,
+            Key::OtherCase => self.has_other_case = true,
+            Key::Other => {}
+        }
+        Ok(())
     }
 
     #[inline(always)]
@@ -334,6 +371,14 @@ impl Document {
             Some(b'}') => Ok((Position::End, at + 1)),
             _ => stay(Position::Comma, block, at),
         }
+    }
+}
+
+fn mark(read: u8, block: &Block<'_>, at: usize) -> Step {
+    match block.byte(at) == MARK.get(usize::from(read)).copied() {
+        false => Err(syntax(block, at)),
+        true if usize::from(read) + 1 == MARK.len() => Ok((Position::Start, at + 1)),
+        true => Ok((Position::Mark(read + 1), at + 1)),
     }
 }
 

@@ -41,6 +41,8 @@ fn key() -> impl Strategy<Value = String> {
         4 => Just(r#""model""#.to_owned()),
         1 => Just(r#""mod\u0065l""#.to_owned()),
         1 => Just(r#""\u006d\u006F\u0064el""#.to_owned()),
+        1 => Just(r#""Model""#.to_owned()),
+        1 => Just(r#""mO\u0044EL""#.to_owned()),
         1 => Just(r#""mode""#.to_owned()),
         1 => Just(r#""models""#.to_owned()),
         1 => Just(r#""Model\\""#.to_owned()),
@@ -117,8 +119,9 @@ fn broken() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// What serde_json reads: each top-level `model` in order, `None` if it is not a valid string.
-fn by_serde(document: &[u8]) -> Option<Vec<Option<String>>> {
+/// What serde_json reads: each top-level `model` in order, `None` if it is not a valid string, in
+/// any case; and whether one is in lower case.
+fn by_serde(document: &[u8]) -> Option<(Vec<Option<String>>, bool)> {
     struct Entries;
     impl<'de> serde::de::Visitor<'de> for Entries {
         type Value = Vec<(String, Box<serde_json::value::RawValue>)>;
@@ -139,12 +142,12 @@ fn by_serde(document: &[u8]) -> Option<Vec<Option<String>>> {
     let mut deserializer = serde_json::Deserializer::from_slice(document);
     let entries = serde::Deserializer::deserialize_map(&mut deserializer, Entries).ok()?;
     deserializer.end().ok()?;
-    let models = entries.into_iter().filter(|(key, _)| key == "model");
-    Some(
-        models
-            .map(|(_, value)| serde_json::from_str(value.get()).ok())
-            .collect(),
-    )
+    let is_named = entries.iter().any(|(key, _)| key == "model");
+    let models = entries
+        .into_iter()
+        .filter(|(key, _)| key.eq_ignore_ascii_case("model"));
+    let models = models.map(|(_, value)| serde_json::from_str(value.get()).ok());
+    Some((models.collect(), is_named))
 }
 
 /// The document with its nested values, and its strings other than keys, emptied.
@@ -204,7 +207,7 @@ proptest! {
     fn what_serde_json_accepts_is_read_as_serde_json_reads_it(
         document in prop_oneof![document(), broken()],
     ) {
-        let Some(expected) = by_serde(&document) else { return Ok(()); };
+        let Some((expected, is_named)) = by_serde(&document) else { return Ok(()); };
         let (end, models) = scan(&document);
         if expected.iter().any(|model| model.is_none()) {
             // Not a string, or not a valid one: refused when it is chosen, or at once.
@@ -217,7 +220,14 @@ proptest! {
             Value::NotAString => None,
         }).collect();
         prop_assert_eq!(&names, &expected);
-        prop_assert_eq!(end, if expected.is_empty() { Err(Refusal::Missing) } else { Ok(()) });
+        prop_assert_eq!(end, match is_named {
+            true => Ok(()),
+            false if expected.is_empty() => Err(Refusal::Missing),
+            false => Err(Refusal::OtherCase),
+        });
+        let (end, models) = scan_on(Machine::best(), Duplicates::Refuse, [&*document]);
+        prop_assert_eq!(end == Err(Refusal::Duplicate), expected.len() > 1);
+        prop_assert_eq!(models.len() <= 1, true);
         for (model, expected) in models.iter().zip(expected) {
             let span = model.span.start as usize..model.span.end as usize;
             prop_assert_eq!(serde_json::from_slice::<String>(&document[span]).ok(), expected);
@@ -226,7 +236,7 @@ proptest! {
 
     #[test]
     fn what_else_is_accepted_has_errors_only_inside_of_values(document in broken()) {
-        if by_serde(&document).is_none() && matches!(scan(&document).0, Ok(()) | Err(Refusal::Missing)) {
+        if by_serde(&document).is_none() && matches!(scan(&document).0, Ok(()) | Err(Refusal::Missing | Refusal::OtherCase)) {
             let hollow = hollow(&document);
             let accepted = serde_json::from_slice::<Map<String, Json>>(&hollow).is_ok();
             // A number too large for a `Value` is still valid JSON.
@@ -241,6 +251,7 @@ fn every_cut_of_nasty_documents() {
     for document in [
         r#"{"mod\u0065l":"a\ud83d\ude00\n","x":[{"model":"no"},"\\\"]"],"y":"ü€😀"}"#.as_bytes(),
         br#" { "a" : { "b" : [ "}" , "\\" ] } , "model" : "m" } "#,
+        b"\xef\xbb\xbf {\"a\":-Infinity,\"mOdel\":NaN,\"model\":\"m\",\"x\":Infinity}",
         br#"{"model":"m","model":1,"model":null,"model":[],"model":{}}"#,
     ] {
         let whole = scan(document);

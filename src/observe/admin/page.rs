@@ -22,7 +22,7 @@ const PAGE: &str = concat!(
 const POLICY: &str = concat!(
     "default-src 'none'; ",
     "style-src 'sha256-Cy3omOybror5DZWLg8KVblHBCoyBe8oXCnF9Y6XOJ8E='; ",
-    "script-src 'sha256-aRrto/YXa1p1aq2u/KfYDJIc/x6qIkqfwAoshWgYmuc='; ",
+    "script-src 'sha256-1+7l2dydO0IhWlOpbC6V+n3Dy9MCC4oJxcryMolYjeo='; ",
     "connect-src 'self'; img-src data:; ",
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );

@@ -7,10 +7,10 @@ use http::{
     request::Parts,
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{answer, body::AdminBody};
-use crate::route::RouteTable;
+use crate::{model::is_named_by_head, route::RouteTable};
 
 /// A request that is asked about.
 #[derive(Deserialize)]
@@ -55,12 +55,14 @@ pub(super) fn answer(
     let explanation = match (&question.model, &question.body) {
         (Some(_), Some(_)) => return invalid("give either a `model` or a `body`, not both"),
         (Some(model), None) if model.is_empty() => return invalid("the `model` is empty"),
-        (Some(model), None) => table.explain(&head, model),
-        (None, body) => {
-            let body = match body {
-                None => String::new(),
-                Some(Value::String(text)) => text.clone(),
-                Some(json) => json.to_string(),
+        (Some(model), None) if !is_named_by_head(&head) => table.explain(&head, model),
+        (model, body) => {
+            let body = match (model, body) {
+                // Beside a model that the head names it is what a body would name.
+                (Some(model), _) => json!({ "model": model }).to_string(),
+                (None, None) => String::new(),
+                (None, Some(Value::String(text))) => text.clone(),
+                (None, Some(json)) => json.to_string(),
             };
             match table.explain_request(&head, body.as_bytes()) {
                 Ok(explanation) => explanation,

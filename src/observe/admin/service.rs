@@ -52,8 +52,9 @@ use crate::route::RouteTableHandle;
 ///
 /// In place of the `model` there may be a `body`, out of which it is read as
 /// [`ModelSources::standard`](crate::ModelSources::standard) does: a JSON
-/// object, or a text that is the body as it is. The question may have up to
-/// 1 MiB.
+/// object, or a text that is the body as it is. If the path or the query names
+/// the model, they count as they would in the request, and the `model` beside
+/// them is what its body names. The question may have up to 1 MiB.
 #[derive(Clone, Debug)]
 pub struct Admin {
     table: RouteTableHandle,

@@ -97,7 +97,7 @@ impl RouteTable {
     ///
     /// The answer to the client if no model can be read.
     pub fn explain_request(&self, head: &Parts, body: &[u8]) -> Result<Explanation, RouteError> {
-        let scan = Scan::new(ModelSources::standard().begin(head).0)?;
+        let scan = Scan::new(head, ModelSources::standard().begin(head).0)?;
         let mut scan = scan.ok_or_else(|| {
             let message = "the request names no model: no body is read with this method, and its path has none";
             RouteError::new(RouteErrorKind::RouteNotFound, message)

@@ -18,21 +18,30 @@ const PATHS: &[(&str, &str)] = &[
     ("/v1/models/", ":predict"),
     ("/v2/models/", "/infer"),
     ("/v2/models/", "/versions/1/infer"),
+    ("/v1alpha/models/", ":generateContent"),
+    ("/v1beta/tunedModels/", ":generateContent"),
+    (
+        "/v1/projects/p/locations/l/publishers/google/models/",
+        ":streamGenerateContent",
+    ),
+    ("/model/", "/invoke"),
+    ("/model/", "/invoke-with-response-stream"),
+    ("/model/", "/converse"),
+    ("/model/", "/converse-stream"),
 ];
 
 #[tokio::test]
 async fn it_is_rewritten_in_its_place_and_escaped() {
     for (before, after) in PATHS {
-        // A slash in a name is escaped, by some in lower case.
-        for name in ["alias", "org%2Falias", "org%2falias", "%61lias"] {
-            let body = r#"{"model":"something else","contents":[]}"#;
+        // A slash in a name is escaped, by some in lower case, or not.
+        for name in ["alias", "org%2Falias", "org%2falias", "org/alias", "%61lias"] {
+            let body = r#"{"contents":[{"model":"something else"}]}"#;
             let sent = post(&format!("{before}{name}{after}"), body);
             let forwarded = send(sent).await.forwarded();
             let expected = format!("http://engine.test:8000/base{before}{REAL_IN_URI}{after}");
             assert_eq!(forwarded.uri().to_string(), expected);
-            // The engine reads it in the path, and so does the gateway: the body is its own matter.
             assert_eq!(forwarded.bytes(), body);
-            assert_eq!(forwarded.header("content-length"), Some("40"));
+            assert_eq!(forwarded.header("content-length"), Some("41"));
         }
     }
 }
@@ -40,7 +49,13 @@ async fn it_is_rewritten_in_its_place_and_escaped() {
 #[tokio::test]
 async fn a_name_that_stays_keeps_its_spelling() {
     for (before, after) in PATHS {
-        for name in ["plain%2Fmodel", "plain%2fmodel", "lor%61", "lora"] {
+        for name in [
+            "plain%2Fmodel",
+            "plain%2fmodel",
+            "plain/model",
+            "lor%61",
+            "lora",
+        ] {
             let sent = post(&format!("{before}{name}{after}"), "{}");
             let forwarded = send(sent).await.forwarded();
             let expected = format!("http://engine.test:8000/base{before}{name}{after}");
@@ -57,16 +72,57 @@ async fn the_decision_has_the_name_unescaped() {
     assert_eq!(forwarded.asked_for(), "org/alias");
 }
 
-/// Nothing of it is read, so it need not be JSON, and may come compressed.
+/// It is read for a model, but it need not be JSON.
 #[tokio::test]
 async fn the_body_may_be_anything() {
-    let mut request = post("/v2/models/alias/infer", &b"\x1f\x8b\0\xff"[..]);
+    for (content_type, body) in [
+        (Some("application/octet-stream"), &b"\x1f\x8b\0\xff"[..]),
+        (Some("application/json"), b""),
+        (Some("application/json"), b"[1,2]"),
+        (None, b"\"text\""),
+    ] {
+        let mut request = post("/v2/models/alias/infer", body);
+        match content_type {
+            Some(content_type) => {
+                let content_type = content_type.parse().unwrap();
+                request.headers_mut().insert("content-type", content_type);
+            }
+            None => _ = request.headers_mut().remove("content-type"),
+        }
+        let forwarded = send(request).await.forwarded();
+        assert_eq!(forwarded.bytes(), body);
+    }
+    // What says that it is JSON, and is not, could name another model to a lenient reader.
+    for body in ["/**/{\"model\":\"x\"}", "{\"a\":tru}", "{\"a\":1"] {
+        let request = post("/v2/models/alias/infer", body);
+        send(request).await.refused(400, "invalid_json");
+    }
+}
+
+/// KServe's tensors may follow the JSON.
+#[tokio::test]
+async fn binary_data_may_follow_where_a_header_says_so() {
+    let body = &b"{\"inputs\":[]}\0\xff\x01"[..];
+    let mut request = post("/v2/models/alias/infer", body);
+    send(request.clone()).await.refused(400, "invalid_json");
     let headers = request.headers_mut();
-    headers.insert("content-encoding", "gzip".parse().unwrap());
+    headers.insert("inference-header-content-length", "13".parse().unwrap());
     let forwarded = send(request).await.forwarded();
-    assert_eq!(forwarded.bytes(), &b"\x1f\x8b\0\xff"[..]);
-    assert_eq!(forwarded.header("content-encoding"), Some("gzip"));
-    assert_eq!(forwarded.header("content-length"), Some("4"));
+    assert_eq!(forwarded.bytes(), body);
+}
+
+#[tokio::test]
+async fn a_get_below_a_model_reaches_the_engine() {
+    for name in ["alias", "org/alias", "org%2Falias"] {
+        let uri = format!("/v1/models/{name}/ready");
+        let request = get(&uri).body(http_body_util::Empty::new());
+        let forwarded = send(request.unwrap()).await.forwarded();
+        let expected = format!("http://engine.test:8000/base/v1/models/{REAL_IN_URI}/ready");
+        assert_eq!(forwarded.uri().to_string(), expected);
+    }
+    let request = get("/v1/models/gone/ready").body(http_body_util::Empty::new());
+    let outcome = send(request.unwrap()).await;
+    outcome.refused(404, "model_not_found");
 }
 
 #[tokio::test]
@@ -105,7 +161,7 @@ async fn a_pattern_of_ones_own() {
     let sources = ModelSources::new()
         .or(PathModel::new("/m/{model}/say").unwrap())
         .or(JsonBody::new());
-    let sent = post("/m/alias/say?model=x", r#"{"model":"y"}"#);
+    let sent = post("/m/alias/say?model=x", r#"{"x":"y"}"#);
     let forwarded = send_by(sources.clone(), sent).await.forwarded();
     let path = format!("/base/m/{REAL_IN_URI}/say?model=x");
     assert_eq!(forwarded.uri().path_and_query().unwrap().as_str(), path);

@@ -5,5 +5,6 @@ mod forward;
 mod clones_send_the_same;
 mod forwarded_once_named;
 mod memory_is_bounded;
+mod named_by_the_head;
 mod never_half_rewritten;
 mod only_client_time_counts;

@@ -154,7 +154,8 @@ byId("explain").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = new FormData(event.target);
   try {
-    const question = { model: form.get("model"), path: form.get("path"), headers: headers(form.get("headers")) };
+    const question = { path: form.get("path"), headers: headers(form.get("headers")) };
+    if (form.get("model")) question.model = form.get("model");
     const response = await fetch("_explain", {
       method: "POST",
       headers: { accept: "text/plain", "content-type": "application/json" },

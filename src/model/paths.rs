@@ -1,0 +1,249 @@
+//! The paths of known APIs that name the model.
+
+use std::ops::Range;
+
+use http::request::Parts;
+
+use super::{
+    extract::ExtractModel,
+    extraction::{Beside, Extraction},
+    head::in_path,
+};
+
+/// The model in the path of one of the APIs that
+/// [`ModelSources::standard`](crate::ModelSources::standard) lists.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StandardPaths;
+
+impl ExtractModel for StandardPaths {
+    fn begin(&self, head: &Parts) -> Extraction {
+        match find(head.uri.path()) {
+            Some((span, beside)) => in_path(head, span, beside),
+            None => Extraction::none(),
+        }
+    }
+}
+
+/// What a path ends in behind the model; `*` is any segment.
+type Endings = &'static [&'static str];
+
+const AZURE: Endings = &[
+    "completions",
+    "chat/completions",
+    "extensions/chat/completions",
+    "embeddings",
+    "responses",
+    "realtime",
+    "audio/speech",
+    "audio/transcriptions",
+    "audio/translations",
+    "images/generations",
+    "images/edits",
+    "images/variations",
+];
+/// Amazon's Bedrock.
+const BEDROCK: Endings = &[
+    "invoke",
+    "invoke-with-response-stream",
+    "converse",
+    "converse-stream",
+    "count-tokens",
+];
+/// The first protocol of KServe, which is TensorFlow Serving's.
+const KSERVE_1: Endings = &[
+    "ready",
+    "metadata",
+    "versions/*",
+    "versions/*/metadata",
+    "labels/*",
+    "labels/*/metadata",
+];
+/// The open inference protocol of KServe and Triton.
+const KSERVE_2: Endings = &[
+    "ready",
+    "infer",
+    "generate",
+    "generate_stream",
+    "stats",
+    "config",
+    "versions/*",
+    "versions/*/ready",
+    "versions/*/infer",
+    "versions/*/generate",
+    "versions/*/generate_stream",
+    "versions/*/stats",
+    "versions/*/config",
+];
+
+/// The model's part of a path, and what a body may name beside it.
+fn find(path: &str) -> Option<(Range<usize>, Beside)> {
+    let (first, rest) = path.strip_prefix('/')?.split_once('/')?;
+    let same = Beside::TheSame;
+    let (len, rest, beside) = match first {
+        "openai" => {
+            let rest = rest.strip_prefix("deployments/")?;
+            let len = before_ending(rest, AZURE).or_else(|| first_segment(rest))?;
+            (len, rest, Beside::Any)
+        }
+        "model" => (before_ending(rest, BEDROCK)?, rest, same),
+        "v2" => {
+            let rest = rest.strip_prefix("models/")?;
+            let len = before_ending(rest, KSERVE_2).or_else(|| first_segment(rest))?;
+            (len, rest, same)
+        }
+        "v1" if let Some(rest) = rest.strip_prefix("models/") => {
+            let len = before_ending(rest, KSERVE_1).or_else(|| before_method(rest));
+            (len.or_else(|| first_segment(rest))?, rest, same)
+        }
+        "v1" | "v1alpha" | "v1alpha1" | "v1beta" | "v1beta1" | "v1beta2" => {
+            let rest = google(rest)?;
+            (before_method(rest)?, rest, same)
+        }
+        _ => return None,
+    };
+    let start = path.len() - rest.len();
+    (len > 0).then_some((start..start + len, beside))
+}
+
+/// Whether a path below `/v1/models/` is more than the name of a model.
+pub(crate) fn is_below_model(path: &str) -> bool {
+    before_ending(path, KSERVE_1).is_some_and(|len| len > 0)
+}
+
+/// The part of one of Google's paths from the model on.
+fn google(path: &str) -> Option<&str> {
+    if let Some(rest) = path.strip_prefix("tunedModels/") {
+        return Some(rest);
+    }
+    let within = |path, collection| {
+        let path: &str = path;
+        path.strip_prefix(collection)?.split_once('/').map(|(_, rest)| rest)
+    };
+    let path = match within(path, "projects/") {
+        Some(rest) => within(rest, "locations/")?,
+        None => path,
+    };
+    within(path, "publishers/")
+        .unwrap_or(path)
+        .strip_prefix("models/")
+}
+
+/// The length of the model before the longest of these endings that fits.
+fn before_ending(rest: &str, endings: Endings) -> Option<usize> {
+    let mut slashes = rest.match_indices('/').map(|(at, _)| at);
+    slashes.find(|&at| {
+        let behind = rest.get(at + 1..).unwrap_or_default();
+        endings.iter().any(|ending| fits(behind, ending))
+    })
+}
+
+fn fits(path: &str, ending: &str) -> bool {
+    let mut segments = path.split('/');
+    let fits = ending
+        .split('/')
+        .all(|wanted| segments.next().is_some_and(|is| wanted == "*" || wanted == is));
+    fits && segments.next().is_none()
+}
+
+/// The length of the model before a method such as `:generateContent`.
+fn before_method(rest: &str) -> Option<usize> {
+    let (before, method) = rest.rsplit_once(':')?;
+    (!method.contains('/')).then_some(before.len())
+}
+
+fn first_segment(rest: &str) -> Option<usize> {
+    rest.find('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(path: &str) -> Option<&str> {
+        find(path).map(|(span, _)| &path[span])
+    }
+
+    #[test]
+    fn a_name_ends_where_the_operation_begins() {
+        for (path, expected) in [
+            ("/openai/deployments/m/chat/completions", Some("m")),
+            ("/openai/deployments/org/m/chat/completions", Some("org/m")),
+            ("/openai/deployments/a/b/c/embeddings", Some("a/b/c")),
+            ("/openai/deployments/m/extensions/chat/completions", Some("m")),
+            ("/openai/deployments/org/m/unknown", Some("org")),
+            ("/openai/deployments/m", None),
+            ("/openai/deployments//x", None),
+            ("/openai/models/m/x", None),
+            ("/v1/models/m:predict", Some("m")),
+            ("/v1/models/org/m:generateContent", Some("org/m")),
+            ("/v1/models/a:b/predict", Some("a:b")),
+            ("/v1/models/m/ready", Some("m")),
+            ("/v1/models/org/m/ready", Some("org/m")),
+            ("/v1/models/m/versions/3:predict", Some("m")),
+            ("/v1/models/org/m/versions/3/metadata", Some("org/m")),
+            ("/v1/models/m", None),
+            ("/v1alpha/models/m:generateContent", Some("m")),
+            ("/v1beta/models/org/a:b:embedContent", Some("org/a:b")),
+            ("/v1beta/models/m/x", None),
+            ("/v1beta/tunedModels/m:generateContent", Some("m")),
+            ("/v1/tunedModels/org/m:generateContent", Some("org/m")),
+            (
+                "/v1/projects/p/locations/l/publishers/google/models/m:generateContent",
+                Some("m"),
+            ),
+            (
+                "/v1beta1/projects/p/locations/l/publishers/x/models/org/m:rawPredict",
+                Some("org/m"),
+            ),
+            ("/v1/publishers/google/models/m:generateContent", Some("m")),
+            ("/v1/projects/p/models/m:x", None),
+            ("/v1/projects/p/locations/l/endpoints/openapi/chat/completions", None),
+            ("/v2/models/m/infer", Some("m")),
+            ("/v2/models/org/m/versions/1/infer", Some("org/m")),
+            ("/v2/models/m/other", Some("m")),
+            ("/v2/repository/models/m/load", None),
+            ("/model/anthropic.claude-v1:0/invoke", Some("anthropic.claude-v1:0")),
+            ("/model/m/invoke-with-response-stream", Some("m")),
+            ("/model/org/m/converse", Some("org/m")),
+            ("/model/m/converse-stream", Some("m")),
+            ("/model/m/other", None),
+            ("/model//invoke", None),
+            ("/v1/chat/completions", None),
+            ("/", None),
+            ("*", None),
+        ] {
+            assert_eq!(name(path), expected, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_slash_may_be_escaped_or_not(
+            segments in prop::collection::vec("[a-z0-9.-]{1,8}", 1..4),
+            at in 0..7_usize,
+        ) {
+            let (before, after) = [
+                ("/openai/deployments/", "/chat/completions"),
+                ("/v1beta/models/", ":generateContent"),
+                ("/v1/models/", ":predict"),
+                ("/v1/projects/p/locations/l/publishers/google/models/", ":rawPredict"),
+                ("/v2/models/", "/infer"),
+                ("/model/", "/invoke"),
+                ("/v1/models/", "/ready"),
+            ][at];
+            for name in [segments.join("/"), segments.join("%2F")] {
+                let path = format!("{before}{name}{after}");
+                prop_assert_eq!(super::tests::name(&path), Some(&*name));
+            }
+        }
+
+        #[test]
+        fn no_path_does_harm(path in "/(openai/deployments|v1/models|v1beta|v2/models|model|[a-zé:/]{0,9})[a-z:/*é]{0,30}") {
+            if let Some((span, _)) = find(&path) {
+                prop_assert!(!path[span].is_empty());
+            }
+        }
+    }
+}

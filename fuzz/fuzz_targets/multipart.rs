@@ -2,6 +2,8 @@
 //! replacing a model changes nothing else.
 //!
 //! The input is a byte that chooses the cuts, a line with a Content-Type, and the body.
+//!
+//! `cargo +nightly fuzz run multipart fuzz/seeds/multipart -- -dict=fuzz/dictionaries/multipart`
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| tower_model_route::fuzz::multipart(input));

@@ -79,7 +79,9 @@ fn has_known_charset(value: &[u8]) -> bool {
         let end = after.iter().position(|byte| *byte == b';');
         let name = after.get(..end.unwrap_or(after.len())).unwrap_or(after);
         let name = name.trim_ascii();
-        let name = name.strip_prefix(b"\"").map_or(Some(name), |name| name.strip_suffix(b"\""));
+        let name = name
+            .strip_prefix(b"\"")
+            .map_or(Some(name), |name| name.strip_suffix(b"\""));
         matches!(name, Some(b"utf-8" | b"utf8" | b"us-ascii" | b"ascii"))
     })
 }

@@ -49,7 +49,7 @@ pub(crate) enum Refusal {
     Syntax { offset: u64 },
     /// Not multipart, or in a form that parsers read differently.
     Malformed { offset: u64 },
-    /// The body is empty, or only white space.
+    /// There is no body.
     Empty,
     /// The body ended before its JSON object did.
     Truncated,
@@ -101,12 +101,11 @@ impl Refusal {
                 let message = "a part of the request body has too many headers";
                 return RouteError::new(InvalidMultipart, message);
             }
-            Self::Empty => (MissingModel, format!("is empty, so it has no `{field}`")),
-            Self::Missing => (MissingModel, format!("has no `{field}`")),
-            Self::OtherCase => (
-                MissingModel,
-                format!("has no `{field}`, only a key that differs from it in case"),
-            ),
+            Self::Empty => {
+                let message = format!("the request has no body, and so no `{field}`");
+                return RouteError::new(MissingModel, message);
+            }
+            Self::Missing | Self::OtherCase => (MissingModel, format!("has no `{field}`")),
             Self::Duplicate | Self::TooManyModels => {
                 (AmbiguousModel, format!("has more than one `{field}`"))
             }

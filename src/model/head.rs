@@ -264,7 +264,7 @@ mod tests {
     use http::{Request, header::HeaderValue};
 
     use super::*;
-    
+
     fn begin(
         source: &impl ExtractModel,
         uri: &str,
@@ -328,7 +328,11 @@ mod tests {
             ("/m/{model}/say", "/m/org/name/say", Some("org/name")),
             ("/m/{model}/say", "/m/org%2Fname/say", Some("org/name")),
             ("/m/{model}/say", "/m//say", None),
-            ("/m/{model}/say/*", "/m/org/name/say/x/say/y", Some("org/name")),
+            (
+                "/m/{model}/say/*",
+                "/m/org/name/say/x/say/y",
+                Some("org/name"),
+            ),
             ("/m/{model}", "/m/org/name", Some("org/name")),
             ("/m/{model}*", "/m/org/name", Some("org")),
             ("/v2/models/{model}/infer", "/v2/models/m/infer", Some("m")),

@@ -139,8 +139,8 @@ mod tests {
         use RouteErrorKind::*;
         for (body, expected) in [
             ("", MissingModel),
-            (" \n", MissingModel),
-            ("\u{feff}", MissingModel),
+            (" \n", InvalidJson),
+            ("\u{feff}", InvalidJson),
             ("null", InvalidJson),
             (r#"["model"]"#, InvalidJson),
             (r#""model""#, InvalidJson),

@@ -117,7 +117,9 @@ fn google(path: &str) -> Option<&str> {
     }
     let within = |path, collection| {
         let path: &str = path;
-        path.strip_prefix(collection)?.split_once('/').map(|(_, rest)| rest)
+        path.strip_prefix(collection)?
+            .split_once('/')
+            .map(|(_, rest)| rest)
     };
     let path = match within(path, "projects/") {
         Some(rest) => within(rest, "locations/")?,
@@ -139,9 +141,11 @@ fn before_ending(rest: &str, endings: Endings) -> Option<usize> {
 
 fn fits(path: &str, ending: &str) -> bool {
     let mut segments = path.split('/');
-    let fits = ending
-        .split('/')
-        .all(|wanted| segments.next().is_some_and(|is| wanted == "*" || wanted == is));
+    let fits = ending.split('/').all(|wanted| {
+        segments
+            .next()
+            .is_some_and(|is| wanted == "*" || wanted == is)
+    });
     fits && segments.next().is_none()
 }
 
@@ -171,7 +175,10 @@ mod tests {
             ("/openai/deployments/m/chat/completions", Some("m")),
             ("/openai/deployments/org/m/chat/completions", Some("org/m")),
             ("/openai/deployments/a/b/c/embeddings", Some("a/b/c")),
-            ("/openai/deployments/m/extensions/chat/completions", Some("m")),
+            (
+                "/openai/deployments/m/extensions/chat/completions",
+                Some("m"),
+            ),
             ("/openai/deployments/org/m/unknown", Some("org")),
             ("/openai/deployments/m", None),
             ("/openai/deployments//x", None),
@@ -199,12 +206,18 @@ mod tests {
             ),
             ("/v1/publishers/google/models/m:generateContent", Some("m")),
             ("/v1/projects/p/models/m:x", None),
-            ("/v1/projects/p/locations/l/endpoints/openapi/chat/completions", None),
+            (
+                "/v1/projects/p/locations/l/endpoints/openapi/chat/completions",
+                None,
+            ),
             ("/v2/models/m/infer", Some("m")),
             ("/v2/models/org/m/versions/1/infer", Some("org/m")),
             ("/v2/models/m/other", Some("m")),
             ("/v2/repository/models/m/load", None),
-            ("/model/anthropic.claude-v1:0/invoke", Some("anthropic.claude-v1:0")),
+            (
+                "/model/anthropic.claude-v1:0/invoke",
+                Some("anthropic.claude-v1:0"),
+            ),
             ("/model/m/invoke-with-response-stream", Some("m")),
             ("/model/org/m/converse", Some("org/m")),
             ("/model/m/converse-stream", Some("m")),

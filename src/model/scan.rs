@@ -241,7 +241,8 @@ impl Scan {
             return Err(outside());
         }
         if named.beside == Beside::Any && !self.kind.models().is_empty() {
-            named.model.body = overwritten(self.kind.models(), self.kind.written(), &named.model.name);
+            named.model.body =
+                overwritten(self.kind.models(), self.kind.written(), &named.model.name);
         } else {
             match self.kind.located(head, body, len) {
                 Ok(found) => agree(head, named, found)?,
@@ -249,10 +250,7 @@ impl Scan {
                 Err(error) => return Err(error),
             }
         }
-        Ok(std::mem::replace(
-            &mut named.model,
-            ExtractedModel::new(""),
-        ))
+        Ok(std::mem::replace(&mut named.model, ExtractedModel::new("")))
     }
 
     /// Watches the rest of a body that goes on to the engine: call it if the body is not complete.
@@ -283,6 +281,11 @@ fn read(
         Kind::Multipart(scanner, _) => scanner.feed(chunk),
         Kind::Unread | Kind::Whole(_) => return Ok(()),
     };
+    if let (Kind::Json(scanner, _), Some(_)) = (&*kind, &*head)
+        && scanner.hides_other_case()
+    {
+        return Err(Refusal::Duplicate.in_field(kind.field()));
+    }
     if let Err(refusal) = read {
         *is_done = head.as_ref().is_some_and(|head| head.excuses(refusal));
         if !*is_done {

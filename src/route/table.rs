@@ -315,9 +315,9 @@ impl CompiledRule {
 impl CompiledCondition {
     pub(super) fn holds(&self, request: &RequestView<'_>) -> bool {
         match self {
-            Self::Header(name, value) => request
-                .values(name)
-                .any(|(found, _)| value.is_match(found)),
+            Self::Header(name, value) => {
+                request.values(name).any(|(found, _)| value.is_match(found))
+            }
             Self::Uri(path) => path.is_match(request.path()),
             Self::BodyModel(model) => **model == *request.model,
         }

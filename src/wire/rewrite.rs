@@ -96,7 +96,11 @@ pub(crate) fn model_in_uri(
 
 /// Writes `name` into the header that also names the model, if one does.
 pub(crate) fn model_in_header(head: &mut Parts, model: &ExtractedModel, name: &str) {
-    if let Some(header) = model.head.as_ref().and_then(|places| places.header.as_ref()) {
+    if let Some(header) = model
+        .head
+        .as_ref()
+        .and_then(|places| places.header.as_ref())
+    {
         // If a header can't hold the name, it is removed: the engine must not read the old one.
         match HeaderValue::from_str(name) {
             Ok(value) => _ = head.headers.insert(header, value),

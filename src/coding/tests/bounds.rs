@@ -75,7 +75,10 @@ fn bombs_go_off_at_once() {
                 max_ratio: u32::MAX,
             };
             let (out, result) = inflate_in(encoding, &bomb, &[size], small);
-            assert!(matches!(result, Err(InflateError::TooLarge(_))), "{encoding}");
+            assert!(
+                matches!(result, Err(InflateError::TooLarge(_))),
+                "{encoding}"
+            );
             assert!(out.len() <= 100_000);
 
             let dense = InflateLimits {

@@ -100,12 +100,17 @@ impl Document {
         (field, self.models.as_mut_slice())
     }
 
+    /// Whether a key that differs in case has been read, under [`Duplicates::Refuse`]: then it is
+    /// not among the models.
+    pub(super) fn hides_other_case(&self) -> bool {
+        self.has_other_case && self.duplicates == Duplicates::Refuse
+    }
+
     pub(super) fn finish(&self) -> Result<(), Refusal> {
         match self.position {
             Position::End if self.has_key => Ok(()),
             Position::End if self.has_other_case => Err(Refusal::OtherCase),
             Position::End => Err(Refusal::Missing),
-            Position::Start => Err(Refusal::Empty),
             _ => Err(Refusal::Truncated),
         }
     }

@@ -12,7 +12,7 @@ use crate::model::found::Refusal;
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
     /// The number of bytes read.
-    offset: u64,
+    pub(super) offset: u64,
     strings: Strings,
     pub(super) document: Document,
 }

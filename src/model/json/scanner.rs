@@ -35,8 +35,11 @@ impl Scanner {
 
     /// Marks the end of the body.
     pub(crate) fn finish(&self) -> Result<(), Refusal> {
-        self.refused
-            .map_or_else(|| self.scan.document.finish(), Err)
+        match self.refused {
+            Some(refusal) => Err(refusal),
+            None if self.scan.offset == 0 => Err(Refusal::Empty),
+            None => self.scan.document.finish(),
+        }
     }
 
     /// The models whose value has ended so far. A string ends with its closing
@@ -44,6 +47,11 @@ impl Scanner {
     /// the byte after it.
     pub(crate) fn models(&self) -> &[Model] {
         self.scan.document.models()
+    }
+
+    /// Whether a key that differs in case has been read, and is not among the models.
+    pub(crate) fn hides_other_case(&self) -> bool {
+        self.scan.document.hides_other_case()
     }
 
     /// The key that is looked for, and the models, whose names may be taken.

@@ -144,7 +144,12 @@ async fn bad_questions_are_answered_with_what_is_wrong() {
             "invalid_question",
             "header's value",
         ),
-        ("{}", "invalid_json", "would be answered with 400"),
+        ("{}", "missing_model", "would be answered with 400"),
+        (
+            r#"{"path":"/v1/models/gpt:x","model":"other"}"#,
+            "ambiguous_model",
+            "would be answered with 400",
+        ),
         (
             r#"{"body":{}}"#,
             "missing_model",
@@ -202,4 +207,19 @@ async fn one_without_a_known_length_is_bounded_too() {
     let response = Admin::new(hostile_names()).oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert!(!response.collect().await.unwrap().to_bytes().is_empty());
+}
+
+/// A `model` beside one that the path names is that of the request's body.
+#[tokio::test]
+async fn the_paths_model_counts_as_in_the_request() {
+    for question in [
+        r#"{"path":"/openai/deployments/gpt/chat/completions"}"#,
+        r#"{"path":"/openai/deployments/gpt/chat/completions","model":"other"}"#,
+        r#"{"path":"/v1/models/gpt/ready","method":"GET"}"#,
+        r#"{"path":"/v1/models/gpt:predict","model":"gpt"}"#,
+    ] {
+        let answer = post(question, None).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{question}");
+        assert_eq!(answer.json()["model"], "gpt", "{question}");
+    }
 }

@@ -143,6 +143,11 @@ async fn a_body_limit_above_that_hits_while_reading_is_our_413() {
     let refused = own(now(service.call(chat(Body::new(body)))).unwrap());
     assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(refused.code, "body_too_large");
+    // It is not ours, and how many bytes it allows is not said.
+    assert_eq!(
+        refused.error.message(),
+        "the request body is larger than this server allows"
+    );
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ async fn by_their_ratio() {
             let request = in_pieces(post(coding.name(), bomb.clone()), size);
             let outcome = send(layer(), request).await;
             outcome.refused(413, "body_too_large");
+            assert!(outcome.answer.text().contains("more than 100 times"));
         }
     }
 }
@@ -75,8 +76,11 @@ async fn by_their_size() {
         let layer = |bytes| layer().max_buffer_bytes(bytes);
         let request = || post(coding.name(), coding.encode(&body));
         send(layer(body.len()), request()).await.forwarded();
-        let outcome = send(layer(body.len() - 1), request()).await;
+        let limit = body.len() - 1;
+        let outcome = send(layer(limit), request()).await;
         outcome.refused(413, "body_too_large");
+        let limit = format!("larger than the {limit} bytes");
+        assert!(outcome.answer.text().contains(&limit));
     }
 }
 

@@ -88,7 +88,7 @@ async fn with_any_byte_changed() {
 async fn sound_around_a_document_that_is_not() {
     for coding in Coding::ALL {
         for (body, code) in [
-            (&b""[..], "invalid_json"),
+            (&b""[..], "missing_model"),
             (b"[]", "invalid_json"),
             (br#"{"model":"alias""#, "invalid_json"),
             (br#"{"model":"alias"}}"#, "invalid_json"),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::Full;
-use tower_model_route::ModelRouteLayer;
+use tower_model_route::{ModelRouteLayer, PathModel};
 
 use super::{
     codecs::{Coding, Decodes},
@@ -83,17 +83,51 @@ async fn no_coding_at_all_may_be_said() {
     }
 }
 
-/// A model that stands in the head is routed by, and rewritten, without a look at the body.
+/// Where no source reads bodies, nothing of one is looked at.
 #[tokio::test]
-async fn a_body_that_need_not_be_read_may_be_in_any_coding() {
+async fn a_body_that_is_not_read_may_be_in_any_coding() {
+    let path = PathModel::new("/openai/deployments/{model}/chat/completions").unwrap();
     for coding in ["gzip", "gzip, br", "compress"] {
         let mut request = post(coding, "not what it says");
         *request.uri_mut() = "/openai/deployments/alias/chat/completions"
             .parse()
             .unwrap();
-        let forwarded = send(layer(), request).await.forwarded();
+        let layer = layer().extract_model(path.clone());
+        let forwarded = send(layer, request).await.forwarded();
         forwarded.assert_is(b"not what it says", Some(coding));
         assert!(!forwarded.head.uri.path().contains("alias"));
+    }
+}
+
+/// A body beside a model in the head may name it too, so it is read.
+#[tokio::test]
+async fn a_body_beside_a_model_in_the_path_is_read_as_well() {
+    for coding in Coding::ALL {
+        for (path, model, expected) in [
+            (
+                "/openai/deployments/alias/chat/completions",
+                "gpt-4",
+                Some(REAL),
+            ),
+            ("/v1/models/alias:predict", "alias", Some(REAL)),
+            ("/v1/models/alias:predict", "plain", None),
+        ] {
+            let mut request = post(coding.name(), coding.encode(chat(model)));
+            *request.uri_mut() = path.parse().unwrap();
+            let outcome = send(layer().replay_bytes(10), request).await;
+            match expected {
+                Some(name) => outcome.forwarded().assert_is(&chat(name), None),
+                None => outcome.refused(400, "ambiguous_model"),
+            }
+        }
+    }
+    for (coding, code) in [
+        ("gzip", (400, "invalid_body")),
+        ("compress", (415, "unsupported_encoding")),
+    ] {
+        let mut request = post(coding, "not what it says");
+        *request.uri_mut() = "/v1/models/alias:predict".parse().unwrap();
+        send(layer(), request).await.refused(code.0, code.1);
     }
 }
 

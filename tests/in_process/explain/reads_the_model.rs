@@ -33,7 +33,7 @@ fn a_multipart_form_names_it_in_a_field() {
 #[test]
 fn what_names_no_model_is_refused_as_by_the_gateway() {
     for (body, code) in [
-        ("", "invalid_json"),
+        ("", "missing_model"),
         ("{}", "missing_model"),
         (r#"{"model":""}"#, "invalid_model"),
         (r#"{"model":"a","model":"b"}"#, "ambiguous_model"),
@@ -45,4 +45,33 @@ fn what_names_no_model_is_refused_as_by_the_gateway() {
     let (get, ()) = http::Request::get("/health").body(()).unwrap().into_parts();
     let error = table().explain_request(&get, b"").unwrap_err();
     assert_eq!(error.kind().code(), "route_not_found");
+}
+
+#[test]
+fn the_path_counts_as_in_the_request() {
+    for (uri, body, expected) in [
+        ("/v1/models/gpt:predict", "{}", Ok("gpt")),
+        ("/v1/models/gpt:predict", "", Ok("gpt")),
+        ("/v1/models/gpt:predict", r#"{"model":"gpt"}"#, Ok("gpt")),
+        (
+            "/v1/models/gpt:predict",
+            r#"{"model":"other"}"#,
+            Err("ambiguous_model"),
+        ),
+        (
+            "/openai/deployments/gpt/completions",
+            r#"{"model":"other"}"#,
+            Ok("gpt"),
+        ),
+    ] {
+        let explained = table().explain_request(&head(uri, &[]), body.as_bytes());
+        let model = explained.as_ref().map(|explained| explained.model());
+        let model = model.map_err(|error| error.kind().code());
+        assert_eq!(model, expected, "{uri} {body}");
+        // The URI to the engine has its name.
+        if let Ok(explained) = &explained {
+            let endpoint = &explained.targets()[0].endpoints()[0];
+            assert!(!endpoint.request_uri().unwrap().contains("gpt"), "{uri}");
+        }
+    }
 }

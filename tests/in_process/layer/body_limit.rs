@@ -17,7 +17,7 @@ use test_kit::{
 };
 use tokio_test::{assert_ready_ok, task};
 use tower::{Layer, Service};
-use tower_model_route::ModelRouteLayer;
+use tower_model_route::{DuplicateModels, JsonBody, ModelRouteLayer, ModelSources};
 
 const LIMIT: usize = ASKED.len();
 
@@ -138,4 +138,28 @@ fn a_body_of_just_that_size_passes() {
     at_most.set_upper(1 << 40);
     upload.hint(at_most).data(ASKED).data("").end();
     assert_called(chat(body));
+}
+
+/// What has to be read whole meets the other limit.
+#[test]
+fn a_body_that_is_buffered_to_its_end_is_refused_by_the_limit_on_that() {
+    let sources = ModelSources::new().or(JsonBody::new().duplicates(DuplicateModels::First));
+    for (layer, expected) in [
+        (
+            layer().extract_model(sources),
+            "has to be read whole, and is larger than the 20 bytes",
+        ),
+        (layer(), "names no model in its first 20 bytes"),
+    ] {
+        let (upload, body) = script();
+        upload.data("{\"x\":\"0123456789\"").data(",\"y\":1").end();
+        let (mock, mut handle) = mock();
+        let mut service = layer.max_buffer_bytes(20).layer(mock);
+        let mut call = task::spawn(service.call(chat(body)));
+        let refused = own(assert_ready_ok!(call.poll()));
+        assert_eq!(refused.code, "body_too_large");
+        let message = refused.error.message();
+        assert!(message.contains(expected), "{message}");
+        assert_not_called(&mut handle);
+    }
 }

@@ -28,23 +28,43 @@ fn form(uri: &str, model: &str) -> Request<Full<Bytes>> {
 #[tokio::test]
 async fn equal_ones_are_all_rewritten() {
     for (sent, uri) in [
-        ("/v1/models/alias:predict", format!("/v1/models/{REAL_IN_URI}:predict")),
-        ("/v2/models/%61lias/infer", format!("/v2/models/{REAL_IN_URI}/infer")),
-        ("/model/alias/invoke", format!("/model/{REAL_IN_URI}/invoke")),
+        (
+            "/v1/models/alias:predict",
+            format!("/v1/models/{REAL_IN_URI}:predict"),
+        ),
+        (
+            "/v2/models/%61lias/infer",
+            format!("/v2/models/{REAL_IN_URI}/infer"),
+        ),
+        (
+            "/model/alias/invoke",
+            format!("/model/{REAL_IN_URI}/invoke"),
+        ),
         (
             "/openai/deployments/alias/completions",
             format!("/openai/deployments/{REAL_IN_URI}/completions"),
         ),
-        ("/v1/realtime?a&model=alias", format!("/v1/realtime?a&model={REAL_IN_URI}")),
+        (
+            "/v1/realtime?a&model=alias",
+            format!("/v1/realtime?a&model={REAL_IN_URI}"),
+        ),
     ] {
-        let forwarded = send(post(sent, r#"{"x":1,"model":"\u0061lias"}"#)).await.forwarded();
+        let forwarded = send(post(sent, r#"{"x":1,"model":"\u0061lias"}"#))
+            .await
+            .forwarded();
         let expected = format!("http://engine.test:8000/base{uri}");
         assert_eq!(forwarded.uri().to_string(), expected);
         let body = format!(r#"{{"x":1,"model":{REAL_IN_JSON}}}"#);
         assert_eq!(forwarded.bytes(), body);
-        assert_eq!(forwarded.header("content-length"), Some(&*body.len().to_string()));
+        assert_eq!(
+            forwarded.header("content-length"),
+            Some(&*body.len().to_string())
+        );
         let forwarded = send(form(sent, "alias")).await.forwarded();
-        assert!(forwarded.text().contains(&format!("\r\n\r\n{REAL}\r\n")), "{sent}");
+        assert!(
+            forwarded.text().contains(&format!("\r\n\r\n{REAL}\r\n")),
+            "{sent}"
+        );
     }
 }
 
@@ -73,11 +93,19 @@ async fn different_ones_are_refused() {
         "/model/alias/converse",
         "/v1/realtime?model=alias",
     ] {
-        for body in [r#"{"model":"lora"}"#, r#"{"model":"Alias"}"#, r#"{"Model":"alias"}"#] {
+        for body in [
+            r#"{"model":"lora"}"#,
+            r#"{"model":"Alias"}"#,
+            r#"{"Model":"alias"}"#,
+        ] {
             send(post(uri, body)).await.refused(400, "ambiguous_model");
         }
-        send(post(uri, r#"{"model":7}"#)).await.refused(400, "invalid_model");
-        send(form(uri, "lora")).await.refused(400, "ambiguous_model");
+        send(post(uri, r#"{"model":7}"#))
+            .await
+            .refused(400, "invalid_model");
+        send(form(uri, "lora"))
+            .await
+            .refused(400, "ambiguous_model");
     }
     let sources = ModelSources::new()
         .or(PathModel::new("/m/{model}/say").unwrap())
@@ -91,8 +119,13 @@ async fn different_ones_are_refused() {
 async fn azures_path_counts_and_the_body_is_overwritten() {
     let path = "/openai/deployments/alias/chat/completions";
     for model in [r#""gpt-4""#, r#""alias""#, r#""""#, "null", "[1]"] {
-        let forwarded = send(post(path, format!(r#"{{"model":{model},"x":1}}"#))).await.forwarded();
-        assert_eq!(forwarded.bytes(), format!(r#"{{"model":{REAL_IN_JSON},"x":1}}"#));
+        let forwarded = send(post(path, format!(r#"{{"model":{model},"x":1}}"#)))
+            .await
+            .forwarded();
+        assert_eq!(
+            forwarded.bytes(),
+            format!(r#"{{"model":{REAL_IN_JSON},"x":1}}"#)
+        );
         assert_eq!(forwarded.asked_for(), "alias");
     }
     let forwarded = send(form(path, "gpt-4")).await.forwarded();
@@ -106,7 +139,10 @@ async fn azures_path_counts_and_the_body_is_overwritten() {
     ] {
         let forwarded = send(post(path, sent)).await.forwarded();
         assert_eq!(forwarded.bytes(), expected);
-        assert_eq!(forwarded.header("content-length"), Some(&*expected.len().to_string()));
+        assert_eq!(
+            forwarded.header("content-length"),
+            Some(&*expected.len().to_string())
+        );
     }
     for body in [r#"{"model":"a","model":"b"}"#, r#"{"Model":"a"}"#] {
         send(post(path, body)).await.refused(400, "ambiguous_model");
@@ -120,10 +156,13 @@ async fn a_path_of_ones_own_may_overwrite_too() {
     let sources = ModelSources::new().or(path().overwrites_body()).or(body);
     let sent = post("/m/alias/say", r#"{"model":"a","Model":"b","model":1}"#);
     let forwarded = send_by(sources, sent).await.forwarded();
-    let expected = format!(r#"{{"model":{REAL_IN_JSON},"Model":{REAL_IN_JSON},"model":{REAL_IN_JSON}}}"#);
+    let expected =
+        format!(r#"{{"model":{REAL_IN_JSON},"Model":{REAL_IN_JSON},"model":{REAL_IN_JSON}}}"#);
     assert_eq!(forwarded.bytes(), expected);
     // On its own it reads the path alone.
-    let forwarded = send_by(path(), post("/m/alias/say", r#"{"model":"a"}"#)).await.forwarded();
+    let forwarded = send_by(path(), post("/m/alias/say", r#"{"model":"a"}"#))
+        .await
+        .forwarded();
     assert_eq!(forwarded.bytes(), r#"{"model":"a"}"#);
 }
 
@@ -134,9 +173,16 @@ async fn googles_resource_names_are_names_of_the_same_model() {
         ("/v1beta/models/alias:embedContent", "models/"),
         ("/v1/models/org/alias:embedContent", "models/"),
         ("/v1beta/tunedModels/alias:generateContent", "tunedModels/"),
-        ("/v1/projects/p/locations/l/publishers/google/models/alias:predict", "publishers/google/models/"),
+        (
+            "/v1/projects/p/locations/l/publishers/google/models/alias:predict",
+            "publishers/google/models/",
+        ),
     ] {
-        let name = if path.contains("org") { "org/alias" } else { "alias" };
+        let name = if path.contains("org") {
+            "org/alias"
+        } else {
+            "alias"
+        };
         let sent = post(path, format!(r#"{{"model":"{prefix}{name}"}}"#));
         let forwarded = send(sent).await.forwarded();
         let real = REAL_IN_JSON.trim_start_matches('"');
@@ -152,8 +198,17 @@ async fn googles_resource_names_are_names_of_the_same_model() {
 fn whatever_names_what() {
     let names = ["alias", "lora", "plain/model"];
     let place = prop::option::of(0..names.len());
-    let strategy = (place.clone(), place.clone(), place.clone(), place, any::<bool>());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let strategy = (
+        place.clone(),
+        place.clone(),
+        place.clone(),
+        place,
+        any::<bool>(),
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     proptest!(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) }, |((path, query, header, body, is_form) in strategy)| {
         let sources = ModelSources::new()
             .or(JsonBody::new())

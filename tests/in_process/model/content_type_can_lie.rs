@@ -15,7 +15,9 @@ fn with(uri: &str, types: &[&str]) -> Request<Full<Bytes>> {
     let mut request = post(uri, BOTH);
     request.headers_mut().remove(CONTENT_TYPE);
     for value in types {
-        request.headers_mut().append(CONTENT_TYPE, value.parse().unwrap());
+        request
+            .headers_mut()
+            .append(CONTENT_TYPE, value.parse().unwrap());
     }
     request
 }
@@ -28,7 +30,9 @@ async fn a_form_is_never_read_as_json() {
         "multipart/mixed; boundary=b",
     ] {
         for uri in ["/v1/chat/completions", "/v1/models/lora:predict"] {
-            send(with(uri, &[kind])).await.refused(415, "unsupported_media_type");
+            send(with(uri, &[kind]))
+                .await
+                .refused(415, "unsupported_media_type");
         }
     }
 }
@@ -46,7 +50,9 @@ async fn only_utf_8_is_read() {
         "text/plain; charset=utf-8",
         "application/vnd.api+json",
     ] {
-        let forwarded = send(with("/v1/chat/completions", &[kind])).await.forwarded();
+        let forwarded = send(with("/v1/chat/completions", &[kind]))
+            .await
+            .forwarded();
         assert_eq!(forwarded.header("content-type"), Some(kind));
         assert_eq!(forwarded.bytes(), BOTH);
     }
@@ -56,7 +62,12 @@ async fn only_utf_8_is_read() {
 async fn there_is_one_or_none() {
     let json = "application/json";
     let form = "multipart/form-data; boundary=b";
-    for types in [&[json, json][..], &[json, form], &[form, json], &["text/plain", json]] {
+    for types in [
+        &[json, json][..],
+        &[json, form],
+        &[form, json],
+        &["text/plain", json],
+    ] {
         let outcome = send(with("/v1/chat/completions", types)).await;
         outcome.refused(400, "invalid_content_type");
     }
@@ -74,5 +85,7 @@ async fn a_field_of_ones_own_is_read_under_the_same_rules() {
         }
     }
     let sent = with("/own", &["application/x-www-form-urlencoded"]);
-    send_by(Own, sent).await.refused(415, "unsupported_media_type");
+    send_by(Own, sent)
+        .await
+        .refused(415, "unsupported_media_type");
 }

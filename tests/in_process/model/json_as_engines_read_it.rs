@@ -14,10 +14,14 @@ async fn a_key_that_differs_in_case_is_a_second_model() {
         r#"{"model":"alias","a":[{}],"mo\u0044el":null}"#,
         r#"{"Model":"alias","mODEL":"alias"}"#,
     ] {
-        send(post("/v1/chat", body)).await.refused(400, "ambiguous_model");
+        send(post("/v1/chat", body))
+            .await
+            .refused(400, "ambiguous_model");
     }
     // On its own it is none, and further down it is nobody's.
-    send(post("/v1/chat", r#"{"Model":"alias"}"#)).await.refused(400, "missing_model");
+    send(post("/v1/chat", r#"{"Model":"alias"}"#))
+        .await
+        .refused(400, "missing_model");
     let body = r#"{"model":"lora","a":{"Model":"alias"},"models":1,"modeI":2}"#;
     assert_eq!(send(post("/v1/chat", body)).await.forwarded().bytes(), body);
 }
@@ -31,7 +35,10 @@ async fn where_duplicates_are_accepted_it_is_one_of_them() {
     ] {
         let sources = JsonBody::new().duplicates(duplicates);
         let forwarded = send_by(sources, post("/v1/chat", body)).await.forwarded();
-        assert_eq!(forwarded.bytes(), format!(r#"{{"Model":{name},"x":1,"model":{name}}}"#));
+        assert_eq!(
+            forwarded.bytes(),
+            format!(r#"{{"Model":{name},"x":1,"model":{name}}}"#)
+        );
         let outcome = send_by(sources, post("/v1/chat", r#"{"Model":"alias"}"#)).await;
         outcome.refused(400, "missing_model");
     }
@@ -39,10 +46,17 @@ async fn where_duplicates_are_accepted_it_is_one_of_them() {
 
 #[tokio::test]
 async fn a_byte_order_mark_is_skipped_and_forwarded() {
-    let forwarded = send(post("/v1/chat", "\u{feff} {\"model\":\"alias\"}")).await.forwarded();
-    assert_eq!(forwarded.bytes(), format!("\u{feff} {{\"model\":{REAL_IN_JSON}}}"));
+    let forwarded = send(post("/v1/chat", "\u{feff} {\"model\":\"alias\"}"))
+        .await
+        .forwarded();
+    assert_eq!(
+        forwarded.bytes(),
+        format!("\u{feff} {{\"model\":{REAL_IN_JSON}}}")
+    );
     let two = "\u{feff}\u{feff}{\"model\":\"alias\"}";
-    send(post("/v1/chat", two)).await.refused(400, "invalid_json");
+    send(post("/v1/chat", two))
+        .await
+        .refused(400, "invalid_json");
 }
 
 #[tokio::test]
@@ -60,9 +74,8 @@ async fn pythons_numbers_are_read_at_every_depth() {
 
 #[tokio::test]
 async fn no_body_names_no_model() {
-    for body in ["", " \n"] {
-        let outcome = send(post("/v1/chat/completions", body)).await;
-        outcome.refused(400, "missing_model");
-        assert!(outcome.answer.text().contains("the request body is empty"));
-    }
+    let outcome = send(post("/v1/chat/completions", "")).await;
+    outcome.refused(400, "missing_model");
+    let told = outcome.answer.text();
+    assert!(told.contains("the request has no body"), "{told}");
 }

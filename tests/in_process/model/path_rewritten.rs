@@ -34,7 +34,13 @@ const PATHS: &[(&str, &str)] = &[
 async fn it_is_rewritten_in_its_place_and_escaped() {
     for (before, after) in PATHS {
         // A slash in a name is escaped, by some in lower case, or not.
-        for name in ["alias", "org%2Falias", "org%2falias", "org/alias", "%61lias"] {
+        for name in [
+            "alias",
+            "org%2Falias",
+            "org%2falias",
+            "org/alias",
+            "%61lias",
+        ] {
             let body = r#"{"contents":[{"model":"something else"}]}"#;
             let sent = post(&format!("{before}{name}{after}"), body);
             let forwarded = send(sent).await.forwarded();

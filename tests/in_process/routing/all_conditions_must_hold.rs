@@ -239,3 +239,26 @@ fn conditions_of_several_whens_add_up() {
     assert!(!decide(&[("a", "1")]));
     assert!(!decide(&[("b", "2")]));
 }
+
+/// HTTP/2 has the authority in the URI, and so has HTTP/1.1 in its absolute form, in which Host
+/// does not count (RFC 9112 section 3.2.2).
+#[test]
+fn host_is_the_authority_where_there_is_one() {
+    let host = |value| header("host", StringMatch::exact(value));
+    for (uri, field, expected) in [
+        ("/v1/x", Some("a.test"), "a.test"),
+        ("http://a.test/v1/x", None, "a.test"),
+        ("http://a.test:8080/v1/x", None, "a.test:8080"),
+        ("http://a.test/v1/x", Some("b.test"), "a.test"),
+        ("http://me:pass@a.test/v1/x", None, "a.test"),
+    ] {
+        let fields: Vec<_> = field.map(|field| ("host", field)).into_iter().collect();
+        let head = head(uri, &fields);
+        assert!(takes(host(expected), &head, "m"), "{uri} {field:?}");
+        assert!(!takes(host("b.test"), &head, "m"), "{uri} {field:?}");
+        let explained = table(host(expected)).explain(&head, "m");
+        let seen = explained.routes()[0].rules()[0].conditions()[0].seen();
+        assert_eq!(seen, [expected]);
+    }
+    assert!(!takes(host("a.test"), &head("/v1/x", &[]), "m"));
+}

@@ -96,7 +96,10 @@ async fn another_model_breaks_it_off() {
         ] {
             let uri = uri.replace("NAME", "kept");
             let (answer, got, is_whole) = sent(&uri, &[PADDING, rest]).await;
-            assert_eq!((answer.status().as_u16(), &*answer.code()), (400, "ambiguous_model"));
+            assert_eq!(
+                (answer.status().as_u16(), &*answer.code()),
+                (400, "ambiguous_model")
+            );
             assert!(!is_whole && !got.contains("odel"), "{got}");
         }
     }
@@ -107,7 +110,10 @@ async fn the_same_model_breaks_it_off_where_it_had_to_be_rewritten() {
     for uri in URIS {
         let uri = uri.replace("NAME", "alias");
         let (answer, _, is_whole) = sent(&uri, &[PADDING, r#""model":"alias"}"#]).await;
-        assert_eq!((answer.status().as_u16(), &*answer.code()), (400, "ambiguous_model"));
+        assert_eq!(
+            (answer.status().as_u16(), &*answer.code()),
+            (400, "ambiguous_model")
+        );
         assert!(!is_whole);
         let (answer, got, is_whole) = sent(&uri, &[PADDING, r#""x":1}"#]).await;
         assert_eq!(answer.status(), StatusCode::OK);
@@ -118,7 +124,11 @@ async fn the_same_model_breaks_it_off_where_it_had_to_be_rewritten() {
 #[tokio::test]
 async fn a_model_within_the_bytes_that_are_kept_is_rewritten() {
     let uri = "/v1/models/alias:predict";
-    let (answer, got, _) = sent(uri, &[r#"{"model":"#, r#""alias","#, r#""x":"0123456789"}"#]).await;
+    let (answer, got, _) = sent(
+        uri,
+        &[r#"{"model":"#, r#""alias","#, r#""x":"0123456789"}"#],
+    )
+    .await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(got, r#"{"model":"real","x":"0123456789"}"#);
 }
@@ -132,14 +142,20 @@ async fn it_is_asked_for_no_more_than_that_before_the_engine_is_called() {
     ] {
         let first = if expected == 1 { "RIFF" } else { r#"{"x":""# };
         let (client, body) = script_of(None);
-        client.data(first).data("0123456789012345678901234").data("x").end();
+        client
+            .data(first)
+            .data("0123456789012345678901234")
+            .data("x")
+            .end();
         let polls = client.clone();
         let engine = service_fn(move |_: Request<RouteBody>| {
             let count = polls.polls().to_string();
             async move { Ok::<_, Infallible>(Response::new(count)) }
         });
         let request = Request::post(uri).header("content-type", content_type);
-        let service = layer().replay_bytes(if expected == 1 { 3 } else { 20 }).layer(engine);
+        let service = layer()
+            .replay_bytes(if expected == 1 { 3 } else { 20 })
+            .layer(engine);
         let answer = service.oneshot(request.body(body).unwrap()).await.unwrap();
         let polled: usize = text(answer.into_body()).parse().unwrap();
         assert_eq!(polled, expected, "{content_type}");

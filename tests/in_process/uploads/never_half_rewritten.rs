@@ -186,7 +186,7 @@ fn text() -> impl Strategy<Value = String> {
 /// `"key":value`, of another key than the model's.
 fn member() -> impl Strategy<Value = String> {
     (text(), json()).prop_map(|(key, value)| {
-        let key = Value::from(key.replace("model", "Model"));
+        let key = Value::from(key.replace("model", "mode1"));
         format!("{key}:{value}")
     })
 }

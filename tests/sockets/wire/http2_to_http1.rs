@@ -8,10 +8,13 @@ use http::{HeaderMap, HeaderValue, Request, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use test_kit::{
-    socket::{Framing, H2Client, Reply, Wire, frames, h2_post, whole},
+    socket::{Framing, H2Client, Reply, Server, Upstream, Wire, frames, h2_post, whole},
     time::within,
 };
 use tokio::sync::Notify;
+use tower_model_route::{
+    ModelMatch, ModelRoute, ModelRouteLayer, ModelServer, RouteTable, Rule, StringMatch,
+};
 
 const ALIAS: &str = r#"{"model":"alias"}"#;
 const REAL: &str = r#"{"model":"org/real"}"#;
@@ -249,4 +252,27 @@ async fn an_upload_that_is_reset_is_not_sent() {
         400
     );
     wire.untouched().await;
+}
+
+/// HTTP/2 has no Host: a condition on it sees the authority.
+#[tokio::test]
+async fn a_condition_on_host_holds() {
+    let upstream = Upstream::start(|_| Reply::ok("{}")).await;
+    let gateway = ModelMatch::new().header("host", StringMatch::exact("gateway.test"));
+    let table = RouteTable::builder()
+        .model_server(ModelServer::new("s").endpoint(upstream.url()))
+        .model_route(
+            ModelRoute::new("r")
+                .model_name("alias")
+                .rule(Rule::new("here").when(gateway).target("s")),
+        )
+        .build()
+        .unwrap();
+    let server = Server::routing(ModelRouteLayer::new(table)).await;
+    let mut client = H2Client::connect(server.address).await;
+    for (host, status) in [("gateway.test", 200), ("other.test", 404)] {
+        let request = Request::post(format!("http://{host}/v1/x"));
+        let answer = client.ask(request.body(whole(ALIAS)).unwrap()).await;
+        assert_eq!(answer.status().as_u16(), status, "{host}");
+    }
 }

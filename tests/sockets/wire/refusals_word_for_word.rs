@@ -39,6 +39,10 @@ async fn bodies_that_are_not_a_json_object() {
         let message = format!("the request body is not valid JSON (at byte {byte})");
         openai("invalid_json", Value::Null, &message)
     };
+    let nothing = || {
+        let message = "the request has no body, and so no `model`";
+        openai("missing_model", json!("model"), message)
+    };
     let short = || {
         let message = "the request body is not valid JSON: it ends too early";
         openai("invalid_json", Value::Null, message)
@@ -51,7 +55,7 @@ async fn bodies_that_are_not_a_json_object() {
         )
     };
     assert_refused(&[
-        (b"", 400, short()),
+        (b"", 400, nothing()),
         (b" \n", 400, short()),
         (b"model=alias", 400, syntax(0)),
         (br#"["alias"]"#, 400, other()),

@@ -34,12 +34,17 @@ pub(super) struct KeyReading {
 impl KeyReading {
     /// Reads a decoded part, which may end within a character.
     pub(super) fn read(&mut self, part: &[u8], field: &str) {
+        let rest = field.as_bytes().get(self.matched..).unwrap_or_default();
+        if self.cut_len == 0 && !self.differs && rest.starts_with(part) && part.is_ascii() {
+            self.matched += part.len();
+            return;
+        }
         for &byte in part {
             if self.differs {
                 return;
             }
-            if byte.is_ascii() {
-                self.character(char::from(byte), field);
+            if byte.is_ascii() && self.cut_len == 0 {
+                self.ascii(byte, field);
                 continue;
             }
             // The text is checked as UTF-8 before it comes here, so four bytes are enough.
@@ -56,6 +61,18 @@ impl KeyReading {
                 self.cut_len = 0;
                 self.character(character, field);
             }
+        }
+    }
+
+    fn ascii(&mut self, read: u8, field: &str) {
+        match field.as_bytes().get(self.matched) {
+            Some(&wanted) if wanted == read => self.matched += 1,
+            Some(wanted) if wanted.is_ascii() && wanted.eq_ignore_ascii_case(&read) => {
+                self.differs_in_case = true;
+                self.matched += 1;
+            }
+            Some(wanted) if wanted.is_ascii() => self.differs = true,
+            _ => self.character(char::from(read), field),
         }
     }
 

@@ -190,9 +190,10 @@ impl Document {
             && piece.is_plain
         {
             let key = match &self.field {
-                None if piece.text == KEY => Key::Same,
                 None if piece.text.len() != KEY.len() => Key::Other,
-                None => Key::of_plain(piece.text, FIELD),
+                None if piece.text == KEY => Key::Same,
+                None if piece.text.eq_ignore_ascii_case(KEY) => Key::OtherCase,
+                None => Key::Other,
                 Some(field) => Key::of_plain(piece.text, field),
             };
             return self.end_key(key, block, quote + 1);
@@ -229,6 +230,7 @@ impl Document {
         self.colon(block, at)
     }
 
+    #[inline(never)]
     fn begin_model(&mut self, key: Key) -> Result<(), Refusal> {
         match self.duplicates {
             Duplicates::Refuse if self.has_key || self.has_other_case => {

@@ -10,7 +10,7 @@ pub(super) enum Key {
 }
 
 impl Key {
-    /// Compares a key that is printable ASCII without escapes.
+    /// Compares a key that has no escapes.
     #[inline(never)]
     pub(super) fn of_plain(text: &[u8], field: &str) -> Self {
         let mut reading = KeyReading::default();
@@ -28,17 +28,26 @@ pub(super) struct KeyReading {
     differs_in_case: bool,
     /// A character of which not all bytes have been read.
     cut: [u8; 4],
-    cut_len: usize,
+    cut_len: u8,
 }
 
 impl KeyReading {
     /// Reads a decoded part, which may end within a character.
+    #[inline]
     pub(super) fn read(&mut self, part: &[u8], field: &str) {
+        if self.differs {
+            return;
+        }
         let rest = field.as_bytes().get(self.matched..).unwrap_or_default();
-        if self.cut_len == 0 && !self.differs && rest.starts_with(part) && part.is_ascii() {
+        if self.cut_len == 0 && rest.starts_with(part) && part.is_ascii() {
             self.matched += part.len();
             return;
         }
+        self.compare(part, field);
+    }
+
+    #[inline(never)]
+    fn compare(&mut self, part: &[u8], field: &str) {
         for &byte in part {
             if self.differs {
                 return;
@@ -48,13 +57,13 @@ impl KeyReading {
                 continue;
             }
             // The text is checked as UTF-8 before it comes here, so four bytes are enough.
-            let Some(free) = self.cut.get_mut(self.cut_len) else {
+            let Some(free) = self.cut.get_mut(usize::from(self.cut_len)) else {
                 self.differs = true;
                 return;
             };
             *free = byte;
             self.cut_len += 1;
-            let read = self.cut.get(..self.cut_len).map(std::str::from_utf8);
+            let read = self.cut.get(..usize::from(self.cut_len)).map(std::str::from_utf8);
             if let Some(Ok(text)) = read
                 && let Some(character) = text.chars().next()
             {

@@ -63,7 +63,10 @@ impl KeyReading {
             };
             *free = byte;
             self.cut_len += 1;
-            let read = self.cut.get(..usize::from(self.cut_len)).map(std::str::from_utf8);
+            let read = self
+                .cut
+                .get(..usize::from(self.cut_len))
+                .map(std::str::from_utf8);
             if let Some(Ok(text)) = read
                 && let Some(character) = text.chars().next()
             {

@@ -153,7 +153,7 @@ pub use self::{
         ModelRoute, ModelServer, OutlierDetection, Place, Reason, RoutePart, RouteTableBuilder,
         Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
     },
-    error::{RouteError, RouteErrorKind},
+    error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, WithoutModel},
     model::{
         DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody,
@@ -171,6 +171,7 @@ pub use self::{
     route::{RouteDecision, RouteTable, RouteTableHandle},
     server::EndpointHealth,
     stack::{RouteStack, RouteStackService, stack},
+    wire::FreshConnection,
 };
 
 /// The README's examples are compiled and run with the tests.

@@ -171,6 +171,14 @@ impl RouteError {
         )
     }
 
+    /// A clone of a body was polled whose bytes are not kept.
+    pub(crate) fn too_large_to_repeat() -> Self {
+        Self::new(
+            RouteErrorKind::InvalidBody,
+            "the request body is too large to be sent again",
+        )
+    }
+
     pub(crate) fn body_too_large(limit: u64) -> Self {
         Self::new(
             RouteErrorKind::BodyTooLarge,

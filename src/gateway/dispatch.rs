@@ -6,17 +6,18 @@
 
 use std::sync::Arc;
 
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
+use http_body::Body;
 use tokio::time::Instant;
 
 use super::options::Options;
 use crate::{
-    attempt::{Exchange, RouteBody},
+    attempt::{Dispatched, Exchange, Retries, RouteBody},
     coding::Decoder,
     error::RouteError,
     model::{BodyKeys, ExtractedModel},
     observe::RequestSpan,
-    pieces::Chunks,
+    pieces::{Chunks, Edits},
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
     server::{Caller, Lease, Server},
     upload::{Inbound, Received, Upload},
@@ -105,7 +106,7 @@ impl Matched {
         head: &Parts,
         target: u32,
     ) -> impl Future<Output = Option<Lease>> + Send + use<> {
-        Arc::clone(self.server(target)).wait(self.caller(head))
+        Arc::clone(self.server(target)).wait(self.caller(head), Vec::new())
     }
 
     fn caller<'a>(&'a self, head: &'a Parts) -> Caller<'a> {
@@ -146,17 +147,20 @@ impl Matched {
             whole,
             keys,
         } = self;
-        let decision = RouteDecision::new(table, selection, target, lease.position());
+        let server = Arc::clone(lease.server());
+        let may_send_again =
+            server.policy.get_max_retries() > 0 || table.has_elsewhere(selection, &server);
+        let decision = RouteDecision::new(table, selection, target, server, lease.position());
         let replay_bytes = options.replay_bytes;
         let trailers = inbound.as_mut().take_trailers().filter(|_| whole);
         let length = match whole {
             true => Some(chunks.len()).filter(|_| trailers.is_none()),
             false => inbound.total(),
         };
+        let fingerprint = chunks.fingerprint();
         let decoder = inbound.as_mut().scan().take_decoder();
         let (chunks, coded) = coded(decoder, chunks, plain, options.recompress);
-        let may_retry = lease.server().policy.get_max_retries() > 0;
-        let path = may_retry.then(|| head.uri.path_and_query().cloned());
+        let path = may_send_again.then(|| head.uri.path_and_query().cloned());
         let origin = Origin::new(path.flatten(), model, length, coded);
         rewrite::end_hop(head);
         if let Some(trailers) = &trailers {
@@ -164,20 +168,41 @@ impl Matched {
         }
         let payload = origin.prepare(head, &decision, &lease.endpoint().address)?;
         let chunks = payload.chunks.unwrap_or(chunks);
-        let (mut body, upload) = if whole {
-            let body = RouteBody::whole(chunks, trailers, payload.edits, replay_bytes);
-            (body, None)
-        } else {
-            let upload = Upload::new(chunks, inbound, replay_bytes);
-            let body = RouteBody::upload(upload.reader(), length, payload.edits, replay_bytes);
-            (body, Some(upload))
-        };
+        let upload = (!whole).then_some((inbound, length));
+        let (mut body, upload) = sent(chunks, trailers, upload, payload.edits, replay_bytes);
         span.routed(&decision);
-        let again = may_retry.then_some((origin, keys));
-        let exchange = Exchange::new(decision, lease, deadline, upload, again);
+        let retries = may_send_again
+            .then(|| Retries::new(origin, keys, &head.method, Arc::clone(lease.server())));
+        let exchange = Exchange::new(Dispatched {
+            decision,
+            lease,
+            deadline,
+            upload,
+            has_body: !body.is_end_stream(),
+            fingerprint,
+            retries,
+        });
         body.attach(Arc::clone(&exchange));
         Ok((body, exchange))
     }
+}
+
+/// The body for the engine: of these chunks, or of an upload that goes on after them and has
+/// this length.
+fn sent(
+    chunks: Chunks,
+    trailers: Option<Box<HeaderMap>>,
+    upload: Option<(Inbound, Option<u64>)>,
+    edits: Edits,
+    replay_bytes: u64,
+) -> (RouteBody, Option<Upload>) {
+    let Some((inbound, length)) = upload else {
+        let body = RouteBody::whole(chunks, trailers, edits, replay_bytes);
+        return (body, None);
+    };
+    let upload = Upload::new(chunks, inbound, replay_bytes);
+    let body = RouteBody::upload(upload.reader(), length, edits, replay_bytes);
+    (body, Some(upload))
 }
 
 /// The client's chunks and `None`; if the body is compressed, no chunks and the

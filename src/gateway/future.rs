@@ -88,6 +88,7 @@ macro_rules! take {
 impl<S, R> Future for ResponseFuture<S>
 where
     S: Service<Request<RouteBody>, Response = Response<R>>,
+    S::Error: 'static,
     R: Body,
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
@@ -130,7 +131,7 @@ where
                         Poll::Ready(result) => {
                             return Poll::Ready(steps::answered(result, routed, span));
                         }
-                        Poll::Pending => steps::timed_out(routed, Outcome::TimedOut, span),
+                        Poll::Pending => steps::timed_out(routed, Outcome::OutOfTime, span),
                     }
                 }
                 PhaseProj::Answering { .. } => {

@@ -42,6 +42,7 @@ impl<S> ModelRouteService<S> {
 impl<S, B, R> Service<Request<B>> for ModelRouteService<S>
 where
     S: Service<Request<RouteBody>, Response = Response<R>> + Clone,
+    S::Error: 'static,
     B: Body + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     R: Body,

@@ -117,7 +117,7 @@ pub(super) fn timed_out<S, F>(
 }
 
 /// The inner service has answered.
-pub(super) fn answered<R: Body, E>(
+pub(super) fn answered<R: Body, E: 'static>(
     result: Result<Response<R>, E>,
     routed: Option<Routed>,
     span: &RequestSpan,
@@ -141,7 +141,8 @@ pub(super) fn answered<R: Body, E>(
     rewrite::response_head(&mut response);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     response.extensions_mut().insert(decision);
-    let held = Held::new(lease, idle_timeout, span.clone());
+    let exchange = Arc::clone(&routed.exchange);
+    let held = Held::new(lease, exchange, idle_timeout, span.clone());
     Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
 }
 

@@ -87,6 +87,8 @@ struct Compiler<'c> {
     config: &'c RouteTableBuilder,
     mistakes: Vec<Mistake>,
     servers: Vec<Arc<Server>>,
+    /// One for each URI, also where several ModelServers have it.
+    endpoints: HashMap<Arc<str>, Arc<Endpoint>>,
     server_names: HashMap<&'c str, u32>,
     route_names: Vec<Arc<str>>,
     rules: Vec<CompiledRule>,
@@ -104,6 +106,7 @@ impl<'c> Compiler<'c> {
             config,
             mistakes: Vec::new(),
             servers: Vec::new(),
+            endpoints: HashMap::new(),
             server_names: HashMap::new(),
             route_names: Vec::new(),
             rules: Vec::new(),
@@ -127,7 +130,9 @@ impl<'c> Compiler<'c> {
             let place = place(ServerPart::Endpoint(endpoint));
             match Address::parse(config.get_uri()) {
                 Ok(address) if seen.insert(Arc::clone(&address.uri)) => {
-                    endpoints.push((Endpoint::new(address), config.get_weight()));
+                    let shared = self.endpoints.entry(Arc::clone(&address.uri));
+                    let shared = shared.or_insert_with(|| Arc::new(Endpoint::new(address)));
+                    endpoints.push((Arc::clone(shared), config.get_weight()));
                 }
                 Ok(_) => self.mistake(place, MistakeKind::DuplicateEndpoint),
                 Err(why) => self.mistake(place, MistakeKind::InvalidEndpoint(why)),

@@ -228,6 +228,12 @@ impl CompiledTable {
         Some((entry.name, rule))
     }
 
+    /// Whether a request to `server` could also be sent to another endpoint.
+    pub(crate) fn has_elsewhere(&self, selection: Selection, server: &Server) -> bool {
+        let has_siblings = matches!(self.rule(selection).targets, Targets::Split(_));
+        has_siblings || server.endpoints.len() > 1
+    }
+
     /// The first of the entry's rules for which `is` holds.
     fn find_rule(&self, entry: &Entry, is: impl Fn(&u32) -> bool) -> Option<u32> {
         match entry.rules {

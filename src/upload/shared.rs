@@ -17,7 +17,7 @@ use super::{
     kept::{Forgotten, Kept},
 };
 use crate::{
-    error::{RouteError, RouteErrorKind},
+    error::RouteError,
     pieces::{Chunks, lock},
 };
 
@@ -64,6 +64,12 @@ impl Upload {
     /// Why the upload could not be forwarded to its end, if it failed.
     pub(crate) fn failure(&self) -> Option<RouteError> {
         self.state().failure.clone()
+    }
+
+    /// Whether the client has sent all of it.
+    pub(crate) fn has_ended(&self) -> bool {
+        let state = self.state();
+        state.inbound.is_none() && state.failure.is_none()
     }
 
     /// Whether the upload waits for the client to send more, rather than for the
@@ -118,6 +124,11 @@ impl Reader {
         self.upload.state().trailers.clone()
     }
 
+    /// Whether the upload has not failed so far.
+    pub(crate) fn is_intact(&self) -> bool {
+        self.upload.state().failure.is_none()
+    }
+
     /// Whether everything from this reader's position on can still be read more than once.
     pub(crate) fn is_replayable(&self) -> bool {
         let state = self.upload.state();
@@ -154,10 +165,7 @@ impl State {
             Ok(Some(chunk)) => return Poll::Ready(Some(Ok(chunk))),
             Ok(None) => {}
             Err(Forgotten) => {
-                return Poll::Ready(Some(Err(RouteError::new(
-                    RouteErrorKind::InvalidBody,
-                    "the request body is too large to be sent again",
-                ))));
+                return Poll::Ready(Some(Err(RouteError::too_large_to_repeat())));
             }
         }
         let Some(inbound) = &mut self.inbound else {

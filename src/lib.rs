@@ -117,6 +117,7 @@
 //! | feature | what | default |
 //! |---|---|---|
 //! | `admin` | `Admin`, a service that shows the table and its live state, and explains requests | off |
+//! | `client` | `engine_client()`: an HTTP client for engines, with HTTP/2 and TLS | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
 //! | `serde` | the configuration, [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
@@ -127,6 +128,8 @@
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 mod attempt;
+#[cfg(feature = "client")]
+mod client;
 mod coding;
 mod config;
 mod error;
@@ -144,6 +147,8 @@ mod stack;
 mod upload;
 mod wire;
 
+#[cfg(feature = "client")]
+pub use self::client::{EngineClient, EngineClientBuilder, EngineFuture, engine_client};
 #[cfg(feature = "admin")]
 pub use self::observe::{Admin, AdminBody, AdminFuture};
 pub use self::{

@@ -87,6 +87,8 @@ pub enum MistakeKind {
     InvalidPath(Reason),
     /// A regular expression does not compile; the reason.
     InvalidRegex(Reason),
+    /// A certificate or a private key is not valid; the reason.
+    InvalidCertificate(Reason),
 }
 
 impl BuildError {
@@ -217,6 +219,9 @@ impl fmt::Display for MistakeKind {
             Self::InvalidPath(reason) => return write!(f, "the path is invalid: {reason}"),
             Self::InvalidRegex(reason) => {
                 return write!(f, "the regular expression does not compile: {reason}");
+            }
+            Self::InvalidCertificate(reason) => {
+                return write!(f, "the certificate is not valid: {reason}");
             }
         })
     }

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Instant,
 };
 
@@ -18,14 +18,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 ///
 /// An engine may refuse an upload and close at once (RFC 9112 section 9.6). Its answer has then
 /// arrived, and stays readable on most systems, but hyper gives up at the first failed write. So
-/// when the engine has hung up, what is still to be written is dropped, and hyper reads on: the
-/// answer, or an end without one.
+/// that failure is kept from it until it has read all that there is: the answer, or an end without
+/// one. Until then a write takes for ever, so that hyper does not take the connection for idle;
+/// HTTP/2 may have to write before it reads on, so there it seems to succeed.
 #[derive(Debug)]
 pub(super) struct Socket<S> {
     stream: S,
     history: History,
-    /// The engine has hung up: nobody reads what is written.
-    is_deaf: bool,
+    engine: Engine,
+    /// Who waits to write, after the engine has hung up.
+    writer: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Engine {
+    Listens,
+    /// A write has failed, and there may still be something to read.
+    HungUp,
+    /// Nothing more comes.
+    Gone,
 }
 
 /// What is known of a connection when it fails.
@@ -51,6 +62,10 @@ impl History {
     pub(super) fn answer_has_begun(&self) -> bool {
         !self.0.is_http2 && self.0.was_read.load(Ordering::Relaxed)
     }
+
+    fn writes(&self) {
+        self.0.was_read.store(false, Ordering::Relaxed);
+    }
 }
 
 impl<S: Connection> Socket<S> {
@@ -63,31 +78,45 @@ impl<S: Connection> Socket<S> {
                 is_http2,
                 was_read: AtomicBool::new(false),
             })),
-            is_deaf: false,
+            engine: Engine::Listens,
+            writer: None,
         }
     }
 }
 
 impl<S> Socket<S> {
-    /// What hyper is told of a write, or of a flush, that came to `result`.
-    fn heard<T>(&mut self, result: io::Result<T>, all: T) -> io::Result<T> {
+    /// A write of `all`, or another thing to do with the stream that writes.
+    fn write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        all: T,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>>
+    where
+        S: Unpin,
+    {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        match result {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    BrokenPipe | ConnectionAborted | ConnectionReset
-                ) =>
-            {
-                self.is_deaf = true;
-                Ok(all)
+        if self.engine == Engine::Listens {
+            match ready!(write(Pin::new(&mut self.stream), cx)) {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        BrokenPipe | ConnectionAborted | ConnectionReset
+                    ) =>
+                {
+                    self.engine = Engine::HungUp;
+                }
+                result => return Poll::Ready(result),
             }
-            result => result,
         }
-    }
-
-    fn writes(&self) {
-        self.history.0.was_read.store(false, Ordering::Relaxed);
+        if self.engine == Engine::Gone {
+            return Poll::Ready(Err(BrokenPipe.into()));
+        }
+        if self.history.0.is_http2 {
+            return Poll::Ready(Ok(all));
+        }
+        self.writer = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -108,6 +137,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         let result = ready!(Pin::new(&mut this.stream).poll_read(cx, buf));
         if buf.filled().len() > before {
             this.history.0.was_read.store(true, Ordering::Relaxed);
+        } else if this.engine == Engine::HungUp {
+            this.engine = Engine::Gone;
+            if let Some(writer) = this.writer.take() {
+                writer.wake();
+            }
         }
         Poll::Ready(result)
     }
@@ -120,12 +154,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.is_deaf {
-            return Poll::Ready(Ok(buf.len()));
-        }
-        this.writes();
-        let result = ready!(Pin::new(&mut this.stream).poll_write(cx, buf));
-        Poll::Ready(this.heard(result, buf.len()))
+        this.history.writes();
+        this.write(cx, buf.len(), |stream, cx| stream.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -134,13 +164,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.history.writes();
         let all = bufs.iter().map(|buf| buf.len()).sum();
-        if this.is_deaf {
-            return Poll::Ready(Ok(all));
-        }
-        this.writes();
-        let result = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs));
-        Poll::Ready(this.heard(result, all))
+        this.write(cx, all, |stream, cx| stream.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -149,18 +175,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.is_deaf {
-            return Poll::Ready(Ok(()));
-        }
-        let result = ready!(Pin::new(&mut this.stream).poll_flush(cx));
-        Poll::Ready(this.heard(result, ()))
+        this.write(cx, (), |stream, cx| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.is_deaf {
-            return Poll::Ready(Ok(()));
+        match self.engine {
+            Engine::Listens => Pin::new(&mut self.get_mut().stream).poll_shutdown(cx),
+            Engine::HungUp | Engine::Gone => Poll::Ready(Ok(())),
         }
-        Pin::new(&mut this.stream).poll_shutdown(cx)
     }
 }

@@ -41,7 +41,7 @@
 //!     )
 //!     .build()?; // a BuildError lists every mistake in the configuration
 //!
-//! // A real gateway has an HTTP client here, such as hyper-util's. This one
+//! // A real gateway has an HTTP client here: `engine_client()`. This one
 //! // answers with the URI that it was asked for.
 //! let client = tower::service_fn(|request: Request<RouteBody>| async move {
 //!     Ok::<_, std::io::Error>(Response::new(request.uri().to_string()))
@@ -74,7 +74,7 @@
 //!    FailoverLayer                          the next endpoint, target, fallback
 //!    AttemptTimeoutLayer                    the ModelServer's timeout, for each attempt
 //!  load_shed, concurrency limits            pressure from the engines, for each attempt
-//!  HTTP client (hyper-util, ...)
+//!  HTTP client (engine_client(), ...)
 //! ```
 //!
 //! The error of [`stack`]'s service is `Infallible`. Each of its four layers can

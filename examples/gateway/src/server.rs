@@ -4,25 +4,14 @@ use std::{io, time::Duration};
 
 use axum::{Router, serve::ListenerExt};
 use futures_util::FutureExt;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
-use tower_model_route::{RouteBody, RouteTableHandle, stack};
+use tower_model_route::{RouteTableHandle, engine_client, stack};
 
 use crate::show;
 
 /// How long requests in flight may take once the gateway is asked to stop.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
-
-/// Engines are near: one that takes longer to accept is down.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Less than the five seconds after which uvicorn, and so vLLM, closes an idle connection: a
-/// request should not meet one that is just being closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Everything that the gateway serves, by the table that the handle has.
 pub(crate) fn app(table: RouteTableHandle) -> Router {
@@ -30,20 +19,8 @@ pub(crate) fn app(table: RouteTableHandle) -> Router {
         ServiceBuilder::new()
             .map_response(show::with_headers)
             .layer(stack(table))
-            .service(client()),
+            .service(engine_client()),
     )
-}
-
-fn client() -> Client<HttpConnector, RouteBody> {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        // Without its own timer the pool would keep idle connections until it next needs one.
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .build(connector)
 }
 
 /// Serves `app` until `stop` is ready, and then finishes what is in flight or leaves it after

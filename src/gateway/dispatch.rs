@@ -157,11 +157,12 @@ impl Matched {
         let (chunks, coded) = coded(decoder, chunks, plain, options.recompress);
         let may_retry = lease.server().policy.get_max_retries() > 0;
         let path = may_retry.then(|| head.uri.path_and_query().cloned());
-        let origin = Origin::new(path.flatten(), model, length, coded);
+        let mut origin = Origin::new(path.flatten(), model, length, coded);
         rewrite::end_hop(head);
         if let Some(trailers) = &trailers {
             rewrite::announce_trailers(&mut head.headers, trailers);
         }
+        origin.keep(head, &decision);
         let payload = origin.prepare(head, &decision, &lease.endpoint().address)?;
         let chunks = payload.chunks.unwrap_or(chunks);
         let (mut body, upload) = if whole {

@@ -118,6 +118,7 @@ mod diagnostic;
 mod files;
 mod full_name;
 mod inputs;
+mod keys;
 mod options;
 mod origin;
 mod place;

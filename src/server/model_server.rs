@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 
 use super::{endpoint::Endpoint, health::HealthState, queue::Queue};
 use crate::{
@@ -26,6 +27,8 @@ pub(crate) struct Server {
     pub(crate) model: Option<RealModel>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
     pub(crate) policy: TrafficPolicy,
+    /// What its engines get in place of the client's fields of these names.
+    pub(crate) headers: Box<[(HeaderName, HeaderValue)]>,
     pub(super) balancer: Arc<Balancer>,
     pub(super) live: Arc<Live>,
 }
@@ -83,6 +86,7 @@ impl Server {
                 .map(|(endpoint, _)| Arc::new(endpoint))
                 .collect(),
             policy: config.get_traffic_policy().clone(),
+            headers: Box::default(),
             live: Arc::default(),
         }
     }

@@ -73,6 +73,9 @@
 //!     tower-model-route/balance: |
 //!       ConsistentHash:
 //!         Header: x-session
+//!     # headers for its engines; a key is a reference that the program allows
+//!     tower-model-route/headers: |
+//!       authorization: Bearer ${ENGINE_KEY}
 //!     # what TrafficPolicy has beyond Kthena's
 //!     tower-model-route/traffic-policy: |
 //!       totalTimeout: 1m

@@ -45,6 +45,22 @@ pub(crate) enum Outcome {
     ClientFailed,
 }
 
+/// In words, for people.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(status, None) => write!(f, "{}", status.as_u16()),
+            Self::Answered(status, Some(wait)) => {
+                write!(f, "{}, retry after {wait:?}", status.as_u16())
+            }
+            Self::Failed => f.write_str("no answer"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Shed => f.write_str("shed"),
+            Self::ClientFailed => f.write_str("the client failed"),
+        }
+    }
+}
+
 impl Lease {
     /// Counts one more request as in flight to the endpoint.
     ///

@@ -267,7 +267,7 @@ impl Exchange {
             attempt = decision.attempts(),
             from = state.decision.endpoint(),
             to = decision.endpoint(),
-            outcome = ?state.outcome,
+            outcome = state.outcome.map(tracing::field::display),
             "sent again"
         );
         if let Some(upload) = &state.upload {

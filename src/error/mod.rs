@@ -5,6 +5,8 @@ mod answer;
 mod connection;
 mod route;
 
+#[cfg(feature = "client")]
+pub(crate) use self::route::find;
 pub(crate) use self::{
     answer::{ACCEPTED_ENCODINGS, Shape},
     route::{BoxError, Excerpt, in_chain},

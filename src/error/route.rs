@@ -264,6 +264,16 @@ pub(crate) fn in_chain(
     error: &(dyn Error + 'static),
     is: impl Fn(&(dyn Error + 'static)) -> bool,
 ) -> bool {
+    chain(error).any(is)
+}
+
+/// The first of `error` and its sources that is an `E`.
+#[cfg(feature = "client")]
+pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| {
         // The `source` of an io::Error skips the error that it wraps.
         match error
@@ -274,7 +284,6 @@ pub(crate) fn in_chain(
             None => error.source(),
         }
     })
-    .any(is)
 }
 
 /// A client's text, cut to a length that fits into a message or a log line.

@@ -161,11 +161,12 @@ impl Matched {
         let decoder = inbound.as_mut().scan().take_decoder();
         let (chunks, coded) = coded(decoder, chunks, plain, options.recompress);
         let path = may_send_again.then(|| head.uri.path_and_query().cloned());
-        let origin = Origin::new(path.flatten(), model, length, coded);
+        let mut origin = Origin::new(path.flatten(), model, length, coded);
         rewrite::end_hop(head);
         if let Some(trailers) = &trailers {
             rewrite::announce_trailers(&mut head.headers, trailers);
         }
+        origin.keep(head, &decision);
         let payload = origin.prepare(head, &decision, &lease.endpoint().address)?;
         let chunks = payload.chunks.unwrap_or(chunks);
         let upload = (!whole).then_some((inbound, length));

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use hashbrown::HashMap;
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use tower::retry::budget::TpsBudget;
 
 use super::{
@@ -63,6 +63,12 @@ impl RouteTableBuilder {
             .map(|(name, parent)| (name, parent.as_deref()));
         Ok(RouteTable::new(CompiledTable {
             models: ModelList::new(listed),
+            engine_headers: servers
+                .iter()
+                .flat_map(|server| server.headers.iter().map(|(name, _)| name.clone()))
+                .collect::<HashSet<_>>()
+                .into_iter()
+                .collect(),
             needed_keys: servers
                 .iter()
                 .map(|server| server.needed_keys())
@@ -152,6 +158,7 @@ impl<'c> Compiler<'c> {
             }
             _ => {}
         }
+        let headers = self.headers(position, server);
         for (option, mistake) in server.get_traffic_policy().mistakes() {
             self.mistake(place(ServerPart::TrafficPolicy(Some(option))), mistake);
         }
@@ -159,7 +166,29 @@ impl<'c> Compiler<'c> {
         if self.server_names.insert(server.get_name(), index).is_some() {
             self.mistake(place(ServerPart::Whole), MistakeKind::DuplicateModelServer);
         }
-        self.servers.push(Arc::new(Server::new(server, endpoints)));
+        let mut server = Server::new(server, endpoints);
+        server.headers = headers;
+        self.servers.push(Arc::new(server));
+    }
+
+    /// The headers that the ModelServer's engines get.
+    fn headers(
+        &mut self,
+        position: usize,
+        server: &ModelServer,
+    ) -> Box<[(HeaderName, HeaderValue)]> {
+        let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+        for (header, parsed) in server.parsed_headers().enumerate() {
+            let place = Place::ModelServer(position, ServerPart::Header(header));
+            match parsed {
+                Ok((name, _)) if headers.iter().any(|(other, _)| *other == name) => {
+                    self.mistake(place, MistakeKind::DuplicateHeader);
+                }
+                Ok(header) => headers.push(header),
+                Err(mistake) => self.mistake(place, mistake),
+            }
+        }
+        headers.into()
     }
 
     fn route(&mut self, position: usize, route: &'c ModelRoute) {

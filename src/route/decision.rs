@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use http::request::Parts;
+use http::{HeaderName, HeaderValue, request::Parts};
 use tower::retry::budget::Budget;
 
 use super::{
@@ -179,6 +179,16 @@ impl RouteDecision {
 
     pub(crate) fn shared_endpoint(&self) -> Arc<str> {
         Arc::clone(self.server().endpoints[self.endpoint as usize].uri())
+    }
+
+    /// The headers that the engine gets in place of the client's fields of these names.
+    pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.server().headers
+    }
+
+    /// The names of the headers that some attempt may set.
+    pub(crate) fn all_headers(&self) -> &[HeaderName] {
+        &self.table.engine_headers
     }
 
     pub(crate) fn server(&self) -> &Server {

@@ -80,6 +80,8 @@ pub(crate) struct CompiledTable {
     pub(crate) models: ModelList,
     /// The keys in a request's body that the choice of an endpoint needs.
     pub(crate) needed_keys: NeededKeys,
+    /// The headers that some ModelServer sends to its engines.
+    pub(super) engine_headers: Box<[HeaderName]>,
     /// The retry budget, shared by all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
     /// The configuration that it was built from.

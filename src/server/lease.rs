@@ -79,6 +79,27 @@ impl Outcome {
     }
 }
 
+/// In words, for people.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(status) | Self::Full(status, None) => write!(f, "{}", status.as_u16()),
+            Self::Full(status, Some(wait)) => {
+                write!(f, "{}, retry after {wait:?}", status.as_u16())
+            }
+            Self::NotConnected => f.write_str("no connection"),
+            Self::NotProcessed => f.write_str("not processed"),
+            Self::Stale => f.write_str("an idle connection was closed"),
+            Self::Lost => f.write_str("the connection was lost"),
+            Self::Failed => f.write_str("no answer"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::OutOfTime => f.write_str("out of time"),
+            Self::Shed => f.write_str("shed"),
+            Self::ClientFailed => f.write_str("the client failed"),
+        }
+    }
+}
+
 impl Lease {
     /// Counts one more request as in flight to the endpoint.
     ///

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::{
@@ -31,6 +32,8 @@ pub(crate) struct Server {
     pub(crate) model: Option<RealModel>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
     pub(crate) policy: TrafficPolicy,
+    /// What its engines get in place of the client's fields of these names.
+    pub(crate) headers: Box<[(HeaderName, HeaderValue)]>,
     pub(super) balancer: Arc<Balancer>,
     pub(super) live: Arc<Live>,
 }
@@ -107,6 +110,7 @@ impl Server {
                 .map(|(endpoint, _)| endpoint)
                 .collect(),
             policy: config.get_traffic_policy().clone(),
+            headers: Box::default(),
             live,
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     attempt::{ResponseBody, RouteBody},
     coding::Decoder,
     error::{BoxError, RouteError, RouteErrorKind},
-    model::Scan,
+    model::{Scan, check_json},
     observe::RequestSpan,
     pieces::{Chunks, Edits},
     route::CompiledTable,
@@ -110,6 +110,11 @@ fn first_look(options: &Options, table: &CompiledTable, head: &Parts, length: u6
         }
         Err(error) => return FirstLook::Reject(error),
     };
+    if scan.reads_json()
+        && let Err(error) = check_json(&head.headers)
+    {
+        return FirstLook::Reject(error);
+    }
     let scan = if scan.reads_body() {
         match Decoder::new(&head.headers, options.inflated()) {
             Ok(decoder) => scan.decoded_by(decoder),

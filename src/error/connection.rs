@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use super::BoxError;
+use super::route::BoxError;
 
 /// A connection to an engine failed before any of an answer arrived.
 ///
@@ -96,7 +96,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::error::in_chain;
+    use crate::error::route::in_chain;
 
     #[test]
     fn the_kind_and_the_io_error_are_found_in_a_chain() {

@@ -19,6 +19,7 @@ fn the_help_names_each_flag() {
         "--drain-delay <SECONDS>",
         "--max-connections <COUNT>",
         "--admin <ADDR>",
+        "--ca <FILE>",
         "--cors <ORIGIN>",
         "--forward <URL>",
     ] {

@@ -14,6 +14,26 @@ use super::{
 };
 use crate::config::{BuildError, MistakeKind};
 
+/// An [`EngineClient`] with the default options.
+///
+/// ```
+/// use tower_model_route::{RouteTable, engine_client, stack};
+///
+/// # let table = RouteTable::builder().build().unwrap();
+/// let app: axum::Router = axum::Router::new().fallback_service(stack(table).service(engine_client()));
+/// ```
+pub fn engine_client() -> EngineClient {
+    let client = EngineClient::builder().build();
+    client.expect("the default options are valid")
+}
+
+impl EngineClient {
+    /// The default options, to be changed.
+    pub fn builder() -> EngineClientBuilder {
+        EngineClientBuilder::new()
+    }
+}
+
 /// The options of an [`EngineClient`], from [`EngineClient::builder`].
 ///
 /// ```
@@ -35,7 +55,7 @@ pub struct EngineClientBuilder {
 }
 
 impl EngineClientBuilder {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
             pool_idle_timeout: Duration::from_secs(4),

@@ -8,6 +8,6 @@ mod socket;
 mod tls;
 
 pub use self::{
-    builder::EngineClientBuilder,
-    service::{EngineClient, EngineFuture, engine_client},
+    builder::{EngineClientBuilder, engine_client},
+    service::{EngineClient, EngineFuture},
 };

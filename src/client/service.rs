@@ -12,16 +12,16 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use tower_service::Service;
 
-use super::{builder::EngineClientBuilder, connector::Connector, failure};
+use super::{connector::Connector, failure};
 use crate::{attempt::RouteBody, error::BoxError, wire::FreshConnection};
 
-/// An HTTP client for engines, to put below the layers. [`engine_client`] makes one.
+/// An HTTP client for engines, to put below the layers. [`engine_client`](crate::engine_client) makes one.
 ///
 /// It is hyper's client with what inference engines need:
 ///
 /// - HTTP/1.1, and HTTP/2 where an engine offers it in the TLS handshake, or
-///   [everywhere](EngineClientBuilder::http2_prior_knowledge); `https://` endpoints with the
-///   machine's certificate authorities and [yours](EngineClientBuilder::root_certificates).
+///   [everywhere](crate::EngineClientBuilder::http2_prior_knowledge); `https://` endpoints with the
+///   machine's certificate authorities and [yours](crate::EngineClientBuilder::root_certificates).
 /// - Idle connections are closed after 4 s, before the engine does it (uvicorn: 5 s).
 /// - A connection is there within 5 s or not at all. A name's addresses are tried side by side,
 ///   IPv6 and IPv4 (RFC 8305). Dead peers are noticed (TCP keep-alive after 60 s, every 15 s).
@@ -37,26 +37,6 @@ pub struct EngineClient {
     pub(super) pooled: Client<Connector, RouteBody>,
     /// Keeps no connection.
     pub(super) fresh: Client<Connector, RouteBody>,
-}
-
-/// An [`EngineClient`] with the default options.
-///
-/// ```
-/// use tower_model_route::{RouteTable, engine_client, stack};
-///
-/// # let table = RouteTable::builder().build().unwrap();
-/// let app: axum::Router = axum::Router::new().fallback_service(stack(table).service(engine_client()));
-/// ```
-pub fn engine_client() -> EngineClient {
-    let client = EngineClient::builder().build();
-    client.expect("the default options are valid")
-}
-
-impl EngineClient {
-    /// The default options, to be changed.
-    pub fn builder() -> EngineClientBuilder {
-        EngineClientBuilder::new()
-    }
 }
 
 impl fmt::Debug for EngineClient {

@@ -28,6 +28,8 @@ use super::{
 pub struct ModelServer {
     name: String,
     model: Option<String>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    max_model_len: Option<u64>,
     endpoints: Vec<Endpoint>,
     balance: Balance,
     traffic_policy: TrafficPolicy,
@@ -51,6 +53,7 @@ impl ModelServer {
         Self {
             name: name.into(),
             model: None,
+            max_model_len: None,
             endpoints: Vec::new(),
             balance: Balance::default(),
             traffic_policy: TrafficPolicy::default(),
@@ -64,6 +67,14 @@ impl ModelServer {
     /// matched by a LoRA adapter's name. By default the client's name is kept.
     pub fn model(mut self, model: impl Into<String>) -> Self {
         self.model = Some(model.into());
+        self
+    }
+
+    /// How many tokens a prompt and its answer may have together, as vLLM's `--max-model-len` says.
+    ///
+    /// It is only told: `GET /v1/models` has it, of several ModelServers of a model the least.
+    pub fn max_model_len(mut self, tokens: u64) -> Self {
+        self.max_model_len = Some(tokens);
         self
     }
 
@@ -135,6 +146,11 @@ impl ModelServer {
     /// The name under which the engines serve the model, if it differs from the client's.
     pub fn get_model(&self) -> Option<&str> {
         self.model.as_deref()
+    }
+
+    /// How many tokens a prompt and its answer may have together, if that is known.
+    pub fn get_max_model_len(&self) -> Option<u64> {
+        self.max_model_len
     }
 
     /// The endpoints, in the order in which they were added.

@@ -73,6 +73,8 @@
 //!     tower-model-route/balance: |
 //!       ConsistentHash:
 //!         Header: x-session
+//!     # what /v1/models tells of it
+//!     tower-model-route/max-model-len: "8192"
 //!     # headers for its engines; a key is a reference that the program allows
 //!     tower-model-route/headers: |
 //!       authorization: Bearer ${ENGINE_KEY}

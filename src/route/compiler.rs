@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 use tower::retry::budget::TpsBudget;
 
 use super::{
-    models::ModelList,
+    models::{Listed, ModelList},
     picks::Picks,
     split::Split,
     table::{
@@ -58,9 +58,6 @@ impl RouteTableBuilder {
         if let Some(error) = BuildError::new(mistakes) {
             return Err(error);
         }
-        let listed = listed
-            .iter()
-            .map(|(name, parent)| (name, parent.as_deref()));
         Ok(RouteTable::new(CompiledTable {
             models: ModelList::new(listed),
             engine_headers: servers
@@ -102,8 +99,8 @@ struct Compiler<'c> {
     shared: Vec<Vec<Range<u32>>>,
     by_model: Names,
     by_adapter: Names,
-    /// What `GET /v1/models` shows: names and their parents.
-    listed: Vec<(Arc<str>, Option<String>)>,
+    /// What `GET /v1/models` shows.
+    listed: Vec<Listed>,
 }
 
 impl<'c> Compiler<'c> {
@@ -213,7 +210,7 @@ impl<'c> Compiler<'c> {
         if let Some(model) = route.get_model_name() {
             let name: Arc<str> = model.into();
             self.add_name(Kind::Model, &name, run.clone());
-            self.listed.push((name, None));
+            self.list(name, None, route);
         }
         let mut seen = HashSet::new();
         for (position, adapter) in route.get_lora_adapters().iter().enumerate() {
@@ -226,8 +223,23 @@ impl<'c> Compiler<'c> {
             let name: Arc<str> = adapter.as_str().into();
             self.add_name(Kind::Adapter, &name, run.clone());
             let parent = route.get_model_name().map(str::to_owned);
-            self.listed.push((name, parent));
+            self.list(name, parent, route);
         }
+    }
+
+    fn list(&mut self, id: Arc<str>, parent: Option<String>, route: &ModelRoute) {
+        let rules = route.get_rules().iter();
+        let servers = self.config.get_model_servers();
+        let max_model_len = rules
+            .flat_map(Rule::model_servers)
+            .filter_map(|name| servers.get(*self.server_names.get(name)? as usize))
+            .filter_map(ModelServer::get_max_model_len)
+            .min();
+        self.listed.push(Listed {
+            id,
+            parent,
+            max_model_len,
+        });
     }
 
     fn rule(&mut self, route: usize, position: usize, rule: &'c Rule) {

@@ -82,6 +82,11 @@ impl Requests {
         }
     }
 
+    /// Whether there has been one.
+    pub(crate) fn any(&self) -> bool {
+        self.seen() > 0
+    }
+
     fn seen(&self) -> usize {
         self.0.seen.load(Ordering::SeqCst)
     }

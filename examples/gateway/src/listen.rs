@@ -1,15 +1,12 @@
 //! Accepts connections, serves them, and finishes what is in flight when it is told to stop.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, http::Request};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto::Builder,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto::Builder,
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -17,6 +14,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use crate::{
@@ -33,6 +31,9 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// As much as hyper reads of an HTTP/1.1 head.
 const HEADER_BYTES: u32 = 8_192 + 4_096 * 100;
+
+/// How long a connection without a request is kept when the gateway is asked to stop.
+const FIRST: Duration = Duration::from_millis(500);
 
 /// How long to wait when there are no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -60,27 +61,33 @@ impl Listener {
         stop: impl Future<Output = ()>,
         drained: impl Future<Output = ()>,
     ) {
-        let graceful = GracefulShutdown::new();
-        let server = server(true);
+        let (connections, leave) = (TaskTracker::new(), CancellationToken::new());
+        let accept = self.accept(server(true), |connection, socket| {
+            _ = connections.spawn(connection.serve(socket, leave.clone()));
+        });
         tokio::select! {
-            never = self.accept(&server, Some(&graceful)) => match never {},
+            never = accept => match never {},
             () = stop => {}
         }
-        let server = self::server(false);
+        let accept = self.accept(server(false), |connection, socket| {
+            _ = tokio::spawn(connection.serve(socket, CancellationToken::new()));
+        });
         let answered = async {
-            graceful.shutdown().await;
+            leave.cancel();
+            connections.close();
+            connections.wait().await;
             drained.await;
         };
         tokio::select! {
-            never = self.accept(&server, None) => match never {},
+            never = accept => match never {},
             () = answered => {}
         }
     }
 
     async fn accept(
         &self,
-        server: &Builder<TokioExecutor>,
-        graceful: Option<&GracefulShutdown>,
+        server: Builder<TokioExecutor>,
+        serve: impl Fn(Connection, TcpStream),
     ) -> Infallible {
         loop {
             let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
@@ -93,10 +100,9 @@ impl Listener {
                         client,
                         app: self.app.clone(),
                         server: server.clone(),
-                        watcher: graceful.map(GracefulShutdown::watcher),
                         _permit: permit,
                     };
-                    tokio::spawn(connection.serve(socket));
+                    serve(connection, socket);
                 }
                 Err(error) => {
                     // Mostly there are no file descriptors left: others have to end first.
@@ -127,16 +133,17 @@ struct Connection {
     client: SocketAddr,
     app: Router,
     server: Builder<TokioExecutor>,
-    watcher: Option<Watcher>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    async fn serve(self, socket: TcpStream) {
+    /// Serves until the client leaves, or `leave` is cancelled and what has begun is answered.
+    async fn serve(self, socket: TcpStream, leave: CancellationToken) {
         // A token is to leave as it comes. A socket that refuses either is served all the same.
         _ = socket.set_nodelay(true);
         _ = keep_alive(&socket);
         let requests = Requests::default();
+        let seen = requests.clone();
         let io = TokioIo::new(Socket::new(socket, requests.clone()));
         let (app, client) = (self.app, self.client);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -153,12 +160,21 @@ impl Connection {
                 Ok::<_, Infallible>(requests.count(version, answer).await)
             }
         });
-        let connection = self.server.serve_connection_with_upgrades(io, service);
-        // What goes wrong with a connection, its client sees.
-        _ = match self.watcher {
-            Some(watcher) => watcher.watch(connection.into_owned()).await,
-            None => connection.await,
+        let leaving = async {
+            leave.cancelled().await;
+            if !seen.any() {
+                // Its first request may be on the way.
+                sleep(FIRST).await;
+            }
         };
+        let mut connection = pin!(self.server.serve_connection_with_upgrades(io, service));
+        tokio::select! {
+            // What goes wrong with a connection, its client sees.
+            _ = connection.as_mut() => return,
+            () = leaving => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        _ = connection.await;
     }
 }
 

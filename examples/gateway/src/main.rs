@@ -153,7 +153,7 @@ async fn serve(
     signals: Signals,
 ) -> Result<(), Box<dyn Error>> {
     let health = Health::default();
-    let mut app = server::app(table.clone(), serving.forward.clone());
+    let mut app = server::app(table.clone(), serving.client()?, serving.forward.clone());
     if let Some(cors) = serving.cors() {
         app = app.layer(cors);
     }

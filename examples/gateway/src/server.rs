@@ -6,14 +6,14 @@ use axum::{
 };
 use tower::ServiceBuilder;
 use tower_model_route::{
-    ModelRouteLayer, RouteBody, RouteTableHandle, WithoutModel, engine_client, stack,
+    EngineClient, ModelRouteLayer, RouteBody, RouteTableHandle, WithoutModel, stack,
 };
 
 use crate::show;
 
 /// Everything that the gateway serves, by the table that the handle has. Requests without a model
 /// go to `forward`, if there is one.
-pub(crate) fn app(table: RouteTableHandle, forward: Option<Uri>) -> Router {
+pub(crate) fn app(table: RouteTableHandle, client: EngineClient, forward: Option<Uri>) -> Router {
     let layer = ModelRouteLayer::new(table).without_model(match forward {
         Some(_) => WithoutModel::Forward,
         None => WithoutModel::Reject,
@@ -23,7 +23,7 @@ pub(crate) fn app(table: RouteTableHandle, forward: Option<Uri>) -> Router {
             .map_response(show::with_headers)
             .layer(stack(layer))
             .map_request(move |request| without_model(request, forward.as_ref()))
-            .service(engine_client()),
+            .service(client),
     )
 }
 

@@ -1,10 +1,11 @@
 //! How the gateway serves, from the command line.
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{error::Error, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::{HeaderValue, Uri};
 use clap::Args;
 use tower_http::cors::{Any, CorsLayer};
+use tower_model_route::EngineClient;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Serving {
@@ -26,9 +27,17 @@ pub(crate) struct Serving {
     #[arg(long, value_name = "ADDR", conflicts_with = "demo")]
     pub(crate) admin: Option<SocketAddr>,
 
-    /// Let browsers use the answers on pages of ORIGIN, such as https://chat.example, or "*" for
-    /// all; may be given several times
-    #[arg(long, value_name = "ORIGIN", value_parser = origin, verbatim_doc_comment)]
+    /// Trust the certificate authorities in FILE (PEM) for https endpoints, besides this machine's
+    #[arg(long, value_name = "FILE", conflicts_with = "demo")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// Let browsers use the answers on pages of ORIGIN, or "*" for all; may be given several times
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        value_parser = origin,
+        help = "Let browsers use the answers on pages of ORIGIN, such as https://chat.example, or \"*\"\nfor all; may be given several times"
+    )]
     cors: Vec<HeaderValue>,
 
     /// Forward requests that name no model to URL; by default they get 404
@@ -76,6 +85,19 @@ impl Serving {
             origins if origins.iter().any(|origin| origin == "*") => Some(cors.allow_origin(Any)),
             origins => Some(cors.allow_origin(origins.to_vec())),
         }
+    }
+
+    /// The client for the engines.
+    ///
+    /// # Errors
+    /// The certificate authorities are not there, or none.
+    pub(crate) fn client(&self) -> Result<EngineClient, Box<dyn Error>> {
+        let mut client = EngineClient::builder();
+        if let Some(file) = &self.ca {
+            let pem = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+            client = client.root_certificates(pem);
+        }
+        Ok(client.build()?)
     }
 
     pub(crate) fn max_connections(&self) -> usize {

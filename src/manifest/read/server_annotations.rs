@@ -26,6 +26,7 @@ pub(crate) const ENDPOINTS: &str = "endpoints";
 pub(crate) const BALANCE: &str = "balance";
 pub(crate) const POLICY: &str = "traffic-policy";
 pub(crate) const HEADERS: &str = "headers";
+pub(crate) const MAX_MODEL_LEN: &str = "max-model-len";
 
 /// The name in the table, where it is not `NAMESPACE/NAME`.
 pub(crate) fn name(metadata: &Metadata<'_>, reader: &mut Reader<'_>) -> Option<String> {
@@ -42,9 +43,9 @@ pub(crate) fn read(
     for (name, field) in &metadata.annotations {
         match *name {
             NAME => continue,
-            ENDPOINTS | BALANCE | POLICY | HEADERS => {}
+            ENDPOINTS | BALANCE | POLICY | HEADERS | MAX_MODEL_LEN => {}
             other => {
-                let known = [NAME, ENDPOINTS, BALANCE, POLICY, HEADERS];
+                let known = [NAME, ENDPOINTS, BALANCE, POLICY, HEADERS, MAX_MODEL_LEN];
                 embedded::unknown(field, other, &known, reader);
                 continue;
             }
@@ -56,6 +57,11 @@ pub(crate) fn read(
         match *name {
             ENDPOINTS => endpoints(&root, manifest, reader),
             HEADERS => headers(&root, manifest, reader),
+            MAX_MODEL_LEN => {
+                if let Some(tokens) = root.number(reader, 1, u64::MAX) {
+                    manifest.change(|server| server.max_model_len(tokens));
+                }
+            }
             BALANCE => {
                 if let Some(balance) = balance(&root, reader) {
                     manifest.change(|server| server.balance(balance));

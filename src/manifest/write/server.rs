@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{Address, Balance, Endpoint, ModelServer},
-    manifest::read::server_annotations::{BALANCE, ENDPOINTS, HEADERS, POLICY},
+    manifest::read::server_annotations::{BALANCE, ENDPOINTS, HEADERS, MAX_MODEL_LEN, POLICY},
 };
 
 #[derive(Serialize)]
@@ -73,6 +73,9 @@ pub(super) fn write(server: &ModelServer) -> (Annotations, ServerSpec<'_>) {
     }
     if server.get_headers().next().is_some() {
         annotations.add(HEADERS, &Headers(server));
+    }
+    if let Some(tokens) = server.get_max_model_len() {
+        annotations.add(MAX_MODEL_LEN, &tokens);
     }
     let spec = ServerSpec {
         model: server.get_model(),

@@ -11,6 +11,7 @@ metadata:
   name: hosted
   annotations:
     tower-model-route/endpoints: https://api.example.com
+    tower-model-route/max-model-len: '8192'
     tower-model-route/headers: |
       {headers}
 spec:
@@ -61,7 +62,7 @@ fn a_reference_is_resolved_and_written_as_it_was() {
 #[test]
 fn only_what_the_program_allows_can_be_referred_to() {
     let text = manifest("authorization: Bearer ${HOME}");
-    let error = [(9, "unknown-key".to_owned())];
+    let error = [(10, "unknown-key".to_owned())];
     assert_eq!(
         codes(&Manifests::from_yaml(&text).key("ENGINE_KEY", "sk")),
         error
@@ -71,7 +72,7 @@ fn only_what_the_program_allows_can_be_referred_to() {
 #[test]
 fn a_key_does_not_stand_in_a_manifest() {
     let text = manifest("{X-API-Key: sk-7f3a, x-tenant: blue}");
-    let error = [(9, "literal-key".to_owned())];
+    let error = [(10, "literal-key".to_owned())];
     assert_eq!(codes(&Manifests::from_yaml(&text)), error);
 }
 
@@ -80,6 +81,9 @@ fn a_key_does_not_stand_in_a_manifest() {
 fn a_mistake_has_its_line() {
     let text = manifest("x-key: ${K}");
     let manifests = Manifests::from_yaml(&text).key("K", "sk\n7f3a");
-    assert_eq!(codes(&manifests), [(9, "invalid-configuration".to_owned())]);
+    assert_eq!(
+        codes(&manifests),
+        [(10, "invalid-configuration".to_owned())]
+    );
     assert!(!manifests.build().unwrap_err().to_string().contains("7f3a"));
 }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     model::{ExtractModel, ModelSources},
     route::{RouteTable, RouteTableHandle},
+    upload::Pace,
 };
 
 /// Routes inference requests by the model named in the request.
@@ -43,7 +44,11 @@ impl ModelRouteLayer {
                 max_body_bytes: 256 << 20,
                 max_buffer_bytes: 32 << 20,
                 replay_bytes: 1 << 20,
-                body_timeout: Duration::from_secs(60),
+                pace: Pace {
+                    pause: Duration::from_secs(60),
+                    rate: 1024,
+                    total: Duration::MAX,
+                },
                 recompress: false,
                 models_endpoint: true,
                 without_model: WithoutModel::default(),
@@ -81,13 +86,35 @@ impl ModelRouteLayer {
         self
     }
 
-    /// The total time spent waiting for the client to send the body, 60 s by
-    /// default; a slower client is answered with 408.
+    /// The longest wait for the next bytes of a body, 60 s by default; a client
+    /// that pauses for longer is answered with 408.
     ///
-    /// Time spent waiting for the engine does not count. The timeout needs a
-    /// tokio runtime with timers; [`Duration::MAX`] turns it off.
+    /// Only time spent waiting for the client counts, not the time that the engine
+    /// takes to read on; so it is with [`min_body_rate`](Self::min_body_rate) and
+    /// [`total_body_timeout`](Self::total_body_timeout). All three need a tokio
+    /// runtime with timers; [`Duration::MAX`] turns this one off.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
-        self.options.body_timeout = timeout;
+        self.options.pace.pause = timeout;
+        self
+    }
+
+    /// The lowest rate at which a body may arrive, in bytes per second; 1,024 by
+    /// default, and 0 turns it off. A slower client is answered with 408, so that
+    /// none that sends a byte now and then holds memory for ever.
+    ///
+    /// A client may be behind the rate by a minute, or by the
+    /// [`body_timeout`](Self::body_timeout) if that is longer: one that sends next to
+    /// nothing is cut off after that time, also if it was fast before.
+    pub fn min_body_rate(mut self, bytes_per_second: usize) -> Self {
+        self.options.pace.rate = bytes_per_second as u64;
+        self
+    }
+
+    /// The total time that may be spent waiting for a client to send its body;
+    /// unlimited ([`Duration::MAX`]) by default. A client that takes longer is
+    /// answered with 408.
+    pub fn total_body_timeout(mut self, timeout: Duration) -> Self {
+        self.options.pace.total = timeout;
         self
     }
 

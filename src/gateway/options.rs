@@ -1,12 +1,12 @@
 //! The layer's options.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     coding,
     model::ExtractModel,
     route::RouteTableHandle,
-    upload::{Buffering, Limits},
+    upload::{Buffering, Limits, Pace},
 };
 
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Options {
     pub(super) max_body_bytes: u64,
     pub(super) max_buffer_bytes: u64,
     pub(super) replay_bytes: u64,
-    pub(super) body_timeout: Duration,
+    pub(super) pace: Pace,
     pub(super) recompress: bool,
     pub(super) models_endpoint: bool,
     pub(super) without_model: WithoutModel,
@@ -26,7 +26,7 @@ impl Options {
     pub(super) fn limits(&self) -> Limits {
         Limits {
             bytes: self.max_body_bytes,
-            time: self.body_timeout,
+            pace: self.pace,
         }
     }
 

@@ -3,7 +3,6 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -12,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::LengthLimitError;
 use pin_project_lite::pin_project;
 
-use super::wait::Wait;
+use super::{pace::Pace, wait::Wait};
 use crate::{
     error::{BoxError, RouteError, RouteErrorKind, in_chain},
     model::Scan,
@@ -40,14 +39,13 @@ pin_project! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) bytes: u64,
-    /// Limits the time spent waiting for the client, without the time that the engine takes.
-    pub(crate) time: Duration,
+    pub(crate) pace: Pace,
 }
 
 impl Limits {
     pub(crate) const NONE: Self = Self {
         bytes: u64::MAX,
-        time: Duration::MAX,
+        pace: Pace::ANY,
     };
 }
 
@@ -61,7 +59,7 @@ where
         scan,
         limits,
         received: 0,
-        wait: Wait::new(limits.time),
+        wait: Wait::new(limits.pace),
         trailers: None,
         body: IntoBytes { body },
     })
@@ -105,17 +103,18 @@ where
             else {
                 return Poll::Pending;
             };
-            let Some(frame) = frame else {
-                return Poll::Ready(Some(Err(RouteError::new(
-                    RouteErrorKind::BodyTimeout,
-                    "the request body was not received in time",
-                ))));
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(too_slow) => {
+                    return Poll::Ready(Some(Err(too_slow.error(this.limits.pace))));
+                }
             };
             match frame.map(|frame| frame.map(Frame::into_data)) {
                 None => return Poll::Ready(this.scan.finish().err().map(Err)),
                 Some(Err(error)) => return Poll::Ready(Some(Err(failed(error, *this.limits)))),
                 Some(Ok(Ok(chunk))) if chunk.is_empty() => {}
                 Some(Ok(Ok(chunk))) => {
+                    this.wait.received(chunk.len());
                     *this.received += chunk.len() as u64;
                     if *this.received > this.limits.bytes {
                         let error = RouteError::body_too_large(this.limits.bytes);

@@ -2,12 +2,14 @@
 
 mod inbound;
 mod kept;
+mod pace;
 mod receive;
 mod shared;
 mod wait;
 
 pub(crate) use self::{
     inbound::{Inbound, Limits, receive},
+    pace::Pace,
     receive::{Buffering, Receive, Received},
     shared::{Reader, Upload},
 };

@@ -120,6 +120,11 @@ impl Exchange {
         self.state().upload.as_ref()?.failure()
     }
 
+    /// The client's upload, if the body was not whole before it was sent.
+    pub(crate) fn upload(&self) -> Option<Upload> {
+        self.state().upload.clone()
+    }
+
     /// Whether another attempt is allowed after the one that begins now.
     pub(crate) fn may_retry(&self, is_replayable: bool) -> bool {
         self.state().may_retry(is_replayable)

@@ -37,6 +37,9 @@ pub(super) struct Matched {
     keys: BodyKeys,
 }
 
+/// Why a request is not sent, and the part of its body that was not read.
+pub(super) type Refused = (RouteError, Option<Inbound>);
+
 /// Whether the request can be sent now, or has to wait for an endpoint.
 pub(super) enum Turn {
     Now(Chosen),
@@ -49,44 +52,26 @@ impl Matched {
     pub(super) fn new(
         table: Arc<CompiledTable>,
         head: &Parts,
-        received: Received,
-    ) -> Result<Self, RouteError> {
-        let Received {
-            mut chunks,
-            mut inbound,
-            whole,
-            ..
-        } = received;
-        let total = inbound.total().filter(|_| !whole);
-        let scan = inbound.as_mut().scan();
-        let mut plain = match scan.decoder() {
-            Some(decoder) if scan.reads_whole() => Some(decoder.undo(chunks.clone())?),
-            _ => None,
-        };
-        let readable = plain.as_mut().unwrap_or(&mut chunks);
-        let model = scan.locate(head, readable, total)?;
-        let selection = table.select(head, &model.name)?;
-        let keys = if !table.reads_body_of(&model.name) {
-            BodyKeys::default()
-        } else {
-            if let Some(decoder) = scan.decoder()
-                && plain.is_none()
-            {
-                plain = Some(decoder.undo(chunks.clone())?);
-            }
-            let text = plain.as_mut().unwrap_or(&mut chunks).contiguous();
-            BodyKeys::read(text, table.needed_keys)
-        };
-        Ok(Self {
-            keys,
-            table,
-            selection,
-            model,
-            chunks,
-            plain,
-            inbound,
-            whole,
-        })
+        mut received: Received,
+    ) -> Result<Self, Refused> {
+        match Read::new(&table, head, &mut received) {
+            Err(error) => Err((error, received.into_rest())),
+            Ok(read) => Ok(Self {
+                table,
+                selection: read.selection,
+                model: read.model,
+                keys: read.keys,
+                plain: read.plain,
+                chunks: received.chunks,
+                inbound: received.inbound,
+                whole: received.whole,
+            }),
+        }
+    }
+
+    /// The part of the body that was not read.
+    pub(super) fn into_rest(self) -> Option<Inbound> {
+        (!self.whole).then_some(self.inbound)
     }
 
     /// Chooses a target and takes a lease of an endpoint, if one is free.
@@ -135,7 +120,7 @@ impl Matched {
         (target, lease): Chosen,
         deadline: Option<Instant>,
         span: &RequestSpan,
-    ) -> Result<(RouteBody, Arc<Exchange>), RouteError> {
+    ) -> Result<(RouteBody, Arc<Exchange>), Refused> {
         let Self {
             table,
             selection,
@@ -162,7 +147,10 @@ impl Matched {
         if let Some(trailers) = &trailers {
             rewrite::announce_trailers(&mut head.headers, trailers);
         }
-        let payload = origin.prepare(head, &decision, &lease.endpoint().address)?;
+        let payload = match origin.prepare(head, &decision, &lease.endpoint().address) {
+            Ok(payload) => payload,
+            Err(error) => return Err((error, (!whole).then_some(inbound))),
+        };
         let chunks = payload.chunks.unwrap_or(chunks);
         let (mut body, upload) = if whole {
             let body = RouteBody::whole(chunks, trailers, payload.edits, replay_bytes);
@@ -177,6 +165,55 @@ impl Matched {
         let exchange = Exchange::new(decision, lease, deadline, upload, again);
         body.attach(Arc::clone(&exchange));
         Ok((body, exchange))
+    }
+}
+
+/// What a request asks for.
+struct Read {
+    selection: Selection,
+    model: ExtractedModel,
+    keys: BodyKeys,
+    plain: Option<Chunks>,
+}
+
+impl Read {
+    fn new(
+        table: &CompiledTable,
+        head: &Parts,
+        received: &mut Received,
+    ) -> Result<Self, RouteError> {
+        let Received {
+            chunks,
+            inbound,
+            whole,
+            ..
+        } = received;
+        let total = inbound.total().filter(|_| !*whole);
+        let scan = inbound.as_mut().scan();
+        let mut plain = match scan.decoder() {
+            Some(decoder) if scan.reads_whole() => Some(decoder.undo(chunks.clone())?),
+            _ => None,
+        };
+        let readable = plain.as_mut().unwrap_or(&mut *chunks);
+        let model = scan.locate(head, readable, total)?;
+        let selection = table.select(head, &model.name)?;
+        let keys = if !table.reads_body_of(&model.name) {
+            BodyKeys::default()
+        } else {
+            if let Some(decoder) = scan.decoder()
+                && plain.is_none()
+            {
+                plain = Some(decoder.undo(chunks.clone())?);
+            }
+            let text = plain.as_mut().unwrap_or(chunks).contiguous();
+            BodyKeys::read(text, table.needed_keys)
+        };
+        Ok(Self {
+            selection,
+            model,
+            keys,
+            plain,
+        })
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     observe::RequestSpan,
     route::CompiledTable,
     server::Outcome,
-    upload::Receive,
+    upload::{Drain, Receive},
 };
 
 pin_project! {
@@ -69,8 +69,12 @@ where
         Self { phase, span }
     }
 
-    pub(super) fn answer(response: Response<Bytes>, span: RequestSpan) -> Self {
-        let phase = Phase::Answering { response };
+    pub(super) fn answer(
+        response: Response<Bytes>,
+        rest: Option<Box<Drain>>,
+        span: RequestSpan,
+    ) -> Self {
+        let phase = Phase::Answering { response, rest };
         Self { phase, span }
     }
 }
@@ -100,7 +104,15 @@ where
             let next = match phase.as_mut().project() {
                 PhaseProj::Receiving { receive, .. } => {
                     let received = ready!(Pin::new(receive).poll(cx));
-                    take!(phase, Receiving { table, arrival });
+                    take!(
+                        phase,
+                        Receiving {
+                            receive,
+                            table,
+                            arrival
+                        }
+                    );
+                    let received = received.map_err(|error| (error, receive.into_rest()));
                     steps::received(received, table, arrival, span)
                 }
                 PhaseProj::Queueing { queued } => {
@@ -134,8 +146,8 @@ where
                     }
                 }
                 PhaseProj::Answering { .. } => {
-                    take!(phase, Answering { response });
-                    return Poll::Ready(Ok(response.map(ResponseBody::own)));
+                    take!(phase, Answering { response, rest });
+                    return Poll::Ready(Ok(steps::own(response, rest)));
                 }
                 PhaseProj::Completed => panic!("ResponseFuture polled after completion"),
             };

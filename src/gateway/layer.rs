@@ -11,7 +11,7 @@ use super::{
 use crate::{
     model::{ExtractModel, ModelSources},
     route::{RouteTable, RouteTableHandle},
-    upload::Pace,
+    upload::{DrainLimits, Pace},
 };
 
 /// Routes inference requests by the model named in the request.
@@ -48,6 +48,10 @@ impl ModelRouteLayer {
                     pause: Duration::from_secs(60),
                     rate: 1024,
                     total: Duration::MAX,
+                },
+                drain: DrainLimits {
+                    bytes: 64 << 20,
+                    time: Duration::from_secs(5),
                 },
                 recompress: false,
                 models_endpoint: true,
@@ -115,6 +119,28 @@ impl ModelRouteLayer {
     /// answered with 408.
     pub fn total_body_timeout(mut self, timeout: Duration) -> Self {
         self.options.pace.total = timeout;
+        self
+    }
+
+    /// How much of the rest of an upload is read after it has been answered early, such
+    /// as with a 404, 413 or 503; 64 MiB by default. 0 turns that off.
+    ///
+    /// A server that closes a connection while the client still sends resets it, and
+    /// many clients then lose the answer, because they read it only once they have sent
+    /// everything (RFC 9112 section 9.6). So the last byte of the answer waits for the
+    /// end of the upload, which is read and thrown away: up to this many bytes, for the
+    /// [`drain_timeout`](Self::drain_timeout), and until the client has been silent for
+    /// a second. A client that waits for its `100 Continue` has nothing to send, and is
+    /// answered at once.
+    pub fn drain_bytes(mut self, bytes: usize) -> Self {
+        self.options.drain.bytes = bytes as u64;
+        self
+    }
+
+    /// For how long the rest of an upload is read after it has been answered early; 5 s
+    /// by default, and zero turns that off. See [`drain_bytes`](Self::drain_bytes).
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.options.drain.time = timeout;
         self
     }
 

@@ -6,7 +6,7 @@ use crate::{
     coding,
     model::ExtractModel,
     route::RouteTableHandle,
-    upload::{Buffering, Limits, Pace},
+    upload::{Buffering, DrainLimits, Limits, Pace},
 };
 
 #[derive(Clone, Debug)]
@@ -17,6 +17,7 @@ pub(super) struct Options {
     pub(super) max_buffer_bytes: u64,
     pub(super) replay_bytes: u64,
     pub(super) pace: Pace,
+    pub(super) drain: DrainLimits,
     pub(super) recompress: bool,
     pub(super) models_endpoint: bool,
     pub(super) without_model: WithoutModel,

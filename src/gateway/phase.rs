@@ -17,7 +17,7 @@ use crate::{
     error::Shape,
     route::CompiledTable,
     server::Lease,
-    upload::Receive,
+    upload::{Drain, DrainLimits, Receive},
 };
 
 pin_project! {
@@ -32,8 +32,8 @@ pin_project! {
         // The request is ready to be sent, and waits for the inner service to be ready.
         Sending { sending: Sending<S> },
         Calling { #[pin] call: F, routed: Option<Routed> },
-        // The gateway answers the request itself.
-        Answering { response: Response<Bytes> },
+        // The gateway answers the request itself, and the answer drains the rest of the upload.
+        Answering { response: Response<Bytes>, rest: Option<Box<Drain>> },
         Completed,
     }
 }
@@ -66,6 +66,7 @@ pub(super) struct Routed {
     pub(super) timer: Timer,
     /// The JSON shape of errors that this client expects.
     pub(super) shape: Shape,
+    pub(super) drain: DrainLimits,
     /// Whether the engine was asked to change the protocol.
     pub(super) upgrade: bool,
 }

@@ -6,7 +6,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header::CONTENT_LENGTH, request::Parts};
+use http::{
+    HeaderMap, Request, Response,
+    header::{CONTENT_LENGTH, EXPECT},
+    request::Parts,
+};
 use http_body::Body;
 use tower_service::Service;
 
@@ -23,7 +27,7 @@ use crate::{
     observe::RequestSpan,
     pieces::{Chunks, Edits},
     route::CompiledTable,
-    upload::{Limits, Receive, Upload, receive},
+    upload::{Drain, Limits, Receive, Upload, receive},
 };
 
 /// The service made by [`ModelRouteLayer`](crate::ModelRouteLayer).
@@ -74,10 +78,14 @@ where
                 let request = Request::from_parts(head, forwarded(body, &self.options));
                 ResponseFuture::forward(request, self.inner.clone(), span)
             }
-            FirstLook::Answer(response) => ResponseFuture::answer(response, span),
+            FirstLook::Answer(response) => {
+                let rest = unread(&head, body, &self.options);
+                ResponseFuture::answer(response, rest, span)
+            }
             FirstLook::Reject(error) => {
                 span.rejected(&error);
-                ResponseFuture::answer(error.to_response(head.uri.path()), span)
+                let rest = unread(&head, body, &self.options);
+                ResponseFuture::answer(error.to_response(head.uri.path()), rest, span)
             }
         }
     }
@@ -137,6 +145,20 @@ where
     let total = inbound.total();
     let upload = Upload::new(Chunks::default(), inbound, options.replay_bytes);
     RouteBody::upload(upload.reader(), total, Edits::None, options.replay_bytes)
+}
+
+/// The body of a request that is answered by its head alone.
+fn unread<B>(head: &Parts, body: B, options: &Options) -> Option<Box<Drain>>
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    // A client that waits for `100 Continue` sends nothing: polling would ask for it.
+    if body.is_end_stream() || head.headers.contains_key(EXPECT) {
+        return None;
+    }
+    let inbound = receive(body, Scan::none(), Limits::NONE);
+    Drain::of_unread(Some(inbound), options.drain)
 }
 
 fn announced_length(headers: &HeaderMap) -> Option<u64> {

@@ -7,13 +7,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::UPGRADE, request::Parts};
+use http::{
+    Request, Response, StatusCode,
+    header::{CONTENT_LENGTH, UPGRADE},
+    request::Parts,
+};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 use super::{
-    dispatch::{Matched, Turn},
+    dispatch::{Matched, Refused, Turn},
+    options::Options,
     phase::{Arrival, Phase, Queued, Routed, Sending, Timer},
 };
 use crate::{
@@ -22,13 +27,13 @@ use crate::{
     observe::RequestSpan,
     route::{Chosen, CompiledTable},
     server::{Lease, Outcome, Server},
-    upload::Received,
+    upload::{Drain, Received},
     wire::rewrite,
 };
 
 /// The body has been received far enough to route it, or receiving it failed.
 pub(super) fn received<S, F>(
-    received: Result<Received, RouteError>,
+    received: Result<Received, Refused>,
     table: Arc<CompiledTable>,
     arrival: Arrival<S>,
     span: &RequestSpan,
@@ -47,9 +52,12 @@ pub(super) fn received<S, F>(
     let head = &arrival.head;
     let matched = received
         .and_then(|received| Matched::new(table, head, received))
-        .and_then(|matched| Ok((matched.choose(head)?, matched)));
+        .and_then(|matched| match matched.choose(head) {
+            Ok(turn) => Ok((turn, matched)),
+            Err(error) => Err((error, matched.into_rest())),
+        });
     match matched {
-        Err(error) => rejected(&error, head, span),
+        Err(refused) => rejected(refused, head, &arrival.options, span),
         Ok((Turn::Now(chosen), matched)) => {
             let timer = timer(matched.server(chosen.0));
             dispatched(matched, arrival, chosen, timer, span)
@@ -82,7 +90,10 @@ pub(super) fn freed<S, F>(
     } = queued;
     match lease {
         Some(lease) => dispatched(matched, arrival, (target, lease), timer, span),
-        None => rejected(&matched.overloaded(), &arrival.head, span),
+        None => {
+            let refused = (matched.overloaded(), matched.into_rest());
+            rejected(refused, &arrival.head, &arrival.options, span)
+        }
     }
 }
 
@@ -113,6 +124,7 @@ pub(super) fn timed_out<S, F>(
     routed.exchange.settle(|| outcome);
     Phase::Answering {
         response: own_answer(&RouteError::upstream_timeout(), &routed, span),
+        rest: rest(&routed),
     }
 }
 
@@ -129,11 +141,16 @@ pub(super) fn answered<R: Body, E>(
     // If the client's upload failed, the engine has seen only a part of it, so
     // its answer does not count.
     if let Some(error) = routed.exchange.upload_failure() {
-        return Ok(own_answer(&error, &routed, span).map(ResponseBody::own));
+        return Ok(own(own_answer(&error, &routed, span), rest(&routed)));
     }
     let mut response = result?;
     if let Some(error) = unasked_upgrade(&response, &routed) {
-        return Ok(own_answer(&error, &routed, span).map(ResponseBody::own));
+        return Ok(own(own_answer(&error, &routed, span), rest(&routed)));
+    }
+    let rest = rest(&routed);
+    if rest.is_some() && response.body().is_end_stream() {
+        // With a length of 0 nobody would poll the body, which drains the upload.
+        response.headers_mut().remove(CONTENT_LENGTH);
     }
     let (decision, lease) = routed.exchange.finish();
     let error = response.extensions().get::<RouteError>();
@@ -142,7 +159,20 @@ pub(super) fn answered<R: Body, E>(
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     response.extensions_mut().insert(decision);
     let held = Held::new(lease, idle_timeout, span.clone());
-    Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
+    Ok(response.map(|body| ResponseBody::upstream(body, Some(held)).draining(rest)))
+}
+
+/// The gateway's own answer, which drains the rest of the upload.
+pub(super) fn own<R>(
+    response: Response<Bytes>,
+    rest: Option<Box<Drain>>,
+) -> Response<ResponseBody<R>> {
+    response.map(|data| ResponseBody::own(data).draining(rest))
+}
+
+/// The rest of the upload of a request that has been answered.
+fn rest(routed: &Routed) -> Option<Box<Drain>> {
+    Drain::of(routed.exchange.upload()?, routed.drain)
 }
 
 fn timer(server: &Server) -> Timer {
@@ -166,12 +196,13 @@ fn dispatched<S, F>(
     let shape = Shape::of(head.uri.path());
     let deadline = timer.as_ref().map(|timer| timer.deadline());
     match matched.dispatch(&options, &mut head, chosen, deadline, span) {
-        Err(error) => rejected(&error, &head, span),
+        Err(refused) => rejected(refused, &head, &options, span),
         Ok((body, exchange)) => {
             let routed = Routed {
                 exchange,
                 timer,
                 shape,
+                drain: options.drain,
                 upgrade: head.headers.contains_key(UPGRADE),
             };
             Phase::Sending {
@@ -185,10 +216,16 @@ fn dispatched<S, F>(
     }
 }
 
-fn rejected<S, F>(error: &RouteError, head: &Parts, span: &RequestSpan) -> Phase<S, F> {
-    span.rejected(error);
+fn rejected<S, F>(
+    (error, rest): Refused,
+    head: &Parts,
+    options: &Options,
+    span: &RequestSpan,
+) -> Phase<S, F> {
+    span.rejected(&error);
     Phase::Answering {
         response: error.to_response(head.uri.path()),
+        rest: Drain::of_unread(rest, options.drain),
     }
 }
 

@@ -28,6 +28,8 @@ pin_project! {
         pub(crate) scan: Scan,
         limits: Limits,
         received: u64,
+        // Whether the body has ended, failed, or stopped for longer than allowed.
+        is_over: bool,
         wait: Wait,
         trailers: Option<Box<HeaderMap>>,
         #[pin]
@@ -59,6 +61,7 @@ where
         scan,
         limits,
         received: 0,
+        is_over: false,
         wait: Wait::new(limits.pace),
         trailers: None,
         body: IntoBytes { body },
@@ -78,6 +81,26 @@ where
     /// over a chunk that it has.
     pub(crate) fn is_stalled(&self) -> bool {
         self.wait.is_long()
+    }
+
+    /// Whether all of the body has been read, or can't be.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over || self.body.is_end_stream()
+    }
+
+    /// Reads the next chunk only to throw it away, past all limits; its length, or
+    /// `None` at the end.
+    pub(crate) fn poll_past(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u64>> {
+        let this = self.project();
+        if *this.is_over {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(this.body.poll_frame(cx));
+        let Some(Ok(frame)) = frame else {
+            *this.is_over = true;
+            return Poll::Ready(None);
+        };
+        Poll::Ready(Some(frame.data_ref().map_or(0, |data| data.len() as u64)))
     }
 
     pub(crate) fn scan(self: Pin<&mut Self>) -> &mut Scan {
@@ -106,9 +129,11 @@ where
             let frame = match frame {
                 Ok(frame) => frame,
                 Err(too_slow) => {
+                    *this.is_over = true;
                     return Poll::Ready(Some(Err(too_slow.error(this.limits.pace))));
                 }
             };
+            *this.is_over = matches!(frame, None | Some(Err(_)));
             match frame.map(|frame| frame.map(Frame::into_data)) {
                 None => return Poll::Ready(this.scan.finish().err().map(Err)),
                 Some(Err(error)) => return Poll::Ready(Some(Err(failed(error, *this.limits)))),

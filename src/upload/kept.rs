@@ -37,6 +37,11 @@ impl Kept {
         }
     }
 
+    /// The position of the first byte that has not been read yet.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// Adds a chunk that has just been read. It is kept if another reader may ask
     /// for it and the limit allows it; otherwise everything is forgotten.
     pub(super) fn push(&mut self, chunk: &Bytes, asked_for: bool) {

@@ -1,5 +1,6 @@
 //! The client's side: receiving a request body within limits, and forwarding it as it arrives.
 
+mod drain;
 mod inbound;
 mod kept;
 mod pace;
@@ -8,6 +9,7 @@ mod shared;
 mod wait;
 
 pub(crate) use self::{
+    drain::{Drain, DrainLimits},
     inbound::{Inbound, Limits, receive},
     pace::Pace,
     receive::{Buffering, Receive, Received},

@@ -46,6 +46,11 @@ impl Received {
         !self.whole && !self.buffering.waits && model.is_some_and(is_needed)
     }
 
+    /// The unread part of the body.
+    pub(crate) fn into_rest(self) -> Option<Inbound> {
+        (!self.whole).then_some(self.inbound)
+    }
+
     /// Reads on until the body is complete or exceeds the replay limit.
     pub(crate) fn read_on(self) -> Receive {
         Receive {
@@ -66,6 +71,11 @@ impl Receive {
             chunks: Chunks::default(),
             buffering,
         }
+    }
+
+    /// The unread part of the body, if receiving it has failed.
+    pub(crate) fn into_rest(self) -> Option<Inbound> {
+        self.inbound
     }
 
     /// Reads on; when it has read enough, ready with whether the body has ended.

@@ -32,7 +32,7 @@ pin_project! {
         kind: Kind<R>,
         held: Option<Held>,
         // `None` if the client has sent its whole body.
-        rest: Option<Rest>,
+        rest: Option<Box<Rest>>,
     }
 }
 
@@ -106,7 +106,7 @@ impl<R> ResponseBody<R> {
 
     /// Drains the rest of the upload before its own end.
     pub(crate) fn draining(mut self, rest: Option<Box<Drain>>) -> Self {
-        self.rest = rest.map(|drain| Rest { drain, end: None });
+        self.rest = rest.map(|drain| Box::new(Rest { drain, end: None }));
         self
     }
 }
@@ -135,7 +135,7 @@ where
             if let Some(Rest {
                 drain,
                 end: Some(end),
-            }) = this.rest
+            }) = this.rest.as_deref_mut()
             {
                 ready!(drain.poll(cx));
                 let last = end.take();
@@ -143,7 +143,7 @@ where
                 return Poll::Ready(last.map(Ok));
             }
             let frame = ready!(poll_answer(this.kind.as_mut(), this.held, cx));
-            let Some(rest) = this.rest else {
+            let Some(rest) = this.rest.as_deref_mut() else {
                 return Poll::Ready(frame);
             };
             match frame {
@@ -166,7 +166,7 @@ where
 
     fn size_hint(&self) -> SizeHint {
         let left = self.kind.size_hint();
-        match &self.rest {
+        match self.rest.as_deref() {
             Some(Rest {
                 end: Some(Some(last)),
                 ..

@@ -19,7 +19,7 @@ use crate::{
     pieces::Chunks,
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
     server::{Caller, Lease, Server},
-    upload::{Inbound, Received, Upload},
+    upload::{Inbound, Received, Refused, Upload},
     wire::{Coded, Origin, rewrite},
 };
 
@@ -36,9 +36,6 @@ pub(super) struct Matched {
     whole: bool,
     keys: BodyKeys,
 }
-
-/// Why a request is not sent, and the part of its body that was not read.
-pub(super) type Refused = (RouteError, Option<Inbound>);
 
 /// Whether the request can be sent now, or has to wait for an endpoint.
 pub(super) enum Turn {

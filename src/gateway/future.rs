@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    ops::ControlFlow,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -104,15 +105,7 @@ where
             let next = match phase.as_mut().project() {
                 PhaseProj::Receiving { receive, .. } => {
                     let received = ready!(Pin::new(receive).poll(cx));
-                    take!(
-                        phase,
-                        Receiving {
-                            receive,
-                            table,
-                            arrival
-                        }
-                    );
-                    let received = received.map_err(|error| (error, receive.into_rest()));
+                    take!(phase, Receiving { table, arrival });
                     steps::received(received, table, arrival, span)
                 }
                 PhaseProj::Queueing { queued } => {
@@ -139,13 +132,15 @@ where
                     }
                     take!(phase, Calling { routed });
                     match result {
-                        Poll::Ready(result) => {
-                            return Poll::Ready(steps::answered(result, routed, span));
-                        }
+                        Poll::Ready(result) => match steps::answered(result, routed, span) {
+                            ControlFlow::Break(answer) => return Poll::Ready(answer),
+                            ControlFlow::Continue(next) => next,
+                        },
                         Poll::Pending => steps::timed_out(routed, Outcome::TimedOut, span),
                     }
                 }
-                PhaseProj::Answering { .. } => {
+                PhaseProj::Answering { rest, .. } => {
+                    ready!(Drain::poll_first(rest, cx));
                     take!(phase, Answering { response, rest });
                     return Poll::Ready(Ok(steps::own(response, rest)));
                 }

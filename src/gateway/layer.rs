@@ -52,6 +52,7 @@ impl ModelRouteLayer {
                 drain: DrainLimits {
                     bytes: 64 << 20,
                     time: Duration::from_secs(5),
+                    first: false,
                 },
                 recompress: false,
                 models_endpoint: true,
@@ -130,7 +131,8 @@ impl ModelRouteLayer {
     /// everything (RFC 9112 section 9.6). So the last byte of the answer waits for the
     /// end of the upload, which is read and thrown away: up to this many bytes, for the
     /// [`drain_timeout`](Self::drain_timeout), and until the client has been silent for
-    /// a second. A client that waits for its `100 Continue` has nothing to send, and is
+    /// a second. Over HTTP/2 all of the gateway's own answer waits, because curl breaks
+    /// its stream off between the beginning and the end. A client that waits for its `100 Continue` has nothing to send, and is
     /// answered at once.
     pub fn drain_bytes(mut self, bytes: usize) -> Self {
         self.options.drain.bytes = bytes as u64;

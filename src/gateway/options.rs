@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::{Version, request::Parts};
+
 use crate::{
     coding,
     model::ExtractModel,
@@ -28,6 +30,18 @@ impl Options {
         Limits {
             bytes: self.max_body_bytes,
             pace: self.pace,
+        }
+    }
+
+    /// How the rest of this request's body is drained if it is answered early.
+    ///
+    /// A client that sees an early error may end its stream at once (curl does). In
+    /// HTTP/2 that breaks the announced length, and resets the stream before the answer
+    /// has ended (RFC 9113 section 8.1.1).
+    pub(super) fn drain(&self, head: &Parts) -> DrainLimits {
+        DrainLimits {
+            first: head.version == Version::HTTP_2,
+            ..self.drain
         }
     }
 

@@ -32,7 +32,8 @@ pin_project! {
         // The request is ready to be sent, and waits for the inner service to be ready.
         Sending { sending: Sending<S> },
         Calling { #[pin] call: F, routed: Option<Routed> },
-        // The gateway answers the request itself, and the answer drains the rest of the upload.
+        // The gateway answers the request itself. The rest of the upload is drained before
+        // the answer or, mostly, by its body.
         Answering { response: Response<Bytes>, rest: Option<Box<Drain>> },
         Completed,
     }

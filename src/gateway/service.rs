@@ -158,7 +158,7 @@ where
         return None;
     }
     let inbound = receive(body, Scan::none(), Limits::NONE);
-    Drain::of_unread(Some(inbound), options.drain)
+    Drain::of_unread(Some(inbound), options.drain(head))
 }
 
 fn announced_length(headers: &HeaderMap) -> Option<u64> {

@@ -4,7 +4,7 @@
 //! settled. [`answered`] moves the lease into the answer's body; otherwise it is
 //! released when [`Routed`] is dropped.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 use super::{
-    dispatch::{Matched, Refused, Turn},
+    dispatch::{Matched, Turn},
     options::Options,
     phase::{Arrival, Phase, Queued, Routed, Sending, Timer},
 };
@@ -27,7 +27,7 @@ use crate::{
     observe::RequestSpan,
     route::{Chosen, CompiledTable},
     server::{Lease, Outcome, Server},
-    upload::{Drain, Received},
+    upload::{Drain, Received, Refused},
     wire::rewrite,
 };
 
@@ -122,30 +122,34 @@ pub(super) fn timed_out<S, F>(
         return Phase::Completed;
     };
     routed.exchange.settle(|| outcome);
-    Phase::Answering {
-        response: own_answer(&RouteError::upstream_timeout(), &routed, span),
-        rest: rest(&routed),
-    }
+    answering(&RouteError::upstream_timeout(), &routed, span)
 }
 
-/// The inner service has answered.
-pub(super) fn answered<R: Body, E>(
+type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
+
+/// The inner service has answered. Goes on if the gateway answers in its place.
+pub(super) fn answered<S, F, R: Body, E>(
     result: Result<Response<R>, E>,
     routed: Option<Routed>,
     span: &RequestSpan,
-) -> Result<Response<ResponseBody<R>>, E> {
+) -> ControlFlow<Answer<R, E>, Phase<S, F>> {
     let Some(routed) = routed else {
-        return result.map(|response| response.map(|body| ResponseBody::upstream(body, None)));
+        return ControlFlow::Break(
+            result.map(|response| response.map(|body| ResponseBody::upstream(body, None))),
+        );
     };
     routed.exchange.settle(|| outcome_of(&result));
     // If the client's upload failed, the engine has seen only a part of it, so
     // its answer does not count.
     if let Some(error) = routed.exchange.upload_failure() {
-        return Ok(own(own_answer(&error, &routed, span), rest(&routed)));
+        return ControlFlow::Continue(answering(&error, &routed, span));
     }
-    let mut response = result?;
+    let mut response = match result {
+        Ok(response) => response,
+        Err(error) => return ControlFlow::Break(Err(error)),
+    };
     if let Some(error) = unasked_upgrade(&response, &routed) {
-        return Ok(own(own_answer(&error, &routed, span), rest(&routed)));
+        return ControlFlow::Continue(answering(&error, &routed, span));
     }
     let rest = rest(&routed);
     if rest.is_some() && response.body().is_end_stream() {
@@ -159,7 +163,8 @@ pub(super) fn answered<R: Body, E>(
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     response.extensions_mut().insert(decision);
     let held = Held::new(lease, idle_timeout, span.clone());
-    Ok(response.map(|body| ResponseBody::upstream(body, Some(held)).draining(rest)))
+    let body = |body| ResponseBody::upstream(body, Some(held)).draining(rest);
+    ControlFlow::Break(Ok(response.map(body)))
 }
 
 /// The gateway's own answer, which drains the rest of the upload.
@@ -194,6 +199,7 @@ fn dispatched<S, F>(
         inner,
     } = arrival;
     let shape = Shape::of(head.uri.path());
+    let drain = options.drain(&head);
     let deadline = timer.as_ref().map(|timer| timer.deadline());
     match matched.dispatch(&options, &mut head, chosen, deadline, span) {
         Err(refused) => rejected(refused, &head, &options, span),
@@ -202,7 +208,7 @@ fn dispatched<S, F>(
                 exchange,
                 timer,
                 shape,
-                drain: options.drain,
+                drain,
                 upgrade: head.headers.contains_key(UPGRADE),
             };
             Phase::Sending {
@@ -225,16 +231,17 @@ fn rejected<S, F>(
     span.rejected(&error);
     Phase::Answering {
         response: error.to_response(head.uri.path()),
-        rest: Drain::of_unread(rest, options.drain),
+        rest: Drain::of_unread(rest, options.drain(head)),
     }
 }
 
-/// The gateway's own answer to a request that was routed.
-fn own_answer(error: &RouteError, routed: &Routed, span: &RequestSpan) -> Response<Bytes> {
+/// The gateway answers a request itself that was routed.
+fn answering<S, F>(error: &RouteError, routed: &Routed, span: &RequestSpan) -> Phase<S, F> {
     span.rejected(error);
     let mut response = error.answer(routed.shape);
     response.extensions_mut().insert(routed.exchange.decision());
-    response
+    let rest = rest(routed);
+    Phase::Answering { response, rest }
 }
 
 /// The error for a 101 answer to a client that has not asked for an upgrade and

@@ -19,6 +19,8 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(crate) struct DrainLimits {
     pub(crate) bytes: u64,
     pub(crate) time: Duration,
+    /// Whether the whole answer waits, and not only its end.
+    pub(crate) first: bool,
 }
 
 /// Reads the rest of an upload whose answer is there already.
@@ -59,6 +61,15 @@ impl Drain {
     /// The same of a body that was not forwarded.
     pub(crate) fn of_unread(inbound: Option<Inbound>, limits: DrainLimits) -> Option<Box<Self>> {
         Self::of(Upload::unread(inbound?), limits)
+    }
+
+    /// Drains `rest` if the whole answer waits for it; otherwise ready at once.
+    pub(crate) fn poll_first(rest: &mut Option<Box<Self>>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(drain) = rest.as_mut().filter(|drain| drain.limits.first) {
+            ready!(drain.poll(cx));
+            *rest = None;
+        }
+        Poll::Ready(())
     }
 
     /// Ready once the upload has ended, or as much of it as may be has been read.
@@ -102,7 +113,6 @@ impl Drain {
     }
 
     /// Ready when the time is over, or nothing has been read for a while.
-
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let clock = self.clock.get_or_insert_with(|| {
             let now = Instant::now();

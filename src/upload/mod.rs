@@ -12,6 +12,6 @@ pub(crate) use self::{
     drain::{Drain, DrainLimits},
     inbound::{Inbound, Limits, receive},
     pace::Pace,
-    receive::{Buffering, Receive, Received},
+    receive::{Buffering, Receive, Received, Refused},
     shared::{Reader, Upload},
 };

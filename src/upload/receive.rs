@@ -30,6 +30,9 @@ pub(crate) struct Buffering {
     pub(crate) waits: bool,
 }
 
+/// Why a request is not sent, and the part of its body that was not read.
+pub(crate) type Refused = (RouteError, Option<Inbound>);
+
 /// A body that has been received far enough.
 pub(crate) struct Received {
     pub(crate) chunks: Chunks,
@@ -73,11 +76,6 @@ impl Receive {
         }
     }
 
-    /// The unread part of the body, if receiving it has failed.
-    pub(crate) fn into_rest(self) -> Option<Inbound> {
-        self.inbound
-    }
-
     /// Reads on; when it has read enough, ready with whether the body has ended.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, RouteError>> {
         let Some(inbound) = &mut self.inbound else {
@@ -111,11 +109,15 @@ impl Receive {
 }
 
 impl Future for Receive {
-    type Output = Result<Received, RouteError>;
+    type Output = Result<Received, Refused>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let whole = ready!(self.poll_fill(cx))?;
+        let filled = ready!(self.poll_fill(cx));
         let inbound = self.inbound.take();
+        let whole = match filled {
+            Ok(whole) => whole,
+            Err(error) => return Poll::Ready(Err((error, inbound))),
+        };
         Poll::Ready(Ok(Received {
             chunks: std::mem::take(&mut self.chunks),
             inbound: inbound.expect("Receive polled after completion"),

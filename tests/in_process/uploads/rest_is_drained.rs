@@ -94,6 +94,37 @@ async fn all_but_its_last_byte_is_there_at_once() {
     assert!(answer.is_end_stream());
 }
 
+/// curl ends its stream when it sees an early error, which resets it (RFC 9113 section 8.1.1).
+#[tokio::test(start_paused = true)]
+async fn over_http2_the_whole_answer_waits() {
+    let named = r#"{"model":"asked","model":"asked","a":""#;
+    for start in [START, named] {
+        let (mock, mut handle) = mock();
+        let (upload, body) = script();
+        upload.data(&start.as_bytes()[..20]);
+        let mut request = chat(body);
+        *request.version_mut() = http::Version::HTTP_2;
+        let mut call = task::spawn(layer().replay_bytes(10).layer(mock).call(request));
+        waits(&mut call);
+        // The second one is on its way to the engine already.
+        let sent = (start == named).then(|| called(&mut handle));
+        upload.data(&start.as_bytes()[20..]);
+        if let Some((request, reply)) = sent {
+            let mut body = request.into_body();
+            assert!(matches!(read_on(&mut body).1, Some(Err(_))));
+            drop(body);
+            reply.send_error("aborted");
+        }
+        waits(&mut call);
+        upload.data("x");
+        waits(&mut call);
+        upload.end();
+        let answer = assert_ready_ok!(call.poll());
+        assert!(answer.status().is_client_error());
+        assert!(matches!(read_on(&mut answer.into_body()).1, Some(Ok(()))));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn it_takes_no_longer_than_it_may() {
     let endless = |client: Script| async move {

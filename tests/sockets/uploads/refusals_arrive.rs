@@ -20,13 +20,16 @@ const SIZE: usize = 20_000_000;
 const REFUSAL: &str =
     "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
 
-/// Uploads that are refused before their end, with the layer's options, and the status and code.
-fn refused() -> [(
+/// An upload, the layer's options, and the status and code.
+type Refused = (
     Vec<u8>,
     fn(ModelRouteLayer) -> ModelRouteLayer,
     u16,
     &'static str,
-); 5] {
+);
+
+/// Uploads that are refused before their end.
+fn refused() -> [Refused; 5] {
     let rest = "x".repeat(SIZE);
     let body = |start: &str| [start, &rest, "\"}"].concat().into_bytes();
     let named = body(r#"{"model":"plain","a":""#);

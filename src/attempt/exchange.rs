@@ -26,7 +26,7 @@ use crate::{
     pieces::lock,
     route::RouteDecision,
     server::{Caller, Lease, Outcome, Server},
-    upload::Upload,
+    upload::{Share, Upload},
     wire::{Origin, Payload},
 };
 
@@ -46,6 +46,8 @@ struct State {
     upload: Option<Upload>,
     /// `None` if the request can't be retried.
     retries: Option<Box<Retries>>,
+    /// Counts the bytes of a body that was whole before it was sent.
+    held: Share,
 }
 
 /// Everything that further attempts need.
@@ -91,7 +93,13 @@ impl Exchange {
             deadline,
             upload,
             retries,
+            held: Share::default(),
         })))
+    }
+
+    /// Keeps the count of the body's bytes as long as this request may send them.
+    pub(crate) fn hold(&self, held: Share) {
+        self.state().held = held;
     }
 
     /// When the attempt that begins now times out: by the timeout of its

@@ -19,8 +19,8 @@ use crate::{
     pieces::Chunks,
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
     server::{Caller, Lease, Server},
-    upload::{Inbound, Received, Refused, Upload},
-    wire::{Coded, Origin, rewrite},
+    upload::{Inbound, Received, Refused, Share, Upload},
+    wire::{Coded, Origin, Payload, rewrite},
 };
 
 /// A request whose rule is known.
@@ -35,6 +35,8 @@ pub(super) struct Matched {
     inbound: Inbound,
     whole: bool,
     keys: BodyKeys,
+    /// Counts the bytes of `chunks` and `plain`.
+    share: Share,
 }
 
 /// Whether the request can be sent now, or has to wait for an endpoint.
@@ -62,6 +64,7 @@ impl Matched {
                 chunks: received.chunks,
                 inbound: received.inbound,
                 whole: received.whole,
+                share: received.share,
             }),
         }
     }
@@ -127,6 +130,7 @@ impl Matched {
             mut inbound,
             whole,
             keys,
+            mut share,
         } = self;
         let decision = RouteDecision::new(table, selection, target, lease.position());
         let replay_bytes = options.replay_bytes;
@@ -144,22 +148,24 @@ impl Matched {
         if let Some(trailers) = &trailers {
             rewrite::announce_trailers(&mut head.headers, trailers);
         }
-        let payload = match origin.prepare(head, &decision, &lease.endpoint().address) {
+        let prepared = origin.prepare(head, &decision, &lease.endpoint().address);
+        let payload = match prepared.and_then(|payload| counted(payload, &mut share)) {
             Ok(payload) => payload,
             Err(error) => return Err((error, (!whole).then_some(inbound))),
         };
         let chunks = payload.chunks.unwrap_or(chunks);
-        let (mut body, upload) = if whole {
+        let (mut body, upload, held) = if whole {
             let body = RouteBody::whole(chunks, trailers, payload.edits, replay_bytes);
-            (body, None)
+            (body, None, share)
         } else {
-            let upload = Upload::new(chunks, inbound, replay_bytes);
+            let upload = Upload::new(chunks, inbound, replay_bytes, share);
             let body = RouteBody::upload(upload.reader(), length, payload.edits, replay_bytes);
-            (body, Some(upload))
+            (body, Some(upload), Share::default())
         };
         span.routed(&decision);
         let again = may_retry.then_some((origin, keys));
         let exchange = Exchange::new(decision, lease, deadline, upload, again);
+        exchange.hold(held);
         body.attach(Arc::clone(&exchange));
         Ok((body, exchange))
     }
@@ -183,12 +189,13 @@ impl Read {
             chunks,
             inbound,
             whole,
+            share,
             ..
         } = received;
         let total = inbound.total().filter(|_| !*whole);
         let scan = inbound.as_mut().scan();
         let mut plain = match scan.decoder() {
-            Some(decoder) if scan.reads_whole() => Some(decoder.undo(chunks.clone())?),
+            Some(decoder) if scan.reads_whole() => Some(inflate(decoder, chunks, share)?),
             _ => None,
         };
         let readable = plain.as_mut().unwrap_or(&mut *chunks);
@@ -200,7 +207,7 @@ impl Read {
             if let Some(decoder) = scan.decoder()
                 && plain.is_none()
             {
-                plain = Some(decoder.undo(chunks.clone())?);
+                plain = Some(inflate(decoder, chunks, share)?);
             }
             let text = plain.as_mut().unwrap_or(chunks).contiguous();
             BodyKeys::read(text, table.needed_keys)
@@ -212,6 +219,18 @@ impl Read {
             plain,
         })
     }
+}
+
+/// Counts the chunks that replace the client's.
+fn counted(payload: Payload, share: &mut Share) -> Result<Payload, RouteError> {
+    share.grow(payload.chunks.as_ref().map_or(0, Chunks::len))?;
+    Ok(payload)
+}
+
+fn inflate(decoder: &Decoder, body: &Chunks, share: &mut Share) -> Result<Chunks, RouteError> {
+    let plain = decoder.undo(body.clone())?;
+    share.grow(plain.len())?;
+    Ok(plain)
 }
 
 /// The client's chunks and `None`; if the body is compressed, no chunks and the

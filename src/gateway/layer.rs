@@ -11,7 +11,7 @@ use super::{
 use crate::{
     model::{ExtractModel, ModelSources},
     route::{RouteTable, RouteTableHandle},
-    upload::{DrainLimits, Pace},
+    upload::{DrainLimits, Memory, Pace},
 };
 
 /// Routes inference requests by the model named in the request.
@@ -49,6 +49,7 @@ impl ModelRouteLayer {
                     rate: 1024,
                     total: Duration::MAX,
                 },
+                memory: Memory::new(1 << 30),
                 drain: DrainLimits {
                     bytes: 64 << 20,
                     time: Duration::from_secs(5),
@@ -89,6 +90,23 @@ impl ModelRouteLayer {
     pub fn replay_bytes(mut self, bytes: usize) -> Self {
         self.options.replay_bytes = bytes as u64;
         self
+    }
+
+    /// How many bytes of bodies all requests together may hold, 1 GiB by default: what
+    /// is buffered until a request is sent, and what is kept for retries. A request
+    /// that needs more to be buffered is answered with 503 and the code `overloaded`;
+    /// an upload that is forwarded already is then sent only once.
+    ///
+    /// The clones of a layer, and the services that they make, count together.
+    pub fn max_total_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.options.memory = Memory::new(bytes as u64);
+        self
+    }
+
+    /// How many bytes of bodies all requests together hold now; see
+    /// [`max_total_buffer_bytes`](Self::max_total_buffer_bytes).
+    pub fn buffered_bytes(&self) -> u64 {
+        self.options.memory.held()
     }
 
     /// The longest wait for the next bytes of a body, 60 s by default; a client

@@ -8,7 +8,7 @@ use crate::{
     coding,
     model::ExtractModel,
     route::RouteTableHandle,
-    upload::{Buffering, DrainLimits, Limits, Pace},
+    upload::{Buffering, DrainLimits, Limits, Memory, Pace},
 };
 
 #[derive(Clone, Debug)]
@@ -20,6 +20,7 @@ pub(super) struct Options {
     pub(super) replay_bytes: u64,
     pub(super) pace: Pace,
     pub(super) drain: DrainLimits,
+    pub(super) memory: Arc<Memory>,
     pub(super) recompress: bool,
     pub(super) models_endpoint: bool,
     pub(super) without_model: WithoutModel,

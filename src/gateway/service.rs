@@ -27,7 +27,7 @@ use crate::{
     observe::RequestSpan,
     pieces::{Chunks, Edits},
     route::CompiledTable,
-    upload::{Drain, Limits, Receive, Upload, receive},
+    upload::{Drain, Limits, Receive, Share, Upload, receive},
 };
 
 /// The service made by [`ModelRouteLayer`](crate::ModelRouteLayer).
@@ -66,7 +66,8 @@ where
         match first_look(&self.options, &table, &head, body.size_hint().lower()) {
             FirstLook::Receive(scan) => {
                 let inbound = receive(body, scan, self.options.limits());
-                let receive = Receive::new(inbound, self.options.buffering());
+                let share = Share::of(&self.options.memory);
+                let receive = Receive::new(inbound, self.options.buffering(), share);
                 let arrival = Arrival {
                     head,
                     options: Arc::clone(&self.options),
@@ -143,7 +144,12 @@ where
     }
     let inbound = receive(body, Scan::none(), Limits::NONE);
     let total = inbound.total();
-    let upload = Upload::new(Chunks::default(), inbound, options.replay_bytes);
+    let upload = Upload::new(
+        Chunks::default(),
+        inbound,
+        options.replay_bytes,
+        Share::of(&options.memory),
+    );
     RouteBody::upload(upload.reader(), total, Edits::None, options.replay_bytes)
 }
 

@@ -3,6 +3,7 @@
 mod drain;
 mod inbound;
 mod kept;
+mod memory;
 mod pace;
 mod receive;
 mod shared;
@@ -11,6 +12,7 @@ mod wait;
 pub(crate) use self::{
     drain::{Drain, DrainLimits},
     inbound::{Inbound, Limits, receive},
+    memory::{Memory, Share},
     pace::Pace,
     receive::{Buffering, Receive, Received, Refused},
     shared::{Reader, Upload},

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::inbound::Inbound;
+use super::{inbound::Inbound, memory::Share};
 use crate::{error::RouteError, pieces::Chunks};
 
 /// Reads a body until the model is known and no more data is available without waiting.
@@ -16,6 +16,7 @@ pub(crate) struct Receive {
     /// `None` once the future has completed.
     inbound: Option<Inbound>,
     chunks: Chunks,
+    share: Share,
     buffering: Buffering,
 }
 
@@ -39,6 +40,8 @@ pub(crate) struct Received {
     pub(crate) inbound: Inbound,
     /// Whether the chunks are the complete body.
     pub(crate) whole: bool,
+    /// Counts the bytes of the chunks.
+    pub(crate) share: Share,
     buffering: Buffering,
 }
 
@@ -59,6 +62,7 @@ impl Received {
         Receive {
             inbound: Some(self.inbound),
             chunks: self.chunks,
+            share: self.share,
             buffering: Buffering {
                 waits: true,
                 ..self.buffering
@@ -68,10 +72,11 @@ impl Received {
 }
 
 impl Receive {
-    pub(crate) fn new(inbound: Inbound, buffering: Buffering) -> Self {
+    pub(crate) fn new(inbound: Inbound, buffering: Buffering, share: Share) -> Self {
         Self {
             inbound: Some(inbound),
             chunks: Chunks::default(),
+            share,
             buffering,
         }
     }
@@ -92,7 +97,9 @@ impl Receive {
             }
             match inbound.as_mut().poll_chunk(cx) {
                 Poll::Ready(Some(chunk)) => {
-                    self.chunks.push(chunk?);
+                    let chunk = chunk?;
+                    self.share.grow(chunk.len() as u64)?;
+                    self.chunks.push(chunk);
                     if self.chunks.len() > self.buffering.max_bytes && !inbound.scan.is_found() {
                         let error = RouteError::model_too_late(self.buffering.max_bytes);
                         return Poll::Ready(Err(error));
@@ -120,6 +127,7 @@ impl Future for Receive {
         };
         Poll::Ready(Ok(Received {
             chunks: std::mem::take(&mut self.chunks),
+            share: std::mem::take(&mut self.share),
             inbound: inbound.expect("Receive polled after completion"),
             whole,
             buffering: self.buffering,

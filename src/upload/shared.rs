@@ -14,6 +14,7 @@ use http::HeaderMap;
 use super::{
     inbound::Inbound,
     kept::{Forgotten, Kept},
+    memory::Share,
 };
 use crate::{
     error::{RouteError, RouteErrorKind},
@@ -43,10 +44,11 @@ struct State {
 }
 
 impl Upload {
-    pub(crate) fn new(start: Chunks, inbound: Inbound, replay_bytes: u64) -> Self {
+    /// `share` counts the bytes of `start`, and those that are kept from then on.
+    pub(crate) fn new(start: Chunks, inbound: Inbound, replay_bytes: u64, share: Share) -> Self {
         Self(Arc::new(Mutex::new(State {
             inbound: Some(inbound),
-            kept: Kept::new(start, replay_bytes),
+            kept: Kept::new(start, replay_bytes, share),
             readers: 0,
             starved: false,
             trailers: None,
@@ -57,7 +59,7 @@ impl Upload {
 
     /// An upload of which nobody wants more.
     pub(super) fn unread(inbound: Inbound) -> Self {
-        Self::new(Chunks::default(), inbound, 0)
+        Self::new(Chunks::default(), inbound, 0, Share::default())
     }
 
     /// Whether the client has not sent everything yet.

@@ -8,3 +8,4 @@ mod memory_is_bounded;
 mod never_half_rewritten;
 mod only_client_time_counts;
 mod rest_is_drained;
+mod total_is_bounded;

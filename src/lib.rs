@@ -101,6 +101,7 @@
 //! | find out why, or where a request would go | [`RouteTable::explain`], [`RouteTable::decide`] |
 //! | see load, health and counts | [`RouteTable::servers`], `Admin` |
 //! | find mistakes in a valid table | [`RouteTable::lint`] |
+//! | let WebSocket sessions end before a shutdown | [`Tunnels`] |
 //! | store the service in a struct | [`RouteStackService`] |
 //!
 //! # Guides
@@ -147,7 +148,7 @@ mod wire;
 #[cfg(feature = "admin")]
 pub use self::observe::{Admin, AdminBody, AdminFuture};
 pub use self::{
-    attempt::{ResponseBody, RouteBody},
+    attempt::{ResponseBody, RouteBody, Tunnels},
     config::{
         Balance, BuildError, Condition, Endpoint, HashKey, Mistake, MistakeKind, ModelMatch,
         ModelRoute, ModelServer, OutlierDetection, Place, Reason, RoutePart, RouteTableBuilder,

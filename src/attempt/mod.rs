@@ -6,10 +6,11 @@ mod outcome;
 mod request_body;
 mod response_body;
 mod silence;
+mod tunnel;
 
 pub(crate) use self::{
     exchange::{Exchange, Next},
     outcome::{outcome_of, outcome_of_answer, outcome_of_error},
     response_body::Held,
 };
-pub use self::{request_body::RouteBody, response_body::ResponseBody};
+pub use self::{request_body::RouteBody, response_body::ResponseBody, tunnel::Tunnels};

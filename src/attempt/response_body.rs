@@ -77,8 +77,22 @@ impl Held {
         }
     }
 
+    /// Ready once the engine has been silent for too long.
+    pub(super) fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.silence {
+            Some(silence) => silence.poll(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    pub(super) fn broken_silence(&mut self) {
+        if let Some(silence) = &mut self.silence {
+            silence.broken();
+        }
+    }
+
     /// The engine has broken off its answer, which counts as a failure of the endpoint.
-    fn failed(self) {
+    pub(super) fn failed(self) {
         if let Some(mut lease) = self.lease {
             lease.failed();
         }
@@ -96,6 +110,15 @@ impl<R: Body> ResponseBody<R> {
 }
 
 impl<R> ResponseBody<R> {
+    /// The body of a 101 that a layer above tunnels: what is held goes with the body.
+    pub(crate) fn upgraded(body: R, held: Held) -> Self {
+        Self {
+            kind: Kind::Upstream { body },
+            held: Some(held),
+            rest: None,
+        }
+    }
+
     pub(crate) fn own(data: Bytes) -> Self {
         Self {
             kind: Kind::Own { data },
@@ -254,8 +277,8 @@ where
     };
     if body.is_end_stream() {
         *held = None;
-    } else if let Some(silence) = held.as_mut().and_then(|held| held.silence.as_mut()) {
-        silence.broken();
+    } else if let Some(held) = held {
+        held.broken_silence();
     }
     let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
     Poll::Ready(Some(Ok(frame)))

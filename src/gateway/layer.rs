@@ -9,6 +9,7 @@ use super::{
     service::ModelRouteService,
 };
 use crate::{
+    attempt::Tunnels,
     model::{ExtractModel, ModelSources},
     route::{RouteTable, RouteTableHandle},
     upload::{DrainLimits, Memory, Pace},
@@ -23,8 +24,8 @@ use crate::{
 /// It is always ready. The inner service is driven to readiness only once the
 /// request body has been received far enough to route it, so that a slow upload
 /// holds no permit meanwhile. A limit that protects the engines therefore
-/// belongs below this layer, and a (global) limit on the memory of buffered
-/// bodies above it.
+/// belongs below this layer. What the bodies of all requests together take is bounded by
+/// [`max_total_buffer_bytes`](Self::max_total_buffer_bytes).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ModelRouteLayer {
@@ -56,6 +57,7 @@ impl ModelRouteLayer {
                     first: false,
                 },
                 recompress: false,
+                tunnels: Tunnels::new(),
                 models_endpoint: true,
                 without_model: WithoutModel::default(),
             },
@@ -183,6 +185,12 @@ impl ModelRouteLayer {
     pub fn extract_model(mut self, extract: impl ExtractModel) -> Self {
         self.options.extract = Arc::new(extract);
         self
+    }
+
+    /// The WebSocket sessions (`/v1/realtime`) of this layer and its clones, to let them
+    /// end before a shutdown.
+    pub fn tunnels(&self) -> Tunnels {
+        self.options.tunnels.clone()
     }
 
     /// Whether `GET /v1/models` and `GET /v1/models/{id}` are answered from the

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{Version, request::Parts};
 
 use crate::{
+    attempt::Tunnels,
     coding,
     model::ExtractModel,
     route::RouteTableHandle,
@@ -22,6 +23,7 @@ pub(super) struct Options {
     pub(super) drain: DrainLimits,
     pub(super) memory: Arc<Memory>,
     pub(super) recompress: bool,
+    pub(super) tunnels: Tunnels,
     pub(super) models_endpoint: bool,
     pub(super) without_model: WithoutModel,
 }

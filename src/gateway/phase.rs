@@ -11,7 +11,7 @@ use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
-use super::{dispatch::Matched, options::Options};
+use super::{dispatch::Matched, options::Options, upgrade::Upgrade};
 use crate::{
     attempt::{Exchange, RouteBody},
     error::Shape,
@@ -69,7 +69,7 @@ pub(super) struct Routed {
     pub(super) shape: Shape,
     pub(super) drain: DrainLimits,
     /// Whether the engine was asked to change the protocol.
-    pub(super) upgrade: bool,
+    pub(super) upgrade: Option<Upgrade>,
 }
 
 impl Drop for Routed {

@@ -7,11 +7,7 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use bytes::Bytes;
-use http::{
-    Request, Response, StatusCode,
-    header::{CONTENT_LENGTH, UPGRADE},
-    request::Parts,
-};
+use http::{Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
@@ -20,10 +16,11 @@ use super::{
     dispatch::{Matched, Turn},
     options::Options,
     phase::{Arrival, Phase, Queued, Routed, Sending, Timer},
+    upgrade::{Upgrade, switched},
 };
 use crate::{
     attempt::{Held, ResponseBody, RouteBody, outcome_of},
-    error::{RouteError, RouteErrorKind, Shape},
+    error::{RouteError, Shape},
     observe::RequestSpan,
     route::{Chosen, CompiledTable},
     server::{Lease, Outcome, Server},
@@ -133,7 +130,7 @@ pub(super) fn answered<S, F, R: Body, E>(
     routed: Option<Routed>,
     span: &RequestSpan,
 ) -> ControlFlow<Answer<R, E>, Phase<S, F>> {
-    let Some(routed) = routed else {
+    let Some(mut routed) = routed else {
         return ControlFlow::Break(
             result.map(|response| response.map(|body| ResponseBody::upstream(body, None))),
         );
@@ -148,8 +145,12 @@ pub(super) fn answered<S, F, R: Body, E>(
         Ok(response) => response,
         Err(error) => return ControlFlow::Break(Err(error)),
     };
-    if let Some(error) = unasked_upgrade(&response, &routed) {
-        return ControlFlow::Continue(answering(&error, &routed, span));
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let upgrade = routed.upgrade.take();
+        return match switched(response, upgrade, &routed.exchange, span) {
+            Ok(response) => ControlFlow::Break(Ok(response)),
+            Err(error) => ControlFlow::Continue(answering(&error, &routed, span)),
+        };
     }
     let rest = rest(&routed);
     if rest.is_some() && response.body().is_end_stream() {
@@ -209,7 +210,7 @@ fn dispatched<S, F>(
                 timer,
                 shape,
                 drain,
-                upgrade: head.headers.contains_key(UPGRADE),
+                upgrade: Upgrade::asked(&mut head, &options.tunnels),
             };
             Phase::Sending {
                 sending: Sending {
@@ -242,15 +243,4 @@ fn answering<S, F>(error: &RouteError, routed: &Routed, span: &RequestSpan) -> P
     response.extensions_mut().insert(routed.exchange.decision());
     let rest = rest(routed);
     Phase::Answering { response, rest }
-}
-
-/// The error for a 101 answer to a client that has not asked for an upgrade and
-/// could not read it.
-fn unasked_upgrade<R>(response: &Response<R>, routed: &Routed) -> Option<RouteError> {
-    (response.status() == StatusCode::SWITCHING_PROTOCOLS && !routed.upgrade).then(|| {
-        RouteError::new(
-            RouteErrorKind::UpstreamUnreachable,
-            "the engine switched protocols, which the request did not ask for",
-        )
-    })
 }

@@ -41,7 +41,7 @@
 //!     )
 //!     .build()?; // a BuildError lists every mistake in the configuration
 //!
-//! // A real gateway has an HTTP client here, such as hyper-util's. This one
+//! // A real gateway has an HTTP client here: `engine_client()`. This one
 //! // answers with the URI that it was asked for.
 //! let client = tower::service_fn(|request: Request<RouteBody>| async move {
 //!     Ok::<_, std::io::Error>(Response::new(request.uri().to_string()))
@@ -74,7 +74,7 @@
 //!    FailoverLayer                          the next endpoint, target, fallback
 //!    AttemptTimeoutLayer                    the ModelServer's timeout, for each attempt
 //!  load_shed, concurrency limits            pressure from the engines, for each attempt
-//!  HTTP client (hyper-util, ...)
+//!  HTTP client (engine_client(), ...)
 //! ```
 //!
 //! The error of [`stack`]'s service is `Infallible`. Each of its four layers can
@@ -118,6 +118,7 @@
 //! | feature | what | default |
 //! |---|---|---|
 //! | `admin` | `Admin`, a service that shows the table and its live state, and explains requests | off |
+//! | `client` | `engine_client()`: an HTTP client for engines, with HTTP/2 and TLS | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
 //! | `serde` | the configuration, [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
@@ -128,6 +129,8 @@
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 mod attempt;
+#[cfg(feature = "client")]
+mod client;
 mod coding;
 mod config;
 mod error;
@@ -145,6 +148,8 @@ mod stack;
 mod upload;
 mod wire;
 
+#[cfg(feature = "client")]
+pub use self::client::{EngineClient, EngineClientBuilder, EngineFuture, engine_client};
 #[cfg(feature = "admin")]
 pub use self::observe::{Admin, AdminBody, AdminFuture};
 pub use self::{
@@ -154,7 +159,7 @@ pub use self::{
         ModelRoute, ModelServer, OutlierDetection, Place, Reason, RoutePart, RouteTableBuilder,
         Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
     },
-    error::{RouteError, RouteErrorKind},
+    error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, WithoutModel},
     model::{
         DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody,
@@ -172,6 +177,7 @@ pub use self::{
     route::{RouteDecision, RouteTable, RouteTableHandle},
     server::EndpointHealth,
     stack::{RouteStack, RouteStackService, stack},
+    wire::FreshConnection,
 };
 
 /// The README's examples are compiled and run with the tests.

@@ -29,8 +29,9 @@ use tower_model_route::{
 /// Not the future, the URI, Host, or anything of the body's bytes.
 const EACH: u64 = 7;
 
-/// What is allocated on top for a body that is sent while it still arrives.
-const UPLOAD: u64 = 2;
+/// What is allocated on top for a body that is sent while it still arrives: what its readers
+/// share (2), and what the clones share of one that is too large to be kept (1).
+const UPLOAD: u64 = 3;
 
 const KB: usize = 1024;
 const MB: usize = 1024 * 1024;
@@ -151,7 +152,7 @@ fn the_bytes_do_not_grow_with_the_body() {
         let (large, larger) = (cost_of(model, 2 * MB), cost_of(model, 8 * MB));
         assert_eq!(large.count_total, EACH + UPLOAD);
         assert_eq!(larger, large);
-        assert!(large.bytes_total < 1300, "{large:?}");
+        assert!(large.bytes_total < 1500, "{large:?}");
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::silence::Silence;
+use super::{exchange::Exchange, silence::Silence};
 use crate::{
     error::{BoxError, RouteError},
     observe::RequestSpan,
@@ -58,6 +59,7 @@ struct Rest {
 pub(crate) struct Held {
     /// `None` if the answer is from an earlier attempt, whose lease was released.
     lease: Option<Lease>,
+    exchange: Arc<Exchange>,
     silence: Option<Silence>,
     #[allow(dead_code, reason = "held for what its drop does")]
     span: RequestSpan,
@@ -67,12 +69,14 @@ impl Held {
     /// `idle_timeout` is the longest silence allowed.
     pub(crate) fn new(
         lease: Option<Lease>,
+        exchange: Arc<Exchange>,
         idle_timeout: Option<Duration>,
         span: RequestSpan,
     ) -> Self {
         Self {
             silence: idle_timeout.map(Silence::new),
             lease,
+            exchange,
             span,
         }
     }
@@ -91,18 +95,34 @@ impl Held {
         }
     }
 
-    /// The engine has broken off its answer, which counts as a failure of the endpoint.
+    /// The engine has broken off its answer, which counts as a failure of the endpoint,
+    /// unless the client's own upload has not come to its end: then the connection may have
+    /// broken because of the client.
     pub(super) fn failed(self) {
-        if let Some(mut lease) = self.lease {
+        if let Some(mut lease) = self.lease
+            && self.exchange.has_whole_upload()
+        {
             lease.failed();
+        }
+    }
+
+    /// The answer has come to its end.
+    pub(super) fn completed(self) {
+        if let Some(lease) = self.lease {
+            lease.completed();
         }
     }
 }
 
 impl<R: Body> ResponseBody<R> {
-    pub(crate) fn upstream(body: R, held: Option<Held>) -> Self {
+    pub(crate) fn upstream(body: R, mut held: Option<Held>) -> Self {
+        if body.is_end_stream()
+            && let Some(held) = held.take()
+        {
+            held.completed();
+        }
         Self {
-            held: held.filter(|_| !body.is_end_stream()),
+            held,
             kind: Kind::Upstream { body },
             rest: None,
         }
@@ -262,12 +282,14 @@ where
         }
         Poll::Ready(Some(Ok(frame))) => frame,
         Poll::Ready(None) => {
-            *held = None;
+            if let Some(held) = held.take() {
+                held.completed();
+            }
             return Poll::Ready(None);
         }
         Poll::Pending => {
-            let silence = held.as_mut().and_then(|held| held.silence.as_mut());
-            ready!(silence.map_or(Poll::Pending, |silence| silence.poll(cx)));
+            let silence = held.as_mut();
+            ready!(silence.map_or(Poll::Pending, |held| held.poll_silence(cx)));
             if let Some(held) = held.take() {
                 held.failed();
             }
@@ -276,7 +298,9 @@ where
         }
     };
     if body.is_end_stream() {
-        *held = None;
+        if let Some(held) = held.take() {
+            held.completed();
+        }
     } else if let Some(held) = held {
         held.broken_silence();
     }

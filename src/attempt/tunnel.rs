@@ -110,13 +110,15 @@ async fn carry(client: OnUpgrade, engine: OnUpgrade, mut held: Held) {
     };
     match poll_fn(|cx| both.poll(cx, &mut held)).await {
         End::EngineFailed => held.failed(),
+        End::Both => held.completed(),
         End::Other => {}
     }
 }
 
 enum End {
     EngineFailed,
-    /// One side has ended or fallen silent, or the client has failed.
+    Both,
+    /// One side has ended alone or fallen silent, or the client has failed.
     Other,
 }
 
@@ -137,7 +139,7 @@ impl Both {
         match (up, down) {
             (_, Poll::Ready(Err(Broken::Read))) => return Poll::Ready(End::EngineFailed),
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(End::Other),
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Other),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Both),
             (Poll::Pending, Poll::Pending) => {}
             _ => {
                 let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));

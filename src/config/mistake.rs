@@ -83,10 +83,18 @@ pub enum MistakeKind {
     WeightTooLarge(u32),
     /// A header name is not one that HTTP allows.
     InvalidHeaderName,
+    /// A header value is not one that HTTP allows.
+    InvalidHeaderValue,
+    /// A ModelServer sends a header twice.
+    DuplicateHeader,
+    /// A header belongs to the connection, to the body's framing, or is Host: the gateway sets it.
+    ReservedHeader,
     /// A path or a pattern of paths is invalid; the reason.
     InvalidPath(Reason),
     /// A regular expression does not compile; the reason.
     InvalidRegex(Reason),
+    /// A certificate or a private key is not valid; the reason.
+    InvalidCertificate(Reason),
 }
 
 impl BuildError {
@@ -214,9 +222,15 @@ impl fmt::Display for MistakeKind {
                 return write!(f, "the weight {weight} is above 100");
             }
             Self::InvalidHeaderName => "this is not a valid header name",
+            Self::InvalidHeaderValue => "its value is not a valid header value",
+            Self::DuplicateHeader => "the ModelServer already sends this header",
+            Self::ReservedHeader => "the gateway itself sets this header",
             Self::InvalidPath(reason) => return write!(f, "the path is invalid: {reason}"),
             Self::InvalidRegex(reason) => {
                 return write!(f, "the regular expression does not compile: {reason}");
+            }
+            Self::InvalidCertificate(reason) => {
+                return write!(f, "the certificate is not valid: {reason}");
             }
         })
     }

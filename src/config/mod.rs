@@ -6,6 +6,7 @@ mod builder;
 #[cfg(any(feature = "manifest", feature = "serde"))]
 mod duration;
 mod endpoint;
+mod engine_header;
 mod mistake;
 mod model_route;
 mod model_server;

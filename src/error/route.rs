@@ -48,7 +48,7 @@ pub enum RouteErrorKind {
     InvalidModel,
     /// 400 `ambiguous_model`: the request names the model more than once, or different models.
     AmbiguousModel,
-    /// 400 `invalid_body`: the body could not be read to its end.
+    /// 400 `invalid_body`: the body could not be read to its end, or has two types.
     InvalidBody,
     /// 400 `invalid_target`: the request's target can't be forwarded.
     InvalidTarget,
@@ -61,6 +61,8 @@ pub enum RouteErrorKind {
     BodyTimeout,
     /// 413 `body_too_large`: the body is larger than allowed, or names its model too late.
     BodyTooLarge,
+    /// 415 `unsupported_media_type`: the Content-Type says that the body is no JSON in UTF-8.
+    UnsupportedMediaType,
     /// 415 `unsupported_encoding`: the body is compressed in a way that is not supported.
     UnsupportedEncoding,
     /// 500 `extractor_error`: a custom `ExtractModel` returned a span outside the body.
@@ -89,7 +91,9 @@ impl RouteErrorKind {
             Self::ModelNotFound | Self::RouteNotFound => StatusCode::NOT_FOUND,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType | Self::UnsupportedEncoding => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             Self::ExtractorFault => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::NoEndpoint | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
@@ -111,6 +115,7 @@ impl RouteErrorKind {
             Self::RouteNotFound => "route_not_found",
             Self::BodyTimeout => "request_timeout",
             Self::BodyTooLarge => "body_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
             Self::UnsupportedEncoding => "unsupported_encoding",
             Self::ExtractorFault => "extractor_error",
             Self::UpstreamUnreachable => "upstream_unreachable",
@@ -168,6 +173,14 @@ impl RouteError {
         Self::new(
             RouteErrorKind::BodyTooLarge,
             format!("the request body names no model in its first {limit} bytes"),
+        )
+    }
+
+    /// A clone of a body was polled whose bytes are not kept.
+    pub(crate) fn too_large_to_repeat() -> Self {
+        Self::new(
+            RouteErrorKind::InvalidBody,
+            "the request body is too large to be sent again",
         )
     }
 
@@ -256,6 +269,16 @@ pub(crate) fn in_chain(
     error: &(dyn Error + 'static),
     is: impl Fn(&(dyn Error + 'static)) -> bool,
 ) -> bool {
+    chain(error).any(is)
+}
+
+/// The first of `error` and its sources that is an `E`.
+#[cfg(feature = "client")]
+pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| {
         // The `source` of an io::Error skips the error that it wraps.
         match error
@@ -266,7 +289,6 @@ pub(crate) fn in_chain(
             None => error.source(),
         }
     })
-    .any(is)
 }
 
 /// A client's text, cut to a length that fits into a message or a log line.

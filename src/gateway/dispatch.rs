@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
+use http_body::Body;
 use tokio::time::Instant;
 
 use super::options::Options;
 use crate::{
-    attempt::{Exchange, RouteBody},
+    attempt::{Dispatched, Exchange, Retries, RouteBody},
     coding::Decoder,
     error::RouteError,
     model::{BodyKeys, ExtractedModel},
@@ -27,6 +28,11 @@ use crate::{
 pub(super) struct Matched {
     table: Arc<CompiledTable>,
     selection: Selection,
+    message: Message,
+}
+
+/// What was received of it.
+struct Message {
     model: ExtractedModel,
     chunks: Chunks,
     /// The decompressed body, if it was needed to find the model or to read the
@@ -36,6 +42,20 @@ pub(super) struct Matched {
     whole: bool,
     keys: BodyKeys,
     /// Counts the bytes of `chunks` and `plain`.
+    share: Share,
+}
+
+/// A message that is ready to be sent to any endpoint.
+struct Packed {
+    origin: Origin,
+    /// No chunks if the body is compressed: each attempt has its own.
+    chunks: Chunks,
+    trailers: Option<Box<HeaderMap>>,
+    length: Option<u64>,
+    fingerprint: u64,
+    /// `None` if the chunks are all of the body.
+    rest: Option<Inbound>,
+    keys: BodyKeys,
     share: Share,
 }
 
@@ -58,20 +78,22 @@ impl Matched {
             Ok(read) => Ok(Self {
                 table,
                 selection: read.selection,
-                model: read.model,
-                keys: read.keys,
-                plain: read.plain,
-                chunks: received.chunks,
-                inbound: received.inbound,
-                whole: received.whole,
-                share: received.share,
+                message: Message {
+                    model: read.model,
+                    keys: read.keys,
+                    plain: read.plain,
+                    chunks: received.chunks,
+                    inbound: received.inbound,
+                    whole: received.whole,
+                    share: received.share,
+                },
             }),
         }
     }
 
     /// The part of the body that was not read.
     pub(super) fn into_rest(self) -> Option<Inbound> {
-        (!self.whole).then_some(self.inbound)
+        (!self.message.whole).then_some(self.message.inbound)
     }
 
     /// Chooses a target and takes a lease of an endpoint, if one is free.
@@ -80,7 +102,10 @@ impl Matched {
         match self.table.choose(rule, self.caller(head), Lease::new) {
             Ok(chosen) => Ok(Turn::Now(chosen)),
             Err(Unavailable::Full(Some(target))) => Ok(Turn::Later(target)),
-            Err(unavailable) => Err(RouteError::unavailable(&self.model.name, &unavailable)),
+            Err(unavailable) => Err(RouteError::unavailable(
+                &self.message.model.name,
+                &unavailable,
+            )),
         }
     }
 
@@ -90,14 +115,14 @@ impl Matched {
         head: &Parts,
         target: u32,
     ) -> impl Future<Output = Option<Lease>> + Send + use<> {
-        Arc::clone(self.server(target)).wait(self.caller(head))
+        Arc::clone(self.server(target)).wait(self.caller(head), Vec::new())
     }
 
     fn caller<'a>(&'a self, head: &'a Parts) -> Caller<'a> {
         Caller {
             headers: &head.headers,
             extensions: &head.extensions,
-            body: &self.keys,
+            body: &self.message.keys,
         }
     }
 
@@ -107,7 +132,7 @@ impl Matched {
 
     /// The error if the queue was full, or no endpoint became free in time.
     pub(super) fn overloaded(&self) -> RouteError {
-        RouteError::overloaded(&self.model.name)
+        RouteError::overloaded(&self.message.model.name)
     }
 
     /// Turns `head` and the received body into the request to the chosen engine.
@@ -124,50 +149,106 @@ impl Matched {
         let Self {
             table,
             selection,
+            message,
+        } = self;
+        let server = Arc::clone(lease.server());
+        let may_send_again =
+            server.policy.get_max_retries() > 0 || table.has_elsewhere(selection, &server);
+        let decision = RouteDecision::new(table, selection, target, server, lease.position());
+        let mut packed = message.pack(head, may_send_again, options.recompress);
+        let payload = match packed.payload(head, &decision, &lease) {
+            Ok(payload) => payload,
+            Err(error) => return Err((error, packed.rest)),
+        };
+        let (mut body, upload) = packed.send(payload, options.replay_bytes);
+        span.routed(&decision);
+        let retries = may_send_again.then(|| {
+            let server = Arc::clone(lease.server());
+            Retries::new(packed.origin, packed.keys, &head.method, server)
+        });
+        let exchange = Exchange::new(Dispatched {
+            decision,
+            lease,
+            deadline,
+            upload,
+            has_body: !body.is_end_stream(),
+            fingerprint: packed.fingerprint,
+            retries,
+            held: packed.share,
+        });
+        body.attach(Arc::clone(&exchange));
+        Ok((body, exchange))
+    }
+}
+
+impl Message {
+    /// Takes the fields of the client's connection off `head`.
+    fn pack(self, head: &mut Parts, may_send_again: bool, recompress: bool) -> Packed {
+        let Self {
             model,
             chunks,
             plain,
             mut inbound,
             whole,
             keys,
-            mut share,
+            share,
         } = self;
-        let decision = RouteDecision::new(table, selection, target, lease.position());
-        let replay_bytes = options.replay_bytes;
         let trailers = inbound.as_mut().take_trailers().filter(|_| whole);
         let length = match whole {
             true => Some(chunks.len()).filter(|_| trailers.is_none()),
             false => inbound.total(),
         };
+        let fingerprint = chunks.fingerprint();
         let decoder = inbound.as_mut().scan().take_decoder();
-        let (chunks, coded) = coded(decoder, chunks, plain, options.recompress);
-        let may_retry = lease.server().policy.get_max_retries() > 0;
-        let path = may_retry.then(|| head.uri.path_and_query().cloned());
-        let origin = Origin::new(path.flatten(), model, length, coded);
+        let (chunks, coded) = coded(decoder, chunks, plain, recompress);
+        let path = may_send_again.then(|| head.uri.path_and_query().cloned());
         rewrite::end_hop(head);
         if let Some(trailers) = &trailers {
             rewrite::announce_trailers(&mut head.headers, trailers);
         }
-        let prepared = origin.prepare(head, &decision, &lease.endpoint().address);
-        let payload = match prepared.and_then(|payload| counted(payload, &mut share)) {
-            Ok(payload) => payload,
-            Err(error) => return Err((error, (!whole).then_some(inbound))),
-        };
+        Packed {
+            origin: Origin::new(path.flatten(), model, length, coded),
+            chunks,
+            trailers,
+            length,
+            fingerprint,
+            rest: (!whole).then_some(inbound),
+            keys,
+            share,
+        }
+    }
+}
+
+impl Packed {
+    /// What the first attempt sends; `head` becomes its head.
+    fn payload(
+        &mut self,
+        head: &mut Parts,
+        decision: &RouteDecision,
+        lease: &Lease,
+    ) -> Result<Payload, RouteError> {
+        self.origin.keep(head, decision);
+        let to = &lease.endpoint().address;
+        let payload = self.origin.prepare(head, decision, to)?;
+        let added = payload.chunks.as_ref().map_or(0, Chunks::len);
+        self.share.grow(added)?;
+        Ok(payload)
+    }
+
+    /// The body for the engine, and the upload if the body goes on after the chunks.
+    fn send(&mut self, payload: Payload, replay_bytes: u64) -> (RouteBody, Option<Upload>) {
+        let chunks = std::mem::take(&mut self.chunks);
         let chunks = payload.chunks.unwrap_or(chunks);
-        let (mut body, upload, held) = if whole {
+        let Some(rest) = self.rest.take() else {
+            let trailers = self.trailers.take();
             let body = RouteBody::whole(chunks, trailers, payload.edits, replay_bytes);
-            (body, None, share)
-        } else {
-            let upload = Upload::new(chunks, inbound, replay_bytes, share);
-            let body = RouteBody::upload(upload.reader(), length, payload.edits, replay_bytes);
-            (body, Some(upload), Share::default())
+            return (body, None);
         };
-        span.routed(&decision);
-        let again = may_retry.then_some((origin, keys));
-        let exchange = Exchange::new(decision, lease, deadline, upload, again);
-        exchange.hold(held);
-        body.attach(Arc::clone(&exchange));
-        Ok((body, exchange))
+        let share = std::mem::take(&mut self.share);
+        let upload = Upload::new(chunks, rest, replay_bytes, share);
+        let reader = upload.reader();
+        let body = RouteBody::upload(reader, self.length, payload.edits, replay_bytes);
+        (body, Some(upload))
     }
 }
 
@@ -219,12 +300,6 @@ impl Read {
             plain,
         })
     }
-}
-
-/// Counts the chunks that replace the client's.
-fn counted(payload: Payload, share: &mut Share) -> Result<Payload, RouteError> {
-    share.grow(payload.chunks.as_ref().map_or(0, Chunks::len))?;
-    Ok(payload)
 }
 
 fn inflate(decoder: &Decoder, body: &Chunks, share: &mut Share) -> Result<Chunks, RouteError> {

@@ -93,6 +93,7 @@ macro_rules! take {
 impl<S, R> Future for ResponseFuture<S>
 where
     S: Service<Request<RouteBody>, Response = Response<R>>,
+    S::Error: 'static,
     R: Body,
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
@@ -136,7 +137,7 @@ where
                             ControlFlow::Break(answer) => return Poll::Ready(answer),
                             ControlFlow::Continue(next) => next,
                         },
-                        Poll::Pending => steps::timed_out(routed, Outcome::TimedOut, span),
+                        Poll::Pending => steps::timed_out(routed, Outcome::OutOfTime, span),
                     }
                 }
                 PhaseProj::Answering { rest, .. } => {

@@ -23,7 +23,7 @@ use crate::{
     attempt::{ResponseBody, RouteBody},
     coding::Decoder,
     error::{BoxError, RouteError, RouteErrorKind},
-    model::Scan,
+    model::{Scan, check_json},
     observe::RequestSpan,
     pieces::{Chunks, Edits},
     route::CompiledTable,
@@ -46,6 +46,7 @@ impl<S> ModelRouteService<S> {
 impl<S, B, R> Service<Request<B>> for ModelRouteService<S>
 where
     S: Service<Request<RouteBody>, Response = Response<R>> + Clone,
+    S::Error: 'static,
     B: Body + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     R: Body,
@@ -118,6 +119,11 @@ fn first_look(options: &Options, table: &CompiledTable, head: &Parts, length: u6
         }
         Err(error) => return FirstLook::Reject(error),
     };
+    if scan.reads_json()
+        && let Err(error) = check_json(&head.headers)
+    {
+        return FirstLook::Reject(error);
+    }
     let scan = if scan.reads_body() {
         match Decoder::new(&head.headers, options.inflated()) {
             Ok(decoder) => scan.decoded_by(decoder),

@@ -125,7 +125,7 @@ pub(super) fn timed_out<S, F>(
 type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
 
 /// The inner service has answered. Goes on if the gateway answers in its place.
-pub(super) fn answered<S, F, R: Body, E>(
+pub(super) fn answered<S, F, R: Body, E: 'static>(
     result: Result<Response<R>, E>,
     routed: Option<Routed>,
     span: &RequestSpan,
@@ -163,7 +163,8 @@ pub(super) fn answered<S, F, R: Body, E>(
     rewrite::response_head(&mut response);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     response.extensions_mut().insert(decision);
-    let held = Held::new(lease, idle_timeout, span.clone());
+    let exchange = Arc::clone(&routed.exchange);
+    let held = Held::new(lease, exchange, idle_timeout, span.clone());
     let body = |body| ResponseBody::upstream(body, Some(held)).draining(rest);
     ControlFlow::Break(Ok(response.map(body)))
 }

@@ -1,5 +1,7 @@
 //! Requests that ask for a WebSocket.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Response, request::Parts};
 use hyper::upgrade::OnUpgrade;
@@ -34,7 +36,7 @@ impl Upgrade {
 pub(super) fn switched<R>(
     mut response: Response<R>,
     upgrade: Option<Upgrade>,
-    exchange: &Exchange,
+    exchange: &Arc<Exchange>,
     span: &RequestSpan,
 ) -> Result<Response<ResponseBody<R>>, RouteError> {
     let upgrade = upgrade
@@ -45,7 +47,7 @@ pub(super) fn switched<R>(
     let (decision, lease) = exchange.finish();
     span.answered(response.status(), &decision, None);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
-    let held = Held::new(lease, idle_timeout, span.clone());
+    let held = Held::new(lease, Arc::clone(exchange), idle_timeout, span.clone());
     response.extensions_mut().insert(decision);
     let Some(client) = upgrade.client else {
         return Ok(response.map(|body| ResponseBody::upgraded(body, held)));

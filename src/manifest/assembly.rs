@@ -6,12 +6,13 @@ use super::{
     diagnostic::{Diagnostic, Severity},
     full_name,
     inputs::Inputs,
+    keys,
     origin::{RouteOrigin, ServerOrigin},
     place::Spot,
     server_info::ServerInfo,
 };
 use crate::{
-    config::{Address, BuildError, MistakeKind, ModelServer, Place, RouteTableBuilder},
+    config::{Address, BuildError, MistakeKind, ModelServer, Place, RouteTableBuilder, ServerPart},
     manifest::read::{
         model_route::RouteManifest, nearest::did_you_mean, server_manifest::ServerManifest,
     },
@@ -77,6 +78,7 @@ impl Assembly {
             let workloads = of_workloads(inputs, &manifest, found);
             let more = [code, by_name, workloads, resolved];
             add_endpoints(&mut manifest, more.into_iter().flatten());
+            add_headers(&mut manifest, &inputs.keys, found);
             names.by_full_name.insert(full_name, self.servers.len());
             self.add_server(manifest.server, manifest.origin);
         }
@@ -194,6 +196,25 @@ impl Assembly {
                 None => Diagnostic::placeless(Severity::Error, code, mistake.to_string()),
             });
         }
+    }
+}
+
+/// Gives the ModelServer its headers, with the keys that they refer to.
+fn add_headers(
+    manifest: &mut ServerManifest,
+    keys: &BTreeMap<String, String>,
+    found: &mut Vec<Diagnostic>,
+) {
+    let headers = std::mem::take(&mut manifest.headers);
+    for (position, (name, shown)) in headers.into_iter().enumerate() {
+        let value = keys::resolve(&shown, keys).unwrap_or_else(|key| {
+            let message = format!("this program knows no key of the name {key:?}");
+            let spot = manifest.origin.of(ServerPart::Header(position));
+            let error = Diagnostic::new(Severity::Error, "unknown-key", spot, message);
+            found.push(error);
+            String::new()
+        });
+        manifest.change(|server| server.header_shown_as(name, shown, value));
     }
 }
 

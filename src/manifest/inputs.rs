@@ -12,5 +12,7 @@ pub(super) struct Inputs {
     pub(super) resources: Resources,
     /// Endpoints that were given in code, by the full names of the ModelServers.
     pub(super) given: BTreeMap<String, Vec<String>>,
+    /// What the program allows manifests to refer to.
+    pub(super) keys: BTreeMap<String, String>,
     pub(super) resolver: Option<Arc<Resolver>>,
 }

@@ -73,6 +73,11 @@
 //!     tower-model-route/balance: |
 //!       ConsistentHash:
 //!         Header: x-session
+//!     # what /v1/models tells of it
+//!     tower-model-route/max-model-len: "8192"
+//!     # headers for its engines; a key is a reference that the program allows
+//!     tower-model-route/headers: |
+//!       authorization: Bearer ${ENGINE_KEY}
 //!     # what TrafficPolicy has beyond Kthena's
 //!     tower-model-route/traffic-policy: |
 //!       totalTimeout: 1m
@@ -118,6 +123,7 @@ mod diagnostic;
 mod files;
 mod full_name;
 mod inputs;
+mod keys;
 mod options;
 mod origin;
 mod place;

@@ -12,6 +12,7 @@ pub(super) struct ServerOrigin {
     pub(super) policy: Option<Spot>,
     /// The options of the traffic policy that are given, by their keys.
     pub(super) options: Vec<(&'static str, Spot)>,
+    pub(super) headers: Vec<Spot>,
     /// `None` for those that are not in its own manifest.
     pub(super) endpoints: Vec<Option<Spot>>,
 }
@@ -25,6 +26,7 @@ impl ServerOrigin {
             balance: None,
             policy: None,
             options: Vec::new(),
+            headers: Vec::new(),
             endpoints: Vec::new(),
         }
     }
@@ -34,6 +36,7 @@ impl ServerOrigin {
             ServerPart::Whole => None,
             ServerPart::Model => self.model.as_ref(),
             ServerPart::Balance => self.balance.as_ref(),
+            ServerPart::Header(header) => self.headers.get(header),
             ServerPart::TrafficPolicy(option) => option
                 .and_then(|option| self.option(option))
                 .or(self.policy.as_ref()),

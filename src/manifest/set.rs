@@ -113,6 +113,7 @@ impl Manifests {
         for (server, uris) in other.inputs.given {
             self.inputs.given.entry(server).or_default().extend(uris);
         }
+        self.inputs.keys.extend(other.inputs.keys);
         self.inputs.resolver = other.inputs.resolver.or(self.inputs.resolver);
         self
     }
@@ -132,6 +133,17 @@ impl Manifests {
         }
         let given = self.inputs.given.entry(server).or_default();
         given.extend(uris.into_iter().map(Into::into));
+        self
+    }
+
+    /// Allows ModelServers to refer to this key as `${NAME}` in the headers for their engines
+    /// (annotation `tower-model-route/headers`), such as one that your program has from its
+    /// environment or from a file. A manifest never reads either by itself, and what it writes and
+    /// shows is the reference.
+    ///
+    /// That a manifest refers to any other is an error of [`build`](Self::build).
+    pub fn key(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.inputs.keys.insert(name.into(), value.into());
         self
     }
 

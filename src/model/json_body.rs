@@ -133,7 +133,6 @@ mod tests {
             (r#"{"model":"m""#, InvalidJson),
             (r#"{"model":"m",}"#, InvalidJson),
             (r#"{"model":"m","a":tru}"#, InvalidJson),
-            ("\u{feff}{\"model\":\"m\"}", InvalidJson),
             ("{\"model\":\"a\nb\"}", InvalidModel),
             ("{}", MissingModel),
             (r#"{"Model":"m","a":{"model":"m"}}"#, MissingModel),

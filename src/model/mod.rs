@@ -9,8 +9,10 @@ mod head;
 mod json;
 mod json_body;
 mod keys;
+mod media_type;
 mod multipart;
 mod multipart_body;
+mod params;
 mod scan;
 mod sources;
 
@@ -27,6 +29,7 @@ pub(crate) use self::{
     extract::has_body,
     extraction::{Location, Plan, Written},
     keys::{BodyKeys, NeededKeys, hash, is_empty},
+    media_type::check_json,
     scan::Scan,
 };
 #[cfg(fuzzing)]

@@ -153,6 +153,11 @@ impl Scan {
         !matches!(self.kind, Kind::Known(_))
     }
 
+    /// Whether the scan reads the body as JSON.
+    pub(crate) fn reads_json(&self) -> bool {
+        matches!(self.kind, Kind::Json(..))
+    }
+
     /// Whether the scan needs the body in one piece.
     pub(crate) fn reads_whole(&self) -> bool {
         matches!(self.kind, Kind::Whole(_))

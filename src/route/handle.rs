@@ -44,12 +44,14 @@ impl RouteTableHandle {
 
     /// Replaces the current table with `table`, for every request from now on.
     ///
-    /// Requests already routed continue with their old table. The live state of
-    /// unchanged parts is preserved: a ModelServer of the same name keeps its
-    /// queue, and the counts and health of endpoints with the same URI; a rule
-    /// of the same name in a route of the same name, with the same targets and
-    /// weights, keeps the position of its split. A removed endpoint gets no new
-    /// requests and finishes those in flight.
+    /// Requests already sent continue with their old table. Those that wait in a
+    /// ModelServer's queue get its endpoints in the new one. The live state of
+    /// unchanged parts is preserved: endpoints with the same URI keep their counts and
+    /// health, and a ModelServer of the same name its queue; a rule of the same name in a
+    /// route of the same name, with the same targets, keeps its picks and, with the same
+    /// weights, the position of its split. So does the retry budget, unless either table
+    /// configured its own. A removed endpoint gets no new requests and finishes those in
+    /// flight.
     ///
     /// Takes time linear in the size of the table; requests are not blocked
     /// meanwhile.
@@ -57,7 +59,9 @@ impl RouteTableHandle {
         let mut status = self.status();
         let mut compiled = Arc::unwrap_or_clone(table.into_compiled());
         compiled.carry_over(&self.load());
-        self.0.table.store(Arc::new(compiled));
+        let compiled = Arc::new(compiled);
+        self.0.table.store(Arc::clone(&compiled));
+        compiled.wake_waiting();
         *status = Status {
             reloaded: Some(SystemTime::now()),
             error: None,

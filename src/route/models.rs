@@ -15,7 +15,17 @@ use crate::error::RouteError;
 
 const PATH: &str = "/v1/models";
 
-/// The names that clients can ask for, in OpenAI's format, serialized once.
+/// A model or an adapter that clients can ask for.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) id: Arc<str>,
+    /// The base model of an adapter.
+    pub(super) parent: Option<String>,
+    pub(super) max_model_len: Option<u64>,
+}
+
+/// The names that clients can ask for, in OpenAI's format with what vLLM adds to it, serialized
+/// once.
 #[derive(Clone, Debug)]
 pub(crate) struct ModelList {
     list: Bytes,
@@ -23,29 +33,32 @@ pub(crate) struct ModelList {
 }
 
 impl ModelList {
-    /// `names` are the models and adapters with their parents; if a name repeats, the first counts.
-    pub(crate) fn new<'a>(
-        names: impl IntoIterator<Item = (&'a Arc<str>, Option<&'a str>)>,
-    ) -> Self {
+    /// If an id repeats, the first counts.
+    pub(super) fn new(models: Vec<Listed>) -> Self {
         let created = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
         let mut by_id = HashMap::new();
         let mut list = Vec::new();
-        for (id, parent) in names {
-            if by_id.contains_key(id) {
+        for listed in models {
+            if by_id.contains_key(&listed.id) {
                 continue;
             }
+            // What the engines call it is not for clients.
             let mut model = json!({
-                "id": **id,
+                "id": *listed.id,
                 "object": "model",
                 "created": created,
                 "owned_by": "tower-model-route",
+                "root": *listed.id,
             });
-            if let Some(parent) = parent {
+            if let Some(parent) = listed.parent {
                 model["parent"] = parent.into();
             }
-            by_id.insert(Arc::clone(id), model.to_string().into());
+            if let Some(tokens) = listed.max_model_len {
+                model["max_model_len"] = tokens.into();
+            }
+            by_id.insert(listed.id, model.to_string().into());
             list.push(model);
         }
         Self {
@@ -89,11 +102,15 @@ mod tests {
     use super::*;
 
     fn models() -> ModelList {
-        let (base, adapter) = (Arc::from("org/base"), Arc::from("lora-A"));
-        ModelList::new([
-            (&base, None),
-            (&adapter, Some("org/base")),
-            (&base, Some("shadowed")),
+        let listed = |id: &str, parent: Option<&str>, max_model_len| Listed {
+            id: id.into(),
+            parent: parent.map(str::to_owned),
+            max_model_len,
+        };
+        ModelList::new(vec![
+            listed("org/base", None, Some(8192)),
+            listed("lora-A", Some("org/base"), None),
+            listed("org/base", Some("shadowed"), None),
         ])
     }
 
@@ -113,6 +130,9 @@ mod tests {
         assert_eq!(names[0]["id"], "org/base");
         assert_eq!(names[0]["object"], "model");
         assert_eq!(names[0].get("parent"), None);
+        assert_eq!(names[0]["root"], "org/base");
+        assert_eq!(names[0]["max_model_len"], 8192);
+        assert_eq!(names[1].get("max_model_len"), None);
         assert_eq!(names[1]["parent"], "org/base");
     }
 

@@ -80,6 +80,8 @@ pub(crate) struct CompiledTable {
     pub(crate) models: ModelList,
     /// The keys in a request's body that the choice of an endpoint needs.
     pub(crate) needed_keys: NeededKeys,
+    /// The headers that some ModelServer sends to its engines.
+    pub(super) engine_headers: Box<[HeaderName]>,
     /// The retry budget, shared by all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
     /// The configuration that it was built from.
@@ -226,6 +228,12 @@ impl CompiledTable {
         let matches = |&rule: &u32| self.rules[rule as usize].matches(request);
         let rule = self.find_rule(entry, matches)?;
         Some((entry.name, rule))
+    }
+
+    /// Whether a request to `server` could also be sent to another endpoint.
+    pub(crate) fn has_elsewhere(&self, selection: Selection, server: &Server) -> bool {
+        let has_siblings = matches!(self.rule(selection).targets, Targets::Split(_));
+        has_siblings || server.endpoints.len() > 1
     }
 
     /// The first of the entry's rules for which `is` holds.

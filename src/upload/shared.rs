@@ -121,6 +121,13 @@ impl Upload {
         self.state().failure.clone()
     }
 
+    /// Whether the client has sent all of it.
+    pub(crate) fn has_ended(&self) -> bool {
+        let state = self.state();
+        let inbound = state.inbound.as_ref();
+        state.failure.is_none() && inbound.is_none_or(|inbound| inbound.is_over())
+    }
+
     /// Whether the upload waits for the client to send more, rather than for the
     /// engine to take what has been received.
     pub(crate) fn waits_for_client(&self) -> bool {
@@ -176,6 +183,11 @@ impl Reader {
         self.upload.state().trailers.clone()
     }
 
+    /// Whether the upload has not failed so far.
+    pub(crate) fn is_intact(&self) -> bool {
+        self.upload.state().failure.is_none()
+    }
+
     /// Whether everything from this reader's position on can still be read more than once.
     pub(crate) fn is_replayable(&self) -> bool {
         let state = self.upload.state();
@@ -216,10 +228,7 @@ impl State {
             Ok(Some(chunk)) => return Poll::Ready(Some(Ok(chunk))),
             Ok(None) => {}
             Err(Forgotten) => {
-                return Poll::Ready(Some(Err(RouteError::new(
-                    RouteErrorKind::InvalidBody,
-                    "the request body is too large to be sent again",
-                ))));
+                return Poll::Ready(Some(Err(RouteError::too_large_to_repeat())));
             }
         }
         let Some(inbound) = &mut self.inbound else {

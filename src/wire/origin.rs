@@ -1,7 +1,9 @@
 //! The client's original request, from which the request of each attempt is made.
 
 use bytes::Bytes;
-use http::{HeaderValue, Uri, header::CONTENT_ENCODING, request::Parts, uri::PathAndQuery};
+use http::{
+    HeaderName, HeaderValue, Uri, header::CONTENT_ENCODING, request::Parts, uri::PathAndQuery,
+};
 
 use super::rewrite;
 use crate::{
@@ -20,6 +22,8 @@ pub(crate) struct Origin {
     /// The length of the client's body, if it is known and announced.
     length: Option<u64>,
     coded: Option<Coded>,
+    /// The client's fields that an attempt may have overwritten.
+    overwritten: Vec<(HeaderName, Vec<HeaderValue>)>,
 }
 
 /// A body that the client has sent compressed.
@@ -52,7 +56,18 @@ impl Origin {
             model,
             length,
             coded,
+            overwritten: Vec::new(),
         }
+    }
+
+    /// Keeps what `head` has of the fields that some attempt may set.
+    pub(crate) fn keep(&mut self, head: &Parts, decision: &RouteDecision) {
+        let names = decision.all_headers().iter();
+        let kept = names.map(|name| {
+            let values = head.headers.get_all(name).into_iter();
+            (name.clone(), values.cloned().collect())
+        });
+        self.overwritten = kept.collect();
     }
 
     /// Turns `head` into that of the attempt described by `decision`, which goes
@@ -85,6 +100,10 @@ impl Origin {
         if is_again || decision.rewrite().is_some() {
             rewrite::model_in_header(head, &self.model, decision.model());
         }
+        if is_again {
+            rewrite::restore(head, &self.overwritten);
+        }
+        rewrite::overwrite(head, decision.headers());
         rewrite::address(head, to)?;
         rewrite::frame(head, payload.length);
         Ok(payload)

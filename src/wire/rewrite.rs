@@ -106,6 +106,24 @@ pub(crate) fn model_in_header(head: &mut Parts, model: &ExtractedModel, name: &s
     }
 }
 
+/// Sets the fields that belong to the engine, such as its API key.
+pub(crate) fn overwrite(head: &mut Parts, headers: &[(HeaderName, HeaderValue)]) {
+    for (name, value) in headers {
+        head.headers.insert(name, value.clone());
+    }
+}
+
+/// Gives the client's fields back that an earlier attempt has overwritten: the key of one engine
+/// is not for another.
+pub(crate) fn restore(head: &mut Parts, fields: &[(HeaderName, Vec<HeaderValue>)]) {
+    for (name, values) in fields {
+        head.headers.remove(name);
+        for value in values {
+            head.headers.append(name, value.clone());
+        }
+    }
+}
+
 /// The characters that need no escape in a URI (RFC 3986 section 2.3); all else is escaped.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "admin")]
 mod admin;
+mod client;
 mod failover;
 mod reload;
 mod scenarios;

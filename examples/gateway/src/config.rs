@@ -1,6 +1,6 @@
 //! The routes that users bring along: their manifests and endpoints, from the command line.
 
-use std::path::PathBuf;
+use std::{env, fs, path::PathBuf};
 
 use clap::{ArgGroup, Args};
 use tower_model_route::{
@@ -22,6 +22,12 @@ pub(crate) struct Config {
     /// times, also for one NAME
     #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = Endpoint::parse, requires = "routes", verbatim_doc_comment)]
     endpoints: Vec<Endpoint>,
+
+    /// Let the manifests refer to a key as ${NAME} in the headers for their engines (annotation
+    /// tower-model-route/headers): the variable NAME of the environment, or what is in FILE;
+    /// may be given several times
+    #[arg(long = "keys", value_name = "NAME[=FILE]", value_parser = Key::parse, requires = "routes", verbatim_doc_comment)]
+    keys: Vec<Key>,
 
     /// Reload the manifests when they change; while they have mistakes, the routes stay
     /// as they were. Either is said among the requests
@@ -68,6 +74,36 @@ impl Endpoint {
     }
 }
 
+/// A key that manifests may refer to.
+#[derive(Debug, Clone)]
+struct Key {
+    name: String,
+    file: Option<PathBuf>,
+}
+
+impl Key {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (name, file) = match text.split_once('=') {
+            Some((name, file)) => (name, Some(file.into())),
+            None => (text, None),
+        };
+        let key = Self {
+            name: name.to_owned(),
+            file,
+        };
+        key.read().map(|_| key)
+    }
+
+    /// It is read each time, so that a reload finds a new one. A file's last line may end.
+    fn read(&self) -> Result<String, String> {
+        let Some(file) = &self.file else {
+            return env::var(&self.name).map_err(|error| error.to_string());
+        };
+        let key = fs::read_to_string(file).map_err(|error| error.to_string())?;
+        Ok(key.trim_end_matches(['\r', '\n']).to_owned())
+    }
+}
+
 impl Config {
     /// Whether the user brought routes, to use and not just to check.
     pub(crate) fn has_routes(&self) -> bool {
@@ -89,7 +125,7 @@ impl Config {
             .paths()
             .map(Manifests::from_path)
             .fold(Manifests::new(), Manifests::merge);
-        with_endpoints(manifests, &self.endpoints)
+        completed(manifests, &self.endpoints, &self.keys)
     }
 
     /// Keeps the table as the manifests say, if that was asked for, until what it returns is
@@ -104,16 +140,23 @@ impl Config {
         if !self.watch {
             return Ok(None);
         }
-        let endpoints = self.endpoints.clone();
+        let (endpoints, keys) = (self.endpoints.clone(), self.keys.clone());
         self.paths()
             .fold(Watch::new(), Watch::path)
-            .complete(move |manifests| with_endpoints(manifests, &endpoints))
+            .complete(move |manifests| completed(manifests, &endpoints, &keys))
             .start(table)
             .map(Some)
     }
 }
 
-fn with_endpoints(manifests: Manifests, endpoints: &[Endpoint]) -> Manifests {
+fn completed(manifests: Manifests, endpoints: &[Endpoint], keys: &[Key]) -> Manifests {
+    let manifests = keys.iter().fold(manifests, |manifests, key| {
+        match key.read() {
+            Ok(value) => manifests.key(&key.name, value),
+            // What refers to it is an error, which has its line.
+            Err(_) => manifests,
+        }
+    });
     endpoints.iter().fold(manifests, |manifests, endpoint| {
         manifests.endpoints(&endpoint.server, [&endpoint.url])
     })

@@ -30,6 +30,7 @@ pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Ser
         labels: Vec::new(),
         port: None,
         https: false,
+        headers: Vec::new(),
         origin: ServerOrigin::new(metadata.name_spot.clone()),
         port_spot: metadata.name_spot.clone(),
         namespace: metadata.namespace.clone(),

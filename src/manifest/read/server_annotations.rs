@@ -11,18 +11,22 @@ use super::{
 use crate::{
     config::{Balance, HashKey, TrafficPolicy},
     manifest::{
+        keys,
         options::{
             Access, DETECTION, OUTLIER_DETECTION, POLICY as POLICY_SETTINGS, RETRY_STATUSES,
             Setting,
         },
         origin::ServerOrigin,
     },
+    observe::is_secret,
 };
 
 pub(crate) const NAME: &str = "name";
 pub(crate) const ENDPOINTS: &str = "endpoints";
 pub(crate) const BALANCE: &str = "balance";
 pub(crate) const POLICY: &str = "traffic-policy";
+pub(crate) const HEADERS: &str = "headers";
+pub(crate) const MAX_MODEL_LEN: &str = "max-model-len";
 
 /// The name in the table, where it is not `NAMESPACE/NAME`.
 pub(crate) fn name(metadata: &Metadata<'_>, reader: &mut Reader<'_>) -> Option<String> {
@@ -39,9 +43,9 @@ pub(crate) fn read(
     for (name, field) in &metadata.annotations {
         match *name {
             NAME => continue,
-            ENDPOINTS | BALANCE | POLICY => {}
+            ENDPOINTS | BALANCE | POLICY | HEADERS | MAX_MODEL_LEN => {}
             other => {
-                let known = [NAME, ENDPOINTS, BALANCE, POLICY];
+                let known = [NAME, ENDPOINTS, BALANCE, POLICY, HEADERS, MAX_MODEL_LEN];
                 embedded::unknown(field, other, &known, reader);
                 continue;
             }
@@ -52,6 +56,12 @@ pub(crate) fn read(
         let root = text.root();
         match *name {
             ENDPOINTS => endpoints(&root, manifest, reader),
+            HEADERS => headers(&root, manifest, reader),
+            MAX_MODEL_LEN => {
+                if let Some(tokens) = root.number(reader, 1, u64::MAX) {
+                    manifest.change(|server| server.max_model_len(tokens));
+                }
+            }
             BALANCE => {
                 if let Some(balance) = balance(&root, reader) {
                     manifest.change(|server| server.balance(balance));
@@ -101,6 +111,21 @@ fn endpoints(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reade
         if let Some(text) = url.text(reader) {
             manifest.add_endpoint(text.to_owned(), weight, Some(url.spot(reader)));
         }
+    }
+}
+
+/// Names and values.
+fn headers(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reader<'_>) {
+    for (name, field, value) in root.texts(reader) {
+        let spot = field.spot(reader);
+        if is_secret(name) && keys::references(value).next().is_none() {
+            let message = "a key does not belong into a manifest: refer to one that the program \
+                           knows, such as ${NAME}";
+            reader.error(&spot, "literal-key", message);
+            continue;
+        }
+        manifest.headers.push((name.to_owned(), value.to_owned()));
+        manifest.origin.headers.push(spot);
     }
 }
 

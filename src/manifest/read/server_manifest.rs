@@ -16,6 +16,8 @@ pub(crate) struct ServerManifest {
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) port: Option<u16>,
     pub(crate) https: bool,
+    /// The headers for its engines, whose values may refer to keys.
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) origin: ServerOrigin,
     /// The position of `workloadPort`, or where it is missing.
     pub(crate) port_spot: Spot,

@@ -10,6 +10,8 @@ use super::{
 use crate::model::found::{Duplicates, FIELD, MAX_MODELS, MAX_NAME, Model, Refusal, Value};
 
 const KEY: &[u8] = FIELD.as_bytes();
+/// The byte order mark in UTF-8. RFC 8259 section 8.1 lets parsers ignore it, and vLLM's does.
+const MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
 /// The state of reading a document.
 #[derive(Clone, Debug)]
@@ -20,8 +22,13 @@ pub(super) struct Document {
     text: Text,
     /// The key that is looked for, unless it is [`FIELD`]: comparing with a constant costs less.
     field: Option<Box<str>>,
-    /// How many bytes of the wanted key have matched so far; `None` if this is another key.
+    /// How many bytes of the wanted key have matched so far, but for case; `None` if this is
+    /// another key.
     key_has: Option<usize>,
+    /// Whether they have matched in case, too.
+    is_exact: bool,
+    /// Whether a key was the wanted one but for case.
+    has_variant: bool,
     /// The model's name, as far as it has been read.
     name: Vec<u8>,
     /// Whether the value being read is the model's.
@@ -37,6 +44,8 @@ pub(super) struct Document {
 enum Position {
     /// Before the object.
     Start,
+    /// Within a byte order mark, of which so many bytes have been read.
+    Mark(u8),
     /// The first key, or the end of an empty object.
     FirstKey,
     /// The key after a comma.
@@ -67,6 +76,8 @@ impl Document {
             text: Text::EMPTY,
             field,
             key_has: None,
+            is_exact: true,
+            has_variant: false,
             name: Vec::new(),
             is_model: false,
             value_start: 0,
@@ -109,6 +120,7 @@ impl Document {
         while at < block.len() {
             (position, at) = match position {
                 Position::Start => self.start(block, at)?,
+                Position::Mark(read) => mark(read, block, at)?,
                 Position::FirstKey => self.first_key(block, at)?,
                 Position::NextKey => self.next_key(block, at)?,
                 Position::Key => self.key_piece(block, at)?,
@@ -129,6 +141,9 @@ impl Document {
     fn start(&mut self, block: &Block<'_>, at: usize) -> Step {
         match block.byte(at) {
             Some(b'{') => Ok((Position::FirstKey, at + 1)),
+            Some(byte) if byte == MARK[0] && block.offset_of(at) == 0 => {
+                Ok((Position::Mark(1), at + 1))
+            }
             Some(b'[' | b'"') => Err(Refusal::NotAnObject),
             Some(byte) if Scalar::begin(byte).is_some() => Err(Refusal::NotAnObject),
             _ => stay(Position::Start, block, at),
@@ -159,14 +174,15 @@ impl Document {
         if let Some(quote) = piece.quote
             && piece.is_plain
         {
-            let is_model = match &self.field {
-                None => piece.text == KEY,
-                Some(field) => piece.text == field.as_bytes(),
+            let key = match &self.field {
+                None => Key::of(piece.text, KEY),
+                Some(field) => Key::of(piece.text, field.as_bytes()),
             };
-            return self.end_key(is_model, block, quote + 1);
+            return self.end_key(key, block, quote + 1);
         }
         self.text = Text::EMPTY;
         self.key_has = Some(0);
+        self.is_exact = true;
         Ok((Position::Key, at))
     }
 
@@ -174,11 +190,13 @@ impl Document {
     fn key_piece(&mut self, block: &Block<'_>, at: usize) -> Step {
         let piece = block.piece(at);
         let field = self.field.as_deref().unwrap_or(FIELD).as_bytes();
-        let has = &mut self.key_has;
+        let (has, is_exact) = (&mut self.key_has, &mut self.is_exact);
         self.text
             .decode(piece, |part| {
+                let wanted = has.and_then(|has| field.get(has..has + part.len()));
+                *is_exact &= wanted == Some(part);
                 *has = has
-                    .filter(|&has| field[has..].starts_with(part))
+                    .filter(|_| wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(part)))
                     .map(|has| has + part.len());
             })
             .map_err(|bad| syntax(block, at + bad))?;
@@ -188,20 +206,27 @@ impl Document {
         if !self.text.is_whole() {
             return Err(syntax(block, quote));
         }
-        let is_model = *has == Some(field.len());
-        self.end_key(is_model, block, quote + 1)
+        let key = match *has == Some(field.len()) {
+            true if *is_exact => Key::Model,
+            true => Key::Variant,
+            false => Key::Other,
+        };
+        self.end_key(key, block, quote + 1)
     }
 
     #[inline(always)]
-    fn end_key(&mut self, is_model: bool, block: &Block<'_>, at: usize) -> Step {
-        self.is_model = is_model;
-        if is_model {
+    fn end_key(&mut self, key: Key, block: &Block<'_>, at: usize) -> Step {
+        self.is_model = key == Key::Model;
+        if key != Key::Other {
             match self.duplicates {
-                Duplicates::Refuse if self.models.len() > 0 => return Err(Refusal::Duplicate),
+                Duplicates::Refuse if self.models.len() > 0 || self.has_variant => {
+                    return Err(Refusal::Duplicate);
+                }
+                Duplicates::Refuse => self.has_variant = key == Key::Variant,
                 Duplicates::Keep if self.models.len() >= MAX_MODELS => {
                     return Err(Refusal::TooManyModels);
                 }
-                _ => {}
+                Duplicates::Keep => self.is_model = true,
             }
         }
         self.colon(block, at)
@@ -334,6 +359,41 @@ impl Document {
             Some(b'}') => Ok((Position::End, at + 1)),
             _ => stay(Position::Comma, block, at),
         }
+    }
+}
+
+/// What a key of the top level is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Other,
+    Model,
+    /// The model's but for case. Engines written in Go take it for the model's (encoding/json
+    /// matches names without regard to case), and the last one counts.
+    Variant,
+}
+
+impl Key {
+    #[inline(always)]
+    fn of(key: &[u8], wanted: &[u8]) -> Self {
+        if key == wanted {
+            Self::Model
+        } else if key.eq_ignore_ascii_case(wanted) {
+            Self::Variant
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// Reads on in a byte order mark.
+#[cold]
+fn mark(read: u8, block: &Block<'_>, at: usize) -> Step {
+    if block.byte(at) != MARK.get(usize::from(read)).copied() {
+        return Err(syntax(block, at));
+    }
+    match usize::from(read) + 1 == MARK.len() {
+        true => Ok((Position::Start, at + 1)),
+        false => Ok((Position::Mark(read + 1), at + 1)),
     }
 }
 

@@ -1,4 +1,7 @@
 /// How far a number or a word (`true`, `false`, `null`) has been read.
+///
+/// The words `NaN`, `Infinity` and `-Infinity` are no JSON, but Python's json reads and writes
+/// them. Inside of nested values they are not seen, so at the top level they are not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scalar {
     Minus,
@@ -20,8 +23,14 @@ pub(super) enum Scalar {
     N,
     Nu,
     Nul,
+    CapitalN,
+    CapitalNa,
+    /// So many bytes of `Infinity`.
+    Infinity(u8),
     Word,
 }
+
+const INFINITY: &[u8] = b"Infinity";
 
 impl Scalar {
     /// The scalar that begins with this byte.
@@ -33,6 +42,8 @@ impl Scalar {
             b't' => Self::T,
             b'f' => Self::F,
             b'n' => Self::N,
+            b'N' => Self::CapitalN,
+            b'I' => Self::Infinity(1),
             _ => return None,
         })
     }
@@ -56,7 +67,17 @@ impl Scalar {
             (Self::Fal, b's') => Self::Fals,
             (Self::N, b'u') => Self::Nu,
             (Self::Nu, b'l') => Self::Nul,
-            (Self::Tru | Self::Fals, b'e') | (Self::Nul, b'l') => Self::Word,
+            (Self::CapitalN, b'a') => Self::CapitalNa,
+            (Self::Minus, b'I') => Self::Infinity(1),
+            (Self::Infinity(read), byte) if INFINITY.get(usize::from(read)) == Some(&byte) => {
+                match usize::from(read) + 1 == INFINITY.len() {
+                    true => Self::Word,
+                    false => Self::Infinity(read + 1),
+                }
+            }
+            (Self::Tru | Self::Fals, b'e') | (Self::Nul, b'l') | (Self::CapitalNa, b'N') => {
+                Self::Word
+            }
             _ => return None,
         })
     }

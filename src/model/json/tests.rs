@@ -302,3 +302,83 @@ fn hostile_documents_are_only_read_through() {
         Ok(())
     );
 }
+
+#[test]
+fn a_key_that_differs_in_case_is_a_second_one() {
+    let refused = Err(Refusal::Duplicate);
+    for (document, expected) in [
+        (r#"{"model":"a","Model":"b"}"#, refused),
+        (r#"{"MODEL":"a","model":"b"}"#, refused),
+        (r#"{"model":"a","mod\u0045l":"b"}"#, refused),
+        (r#"{"Model":"a","mODEL":"b"}"#, refused),
+        (r#"{"Model":"a"}"#, Err(Refusal::Missing)),
+        (
+            r#"{"model":"a","models":"b","mode":"c","x":{"Model":1}}"#,
+            Ok(()),
+        ),
+    ] {
+        for machine in Machine::all() {
+            for lengths in [&[usize::MAX][..], &[1], &[3, 7]] {
+                let chunks = cut(document.as_bytes(), lengths);
+                let outcome = scan_on(machine, Duplicates::Refuse, chunks);
+                assert_eq!(outcome.0, expected, "{document}");
+            }
+        }
+    }
+    // Where several are accepted, it is one of them.
+    let (end, models) = scan(br#"{"Model":"a","model":"b","MODEL":3}"#);
+    assert_eq!((end, models.len()), (Ok(()), 3));
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped_at_the_start_alone() {
+    let marked = "\u{feff} {\"model\":\"m\"}";
+    for lengths in [&[usize::MAX][..], &[1], &[2]] {
+        let chunks = cut(marked.as_bytes(), lengths);
+        let (end, models) = scan_on(Machine::best(), Duplicates::Refuse, chunks);
+        assert_eq!((end, models[0].span.clone()), (Ok(()), 13..16));
+    }
+    for bad in [
+        "\u{feff}\u{feff}{}",
+        " \u{feff}{}",
+        "{\u{feff}}",
+        "{}\u{feff}",
+    ] {
+        assert!(
+            matches!(scan(bad.as_bytes()).0, Err(Refusal::Syntax { .. })),
+            "{bad}"
+        );
+    }
+    assert_eq!(scan(b"\xEF\xBB").0, Err(Refusal::Truncated));
+}
+
+#[test]
+fn what_python_writes_for_numbers_is_read_at_every_depth() {
+    for number in ["NaN", "Infinity", "-Infinity"] {
+        let document = format!(r#"{{"x":{number},"y":[{number}],"model":"m","z":{number}}}"#);
+        for lengths in [&[usize::MAX][..], &[1]] {
+            let chunks = cut(document.as_bytes(), lengths);
+            assert_eq!(
+                scan_on(Machine::best(), Duplicates::Refuse, chunks).0,
+                Ok(())
+            );
+        }
+    }
+    for word in [
+        "Na",
+        "NaNN",
+        "nan",
+        "Inf",
+        "Infinit",
+        "Infinityy",
+        "-NaN",
+        "--Infinity",
+        "+1",
+    ] {
+        let document = format!(r#"{{"x":{word},"model":"m"}}"#);
+        assert!(
+            matches!(scan(document.as_bytes()).0, Err(Refusal::Syntax { .. })),
+            "{word}"
+        );
+    }
+}

@@ -26,7 +26,8 @@ const SECRET_HEADERS: [&str; 13] = [
 /// Query parameters that are no secrets; of all others (`key=`, `sig=`, ...) only the name is shown.
 const PLAIN_PARAMETERS: [&str; 3] = ["alt", "api-version", "model"];
 
-fn is_secret(header: &str) -> bool {
+/// Whether the values of this header are credentials.
+pub(crate) fn is_secret(header: &str) -> bool {
     SECRET_HEADERS
         .iter()
         .any(|secret| secret.eq_ignore_ascii_case(header))

@@ -13,6 +13,8 @@ mod serial;
 mod target;
 mod text;
 
+#[cfg(feature = "manifest")]
+pub(crate) use self::mask::is_secret;
 pub use self::{
     considered::{ConsideredCondition, ConsideredRoute, ConsideredRule, RuleVerdict},
     explanation::{Explanation, Verdict},

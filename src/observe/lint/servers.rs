@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::warning::{Lint, LintKind};
-use crate::config::{ModelRoute, ModelServer, Place, RouteTableBuilder, Rule, ServerPart};
+use crate::config::{
+    Endpoint, ModelRoute, ModelServer, Place, RouteTableBuilder, Rule, ServerPart,
+};
 
 pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
     let uses = uses(config);
@@ -25,6 +27,11 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
                 .to_owned();
             add(LintKind::NoEndpoints, ServerPart::Whole, message);
         }
+        if let Some(endpoint) = needs_tls(server) {
+            let message = "it is https: the HTTP client below the layers must speak TLS";
+            let part = ServerPart::Endpoint(endpoint);
+            add(LintKind::NeedsTls, part, message.to_owned());
+        }
         let is_alone =
             rules.is_some_and(|rules| rules.iter().all(|rule| places(rule, &servers) < 2));
         for (kind, message) in lint_policy(server, is_alone) {
@@ -32,6 +39,16 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
         }
     }
     lints
+}
+
+/// The first endpoint that needs a client with TLS, which may be another one than ours.
+fn needs_tls(server: &ModelServer) -> Option<usize> {
+    let is_https = |endpoint: &Endpoint| {
+        let scheme = endpoint.get_uri().get(..6);
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    };
+    let found = server.get_endpoints().iter().position(is_https);
+    found.filter(|_| cfg!(not(feature = "client")))
 }
 
 /// `is_alone` if the server's requests have no other endpoint to go to.
@@ -84,4 +101,31 @@ fn places(rule: &Rule, servers: &HashMap<&str, &ModelServer>) -> usize {
         .filter_map(|name| servers.get(name))
         .map(|server| server.get_endpoints().len())
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With the feature, `engine_client()` speaks TLS.
+    #[test]
+    fn an_https_endpoint_needs_a_client_that_speaks_tls() {
+        let config =
+            RouteTableBuilder::default().model_server(ModelServer::new("small").endpoints([
+                "http://a",
+                "HTTPS://b",
+                "https://c",
+            ]));
+        let lints = lint(&config);
+        let needs: Vec<_> = lints
+            .iter()
+            .filter(|lint| lint.kind() == LintKind::NeedsTls)
+            .map(Lint::position)
+            .collect();
+        let expected = Place::ModelServer(0, ServerPart::Endpoint(1));
+        match cfg!(feature = "client") {
+            true => assert!(needs.is_empty()),
+            false => assert_eq!(needs, [expected]),
+        }
+    }
 }

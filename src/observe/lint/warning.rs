@@ -61,6 +61,9 @@ pub enum LintKind {
     DuplicateRouteName,
     /// Requests may be sent again, but there is only one endpoint to send them to.
     RetriesWithoutAlternative,
+    /// An endpoint is `https`: the HTTP client must speak TLS. Only without the feature `client`,
+    /// whose `engine_client()` does.
+    NeedsTls,
 }
 
 impl LintKind {
@@ -77,6 +80,7 @@ impl LintKind {
             Self::FallbackTimeoutBeyondTotal => "fallback-timeout-beyond-total",
             Self::DuplicateRouteName => "duplicate-route-name",
             Self::RetriesWithoutAlternative => "retries-without-alternative",
+            Self::NeedsTls => "needs-tls",
         }
     }
 }

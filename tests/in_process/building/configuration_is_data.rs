@@ -176,8 +176,9 @@ fn it_serializes_in_the_words_of_the_manifests() {
                     "consecutiveFailures": 3,
                     "baseEjectionTime": "10s",
                     "maxEjectionTime": null,
-                    "maxEjectionPercent": 50,
+                    "maxEjectionPercent": 100,
                     "maxRetryAfter": "1m",
+                    "off": false,
                 },
             },
         })

@@ -274,7 +274,7 @@ route "r", found by its model name:
 targets of rule "x" of route "r":
   target "busy": 100 %
     model: stays "m"
-    policy: up to 2 retries elsewhere on a connection error, a timeout, 429, 502, 503, 504, after 100ms, doubling to 2s; 10s for an attempt; at most 8 in flight to an endpoint
+    policy: up to 2 retries elsewhere on a connection error, a timeout, 429, 500, 502, 503, 504, after 100ms, doubling to 2s; 10s for an attempt; at most 8 in flight to an endpoint
     choice of the endpoint: consistent hash of the body's user
     endpoint http://b1: takes requests, healthy, 0 of 8 in flight, weight 3
       POST http://b1/v1/chat/completions, Host: b1

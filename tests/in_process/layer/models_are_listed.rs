@@ -16,7 +16,11 @@ use tower_model_route::{ModelRoute, ModelRouteLayer, ModelServer, RouteTable, Ru
 fn table() -> RouteTable {
     let rule = || Rule::new("rule").target("server");
     RouteTable::builder()
-        .model_server(ModelServer::new("server").model("not shown"))
+        .model_server(
+            ModelServer::new("server")
+                .model("not shown")
+                .max_model_len(8192),
+        )
         .model_route(
             ModelRoute::new("one")
                 .model_name("org/base")
@@ -90,6 +94,8 @@ fn the_list_holds_what_clients_can_ask_for() {
         );
         for model in models {
             assert_eq!(model["object"], "model");
+            assert_eq!(model["root"], model["id"]);
+            assert_eq!(model["max_model_len"], 8192);
             assert!(model["created"].is_u64() && model["owned_by"].is_string());
         }
     }

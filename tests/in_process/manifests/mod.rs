@@ -6,6 +6,7 @@ mod annotations;
 mod auto_traits;
 mod decide_as_the_builder;
 mod endpoints_from_workloads;
+mod engine_headers;
 mod every_field_is_read;
 mod files_and_directories;
 mod hostile_files;

@@ -8,4 +8,5 @@ mod header_must_agree;
 mod own_extractor;
 mod path_rewritten;
 mod query_rewritten_and_upgraded;
+mod read_as_engines_read_it;
 mod two_models_are_refused;

@@ -2,4 +2,5 @@
 
 #[cfg(feature = "watch")]
 mod files_are_watched;
+mod queue_follows_the_table;
 mod state_is_carried_over;

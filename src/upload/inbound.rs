@@ -26,7 +26,7 @@ pub(crate) type Inbound = Pin<Box<Intake<dyn Body<Data = Bytes, Error = BoxError
 pin_project! {
     pub(crate) struct Intake<B: ?Sized> {
         pub(crate) scan: Scan,
-        limits: Limits,
+        max_bytes: u64,
         received: u64,
         // Whether the body has ended, failed, or stopped for longer than allowed.
         is_over: bool,
@@ -59,7 +59,7 @@ where
 {
     Box::pin(Intake {
         scan,
-        limits,
+        max_bytes: limits.bytes,
         received: 0,
         is_over: false,
         wait: Wait::new(limits.pace),
@@ -130,19 +130,19 @@ where
                 Ok(frame) => frame,
                 Err(too_slow) => {
                     *this.is_over = true;
-                    return Poll::Ready(Some(Err(too_slow.error(this.limits.pace))));
+                    return Poll::Ready(Some(Err(too_slow)));
                 }
             };
             *this.is_over = matches!(frame, None | Some(Err(_)));
             match frame.map(|frame| frame.map(Frame::into_data)) {
                 None => return Poll::Ready(this.scan.finish().err().map(Err)),
-                Some(Err(error)) => return Poll::Ready(Some(Err(failed(error, *this.limits)))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(failed(error, *this.max_bytes)))),
                 Some(Ok(Ok(chunk))) if chunk.is_empty() => {}
                 Some(Ok(Ok(chunk))) => {
                     this.wait.received(chunk.len());
                     *this.received += chunk.len() as u64;
-                    if *this.received > this.limits.bytes {
-                        let error = RouteError::body_too_large(this.limits.bytes);
+                    if *this.received > *this.max_bytes {
+                        let error = RouteError::body_too_large(*this.max_bytes);
                         return Poll::Ready(Some(Err(error)));
                     }
                     let mut watched = this.scan.feed(&chunk);
@@ -162,9 +162,9 @@ where
 }
 
 /// The error for a body that failed; exceeding a layer's limit above counts as exceeding ours.
-fn failed(error: BoxError, limits: Limits) -> RouteError {
+fn failed(error: BoxError, max_bytes: u64) -> RouteError {
     if in_chain(&*error, |error| error.is::<LengthLimitError>()) {
-        return RouteError::body_too_large(limits.bytes);
+        return RouteError::body_too_large(max_bytes);
     }
     RouteError::new(
         RouteErrorKind::InvalidBody,

@@ -65,8 +65,8 @@ impl TooSlow {
 ///
 /// The rate is a bucket of time: waiting fills it, each byte takes out the time that it may
 /// take at that rate. A client that has been fast can therefore not rest on it for hours.
+#[derive(Default)]
 pub(super) struct Patience {
-    pace: Pace,
     /// Waited since the last byte.
     paused: Duration,
     /// How far the client is behind the rate.
@@ -75,36 +75,27 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn new(pace: Pace) -> Self {
-        Self {
-            pace,
-            paused: Duration::ZERO,
-            behind: Duration::ZERO,
-            waited: Duration::ZERO,
-        }
-    }
-
     pub(super) fn use_up(&mut self, time: Duration) {
         for used in [&mut self.paused, &mut self.behind, &mut self.waited] {
             *used = used.saturating_add(time);
         }
     }
 
-    pub(super) fn renew(&mut self, bytes: usize) {
+    pub(super) fn renew(&mut self, bytes: usize, pace: Pace) {
         self.paused = Duration::ZERO;
-        if self.behind > Duration::ZERO && self.pace.rate > 0 {
-            let worth = bytes as f64 / self.pace.rate as f64;
+        if self.behind > Duration::ZERO && pace.rate > 0 {
+            let worth = bytes as f64 / pace.rate as f64;
             let worth = Duration::try_from_secs_f64(worth).unwrap_or(Duration::MAX);
             self.behind = self.behind.saturating_sub(worth);
         }
     }
 
     /// How long the client may still be waited for now, and which limit that is.
-    pub(super) fn left(&self) -> Option<(Duration, TooSlow)> {
+    pub(super) fn left(&self, pace: Pace) -> Option<(Duration, TooSlow)> {
         [
-            (self.pace.pause, self.paused, TooSlow::Paused),
-            (self.pace.lag(), self.behind, TooSlow::Rate),
-            (self.pace.total, self.waited, TooSlow::Total),
+            (pace.pause, self.paused, TooSlow::Paused),
+            (pace.lag(), self.behind, TooSlow::Rate),
+            (pace.total, self.waited, TooSlow::Total),
         ]
         .into_iter()
         .filter(|(limit, ..)| *limit < Duration::MAX)

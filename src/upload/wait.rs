@@ -9,7 +9,7 @@ use std::{
 use tokio::time::{Instant, Sleep};
 
 use super::pace::{Pace, Patience, TooSlow};
-use crate::pieces::lock;
+use crate::{error::RouteError, pieces::lock};
 
 /// Limits the time spent waiting for the client.
 ///
@@ -21,18 +21,19 @@ use crate::pieces::lock;
 /// one sets a timer, which costs more than everything else in receiving a small
 /// body.
 pub(super) struct Wait {
-    patience: Patience,
+    pace: Pace,
     state: Progress,
 }
 
 enum Progress {
     Untried,
     Deferred,
-    Long(Long),
+    Long(Box<Long>),
 }
 
 /// The state after the second pending poll in a row.
 struct Long {
+    patience: Patience,
     bell: Arc<Bell>,
     /// While waiting for the client: the start of the wait, and its timer if there is a limit.
     since: Option<(Instant, Option<Timer>)>,
@@ -44,14 +45,16 @@ type Timer = (Pin<Box<Sleep>>, TooSlow);
 impl Wait {
     pub(super) fn new(pace: Pace) -> Self {
         Self {
-            patience: Patience::new(pace),
+            pace,
             state: Progress::Untried,
         }
     }
 
     /// The client has sent this many bytes.
     pub(super) fn received(&mut self, bytes: usize) {
-        self.patience.renew(bytes);
+        if let Progress::Long(long) = &mut self.state {
+            long.patience.renew(bytes, self.pace);
+        }
     }
 
     /// Whether the client is being waited for, after the second poll was pending too.
@@ -63,10 +66,19 @@ impl Wait {
     pub(super) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
+        client: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<Result<T, RouteError>> {
+        self.poll_in_time(cx, client)
+            .map_err(|too_slow| too_slow.error(self.pace))
+    }
+
+    fn poll_in_time<T>(
+        &mut self,
+        cx: &mut Context<'_>,
         mut client: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, TooSlow>> {
         match &mut self.state {
-            Progress::Long(long) => long.poll(&mut self.patience, cx, client),
+            Progress::Long(long) => long.poll(self.pace, cx, client),
             Progress::Untried => client(cx).map(Ok).or_pending(|| {
                 self.state = Progress::Deferred;
                 cx.waker().wake_by_ref();
@@ -76,11 +88,12 @@ impl Wait {
                     self.state = Progress::Untried;
                     return Poll::Ready(Ok(sent));
                 }
-                let mut long = Long {
+                let mut long = Box::new(Long {
+                    patience: Patience::default(),
                     bell: Arc::default(),
                     since: None,
-                };
-                let polled = long.poll(&mut self.patience, cx, client);
+                });
+                let polled = long.poll(self.pace, cx, client);
                 self.state = Progress::Long(long);
                 polled
             }
@@ -91,13 +104,13 @@ impl Wait {
 impl Long {
     fn poll<T>(
         &mut self,
-        patience: &mut Patience,
+        pace: Pace,
         cx: &mut Context<'_>,
         mut client: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, TooSlow>> {
         // The client has sent something at that time, even if it is no whole frame yet.
         if let (Some(at), Some((since, _))) = (self.bell.take_rung(), &self.since) {
-            patience.use_up(at.saturating_duration_since(*since));
+            self.patience.use_up(at.saturating_duration_since(*since));
             self.since = None;
         }
         let waker = Waker::from(Arc::clone(&self.bell));
@@ -105,14 +118,15 @@ impl Long {
         self.bell.wakes(cx.waker());
         if let Poll::Ready(sent) = client(&mut bell) {
             if let Some((since, _)) = self.since.take() {
-                patience.use_up(since.elapsed());
+                self.patience.use_up(since.elapsed());
             }
             self.bell.wake_all();
             return Poll::Ready(Ok(sent));
         }
         let (_, timer) = self.since.get_or_insert_with(|| {
-            let timer = patience
-                .left()
+            let timer = self
+                .patience
+                .left(pace)
                 .map(|(left, reason)| (Box::pin(tokio::time::sleep(left)), reason));
             (Instant::now(), timer)
         });

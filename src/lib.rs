@@ -155,9 +155,9 @@ pub use self::observe::{Admin, AdminBody, AdminFuture};
 pub use self::{
     attempt::{ResponseBody, RouteBody, Tunnels},
     config::{
-        Balance, BuildError, Condition, Endpoint, HashKey, Mistake, MistakeKind, ModelMatch,
-        ModelRoute, ModelServer, OutlierDetection, Place, Reason, RoutePart, RouteTableBuilder,
-        Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
+        Balance, BuildError, Condition, Encoding, Endpoint, HashKey, Mistake, MistakeKind,
+        ModelMatch, ModelRoute, ModelServer, OutlierDetection, Place, Reason, RoutePart,
+        RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
     },
     error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, WithoutModel},

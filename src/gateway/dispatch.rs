@@ -155,7 +155,7 @@ impl Matched {
         let may_send_again =
             server.policy.get_max_retries() > 0 || table.has_elsewhere(selection, &server);
         let decision = RouteDecision::new(table, selection, target, server, lease.position());
-        let mut packed = message.pack(head, may_send_again, options.recompress);
+        let mut packed = message.pack(head, may_send_again);
         let payload = match packed.payload(head, &decision, &lease) {
             Ok(payload) => payload,
             Err(error) => return Err((error, packed.rest)),
@@ -183,7 +183,7 @@ impl Matched {
 
 impl Message {
     /// Takes the fields of the client's connection off `head`.
-    fn pack(self, head: &mut Parts, may_send_again: bool, recompress: bool) -> Packed {
+    fn pack(self, head: &mut Parts, may_send_again: bool) -> Packed {
         let Self {
             model,
             chunks,
@@ -200,7 +200,7 @@ impl Message {
         };
         let fingerprint = chunks.fingerprint();
         let decoder = inbound.as_mut().scan().take_decoder();
-        let (chunks, coded) = coded(decoder, chunks, plain, recompress);
+        let (chunks, coded) = coded(decoder, chunks, plain);
         let path = may_send_again.then(|| head.uri.path_and_query().cloned());
         rewrite::end_hop(head);
         if let Some(trailers) = &trailers {
@@ -314,14 +314,12 @@ fn coded(
     decoder: Option<Box<Decoder>>,
     body: Chunks,
     plain: Option<Chunks>,
-    recompress: bool,
 ) -> (Chunks, Option<Coded>) {
     let Some(decoder) = decoder else {
         return (body, None);
     };
     let coded = Coded {
         decoder,
-        recompress,
         body,
         plain,
     };

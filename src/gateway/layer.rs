@@ -56,7 +56,6 @@ impl ModelRouteLayer {
                     time: Duration::from_secs(5),
                     first: false,
                 },
-                recompress: false,
                 tunnels: Tunnels::new(),
                 models_endpoint: true,
                 without_model: WithoutModel::default(),
@@ -163,21 +162,6 @@ impl ModelRouteLayer {
     /// by default, and zero turns that off. See [`drain_bytes`](Self::drain_bytes).
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.options.drain.time = timeout;
-        self
-    }
-
-    /// Whether a compressed body is compressed again after its model has been
-    /// rewritten. Off by default: then such a body is forwarded uncompressed,
-    /// without its Content-Encoding.
-    ///
-    /// Compressed bodies (gzip, deflate, br, zstd) need the feature
-    /// `decompression`; without it they are answered with 415. To find the
-    /// model, they are decompressed as they arrive, up to
-    /// [`max_buffer_bytes`](Self::max_buffer_bytes) and to 100 times their
-    /// compressed size; beyond that they are answered with 413. If the model
-    /// need not be rewritten, the client's own bytes are forwarded.
-    pub fn recompress(mut self, on: bool) -> Self {
-        self.options.recompress = on;
         self
     }
 

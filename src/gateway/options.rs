@@ -22,7 +22,6 @@ pub(super) struct Options {
     pub(super) pace: Pace,
     pub(super) drain: DrainLimits,
     pub(super) memory: Arc<Memory>,
-    pub(super) recompress: bool,
     pub(super) tunnels: Tunnels,
     pub(super) models_endpoint: bool,
     pub(super) without_model: WithoutModel,

@@ -1,15 +1,19 @@
 //! ModelServers that do nothing, or can't do what they promise.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::warning::{Lint, LintKind};
 use crate::config::{
-    Endpoint, ModelRoute, ModelServer, Place, RouteTableBuilder, Rule, ServerPart,
+    Address, Endpoint, ModelRoute, ModelServer, Place, RouteTableBuilder, Rule, ServerPart,
 };
 
 pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
     let uses = uses(config);
     let servers = by_name(config);
+    let mut owners = HashMap::new();
     let mut lints = Vec::new();
     for (position, server) in config.get_model_servers().iter().enumerate() {
         let mut add = |kind, part, message: String| {
@@ -32,6 +36,15 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
             let part = ServerPart::Endpoint(endpoint);
             add(LintKind::NeedsTls, part, message.to_owned());
         }
+        if let Some((endpoint, other)) = differing_limit(server, &mut owners) {
+            let message = format!(
+                "ModelServer {:?} has it with another max_in_flight: each limits the requests \
+                 of both together",
+                other.get_name()
+            );
+            let part = ServerPart::Endpoint(endpoint);
+            add(LintKind::DifferingLimits, part, message);
+        }
         let is_alone =
             rules.is_some_and(|rules| rules.iter().all(|rule| places(rule, &servers) < 2));
         for (kind, message) in lint_policy(server, is_alone) {
@@ -39,6 +52,26 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
         }
     }
     lints
+}
+
+/// The first endpoint that one of the ModelServers before, the `owners`, has with another limit.
+/// It counts the requests of both.
+fn differing_limit<'c>(
+    server: &'c ModelServer,
+    owners: &mut HashMap<Arc<str>, &'c ModelServer>,
+) -> Option<(usize, &'c ModelServer)> {
+    let limit = |server: &ModelServer| server.get_traffic_policy().get_max_in_flight();
+    let mut found = None;
+    for (position, endpoint) in server.get_endpoints().iter().enumerate() {
+        let Ok(address) = Address::parse(endpoint.get_uri()) else {
+            continue;
+        };
+        let owner = *owners.entry(address.uri).or_insert(server);
+        if limit(owner) != limit(server) {
+            found = found.or(Some((position, owner)));
+        }
+    }
+    found
 }
 
 /// The first endpoint that needs a client with TLS, which may be another one than ours.
@@ -65,8 +98,8 @@ fn lint_policy(server: &ModelServer, is_alone: bool) -> Vec<(LintKind, String)> 
     let retries = policy.get_max_retries();
     if retries > 0 && is_alone && !server.get_endpoints().is_empty() {
         let message = format!(
-            "max_retries is {retries}, but there is no second endpoint to send a request to: a \
-             retry never goes where the request has been"
+            "max_retries is {retries}, but there is no second endpoint to send a request to: all \
+             that it allows is to send a request again whose connection was lost"
         );
         lints.push((LintKind::RetriesWithoutAlternative, message));
     }

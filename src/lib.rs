@@ -101,6 +101,7 @@
 //! | find out why, or where a request would go | [`RouteTable::explain`], [`RouteTable::decide`] |
 //! | see load, health and counts | [`RouteTable::servers`], `Admin` |
 //! | find mistakes in a valid table | [`RouteTable::lint`] |
+//! | let WebSocket sessions end before a shutdown | [`Tunnels`] |
 //! | store the service in a struct | [`RouteStackService`] |
 //!
 //! # Guides
@@ -152,11 +153,11 @@ pub use self::client::{EngineClient, EngineClientBuilder, EngineFuture, engine_c
 #[cfg(feature = "admin")]
 pub use self::observe::{Admin, AdminBody, AdminFuture};
 pub use self::{
-    attempt::{ResponseBody, RouteBody},
+    attempt::{ResponseBody, RouteBody, Tunnels},
     config::{
-        Balance, BuildError, Condition, Endpoint, HashKey, Mistake, MistakeKind, ModelMatch,
-        ModelRoute, ModelServer, OutlierDetection, Place, Reason, RoutePart, RouteTableBuilder,
-        Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
+        Balance, BuildError, Condition, Encoding, Endpoint, HashKey, Mistake, MistakeKind,
+        ModelMatch, ModelRoute, ModelServer, OutlierDetection, Place, Reason, RoutePart,
+        RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
     },
     error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, WithoutModel},

@@ -14,7 +14,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -28,7 +28,7 @@ use crate::{
     pieces::lock,
     route::{RouteDecision, Unavailable},
     server::{Caller, Lease, Outcome, Server},
-    upload::Upload,
+    upload::{Share, Upload},
     wire::Payload,
 };
 
@@ -40,7 +40,13 @@ pub(crate) struct Exchange {
     /// it has begun to read the body, or there is none.
     body_begun: AtomicBool,
     has_body: bool,
+    /// The request's bodies that are left.
+    bodies: AtomicUsize,
 }
+
+/// The part that a body has in its exchange.
+#[derive(Debug)]
+pub(super) struct Attached(Arc<Exchange>);
 
 struct State {
     decision: RouteDecision,
@@ -61,6 +67,8 @@ struct State {
     has_lost: bool,
     /// `None` if the request can't be sent again.
     retries: Option<Box<Retries>>,
+    /// Counts the bytes of a body that was whole before it was sent.
+    held: Share,
 }
 
 /// The facts of a request that is sent.
@@ -75,6 +83,8 @@ pub(crate) struct Dispatched {
     pub(crate) fingerprint: u64,
     /// What further attempts need; without it the request is sent once.
     pub(crate) retries: Option<Box<Retries>>,
+    /// Counts the bytes of a body that was whole before it was sent.
+    pub(crate) held: Share,
 }
 
 /// The next attempt, not begun yet. Dropping it releases its lease.
@@ -90,6 +100,33 @@ pub(crate) enum Upcoming {
     Later(u32),
 }
 
+impl Attached {
+    pub(super) fn to(exchange: Arc<Exchange>) -> Self {
+        exchange.bodies.fetch_add(1, Ordering::Relaxed);
+        Self(exchange)
+    }
+
+    pub(super) fn exchange(&self) -> &Arc<Exchange> {
+        &self.0
+    }
+}
+
+impl Clone for Attached {
+    fn clone(&self) -> Self {
+        Self::to(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Attached {
+    /// The exchange outlives its bodies: the answer holds it to the end.
+    fn drop(&mut self) {
+        if self.0.bodies.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let held = std::mem::take(&mut self.0.state().held);
+            drop(held);
+        }
+    }
+}
+
 impl Exchange {
     /// Begins the first attempt.
     pub(crate) fn new(dispatched: Dispatched) -> Arc<Self> {
@@ -101,6 +138,7 @@ impl Exchange {
             has_body,
             fingerprint,
             retries,
+            held,
         } = dispatched;
         decision.count();
         lease.begin(Duration::ZERO);
@@ -115,9 +153,11 @@ impl Exchange {
                 suspects: Vec::new(),
                 has_lost: false,
                 retries,
+                held,
             }),
             body_begun: AtomicBool::new(!has_body),
             has_body,
+            bodies: AtomicUsize::new(0),
         })
     }
 
@@ -151,6 +191,11 @@ impl Exchange {
     /// Why the client's upload could not be forwarded to its end, if it failed.
     pub(crate) fn upload_failure(&self) -> Option<RouteError> {
         self.state().upload.as_ref()?.failure()
+    }
+
+    /// The client's upload, if the body was not whole before it was sent.
+    pub(crate) fn upload(&self) -> Option<Upload> {
+        self.state().upload.clone()
     }
 
     /// Whether nothing of the client's body is missing.
@@ -298,6 +343,8 @@ impl Exchange {
     pub(crate) fn finish(&self) -> (RouteDecision, Option<Lease>) {
         let mut state = self.state();
         state.judge_suspects();
+        // There is no other attempt any more: what it would send need not be held.
+        state.retries = None;
         (state.decision.clone(), state.lease.take())
     }
 

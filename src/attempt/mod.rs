@@ -7,6 +7,7 @@ mod request_body;
 mod response_body;
 mod retries;
 mod silence;
+mod tunnel;
 
 pub(crate) use self::{
     exchange::{Dispatched, Exchange, Next, Upcoming},
@@ -14,4 +15,4 @@ pub(crate) use self::{
     response_body::Held,
     retries::Retries,
 };
-pub use self::{request_body::RouteBody, response_body::ResponseBody};
+pub use self::{request_body::RouteBody, response_body::ResponseBody, tunnel::Tunnels};

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::exchange::Exchange;
+use super::exchange::{Attached, Exchange};
 use crate::{
     error::{BoxError, RouteError},
     pieces::{Chunks, Edits, Splice, lock},
@@ -40,7 +40,7 @@ pub struct RouteBody {
     /// How many bytes are still to be sent, if that is known.
     remaining: Option<u64>,
     /// `None` for a request that is forwarded without being routed.
-    exchange: Option<Arc<Exchange>>,
+    exchange: Option<Attached>,
 }
 
 #[derive(Clone)]
@@ -220,11 +220,11 @@ impl RouteBody {
     }
 
     pub(crate) fn attach(&mut self, exchange: Arc<Exchange>) {
-        self.exchange = Some(exchange);
+        self.exchange = Some(Attached::to(exchange));
     }
 
     pub(crate) fn exchange(&self) -> Option<&Arc<Exchange>> {
-        self.exchange.as_ref()
+        self.exchange.as_ref().map(Attached::exchange)
     }
 
     /// Turns this body, of which nothing has been sent, into that of another attempt.
@@ -247,7 +247,7 @@ impl RouteBody {
     /// [`ModelRouteLayer`](crate::ModelRouteLayer); layers above find the decision
     /// that led to the answer in the response's extensions.
     pub fn decision(&self) -> Option<RouteDecision> {
-        Some(self.exchange.as_ref()?.decision())
+        Some(self.exchange()?.decision())
     }
 
     /// Whether a clone of this body sends the same bytes.
@@ -291,7 +291,7 @@ impl Body for RouteBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
-        if let Some(exchange) = &this.exchange {
+        if let Some(exchange) = this.exchange() {
             exchange.begin_body();
         }
         let Some(unsent) = this.content.begin() else {

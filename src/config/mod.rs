@@ -5,6 +5,7 @@ mod balance;
 mod builder;
 #[cfg(any(feature = "manifest", feature = "serde"))]
 mod duration;
+mod encoding;
 mod endpoint;
 mod engine_header;
 mod mistake;
@@ -26,6 +27,7 @@ pub(crate) use self::duration::format;
 pub use self::{
     balance::{Balance, HashKey},
     builder::RouteTableBuilder,
+    encoding::Encoding,
     endpoint::Endpoint,
     mistake::{BuildError, Mistake, MistakeKind, Reason},
     model_route::ModelRoute,

@@ -3,8 +3,8 @@
 use http::{HeaderName, HeaderValue};
 
 use super::{
-    balance::Balance, endpoint::Endpoint, engine_header::EngineHeader, mistake::MistakeKind,
-    traffic_policy::TrafficPolicy,
+    balance::Balance, encoding::Encoding, endpoint::Endpoint, engine_header::EngineHeader,
+    mistake::MistakeKind, traffic_policy::TrafficPolicy,
 };
 
 /// A group of engine endpoints that serve one model.
@@ -41,6 +41,8 @@ pub struct ModelServer {
         )
     )]
     headers: Vec<EngineHeader>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
+    accepts_encodings: Vec<Encoding>,
 }
 
 impl ModelServer {
@@ -58,6 +60,7 @@ impl ModelServer {
             balance: Balance::default(),
             traffic_policy: TrafficPolicy::default(),
             headers: Vec::new(),
+            accepts_encodings: Vec::new(),
         }
     }
 
@@ -138,6 +141,21 @@ impl ModelServer {
         self
     }
 
+    /// The engines read request bodies in this coding too.
+    ///
+    /// A body that a client has sent in such a coding is forwarded in it: unchanged, or
+    /// compressed again if the model's name was rewritten. By default none is accepted,
+    /// as by vLLM and SGLang, which read no compressed bodies: they are sent what was
+    /// inflated. (With the feature `decompression`; without it a compressed body is
+    /// answered with 415.) A body that need not be read for its model is forwarded as it
+    /// is.
+    pub fn accepts_encoding(mut self, encoding: Encoding) -> Self {
+        if !self.accepts_encodings.contains(&encoding) {
+            self.accepts_encodings.push(encoding);
+        }
+        self
+    }
+
     /// Its name.
     pub fn get_name(&self) -> &str {
         &self.name
@@ -166,6 +184,11 @@ impl ModelServer {
     /// The traffic policy.
     pub fn get_traffic_policy(&self) -> &TrafficPolicy {
         &self.traffic_policy
+    }
+
+    /// The codings of request bodies that its engines read.
+    pub fn get_accepts_encodings(&self) -> &[Encoding] {
+        &self.accepts_encodings
     }
 
     /// The headers that its engines get: their names, each with a reference in place of the value.

@@ -118,7 +118,8 @@ impl TrafficPolicy {
     /// aborted. No limit by default.
     ///
     /// Only time in which the client waits for the engine counts: a client
-    /// that reads slowly is not cut off.
+    /// that reads slowly is not cut off. A WebSocket session ends when neither side
+    /// has said anything for this long.
     pub fn stream_idle_timeout(mut self, timeout: Duration) -> Self {
         self.stream_idle_timeout = Some(timeout);
         self

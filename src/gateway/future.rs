@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    ops::ControlFlow,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -22,7 +23,7 @@ use crate::{
     observe::RequestSpan,
     route::CompiledTable,
     server::Outcome,
-    upload::Receive,
+    upload::{Drain, Receive},
 };
 
 pin_project! {
@@ -69,8 +70,12 @@ where
         Self { phase, span }
     }
 
-    pub(super) fn answer(response: Response<Bytes>, span: RequestSpan) -> Self {
-        let phase = Phase::Answering { response };
+    pub(super) fn answer(
+        response: Response<Bytes>,
+        rest: Option<Box<Drain>>,
+        span: RequestSpan,
+    ) -> Self {
+        let phase = Phase::Answering { response, rest };
         Self { phase, span }
     }
 }
@@ -128,15 +133,17 @@ where
                     }
                     take!(phase, Calling { routed });
                     match result {
-                        Poll::Ready(result) => {
-                            return Poll::Ready(steps::answered(result, routed, span));
-                        }
+                        Poll::Ready(result) => match steps::answered(result, routed, span) {
+                            ControlFlow::Break(answer) => return Poll::Ready(answer),
+                            ControlFlow::Continue(next) => next,
+                        },
                         Poll::Pending => steps::timed_out(routed, Outcome::OutOfTime, span),
                     }
                 }
-                PhaseProj::Answering { .. } => {
-                    take!(phase, Answering { response });
-                    return Poll::Ready(Ok(response.map(ResponseBody::own)));
+                PhaseProj::Answering { rest, .. } => {
+                    ready!(Drain::poll_first(rest, cx));
+                    take!(phase, Answering { response, rest });
+                    return Poll::Ready(Ok(steps::own(response, rest)));
                 }
                 PhaseProj::Completed => panic!("ResponseFuture polled after completion"),
             };

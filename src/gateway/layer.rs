@@ -9,8 +9,10 @@ use super::{
     service::ModelRouteService,
 };
 use crate::{
+    attempt::Tunnels,
     model::{ExtractModel, ModelSources},
     route::{RouteTable, RouteTableHandle},
+    upload::{DrainLimits, Memory, Pace},
 };
 
 /// Routes inference requests by the model named in the request.
@@ -22,8 +24,8 @@ use crate::{
 /// It is always ready. The inner service is driven to readiness only once the
 /// request body has been received far enough to route it, so that a slow upload
 /// holds no permit meanwhile. A limit that protects the engines therefore
-/// belongs below this layer, and a (global) limit on the memory of buffered
-/// bodies above it.
+/// belongs below this layer. What the bodies of all requests together take is bounded by
+/// [`max_total_buffer_bytes`](Self::max_total_buffer_bytes).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ModelRouteLayer {
@@ -43,8 +45,18 @@ impl ModelRouteLayer {
                 max_body_bytes: 256 << 20,
                 max_buffer_bytes: 32 << 20,
                 replay_bytes: 1 << 20,
-                body_timeout: Duration::from_secs(60),
-                recompress: false,
+                pace: Pace {
+                    pause: Duration::from_secs(60),
+                    rate: 1024,
+                    total: Duration::MAX,
+                },
+                memory: Memory::new(1 << 30),
+                drain: DrainLimits {
+                    bytes: 64 << 20,
+                    time: Duration::from_secs(5),
+                    first: false,
+                },
+                tunnels: Tunnels::new(),
                 models_endpoint: true,
                 without_model: WithoutModel::default(),
             },
@@ -81,28 +93,75 @@ impl ModelRouteLayer {
         self
     }
 
-    /// The total time spent waiting for the client to send the body, 60 s by
-    /// default; a slower client is answered with 408.
+    /// How many bytes of bodies all requests together may hold, 1 GiB by default: what
+    /// is buffered until a request is sent, and what is kept for retries. A request
+    /// that needs more to be buffered is answered with 503 and the code `overloaded`;
+    /// an upload that is forwarded already is then sent only once.
     ///
-    /// Time spent waiting for the engine does not count. The timeout needs a
-    /// tokio runtime with timers; [`Duration::MAX`] turns it off.
-    pub fn body_timeout(mut self, timeout: Duration) -> Self {
-        self.options.body_timeout = timeout;
+    /// The clones of a layer, and the services that they make, count together.
+    pub fn max_total_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.options.memory = Memory::new(bytes as u64);
         self
     }
 
-    /// Whether a compressed body is compressed again after its model has been
-    /// rewritten. Off by default: then such a body is forwarded uncompressed,
-    /// without its Content-Encoding.
+    /// How many bytes of bodies all requests together hold now; see
+    /// [`max_total_buffer_bytes`](Self::max_total_buffer_bytes).
+    pub fn buffered_bytes(&self) -> u64 {
+        self.options.memory.held()
+    }
+
+    /// The longest wait for the next bytes of a body, 60 s by default; a client
+    /// that pauses for longer is answered with 408.
     ///
-    /// Compressed bodies (gzip, deflate, br, zstd) need the feature
-    /// `decompression`; without it they are answered with 415. To find the
-    /// model, they are decompressed as they arrive, up to
-    /// [`max_buffer_bytes`](Self::max_buffer_bytes) and to 100 times their
-    /// compressed size; beyond that they are answered with 413. If the model
-    /// need not be rewritten, the client's own bytes are forwarded.
-    pub fn recompress(mut self, on: bool) -> Self {
-        self.options.recompress = on;
+    /// Only time spent waiting for the client counts, not the time that the engine
+    /// takes to read on; so it is with [`min_body_rate`](Self::min_body_rate) and
+    /// [`total_body_timeout`](Self::total_body_timeout). All three need a tokio
+    /// runtime with timers; [`Duration::MAX`] turns this one off.
+    pub fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.options.pace.pause = timeout;
+        self
+    }
+
+    /// The lowest rate at which a body may arrive, in bytes per second; 1,024 by
+    /// default, and 0 turns it off. A slower client is answered with 408, so that
+    /// none that sends a byte now and then holds memory for ever.
+    ///
+    /// A client may be behind the rate by a minute, or by the
+    /// [`body_timeout`](Self::body_timeout) if that is longer: one that sends next to
+    /// nothing is cut off after that time, also if it was fast before.
+    pub fn min_body_rate(mut self, bytes_per_second: usize) -> Self {
+        self.options.pace.rate = bytes_per_second as u64;
+        self
+    }
+
+    /// The total time that may be spent waiting for a client to send its body;
+    /// unlimited ([`Duration::MAX`]) by default. A client that takes longer is
+    /// answered with 408.
+    pub fn total_body_timeout(mut self, timeout: Duration) -> Self {
+        self.options.pace.total = timeout;
+        self
+    }
+
+    /// How much of the rest of an upload is read after it has been answered early, such
+    /// as with a 404, 413 or 503; 64 MiB by default. 0 turns that off.
+    ///
+    /// A server that closes a connection while the client still sends resets it, and
+    /// many clients then lose the answer, because they read it only once they have sent
+    /// everything (RFC 9112 section 9.6). So the last byte of the answer waits for the
+    /// end of the upload, which is read and thrown away: up to this many bytes, for the
+    /// [`drain_timeout`](Self::drain_timeout), and until the client has been silent for
+    /// a second. Over HTTP/2 all of the gateway's own answer waits, because curl breaks
+    /// its stream off between the beginning and the end. A client that waits for its `100 Continue` has nothing to send, and is
+    /// answered at once.
+    pub fn drain_bytes(mut self, bytes: usize) -> Self {
+        self.options.drain.bytes = bytes as u64;
+        self
+    }
+
+    /// For how long the rest of an upload is read after it has been answered early; 5 s
+    /// by default, and zero turns that off. See [`drain_bytes`](Self::drain_bytes).
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.options.drain.time = timeout;
         self
     }
 
@@ -110,6 +169,12 @@ impl ModelRouteLayer {
     pub fn extract_model(mut self, extract: impl ExtractModel) -> Self {
         self.options.extract = Arc::new(extract);
         self
+    }
+
+    /// The WebSocket sessions (`/v1/realtime`) of this layer and its clones, to let them
+    /// end before a shutdown.
+    pub fn tunnels(&self) -> Tunnels {
+        self.options.tunnels.clone()
     }
 
     /// Whether `GET /v1/models` and `GET /v1/models/{id}` are answered from the

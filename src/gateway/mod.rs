@@ -18,7 +18,8 @@
 //! - *Answering*: the gateway answers the request itself.
 //!
 //! No state runs in its own task, so dropping the future cancels the request: it
-//! drops the upload and the call, and releases the lease.
+//! drops the upload and the call, and releases the lease. Only a WebSocket session
+//! ([`upgrade`]) has a task, which begins with the engine's 101.
 
 mod dispatch;
 mod future;
@@ -27,6 +28,7 @@ mod options;
 mod phase;
 mod service;
 mod steps;
+mod upgrade;
 
 pub use self::{
     future::ResponseFuture, layer::ModelRouteLayer, options::WithoutModel,

@@ -1,12 +1,15 @@
 //! The layer's options.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+
+use http::{Version, request::Parts};
 
 use crate::{
+    attempt::Tunnels,
     coding,
     model::ExtractModel,
     route::RouteTableHandle,
-    upload::{Buffering, Limits},
+    upload::{Buffering, DrainLimits, Limits, Memory, Pace},
 };
 
 #[derive(Clone, Debug)]
@@ -16,8 +19,10 @@ pub(super) struct Options {
     pub(super) max_body_bytes: u64,
     pub(super) max_buffer_bytes: u64,
     pub(super) replay_bytes: u64,
-    pub(super) body_timeout: Duration,
-    pub(super) recompress: bool,
+    pub(super) pace: Pace,
+    pub(super) drain: DrainLimits,
+    pub(super) memory: Arc<Memory>,
+    pub(super) tunnels: Tunnels,
     pub(super) models_endpoint: bool,
     pub(super) without_model: WithoutModel,
 }
@@ -26,7 +31,19 @@ impl Options {
     pub(super) fn limits(&self) -> Limits {
         Limits {
             bytes: self.max_body_bytes,
-            time: self.body_timeout,
+            pace: self.pace,
+        }
+    }
+
+    /// How the rest of this request's body is drained if it is answered early.
+    ///
+    /// A client that sees an early error may end its stream at once (curl does). In
+    /// HTTP/2 that breaks the announced length, and resets the stream before the answer
+    /// has ended (RFC 9113 section 8.1.1).
+    pub(super) fn drain(&self, head: &Parts) -> DrainLimits {
+        DrainLimits {
+            first: head.version == Version::HTTP_2,
+            ..self.drain
         }
     }
 

@@ -11,13 +11,13 @@ use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
-use super::{dispatch::Matched, options::Options};
+use super::{dispatch::Matched, options::Options, upgrade::Upgrade};
 use crate::{
     attempt::{Exchange, RouteBody},
     error::Shape,
     route::CompiledTable,
     server::Lease,
-    upload::Receive,
+    upload::{Drain, DrainLimits, Receive},
 };
 
 pin_project! {
@@ -32,8 +32,9 @@ pin_project! {
         // The request is ready to be sent, and waits for the inner service to be ready.
         Sending { sending: Sending<S> },
         Calling { #[pin] call: F, routed: Option<Routed> },
-        // The gateway answers the request itself.
-        Answering { response: Response<Bytes> },
+        // The gateway answers the request itself. The rest of the upload is drained before
+        // the answer or, mostly, by its body.
+        Answering { response: Response<Bytes>, rest: Option<Box<Drain>> },
         Completed,
     }
 }
@@ -66,8 +67,9 @@ pub(super) struct Routed {
     pub(super) timer: Timer,
     /// The JSON shape of errors that this client expects.
     pub(super) shape: Shape,
+    pub(super) drain: DrainLimits,
     /// Whether the engine was asked to change the protocol.
-    pub(super) upgrade: bool,
+    pub(super) upgrade: Option<Upgrade>,
 }
 
 impl Drop for Routed {

@@ -6,7 +6,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header::CONTENT_LENGTH, request::Parts};
+use http::{
+    HeaderMap, Request, Response,
+    header::{CONTENT_LENGTH, EXPECT},
+    request::Parts,
+};
 use http_body::Body;
 use tower_service::Service;
 
@@ -23,7 +27,7 @@ use crate::{
     observe::RequestSpan,
     pieces::{Chunks, Edits},
     route::CompiledTable,
-    upload::{Limits, Receive, Upload, receive},
+    upload::{Drain, Limits, Receive, Share, Upload, receive},
 };
 
 /// The service made by [`ModelRouteLayer`](crate::ModelRouteLayer).
@@ -63,7 +67,8 @@ where
         match first_look(&self.options, &table, &head, body.size_hint().lower()) {
             FirstLook::Receive(scan) => {
                 let inbound = receive(body, scan, self.options.limits());
-                let receive = Receive::new(inbound, self.options.buffering());
+                let share = Share::of(&self.options.memory);
+                let receive = Receive::new(inbound, self.options.buffering(), share);
                 let arrival = Arrival {
                     head,
                     options: Arc::clone(&self.options),
@@ -75,10 +80,14 @@ where
                 let request = Request::from_parts(head, forwarded(body, &self.options));
                 ResponseFuture::forward(request, self.inner.clone(), span)
             }
-            FirstLook::Answer(response) => ResponseFuture::answer(response, span),
+            FirstLook::Answer(response) => {
+                let rest = unread(&head, body, &self.options);
+                ResponseFuture::answer(response, rest, span)
+            }
             FirstLook::Reject(error) => {
                 span.rejected(&error);
-                ResponseFuture::answer(error.to_response(head.uri.path()), span)
+                let rest = unread(&head, body, &self.options);
+                ResponseFuture::answer(error.to_response(head.uri.path()), rest, span)
             }
         }
     }
@@ -141,8 +150,27 @@ where
     }
     let inbound = receive(body, Scan::none(), Limits::NONE);
     let total = inbound.total();
-    let upload = Upload::new(Chunks::default(), inbound, options.replay_bytes);
+    let upload = Upload::new(
+        Chunks::default(),
+        inbound,
+        options.replay_bytes,
+        Share::of(&options.memory),
+    );
     RouteBody::upload(upload.reader(), total, Edits::None, options.replay_bytes)
+}
+
+/// The body of a request that is answered by its head alone.
+fn unread<B>(head: &Parts, body: B, options: &Options) -> Option<Box<Drain>>
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    // A client that waits for `100 Continue` sends nothing: polling would ask for it.
+    if body.is_end_stream() || head.headers.contains_key(EXPECT) {
+        return None;
+    }
+    let inbound = receive(body, Scan::none(), Limits::NONE);
+    Drain::of_unread(Some(inbound), options.drain(head))
 }
 
 fn announced_length(headers: &HeaderMap) -> Option<u64> {

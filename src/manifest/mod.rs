@@ -75,6 +75,8 @@
 //!         Header: x-session
 //!     # what /v1/models tells of it
 //!     tower-model-route/max-model-len: "8192"
+//!     # the compressed request bodies that its engines read; by default none
+//!     tower-model-route/accepts-encoding: "[gzip, zstd]"
 //!     # headers for its engines; a key is a reference that the program allows
 //!     tower-model-route/headers: |
 //!       authorization: Bearer ${ENGINE_KEY}

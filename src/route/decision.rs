@@ -10,7 +10,7 @@ use super::{
     table::{CompiledTable, RouteTable, Selection, index},
 };
 use crate::{
-    config::TrafficPolicy,
+    config::{Encoding, TrafficPolicy},
     error::RouteError,
     model::BodyKeys,
     server::{Caller, Lease, RealModel, Server},
@@ -184,6 +184,11 @@ impl RouteDecision {
     /// The headers that the engine gets in place of the client's fields of these names.
     pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.server().headers
+    }
+
+    /// Whether the engine reads bodies in this coding.
+    pub(crate) fn accepts(&self, encoding: Encoding) -> bool {
+        self.server().accepts_encodings.contains(&encoding)
     }
 
     /// The names of the headers that some attempt may set.

@@ -19,7 +19,7 @@ use super::{
     queue::Queue,
 };
 use crate::{
-    config::{ModelServer, TrafficPolicy},
+    config::{Encoding, ModelServer, TrafficPolicy},
     model::NeededKeys,
     pieces::lock,
     server::balance::{affinity::Caller, balancer::Balancer},
@@ -34,6 +34,8 @@ pub(crate) struct Server {
     pub(crate) policy: TrafficPolicy,
     /// What its engines get in place of the client's fields of these names.
     pub(crate) headers: Box<[(HeaderName, HeaderValue)]>,
+    /// The codings of request bodies that the engines read.
+    pub(crate) accepts_encodings: Box<[Encoding]>,
     pub(super) balancer: Arc<Balancer>,
     pub(super) live: Arc<Live>,
 }
@@ -111,6 +113,7 @@ impl Server {
                 .collect(),
             policy: config.get_traffic_policy().clone(),
             headers: Box::default(),
+            accepts_encodings: config.get_accepts_encodings().into(),
             live,
         }
     }

@@ -1,12 +1,11 @@
 //! An upload that is forwarded as it arrives.
 //!
-//! The upload owns the client's body, and drops it as soon as it has ended or
-//! failed. A failure is kept, and every reader gets it.
+//! The upload owns the client's body, and drops it as soon as it has ended. A failure is kept, and every reader gets it.
 
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -15,9 +14,10 @@ use http::HeaderMap;
 use super::{
     inbound::Inbound,
     kept::{Forgotten, Kept},
+    memory::Share,
 };
 use crate::{
-    error::RouteError,
+    error::{RouteError, RouteErrorKind},
     pieces::{Chunks, lock},
 };
 
@@ -31,7 +31,7 @@ use crate::{
 pub(crate) struct Upload(Arc<Mutex<State>>);
 
 struct State {
-    /// `None` once the upload has ended or failed.
+    /// `None` once the upload has ended. After a failure the rest of it can be drained.
     inbound: Option<Inbound>,
     kept: Kept,
     readers: usize,
@@ -39,18 +39,73 @@ struct State {
     starved: bool,
     trailers: Option<Box<HeaderMap>>,
     failure: Option<RouteError>,
+    /// Waits until no reader is left, to drain the rest.
+    drain: Option<Waker>,
 }
 
 impl Upload {
-    pub(crate) fn new(start: Chunks, inbound: Inbound, replay_bytes: u64) -> Self {
+    /// `share` counts the bytes of `start`, and those that are kept from then on.
+    pub(crate) fn new(start: Chunks, inbound: Inbound, replay_bytes: u64, share: Share) -> Self {
         Self(Arc::new(Mutex::new(State {
             inbound: Some(inbound),
-            kept: Kept::new(start, replay_bytes),
+            kept: Kept::new(start, replay_bytes, share),
             readers: 0,
             starved: false,
             trailers: None,
             failure: None,
+            drain: None,
         })))
+    }
+
+    /// An upload of which nobody wants more.
+    pub(super) fn unread(inbound: Inbound) -> Self {
+        Self::new(Chunks::default(), inbound, 0, Share::default())
+    }
+
+    /// Whether the client has not sent everything yet.
+    pub(super) fn is_unfinished(&self) -> bool {
+        let state = self.state();
+        state.inbound.as_ref().is_some_and(|rest| !rest.is_over())
+    }
+
+    /// How much has been read.
+    pub(super) fn position(&self) -> u64 {
+        self.state().kept.end()
+    }
+
+    /// Takes the rest away from a reader that does not read on, though the client sends: the
+    /// engine has answered and wants no more. Whether there was one.
+    pub(super) fn take_over(&self) -> bool {
+        let mut state = self.state();
+        let is_stuck = state.readers > 0 && !state.starved && state.failure.is_none();
+        if is_stuck {
+            state.failure = Some(RouteError::new(
+                RouteErrorKind::InvalidBody,
+                "the request was answered before its body was read",
+            ));
+            state.kept.forget_before(u64::MAX);
+        }
+        is_stuck
+    }
+
+    /// Reads on without keeping anything; how much was read past `position`, or `None`
+    /// at the end. As long as there is a reader, it is that one's to read on.
+    pub(super) fn poll_rest(&self, position: &mut u64, cx: &mut Context<'_>) -> Poll<Option<u64>> {
+        let mut state = self.state();
+        let state = &mut *state;
+        let read = state.kept.end().saturating_sub(*position);
+        let Some(inbound) = state.inbound.as_mut().filter(|rest| !rest.is_over()) else {
+            return Poll::Ready(None);
+        };
+        if state.readers == 0 || state.failure.is_some() {
+            return inbound.as_mut().poll_past(cx);
+        }
+        if read > 0 {
+            *position += read;
+            return Poll::Ready(Some(read));
+        }
+        state.drain = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     pub(crate) fn reader(&self) -> Reader {
@@ -69,7 +124,8 @@ impl Upload {
     /// Whether the client has sent all of it.
     pub(crate) fn has_ended(&self) -> bool {
         let state = self.state();
-        state.inbound.is_none() && state.failure.is_none()
+        let inbound = state.inbound.as_ref();
+        state.failure.is_none() && inbound.is_none_or(|inbound| inbound.is_over())
     }
 
     /// Whether the upload waits for the client to send more, rather than for the
@@ -117,6 +173,9 @@ impl Reader {
                 state.kept.forget_before(self.position);
             }
         }
+        let drain = state.drain.take();
+        drop(state);
+        drain.into_iter().for_each(Waker::wake);
         Poll::Ready(chunk)
     }
 
@@ -148,7 +207,11 @@ impl Clone for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.upload.state().readers -= 1;
+        let mut state = self.upload.state();
+        state.readers -= 1;
+        let drain = state.drain.take();
+        drop(state);
+        drain.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -178,7 +241,9 @@ impl State {
             Some(Ok(chunk)) => self.kept.push(chunk, self.readers > 1),
             Some(Err(failure)) => {
                 self.failure = Some(failure.clone());
-                self.inbound = None;
+                if inbound.is_over() {
+                    self.inbound = None;
+                }
                 self.kept.forget_before(u64::MAX);
             }
             None => {

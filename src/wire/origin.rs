@@ -29,7 +29,6 @@ pub(crate) struct Origin {
 /// A body that the client has sent compressed.
 pub(crate) struct Coded {
     pub(crate) decoder: Box<Decoder>,
-    pub(crate) recompress: bool,
     pub(crate) body: Chunks,
     pub(crate) plain: Option<Chunks>,
 }
@@ -88,7 +87,10 @@ impl Origin {
                 chunks: None,
                 edits,
             },
-            Some(coded) => coded.payload(edits, self.length.is_some(), head)?,
+            Some(coded) => {
+                let is_accepted = decision.accepts(coded.decoder.encoding);
+                coded.payload(edits, is_accepted, self.length.is_some(), head)?
+            }
         };
         let is_again = decision.attempts() > 1;
         if is_again {
@@ -141,29 +143,28 @@ impl Origin {
 }
 
 impl Coded {
-    /// The body for the engine; also sets its Content-Encoding in `head`.
+    /// The body for the engine, in the client's coding if the engine reads that; also sets
+    /// its Content-Encoding in `head`.
     fn payload(
         &self,
         edits: Edits,
+        is_accepted: bool,
         is_announced: bool,
         head: &mut Parts,
     ) -> Result<Payload, RouteError> {
-        let (chunks, edits, is_coded) = if edits.is_none() {
-            (self.body.clone(), edits, true)
+        let (chunks, edits) = if is_accepted && edits.is_none() {
+            (self.body.clone(), edits)
         } else {
             let plain = match &self.plain {
                 Some(plain) => plain.clone(),
                 None => self.decoder.undo(self.body.clone())?,
             };
-            match self.recompress {
-                true => {
-                    let coded = recode(self.decoder.encoding, plain, edits)?;
-                    (coded, Edits::None, true)
-                }
-                false => (plain, edits, false),
+            match is_accepted {
+                true => (recode(self.decoder.encoding, plain, edits)?, Edits::None),
+                false => (plain, edits),
             }
         };
-        if is_coded {
+        if is_accepted {
             let name = HeaderValue::from_static(self.decoder.encoding.name());
             head.headers.entry(CONTENT_ENCODING).or_insert(name);
         } else {

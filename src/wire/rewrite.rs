@@ -30,12 +30,12 @@ pub(crate) fn end_hop(head: &mut Parts) {
         join_cookies(&mut head.headers);
     }
     head.version = Version::HTTP_11;
-    let upgrade = upgrade(head);
+    let upgrades = asks(head);
     let headers = &mut head.headers;
     strip(headers, of_request);
-    if let Some(protocol) = upgrade {
+    if upgrades {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol);
+        headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
     }
 }
 
@@ -181,19 +181,27 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// The protocol to which the client asks to upgrade, with a GET and `Connection: upgrade` (RFC 9110
-/// section 7.8). It is passed on: the upgrade is between the client and the engine.
-fn upgrade(head: &Parts) -> Option<HeaderValue> {
-    let protocol = head.headers.get(UPGRADE)?;
-    let asked = || {
-        head.headers
-            .get_all(CONNECTION)
+/// Whether the client asks for a WebSocket, with a GET (RFC 6455 section 4.1).
+///
+/// No other protocol is asked for: with one that engines or their proxies may know, such as `h2c`,
+/// a client would get a tunnel past every rule and limit.
+fn asks(head: &Parts) -> bool {
+    head.method == Method::GET && asks_for_websocket(&head.headers)
+}
+
+/// Whether `Upgrade` names WebSocket, and `Connection` names `Upgrade` (RFC 9110 section 7.8).
+pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let names = |field, token: &[u8]| {
+        headers
+            .get_all(field)
             .iter()
             .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+            .any(|named| named.trim_ascii().eq_ignore_ascii_case(token))
     };
-    (head.method == Method::GET && asked()).then(|| protocol.clone())
+    names(UPGRADE, WEBSOCKET.as_bytes()) && names(CONNECTION, b"upgrade")
 }
+
+const WEBSOCKET: &str = "websocket";
 
 /// The length in decimal. (`HeaderValue::from(u64)` allocates twice.)
 fn decimal(length: u64) -> HeaderValue {

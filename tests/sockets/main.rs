@@ -10,4 +10,5 @@ mod failover;
 mod reload;
 mod scenarios;
 mod uploads;
+mod websockets;
 mod wire;

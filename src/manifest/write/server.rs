@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     config::{Address, Balance, Endpoint, ModelServer},
-    manifest::read::server_annotations::{BALANCE, ENDPOINTS, HEADERS, MAX_MODEL_LEN, POLICY},
+    manifest::read::server_annotations::{
+        ACCEPTS_ENCODING, BALANCE, ENDPOINTS, HEADERS, MAX_MODEL_LEN, POLICY,
+    },
 };
 
 #[derive(Serialize)]
@@ -76,6 +78,9 @@ pub(super) fn write(server: &ModelServer) -> (Annotations, ServerSpec<'_>) {
     }
     if let Some(tokens) = server.get_max_model_len() {
         annotations.add(MAX_MODEL_LEN, &tokens);
+    }
+    if !server.get_accepts_encodings().is_empty() {
+        annotations.add(ACCEPTS_ENCODING, &server.get_accepts_encodings());
     }
     let spec = ServerSpec {
         model: server.get_model(),

@@ -40,7 +40,7 @@ fn by_default_they_are_rejected_and_their_body_is_not_read() {
     ] {
         let (mock, mut handle) = mock();
         let (upload, body) = script();
-        let mut service = ModelRouteLayer::new(simple()).layer(mock);
+        let mut service = ModelRouteLayer::new(simple()).drain_bytes(0).layer(mock);
         let mut call = task::spawn(service.call(request(method, body)));
         let refused = own(assert_ready_ok!(call.poll()));
         assert_eq!(refused.status, StatusCode::NOT_FOUND);

@@ -4,6 +4,7 @@ mod written;
 
 mod annotations;
 mod auto_traits;
+mod compressed_bodies;
 mod decide_as_the_builder;
 mod endpoints_from_workloads;
 mod engine_headers;

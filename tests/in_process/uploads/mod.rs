@@ -7,3 +7,5 @@ mod forwarded_once_named;
 mod memory_is_bounded;
 mod never_half_rewritten;
 mod only_client_time_counts;
+mod rest_is_drained;
+mod total_is_bounded;

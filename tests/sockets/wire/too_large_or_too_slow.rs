@@ -126,7 +126,7 @@ async fn a_body_that_stops_after_its_model_is_given_up() {
 }
 
 async fn assert_given_up(clients: Vec<(&str, Peer)>) {
-    let message = "the request body was not received in time";
+    let message = "the request body was not received in time: nothing came for 0.2 seconds";
     for (target, mut client) in clients {
         let answer = client.answer().await;
         assert_eq!(answer.status(), 408);

@@ -117,6 +117,7 @@
 //! | feature | what | default |
 //! |---|---|---|
 //! | `admin` | `Admin`, a service that shows the table and its live state, and explains requests | off |
+//! | `axum` | below a nested router, the path with which a request came is read from axum's `OriginalUri` | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
 //! | `serde` | the configuration, [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
@@ -149,9 +150,9 @@ pub use self::observe::{Admin, AdminBody, AdminFuture};
 pub use self::{
     attempt::{ResponseBody, RouteBody},
     config::{
-        Balance, BuildError, Condition, Endpoint, HashKey, Mistake, MistakeKind, ModelMatch,
-        ModelRoute, ModelServer, OutlierDetection, Place, Reason, RoutePart, RouteTableBuilder,
-        Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
+        ApiPaths, Balance, BuildError, Condition, Endpoint, HashKey, Mistake, MistakeKind,
+        ModelMatch, ModelRoute, ModelServer, OutlierDetection, Place, Reason, RoutePart,
+        RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
     },
     error::{RouteError, RouteErrorKind},
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, WithoutModel},

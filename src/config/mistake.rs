@@ -87,6 +87,9 @@ pub enum MistakeKind {
     InvalidPath(Reason),
     /// A regular expression does not compile; the reason.
     InvalidRegex(Reason),
+    /// A rule is for exactly a path that no request to an engine can have: it is not on the
+    /// list of [`ApiPaths`](crate::ApiPaths).
+    UnknownPath,
 }
 
 impl BuildError {
@@ -217,6 +220,10 @@ impl fmt::Display for MistakeKind {
             Self::InvalidPath(reason) => return write!(f, "the path is invalid: {reason}"),
             Self::InvalidRegex(reason) => {
                 return write!(f, "the regular expression does not compile: {reason}");
+            }
+            Self::UnknownPath => {
+                "no inference API has this path, so no request with it is let through: \
+                 add it to the table's paths"
             }
         })
     }

@@ -54,6 +54,9 @@ pub enum RouteErrorKind {
     InvalidTarget,
     /// 404 `model_not_found`: no route has this model or adapter.
     ModelNotFound,
+    /// 404 `unknown_path`: the path is none of the inference APIs
+    /// ([`ApiPaths`](crate::ApiPaths)).
+    UnknownPath,
     /// 404 `route_not_found`: the model has routes, but no rule matches; or the
     /// head of a request shows that it names no model.
     RouteNotFound,
@@ -86,7 +89,7 @@ impl RouteErrorKind {
             | Self::AmbiguousModel
             | Self::InvalidBody
             | Self::InvalidTarget => StatusCode::BAD_REQUEST,
-            Self::ModelNotFound | Self::RouteNotFound => StatusCode::NOT_FOUND,
+            Self::ModelNotFound | Self::UnknownPath | Self::RouteNotFound => StatusCode::NOT_FOUND,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -108,6 +111,7 @@ impl RouteErrorKind {
             Self::InvalidBody => "invalid_body",
             Self::InvalidTarget => "invalid_target",
             Self::ModelNotFound => "model_not_found",
+            Self::UnknownPath => "unknown_path",
             Self::RouteNotFound => "route_not_found",
             Self::BodyTimeout => "request_timeout",
             Self::BodyTooLarge => "body_too_large",

@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::original_path::OriginalPath;
 use crate::{
     coding,
+    config::ApiPaths,
     model::ExtractModel,
     route::RouteTableHandle,
     upload::{Buffering, Limits},
@@ -20,6 +22,8 @@ pub(super) struct Options {
     pub(super) recompress: bool,
     pub(super) models_endpoint: bool,
     pub(super) without_model: WithoutModel,
+    pub(super) paths: ApiPaths,
+    pub(super) original_path: OriginalPath,
 }
 
 impl Options {

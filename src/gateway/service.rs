@@ -14,6 +14,7 @@ use super::{
     future::ResponseFuture,
     options::{Options, WithoutModel},
     phase::Arrival,
+    target,
 };
 use crate::{
     attempt::{ResponseBody, RouteBody},
@@ -56,10 +57,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let span = RequestSpan::new(&head);
         let table = self.options.table.load();
-        match first_look(&self.options, &table, &head, body.size_hint().lower()) {
+        match first_look(&self.options, &table, &mut head, body.size_hint().lower()) {
             FirstLook::Receive(scan) => {
                 let inbound = receive(body, scan, self.options.limits());
                 let receive = Receive::new(inbound, self.options.buffering());
@@ -92,22 +93,37 @@ enum FirstLook {
     Reject(RouteError),
 }
 
-fn first_look(options: &Options, table: &CompiledTable, head: &Parts, length: u64) -> FirstLook {
-    if options.models_endpoint
+fn first_look(
+    options: &Options,
+    table: &CompiledTable,
+    head: &mut Parts,
+    length: u64,
+) -> FirstLook {
+    let target = target::settle(options, table, head);
+    if target.is_ok()
+        && options.models_endpoint
         && let Some(response) = table.models.answer(head)
     {
         return FirstLook::Answer(response);
     }
-    let scan = match Scan::new(options.extract.begin(head).0) {
-        Ok(Some(scan)) => scan,
-        Ok(None) if options.without_model == WithoutModel::Forward => return FirstLook::Forward,
-        Ok(None) => {
+    let scan = match (target, Scan::new(options.extract.begin(head).0)) {
+        (Err(error), Ok(None))
+            if error.kind() == RouteErrorKind::UnknownPath
+                && options.without_model == WithoutModel::Forward =>
+        {
+            return FirstLook::Forward;
+        }
+        (Err(error), _) | (Ok(()), Err(error)) => return FirstLook::Reject(error),
+        (Ok(()), Ok(Some(scan))) => scan,
+        (Ok(()), Ok(None)) if options.without_model == WithoutModel::Forward => {
+            return FirstLook::Forward;
+        }
+        (Ok(()), Ok(None)) => {
             return FirstLook::Reject(RouteError::new(
                 RouteErrorKind::RouteNotFound,
                 "no such resource: this gateway only serves requests that name a model",
             ));
         }
-        Err(error) => return FirstLook::Reject(error),
     };
     let scan = if scan.reads_body() {
         match Decoder::new(&head.headers, options.inflated()) {

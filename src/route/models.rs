@@ -56,14 +56,21 @@ impl ModelList {
         }
     }
 
+    /// Whether such a request asks for the list, or for something below it.
+    pub(crate) fn is_for(&self, method: &Method, path: &str) -> bool {
+        let below = path.strip_prefix(PATH);
+        (*method == Method::GET || *method == Method::HEAD)
+            && below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    }
+
     /// The answer, if the request asks for the list or for one of its entries.
     ///
     /// An id may contain slashes, escaped (`org%2Fname`) or not.
     pub(crate) fn answer(&self, head: &Parts) -> Option<Response<Bytes>> {
-        if head.method != Method::GET && head.method != Method::HEAD {
+        let path = head.uri.path();
+        if !self.is_for(&head.method, path) {
             return None;
         }
-        let path = head.uri.path();
         let body = match path.strip_prefix(PATH)? {
             "" | "/" => self.list.clone(),
             id => {

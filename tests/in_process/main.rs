@@ -19,6 +19,7 @@ mod lint;
 #[cfg(feature = "manifest")]
 mod manifests;
 mod model;
+mod paths;
 mod promises;
 mod reload;
 mod rooms;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 use tower_model_route::{
-    ModelServer, RouteTable, RouteTableHandle,
+    ApiPaths, ModelServer, RouteTable, RouteTableHandle,
     manifest::{Manifests, Watch, WatchError, WatchHandle},
 };
 
@@ -22,6 +22,11 @@ pub(crate) struct Config {
     /// times, also for one NAME
     #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = Endpoint::parse, requires = "routes", verbatim_doc_comment)]
     endpoints: Vec<Endpoint>,
+
+    /// Let requests for paths that end as PATTERN reach an engine, besides those of the inference
+    /// APIs, such as /v1/summaries or /own/{name}/run; may be given several times
+    #[arg(long = "path", value_name = "PATTERN", value_parser = path, requires = "routes", verbatim_doc_comment)]
+    allowed: Vec<String>,
 
     /// Reload the manifests when they change; while they have mistakes, the routes stay
     /// as they were. Either is said among the requests
@@ -89,7 +94,7 @@ impl Config {
             .paths()
             .map(Manifests::from_path)
             .fold(Manifests::new(), Manifests::merge);
-        with_endpoints(manifests, &self.endpoints)
+        completed(manifests, &self.endpoints, &self.allowed)
     }
 
     /// Keeps the table as the manifests say, if that was asked for, until what it returns is
@@ -104,16 +109,33 @@ impl Config {
         if !self.watch {
             return Ok(None);
         }
-        let endpoints = self.endpoints.clone();
+        let (endpoints, allowed) = (self.endpoints.clone(), self.allowed.clone());
         self.paths()
             .fold(Watch::new(), Watch::path)
-            .complete(move |manifests| with_endpoints(manifests, &endpoints))
+            .complete(move |manifests| completed(manifests, &endpoints, &allowed))
             .start(table)
             .map(Some)
     }
 }
 
-fn with_endpoints(manifests: Manifests, endpoints: &[Endpoint]) -> Manifests {
+/// A pattern of paths, if it is one.
+fn path(text: &str) -> Result<String, String> {
+    match ApiPaths::none().and(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.mistakes()[0].kind().to_string()),
+    }
+}
+
+/// The manifests with what the command line adds to them.
+fn completed(manifests: Manifests, endpoints: &[Endpoint], paths: &[String]) -> Manifests {
+    let allowed = paths
+        .iter()
+        .try_fold(ApiPaths::none(), |allowed, path| allowed.and(path));
+    let manifests = match allowed {
+        Ok(allowed) if !paths.is_empty() => manifests.paths(allowed),
+        // They were checked where they were given.
+        _ => manifests,
+    };
     endpoints.iter().fold(manifests, |manifests, endpoint| {
         manifests.endpoints(&endpoint.server, [&endpoint.url])
     })

@@ -19,7 +19,7 @@ use tower_model_route::{ModelRouteLayer, RouteDecision, RouteError, RouteErrorKi
 fn request(method: Method, body: Scripted) -> Request<Scripted> {
     Request::builder()
         .method(method)
-        .uri("/tokenizer?model=asked")
+        .uri("/tokenize?model=asked")
         .version(Version::HTTP_2)
         .header("host", "gateway")
         .header("connection", "x-hop")
@@ -67,7 +67,7 @@ fn forwarded_they_stream_through_untouched() {
 
     let (forwarded, reply) = called(&mut handle);
     assert_eq!(forwarded.method(), Method::DELETE);
-    assert_eq!(forwarded.uri(), "/tokenizer?model=asked");
+    assert_eq!(forwarded.uri(), "/tokenize?model=asked");
     assert_eq!(forwarded.version(), Version::HTTP_2);
     let names: Vec<_> = forwarded
         .headers()

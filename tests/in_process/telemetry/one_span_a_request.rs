@@ -121,8 +121,8 @@ fn a_rejection_is_an_event_at_debug_in_the_span() {
         (
             get,
             "404",
-            "route_not_found",
-            "no such resource: this gateway only serves requests that name a model",
+            "unknown_path",
+            "no inference API has the path `/health`",
         ),
     ] {
         assert_ready_ok!(task::spawn(service.call(request)).poll());

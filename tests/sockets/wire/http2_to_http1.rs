@@ -29,7 +29,7 @@ async fn the_engine_gets_http_1_1() {
     let mut client = H2Client::connect(wire.gateway.address).await;
     let (left, right) = ALIAS.split_at(7);
     for body in [whole(ALIAS), frames(&[left, "", right], None)] {
-        let request = Request::post("http://gateway.test/v1/x?a=%20b").header("x-a", "1");
+        let request = Request::post("http://gateway.test/v1/chat?a=%20b").header("x-a", "1");
         let request = request.header("te", "trailers").header("x-a", "2");
         let answer = client.ask(request.body(body).unwrap()).await;
         assert_eq!(
@@ -40,7 +40,7 @@ async fn the_engine_gets_http_1_1() {
     let seen = wire.finish().await;
     assert_eq!(seen.len(), 2);
     for request in seen {
-        assert_eq!(request.start, "POST /v1/x?a=%20b HTTP/1.1");
+        assert_eq!(request.start, "POST /v1/chat?a=%20b HTTP/1.1");
         assert_eq!(request.all("host"), [&*address]);
         assert_eq!(request.framing, Framing::Length(REAL.len()));
         assert_eq!(request.text(), REAL);

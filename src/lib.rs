@@ -172,6 +172,7 @@ pub use self::{
     route::{RouteDecision, RouteTable, RouteTableHandle},
     server::EndpointHealth,
     stack::{RouteStack, RouteStackService, stack},
+    wire::{ForwardedFields, Via},
 };
 
 /// The README's examples are compiled and run with the tests.

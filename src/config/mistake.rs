@@ -87,6 +87,8 @@ pub enum MistakeKind {
     InvalidPath(Reason),
     /// A regular expression does not compile; the reason.
     InvalidRegex(Reason),
+    /// A name for the field `Via` is neither a token nor a host.
+    InvalidPseudonym,
     /// A rule is for exactly a path that no request to an engine can have: it is not on the
     /// list of [`ApiPaths`](crate::ApiPaths).
     UnknownPath,
@@ -221,6 +223,7 @@ impl fmt::Display for MistakeKind {
             Self::InvalidRegex(reason) => {
                 return write!(f, "the regular expression does not compile: {reason}");
             }
+            Self::InvalidPseudonym => "the name is neither a token nor a host with a port",
             Self::UnknownPath => {
                 "no inference API has this path, so no request with it is let through: \
                  add it to the table's paths"

@@ -158,6 +158,8 @@ impl Matched {
         let may_retry = lease.server().policy.get_max_retries() > 0;
         let path = may_retry.then(|| head.uri.path_and_query().cloned());
         let origin = Origin::new(path.flatten(), model, length, coded);
+        options.via.add(head.version, &mut head.headers);
+        options.forwarded.set(head);
         rewrite::end_hop(head);
         if let Some(trailers) = &trailers {
             rewrite::announce_trailers(&mut head.headers, trailers);

@@ -14,6 +14,7 @@ use crate::{
     config::ApiPaths,
     model::{ExtractModel, ModelSources},
     route::{RouteTable, RouteTableHandle},
+    wire::{ForwardedFields, Via},
 };
 
 /// Routes inference requests by the model named in the request.
@@ -52,6 +53,8 @@ impl ModelRouteLayer {
                 without_model: WithoutModel::default(),
                 paths: ApiPaths::standard(),
                 original_path: OriginalPath::default(),
+                via: Via::default(),
+                forwarded: ForwardedFields::default(),
             },
         }
     }
@@ -174,6 +177,21 @@ impl ModelRouteLayer {
         original: impl Fn(&Parts) -> Option<Uri> + Send + Sync + 'static,
     ) -> Self {
         self.options.original_path = OriginalPath::new(original);
+        self
+    }
+
+    /// How the gateway calls itself in the field `Via` of requests and answers
+    /// that it passes on; by default by a random name of the process. A
+    /// request that has this name already is answered with 508 `loop_detected`.
+    pub fn via(mut self, via: Via) -> Self {
+        self.options.via = via;
+        self
+    }
+
+    /// What engines are told about the client in `X-Forwarded-*` and
+    /// `Forwarded`; by default what the client says itself.
+    pub fn forwarded_fields(mut self, fields: ForwardedFields) -> Self {
+        self.options.forwarded = fields;
         self
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     model::ExtractModel,
     route::RouteTableHandle,
     upload::{Buffering, Limits},
+    wire::{ForwardedFields, Via},
 };
 
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Options {
     pub(super) without_model: WithoutModel,
     pub(super) paths: ApiPaths,
     pub(super) original_path: OriginalPath,
+    pub(super) via: Via,
+    pub(super) forwarded: ForwardedFields,
 }
 
 impl Options {
@@ -58,7 +61,7 @@ pub enum WithoutModel {
     /// Answers them with 404 and the code `route_not_found`.
     #[default]
     Reject,
-    /// Forwards them to the inner service unchanged: the URI, the headers and
-    /// the body, which is streamed.
+    /// Forwards them to the inner service unchanged: the URI, the headers (but
+    /// for `x-request-id`) and the body, which is streamed.
     Forward,
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     attempt::{ResponseBody, RouteBody},
     coding::Decoder,
-    error::{BoxError, RouteError, RouteErrorKind},
+    error::{Asker, BoxError, RouteError, RouteErrorKind, X_REQUEST_ID},
     model::Scan,
     observe::RequestSpan,
     pieces::{Chunks, Edits},
@@ -58,27 +58,34 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let span = RequestSpan::new(&head);
+        let asker = Asker::new(head.uri.path(), &head.headers);
+        let span = RequestSpan::new(&head, asker.id());
+        // Where there is no room for it the request is refused below.
+        _ = head.headers.try_insert(X_REQUEST_ID, asker.id().clone());
         let table = self.options.table.load();
         match first_look(&self.options, &table, &mut head, body.size_hint().lower()) {
             FirstLook::Receive(scan) => {
                 let inbound = receive(body, scan, self.options.limits());
                 let receive = Receive::new(inbound, self.options.buffering());
+                let id = asker.id().clone();
                 let arrival = Arrival {
                     head,
+                    asker,
                     options: Arc::clone(&self.options),
                     inner: self.inner.clone(),
                 };
-                ResponseFuture::receive(receive, table, arrival, span)
+                ResponseFuture::receive(receive, table, arrival, span, id)
             }
             FirstLook::Forward => {
                 let request = Request::from_parts(head, forwarded(body, &self.options));
-                ResponseFuture::forward(request, self.inner.clone(), span)
+                ResponseFuture::forward(request, self.inner.clone(), span, asker.id().clone())
             }
-            FirstLook::Answer(response) => ResponseFuture::answer(response, span),
+            FirstLook::Answer(response) => {
+                ResponseFuture::answer(response, span, asker.id().clone())
+            }
             FirstLook::Reject(error) => {
                 span.rejected(&error);
-                ResponseFuture::answer(error.to_response(head.uri.path()), span)
+                ResponseFuture::answer(error.answer(&asker), span, asker.id().clone())
             }
         }
     }
@@ -99,12 +106,18 @@ fn first_look(
     head: &mut Parts,
     length: u64,
 ) -> FirstLook {
+    if let Err(error) = target::check(options, head) {
+        return FirstLook::Reject(error);
+    }
     let target = target::settle(options, table, head);
     if target.is_ok()
         && options.models_endpoint
-        && let Some(response) = table.models.answer(head)
+        && let Some(answer) = table.models.answer(head)
     {
-        return FirstLook::Answer(response);
+        return match answer {
+            Ok(response) => FirstLook::Answer(response),
+            Err(error) => FirstLook::Reject(error),
+        };
     }
     let scan = match (target, Scan::new(options.extract.begin(head).0)) {
         (Err(error), Ok(None))

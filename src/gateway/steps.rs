@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::UPGRADE, request::Parts};
+use http::{Request, Response, StatusCode, header::UPGRADE};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
@@ -18,12 +18,12 @@ use super::{
 };
 use crate::{
     attempt::{Held, ResponseBody, RouteBody, outcome_of},
-    error::{RouteError, RouteErrorKind, Shape},
+    error::{Asker, RouteError, RouteErrorKind},
     observe::RequestSpan,
     route::{Chosen, CompiledTable},
     server::{Lease, Outcome, Server},
     upload::Received,
-    wire::rewrite,
+    wire::{hide_endpoint, rewrite},
 };
 
 /// The body has been received far enough to route it, or receiving it failed.
@@ -44,12 +44,12 @@ pub(super) fn received<S, F>(
         }
         received => received,
     };
-    let head = &arrival.head;
+    let (head, asker) = (&arrival.head, &arrival.asker);
     let matched = received
         .and_then(|received| Matched::new(table, head, received))
         .and_then(|matched| Ok((matched.choose(head)?, matched)));
     match matched {
-        Err(error) => rejected(&error, head, span),
+        Err(error) => rejected(&error, asker, span),
         Ok((Turn::Now(chosen), matched)) => {
             let timer = timer(matched.server(chosen.0));
             dispatched(matched, arrival, chosen, timer, span)
@@ -82,7 +82,7 @@ pub(super) fn freed<S, F>(
     } = queued;
     match lease {
         Some(lease) => dispatched(matched, arrival, (target, lease), timer, span),
-        None => rejected(&matched.overloaded(), &arrival.head, span),
+        None => rejected(&matched.overloaded(), &arrival.asker, span),
     }
 }
 
@@ -138,7 +138,10 @@ pub(super) fn answered<R: Body, E>(
     let (decision, lease) = routed.exchange.finish();
     let error = response.extensions().get::<RouteError>();
     span.answered(response.status(), &decision, error);
+    let version = response.version();
     rewrite::response_head(&mut response);
+    routed.via.add(version, response.headers_mut());
+    hide_endpoint(response.headers_mut(), decision.address());
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     response.extensions_mut().insert(decision);
     let held = Held::new(lease, idle_timeout, span.clone());
@@ -160,18 +163,19 @@ fn dispatched<S, F>(
 ) -> Phase<S, F> {
     let Arrival {
         mut head,
+        asker,
         options,
         inner,
     } = arrival;
-    let shape = Shape::of(head.uri.path());
     let deadline = timer.as_ref().map(|timer| timer.deadline());
     match matched.dispatch(&options, &mut head, chosen, deadline, span) {
-        Err(error) => rejected(&error, &head, span),
+        Err(error) => rejected(&error, &asker, span),
         Ok((body, exchange)) => {
             let routed = Routed {
                 exchange,
                 timer,
-                shape,
+                asker,
+                via: options.via.clone(),
                 upgrade: head.headers.contains_key(UPGRADE),
             };
             Phase::Sending {
@@ -185,17 +189,17 @@ fn dispatched<S, F>(
     }
 }
 
-fn rejected<S, F>(error: &RouteError, head: &Parts, span: &RequestSpan) -> Phase<S, F> {
+fn rejected<S, F>(error: &RouteError, asker: &Asker, span: &RequestSpan) -> Phase<S, F> {
     span.rejected(error);
     Phase::Answering {
-        response: error.to_response(head.uri.path()),
+        response: error.answer(asker),
     }
 }
 
 /// The gateway's own answer to a request that was routed.
 fn own_answer(error: &RouteError, routed: &Routed, span: &RequestSpan) -> Response<Bytes> {
     span.rejected(error);
-    let mut response = error.answer(routed.shape);
+    let mut response = error.answer(&routed.asker);
     response.extensions_mut().insert(routed.exchange.decision());
     response
 }

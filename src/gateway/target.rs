@@ -1,6 +1,11 @@
 //! The target of a request: which path it has, and whether that may reach an engine.
 
-use http::{Method, Uri, request::Parts};
+use http::{
+    Method, Uri,
+    header::HOST,
+    request::Parts,
+    uri::{Authority, Scheme},
+};
 
 use super::options::Options;
 use crate::{
@@ -8,6 +13,62 @@ use crate::{
     error::{Excerpt, RouteError, RouteErrorKind},
     route::CompiledTable,
 };
+
+/// The most fields that a request may have. A map of headers takes no more than 24,576, and
+/// some are added on the way to the engine.
+const MAX_FIELDS: usize = 20_000;
+
+/// Refuses what may reach no engine, whatever its path.
+pub(super) fn check(options: &Options, head: &Parts) -> Result<(), RouteError> {
+    if head.headers.keys_len() > MAX_FIELDS {
+        return Err(RouteError::new(
+            RouteErrorKind::HeadersTooLarge,
+            format!("the request has more than {MAX_FIELDS} header fields"),
+        ));
+    }
+    if options.via.is_in(&head.headers) {
+        return Err(RouteError::new(
+            RouteErrorKind::LoopDetected,
+            "the request has come through this gateway before",
+        ));
+    }
+    check_host(head)
+}
+
+/// The Host of a request decides on rules and on who else reads it, so there is one at most
+/// (RFC 9112 section 3.2), and it is the one of the target (RFC 9113 section 8.3.1).
+fn check_host(head: &Parts) -> Result<(), RouteError> {
+    let refuse = |why| Err(RouteError::new(RouteErrorKind::InvalidHost, why));
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let Some(host) = hosts.next() else {
+        return Ok(());
+    };
+    if hosts.next().is_some() {
+        return refuse("the request has more than one Host");
+    }
+    if host.is_empty() && head.uri.authority().is_none() {
+        return Ok(());
+    }
+    match Authority::try_from(host.as_bytes()) {
+        Ok(host) if !host.as_str().contains('@') => match head.uri.authority() {
+            Some(target) if !is_same(&host, target, head.uri.scheme()) => {
+                refuse("the request's Host is not that of its target")
+            }
+            _ => Ok(()),
+        },
+        _ => refuse("the request's Host is not a host"),
+    }
+}
+
+fn is_same(host: &Authority, target: &Authority, scheme: Option<&Scheme>) -> bool {
+    let default = scheme.and_then(|scheme| match scheme.as_str() {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    });
+    let port = |of: &Authority| of.port_u16().or(default);
+    host.host().eq_ignore_ascii_case(target.host()) && port(host) == port(target)
+}
 
 /// Leaves in `head` the path by which the request is routed: its own if that is let through,
 /// else the one with which it came.

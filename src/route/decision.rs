@@ -10,7 +10,7 @@ use super::{
     table::{CompiledTable, RouteTable, Selection, index},
 };
 use crate::{
-    config::TrafficPolicy,
+    config::{Address, TrafficPolicy},
     error::RouteError,
     model::BodyKeys,
     server::{Caller, Lease, RealModel, Server},
@@ -153,6 +153,10 @@ impl RouteDecision {
     pub(crate) fn rewrite(&self) -> Option<&RealModel> {
         let requested = self.table.requested(self.selection);
         self.server().rewrite(requested, self.selection.lora)
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.server().endpoints[self.endpoint as usize].address
     }
 
     pub(crate) fn shared_endpoint(&self) -> Arc<str> {

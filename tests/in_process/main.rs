@@ -19,6 +19,7 @@ mod lint;
 #[cfg(feature = "manifest")]
 mod manifests;
 mod model;
+mod passing_on;
 mod paths;
 mod promises;
 mod reload;

@@ -74,7 +74,7 @@ fn forwarded_they_stream_through_untouched() {
         .keys()
         .map(|name| name.as_str())
         .collect();
-    assert_eq!(names, ["host", "connection", "x-hop"]);
+    assert_eq!(names, ["host", "connection", "x-hop", "x-request-id"]);
     assert!(forwarded.body().decision().is_none());
     assert!(forwarded.body().is_replayable());
     assert_eq!(forwarded.body().size_hint().exact(), Some(12));

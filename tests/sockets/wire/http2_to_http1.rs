@@ -52,7 +52,7 @@ async fn the_engine_gets_http_1_1() {
 }
 
 #[tokio::test]
-async fn a_host_field_beside_the_authority_is_not_the_engines() {
+async fn a_host_field_beside_the_authority_is_the_same_or_refused() {
     let wire = Wire::new().await;
     let address = wire.upstream.address().to_string();
     let mut client = H2Client::connect(wire.gateway.address).await;
@@ -60,7 +60,9 @@ async fn a_host_field_beside_the_authority_is_not_the_engines() {
         .header("host", "evil.test")
         .body(whole(ALIAS))
         .unwrap();
-    assert_eq!(client.ask(request).await.status(), 200);
+    assert_eq!(client.ask(request).await.status(), 400);
+    let request = h2_post().header("host", "Gateway.test").body(whole(ALIAS));
+    assert_eq!(client.ask(request.unwrap()).await.status(), 200);
     assert_eq!(wire.only().await.all("host"), [address]);
 }
 

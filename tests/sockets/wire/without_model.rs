@@ -96,7 +96,9 @@ async fn forwarding() -> Server {
     let told = |request: Request<RouteBody>| async {
         let (head, body) = request.into_parts();
         let mut told = format!("{} {} {:?}\n", head.method, head.uri, head.version).into_bytes();
-        for (name, value) in &head.headers {
+        assert!(head.headers.contains_key("x-request-id"));
+        let own = |name: &str| name == "x-request-id";
+        for (name, value) in head.headers.iter().filter(|(name, _)| !own(name.as_str())) {
             told.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\n"].concat());
         }
         let length = body.size_hint().exact();

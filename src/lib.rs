@@ -118,6 +118,7 @@
 //! | feature | what | default |
 //! |---|---|---|
 //! | `admin` | `Admin`, a service that shows the table and its live state, and explains requests | off |
+//! | `axum` | below a nested router, the path with which a request came is read from axum's `OriginalUri` | off |
 //! | `client` | `engine_client()`: an HTTP client for engines, with HTTP/2 and TLS | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
@@ -155,9 +156,9 @@ pub use self::observe::{Admin, AdminBody, AdminFuture};
 pub use self::{
     attempt::{ResponseBody, RouteBody, Tunnels},
     config::{
-        Balance, BuildError, Condition, Encoding, Endpoint, HashKey, Mistake, MistakeKind,
-        ModelMatch, ModelRoute, ModelServer, OutlierDetection, Place, Reason, RoutePart,
-        RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
+        ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, HashKey, Mistake,
+        MistakeKind, ModelMatch, ModelRoute, ModelServer, OutlierDetection, Place, Reason,
+        RoutePart, RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
     },
     error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, WithoutModel},
@@ -177,7 +178,7 @@ pub use self::{
     route::{RouteDecision, RouteTable, RouteTableHandle},
     server::EndpointHealth,
     stack::{RouteStack, RouteStackService, stack},
-    wire::FreshConnection,
+    wire::{ForwardedFields, FreshConnection, Via},
 };
 
 /// The README's examples are compiled and run with the tests.

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use tower::retry::budget::Budget;
 
-use super::{model_route::ModelRoute, model_server::ModelServer};
+use super::{model_route::ModelRoute, model_server::ModelServer, paths::ApiPaths};
 
 /// Collects ModelServers and ModelRoutes; made by [`RouteTable::builder`](crate::RouteTable::builder).
 ///
@@ -19,6 +19,8 @@ use super::{model_route::ModelRoute, model_server::ModelServer};
 pub struct RouteTableBuilder {
     model_servers: Vec<ModelServer>,
     model_routes: Vec<ModelRoute>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    paths: Option<ApiPaths>,
     #[cfg_attr(feature = "serde", serde(skip))]
     retry_budget: Option<SharedBudget>,
 }
@@ -45,6 +47,17 @@ impl RouteTableBuilder {
         self
     }
 
+    /// Paths that requests may have beside those that the layer lets through
+    /// ([`ModelRouteLayer::paths`](crate::ModelRouteLayer::paths)); none by default.
+    ///
+    /// This is the place for paths that a rule names exactly:
+    /// [`build`](Self::build) refuses a rule for a path that is neither here nor
+    /// on the [standard list](ApiPaths::standard), because it could never match.
+    pub fn paths(mut self, paths: ApiPaths) -> Self {
+        self.paths = Some(paths);
+        self
+    }
+
     /// Limits the retries of all requests together; by default tower's `TpsBudget::default()`.
     ///
     /// The default allows ten retries a second, plus one for every five
@@ -64,6 +77,11 @@ impl RouteTableBuilder {
     /// The ModelRoutes, in the order in which they were added.
     pub fn get_model_routes(&self) -> &[ModelRoute] {
         &self.model_routes
+    }
+
+    /// The paths that were added.
+    pub fn get_paths(&self) -> Option<&ApiPaths> {
+        self.paths.as_ref()
     }
 
     /// The retry budget, if it is not the default.

@@ -95,6 +95,11 @@ pub enum MistakeKind {
     InvalidRegex(Reason),
     /// A certificate or a private key is not valid; the reason.
     InvalidCertificate(Reason),
+    /// A name for the field `Via` is neither a token nor a host.
+    InvalidPseudonym,
+    /// A rule is for exactly a path that no request to an engine can have: it is not on the
+    /// list of [`ApiPaths`](crate::ApiPaths).
+    UnknownPath,
 }
 
 impl BuildError {
@@ -231,6 +236,11 @@ impl fmt::Display for MistakeKind {
             }
             Self::InvalidCertificate(reason) => {
                 return write!(f, "the certificate is not valid: {reason}");
+            }
+            Self::InvalidPseudonym => "the name is neither a token nor a host with a port",
+            Self::UnknownPath => {
+                "no inference API has this path, so no request with it is let through: \
+                 add it to the table's paths"
             }
         })
     }

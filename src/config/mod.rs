@@ -12,6 +12,7 @@ mod mistake;
 mod model_route;
 mod model_server;
 mod outlier_detection;
+mod paths;
 mod place;
 mod rule;
 #[cfg(feature = "serde")]
@@ -21,9 +22,9 @@ mod target;
 mod traffic_policy;
 mod words;
 
-pub(crate) use self::address::Address;
 #[cfg(feature = "manifest")]
 pub(crate) use self::duration::format;
+pub(crate) use self::{address::Address, paths::has_dot_segment};
 pub use self::{
     balance::{Balance, HashKey},
     builder::RouteTableBuilder,
@@ -33,6 +34,7 @@ pub use self::{
     model_route::ModelRoute,
     model_server::ModelServer,
     outlier_detection::OutlierDetection,
+    paths::ApiPaths,
     place::{Place, RoutePart, ServerPart},
     rule::{Condition, ModelMatch, Rule},
     string_match::StringMatch,

@@ -3,12 +3,14 @@
 
 mod answer;
 mod connection;
+mod request_id;
 mod route;
 
 #[cfg(feature = "client")]
 pub(crate) use self::route::find;
 pub(crate) use self::{
-    answer::{ACCEPTED_ENCODINGS, Shape},
+    answer::{ACCEPTED_ENCODINGS, Asker},
+    request_id::X_REQUEST_ID,
     route::{BoxError, Excerpt, in_chain},
 };
 pub use self::{

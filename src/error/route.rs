@@ -9,8 +9,8 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Why a request was not answered by an engine.
 ///
-/// The client gets it as a JSON error in OpenAI's shape (Anthropic's on
-/// `/v1/messages`); layers above find it in the response's extensions:
+/// The client gets it as a JSON error in the shape of the API that it uses
+/// ([`to_response`](Self::to_response)); layers above find it in the response's extensions:
 ///
 /// ```
 /// use tower_model_route::{RouteError, RouteErrorKind};
@@ -52,8 +52,13 @@ pub enum RouteErrorKind {
     InvalidBody,
     /// 400 `invalid_target`: the request's target can't be forwarded.
     InvalidTarget,
+    /// 400 `invalid_host`: the request has several Hosts, or one that is not that of its target.
+    InvalidHost,
     /// 404 `model_not_found`: no route has this model or adapter.
     ModelNotFound,
+    /// 404 `unknown_path`: the path is none of the inference APIs
+    /// ([`ApiPaths`](crate::ApiPaths)).
+    UnknownPath,
     /// 404 `route_not_found`: the model has routes, but no rule matches; or the
     /// head of a request shows that it names no model.
     RouteNotFound,
@@ -65,6 +70,8 @@ pub enum RouteErrorKind {
     UnsupportedMediaType,
     /// 415 `unsupported_encoding`: the body is compressed in a way that is not supported.
     UnsupportedEncoding,
+    /// 431 `headers_too_large`: the request has more header fields than can be passed on.
+    HeadersTooLarge,
     /// 500 `extractor_error`: a custom `ExtractModel` returned a span outside the body.
     ExtractorFault,
     /// 502 `upstream_unreachable`: the exchange with the engine failed.
@@ -75,6 +82,8 @@ pub enum RouteErrorKind {
     Overloaded,
     /// 504 `upstream_timeout`: the engine did not answer in time.
     UpstreamTimeout,
+    /// 508 `loop_detected`: the request has come through this gateway before.
+    LoopDetected,
 }
 
 impl RouteErrorKind {
@@ -87,17 +96,20 @@ impl RouteErrorKind {
             | Self::InvalidModel
             | Self::AmbiguousModel
             | Self::InvalidBody
-            | Self::InvalidTarget => StatusCode::BAD_REQUEST,
-            Self::ModelNotFound | Self::RouteNotFound => StatusCode::NOT_FOUND,
+            | Self::InvalidTarget
+            | Self::InvalidHost => StatusCode::BAD_REQUEST,
+            Self::ModelNotFound | Self::UnknownPath | Self::RouteNotFound => StatusCode::NOT_FOUND,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType | Self::UnsupportedEncoding => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::ExtractorFault => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::NoEndpoint | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::LoopDetected => StatusCode::LOOP_DETECTED,
         }
     }
 
@@ -111,17 +123,21 @@ impl RouteErrorKind {
             Self::AmbiguousModel => "ambiguous_model",
             Self::InvalidBody => "invalid_body",
             Self::InvalidTarget => "invalid_target",
+            Self::InvalidHost => "invalid_host",
             Self::ModelNotFound => "model_not_found",
+            Self::UnknownPath => "unknown_path",
             Self::RouteNotFound => "route_not_found",
             Self::BodyTimeout => "request_timeout",
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::HeadersTooLarge => "headers_too_large",
             Self::ExtractorFault => "extractor_error",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::NoEndpoint => "no_endpoint",
             Self::Overloaded => "overloaded",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::LoopDetected => "loop_detected",
         }
     }
 

@@ -155,6 +155,8 @@ impl Matched {
         let may_send_again =
             server.policy.get_max_retries() > 0 || table.has_elsewhere(selection, &server);
         let decision = RouteDecision::new(table, selection, target, server, lease.position());
+        options.via.add(head.version, &mut head.headers);
+        options.forwarded.set(head);
         let mut packed = message.pack(head, may_send_again);
         let payload = match packed.payload(head, &decision, &lease) {
             Ok(payload) => payload,

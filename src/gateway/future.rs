@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     attempt::{ResponseBody, RouteBody},
+    error::X_REQUEST_ID,
     observe::RequestSpan,
     route::CompiledTable,
     server::Outcome,
@@ -39,6 +40,8 @@ pin_project! {
         #[pin]
         phase: Phase<S, S::Future>,
         span: RequestSpan,
+        // The request's.
+        id: HeaderValue,
     }
 }
 
@@ -51,32 +54,39 @@ where
         table: Arc<CompiledTable>,
         arrival: Arrival<S>,
         span: RequestSpan,
+        id: HeaderValue,
     ) -> Self {
         let phase = Phase::Receiving {
             receive,
             table,
             arrival,
         };
-        Self { phase, span }
+        Self { phase, span, id }
     }
 
-    pub(super) fn forward(request: Request<RouteBody>, inner: S, span: RequestSpan) -> Self {
+    pub(super) fn forward(
+        request: Request<RouteBody>,
+        inner: S,
+        span: RequestSpan,
+        id: HeaderValue,
+    ) -> Self {
         let sending = Sending {
             request,
             inner,
             routed: None,
         };
         let phase = Phase::Sending { sending };
-        Self { phase, span }
+        Self { phase, span, id }
     }
 
     pub(super) fn answer(
         response: Response<Bytes>,
         rest: Option<Box<Drain>>,
         span: RequestSpan,
+        id: HeaderValue,
     ) -> Self {
         let phase = Phase::Answering { response, rest };
-        Self { phase, span }
+        Self { phase, span, id }
     }
 }
 
@@ -100,7 +110,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (mut phase, span) = (this.phase, &*this.span);
+        let (mut phase, span, id) = (this.phase, &*this.span, &*this.id);
         let _entered = span.enter();
         loop {
             let next = match phase.as_mut().project() {
@@ -134,7 +144,11 @@ where
                     take!(phase, Calling { routed });
                     match result {
                         Poll::Ready(result) => match steps::answered(result, routed, span) {
-                            ControlFlow::Break(answer) => return Poll::Ready(answer),
+                            ControlFlow::Break(answer) => {
+                                return Poll::Ready(
+                                    answer.map(|response| identified(response, id)),
+                                );
+                            }
                             ControlFlow::Continue(next) => next,
                         },
                         Poll::Pending => steps::timed_out(routed, Outcome::OutOfTime, span),
@@ -143,13 +157,20 @@ where
                 PhaseProj::Answering { rest, .. } => {
                     ready!(Drain::poll_first(rest, cx));
                     take!(phase, Answering { response, rest });
-                    return Poll::Ready(Ok(steps::own(response, rest)));
+                    return Poll::Ready(Ok(identified(steps::own(response, rest), id)));
                 }
                 PhaseProj::Completed => panic!("ResponseFuture polled after completion"),
             };
             phase.set(next);
         }
     }
+}
+
+/// Every answer has the id of its request, whatever the engine says.
+fn identified<R>(mut response: Response<R>, id: &HeaderValue) -> Response<R> {
+    // An answer that has no room for another field goes without.
+    _ = response.headers_mut().try_insert(X_REQUEST_ID, id.clone());
+    response
 }
 
 impl<S> fmt::Debug for ResponseFuture<S>

@@ -2,17 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::{Uri, request::Parts};
 use tower_layer::Layer;
 
 use super::{
     options::{Options, WithoutModel},
+    original_path::OriginalPath,
     service::ModelRouteService,
 };
 use crate::{
     attempt::Tunnels,
+    config::ApiPaths,
     model::{ExtractModel, ModelSources},
     route::{RouteTable, RouteTableHandle},
     upload::{DrainLimits, Memory, Pace},
+    wire::{ForwardedFields, Via},
 };
 
 /// Routes inference requests by the model named in the request.
@@ -59,6 +63,10 @@ impl ModelRouteLayer {
                 tunnels: Tunnels::new(),
                 models_endpoint: true,
                 without_model: WithoutModel::default(),
+                paths: ApiPaths::standard(),
+                original_path: OriginalPath::default(),
+                via: Via::default(),
+                forwarded: ForwardedFields::default(),
             },
         }
     }
@@ -187,6 +195,68 @@ impl ModelRouteLayer {
     /// The treatment of requests that name no model; by default they are rejected.
     pub fn without_model(mut self, what: WithoutModel) -> Self {
         self.options.without_model = what;
+        self
+    }
+
+    /// The paths that may reach an engine: by default those of the inference
+    /// APIs, [`ApiPaths::standard`]. Other requests are answered with 404
+    /// `unknown_path`, unless they name no model and are
+    /// [forwarded](WithoutModel::Forward).
+    ///
+    /// Paths that the table adds
+    /// ([`RouteTableBuilder::paths`](crate::RouteTableBuilder::paths)) pass as
+    /// well. Whatever the list, a path with a dot segment (`/../`, also
+    /// escaped) is answered with 400 `invalid_target`: an engine would resolve
+    /// it, out of its endpoint's prefix and past a rule's condition on the path.
+    pub fn paths(mut self, paths: ApiPaths) -> Self {
+        self.options.paths = paths;
+        self
+    }
+
+    /// Says with which URI a request came, if a router above strips a prefix
+    /// of the path, as axum's `nest` does.
+    ///
+    /// A request whose own path may reach an engine keeps it. If only the path
+    /// with which it came may, the request is routed and sent with that one:
+    /// below `nest("/v1", ..)` the path `/chat/completions` becomes
+    /// `/v1/chat/completions` again. If neither may, the 404 names both.
+    ///
+    /// With the feature `axum` the default reads axum's `OriginalUri`;
+    /// without it there is none.
+    ///
+    /// ```
+    /// use tower_model_route::{ModelRouteLayer, RouteTable};
+    ///
+    /// # fn main() -> Result<(), tower_model_route::BuildError> {
+    /// # let table = RouteTable::builder().build()?;
+    /// let layer = ModelRouteLayer::new(table).original_path(|head| {
+    ///     let original = head.extensions.get::<axum::extract::OriginalUri>()?;
+    ///     Some(original.0.clone())
+    /// });
+    /// # let _ = layer;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn original_path(
+        mut self,
+        original: impl Fn(&Parts) -> Option<Uri> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.original_path = OriginalPath::new(original);
+        self
+    }
+
+    /// How the gateway calls itself in the field `Via` of requests and answers
+    /// that it passes on; by default by a random name of the process. A
+    /// request that has this name already is answered with 508 `loop_detected`.
+    pub fn via(mut self, via: Via) -> Self {
+        self.options.via = via;
+        self
+    }
+
+    /// What engines are told about the client in `X-Forwarded-*` and
+    /// `Forwarded`; by default what the client says itself.
+    pub fn forwarded_fields(mut self, fields: ForwardedFields) -> Self {
+        self.options.forwarded = fields;
         self
     }
 }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use http::{Version, request::Parts};
 
+use super::original_path::OriginalPath;
 use crate::{
     attempt::Tunnels,
     coding,
+    config::ApiPaths,
     model::ExtractModel,
     route::RouteTableHandle,
     upload::{Buffering, DrainLimits, Limits, Memory, Pace},
+    wire::{ForwardedFields, Via},
 };
 
 #[derive(Clone, Debug)]
@@ -25,6 +28,10 @@ pub(super) struct Options {
     pub(super) tunnels: Tunnels,
     pub(super) models_endpoint: bool,
     pub(super) without_model: WithoutModel,
+    pub(super) paths: ApiPaths,
+    pub(super) original_path: OriginalPath,
+    pub(super) via: Via,
+    pub(super) forwarded: ForwardedFields,
 }
 
 impl Options {
@@ -71,7 +78,7 @@ pub enum WithoutModel {
     /// Answers them with 404 and the code `route_not_found`.
     #[default]
     Reject,
-    /// Forwards them to the inner service unchanged: the URI, the headers and
-    /// the body, which is streamed.
+    /// Forwards them to the inner service unchanged: the URI, the headers (but
+    /// for `x-request-id`) and the body, which is streamed.
     Forward,
 }

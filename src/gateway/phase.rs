@@ -14,10 +14,11 @@ use tokio::time::Sleep;
 use super::{dispatch::Matched, options::Options, upgrade::Upgrade};
 use crate::{
     attempt::{Exchange, RouteBody},
-    error::Shape,
+    error::Asker,
     route::CompiledTable,
     server::Lease,
     upload::{Drain, DrainLimits, Receive},
+    wire::Via,
 };
 
 pin_project! {
@@ -42,6 +43,7 @@ pin_project! {
 /// A request that has not been sent yet.
 pub(super) struct Arrival<S> {
     pub(super) head: Parts,
+    pub(super) asker: Asker,
     pub(super) options: Arc<Options>,
     pub(super) inner: S,
 }
@@ -65,8 +67,8 @@ pub(super) struct Sending<S> {
 pub(super) struct Routed {
     pub(super) exchange: Arc<Exchange>,
     pub(super) timer: Timer,
-    /// The JSON shape of errors that this client expects.
-    pub(super) shape: Shape,
+    pub(super) asker: Asker,
+    pub(super) via: Via,
     pub(super) drain: DrainLimits,
     /// Whether the engine was asked to change the protocol.
     pub(super) upgrade: Option<Upgrade>,

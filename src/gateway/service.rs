@@ -18,11 +18,12 @@ use super::{
     future::ResponseFuture,
     options::{Options, WithoutModel},
     phase::Arrival,
+    target,
 };
 use crate::{
     attempt::{ResponseBody, RouteBody},
     coding::Decoder,
-    error::{BoxError, RouteError, RouteErrorKind},
+    error::{Asker, BoxError, RouteError, RouteErrorKind, X_REQUEST_ID},
     model::{Scan, check_json},
     observe::RequestSpan,
     pieces::{Chunks, Edits},
@@ -61,33 +62,39 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (head, body) = request.into_parts();
-        let span = RequestSpan::new(&head);
+        let (mut head, body) = request.into_parts();
+        let asker = Asker::new(head.uri.path(), &head.headers);
+        let span = RequestSpan::new(&head, asker.id());
+        // Where there is no room for it the request is refused below.
+        _ = head.headers.try_insert(X_REQUEST_ID, asker.id().clone());
         let table = self.options.table.load();
-        match first_look(&self.options, &table, &head, body.size_hint().lower()) {
+        match first_look(&self.options, &table, &mut head, body.size_hint().lower()) {
             FirstLook::Receive(scan) => {
                 let inbound = receive(body, scan, self.options.limits());
                 let share = Share::of(&self.options.memory);
                 let receive = Receive::new(inbound, self.options.buffering(), share);
+                let id = asker.id().clone();
                 let arrival = Arrival {
                     head,
+                    asker,
                     options: Arc::clone(&self.options),
                     inner: self.inner.clone(),
                 };
-                ResponseFuture::receive(receive, table, arrival, span)
+                ResponseFuture::receive(receive, table, arrival, span, id)
             }
             FirstLook::Forward => {
                 let request = Request::from_parts(head, forwarded(body, &self.options));
-                ResponseFuture::forward(request, self.inner.clone(), span)
+                ResponseFuture::forward(request, self.inner.clone(), span, asker.id().clone())
             }
             FirstLook::Answer(response) => {
                 let rest = unread(&head, body, &self.options);
-                ResponseFuture::answer(response, rest, span)
+                ResponseFuture::answer(response, rest, span, asker.id().clone())
             }
             FirstLook::Reject(error) => {
                 span.rejected(&error);
                 let rest = unread(&head, body, &self.options);
-                ResponseFuture::answer(error.to_response(head.uri.path()), rest, span)
+                let id = asker.id().clone();
+                ResponseFuture::answer(error.answer(&asker), rest, span, id)
             }
         }
     }
@@ -102,22 +109,43 @@ enum FirstLook {
     Reject(RouteError),
 }
 
-fn first_look(options: &Options, table: &CompiledTable, head: &Parts, length: u64) -> FirstLook {
-    if options.models_endpoint
-        && let Some(response) = table.models.answer(head)
-    {
-        return FirstLook::Answer(response);
+fn first_look(
+    options: &Options,
+    table: &CompiledTable,
+    head: &mut Parts,
+    length: u64,
+) -> FirstLook {
+    if let Err(error) = target::check(options, head) {
+        return FirstLook::Reject(error);
     }
-    let scan = match Scan::new(options.extract.begin(head).0) {
-        Ok(Some(scan)) => scan,
-        Ok(None) if options.without_model == WithoutModel::Forward => return FirstLook::Forward,
-        Ok(None) => {
+    let target = target::settle(options, table, head);
+    if target.is_ok()
+        && options.models_endpoint
+        && let Some(answer) = table.models.answer(head)
+    {
+        return match answer {
+            Ok(response) => FirstLook::Answer(response),
+            Err(error) => FirstLook::Reject(error),
+        };
+    }
+    let scan = match (target, Scan::new(options.extract.begin(head).0)) {
+        (Err(error), Ok(None))
+            if error.kind() == RouteErrorKind::UnknownPath
+                && options.without_model == WithoutModel::Forward =>
+        {
+            return FirstLook::Forward;
+        }
+        (Err(error), _) | (Ok(()), Err(error)) => return FirstLook::Reject(error),
+        (Ok(()), Ok(Some(scan))) => scan,
+        (Ok(()), Ok(None)) if options.without_model == WithoutModel::Forward => {
+            return FirstLook::Forward;
+        }
+        (Ok(()), Ok(None)) => {
             return FirstLook::Reject(RouteError::new(
                 RouteErrorKind::RouteNotFound,
                 "no such resource: this gateway only serves requests that name a model",
             ));
         }
-        Err(error) => return FirstLook::Reject(error),
     };
     if scan.reads_json()
         && let Err(error) = check_json(&head.headers)

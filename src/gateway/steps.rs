@@ -20,12 +20,12 @@ use super::{
 };
 use crate::{
     attempt::{Held, ResponseBody, RouteBody, outcome_of},
-    error::{RouteError, Shape},
+    error::{Asker, RouteError},
     observe::RequestSpan,
     route::{Chosen, CompiledTable},
     server::{Lease, Outcome, Server},
     upload::{Drain, Received, Refused},
-    wire::rewrite,
+    wire::{hide_endpoint, rewrite},
 };
 
 /// The body has been received far enough to route it, or receiving it failed.
@@ -46,7 +46,7 @@ pub(super) fn received<S, F>(
         }
         received => received,
     };
-    let head = &arrival.head;
+    let (head, asker) = (&arrival.head, &arrival.asker);
     let matched = received
         .and_then(|received| Matched::new(table, head, received))
         .and_then(|matched| match matched.choose(head) {
@@ -54,7 +54,7 @@ pub(super) fn received<S, F>(
             Err(error) => Err((error, matched.into_rest())),
         });
     match matched {
-        Err(refused) => rejected(refused, head, &arrival.options, span),
+        Err(refused) => rejected(refused, asker, head, &arrival.options, span),
         Ok((Turn::Now(chosen), matched)) => {
             let timer = timer(matched.server(chosen.0));
             dispatched(matched, arrival, chosen, timer, span)
@@ -89,7 +89,13 @@ pub(super) fn freed<S, F>(
         Some(lease) => dispatched(matched, arrival, (target, lease), timer, span),
         None => {
             let refused = (matched.overloaded(), matched.into_rest());
-            rejected(refused, &arrival.head, &arrival.options, span)
+            rejected(
+                refused,
+                &arrival.asker,
+                &arrival.head,
+                &arrival.options,
+                span,
+            )
         }
     }
 }
@@ -160,7 +166,10 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     let (decision, lease) = routed.exchange.finish();
     let error = response.extensions().get::<RouteError>();
     span.answered(response.status(), &decision, error);
+    let version = response.version();
     rewrite::response_head(&mut response);
+    routed.via.add(version, response.headers_mut());
+    hide_endpoint(response.headers_mut(), decision.address());
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     response.extensions_mut().insert(decision);
     let exchange = Arc::clone(&routed.exchange);
@@ -197,19 +206,20 @@ fn dispatched<S, F>(
 ) -> Phase<S, F> {
     let Arrival {
         mut head,
+        asker,
         options,
         inner,
     } = arrival;
-    let shape = Shape::of(head.uri.path());
     let drain = options.drain(&head);
     let deadline = timer.as_ref().map(|timer| timer.deadline());
     match matched.dispatch(&options, &mut head, chosen, deadline, span) {
-        Err(refused) => rejected(refused, &head, &options, span),
+        Err(refused) => rejected(refused, &asker, &head, &options, span),
         Ok((body, exchange)) => {
             let routed = Routed {
                 exchange,
                 timer,
-                shape,
+                asker,
+                via: options.via.clone(),
                 drain,
                 upgrade: Upgrade::asked(&mut head, &options.tunnels),
             };
@@ -226,13 +236,14 @@ fn dispatched<S, F>(
 
 fn rejected<S, F>(
     (error, rest): Refused,
+    asker: &Asker,
     head: &Parts,
     options: &Options,
     span: &RequestSpan,
 ) -> Phase<S, F> {
     span.rejected(&error);
     Phase::Answering {
-        response: error.to_response(head.uri.path()),
+        response: error.answer(asker),
         rest: Drain::of_unread(rest, options.drain(head)),
     }
 }
@@ -240,7 +251,7 @@ fn rejected<S, F>(
 /// The gateway answers a request itself that was routed.
 fn answering<S, F>(error: &RouteError, routed: &Routed, span: &RequestSpan) -> Phase<S, F> {
     span.rejected(error);
-    let mut response = error.answer(routed.shape);
+    let mut response = error.answer(&routed.asker);
     response.extensions_mut().insert(routed.exchange.decision());
     let rest = rest(routed);
     Phase::Answering { response, rest }

@@ -29,8 +29,12 @@ pub(super) struct Assembly {
 
 impl Assembly {
     pub(super) fn new(inputs: &Inputs, found: &mut Vec<Diagnostic>) -> Self {
+        let config = RouteTable::builder();
         let mut assembly = Self {
-            config: RouteTable::builder(),
+            config: match &inputs.paths {
+                Some(paths) => config.paths(paths.clone()),
+                None => config,
+            },
             servers: Vec::new(),
             routes: Vec::new(),
         };

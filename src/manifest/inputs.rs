@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{read::resource::Resources, server_info::ServerInfo};
+use crate::config::ApiPaths;
 
 pub(super) type Resolver = dyn Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync;
 
@@ -15,4 +16,6 @@ pub(super) struct Inputs {
     /// What the program allows manifests to refer to.
     pub(super) keys: BTreeMap<String, String>,
     pub(super) resolver: Option<Arc<Resolver>>,
+    /// Paths that may reach an engine beside the standard ones.
+    pub(super) paths: Option<ApiPaths>,
 }

@@ -12,6 +12,7 @@ use super::{
     server_info::ServerInfo,
 };
 use crate::{
+    config::ApiPaths,
     manifest::{
         read::{
             fields::{Field, Reader},
@@ -106,7 +107,8 @@ impl Manifests {
         manifests
     }
 
-    /// Adds the other's manifests and endpoints; of two resolvers the other's stays.
+    /// Adds the other's manifests and endpoints; of two resolvers, or lists of paths, the other's
+    /// stays.
     pub fn merge(mut self, other: Self) -> Self {
         self.found.extend(other.found);
         self.inputs.resources.append(other.inputs.resources);
@@ -115,6 +117,14 @@ impl Manifests {
         }
         self.inputs.keys.extend(other.inputs.keys);
         self.inputs.resolver = other.inputs.resolver.or(self.inputs.resolver);
+        self.inputs.paths = other.inputs.paths.or(self.inputs.paths);
+        self
+    }
+
+    /// Paths that requests may have beside those of the inference APIs, as
+    /// [`RouteTableBuilder::paths`](crate::RouteTableBuilder::paths).
+    pub fn paths(mut self, paths: ApiPaths) -> Self {
+        self.inputs.paths = Some(paths);
         self
     }
 

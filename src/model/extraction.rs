@@ -69,6 +69,10 @@ impl Extraction {
     ///             _ => Extraction::none(),
     ///         }
     ///     }
+    ///
+    ///     fn reads_path(&self, path: &str) -> bool {
+    ///         path == "/api/generate"
+    ///     }
     /// }
     /// ```
     pub fn json_field(name: impl Into<Cow<'static, str>>) -> Self {

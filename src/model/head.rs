@@ -107,6 +107,10 @@ impl ExtractModel for PathModel {
             ExtractedModel::new(name).path_span(start..start + model.len())
         })
     }
+
+    fn reads_path(&self, path: &str) -> bool {
+        self.find(path).is_some()
+    }
 }
 
 /// The model is a query parameter, as in `/v1/realtime?model=`; it is rewritten there.
@@ -178,6 +182,10 @@ impl ExtractModel for QueryModel {
                 "the query names no model",
             )),
         }
+    }
+
+    fn reads_path(&self, path: &str) -> bool {
+        path == self.path
     }
 }
 

@@ -31,6 +31,8 @@ use super::{
 pub struct ModelSources {
     header: Option<HeaderModel>,
     sources: Vec<Arc<dyn ExtractModel>>,
+    /// How many of the sources are the standard ones, whose paths have a list of their own.
+    standard: usize,
 }
 
 impl ModelSources {
@@ -48,7 +50,7 @@ impl ModelSources {
     /// - the field `model` of a multipart/form-data body (audio, image edits);
     /// - the top-level `model` of any other body, as JSON.
     pub fn standard() -> Self {
-        Self::new()
+        let sources = Self::new()
             .or(PathModel::of("/openai/deployments/", "/*"))
             .or(PathModel::of("/v1beta/models/", ":*"))
             .or(PathModel::of("/v1/models/", ":*"))
@@ -56,7 +58,11 @@ impl ModelSources {
             .or(PathModel::of("/v2/models/", "/*"))
             .or(QueryModel::of("/v1/realtime", "model"))
             .or(MultipartBody::new())
-            .or(JsonBody::new())
+            .or(JsonBody::new());
+        Self {
+            standard: sources.sources.len(),
+            ..sources
+        }
     }
 
     /// Adds a place to look in if none of the earlier ones applies.
@@ -87,5 +93,10 @@ impl ExtractModel for ModelSources {
             (Some(Plan::Refused(error)), _) => Plan::Refused(error),
             (_, plan) => plan,
         })
+    }
+
+    fn reads_path(&self, path: &str) -> bool {
+        let own = self.sources.iter().skip(self.standard);
+        own.into_iter().any(|source| source.reads_path(path))
     }
 }

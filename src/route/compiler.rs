@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     config::{
-        Address, Balance, BuildError, Condition, HashKey, Mistake, MistakeKind, ModelRoute,
-        ModelServer, Place, Reason, RoutePart, RouteTableBuilder, Rule, ServerPart, StringMatch,
+        Address, ApiPaths, Balance, BuildError, Condition, HashKey, Mistake, MistakeKind,
+        ModelRoute, ModelServer, Place, Reason, RoutePart, RouteTableBuilder, Rule, ServerPart,
+        StringMatch, has_dot_segment,
     },
     model::NeededKeys,
     server::{Endpoint, Server},
@@ -32,8 +33,9 @@ impl RouteTableBuilder {
     /// Every mistake at once, each with its place: empty or duplicate names,
     /// unknown ModelServers, routes without rules, rules without targets,
     /// weights that are mixed, all 0 or above 100, invalid patterns and header
-    /// names, endpoints that are not plain `http` or `https` URIs, and
-    /// `retry_statuses` after which a retry is pointless.
+    /// names, endpoints that are not plain `http` or `https` URIs,
+    /// `retry_statuses` after which a retry is pointless, and rules for exactly
+    /// a path that is not let through (see [`paths`](Self::paths)).
     pub fn build(self) -> Result<RouteTable, BuildError> {
         let config = Arc::new(self);
         let mut compiler = Compiler::new(&config);
@@ -252,6 +254,9 @@ impl<'c> Compiler<'c> {
                 Ok(compiled) => conditions.push(compiled),
                 Err(mistake) => self.mistake(place, mistake),
             }
+            if let Condition::Uri(StringMatch::Exact(path)) = config {
+                self.check_path(place, path);
+            }
         }
         let targets = self.targets(route, position, rule);
         self.rules.push(CompiledRule {
@@ -350,6 +355,21 @@ impl<'c> Compiler<'c> {
     fn check_name(&mut self, place: Place, name: &str) {
         if name.is_empty() {
             self.mistake(place, MistakeKind::EmptyName);
+        }
+    }
+
+    /// A rule for exactly a path that is never let through is dead.
+    fn check_path(&mut self, place: Place, path: &str) {
+        let paths = self.config.get_paths();
+        let is_allowed = match paths {
+            Some(paths) => paths.allow_exactly(path),
+            None => ApiPaths::none().allow_exactly(path),
+        };
+        if has_dot_segment(path) {
+            let why = Reason::from("no request may have a dot segment");
+            self.mistake(place, MistakeKind::InvalidPath(why));
+        } else if !is_allowed {
+            self.mistake(place, MistakeKind::UnknownPath);
         }
     }
 

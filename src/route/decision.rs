@@ -10,7 +10,7 @@ use super::{
     table::{CompiledTable, RouteTable, Selection, index},
 };
 use crate::{
-    config::{Encoding, TrafficPolicy},
+    config::{Address, Encoding, TrafficPolicy},
     error::RouteError,
     model::BodyKeys,
     server::{Caller, Lease, RealModel, Server},
@@ -175,6 +175,10 @@ impl RouteDecision {
     pub(crate) fn rewrite(&self) -> Option<&RealModel> {
         let requested = self.table.requested(self.selection);
         self.server().rewrite(requested, self.selection.lora)
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.server().endpoints[self.endpoint as usize].address
     }
 
     pub(crate) fn shared_endpoint(&self) -> Arc<str> {

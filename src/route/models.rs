@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 use crate::error::RouteError;
 
+/// The answer to a request for the list or one of its entries.
+type Answer = Result<Response<Bytes>, RouteError>;
+
 const PATH: &str = "/v1/models";
 
 /// A model or an adapter that clients can ask for.
@@ -69,21 +72,28 @@ impl ModelList {
         }
     }
 
+    /// Whether such a request asks for the list, or for something below it.
+    pub(crate) fn is_for(&self, method: &Method, path: &str) -> bool {
+        let below = path.strip_prefix(PATH);
+        (*method == Method::GET || *method == Method::HEAD)
+            && below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    }
+
     /// The answer, if the request asks for the list or for one of its entries.
     ///
     /// An id may contain slashes, escaped (`org%2Fname`) or not.
-    pub(crate) fn answer(&self, head: &Parts) -> Option<Response<Bytes>> {
-        if head.method != Method::GET && head.method != Method::HEAD {
+    pub(crate) fn answer(&self, head: &Parts) -> Option<Answer> {
+        let path = head.uri.path();
+        if !self.is_for(&head.method, path) {
             return None;
         }
-        let path = head.uri.path();
         let body = match path.strip_prefix(PATH)? {
             "" | "/" => self.list.clone(),
             id => {
                 let id = percent_decode_str(id.strip_prefix('/')?).decode_utf8_lossy();
                 match self.by_id.get(&*id) {
                     Some(model) => model.clone(),
-                    None => return Some(RouteError::model_not_found(&id).to_response(path)),
+                    None => return Some(Err(RouteError::model_not_found(&id))),
                 }
             }
         };
@@ -91,7 +101,7 @@ impl ModelList {
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Some(response)
+        Some(Ok(response))
     }
 }
 
@@ -117,6 +127,7 @@ mod tests {
     fn get(path: &str) -> Option<(StatusCode, Value)> {
         let (head, ()) = Request::get(path).body(()).unwrap().into_parts();
         let response = models().answer(&head)?;
+        let response = response.unwrap_or_else(|error| error.to_response(path));
         let body = serde_json::from_slice(response.body()).unwrap();
         Some((response.status(), body))
     }

@@ -9,7 +9,7 @@ use tower::retry::budget::Budget;
 
 use super::{matcher::Matcher, models::ModelList, picks::Picks, split::Split};
 use crate::{
-    config::RouteTableBuilder,
+    config::{ApiPaths, RouteTableBuilder},
     error::RouteError,
     model::NeededKeys,
     server::{Endpoint, Server},
@@ -154,6 +154,11 @@ pub(crate) struct Selection {
 }
 
 impl CompiledTable {
+    /// The paths that may reach an engine beside those of the layer.
+    pub(crate) fn paths(&self) -> Option<&ApiPaths> {
+        self.config.get_paths()
+    }
+
     pub(crate) fn requested(&self, selection: Selection) -> &str {
         &self.names[selection.name as usize]
     }

@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf};
 
 use clap::{ArgGroup, Args};
 use tower_model_route::{
-    ModelServer, RouteTable, RouteTableHandle,
+    ApiPaths, ModelServer, RouteTable, RouteTableHandle,
     manifest::{Manifests, Watch, WatchError, WatchHandle},
 };
 
@@ -28,6 +28,11 @@ pub(crate) struct Config {
     /// may be given several times
     #[arg(long = "keys", value_name = "NAME[=FILE]", value_parser = Key::parse, requires = "routes", verbatim_doc_comment)]
     keys: Vec<Key>,
+
+    /// Let requests for paths that end as PATTERN reach an engine, besides those of the inference
+    /// APIs, such as /v1/summaries or /own/{name}/run; may be given several times
+    #[arg(long = "path", value_name = "PATTERN", value_parser = path, requires = "routes", verbatim_doc_comment)]
+    allowed: Vec<String>,
 
     /// Reload the manifests when they change; while they have mistakes, the routes stay
     /// as they were. Either is said among the requests
@@ -125,7 +130,7 @@ impl Config {
             .paths()
             .map(Manifests::from_path)
             .fold(Manifests::new(), Manifests::merge);
-        completed(manifests, &self.endpoints, &self.keys)
+        completed(manifests, &self.endpoints, &self.keys, &self.allowed)
     }
 
     /// Keeps the table as the manifests say, if that was asked for, until what it returns is
@@ -141,15 +146,30 @@ impl Config {
             return Ok(None);
         }
         let (endpoints, keys) = (self.endpoints.clone(), self.keys.clone());
+        let allowed = self.allowed.clone();
         self.paths()
             .fold(Watch::new(), Watch::path)
-            .complete(move |manifests| completed(manifests, &endpoints, &keys))
+            .complete(move |manifests| completed(manifests, &endpoints, &keys, &allowed))
             .start(table)
             .map(Some)
     }
 }
 
-fn completed(manifests: Manifests, endpoints: &[Endpoint], keys: &[Key]) -> Manifests {
+/// A pattern of paths, if it is one.
+fn path(text: &str) -> Result<String, String> {
+    match ApiPaths::none().and(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.mistakes()[0].kind().to_string()),
+    }
+}
+
+/// The manifests with what the command line adds to them.
+fn completed(
+    manifests: Manifests,
+    endpoints: &[Endpoint],
+    keys: &[Key],
+    paths: &[String],
+) -> Manifests {
     let manifests = keys.iter().fold(manifests, |manifests, key| {
         match key.read() {
             Ok(value) => manifests.key(&key.name, value),
@@ -157,6 +177,14 @@ fn completed(manifests: Manifests, endpoints: &[Endpoint], keys: &[Key]) -> Mani
             Err(_) => manifests,
         }
     });
+    let allowed = paths
+        .iter()
+        .try_fold(ApiPaths::none(), |allowed, path| allowed.and(path));
+    let manifests = match allowed {
+        Ok(allowed) if !paths.is_empty() => manifests.paths(allowed),
+        // They were checked where they were given.
+        _ => manifests,
+    };
     endpoints.iter().fold(manifests, |manifests, endpoint| {
         manifests.endpoints(&endpoint.server, [&endpoint.url])
     })

@@ -327,7 +327,7 @@ it goes to "large""#,
 #[test]
 fn values_are_quoted_decoded_and_cut() {
     let path = ModelMatch::new()
-        .uri(StringMatch::exact("/x"))
+        .uri(StringMatch::exact("/x/v1/completions"))
         .header("user-type", StringMatch::prefix("a"));
     let table = one(Rule::new("x").when(path).target("large"));
     let long = "b".repeat(1000);

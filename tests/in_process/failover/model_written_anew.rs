@@ -121,12 +121,12 @@ async fn in_multipart() {
 async fn in_the_path() {
     // `%61` and `:` would be written otherwise by ourselves: the client's own stay.
     let request =
-        Request::post("/openai/deployments/%61sked/chat?v=1&x=%3a").body(Body::from("{}"));
+        Request::post("/openai/deployments/%61sked/completions?v=1&x=%3a").body(Body::from("{}"));
     let attempts = sent(request.unwrap(), |layer| layer).await;
     for (attempt, uri) in attempts.iter().zip([
-        "http://renamed/p/openai/deployments/org%2Freal%201/chat?v=1&x=%3a",
-        "http://as-it-is/p/openai/deployments/%61sked/chat?v=1&x=%3a",
-        "http://other/p/openai/deployments/x/chat?v=1&x=%3a",
+        "http://renamed/p/openai/deployments/org%2Freal%201/completions?v=1&x=%3a",
+        "http://as-it-is/p/openai/deployments/%61sked/completions?v=1&x=%3a",
+        "http://other/p/openai/deployments/x/completions?v=1&x=%3a",
     ]) {
         assert_eq!(attempt.head.uri, uri);
         assert_eq!(attempt.text(), "{}");

@@ -152,8 +152,8 @@ fn neighbours_and_other_methods_are_not_its_business() {
         ask(Method::DELETE, "/v1/models/sql").0,
         StatusCode::NOT_FOUND
     );
-    // A POST names a model in its body, and this one has none.
-    assert_eq!(ask(Method::POST, "/v1/models").0, StatusCode::BAD_REQUEST);
+    // No engine serves that.
+    assert_eq!(ask(Method::POST, "/v1/models").0, StatusCode::NOT_FOUND);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn switched_off_they_are_requests_without_a_model() {
     let layer = ModelRouteLayer::new(table()).models_endpoint(false);
     let mut service = layer.clone().layer(mock.clone());
     let mut call = task::spawn(service.call(request(Method::GET, "/v1/models")));
-    assert_eq!(own(assert_ready_ok!(call.poll())).code, "route_not_found");
+    assert_eq!(own(assert_ready_ok!(call.poll())).code, "unknown_path");
     assert_not_called(&mut handle);
 
     let mut service = layer

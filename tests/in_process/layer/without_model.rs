@@ -19,7 +19,7 @@ use tower_model_route::{ModelRouteLayer, RouteDecision, RouteError, RouteErrorKi
 fn request(method: Method, body: Scripted) -> Request<Scripted> {
     Request::builder()
         .method(method)
-        .uri("/tokenizer?model=asked")
+        .uri("/tokenize?model=asked")
         .version(Version::HTTP_2)
         .header("host", "gateway")
         .header("connection", "x-hop")
@@ -67,14 +67,14 @@ fn forwarded_they_stream_through_untouched() {
 
     let (forwarded, reply) = called(&mut handle);
     assert_eq!(forwarded.method(), Method::DELETE);
-    assert_eq!(forwarded.uri(), "/tokenizer?model=asked");
+    assert_eq!(forwarded.uri(), "/tokenize?model=asked");
     assert_eq!(forwarded.version(), Version::HTTP_2);
     let names: Vec<_> = forwarded
         .headers()
         .keys()
         .map(|name| name.as_str())
         .collect();
-    assert_eq!(names, ["host", "connection", "x-hop"]);
+    assert_eq!(names, ["host", "connection", "x-hop", "x-request-id"]);
     assert!(forwarded.body().decision().is_none());
     assert!(forwarded.body().is_replayable());
     assert_eq!(forwarded.body().size_hint().exact(), Some(12));

@@ -82,11 +82,14 @@ async fn a_request_without_a_body_gets_none() {
 
 #[tokio::test]
 async fn a_name_that_nobody_has() {
-    for path in ["/openai/deployments/gone/x", "/v1beta/models/gone:x"] {
+    for path in [
+        "/openai/deployments/gone/completions",
+        "/v1beta/models/gone:x",
+    ] {
         send(post(path, "{}")).await.refused(404, "model_not_found");
     }
     // What is no text can be no name.
-    let sent = post("/openai/deployments/%ff/x", "{}");
+    let sent = post("/openai/deployments/%ff/completions", "{}");
     send(sent).await.refused(400, "invalid_model");
 }
 
@@ -94,7 +97,8 @@ async fn a_name_that_nobody_has() {
 #[tokio::test]
 async fn a_path_that_does_not_fit() {
     for path in ["/openai/deployments/alias", "/v1beta/models/alias"] {
-        let forwarded = send(post(path, r#"{"model":"lora"}"#)).await.forwarded();
+        let sent = post(path, r#"{"model":"lora"}"#);
+        let forwarded = send_by(ModelSources::standard(), sent).await.forwarded();
         assert_eq!(forwarded.uri().path(), format!("/base{path}"));
         assert_eq!(forwarded.asked_for(), "lora");
     }

@@ -95,3 +95,28 @@ fn an_endpoint_of_a_server_that_is_not_there_is_an_error() {
     let error = r#"endpoints are given for "default/deepseek-r1-8b", but there is no such"#;
     assert!(ended.stdout.contains(error), "{}", ended.stdout);
 }
+
+#[test]
+fn a_rule_for_a_path_of_no_inference_api_is_an_error_unless_the_path_is_added() {
+    let directory = Directory::new();
+    let rule = "    modelMatch:\n      uri:\n        exact: /v1/summaries\n    targetModels:";
+    let route = route("chat", "small").replacen("    targetModels:", rule, 1);
+    directory.write("route.yaml", &route);
+    directory.write("server.yaml", &server("small", "m"));
+    let endpoint = ["--endpoint", "ml/small=http://127.0.0.1:8001"];
+    let ended = check(directory.path(), &endpoint);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stdout.contains("no inference API has this path"),
+        "{ended:?}"
+    );
+    let added = ["--path", "/v1/summaries"];
+    let ended = check(directory.path(), &[&endpoint[..], &added].concat());
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
+    let ended = check(directory.path(), &["--path", "no/slash"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.contains("does not begin with a slash"),
+        "{ended:?}"
+    );
+}

@@ -14,6 +14,7 @@ pub(super) struct ServerOrigin {
     pub(super) options: Vec<(&'static str, Spot)>,
     /// `None` for those that are not in its own manifest.
     pub(super) endpoints: Vec<Option<Spot>>,
+    pub(super) selects_pods: bool,
 }
 
 impl ServerOrigin {
@@ -26,6 +27,7 @@ impl ServerOrigin {
             policy: None,
             options: Vec::new(),
             endpoints: Vec::new(),
+            selects_pods: false,
         }
     }
 

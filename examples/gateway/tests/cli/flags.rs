@@ -12,6 +12,7 @@ fn the_help_names_each_flag() {
         "--manifests <PATH>...",
         "--endpoint <NAME=URL>",
         "--watch",
+        "--ignore-rate-limits",
         "--check [<PATH>...]",
         "--explain <FILE>",
     ] {

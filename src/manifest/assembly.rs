@@ -61,6 +61,17 @@ impl Assembly {
         }
     }
 
+    /// Whether a ModelServer's engines are Pods that its labels select.
+    pub(super) fn selects_pods(&self, place: Place) -> bool {
+        match place {
+            Place::ModelServer(server, _) => {
+                let server = self.servers.get(server);
+                server.is_some_and(|server| server.selects_pods)
+            }
+            Place::ModelRoute(..) | Place::Other(_) => false,
+        }
+    }
+
     fn add_servers(&mut self, inputs: &Inputs, found: &mut Vec<Diagnostic>) -> ServerNames {
         let mut names = ServerNames::default();
         let mut given = inputs.given.clone();

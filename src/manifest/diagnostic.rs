@@ -78,6 +78,11 @@ impl Diagnostic {
         }
     }
 
+    /// Makes an error of a warning.
+    pub(super) fn deny(&mut self) {
+        self.severity = Severity::Error;
+    }
+
     /// Error or warning.
     pub fn severity(&self) -> Severity {
         self.severity

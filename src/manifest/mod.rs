@@ -26,7 +26,7 @@
 //! | kind | what it gives |
 //! |---|---|
 //! | `ModelRoute`, `ModelServer` | themselves |
-//! | `Pod` | an endpoint, if it is ready, of each ModelServer whose `matchLabels` it has |
+//! | `Pod` | an endpoint, if it runs and is ready, of each ModelServer whose `matchLabels` it has |
 //! | `Endpoints`, `EndpointSlice` | endpoints of the ModelServer of that name, or whose `matchLabels` they have |
 //!
 //! Everything in the table is named `NAMESPACE/NAME`; the namespace is
@@ -48,8 +48,8 @@
 //! | `trafficPolicy.retry.retryInterval` | [`TrafficPolicy::retry_interval`](crate::TrafficPolicy::retry_interval) |
 //!
 //! `parentRefs`, `rateLimit`, `pdGroup`, `kvConnector`, `pipelineMode`,
-//! `connectionPool` and `externalModelProviderName` are read and not acted on:
-//! each is a warning. What an `externalModelProviderName` names is a
+//! `connectionPool`, `sessionSticky` and `externalModelProviderName` are read and
+//! not acted on: each is a warning. What an `externalModelProviderName` names is a
 //! ModelServer `NAMESPACE/external:NAME` without endpoints.
 //!
 //! # Annotations
@@ -117,6 +117,12 @@
 //! probably meant; so are numbers with quotes and texts without, which are
 //! taken for what they must be, and which Kubernetes would refuse.
 //!
+//! What Kthena's schema or webhook would refuse and this crate takes is a
+//! warning with the code `refused-by-kthena`: such as `endpoints` beside
+//! `matchLabels`, two endpoints of one name, a label that Kubernetes refuses,
+//! more than 16 rules. Whoever does not go back to Kthena may pass over these.
+//! [`Manifests::deny`] makes errors of the warnings with a code.
+//!
 //! Files are not trusted: what one costs is bounded by its length, whatever
 //! its nesting and its aliases.
 
@@ -126,6 +132,7 @@ mod files;
 mod full_name;
 mod inputs;
 mod keys;
+mod lints;
 mod options;
 mod origin;
 mod place;

@@ -15,6 +15,7 @@ pub(super) struct ServerOrigin {
     pub(super) headers: Vec<Spot>,
     /// `None` for those that are not in its own manifest.
     pub(super) endpoints: Vec<Option<Spot>>,
+    pub(super) selects_pods: bool,
 }
 
 impl ServerOrigin {
@@ -28,6 +29,7 @@ impl ServerOrigin {
             options: Vec::new(),
             headers: Vec::new(),
             endpoints: Vec::new(),
+            selects_pods: false,
         }
     }
 

@@ -1,13 +1,14 @@
 //! The manifests of a gateway, from where they are read to the table.
 
-use std::{fmt, panic, path::Path, sync::Arc, thread};
+use std::{collections::BTreeSet, fmt, panic, path::Path, sync::Arc, thread};
 
 use super::{
     assembly::Assembly,
-    diagnostic::{Diagnostic, ManifestError, Report, Severity},
+    diagnostic::{Diagnostic, ManifestError, Report},
     files::{self, Texts},
     full_name,
     inputs::Inputs,
+    lints::lints,
     place::{FieldPath, Source, Spot},
     server_info::ServerInfo,
 };
@@ -67,6 +68,7 @@ const STACK_BYTES: usize = 8 << 20;
 pub struct Manifests {
     found: Vec<Diagnostic>,
     inputs: Inputs,
+    denied: BTreeSet<String>,
 }
 
 impl Manifests {
@@ -118,6 +120,7 @@ impl Manifests {
         self.inputs.keys.extend(other.inputs.keys);
         self.inputs.resolver = other.inputs.resolver.or(self.inputs.resolver);
         self.inputs.paths = other.inputs.paths.or(self.inputs.paths);
+        self.denied.extend(other.denied);
         self
     }
 
@@ -125,6 +128,21 @@ impl Manifests {
     /// [`RouteTableBuilder::paths`](crate::RouteTableBuilder::paths).
     pub fn paths(mut self, paths: ApiPaths) -> Self {
         self.inputs.paths = Some(paths);
+        self
+    }
+
+    /// Makes errors of the warnings with this [code](Diagnostic::code), also for
+    /// [`build`](Self::build); a code that is of no warning does nothing.
+    ///
+    /// ```
+    /// # use tower_model_route::manifest::Manifests;
+    /// # let text = "";
+    /// let manifests = Manifests::from_yaml(text)
+    ///     .deny("rate-limit-not-enforced")
+    ///     .deny("refused-by-kthena");
+    /// ```
+    pub fn deny(mut self, code: impl Into<String>) -> Self {
+        self.denied.insert(code.into());
         self
     }
 
@@ -177,9 +195,8 @@ impl Manifests {
     /// Everything that is wrong in the manifests and between them, at once,
     /// each with its file, document, line and field.
     pub fn build(&self) -> Result<RouteTable, ManifestError> {
-        let mut found = self.found.clone();
-        let table = Assembly::new(&self.inputs, &mut found).build(&mut found);
-        let report = Report::new(found);
+        // The linter's warnings only count where some are denied.
+        let (table, report) = self.assemble(!self.denied.is_empty());
         match table {
             Some(table) if !report.has_errors() => Ok(table),
             _ => Err(ManifestError::new(report)),
@@ -189,19 +206,22 @@ impl Manifests {
     /// Everything that there is to say: errors, warnings, and what
     /// [`RouteTable::lint`] finds, at their places in the files.
     pub fn check(&self) -> Report {
+        self.assemble(true).1
+    }
+
+    fn assemble(&self, lint: bool) -> (Option<RouteTable>, Report) {
         let mut found = self.found.clone();
         let assembly = Assembly::new(&self.inputs, &mut found);
-        if let Some(table) = assembly.build(&mut found) {
-            for lint in table.lint() {
-                let spot = assembly.spot(lint.position());
-                let (code, message) = (lint.kind().code(), lint.to_string());
-                found.push(match spot {
-                    Some(spot) => Diagnostic::new(Severity::Warning, code, spot, message),
-                    None => Diagnostic::placeless(Severity::Warning, code, message),
-                });
+        let table = assembly.build(&mut found);
+        if let Some(table) = table.as_ref().filter(|_| lint) {
+            found.extend(lints(table, &assembly));
+        }
+        for diagnostic in &mut found {
+            if self.denied.contains(diagnostic.code()) {
+                diagnostic.deny();
             }
         }
-        Report::new(found)
+        (table, Report::new(found))
     }
 
     /// Reads a file's text, in a thread of its own: how much stack a nested document takes is

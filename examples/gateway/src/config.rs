@@ -5,8 +5,11 @@ use std::{env, fs, path::PathBuf};
 use clap::{ArgGroup, Args};
 use tower_model_route::{
     ApiPaths, ModelServer, RouteTable, RouteTableHandle,
-    manifest::{Manifests, Watch, WatchError, WatchHandle},
+    manifest::{ManifestError, Manifests, Watch, WatchError, WatchHandle},
 };
+
+/// The code of the warning that a rateLimit is not enforced.
+const RATE_LIMIT: &str = "rate-limit-not-enforced";
 
 /// What there is to say about the routes on the command line.
 #[derive(Debug, Clone, Args)]
@@ -43,6 +46,11 @@ pub(crate) struct Config {
         verbatim_doc_comment
     )]
     watch: bool,
+
+    /// Start, and reload, although a route's rateLimit is not enforced: without this flag
+    /// such manifests are refused, since nothing would be limited
+    #[arg(long, requires = "manifests", verbatim_doc_comment)]
+    ignore_rate_limits: bool,
 
     /// Print what is wrong and what looks wrong in the manifests in PATH, with file and
     /// line, and exit: with 1 if there are errors, else, warnings or not, with 0
@@ -119,6 +127,12 @@ impl Config {
         self.check.is_some()
     }
 
+    /// What would let the program start in spite of these mistakes.
+    pub(crate) fn advice(error: &ManifestError) -> Option<&'static str> {
+        let only = error.errors().all(|error| error.code() == RATE_LIMIT);
+        only.then_some("start with --ignore-rate-limits to route without limits")
+    }
+
     /// Where the manifests are.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         self.manifests.iter().chain(self.check.iter().flatten())
@@ -131,6 +145,11 @@ impl Config {
             .map(Manifests::from_path)
             .fold(Manifests::new(), Manifests::merge);
         completed(manifests, &self.endpoints, &self.keys, &self.allowed)
+    }
+
+    /// The same to be served: what would mislead is refused.
+    pub(crate) fn served(&self) -> Manifests {
+        without_rate_limits(self.manifests(), self.ignore_rate_limits)
     }
 
     /// Keeps the table as the manifests say, if that was asked for, until what it returns is
@@ -146,10 +165,13 @@ impl Config {
             return Ok(None);
         }
         let (endpoints, keys) = (self.endpoints.clone(), self.keys.clone());
-        let allowed = self.allowed.clone();
+        let (allowed, ignore) = (self.allowed.clone(), self.ignore_rate_limits);
         self.paths()
             .fold(Watch::new(), Watch::path)
-            .complete(move |manifests| completed(manifests, &endpoints, &keys, &allowed))
+            .complete(move |manifests| {
+                let manifests = completed(manifests, &endpoints, &keys, &allowed);
+                without_rate_limits(manifests, ignore)
+            })
             .start(table)
             .map(Some)
     }
@@ -188,4 +210,12 @@ fn completed(
     endpoints.iter().fold(manifests, |manifests, endpoint| {
         manifests.endpoints(&endpoint.server, [&endpoint.url])
     })
+}
+
+/// Who writes a limit counts on it, so one that is not enforced is refused unless that is known.
+fn without_rate_limits(manifests: Manifests, ignore: bool) -> Manifests {
+    match ignore {
+        true => manifests,
+        false => manifests.deny(RATE_LIMIT),
+    }
 }

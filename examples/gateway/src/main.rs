@@ -128,9 +128,17 @@ async fn run(addr: SocketAddr, config: &Config, serving: &Serving) -> Result<(),
     let signals = Signals::new()?;
     let url = format!("http://{}", listener.local_addr()?);
     if config.has_routes() {
-        let manifests = config.manifests();
-        let table = manifests.build()?;
-        for warning in manifests.check().warnings() {
+        let manifests = config.served();
+        let table = manifests
+            .build()
+            .map_err(|error| match Config::advice(&error) {
+                Some(advice) => format!("{error}\n{advice}"),
+                None => error.to_string(),
+            })?;
+        // What Kthena would refuse is for --check: it does not concern this gateway.
+        let report = manifests.check();
+        let warnings = report.warnings();
+        for warning in warnings.filter(|warning| warning.code() != "refused-by-kthena") {
             eprintln!("{warning}");
         }
         introduce::own(&url, config, &table);

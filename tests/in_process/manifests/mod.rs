@@ -13,6 +13,7 @@ mod files_and_directories;
 mod hostile_files;
 mod mistakes_have_their_line;
 mod namespaces_and_order;
+mod refused_by_kthena;
 mod the_four_scenarios;
 mod to_yaml;
 mod what_is_ignored_is_said;

@@ -5,7 +5,7 @@ use mock_llm::Engine;
 use test_kit::directory::Directory;
 
 use crate::{
-    files::{route, server},
+    files::{limited, route, server},
     program::{Gateway, header},
 };
 
@@ -41,11 +41,16 @@ async fn it_goes_by_what_the_files_say_now_and_by_the_last_that_were_sound() {
         &with("third").replace("Name: small", "Name: tall"),
     );
     gateway.until("manifests not reloaded").await;
-    let place = format!("{}:22:24: error: ", path.display());
+    let place = format!("{}:23:24: error: ", path.display());
     gateway.until(&place).await;
     assert_eq!(gateway.ask("second").await.status(), 200);
 
     directory.write("all.yaml", &with("third"));
     gateway.until("manifests reloaded").await;
+    assert_eq!(gateway.ask("third").await.status(), 200);
+
+    // What may not be served at the start may not come by a reload.
+    directory.write("all.yaml", &limited(&with("fourth")));
+    gateway.until("[rate-limit-not-enforced]").await;
     assert_eq!(gateway.ask("third").await.status(), 200);
 }

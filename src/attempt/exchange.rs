@@ -247,6 +247,9 @@ impl Exchange {
         let retries = state.retries.as_deref()?;
         retries.mark(head);
         let to = &next.lease.endpoint().address;
+        if let Some(upload) = &state.upload {
+            upload.sent_as(next.decision.requested_model(), next.decision.model());
+        }
         retries.origin().prepare(head, &next.decision, to).ok()
     }
 

@@ -1,5 +1,6 @@
 //! Finds which model a request asks for, and where the request names it.
 
+mod beside;
 mod choose;
 mod duplicates;
 mod extract;
@@ -11,6 +12,7 @@ mod json_body;
 mod keys;
 mod multipart;
 mod multipart_body;
+mod relation;
 mod scan;
 mod sources;
 
@@ -25,7 +27,7 @@ pub use self::{
 };
 pub(crate) use self::{
     extract::has_body,
-    extraction::{Location, Plan, Written},
+    extraction::{InBody, Location, Plan, Written},
     keys::{BodyKeys, NeededKeys, hash, is_empty},
     scan::Scan,
 };

@@ -46,6 +46,39 @@ async fn it_is_compressed_again_if_so_configured() {
     }
 }
 
+/// The path names the model too.
+#[tokio::test]
+async fn beside_a_path_it_is_the_same() {
+    for coding in Coding::ALL {
+        for recompress in [false, true] {
+            let to = |path: &str, model: &str| {
+                let sent = coding.encode(chat(model));
+                let mut request = post(coding.name(), sent.clone());
+                *request.uri_mut() = path.parse().unwrap();
+                (
+                    sent,
+                    send(layer().recompress(recompress).replay_bytes(8), request),
+                )
+            };
+            let (sent, outcome) = to("/v2/models/plain/infer", "plain");
+            let forwarded = outcome.await.forwarded();
+            forwarded.assert_is(&sent, Some(coding.name()));
+            for (path, model) in [
+                ("/v2/models/alias/infer", "alias"),
+                ("/openai/deployments/alias/x", "plain"),
+            ] {
+                let forwarded = to(path, model).1.await.forwarded();
+                match recompress {
+                    true => forwarded.assert_decodes_to(&chat(REAL), coding),
+                    false => forwarded.assert_is(&chat(REAL), None),
+                }
+            }
+            let outcome = to("/v2/models/alias/infer", "plain").1.await;
+            outcome.refused(400, "ambiguous_model");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_coding_has_several_spellings() {
     let gzip = Coding::Gzip.encode(chat("alias"));

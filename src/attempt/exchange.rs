@@ -104,6 +104,9 @@ impl Exchange {
         } = dispatched;
         decision.count();
         lease.begin(Duration::ZERO);
+        if let Some(upload) = &upload {
+            upload.sent_as(decision.requested_model(), decision.model());
+        }
         Arc::new(Self {
             state: Mutex::new(State {
                 decision,

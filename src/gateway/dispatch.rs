@@ -158,12 +158,6 @@ impl Matched {
             false => inbound.total(),
         };
         let fingerprint = chunks.fingerprint();
-        if !whole {
-            inbound
-                .as_mut()
-                .scan()
-                .sent_as(&model.name, decision.model());
-        }
         let decoder = inbound.as_mut().scan().take_decoder();
         let (chunks, coded) = coded(decoder, chunks, plain, options.recompress);
         let path = may_send_again.then(|| head.uri.path_and_query().cloned());

@@ -142,6 +142,9 @@ impl Exchange {
         } = dispatched;
         decision.count();
         lease.begin(Duration::ZERO);
+        if let Some(upload) = &upload {
+            upload.sent_as(decision.requested_model(), decision.model());
+        }
         Arc::new(Self {
             state: Mutex::new(State {
                 decision,
@@ -292,6 +295,9 @@ impl Exchange {
         let retries = state.retries.as_deref()?;
         retries.mark(head);
         let to = &next.lease.endpoint().address;
+        if let Some(upload) = &state.upload {
+            upload.sent_as(next.decision.requested_model(), next.decision.model());
+        }
         retries.origin().prepare(head, &next.decision, to).ok()
     }
 

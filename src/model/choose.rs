@@ -14,23 +14,13 @@ pub(super) fn choose(
     written: Written,
     field: &str,
 ) -> Result<ExtractedModel, RouteError> {
-    let invalid = |what| {
-        let message = format!("the `{field}` in the request body is {what}");
-        RouteError::new(RouteErrorKind::InvalidModel, message)
-    };
-    let chosen = match duplicates {
-        DuplicateModels::Refuse | DuplicateModels::First => models.first_mut(),
-        DuplicateModels::Last => models.last_mut(),
-    }
-    .ok_or_else(|| Refusal::Missing.in_field(field))?;
+    let chosen = pick(duplicates, models.len())
+        .and_then(|at| models.get_mut(at))
+        .ok_or_else(|| Refusal::Missing.in_field(field))?;
+    check(&chosen.value, field)?;
     let name = match &mut chosen.value {
-        Value::Name(name) if name.is_empty() => {
-            return Err(invalid("empty"));
-        }
         Value::Name(name) => std::mem::take(name),
-        Value::NotAString => {
-            return Err(invalid("not a string"));
-        }
+        Value::NotAString => String::new(),
     };
     let span = chosen.span.clone();
     let others = models
@@ -47,5 +37,25 @@ pub(super) fn choose(
             others,
         },
         header: None,
+        beside: None,
     })
+}
+
+/// The position of the model that counts among so many.
+pub(super) fn pick(duplicates: DuplicateModels, len: usize) -> Option<usize> {
+    match duplicates {
+        DuplicateModels::Refuse | DuplicateModels::First => (len > 0).then_some(0),
+        DuplicateModels::Last => len.checked_sub(1),
+    }
+}
+
+/// Refuses a value that is no name.
+pub(super) fn check(value: &Value, field: &str) -> Result<(), RouteError> {
+    let what = match value {
+        Value::Name(name) if !name.is_empty() => return Ok(()),
+        Value::Name(_) => "empty",
+        Value::NotAString => "not a string",
+    };
+    let message = format!("the `{field}` in the request body is {what}");
+    Err(RouteError::new(RouteErrorKind::InvalidModel, message))
 }

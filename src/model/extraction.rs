@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, ops::Range};
 
 use http::{HeaderName, request::Parts};
 
-use super::{duplicates::DuplicateModels, found::FIELD, multipart::Boundary};
+use super::{duplicates::DuplicateModels, found::FIELD, multipart::Boundary, relation::Relation};
 use crate::error::RouteError;
 
 /// The way to find the model of one request; see [`ExtractModel`](crate::ExtractModel).
@@ -18,6 +18,8 @@ pub(crate) enum Plan {
     Found(ExtractedModel),
     /// A header names this model; the rest of the request must name the same one or none.
     Claimed(ExtractedModel, Box<Plan>),
+    /// The path or query names this model; the body must fit it.
+    Beside(ExtractedModel, Relation, Box<Plan>),
     /// This model, if the body names none.
     Default(String, Box<Plan>),
     /// The top-level field of this name, or else `model`.
@@ -107,6 +109,7 @@ impl fmt::Debug for Plan {
             Self::Refused(_) => "Refused",
             Self::Found(_) => "Found",
             Self::Claimed(..) => "Claimed",
+            Self::Beside(..) => "Beside",
             Self::Default(..) => "Default",
             Self::Json(..) => "Json",
             Self::Multipart(..) => "Multipart",
@@ -128,6 +131,19 @@ pub struct ExtractedModel {
     pub(crate) location: Location,
     /// A header that also names the model.
     pub(crate) header: Option<HeaderName>,
+    /// The model in the body, if it is in the path or query too.
+    pub(crate) beside: Option<Box<InBody>>,
+}
+
+/// The places of the model in the body of a request whose path or query also names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InBody {
+    pub(crate) written: Written,
+    pub(crate) spans: Vec<Range<u64>>,
+    /// What stands before the name.
+    pub(crate) prefix: &'static str,
+    /// Whether every place has the name that was asked for.
+    pub(crate) is_settled: bool,
 }
 
 /// The location of the name.
@@ -184,6 +200,7 @@ impl ExtractedModel {
             name: name.into(),
             location: Location::Nowhere,
             header: None,
+            beside: None,
         }
     }
 

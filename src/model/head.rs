@@ -19,7 +19,8 @@ use crate::{
 /// A pattern contains `{model}` once, which matches a part of the path without
 /// a slash. It may end in `*`, which matches any remainder. The matched part is
 /// percent-decoded, and rewritten in the path. The first pattern that matches is
-/// used. If one matches, the body is not read for a model.
+/// used. Alone it does not read the body; in [`ModelSources`](crate::ModelSources) a body that
+/// also names the model [must agree](crate::ModelSources::or).
 ///
 /// ```
 /// use tower_model_route::{ModelSources, PathModel};
@@ -115,7 +116,9 @@ impl ExtractModel for PathModel {
 
 /// The model is a query parameter, as in `/v1/realtime?model=`; it is rewritten there.
 ///
-/// A query with two parameters of this name is refused.
+/// A query with two parameters of this name is refused. In
+/// [`ModelSources`](crate::ModelSources) a body that also names the model
+/// [must agree](crate::ModelSources::or).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct QueryModel {

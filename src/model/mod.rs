@@ -1,5 +1,6 @@
 //! Finds which model a request asks for, and where the request names it.
 
+mod beside;
 mod choose;
 mod duplicates;
 mod extract;
@@ -13,6 +14,7 @@ mod media_type;
 mod multipart;
 mod multipart_body;
 mod params;
+mod relation;
 mod scan;
 mod sources;
 
@@ -27,7 +29,7 @@ pub use self::{
 };
 pub(crate) use self::{
     extract::has_body,
-    extraction::{Location, Plan, Written},
+    extraction::{InBody, Location, Plan, Written},
     keys::{BodyKeys, NeededKeys, hash, is_empty},
     media_type::check_json,
     scan::Scan,

@@ -5,6 +5,7 @@ use std::fmt;
 use http::request::Parts;
 
 use super::{
+    beside::{Beside, BodyScan},
     choose::choose,
     duplicates::DuplicateModels,
     extraction::{ExtractedModel, FromWholeBody, Plan, Written},
@@ -32,6 +33,8 @@ pub(crate) struct Scan {
 enum Kind {
     /// The head names the model: the body is not scanned.
     Known(ExtractedModel),
+    /// The head names the model, and the body may too.
+    Beside(Box<Beside>),
     Json(Scanner, DuplicateModels),
     Multipart(Box<Multipart>, DuplicateModels),
     Whole(Option<FromWholeBody>),
@@ -44,6 +47,10 @@ impl Scan {
             Plan::NoModel => return Ok(None),
             Plan::Refused(error) => return Err(error),
             Plan::Found(model) => Kind::Known(model),
+            Plan::Beside(model, relation, plan) => match BodyScan::new(*plan)? {
+                Some(body) => Kind::Beside(Box::new(Beside::new(model, relation, body))),
+                None => Kind::Known(model),
+            },
             Plan::Json(field, duplicates) => {
                 Kind::Json(Scanner::new(field, duplicates.scanned()), duplicates)
             }
@@ -112,6 +119,7 @@ impl Scan {
             decoder.finish()?;
         }
         let finished = match &mut self.kind {
+            Kind::Beside(beside) => return beside.finish(),
             Kind::Json(scanner, _) => scanner.finish(),
             Kind::Multipart(scanner, _) => scanner.finish(),
             Kind::Known(_) | Kind::Whole(_) => Ok(()),
@@ -127,6 +135,8 @@ impl Scan {
     pub(crate) fn is_found(&self) -> bool {
         let (models, duplicates) = match &self.kind {
             Kind::Known(_) => return true,
+            // A compressed body is needed whole to rewrite it.
+            Kind::Beside(_) => return self.decoder.is_none(),
             Kind::Json(scanner, duplicates) => (scanner.models(), duplicates),
             Kind::Multipart(scanner, duplicates) => (scanner.models(), duplicates),
             Kind::Whole(_) => return false,
@@ -134,10 +144,23 @@ impl Scan {
         self.decoder.is_none() && *duplicates == DuplicateModels::Refuse && !models.is_empty()
     }
 
+    /// Whether to read on although the model is known, because the body may name it too.
+    pub(crate) fn reads_on(&self) -> bool {
+        matches!(&self.kind, Kind::Beside(beside) if beside.reads_on())
+    }
+
+    /// The request for `asked` is being sent to an engine that reads `sent` in its head.
+    pub(crate) fn sent_as(&mut self, asked: &str, sent: &str) {
+        if let Kind::Beside(beside) = &mut self.kind {
+            beside.sent_as(asked, sent);
+        }
+    }
+
     /// The model's name, if it is known yet.
     pub(crate) fn model(&self) -> Option<&str> {
         let models = match &self.kind {
             Kind::Known(model) => return Some(&model.name),
+            Kind::Beside(beside) => return Some(beside.model()),
             Kind::Json(scanner, _) => scanner.models(),
             Kind::Multipart(scanner, _) => scanner.models(),
             Kind::Whole(_) => return None,
@@ -176,6 +199,10 @@ impl Scan {
         let located = match &mut self.kind {
             Kind::Known(model) => {
                 within(head, len, std::mem::replace(model, ExtractedModel::new("")))
+            }
+            Kind::Beside(beside) => {
+                let model = beside.take_model();
+                within(head, len, model).and_then(|model| beside.locate(model))
             }
             Kind::Json(scanner, duplicates) => {
                 let (field, models) = scanner.found();
@@ -225,6 +252,7 @@ fn within(head: &Parts, len: u64, model: ExtractedModel) -> Result<ExtractedMode
 impl Kind {
     fn feed(&mut self, chunk: &[u8]) -> Result<(), RouteError> {
         match self {
+            Self::Beside(beside) => return beside.feed(chunk),
             Self::Json(scanner, _) => scanner.feed(chunk),
             Self::Multipart(scanner, _) => scanner.feed(chunk),
             Self::Known(_) | Self::Whole(_) => Ok(()),
@@ -236,7 +264,7 @@ impl Kind {
     fn field(&self) -> &str {
         match self {
             Self::Json(scanner, _) => scanner.field(),
-            Self::Known(_) | Self::Multipart(..) | Self::Whole(_) => FIELD,
+            Self::Known(_) | Self::Beside(_) | Self::Multipart(..) | Self::Whole(_) => FIELD,
         }
     }
 }
@@ -245,6 +273,7 @@ impl fmt::Debug for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Known(_) => "Known",
+            Self::Beside(_) => "Beside",
             Self::Json(..) => "Json",
             Self::Multipart(..) => "Multipart",
             Self::Whole(_) => "Whole",

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, request::Parts};
+use http::{HeaderMap, HeaderName, header::CONTENT_TYPE, request::Parts};
 
 use super::{
     extract::ExtractModel,
-    extraction::{Extraction, Plan},
+    extraction::{ExtractedModel, Extraction, Location, Plan},
     head::{HeaderModel, PathModel, QueryModel},
     json_body::JsonBody,
     multipart_body::MultipartBody,
+    relation::Relation,
 };
+use crate::error::RouteErrorKind;
 
 /// Looks for the model in several places, in order: the first that applies to
 /// a request is used.
@@ -49,6 +51,9 @@ impl ModelSources {
     /// - the query of `/v1/realtime?model=`;
     /// - the field `model` of a multipart/form-data body (audio, image edits);
     /// - the top-level `model` of any other body, as JSON.
+    ///
+    /// A body is also read if the path or query names the model, because some engines read
+    /// the name there; see [`or`](Self::or).
     pub fn standard() -> Self {
         let sources = Self::new()
             .or(PathModel::of("/openai/deployments/", "/*"))
@@ -66,6 +71,23 @@ impl ModelSources {
     }
 
     /// Adds a place to look in if none of the earlier ones applies.
+    ///
+    /// If an earlier one finds the model in the path or query, a form or a JSON body that a
+    /// later one would read is read as well. Its model must be equal (400 `ambiguous_model`),
+    /// and is rewritten too; a body that names none is fine. Two APIs differ:
+    ///
+    /// - if the path is `.../models/{model}:...` (Gemini), the body may have `models/` before
+    ///   the name, which is kept;
+    /// - if it is `.../openai/deployments/{model}/...` (Azure), the path counts, and the body's
+    ///   `model` is overwritten, because Azure's SDKs put any name there.
+    ///
+    /// As JSON count the types `application/json` and `+json`, and bodies without a type,
+    /// except KServe's binary form (`Inference-Header-Content-Length`); other types are not
+    /// read. Such a body is read up to
+    /// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes) before the request is sent, and
+    /// a compressed one to its end. What comes later can't be rewritten: the request breaks off
+    /// with 400 `ambiguous_model` if it has another model, or one that would have to be
+    /// rewritten.
     pub fn or(mut self, source: impl ExtractModel) -> Self {
         self.sources.push(Arc::new(source));
         self
@@ -80,12 +102,14 @@ impl ModelSources {
 
 impl ExtractModel for ModelSources {
     fn begin(&self, head: &Parts) -> Extraction {
-        let plan = self
-            .sources
-            .iter()
-            .map(|source| source.begin(head).0)
+        let mut plans = self.sources.iter().map(|source| source.begin(head).0);
+        let plan = plans
             .find(|plan| !matches!(plan, Plan::NoModel))
             .unwrap_or(Plan::NoModel);
+        let plan = match plan {
+            Plan::Found(model) => beside(model, head, plans),
+            plan => plan,
+        };
         let claim = self.header.as_ref().map(|header| header.begin(head).0);
         Extraction(match (claim, plan) {
             (Some(Plan::Found(claim)), Plan::NoModel) => Plan::Found(claim),
@@ -99,4 +123,53 @@ impl ExtractModel for ModelSources {
         let own = self.sources.iter().skip(self.standard);
         own.into_iter().any(|source| source.reads_path(path))
     }
+}
+
+/// The plan for a request whose head names `model`: if that is in the path or query, the body
+/// is read too, as the first of the later `plans` for this body says.
+fn beside(model: ExtractedModel, head: &Parts, mut plans: impl Iterator<Item = Plan>) -> Plan {
+    let path = head.uri.path();
+    let relation = match &model.location {
+        Location::Path(span) => match (path.get(..span.start), path.get(span.end..)) {
+            (Some(before), Some(after)) => Relation::of_path(before, after),
+            _ => return Plan::Found(model),
+        },
+        Location::Query(_) => Relation::Equal,
+        Location::Nowhere | Location::Body { .. } => return Plan::Found(model),
+    };
+    match plans.find_map(|plan| of_body(plan, &head.headers)) {
+        Some(body) => Plan::Beside(model, relation, Box::new(body)),
+        None => Plan::Found(model),
+    }
+}
+
+/// `plan`, if it looks for a field of this body.
+fn of_body(plan: Plan, headers: &HeaderMap) -> Option<Plan> {
+    match plan {
+        // The head has a model, so the default does not apply.
+        Plan::Default(_, plan) => of_body(*plan, headers),
+        Plan::Multipart(..) => Some(plan),
+        Plan::Json(..) => may_be_json(headers).then_some(plan),
+        // A form without a boundary: parsers may read it nevertheless.
+        Plan::Refused(ref error) => {
+            (error.kind() == RouteErrorKind::InvalidMultipart).then_some(plan)
+        }
+        Plan::NoModel | Plan::Found(_) | Plan::Claimed(..) | Plan::Beside(..) | Plan::Whole(_) => {
+            None
+        }
+    }
+}
+
+/// Whether an engine may read the body as JSON, by its Content-Type.
+fn may_be_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        // KServe's binary form has JSON only at its start.
+        return !headers.contains_key("inference-header-content-length");
+    };
+    let media_type = value.as_bytes().split(|&byte| byte == b';').next();
+    let media_type = media_type
+        .unwrap_or_default()
+        .trim_ascii()
+        .to_ascii_lowercase();
+    media_type == b"application/json" || media_type.ends_with(b"+json")
 }

@@ -88,11 +88,12 @@ impl Receive {
         };
         loop {
             let found = inbound.scan.is_found();
+            let waits = self.buffering.waits || inbound.scan.reads_on();
             if found && self.chunks.len() > self.buffering.enough {
                 return Poll::Ready(Ok(false));
             }
             // The body is too large to be buffered completely, so reading on gains nothing.
-            if found && !self.buffering.waits && inbound.total() > Some(self.buffering.enough) {
+            if found && !waits && inbound.total() > Some(self.buffering.enough) {
                 return Poll::Ready(Ok(false));
             }
             match inbound.as_mut().poll_chunk(cx) {
@@ -106,7 +107,7 @@ impl Receive {
                     }
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(true)),
-                Poll::Pending if found && !self.buffering.waits && inbound.is_stalled() => {
+                Poll::Pending if found && !waits && inbound.is_stalled() => {
                     return Poll::Ready(Ok(false));
                 }
                 Poll::Pending => return Poll::Pending,

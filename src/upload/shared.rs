@@ -139,6 +139,13 @@ impl Upload {
         self.state().starved = false;
     }
 
+    /// The request for `asked` is being sent to an engine that reads `sent` in its head.
+    pub(crate) fn sent_as(&self, asked: &str, sent: &str) {
+        if let Some(inbound) = &mut self.state().inbound {
+            inbound.as_mut().scan().sent_as(asked, sent);
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.0)
     }

@@ -10,7 +10,7 @@ use crate::{
     coding::{Decoder, recode},
     config::Address,
     error::RouteError,
-    model::{ExtractedModel, Location, Written},
+    model::{ExtractedModel, InBody, Location, Written},
     pieces::{Chunks, Edit, Edits},
     route::RouteDecision,
 };
@@ -119,7 +119,8 @@ impl Origin {
             others,
         } = &self.model.location
         else {
-            return Edits::None;
+            let beside = self.model.beside.as_deref();
+            return beside.map_or(Edits::None, |beside| self.edits_beside(beside, decision));
         };
         let name = &self.model.name;
         let value = match (decision.rewrite(), written) {
@@ -139,6 +140,25 @@ impl Origin {
         let mut edits: Vec<_> = others.iter().chain([span]).map(edit).collect();
         edits.sort_by_key(|edit| edit.span.start);
         edits.into()
+    }
+
+    /// The edits to the body of a request whose path or query is rewritten too.
+    fn edits_beside(&self, beside: &InBody, decision: &RouteDecision) -> Edits {
+        let real = decision.rewrite();
+        if real.is_none() && beside.is_settled {
+            return Edits::None;
+        }
+        let name = real.map_or(&*self.model.name, |real| &real.name);
+        let name = format!("{}{name}", beside.prefix);
+        let value = match beside.written {
+            Written::Json => Bytes::from(serde_json::Value::from(name).to_string()),
+            Written::Plain => Bytes::from(name),
+        };
+        let edit = |span: &std::ops::Range<u64>| Edit {
+            span: span.clone(),
+            value: value.clone(),
+        };
+        Edits::from(beside.spans.iter().map(edit).collect::<Vec<_>>())
     }
 }
 

@@ -94,7 +94,7 @@ pub(super) fn targets(
 /// The standard place in the head that names `model`, if any.
 fn located(head: &Parts, model: &str) -> Option<ExtractedModel> {
     match ModelSources::standard().begin(head).0 {
-        Plan::Found(found) if found.name == model => Some(found),
+        Plan::Found(found) | Plan::Beside(found, ..) if found.name == model => Some(found),
         _ => None,
     }
 }

@@ -68,6 +68,39 @@ async fn it_is_compressed_again_where_the_model_is_rewritten() {
     }
 }
 
+/// The path names the model too.
+#[tokio::test]
+async fn beside_a_path_it_is_the_same() {
+    for coding in Coding::ALL {
+        for recompress in [false, true] {
+            let to = |path: &str, model: &str| {
+                let sent = coding.encode(chat(model));
+                let mut request = post(coding.name(), sent.clone());
+                *request.uri_mut() = path.parse().unwrap();
+                (
+                    sent,
+                    send(layer().recompress(recompress).replay_bytes(8), request),
+                )
+            };
+            let (sent, outcome) = to("/v2/models/plain/infer", "plain");
+            let forwarded = outcome.await.forwarded();
+            forwarded.assert_is(&sent, Some(coding.name()));
+            for (path, model) in [
+                ("/v2/models/alias/infer", "alias"),
+                ("/openai/deployments/alias/x", "plain"),
+            ] {
+                let forwarded = to(path, model).1.await.forwarded();
+                match recompress {
+                    true => forwarded.assert_decodes_to(&chat(REAL), coding),
+                    false => forwarded.assert_is(&chat(REAL), None),
+                }
+            }
+            let outcome = to("/v2/models/alias/infer", "plain").1.await;
+            outcome.refused(400, "ambiguous_model");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_coding_has_several_spellings() {
     let gzip = Coding::Gzip.encode(chat("alias"));
@@ -105,11 +138,14 @@ async fn no_coding_at_all_may_be_said() {
     }
 }
 
-/// A model that stands in the head is routed by, and rewritten, without a look at the body.
+/// A model that stands in the head is routed by, and rewritten, without a look at a body that
+/// is neither JSON nor a form.
 #[tokio::test]
 async fn a_body_that_need_not_be_read_may_be_in_any_coding() {
     for coding in ["gzip", "gzip, br", "compress"] {
         let mut request = post(coding, "not what it says");
+        let headers = request.headers_mut();
+        headers.insert("content-type", "application/octet-stream".parse().unwrap());
         *request.uri_mut() = "/openai/deployments/alias/chat/completions"
             .parse()
             .unwrap();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body_util::{BodyExt, Full};
 use test_kit::{
-    body::BoxError,
+    body::{BoxError, script_of},
     engines::{Attempt, says, status},
     gateway::Rig,
     request::{ASKED, chat_of},
@@ -64,6 +64,54 @@ where
 fn assert_length(attempt: &Attempt) {
     let length = attempt.body.as_ref().unwrap().len().to_string();
     assert_eq!(attempt.header("content-length"), Some(&*length));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_the_path_and_in_json() {
+    for (path, prefix) in [
+        ("/v1beta/models/asked:embedContent", "models/"),
+        ("/v2/models/asked/infer", ""),
+        ("/openai/deployments/asked/x", ""),
+    ] {
+        let with = |model: &str| format!(r#"{{"a":1,"model":"{prefix}{model}"}}"#);
+        let request = Request::post(path).body(Full::from(with("asked"))).unwrap();
+        let attempts = sent(request, |layer| layer).await;
+        for (attempt, (uri, name)) in attempts.iter().zip([
+            ("org%2Freal%201", "org/real 1"),
+            ("asked", "asked"),
+            ("x", "x"),
+        ]) {
+            let expected = format!("/p{}", path.replace("asked", uri));
+            assert_eq!(attempt.uri().path(), expected);
+            assert_eq!(attempt.text(), with(name));
+            assert_length(attempt);
+        }
+    }
+}
+
+/// What the body names after the request was sent can't be rewritten, so it must be right for
+/// the engine that reads it.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_written_anew_fits_the_engine_that_gets_it() {
+    for (unread, expected) in [(0, 400), (1, 200), (2, 400)] {
+        let rig = Rig::with(targets(), |table| {
+            ModelRouteLayer::new(table).replay_bytes(4)
+        });
+        rig.engines.next((0..unread).map(|_| status(503).unread()));
+        let body = r#"{"a":1,"b":2,"model":"asked"}"#;
+        let (upload, sent) = script_of(Some(body.len() as u64));
+        upload.data(&body[..8]).data(&body[8..]).end();
+        let request = Request::post("/v2/models/asked/infer");
+        let request = request.header("content-type", "application/json");
+        let answer = rig.send(request.body(sent).unwrap()).await;
+        assert_eq!(answer.status(), expected);
+        let attempts = rig.engines.attempts();
+        assert_eq!(attempts.len(), unread + 1);
+        match attempts.last().unwrap().body.as_ref() {
+            Ok(whole) => assert_eq!((expected, &**whole), (200, body.as_bytes())),
+            Err(_) => assert_eq!(expected, 400),
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 mod send;
 
+mod body_must_agree;
 mod extractor_decides;
 mod form_field_rewritten;
 mod header_must_agree;

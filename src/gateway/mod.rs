@@ -29,6 +29,7 @@ mod phase;
 mod service;
 mod steps;
 mod target;
+mod visible_models;
 
 pub use self::{
     future::ResponseFuture, layer::ModelRouteLayer, options::WithoutModel,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::original_path::OriginalPath;
+use super::{original_path::OriginalPath, visible_models::VisibleModels};
 use crate::{
     coding,
     config::ApiPaths,
@@ -22,6 +22,7 @@ pub(super) struct Options {
     pub(super) body_timeout: Duration,
     pub(super) recompress: bool,
     pub(super) models_endpoint: bool,
+    pub(super) visible_models: VisibleModels,
     pub(super) without_model: WithoutModel,
     pub(super) paths: ApiPaths,
     pub(super) original_path: OriginalPath,

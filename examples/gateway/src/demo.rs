@@ -36,7 +36,7 @@ type Tally = BTreeMap<Seen, u64>;
 pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
     let engines = Engines::start(Duration::ZERO).await?;
     let table = routes::table(&engines)?;
-    let app = server::app(RouteTableHandle::new(table.clone()));
+    let app = server::app(RouteTableHandle::new(table.clone()), true);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
     tokio::select! {

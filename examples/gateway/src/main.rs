@@ -53,8 +53,8 @@ const TOKEN_DELAY: Duration = Duration::from_millis(100);
 ///
 /// These have the routes of four scenarios: a plain one, LoRA adapters, a weighted split, and a
 /// choice by a request header. The gateway prints the routes and a curl line for each, and then a
-/// line for each request as it is routed. The headers x-model-route-name, -rule, -server and
-/// -endpoint of every answer tell its route (see them with curl -i).
+/// line for each request as it is routed. The headers x-model-route-name, -rule and -server of
+/// every answer tell its route (see them with curl -i), and with --show-endpoints -endpoint.
 ///
 /// Open /_ in a browser for a live view of routes and engines; /_routes has it as JSON. POST
 /// /_explain, or --explain without a running gateway, tells where a request would be routed, and
@@ -78,6 +78,13 @@ struct Args {
     #[command(flatten)]
     config: Config,
 
+    #[command(flatten)]
+    admin: admin::Options,
+
+    /// Tell clients the address of the engine, in the header x-model-route-endpoint
+    #[arg(long)]
+    show_endpoints: bool,
+
     /// Print where the request in FILE would be routed, and why, and exit; "-" is
     /// stdin. FILE is a request as HTTP/1.1 has it: request line, headers, an empty
     /// line, the body. It is routed by the manifests, or by the scenarios without --manifests
@@ -95,7 +102,7 @@ async fn main() -> ExitCode {
     let result = match args.explain {
         Some(file) => explain::run(&file, &args.config).await,
         None if args.demo => demo::run().await,
-        None => run(args.listen, &args.config).await,
+        None => run(&args).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -106,7 +113,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(addr: SocketAddr, config: &Config) -> Result<(), Box<dyn Error>> {
+async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let (addr, config) = (args.listen, &args.config);
     let listener = TcpListener::bind(addr)
         .await
         .map_err(|error| cannot_listen(addr, &error))?;
@@ -120,19 +128,24 @@ async fn run(addr: SocketAddr, config: &Config) -> Result<(), Box<dyn Error>> {
         introduce::own(&url, config, &table);
         let table = RouteTableHandle::new(table);
         let _watch = config.watch(&table)?;
-        serve(listener, table).await
+        serve(listener, table, args).await
     } else {
         let engines = Engines::start(TOKEN_DELAY).await?;
         let table = routes::table(&engines)?;
         introduce::scenarios(&url, &engines);
-        serve(listener, table.into()).await
+        serve(listener, table.into(), args).await
     }
 }
 
 /// Serves until Ctrl-C.
-async fn serve(listener: TcpListener, table: RouteTableHandle) -> Result<(), Box<dyn Error>> {
-    let app = server::app(table.clone()).layer(middleware::from_fn(show::line));
-    let app = admin::mount(app, table.clone());
+async fn serve(
+    listener: TcpListener,
+    table: RouteTableHandle,
+    args: &Args,
+) -> Result<(), Box<dyn Error>> {
+    let app =
+        server::app(table.clone(), args.show_endpoints).layer(middleware::from_fn(show::line));
+    let app = admin::mount(app, table.clone(), &args.admin);
     server::serve(listener, app, asked_to_stop(table.clone())).await?;
     match in_flight(&table) {
         0 => say("Stopped."),

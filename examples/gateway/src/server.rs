@@ -2,7 +2,15 @@
 
 use std::{io, time::Duration};
 
-use axum::{Router, serve::ListenerExt};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{Version, header::HOST},
+    middleware::{self, Next},
+    response::Response,
+    serve::ListenerExt,
+};
 use futures_util::FutureExt;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -10,7 +18,7 @@ use hyper_util::{
 };
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
-use tower_model_route::{RouteBody, RouteTableHandle, stack};
+use tower_model_route::{RouteBody, RouteError, RouteErrorKind, RouteTableHandle, stack};
 
 use crate::show;
 
@@ -24,11 +32,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// request should not meet one that is just being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Everything that the gateway serves, by the table that the handle has.
-pub(crate) fn app(table: RouteTableHandle) -> Router {
+/// Everything that the gateway serves, by the table that the handle has. `endpoints` tells clients
+/// the addresses of engines.
+pub(crate) fn app(table: RouteTableHandle, endpoints: bool) -> Router {
     Router::new().fallback_service(
         ServiceBuilder::new()
-            .map_response(show::with_headers)
+            .map_response(move |response| show::with_headers(response, endpoints))
             .layer(stack(table))
             .service(client()),
     )
@@ -44,6 +53,16 @@ fn client() -> Client<HttpConnector, RouteBody> {
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
         .build(connector)
+}
+
+/// Refuses requests of HTTP/1.1 that don't say whom they ask (RFC 9112 section 3.2).
+async fn with_host(request: Request, next: Next) -> Response {
+    let says = request.headers().contains_key(HOST) || request.uri().authority().is_some();
+    if request.version() == Version::HTTP_11 && !says {
+        let error = RouteError::new(RouteErrorKind::InvalidHost, "the request has no Host");
+        return error.to_response_to(&request).map(Body::from);
+    }
+    next.run(request).await
 }
 
 /// Serves `app` until `stop` is ready, and then finishes what is in flight or leaves it after
@@ -63,6 +82,7 @@ pub(crate) async fn serve(
     };
     // A token is to leave as it comes. A socket that refuses only delays it.
     let listener = listener.tap_io(|socket| _ = socket.set_nodelay(true));
+    let app = app.layer(middleware::from_fn(with_host));
     let server = axum::serve(listener, app).with_graceful_shutdown(stop.clone());
     tokio::select! {
         result = server.into_future() => result,

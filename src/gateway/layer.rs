@@ -9,6 +9,7 @@ use super::{
     options::{Options, WithoutModel},
     original_path::OriginalPath,
     service::ModelRouteService,
+    visible_models::VisibleModels,
 };
 use crate::{
     attempt::Tunnels,
@@ -62,6 +63,7 @@ impl ModelRouteLayer {
                 },
                 tunnels: Tunnels::new(),
                 models_endpoint: true,
+                visible_models: VisibleModels::default(),
                 without_model: WithoutModel::default(),
                 paths: ApiPaths::standard(),
                 original_path: OriginalPath::default(),
@@ -189,6 +191,33 @@ impl ModelRouteLayer {
     /// table; on by default.
     pub fn models_endpoint(mut self, on: bool) -> Self {
         self.options.models_endpoint = on;
+        self
+    }
+
+    /// Which models a client sees at `GET /v1/models`: those for which
+    /// `is_visible` is true, which gets the request's head and the name of a
+    /// model or adapter. By default all are.
+    ///
+    /// A model that is not visible is answered with 404 at
+    /// `GET /v1/models/{id}`. Requests that ask for it are still routed.
+    ///
+    /// ```
+    /// use tower_model_route::{ModelRouteLayer, RouteTable};
+    ///
+    /// # fn main() -> Result<(), tower_model_route::BuildError> {
+    /// # let table = RouteTable::builder().build()?;
+    /// let layer = ModelRouteLayer::new(table).visible_models(|head, model| {
+    ///     !model.starts_with("internal-") || head.headers.contains_key("x-staff")
+    /// });
+    /// # let _ = layer;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn visible_models(
+        mut self,
+        is_visible: impl Fn(&Parts, &str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.options.visible_models = VisibleModels::new(is_visible);
         self
     }
 

@@ -31,6 +31,7 @@ mod service;
 mod steps;
 mod target;
 mod upgrade;
+mod visible_models;
 
 pub use self::{
     future::ResponseFuture, layer::ModelRouteLayer, options::WithoutModel,

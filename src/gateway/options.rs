@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Version, request::Parts};
 
-use super::original_path::OriginalPath;
+use super::{original_path::OriginalPath, visible_models::VisibleModels};
 use crate::{
     attempt::Tunnels,
     coding,
@@ -27,6 +27,7 @@ pub(super) struct Options {
     pub(super) memory: Arc<Memory>,
     pub(super) tunnels: Tunnels,
     pub(super) models_endpoint: bool,
+    pub(super) visible_models: VisibleModels,
     pub(super) without_model: WithoutModel,
     pub(super) paths: ApiPaths,
     pub(super) original_path: OriginalPath,

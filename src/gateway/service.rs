@@ -121,7 +121,7 @@ fn first_look(
     let target = target::settle(options, table, head);
     if target.is_ok()
         && options.models_endpoint
-        && let Some(answer) = table.models.answer(head)
+        && let Some(answer) = table.models.answer(head, options.visible_models.get())
     {
         return match answer {
             Ok(response) => FirstLook::Answer(response),

@@ -273,8 +273,8 @@ impl Reloader {
                 }
                 Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
-            let latest = Instant::now() + self.debounce.saturating_mul(10);
-            while Instant::now() < latest {
+            let latest = Instant::now().checked_add(self.debounce.saturating_mul(10));
+            while latest.is_none_or(|latest| Instant::now() < latest) {
                 match signals.recv_timeout(self.debounce) {
                     Ok(Signal::Changed) => {}
                     Err(RecvTimeoutError::Timeout) => break,

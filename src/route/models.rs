@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use http::{HeaderValue, Method, Response, header::CONTENT_TYPE, request::Parts};
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::error::RouteError;
 
@@ -32,8 +32,14 @@ pub(super) struct Listed {
 #[derive(Clone, Debug)]
 pub(crate) struct ModelList {
     list: Bytes,
-    by_id: HashMap<Arc<str>, Bytes>,
+    /// The entries in the order of the list.
+    entries: Vec<(Arc<str>, Bytes)>,
+    /// Their positions.
+    by_id: HashMap<Arc<str>, usize>,
 }
+
+/// Whether the sender of a request may see a model.
+pub(crate) type IsVisible = dyn Fn(&Parts, &str) -> bool + Send + Sync;
 
 impl ModelList {
     /// If an id repeats, the first counts.
@@ -42,7 +48,7 @@ impl ModelList {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
         let mut by_id = HashMap::new();
-        let mut list = Vec::new();
+        let mut entries: Vec<(Arc<str>, Bytes)> = Vec::new();
         for listed in models {
             if by_id.contains_key(&listed.id) {
                 continue;
@@ -61,13 +67,12 @@ impl ModelList {
             if let Some(tokens) = listed.max_model_len {
                 model["max_model_len"] = tokens.into();
             }
-            by_id.insert(listed.id, model.to_string().into());
-            list.push(model);
+            by_id.insert(Arc::clone(&listed.id), entries.len());
+            entries.push((listed.id, model.to_string().into()));
         }
         Self {
-            list: json!({"object": "list", "data": Value::Array(list)})
-                .to_string()
-                .into(),
+            list: list_of(entries.iter().map(|(_, entry)| entry)),
+            entries,
             by_id,
         }
     }
@@ -81,18 +86,27 @@ impl ModelList {
 
     /// The answer, if the request asks for the list or for one of its entries.
     ///
-    /// An id may contain slashes, escaped (`org%2Fname`) or not.
-    pub(crate) fn answer(&self, head: &Parts) -> Option<Answer> {
+    /// An id may contain slashes, escaped (`org%2Fname`) or not. To those who may not see it a
+    /// model does not exist.
+    pub(crate) fn answer(&self, head: &Parts, is_visible: Option<&IsVisible>) -> Option<Answer> {
         let path = head.uri.path();
         if !self.is_for(&head.method, path) {
             return None;
         }
         let body = match path.strip_prefix(PATH)? {
-            "" | "/" => self.list.clone(),
+            "" | "/" => match is_visible {
+                None => self.list.clone(),
+                Some(is_visible) => {
+                    let seen = self.entries.iter().filter(|(id, _)| is_visible(head, id));
+                    list_of(seen.map(|(_, entry)| entry))
+                }
+            },
             id => {
                 let id = percent_decode_str(id.strip_prefix('/')?).decode_utf8_lossy();
-                match self.by_id.get(&*id) {
-                    Some(model) => model.clone(),
+                let entry = self.by_id.get(&*id).and_then(|&at| self.entries.get(at));
+                let is_seen = |id: &str| is_visible.is_none_or(|is_visible| is_visible(head, id));
+                match entry.filter(|(id, _)| is_seen(id)) {
+                    Some((_, entry)) => entry.clone(),
                     None => return Some(Err(RouteError::model_not_found(&id))),
                 }
             }
@@ -105,9 +119,22 @@ impl ModelList {
     }
 }
 
+fn list_of<'e>(entries: impl Iterator<Item = &'e Bytes>) -> Bytes {
+    let mut list = br#"{"object":"list","data":["#.to_vec();
+    for (position, entry) in entries.enumerate() {
+        if position > 0 {
+            list.push(b',');
+        }
+        list.extend_from_slice(entry);
+    }
+    list.extend_from_slice(b"]}");
+    list.into()
+}
+
 #[cfg(test)]
 mod tests {
     use http::{Request, StatusCode};
+    use serde_json::Value;
 
     use super::*;
 
@@ -126,7 +153,7 @@ mod tests {
 
     fn get(path: &str) -> Option<(StatusCode, Value)> {
         let (head, ()) = Request::get(path).body(()).unwrap().into_parts();
-        let response = models().answer(&head)?;
+        let response = models().answer(&head, None)?;
         let response = response.unwrap_or_else(|error| error.to_response(path));
         let body = serde_json::from_slice(response.body()).unwrap();
         Some((response.status(), body))
@@ -163,6 +190,6 @@ mod tests {
         assert!(get("/v1/modelsx").is_none());
         assert!(get("/health").is_none());
         let (head, ()) = Request::post("/v1/models").body(()).unwrap().into_parts();
-        assert!(models().answer(&head).is_none());
+        assert!(models().answer(&head, None).is_none());
     }
 }

@@ -5,9 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version,
-    header::{
-        CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    },
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE},
     request::Parts,
     uri::PathAndQuery,
 };
@@ -315,9 +313,7 @@ fn strip(headers: &mut HeaderMap, connection_specific: fn(&HeaderName) -> bool) 
         names.extend(named.filter(|name| !is_end_to_end(name)));
     }
     for name in names {
-        if let Entry::Occupied(entry) = headers.entry(name) {
-            entry.remove_entry_mult();
-        }
+        headers.remove(name);
     }
 }
 

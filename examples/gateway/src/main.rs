@@ -66,8 +66,8 @@ const TOKEN_DELAY: Duration = Duration::from_millis(100);
 ///
 /// These have the routes of four scenarios: a plain one, LoRA adapters, a weighted split, and a
 /// choice by a request header. The gateway prints the routes and a curl line for each, and then a
-/// line for each request as it is routed. The headers x-model-route-name, -rule, -server and
-/// -endpoint of every answer tell its route (see them with curl -i).
+/// line for each request as it is routed. The headers x-model-route-name, -rule and -server of
+/// every answer tell its route (see them with curl -i), and with --show-endpoints -endpoint.
 ///
 /// Open /_ in a browser for a live view of routes and engines; /_routes has it as JSON. POST
 /// /_explain, or --explain without a running gateway, tells where a request would be routed, and
@@ -95,6 +95,13 @@ struct Args {
     #[command(flatten)]
     serving: Serving,
 
+    #[command(flatten)]
+    view: admin::Options,
+
+    /// Tell clients the address of the engine, in the header x-model-route-endpoint
+    #[arg(long)]
+    show_endpoints: bool,
+
     /// Print where the request in FILE would be routed, and why, and exit; "-" is
     /// stdin. FILE is a request as HTTP/1.1 has it: request line, headers, an empty
     /// line, the body. It is routed by the manifests, or by the scenarios without --manifests
@@ -112,7 +119,7 @@ async fn main() -> ExitCode {
     let result = match args.explain {
         Some(file) => explain::run(&file, &args.config).await,
         None if args.demo => demo::run().await,
-        None => run(args.listen, &args.config, &args.serving).await,
+        None => run(&args).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -123,8 +130,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(addr: SocketAddr, config: &Config, serving: &Serving) -> Result<(), Box<dyn Error>> {
-    let listener = bind(addr).await?;
+async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let config = &args.config;
+    let listener = bind(args.listen).await?;
     let signals = Signals::new()?;
     let url = format!("http://{}", listener.local_addr()?);
     if config.has_routes() {
@@ -144,12 +152,12 @@ async fn run(addr: SocketAddr, config: &Config, serving: &Serving) -> Result<(),
         introduce::own(&url, config, &table);
         let table = RouteTableHandle::new(table);
         let _watch = config.watch(&table)?;
-        serve(listener, table, serving, signals).await
+        serve(listener, table, args, signals).await
     } else {
         let engines = Engines::start(TOKEN_DELAY).await?;
         let table = routes::table(&engines)?;
         introduce::scenarios(&url, &engines);
-        serve(listener, table.into(), serving, signals).await
+        serve(listener, table.into(), args, signals).await
     }
 }
 
@@ -157,24 +165,26 @@ async fn run(addr: SocketAddr, config: &Config, serving: &Serving) -> Result<(),
 async fn serve(
     listener: TcpListener,
     table: RouteTableHandle,
-    serving: &Serving,
+    args: &Args,
     signals: Signals,
 ) -> Result<(), Box<dyn Error>> {
+    let (serving, view) = (&args.serving, &args.view);
     let health = Health::default();
-    let mut app = server::app(table.clone(), serving.client()?, serving.forward.clone());
+    let (client, forward) = (serving.client()?, serving.forward.clone());
+    let mut app = server::app(table.clone(), client, forward, args.show_endpoints);
     if let Some(cors) = serving.cors() {
         app = app.layer(cors);
     }
     let mut app = health.mount(app.layer(middleware::from_fn(show::line)));
     match serving.admin {
-        None => app = admin::mount(app, table.clone()),
+        None => app = admin::mount(app, table.clone(), view),
         Some(addr) => {
             let listener = bind(addr).await?;
             say(format_args!(
                 "The admin view is at http://{}/_",
                 listener.local_addr()?
             ));
-            let admin = health.mount(admin::mount(Router::new(), table.clone()));
+            let admin = health.mount(admin::mount(Router::new(), table.clone(), view));
             let admin = Listener::new(listener, admin, ADMINS);
             tokio::spawn(admin.serve(future::pending(), future::ready(())));
         }

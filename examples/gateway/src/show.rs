@@ -25,8 +25,8 @@ pub(crate) const RULE: HeaderName = HeaderName::from_static("x-model-route-rule"
 pub(crate) const SERVER: HeaderName = HeaderName::from_static("x-model-route-server");
 pub(crate) const ENDPOINT: HeaderName = HeaderName::from_static("x-model-route-endpoint");
 
-/// Adds the decision, where there is one.
-pub(crate) fn with_headers<B>(mut response: Response<B>) -> Response<B> {
+/// Adds the decision, where there is one; the address of the engine only if clients may know it.
+pub(crate) fn with_headers<B>(mut response: Response<B>, endpoints: bool) -> Response<B> {
     if let Some(decision) = response.extensions().get::<RouteDecision>().cloned() {
         for (name, value) in [
             (ROUTE, decision.route()),
@@ -34,6 +34,9 @@ pub(crate) fn with_headers<B>(mut response: Response<B>) -> Response<B> {
             (SERVER, decision.model_server()),
             (ENDPOINT, decision.endpoint()),
         ] {
+            if name == ENDPOINT && !endpoints {
+                continue;
+            }
             // A name may hold what a header may not; then the client is not told.
             if let Ok(value) = HeaderValue::from_str(value) {
                 response.headers_mut().insert(name, value);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{answer, body::AdminBody};
-use crate::route::RouteTable;
+use crate::{observe::explain::Shown, route::RouteTable};
 
 /// A request that is asked about.
 #[derive(Deserialize)]
@@ -39,6 +39,7 @@ enum Values {
 
 pub(super) fn answer(
     table: &RouteTable,
+    shown: Shown<'_>,
     headers: &HeaderMap,
     question: &[u8],
 ) -> Response<AdminBody> {
@@ -55,14 +56,14 @@ pub(super) fn answer(
     let explanation = match (&question.model, &question.body) {
         (Some(_), Some(_)) => return invalid("give either a `model` or a `body`, not both"),
         (Some(model), None) if model.is_empty() => return invalid("the `model` is empty"),
-        (Some(model), None) => table.explain(&head, model),
+        (Some(model), None) => table.explain_showing(&head, model, shown),
         (None, body) => {
             let body = match body {
                 None => String::new(),
                 Some(Value::String(text)) => text.clone(),
                 Some(json) => json.to_string(),
             };
-            match table.explain_request(&head, body.as_bytes()) {
+            match table.explain_request_showing(&head, body.as_bytes(), shown) {
                 Ok(explanation) => explanation,
                 Err(error) => return answer::unroutable(&error),
             }

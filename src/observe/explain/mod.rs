@@ -22,6 +22,6 @@ pub use self::{
 };
 #[cfg(feature = "admin")]
 pub(crate) use self::{
-    mask::described,
+    mask::{Shown, described},
     policy::{balance, sentence},
 };

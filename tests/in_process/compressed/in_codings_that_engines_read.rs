@@ -72,30 +72,30 @@ async fn it_is_compressed_again_where_the_model_is_rewritten() {
 #[tokio::test]
 async fn beside_a_path_it_is_the_same() {
     for coding in Coding::ALL {
-        for recompress in [false, true] {
-            let to = |path: &str, model: &str| {
+        for accepts in [false, true] {
+            let to = async |path: &str, model: &str| {
                 let sent = coding.encode(chat(model));
                 let mut request = post(coding.name(), sent.clone());
                 *request.uri_mut() = path.parse().unwrap();
-                (
-                    sent,
-                    send(layer().recompress(recompress).replay_bytes(8), request),
-                )
+                let layer = if accepts { accepting() } else { layer() };
+                (sent, send(layer.replay_bytes(8), request).await)
             };
-            let (sent, outcome) = to("/v2/models/plain/infer", "plain");
-            let forwarded = outcome.await.forwarded();
-            forwarded.assert_is(&sent, Some(coding.name()));
+            let (sent, outcome) = to("/v2/models/plain/infer", "plain").await;
+            match accepts {
+                true => outcome.forwarded().assert_is(&sent, Some(coding.name())),
+                false => outcome.forwarded().assert_is(&chat("plain"), None),
+            }
             for (path, model) in [
                 ("/v2/models/alias/infer", "alias"),
-                ("/openai/deployments/alias/x", "plain"),
+                ("/openai/deployments/alias/chat/completions", "plain"),
             ] {
-                let forwarded = to(path, model).1.await.forwarded();
-                match recompress {
+                let forwarded = to(path, model).await.1.forwarded();
+                match accepts {
                     true => forwarded.assert_decodes_to(&chat(REAL), coding),
                     false => forwarded.assert_is(&chat(REAL), None),
                 }
             }
-            let outcome = to("/v2/models/alias/infer", "plain").1.await;
+            let outcome = to("/v2/models/alias/infer", "plain").await.1;
             outcome.refused(400, "ambiguous_model");
         }
     }

@@ -179,3 +179,34 @@ fn switched_off_they_are_requests_without_a_model() {
     assert_ready_ok!(call.poll());
     assert_not_called(&mut handle);
 }
+
+#[test]
+fn a_client_sees_only_what_it_may() {
+    let ask = |uri: &str, staff: bool| {
+        let (mock, mut handle) = mock();
+        handle.allow(0);
+        let layer = ModelRouteLayer::new(table())
+            .visible_models(|head, model| model != "sql" || head.headers.contains_key("x-staff"));
+        let mut request = request(Method::GET, uri);
+        if staff {
+            let headers = request.headers_mut();
+            headers.insert("x-staff", "1".parse().unwrap());
+        }
+        let mut call = task::spawn(layer.layer(mock).call(request));
+        let response = assert_ready_ok!(call.poll());
+        (response.status(), text(response.into_body()))
+    };
+    let ids = |list: &str| -> Vec<String> {
+        let list: Value = serde_json::from_str(list).unwrap();
+        let data = list["data"].as_array().unwrap().iter();
+        data.map(|model| model["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let (all, seen) = (ask("/v1/models", true), ask("/v1/models", false));
+    let mut all = ids(&all.1);
+    assert!(all.contains(&"sql".to_owned()) && all.len() > 1);
+    all.retain(|id| id != "sql");
+    assert_eq!(ids(&seen.1), all);
+    assert_eq!(ask("/v1/models/sql", true).0, StatusCode::OK);
+    assert_eq!(ask("/v1/models/sql", false).0, StatusCode::NOT_FOUND);
+}

@@ -58,3 +58,30 @@ async fn very_many_fields_are_refused() {
         assert_eq!(rig.send(request).await.status(), status);
     }
 }
+
+/// Nothing that an engine says can, either.
+#[tokio::test(start_paused = true)]
+async fn very_many_fields_of_an_engine_reach_the_client() {
+    use tower::{Layer, ServiceExt};
+    let table = test_kit::table::one_server(1, TrafficPolicy::new());
+    let engine = tower::service_fn(|_: Request<tower_model_route::RouteBody>| async {
+        let mut answer = http::Response::new(Full::<bytes::Bytes>::default());
+        let headers = answer.headers_mut();
+        headers.insert("connection", HeaderValue::from_static("x-1, x-absent"));
+        for number in 0.. {
+            let name = HeaderName::try_from(format!("x-{number}")).unwrap();
+            if headers
+                .try_insert(name, HeaderValue::from_static("1"))
+                .is_err()
+            {
+                break;
+            }
+        }
+        Ok::<_, std::convert::Infallible>(answer)
+    });
+    let service = tower_model_route::ModelRouteLayer::new(table).layer(engine);
+    let answer = service.oneshot(asked()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers().len() > 20_000);
+    assert!(!answer.headers().contains_key("x-1"));
+}

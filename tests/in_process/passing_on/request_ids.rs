@@ -65,7 +65,7 @@ async fn errors_of_ours_have_it_too_whoever_finds_them() {
         ("/v1/messages", r#"{"model":"gone"}"#, 404),
         ("/v1/messages", ASKED, 502),
     ] {
-        rig.engines.everywhere(|| fails());
+        rig.engines.everywhere(fails);
         let answer = rig.send(with_id(path, body, Some("req-2"))).await;
         let answer = Answer::of(answer).await;
         assert_eq!(answer.status(), status);

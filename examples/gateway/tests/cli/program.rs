@@ -13,7 +13,8 @@ use axum::{
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    net::TcpStream,
     process::{Child, ChildStdout},
 };
 
@@ -124,6 +125,19 @@ impl Gateway {
             "there is no line with {text:?} in:\n{said}"
         );
         said
+    }
+
+    /// What it says to these bytes, up to the end of the connection.
+    pub(crate) async fn raw(&self, request: &str) -> String {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let exchange = async {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            socket.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        tokio::time::timeout(PATIENCE, exchange).await.unwrap()
     }
 
     /// Asks it for a completion by `model`.

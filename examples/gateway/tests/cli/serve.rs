@@ -117,3 +117,51 @@ async fn a_curl_line_is_sound_for_any_name() {
     let said = &gateway.introduction;
     assert!(said.contains(curl), "{said}");
 }
+
+#[tokio::test]
+async fn a_request_of_http_1_1_says_whom_it_asks() {
+    let gateway = Gateway::start([""; 0]).await;
+    for (version, host, status) in [
+        ("1.1", "", 400),
+        ("1.1", "Host: g\r\n", 200),
+        ("1.0", "", 200),
+        ("1.1", "Host: a\r\nHost: b\r\n", 400),
+    ] {
+        let request = format!("GET /v1/models HTTP/{version}\r\n{host}Connection: close\r\n\r\n");
+        let answer = gateway.raw(&request).await;
+        let line = answer.lines().next().unwrap();
+        assert!(
+            line.contains(&format!(" {status} ")),
+            "{version} {host:?}: {answer}"
+        );
+        assert_eq!(answer.contains("invalid_host"), status == 400, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn engines_addresses_are_told_only_if_asked_to() {
+    for (flags, told) in [(&[][..], false), (&["--show-endpoints"][..], true)] {
+        let gateway = Gateway::start(flags).await;
+        let answer = gateway.ask("deepseek-simple").await;
+        assert_eq!(answer.status(), 200);
+        assert_ne!(header(&answer, "x-model-route-server"), "-");
+        assert_eq!(header(&answer, "x-model-route-endpoint") != "-", told);
+    }
+}
+
+#[tokio::test]
+async fn the_admin_view_answers_by_names_that_are_listed() {
+    let gateway = Gateway::start(["--admin-host", "ops.example"]).await;
+    for (host, status) in [
+        ("ops.example", 200),
+        ("127.0.0.1", 200),
+        ("evil.example", 421),
+    ] {
+        let request = format!("GET /_routes HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = gateway.raw(&request).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+}

@@ -17,6 +17,7 @@ async fn it_goes_by_what_the_files_say_now_and_by_the_last_that_were_sound() {
     directory.write("all.yaml", &with("first"));
     let mut gateway = Gateway::start([
         "--watch",
+        "--show-endpoints",
         "--manifests",
         directory.path().to_str().unwrap(),
         "--endpoint",

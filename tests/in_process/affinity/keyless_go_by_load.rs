@@ -57,6 +57,8 @@ async fn bodies_that_are_not_json() {
         assert_spread(|| {
             let mut request = post(body);
             *request.uri_mut() = "/v2/models/asked/infer".parse().unwrap();
+            let binary = "application/octet-stream".parse().unwrap();
+            request.headers_mut().insert("content-type", binary);
             request
         })
         .await;

@@ -71,7 +71,7 @@ async fn in_the_path_and_in_json() {
     for (path, prefix) in [
         ("/v1beta/models/asked:embedContent", "models/"),
         ("/v2/models/asked/infer", ""),
-        ("/openai/deployments/asked/x", ""),
+        ("/openai/deployments/asked/chat/completions", ""),
     ] {
         let with = |model: &str| format!(r#"{{"a":1,"model":"{prefix}{model}"}}"#);
         let request = Request::post(path).body(Full::from(with("asked"))).unwrap();

@@ -153,11 +153,12 @@ async fn a_body_that_names_none_is_not_touched() {
             r#"{"a":{"model":"lora"}}"#,
             r#"[{"model":"x"}]"#,
             "1",
+            "\u{feff}{}",
         ] {
             let forwarded = send(request(api, "alias", body)).await.forwarded();
             assert_eq!(forwarded.bytes(), body);
         }
-        for body in [r#"{"a":NaN"#, r#"{"a":1}{"#, "\u{feff}{}"] {
+        for body in [r#"{"a":NaN"#, r#"{"a":1}{"#] {
             let outcome = send(request(api, "alias", body)).await;
             outcome.refused(400, "invalid_json");
         }

@@ -8,8 +8,9 @@ use super::{model_route::ModelRoute, model_server::ModelServer, paths::ApiPaths}
 
 /// Collects ModelServers and ModelRoutes; made by [`RouteTable::builder`](crate::RouteTable::builder).
 ///
+/// Two are equal if all that they hold is, and their retry budget is one and the same.
 /// With the feature `serde` it is `Serialize`, without the retry budget.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize),
@@ -27,6 +28,12 @@ pub struct RouteTableBuilder {
 
 #[derive(Clone)]
 struct SharedBudget(Arc<dyn Budget + Send + Sync>);
+
+impl PartialEq for SharedBudget {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
 
 impl fmt::Debug for SharedBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

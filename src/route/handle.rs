@@ -75,6 +75,12 @@ impl RouteTableHandle {
         self.status().error = Some(error.into().into());
     }
 
+    /// Records that there is nothing to reload: what failed before is over.
+    #[cfg(feature = "watch")]
+    pub(crate) fn unchanged(&self) {
+        self.status().error = None;
+    }
+
     /// Why the last reload failed; `None` if it succeeded or no reload has happened yet.
     pub fn last_error(&self) -> Option<Arc<dyn Error + Send + Sync>> {
         self.status().error.clone()

@@ -12,6 +12,7 @@ pub(super) mod model_route;
 pub(super) mod model_server;
 pub(super) mod nearest;
 pub(super) mod rate_limit;
+pub(super) mod re2;
 
 pub(super) mod resource;
 pub(super) mod route_annotations;

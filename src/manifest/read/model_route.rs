@@ -4,7 +4,7 @@ use super::{
     fields::{Field, Object, Reader},
     gateway_refs, kthena, metadata, rate_limit,
     route_annotations::{self, RouteAnnotations},
-    string_match,
+    string_match::{self, Words},
 };
 use crate::{
     config::{ModelMatch, ModelRoute, Rule, TargetModel},
@@ -144,7 +144,7 @@ impl RouteManifest {
             fallbacks: Vec::new(),
         };
         if let Some(field) = object.get("modelMatch") {
-            for (condition, spot) in string_match::read(&field, reader) {
+            for (condition, spot) in string_match::read(&field, Words::Kthena, reader) {
                 rule = rule.when(ModelMatch::from(condition));
                 origin.conditions.push(spot);
             }

@@ -373,7 +373,20 @@ fn model_match() -> impl Strategy<Value = ModelMatch> {
         text().prop_map(StringMatch::exact),
         Just(StringMatch::exact("")),
         text().prop_map(StringMatch::prefix),
-        select(&["^a$", "a|b", "[0-9]+", "\\d", "\"", "#"][..]).prop_map(StringMatch::regex),
+        select(
+            &[
+                "^a$",
+                "a|b",
+                "[0-9]+",
+                "\\d",
+                "\"",
+                "#",
+                "(?-u:\\b)a",
+                "[a&&b]",
+                "(?x) a"
+            ][..]
+        )
+        .prop_map(StringMatch::regex),
         how(&PATHS).prop_map(|how| how.string_match()),
         how(&VALUES).prop_map(|how| how.string_match()),
     ];

@@ -52,7 +52,7 @@ rules:
             "19:5 spec.rules[0] | all weights are 0",
             "22:25 spec.rules[0].modelMatch.headers[\"not a header\"] | this is not a valid header name",
             "23:13 spec.rules[0].modelMatch.headers.ok | the regular expression does not compile",
-            "24:12 spec.rules[0].modelMatch.uri | the regular expression does not compile",
+            "24:20 spec.rules[0].modelMatch.uri.regex | the regular expression does not compile",
             "25:21 spec.rules[0].modelMatch.body.model | the name is empty",
             "31:25 spec.rules[1].targetModels[1].modelServerName | the rule already has this ModelServer as a target",
             "32:5 spec.rules[2] | it has no target",

@@ -144,11 +144,7 @@ where
                     take!(phase, Calling { routed });
                     match result {
                         Poll::Ready(result) => match steps::answered(result, routed, span) {
-                            ControlFlow::Break(answer) => {
-                                return Poll::Ready(
-                                    answer.map(|response| identified(response, id)),
-                                );
-                            }
+                            ControlFlow::Break(answer) => return identified(answer, id),
                             ControlFlow::Continue(next) => next,
                         },
                         Poll::Pending => steps::timed_out(routed, Outcome::OutOfTime, span),
@@ -157,7 +153,7 @@ where
                 PhaseProj::Answering { rest, .. } => {
                     ready!(Drain::poll_first(rest, cx));
                     take!(phase, Answering { response, rest });
-                    return Poll::Ready(Ok(identified(steps::own(response, rest), id)));
+                    return identified(Ok(steps::own(response, rest)), id);
                 }
                 PhaseProj::Completed => panic!("ResponseFuture polled after completion"),
             };
@@ -167,10 +163,15 @@ where
 }
 
 /// Every answer has the id of its request, whatever the engine says.
-fn identified<R>(mut response: Response<R>, id: &HeaderValue) -> Response<R> {
-    // An answer that has no room for another field goes without.
-    _ = response.headers_mut().try_insert(X_REQUEST_ID, id.clone());
-    response
+fn identified<R, E>(
+    mut answer: Result<Response<R>, E>,
+    id: &HeaderValue,
+) -> Poll<Result<Response<R>, E>> {
+    if let Ok(response) = &mut answer {
+        // An answer that has no room for another field goes without.
+        _ = response.headers_mut().try_insert(X_REQUEST_ID, id.clone());
+    }
+    Poll::Ready(answer)
 }
 
 impl<S> fmt::Debug for ResponseFuture<S>

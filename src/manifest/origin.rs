@@ -15,6 +15,8 @@ pub(super) struct ServerOrigin {
     /// `None` for those that are not in its own manifest.
     pub(super) endpoints: Vec<Option<Spot>>,
     pub(super) selects_pods: bool,
+    /// Whether the manifest says something of `retry`.
+    pub(super) has_retry: bool,
 }
 
 impl ServerOrigin {
@@ -28,6 +30,7 @@ impl ServerOrigin {
             options: Vec::new(),
             endpoints: Vec::new(),
             selects_pods: false,
+            has_retry: false,
         }
     }
 

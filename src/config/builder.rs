@@ -91,6 +91,17 @@ impl RouteTableBuilder {
         self.paths.as_ref()
     }
 
+    /// The ModelServers, to change, remove or reorder them, as in
+    /// [`RouteTableHandle::update`](crate::RouteTableHandle::update).
+    pub fn model_servers_mut(&mut self) -> &mut Vec<ModelServer> {
+        &mut self.model_servers
+    }
+
+    /// The ModelRoutes, to change, remove or reorder them.
+    pub fn model_routes_mut(&mut self) -> &mut Vec<ModelRoute> {
+        &mut self.model_routes
+    }
+
     /// The retry budget, if it is not the default.
     pub(crate) fn shared_budget(&self) -> Option<Arc<dyn Budget + Send + Sync>> {
         self.retry_budget

@@ -116,6 +116,14 @@ impl BuildError {
         }
     }
 
+    /// Something is asked of a ModelServer that is not in the table.
+    pub(crate) fn unknown_model_server(name: &str) -> Self {
+        let (place, words) = (Place::Other("ModelServer"), format!("ModelServer {name:?}"));
+        Self {
+            mistakes: vec![Mistake::new(place, words, MistakeKind::UnknownModelServer)],
+        }
+    }
+
     /// The mistakes, at least one: first those of the ModelServers, then those of the
     /// ModelRoutes, each in the order in which they were added.
     pub fn mistakes(&self) -> &[Mistake] {

@@ -99,6 +99,12 @@ impl ModelServer {
         self
     }
 
+    /// Removes all endpoints, so that others can be added in their place.
+    pub fn without_endpoints(mut self) -> Self {
+        self.endpoints.clear();
+        self
+    }
+
     /// The strategy that chooses an endpoint for a request; by default
     /// [`Balance::LeastRequest`].
     pub fn balance(mut self, balance: Balance) -> Self {

@@ -61,15 +61,32 @@ impl Assembly {
         }
     }
 
-    /// Whether a ModelServer's engines are Pods that its labels select.
-    pub(super) fn selects_pods(&self, place: Place) -> bool {
+    /// Where the ModelServer of a place is defined.
+    pub(super) fn server(&self, place: Place) -> Option<&ServerOrigin> {
         match place {
-            Place::ModelServer(server, _) => {
-                let server = self.servers.get(server);
-                server.is_some_and(|server| server.selects_pods)
-            }
-            Place::ModelRoute(..) | Place::Other(_) => false,
+            Place::ModelServer(server, _) => self.servers.get(server),
+            Place::ModelRoute(..) | Place::Other(_) => None,
         }
+    }
+
+    /// What is true of these manifests, and neither wrong nor a trap.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let names = self.config.get_model_servers().iter();
+        let named = names.zip(&self.servers);
+        let without: Vec<&str> = named
+            .filter(|(_, origin)| !origin.has_retry)
+            .map(|(server, _)| server.get_name())
+            .collect();
+        let who = match without[..] {
+            [] => return Vec::new(),
+            [only] => format!("ModelServer {only:?} has"),
+            [..] => format!("{} ModelServers have", without.len()),
+        };
+        vec![format!(
+            "{who} no \"retry\": as in Kthena, a request goes on at once to up to 4 further \
+             endpoints after a refused or lost connection, 500 or 503; \"retry: {{attempts: \
+             0}}\" turns that off"
+        )]
     }
 
     fn add_servers(&mut self, inputs: &Inputs, found: &mut Vec<Diagnostic>) -> ServerNames {
@@ -147,7 +164,10 @@ impl Assembly {
         let given = names.given.remove(&full_name).unwrap_or_default();
         let server = ModelServer::new(&full_name).endpoints(given);
         names.by_full_name.insert(full_name, self.servers.len());
-        self.add_server(server, ServerOrigin::new(spot.clone()));
+        let mut origin = ServerOrigin::new(spot.clone());
+        // It is no ModelServer of Kthena's: it has the builder's retries.
+        origin.has_retry = true;
+        self.add_server(server, origin);
     }
 
     /// Targets and fallbacks are ModelServers of the route's own namespace.

@@ -10,11 +10,17 @@ use crate::{
 };
 
 /// The warnings of [`RouteTable::lint`]. That Pods are missing is one, however many
-/// ModelServers select some.
+/// ModelServers select some; of retries only those are a mistake that a manifest asks for.
 pub(super) fn lints(table: &RouteTable, assembly: &Assembly) -> Vec<Diagnostic> {
-    let lints = table.lint();
+    let mut lints = table.lint();
+    let server = |lint: &Lint| assembly.server(lint.position());
+    lints.retain(|lint| {
+        lint.kind() != LintKind::RetriesWithoutAlternative
+            || server(lint).is_none_or(|server| server.has_retry)
+    });
     let (podless, others): (Vec<&Lint>, Vec<&Lint>) = lints.iter().partition(|lint| {
-        lint.kind() == LintKind::NoEndpoints && assembly.selects_pods(lint.position())
+        lint.kind() == LintKind::NoEndpoints
+            && server(lint).is_some_and(|server| server.selects_pods)
     });
     let warning = |lint: &Lint, message: String| {
         let code = lint.kind().code();

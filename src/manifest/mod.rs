@@ -44,7 +44,7 @@
 //! | `model` | [`ModelServer::model`](crate::ModelServer::model) |
 //! | `workloadPort`, `endpoints` | [`ModelServer::endpoint`](crate::ModelServer::endpoint) |
 //! | `trafficPolicy.timeout` | [`TrafficPolicy::timeout`](crate::TrafficPolicy::timeout) |
-//! | `trafficPolicy.retry.attempts` | [`TrafficPolicy::max_retries`](crate::TrafficPolicy::max_retries) |
+//! | `trafficPolicy.retry.attempts` | [`TrafficPolicy::max_retries`](crate::TrafficPolicy::max_retries): 4 at once, after 500 and 503, where `retry` is not there |
 //! | `trafficPolicy.retry.retryInterval` | [`TrafficPolicy::retry_interval`](crate::TrafficPolicy::retry_interval) |
 //!
 //! `parentRefs`, `rateLimit`, `pdGroup`, `kvConnector`, `pipelineMode`,

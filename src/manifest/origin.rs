@@ -16,6 +16,8 @@ pub(super) struct ServerOrigin {
     /// `None` for those that are not in its own manifest.
     pub(super) endpoints: Vec<Option<Spot>>,
     pub(super) selects_pods: bool,
+    /// Whether the manifest says something of `retry`.
+    pub(super) has_retry: bool,
 }
 
 impl ServerOrigin {
@@ -30,6 +32,7 @@ impl ServerOrigin {
             headers: Vec::new(),
             endpoints: Vec::new(),
             selects_pods: false,
+            has_retry: false,
         }
     }
 

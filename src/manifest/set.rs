@@ -204,7 +204,7 @@ impl Manifests {
     }
 
     /// Everything that there is to say: errors, warnings, and what
-    /// [`RouteTable::lint`] finds, at their places in the files.
+    /// [`RouteTable::lint`] finds, at their places in the files; then notes.
     pub fn check(&self) -> Report {
         self.assemble(true).1
     }
@@ -221,7 +221,7 @@ impl Manifests {
                 diagnostic.deny();
             }
         }
-        (table, Report::new(found))
+        (table, Report::new(found).with_notes(assembly.notes()))
     }
 
     /// Reads a file's text, in a thread of its own: how much stack a nested document takes is

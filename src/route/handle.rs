@@ -10,13 +10,16 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::table::{CompiledTable, RouteTable};
-use crate::pieces::lock;
+use crate::{
+    config::{BuildError, Endpoint, RouteTableBuilder},
+    pieces::lock,
+};
 
 /// A [`RouteTable`] that can be replaced under load.
 ///
 /// It goes into [`ModelRouteLayer::new`](crate::ModelRouteLayer::new) in place
 /// of a table. Clones share one table: keep one to
-/// [`replace`](Self::replace) it.
+/// [`replace`](Self::replace) or [`update`](Self::update) it.
 #[derive(Clone)]
 pub struct RouteTableHandle(Arc<Current>);
 
@@ -56,7 +59,104 @@ impl RouteTableHandle {
     /// Takes time linear in the size of the table; requests are not blocked
     /// meanwhile.
     pub fn replace(&self, table: RouteTable) {
-        let mut status = self.status();
+        self.store(table, &mut self.status());
+    }
+
+    /// Changes the configuration of the current table and builds it anew.
+    ///
+    /// For discovery at run time, from several threads at once: no change is
+    /// lost. `change` gets the configuration as it is; if another update or
+    /// [`replace`](Self::replace) comes between, it is called again with the
+    /// newer one. What it leaves as it was keeps its live state, as with
+    /// `replace`; where nothing has changed, nothing is replaced.
+    ///
+    /// ```
+    /// use tower_model_route::{ModelRoute, ModelServer, RouteTable, RouteTableHandle, Rule};
+    ///
+    /// let handle = RouteTableHandle::new(RouteTable::builder().build()?);
+    /// handle.update(|config| {
+    ///     config
+    ///         .model_server(ModelServer::new("small").endpoint("http://10.0.0.7:8000"))
+    ///         .model_route(ModelRoute::new("chat").model_name("chat").rule(Rule::new("all").target("small")))
+    /// })?;
+    /// handle.update(|mut config| {
+    ///     config.model_routes_mut().retain(|route| route.get_name() != "chat");
+    ///     config
+    /// })?;
+    /// # Ok::<(), tower_model_route::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Every mistake in the changed configuration, at once; the table stays as it is, and
+    /// [`last_error`](Self::last_error) says why.
+    pub fn update(
+        &self,
+        change: impl Fn(RouteTableBuilder) -> RouteTableBuilder,
+    ) -> Result<(), BuildError> {
+        self.try_update(|config| Ok(change(config)))
+    }
+
+    /// Gives the ModelServer `server` these endpoints in place of those that it has.
+    ///
+    /// Endpoints that stay keep their counts and their health; those that go get no new requests
+    /// and finish those in flight.
+    ///
+    /// ```
+    /// # use tower_model_route::{ModelServer, RouteTable, RouteTableHandle};
+    /// # let table = RouteTable::builder().model_server(ModelServer::new("small")).build()?;
+    /// # let handle = RouteTableHandle::new(table);
+    /// handle.set_endpoints("small", ["http://10.0.0.7:8000", "http://10.0.0.8:8000"])?;
+    /// # Ok::<(), tower_model_route::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// There is no such ModelServer, or one of these is no endpoint; see
+    /// [`update`](Self::update).
+    pub fn set_endpoints<I>(&self, server: &str, endpoints: I) -> Result<(), BuildError>
+    where
+        I: IntoIterator,
+        I::Item: Into<Endpoint>,
+    {
+        let endpoints: Vec<Endpoint> = endpoints.into_iter().map(Into::into).collect();
+        self.try_update(|mut config| {
+            let mut servers = config.model_servers_mut().iter_mut();
+            let Some(found) = servers.find(|found| found.get_name() == server) else {
+                return Err(BuildError::unknown_model_server(server));
+            };
+            *found = found
+                .clone()
+                .without_endpoints()
+                .endpoints(endpoints.clone());
+            Ok(config)
+        })
+    }
+
+    fn try_update(
+        &self,
+        change: impl Fn(RouteTableBuilder) -> Result<RouteTableBuilder, BuildError>,
+    ) -> Result<(), BuildError> {
+        loop {
+            let current = self.table();
+            let changed = change(current.config().clone()).and_then(|config| {
+                let is_new = config != *current.config();
+                is_new.then(|| config.build()).transpose()
+            });
+            let changed = changed.inspect_err(|error| self.failed(error.clone()))?;
+            let Some(table) = changed else {
+                self.unchanged();
+                return Ok(());
+            };
+            let mut status = self.status();
+            if Arc::ptr_eq(current.compiled(), &self.load()) {
+                self.store(table, &mut status);
+                return Ok(());
+            }
+        }
+    }
+
+    fn store(&self, table: RouteTable, status: &mut Status) {
         let mut compiled = Arc::unwrap_or_clone(table.into_compiled());
         compiled.carry_over(&self.load());
         let compiled = Arc::new(compiled);
@@ -76,7 +176,6 @@ impl RouteTableHandle {
     }
 
     /// Records that there is nothing to reload: what failed before is over.
-    #[cfg(feature = "watch")]
     pub(crate) fn unchanged(&self) {
         self.status().error = None;
     }

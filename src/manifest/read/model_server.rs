@@ -6,8 +6,8 @@ use super::{
     server_manifest::ServerManifest,
 };
 use crate::{
-    config::ModelServer,
-    manifest::{full_name, origin::ServerOrigin},
+    config::{ModelServer, TrafficPolicy},
+    manifest::{full_name, options::kthenas_retries, origin::ServerOrigin},
 };
 
 const SPEC: [&str; 8] = [
@@ -26,7 +26,7 @@ pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Ser
     let name = server_annotations::name(&metadata, reader)
         .unwrap_or_else(|| full_name::join(&metadata.namespace, &metadata.name));
     let mut manifest = ServerManifest {
-        server: ModelServer::new(name),
+        server: ModelServer::new(name).traffic_policy(kthenas_retries(TrafficPolicy::new())),
         labels: Vec::new(),
         port: None,
         https: false,

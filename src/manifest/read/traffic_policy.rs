@@ -5,6 +5,7 @@ use super::{
     kthena,
     server_manifest::ServerManifest,
 };
+use crate::manifest::options::own_retries;
 
 const POLICY: [&str; 4] = ["timeout", "retry", "connectionPool", "sessionSticky"];
 
@@ -49,6 +50,8 @@ impl ServerManifest {
         let Some(retry) = policy.get("retry") else {
             return;
         };
+        self.origin.has_retry = true;
+        self.change_policy(own_retries);
         let Some(retry) = retry.object(reader, &["attempts", "retryInterval"]) else {
             return;
         };

@@ -263,6 +263,13 @@ fn time() -> impl Strategy<Value = Duration> {
     ]
 }
 
+/// What a manifest has that says nothing of retries.
+fn kthenas() -> TrafficPolicy {
+    TrafficPolicy::new()
+        .max_retries(4)
+        .retry_interval(Duration::ZERO)
+}
+
 fn policy() -> impl Strategy<Value = TrafficPolicy> {
     let detection = (any::<u8>(), time(), time(), 0..=100_u32, time()).prop_map(
         |(failures, base, most, percent, after)| {
@@ -353,7 +360,7 @@ fn model_server() -> impl Strategy<Value = ModelServer> {
         prop::option::of(text()),
         prop::collection::btree_map(select(&ENDPOINTS[..]), weight, 0..3),
         prop_oneof![Just(Balance::default()), balance()],
-        prop_oneof![Just(TrafficPolicy::new()), policy()],
+        prop_oneof![Just(TrafficPolicy::new()), Just(kthenas()), policy()],
     )
         .prop_map(|(name, model, endpoints, balance, policy)| {
             let mut server = ModelServer::new(name)

@@ -15,6 +15,7 @@ mod mistakes_have_their_line;
 mod namespaces_and_order;
 mod refused_by_kthena;
 mod regular_expressions;
+mod retries;
 mod the_four_scenarios;
 mod to_yaml;
 mod what_is_ignored_is_said;

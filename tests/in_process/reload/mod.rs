@@ -1,5 +1,6 @@
 //! Replacing the table while requests are under way.
 
+mod changed_at_run_time;
 #[cfg(feature = "watch")]
 mod files_are_watched;
 mod queue_follows_the_table;

@@ -20,11 +20,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
-use tower_model_route::{ModelRoute, ModelServer, RouteTable, Rule, stack};
+use tower_model_route::{ModelRoute, ModelServer, RouteTable, Rule, engine_client, stack};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -41,7 +40,7 @@ async fn main() -> anyhow::Result<()> {
                 .rule(Rule::new("all").target("llama")),
         )
         .build()?;
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = engine_client();
 
     let authenticated = middleware::from_fn_with_state(Arc::clone(&key), authenticate);
     let gateway = Router::new()

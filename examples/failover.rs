@@ -13,12 +13,11 @@ use std::{env, time::Duration};
 
 use anyhow::Context;
 use axum::{Router, http::Response};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 use tower_model_route::{
     ModelRoute, ModelServer, OutlierDetection, RouteDecision, RouteTable, Rule, TrafficPolicy,
-    stack,
+    engine_client, stack,
 };
 
 /// Nothing listens there.
@@ -47,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
                 .rule(Rule::new("all").target("llama")),
         )
         .build()?;
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = engine_client();
     let service = ServiceBuilder::new()
         .map_response(log)
         .layer(stack(table))

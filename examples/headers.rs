@@ -13,10 +13,9 @@ use std::env;
 
 use anyhow::Context;
 use axum::Router;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::net::TcpListener;
 use tower_model_route::{
-    ModelMatch, ModelRoute, ModelServer, RouteTable, Rule, StringMatch, stack,
+    ModelMatch, ModelRoute, ModelServer, RouteTable, Rule, StringMatch, engine_client, stack,
 };
 
 #[tokio::main]
@@ -46,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
                 .rule(Rule::new("default").target("medium")),
         )
         .build()?;
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = engine_client();
     let app = Router::new().fallback_service(stack(table).service(client));
 
     let listener = TcpListener::bind(&listen)

@@ -12,13 +12,12 @@ use std::{env, time::Duration};
 
 use anyhow::Context;
 use hyper_util::{
-    client::legacy::Client,
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
     service::TowerToHyperService,
 };
 use tokio::net::TcpListener;
-use tower_model_route::{ModelRoute, ModelServer, RouteTable, Rule, stack};
+use tower_model_route::{ModelRoute, ModelServer, RouteTable, Rule, engine_client, stack};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -34,7 +33,7 @@ async fn main() -> anyhow::Result<()> {
                 .rule(Rule::new("all").target("llama")),
         )
         .build()?;
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = engine_client();
     let service = TowerToHyperService::new(stack(table).service(client));
 
     // With a timer, a client that never finishes its head is disconnected.

@@ -12,9 +12,8 @@ use std::env;
 
 use anyhow::Context;
 use axum::Router;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::net::TcpListener;
-use tower_model_route::{manifest::Manifests, stack};
+use tower_model_route::{engine_client, manifest::Manifests, stack};
 
 const MANIFESTS: &str = r#"
 apiVersion: networking.serving.volcano.sh/v1alpha1
@@ -54,7 +53,7 @@ async fn main() -> anyhow::Result<()> {
         eprintln!("{warning}");
     }
     let table = manifests.build()?;
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = engine_client();
     let app = Router::new().fallback_service(stack(table).service(client));
 
     let listener = TcpListener::bind(&listen)

@@ -12,9 +12,8 @@ use std::env;
 
 use anyhow::Context;
 use axum::Router;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::net::TcpListener;
-use tower_model_route::{ModelRoute, ModelServer, RouteTable, Rule, stack};
+use tower_model_route::{ModelRoute, ModelServer, RouteTable, Rule, engine_client, stack};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -34,7 +33,7 @@ async fn main() -> anyhow::Result<()> {
                 .rule(Rule::new("all").target("llama")),
         )
         .build()?;
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = engine_client();
     let app = Router::new().fallback_service(stack(table).service(client));
 
     let listener = TcpListener::bind(&listen)

@@ -13,11 +13,11 @@ use std::{env, future, time::Duration};
 
 use anyhow::Context;
 use axum::{Router, http::Request};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, retry::Policy};
 use tower_model_route::{
     AnswerErrorsLayer, ModelRoute, ModelRouteLayer, ModelServer, RouteBody, RouteTable, Rule,
+    engine_client,
 };
 
 /// Sends a request that got no answer to the same engine again, at most this many times.
@@ -56,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
                 .rule(Rule::new("all").target("llama")),
         )
         .build()?;
-    let client = Client::builder(TokioExecutor::new()).build_http::<RouteBody>();
+    let client = engine_client();
     let service = ServiceBuilder::new()
         .layer(AnswerErrorsLayer::new()) // a request that is shed gets a 503
         .load_shed()

@@ -13,10 +13,10 @@ use std::env;
 
 use anyhow::Context;
 use axum::{Router, extract::Path, http::StatusCode, routing::put};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::net::TcpListener;
 use tower_model_route::{
-    BuildError, ModelRoute, ModelServer, RouteTable, RouteTableHandle, Rule, TargetModel, stack,
+    BuildError, ModelRoute, ModelServer, RouteTable, RouteTableHandle, Rule, TargetModel,
+    engine_client, stack,
 };
 
 #[tokio::main]
@@ -26,7 +26,7 @@ async fn main() -> anyhow::Result<()> {
     let engine = args.next().unwrap_or("http://127.0.0.1:8000".to_owned());
 
     let handle = RouteTableHandle::new(table(&engine, 0)?);
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = engine_client();
     let gateway = stack(handle.clone()).service(client);
     let set_canary = async move |Path(percent): Path<u32>| match table(&engine, percent) {
         Ok(table) => {

@@ -41,7 +41,7 @@
 //!     )
 //!     .build()?; // a BuildError lists every mistake in the configuration
 //!
-//! // A real gateway has an HTTP client here, such as hyper-util's. This one
+//! // A real gateway has an HTTP client here: `engine_client()`. This one
 //! // answers with the URI that it was asked for.
 //! let client = tower::service_fn(|request: Request<RouteBody>| async move {
 //!     Ok::<_, std::io::Error>(Response::new(request.uri().to_string()))
@@ -74,7 +74,7 @@
 //!    FailoverLayer                          the next endpoint, target, fallback
 //!    AttemptTimeoutLayer                    the ModelServer's timeout, for each attempt
 //!  load_shed, concurrency limits            pressure from the engines, for each attempt
-//!  HTTP client (hyper-util, ...)
+//!  HTTP client (engine_client(), ...)
 //! ```
 //!
 //! The error of [`stack`]'s service is `Infallible`. Each of its four layers can
@@ -101,6 +101,7 @@
 //! | find out why, or where a request would go | [`RouteTable::explain`], [`RouteTable::decide`] |
 //! | see load, health and counts | [`RouteTable::servers`], `Admin` |
 //! | find mistakes in a valid table | [`RouteTable::lint`] |
+//! | let WebSocket sessions end before a shutdown | [`Tunnels`] |
 //! | store the service in a struct | [`RouteStackService`] |
 //!
 //! # Guides
@@ -117,6 +118,8 @@
 //! | feature | what | default |
 //! |---|---|---|
 //! | `admin` | `Admin`, a service that shows the table and its live state, and explains requests | off |
+//! | `axum` | below a nested router, the path with which a request came is read from axum's `OriginalUri` | off |
+//! | `client` | `engine_client()`: an HTTP client for engines, with HTTP/2 and TLS | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
 //! | `serde` | the configuration, [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
@@ -127,6 +130,8 @@
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 mod attempt;
+#[cfg(feature = "client")]
+mod client;
 mod coding;
 mod config;
 mod error;
@@ -144,16 +149,18 @@ mod stack;
 mod upload;
 mod wire;
 
+#[cfg(feature = "client")]
+pub use self::client::{EngineClient, EngineClientBuilder, EngineFuture, engine_client};
 #[cfg(feature = "admin")]
 pub use self::observe::{Admin, AdminBody, AdminFuture};
 pub use self::{
-    attempt::{ResponseBody, RouteBody},
+    attempt::{ResponseBody, RouteBody, Tunnels},
     config::{
-        Balance, BuildError, Condition, Endpoint, HashKey, Mistake, MistakeKind, ModelMatch,
-        ModelRoute, ModelServer, OutlierDetection, Place, Reason, RoutePart, RouteTableBuilder,
-        Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
+        ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, HashKey, Mistake,
+        MistakeKind, ModelMatch, ModelRoute, ModelServer, OutlierDetection, Place, Reason,
+        RoutePart, RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
     },
-    error::{RouteError, RouteErrorKind},
+    error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, WithoutModel},
     model::{
         DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody,
@@ -171,6 +178,7 @@ pub use self::{
     route::{RouteDecision, RouteTable, RouteTableHandle},
     server::EndpointHealth,
     stack::{RouteStack, RouteStackService, stack},
+    wire::{ForwardedFields, FreshConnection, Via},
 };
 
 /// The README's examples are compiled and run with the tests.

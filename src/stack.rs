@@ -25,13 +25,12 @@ use crate::{
 /// so axum can mount it directly:
 ///
 /// ```
-/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-/// use tower_model_route::{RouteBody, RouteTable, stack};
+/// use tower_model_route::{RouteTable, engine_client, stack};
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let table = RouteTable::builder().build()?;
-/// let client = Client::builder(TokioExecutor::new()).build_http::<RouteBody>();
+/// let client = engine_client();
 /// let app: axum::Router = axum::Router::new().fallback_service(stack(table).service(client));
 /// # let _ = app;
 /// # Ok(())
@@ -43,17 +42,16 @@ use crate::{
 /// with your own options. Written out, the stack is
 ///
 /// ```
-/// # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 /// # use tower_model_route::{RouteBody, RouteTable};
 /// use tower::ServiceBuilder;
 /// use tower_model_route::{
-///     AnswerErrorsLayer, AttemptTimeoutLayer, FailoverLayer, ModelRouteLayer,
+///     AnswerErrorsLayer, AttemptTimeoutLayer, FailoverLayer, ModelRouteLayer, engine_client,
 /// };
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let table = RouteTable::builder().build()?;
-/// # let client = Client::builder(TokioExecutor::new()).build_http::<RouteBody>();
+/// # let client = engine_client();
 /// let service = ServiceBuilder::new()
 ///     .layer(ModelRouteLayer::new(table)) // decides; never fails
 ///     .layer(AnswerErrorsLayer::new()) // errors from below become 502, 503, 504
@@ -70,14 +68,13 @@ use crate::{
 /// with [`RouteStack::layer`], or with tower's own builder methods:
 ///
 /// ```
-/// # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-/// # use tower_model_route::{RouteBody, RouteTable, stack};
+/// # use tower_model_route::{RouteTable, engine_client, stack};
 /// use tower::ServiceBuilder;
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let table = RouteTable::builder().build()?;
-/// # let client = Client::builder(TokioExecutor::new()).build_http::<RouteBody>();
+/// # let client = engine_client();
 /// let service = ServiceBuilder::new()
 ///     .layer(stack(table))
 ///     .load_shed()
@@ -145,11 +142,10 @@ type Below<S> = AnswerErrors<FailoverService<AttemptTimeout<S>>>;
 /// The service that [`stack`] makes around the client `S`.
 ///
 /// ```
-/// use hyper_util::client::legacy::{Client, connect::HttpConnector};
-/// use tower_model_route::{RouteBody, RouteStackService};
+/// use tower_model_route::{EngineClient, RouteStackService};
 ///
 /// struct Gateway {
-///     routes: RouteStackService<Client<HttpConnector, RouteBody>>,
+///     routes: RouteStackService<EngineClient>,
 /// }
 /// ```
 ///

@@ -25,12 +25,15 @@ use tower_model_route::{
 /// - the body and the scan that watches it, in one box: 1
 /// - the model's name: 1
 /// - what the layer and the failover below it share of the request: 1
+/// - the request's id, if the client has none: 1
+/// - room for that and for Via among the fields of the request and of the answer: 5
 ///
 /// Not the future, the URI, Host, or anything of the body's bytes.
-const EACH: u64 = 7;
+const EACH: u64 = 13;
 
-/// What is allocated on top for a body that is sent while it still arrives.
-const UPLOAD: u64 = 2;
+/// What is allocated on top for a body that is sent while it still arrives: what its readers
+/// share (2), and what the clones share of one that is too large to be kept (1).
+const UPLOAD: u64 = 3;
 
 const KB: usize = 1024;
 const MB: usize = 1024 * 1024;
@@ -120,7 +123,7 @@ fn cost_of(model: &str, size: usize) -> AllocationInfo {
 }
 
 #[test]
-fn a_request_allocates_seven_times_rewritten_or_not() {
+fn a_request_allocates_a_fixed_number_of_times_rewritten_or_not() {
     assert_eq!(cost_of("asked", KB).count_total, EACH);
     assert_eq!(cost_of("adapter", KB).count_total, EACH);
 }
@@ -146,12 +149,12 @@ fn the_bytes_do_not_grow_with_the_body() {
         assert_eq!(small.count_total, large.count_total);
         // But for the digits of Content-Length.
         assert_eq!(large.bytes_total - small.bytes_total, 2);
-        assert!(small.bytes_total < 900, "{small:?}");
+        assert!(small.bytes_total < 3000, "{small:?}");
         // More than `replay_bytes`: it is sent before it has come to its end.
         let (large, larger) = (cost_of(model, 2 * MB), cost_of(model, 8 * MB));
         assert_eq!(large.count_total, EACH + UPLOAD);
         assert_eq!(larger, large);
-        assert!(large.bytes_total < 1300, "{large:?}");
+        assert!(large.bytes_total < 3400, "{large:?}");
     }
 }
 
@@ -190,7 +193,7 @@ fn a_body_in_chunks_costs_no_buffer() {
     let halves = || Chunks(vec![right.clone(), left.clone()], true);
     let listed = cost("http://engine", 512 * KB, halves);
     assert_eq!(listed.count_total, EACH + 3);
-    assert!(listed.bytes_total < 1200, "{listed:?}");
+    assert!(listed.bytes_total < 3100, "{listed:?}");
 }
 
 /// The frames that reach the engine.

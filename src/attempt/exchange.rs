@@ -12,31 +12,46 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use http::{Extensions, HeaderMap, request::Parts};
+use http::{Extensions, HeaderMap, StatusCode, request::Parts};
 use tokio::time::Instant;
 
+use super::retries::{Retries, Step, has_time};
 use crate::{
-    config::TrafficPolicy,
     error::RouteError,
-    model::BodyKeys,
     pieces::lock,
-    route::RouteDecision,
+    route::{RouteDecision, Unavailable},
     server::{Caller, Lease, Outcome, Server},
-    upload::Upload,
-    wire::{Origin, Payload},
+    upload::{Share, Upload},
+    wire::Payload,
 };
 
 /// The state of the request. Its lock is held for one step at a time, never
 /// across an await.
-pub(crate) struct Exchange(Mutex<State>);
+pub(crate) struct Exchange {
+    state: Mutex<State>,
+    /// Whether the HTTP client may have sent all that the engine needs in the current attempt:
+    /// it has begun to read the body, or there is none.
+    body_begun: AtomicBool,
+    has_body: bool,
+    /// The request's bodies that are left.
+    bodies: AtomicUsize,
+}
+
+/// The part that a body has in its exchange.
+#[derive(Debug)]
+pub(super) struct Attached(Arc<Exchange>);
 
 struct State {
     decision: RouteDecision,
-    /// `None` once the answer's body owns it, or nobody waits for the answer any more.
+    /// `None` between two attempts, and once the answer's body owns it, or nobody
+    /// waits for the answer any more.
     lease: Option<Lease>,
     /// The outcome of the attempt, once it has ended.
     outcome: Option<Outcome>,
@@ -44,18 +59,32 @@ struct State {
     deadline: Option<Instant>,
     /// The client's upload; `None` if the body was whole before it was sent.
     upload: Option<Upload>,
-    /// `None` if the request can't be retried.
+    /// Tells the bodies of requests apart.
+    fingerprint: u64,
+    /// The endpoints that have answered 500: they or the request may be at fault.
+    suspects: Vec<(Arc<Server>, usize)>,
+    /// Whether an attempt has lost a connection that may have been an idle one.
+    has_lost: bool,
+    /// `None` if the request can't be sent again.
     retries: Option<Box<Retries>>,
+    /// Counts the bytes of a body that was whole before it was sent.
+    held: Share,
 }
 
-/// Everything that further attempts need.
-struct Retries {
-    origin: Origin,
-    keys: BodyKeys,
-    /// The ModelServer of the first attempt, whose policy applies to the retries.
-    server: Arc<Server>,
-    /// The URIs of the endpoints that the request has been sent to.
-    tried: Vec<Arc<str>>,
+/// The facts of a request that is sent.
+pub(crate) struct Dispatched {
+    pub(crate) decision: RouteDecision,
+    pub(crate) lease: Lease,
+    /// When the total timeout expires.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) upload: Option<Upload>,
+    pub(crate) has_body: bool,
+    /// Tells the bodies of requests apart.
+    pub(crate) fingerprint: u64,
+    /// What further attempts need; without it the request is sent once.
+    pub(crate) retries: Option<Box<Retries>>,
+    /// Counts the bytes of a body that was whole before it was sent.
+    pub(crate) held: Share,
 }
 
 /// The next attempt, not begun yet. Dropping it releases its lease.
@@ -64,46 +93,93 @@ pub(crate) struct Next {
     lease: Lease,
 }
 
-impl Exchange {
-    /// Begins the first attempt. `again` holds what retries need; without it the
-    /// request is sent once.
-    pub(crate) fn new(
-        decision: RouteDecision,
-        mut lease: Lease,
-        deadline: Option<Instant>,
-        upload: Option<Upload>,
-        again: Option<(Origin, BodyKeys)>,
-    ) -> Arc<Self> {
-        decision.count();
-        lease.begin(Duration::ZERO);
-        let retries = again.map(|(origin, keys)| {
-            Box::new(Retries {
-                origin,
-                keys,
-                server: Arc::clone(lease.server()),
-                tried: Vec::new(),
-            })
-        });
-        Arc::new(Self(Mutex::new(State {
-            decision,
-            lease: Some(lease),
-            outcome: None,
-            deadline,
-            upload,
-            retries,
-        })))
+/// Where the next attempt goes.
+pub(crate) enum Upcoming {
+    Now(Next),
+    /// All healthy endpoints are full: to one of this target, once it has become free.
+    Later(u32),
+}
+
+impl Attached {
+    pub(super) fn to(exchange: Arc<Exchange>) -> Self {
+        exchange.bodies.fetch_add(1, Ordering::Relaxed);
+        Self(exchange)
     }
 
-    /// When the attempt that begins now times out: by the timeout of its
-    /// ModelServer or the total timeout, whichever expires first.
-    pub(crate) fn attempt_deadline(&self) -> Option<Instant> {
+    pub(super) fn exchange(&self) -> &Arc<Exchange> {
+        &self.0
+    }
+}
+
+impl Clone for Attached {
+    fn clone(&self) -> Self {
+        Self::to(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Attached {
+    /// The exchange outlives its bodies: the answer holds it to the end.
+    fn drop(&mut self) {
+        if self.0.bodies.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let held = std::mem::take(&mut self.0.state().held);
+            drop(held);
+        }
+    }
+}
+
+impl Exchange {
+    /// Begins the first attempt.
+    pub(crate) fn new(dispatched: Dispatched) -> Arc<Self> {
+        let Dispatched {
+            decision,
+            mut lease,
+            deadline,
+            upload,
+            has_body,
+            fingerprint,
+            retries,
+            held,
+        } = dispatched;
+        decision.count();
+        lease.begin(Duration::ZERO);
+        if let Some(upload) = &upload {
+            upload.sent_as(decision.requested_model(), decision.model());
+        }
+        Arc::new(Self {
+            state: Mutex::new(State {
+                decision,
+                lease: Some(lease),
+                outcome: None,
+                deadline,
+                upload,
+                fingerprint,
+                suspects: Vec::new(),
+                has_lost: false,
+                retries,
+                held,
+            }),
+            body_begun: AtomicBool::new(!has_body),
+            has_body,
+            bodies: AtomicUsize::new(0),
+        })
+    }
+
+    /// When the attempt that begins now times out, and whether that is the end of the
+    /// total timeout, or else of the attempt's own.
+    pub(crate) fn attempt_deadline(&self) -> Option<(Instant, bool)> {
         let state = self.state();
         let timeout = state.lease.as_ref()?.server().policy.get_timeout();
         let own = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         match (own, state.deadline) {
-            (Some(own), Some(whole)) => Some(own.min(whole)),
-            (own, whole) => own.or(whole),
+            (Some(own), Some(total)) if own < total => Some((own, false)),
+            (_, Some(total)) => Some((total, true)),
+            (own, None) => own.map(|own| (own, false)),
         }
+    }
+
+    /// The HTTP client has begun to read the body, and may have sent some of it.
+    pub(super) fn begin_body(&self) {
+        self.body_begun.store(true, Ordering::Relaxed);
     }
 
     /// Counts how the attempt ended. The first layer that observes the outcome
@@ -120,80 +196,120 @@ impl Exchange {
         self.state().upload.as_ref()?.failure()
     }
 
-    /// Whether another attempt is allowed after the one that begins now.
-    pub(crate) fn may_retry(&self, is_replayable: bool) -> bool {
-        self.state().may_retry(is_replayable)
+    /// The client's upload, if the body was not whole before it was sent.
+    pub(crate) fn upload(&self) -> Option<Upload> {
+        self.state().upload.clone()
     }
 
-    /// Whether the settled attempt ended in a way that should be retried.
+    /// Whether nothing of the client's body is missing.
+    pub(super) fn has_whole_upload(&self) -> bool {
+        let state = self.state();
+        state.upload.as_ref().is_none_or(Upload::has_ended)
+    }
+
+    /// Whether another attempt may follow the one that begins now.
+    pub(crate) fn may_send_again(&self, is_replayable: bool) -> bool {
+        is_replayable && self.state().retries.is_some()
+    }
+
+    /// Whether the settled attempt ended in a way that is worth another. If not, the retry
+    /// budget is credited.
     pub(crate) fn is_retriable(&self) -> bool {
         let state = self.state();
-        state
-            .retries
-            .as_ref()
-            .is_some_and(|retries| match state.outcome {
-                Some(Outcome::Failed | Outcome::TimedOut | Outcome::Shed) => true,
-                Some(Outcome::Answered(status, _)) => {
-                    let statuses = retries.server.policy.get_retry_statuses();
-                    statuses.contains(&status)
-                }
-                Some(Outcome::ClientFailed) | None => false,
-            })
+        let Some((retries, outcome)) = state.retries.as_deref().zip(state.outcome) else {
+            return false;
+        };
+        let is_retriable = retries.is_retriable(outcome);
+        if !is_retriable && retries.has_budget() {
+            state.decision.retry_budget().deposit();
+        }
+        is_retriable
     }
 
     /// The time to wait before the next attempt; `None` if the policy forbids
     /// another, or no endpoint or too little time is left.
     ///
     /// Must be called only once after each attempt: it adds the attempt's endpoint
-    /// to those already tried.
+    /// to those already tried, and releases its lease.
     pub(crate) fn interval(&self, is_replayable: bool) -> Option<Duration> {
         let mut state = self.state();
         let state = &mut *state;
-        if !state.may_retry(is_replayable) {
-            return None;
-        }
-        let retries = state.retries.as_deref_mut()?;
-        retries.tried.push(state.decision.shared_endpoint());
-        let wait = match state.outcome {
-            Some(Outcome::Shed) => Duration::ZERO,
-            _ => interval(&retries.server.policy, state.decision.attempts()),
+        let retries = state.retries.as_deref_mut().filter(|_| is_replayable)?;
+        let outcome = state.outcome?;
+        let is_unsent = !self.body_begun.load(Ordering::Relaxed);
+        let step = retries.step(outcome, is_unsent)?;
+        let wait = retries.begin(step, outcome, &state.decision);
+        let to = match step {
+            Step::Resend | Step::ResendElsewhere => state.decision.server(),
+            Step::Elsewhere | Step::Retry => state.decision.next_server(retries.tried())?,
         };
-        let next = state.decision.next_server(&retries.tried)?;
-        has_time(state.deadline, wait, next).then_some(wait)
+        has_time(state.deadline, wait, to).then(|| {
+            state.lease = None;
+            wait
+        })
     }
 
-    /// Chooses the endpoint of the next attempt, and takes a lease of it; `None` if
-    /// no endpoint or too little time is left.
-    pub(crate) fn next(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<Next> {
+    /// Chooses the endpoint of the next attempt, and takes a lease of it if it is free;
+    /// `None` if no endpoint or too little time is left.
+    pub(crate) fn next(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<Upcoming> {
         let state = self.state();
         let retries = state.retries.as_deref()?;
         let caller = Caller {
             headers,
             extensions,
-            body: &retries.keys,
+            body: retries.keys(),
         };
-        let (target, lease) = state.decision.choose_next(caller, &retries.tried)?;
-        has_time(state.deadline, Duration::ZERO, lease.server()).then(|| Next {
-            decision: state.decision.again(target, &lease),
-            lease,
-        })
+        match retries.choose(&state.decision, caller) {
+            Ok((target, lease)) => state.next(target, lease).map(Upcoming::Now),
+            Err(Unavailable::Full(Some(target))) => Some(Upcoming::Later(target)),
+            Err(Unavailable::Full(None) | Unavailable::NoEndpoint) => None,
+        }
+    }
+
+    /// Waits for an endpoint of this target to become free.
+    pub(crate) fn wait(
+        &self,
+        target: u32,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Option<impl Future<Output = Option<Lease>> + Send + use<>> {
+        let state = self.state();
+        let retries = state.retries.as_deref()?;
+        let caller = Caller {
+            headers,
+            extensions,
+            body: retries.keys(),
+        };
+        let server = Arc::clone(state.decision.server_of(target));
+        Some(server.wait(caller, retries.tried().to_vec()))
+    }
+
+    /// The next attempt, at an endpoint of this target; `None` if too little time is left.
+    pub(crate) fn next_at(&self, target: u32, lease: Lease) -> Option<Next> {
+        self.state().next(target, lease)
     }
 
     /// Turns `head`, which was sent in an earlier attempt, into that of the next one.
     pub(crate) fn prepare(&self, head: &mut Parts, next: &Next) -> Option<Payload> {
         let state = self.state();
-        let origin = &state.retries.as_deref()?.origin;
+        let retries = state.retries.as_deref()?;
+        retries.mark(head);
         let to = &next.lease.endpoint().address;
-        origin.prepare(head, &next.decision, to).ok()
+        if let Some(upload) = &state.upload {
+            upload.sent_as(next.decision.requested_model(), next.decision.model());
+        }
+        retries.origin().prepare(head, &next.decision, to).ok()
     }
 
-    /// Begins the next attempt, which is sent after `wait`; `None` if the retry budget is spent.
+    /// Begins the next attempt, which is sent after `wait`; `None` if it counts as a retry and
+    /// the retry budget is spent.
     pub(crate) fn begin(&self, next: Next, wait: Duration) -> Option<()> {
         let Next {
             decision,
             mut lease,
         } = next;
-        if !decision.retry_budget().withdraw() {
+        let counts = self.state().retries.as_deref()?.counts();
+        if counts && !decision.retry_budget().withdraw() {
             return None;
         }
         let mut state = self.state();
@@ -202,7 +318,7 @@ impl Exchange {
             attempt = decision.attempts(),
             from = state.decision.endpoint(),
             to = decision.endpoint(),
-            outcome = ?state.outcome,
+            outcome = state.outcome.map(tracing::field::display),
             "sent again"
         );
         if let Some(upload) = &state.upload {
@@ -212,12 +328,8 @@ impl Exchange {
         state.decision = decision;
         state.lease = Some(lease);
         state.outcome = None;
+        self.body_begun.store(!self.has_body, Ordering::Relaxed);
         Some(())
-    }
-
-    /// Credits the retry budget for an attempt that should not be retried.
-    pub(crate) fn deposit_retry(&self) {
-        self.state().decision.retry_budget().deposit();
     }
 
     /// Makes the answer of an earlier attempt, to which `decision` led, that of the
@@ -236,27 +348,27 @@ impl Exchange {
     /// The decision that led to the answer, and the lease, which the caller now owns.
     pub(crate) fn finish(&self) -> (RouteDecision, Option<Lease>) {
         let mut state = self.state();
+        state.judge_suspects();
+        // There is no other attempt any more: what it would send need not be held.
+        state.retries = None;
         (state.decision.clone(), state.lease.take())
     }
 
     /// Releases the lease: nobody waits for an answer any more.
     pub(crate) fn abandon(&self) {
-        let lease = self.state().lease.take();
+        let mut state = self.state();
+        state.judge_suspects();
+        let lease = state.lease.take();
+        drop(state);
         drop(lease);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.0)
+        lock(&self.state)
     }
 }
 
 impl State {
-    fn may_retry(&self, is_replayable: bool) -> bool {
-        self.retries.as_ref().is_some_and(|retries| {
-            is_replayable && self.decision.attempts() <= retries.server.policy.get_max_retries()
-        })
-    }
-
     fn settle(&mut self, outcome: Outcome) {
         let outcome = match &self.upload {
             Some(upload) if upload.failure().is_some() => Outcome::ClientFailed,
@@ -264,32 +376,43 @@ impl State {
             Some(upload) if outcome == Outcome::TimedOut && upload.waits_for_client() => {
                 Outcome::ClientFailed
             }
+            // Only the first loss may be that of an idle connection.
+            _ if outcome == Outcome::Lost && std::mem::replace(&mut self.has_lost, true) => {
+                Outcome::Failed
+            }
             _ => outcome,
         };
         self.outcome = Some(outcome);
-        if let Some(lease) = &mut self.lease {
-            lease.end(outcome);
+        let Some(lease) = &mut self.lease else {
+            return;
+        };
+        lease.end(outcome);
+        if outcome == Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) {
+            let suspect = (Arc::clone(lease.server()), lease.position());
+            self.suspects.push(suspect);
+        } else if outcome.is_success() {
+            // The request is not at fault.
+            for (server, position) in self.suspects.drain(..) {
+                server.answered_500(position, None);
+            }
         }
     }
-}
 
-/// Whether enough of the total timeout is left for `wait` and an attempt at `next`.
-fn has_time(deadline: Option<Instant>, wait: Duration, next: &Server) -> bool {
-    let attempt = next.policy.get_timeout().unwrap_or(Duration::from_nanos(1));
-    let room = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    room.is_none_or(|room| room >= wait.saturating_add(attempt))
-}
+    /// Nobody has answered anything but 500. One endpoint alone may be at fault, several
+    /// hardly are.
+    fn judge_suspects(&mut self) {
+        if let [(server, position)] = &*self.suspects {
+            server.answered_500(*position, Some(self.fingerprint));
+        }
+        self.suspects.clear();
+    }
 
-/// How long to wait before the next attempt, after this many: an exponential
-/// backoff with jitter.
-fn interval(policy: &TrafficPolicy, attempts: u32) -> Duration {
-    let doubled = 1_u32.checked_shl(attempts - 1).unwrap_or(u32::MAX);
-    let interval = policy.get_retry_interval().saturating_mul(doubled);
-    let interval = interval.min(policy.get_max_retry_interval());
-    // Jitter: from 75 to 125 percent of the interval.
-    let varied = interval.as_secs_f64() * (0.75 + fastrand::f64() / 2.0);
-    let varied = Duration::try_from_secs_f64(varied).unwrap_or(Duration::MAX);
-    varied.min(policy.get_max_retry_interval())
+    fn next(&self, target: u32, lease: Lease) -> Option<Next> {
+        has_time(self.deadline, Duration::ZERO, lease.server()).then(|| Next {
+            decision: self.decision.again(target, &lease),
+            lease,
+        })
+    }
 }
 
 impl fmt::Debug for Exchange {

@@ -5,11 +5,14 @@ mod exchange;
 mod outcome;
 mod request_body;
 mod response_body;
+mod retries;
 mod silence;
+mod tunnel;
 
 pub(crate) use self::{
-    exchange::{Exchange, Next},
+    exchange::{Dispatched, Exchange, Next, Upcoming},
     outcome::{outcome_of, outcome_of_answer, outcome_of_error},
     response_body::Held,
+    retries::Retries,
 };
-pub use self::{request_body::RouteBody, response_body::ResponseBody};
+pub use self::{request_body::RouteBody, response_body::ResponseBody, tunnel::Tunnels};

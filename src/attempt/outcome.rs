@@ -1,54 +1,138 @@
 //! Classifies answers and errors by what they mean for the endpoint.
 
 use std::{
+    any::Any,
+    cell::Cell,
     error::Error,
     io,
     time::{Duration, SystemTime},
 };
 
 use http::{Response, StatusCode, header::RETRY_AFTER};
-use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
+use tower::{buffer::error::Closed, load_shed::error::Overloaded, timeout::error::Elapsed};
 
 use crate::{
-    error::{RouteError, RouteErrorKind, in_chain},
+    error::{
+        BoxError, ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind, in_chain,
+    },
     server::Outcome,
 };
 
 pub(crate) fn outcome_of_answer<R>(response: &Response<R>) -> Outcome {
     // An error that a layer below has already turned into an answer.
     if let Some(error) = response.extensions().get::<RouteError>() {
-        return match error.kind() {
-            RouteErrorKind::UpstreamTimeout => Outcome::TimedOut,
-            RouteErrorKind::UpstreamUnreachable => Outcome::Failed,
-            RouteErrorKind::Overloaded => Outcome::Shed,
+        return match (error.kind(), error.source()) {
+            (RouteErrorKind::UpstreamTimeout, _) => Outcome::TimedOut,
+            (RouteErrorKind::UpstreamUnreachable, Some(source)) => outcome_of_error(source),
+            (RouteErrorKind::UpstreamUnreachable, None) => Outcome::Failed,
+            (RouteErrorKind::Overloaded, _) => Outcome::Shed,
             _ => Outcome::ClientFailed,
         };
     }
     let status = response.status();
-    let may_say = matches!(
-        status,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-    );
-    let wait = if may_say { retry_after(response) } else { None };
-    Outcome::Answered(status, wait)
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => Outcome::Full(status, retry_after(response)),
+        StatusCode::SERVICE_UNAVAILABLE => match retry_after(response) {
+            Some(wait) => Outcome::Full(status, Some(wait)),
+            None => Outcome::Answered(status),
+        },
+        _ => Outcome::Answered(status),
+    }
 }
 
-/// The outcome of a call whose error no layer below has classified.
-pub(crate) fn outcome_of<R, E>(result: &Result<Response<R>, E>) -> Outcome {
-    match result {
-        Ok(response) => outcome_of_answer(response),
-        Err(_) => Outcome::Failed,
+/// The outcome of a call that no layer of this crate below has classified.
+///
+/// A timeout or a limit that it ran into belongs to a layer of the caller.
+pub(crate) fn outcome_of<R, E: 'static>(result: &Result<Response<R>, E>) -> Outcome {
+    let error = match result {
+        Ok(response) => return outcome_of_answer(response),
+        Err(error) => error,
+    };
+    match (error as &dyn Any).downcast_ref::<BoxError>() {
+        Some(error) if is_own_limit(&**error) || in_chain(&**error, |e| e.is::<Elapsed>()) => {
+            Outcome::Shed
+        }
+        Some(error) => outcome_of_error(&**error),
+        None => match (error as &dyn Any).downcast_ref::<ConnectionFailure>() {
+            Some(failure) => outcome_of_error(failure),
+            None => Outcome::Failed,
+        },
     }
 }
 
 pub(crate) fn outcome_of_error(error: &(dyn Error + 'static)) -> Outcome {
-    if in_chain(error, |error| error.is::<Overloaded>()) {
-        Outcome::Shed
-    } else if in_chain(error, is_timeout) {
-        Outcome::TimedOut
-    } else {
-        Outcome::Failed
+    if is_own_limit(error) {
+        return Outcome::Shed;
     }
+    match connection_failure(error) {
+        Some(ConnectionFailureKind::NotConnected) => Outcome::NotConnected,
+        Some(ConnectionFailureKind::NotProcessed) => Outcome::NotProcessed,
+        Some(ConnectionFailureKind::Stale) => Outcome::Stale,
+        Some(ConnectionFailureKind::Lost) => Outcome::Failed,
+        None if in_chain(error, is_timeout) => Outcome::TimedOut,
+        None if in_chain(error, is_refusal) => Outcome::NotConnected,
+        None if in_chain(error, is_loss) => Outcome::Lost,
+        None => Outcome::Failed,
+    }
+}
+
+/// What the HTTP client says about the connection, if it does.
+fn connection_failure(error: &(dyn Error + 'static)) -> Option<ConnectionFailureKind> {
+    let kind = Cell::new(None);
+    in_chain(error, |error| {
+        kind.set(error.downcast_ref().map(ConnectionFailure::kind));
+        kind.get().is_some()
+    });
+    kind.get()
+}
+
+/// Whether the gateway itself refused the request or lacked something: a limit of a layer, file
+/// descriptors, ports, memory. No engine is to blame.
+fn is_own_limit(error: &(dyn Error + 'static)) -> bool {
+    in_chain(error, |error| {
+        error.is::<Overloaded>() || error.is::<Closed>() || is_shortage(error)
+    })
+}
+
+fn is_shortage(error: &(dyn Error + 'static)) -> bool {
+    let Some(error) = error.downcast_ref::<io::Error>() else {
+        return false;
+    };
+    let kind = error.kind();
+    matches!(kind, io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory)
+        // ENFILE and EMFILE, which have no kind.
+        || (cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24)))
+}
+
+/// Whether the connection was not opened, as far as the error of a client tells that knows
+/// nothing of [`ConnectionFailure`].
+fn is_refusal(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+        )
+    })
+}
+
+/// Whether the connection was lost before an answer.
+fn is_loss(error: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<hyper::Error>() {
+        return error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+    }
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof
+        )
+    })
 }
 
 /// The seconds or the date in `Retry-After` (RFC 9110 section 10.2.3), as a time from now.
@@ -66,23 +150,23 @@ fn retry_after<R>(response: &Response<R>) -> Option<Duration> {
 impl RouteError {
     /// Translates an error of the services below into one for the client.
     ///
-    /// tower's `Elapsed` and an I/O timeout become 504, tower's `Overloaded`
-    /// 503, anywhere in the chain of sources; any other error becomes 502. A
-    /// `RouteError` is returned unchanged. The message does not include the
-    /// error's text, which may contain addresses: the error itself is kept as the
-    /// [`source`](Error::source), for the logs.
+    /// tower's `Elapsed` and an I/O timeout become 504. tower's `Overloaded` and `Closed`, and
+    /// a shortage of file descriptors, ports or memory, become 503. All of them are found
+    /// anywhere in the chain of sources; any other error becomes 502. A `RouteError` is
+    /// returned unchanged. The message does not include the error's text, which may contain
+    /// addresses: the error itself is kept as the [`source`](Error::source), for the logs.
     pub fn from_upstream(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let error = match error.into().downcast::<Self>() {
             Ok(own) => return *own,
             Err(error) => error,
         };
-        let (kind, message) = if in_chain(&*error, is_timeout) {
-            return Self::upstream_timeout().with_source(error);
-        } else if in_chain(&*error, |error| error.is::<Overloaded>()) {
+        let (kind, message) = if is_own_limit(&*error) {
             (
                 RouteErrorKind::Overloaded,
                 "the service is overloaded, try again shortly",
             )
+        } else if in_chain(&*error, is_timeout) {
+            return Self::upstream_timeout().with_source(error);
         } else {
             (
                 RouteErrorKind::UpstreamUnreachable,

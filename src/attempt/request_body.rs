@@ -3,7 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Poll, ready},
 };
 
@@ -11,9 +11,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::exchange::Exchange;
+use super::exchange::{Attached, Exchange};
 use crate::{
-    pieces::{Chunks, Edits, Splice},
+    error::{BoxError, RouteError},
+    pieces::{Chunks, Edits, Splice, lock},
     route::RouteDecision,
     upload::Reader,
     wire::Payload,
@@ -25,7 +26,8 @@ use crate::{
 /// starts at the same position and sends the same bytes again, as long as they
 /// are few enough to be kept
 /// ([`replay_bytes`](crate::ModelRouteLayer::replay_bytes)); a larger body is
-/// sent once, see [`is_replayable`](Self::is_replayable).
+/// sent by the first clone that is polled, see
+/// [`is_replayable`](Self::is_replayable).
 ///
 /// Its length is exact if the body is complete or the client has announced the
 /// length, and otherwise unknown. A body with trailers has no announced length
@@ -34,15 +36,31 @@ use crate::{
 /// client has stopped sending, or has sent a body that must not be forwarded.
 #[derive(Clone)]
 pub struct RouteBody {
-    /// The unsent rest of the current chunk.
+    content: Content,
+    /// How many bytes are still to be sent, if that is known.
+    remaining: Option<u64>,
+    /// `None` for a request that is forwarded without being routed.
+    exchange: Option<Attached>,
+}
+
+#[derive(Clone)]
+enum Content {
+    /// Each clone has its own.
+    Kept(Unsent),
+    /// Too large for that: the first of the clones that is polled sends it, and as long as
+    /// none is, any of them can.
+    Single(Arc<Mutex<Option<Unsent>>>),
+    /// What that clone has begun to send.
+    Begun(Unsent),
+}
+
+/// What is still to be sent.
+#[derive(Clone)]
+struct Unsent {
+    /// The rest of the current chunk.
     chunk: Bytes,
     source: Source,
     splice: Splice,
-    /// How many bytes are still to be sent, if that is known.
-    remaining: Option<u64>,
-    replayable: bool,
-    /// `None` for a request that is forwarded without being routed.
-    exchange: Option<Arc<Exchange>>,
 }
 
 /// The source of the chunks.
@@ -70,6 +88,93 @@ impl Source {
     }
 }
 
+impl Content {
+    fn new(unsent: Unsent, is_kept: bool) -> Self {
+        match is_kept {
+            true => Self::Kept(unsent),
+            false => Self::Single(Arc::new(Mutex::new(Some(unsent)))),
+        }
+    }
+
+    fn is_replayable(&self) -> bool {
+        match self {
+            Self::Kept(unsent) => unsent.is_replayable(),
+            Self::Single(unsent) => lock(unsent).as_ref().is_some_and(Unsent::is_intact),
+            Self::Begun(_) => false,
+        }
+    }
+
+    /// What to send; `None` if another clone sends it.
+    fn begin(&mut self) -> Option<&mut Unsent> {
+        if let Self::Single(unsent) = self {
+            let unsent = lock(unsent).take()?;
+            *self = Self::Begun(unsent);
+        }
+        match self {
+            Self::Kept(unsent) | Self::Begun(unsent) => Some(unsent),
+            Self::Single(_) => None,
+        }
+    }
+}
+
+impl Unsent {
+    /// Whether the client has not failed to send it so far.
+    fn is_intact(&self) -> bool {
+        match &self.source {
+            Source::Whole(_) => true,
+            Source::Upload(reader) => reader.is_intact(),
+        }
+    }
+
+    fn is_replayable(&self) -> bool {
+        match &self.source {
+            Source::Whole(_) => true,
+            Source::Upload(reader) => reader.is_replayable(),
+        }
+    }
+
+    fn begin_again(&mut self, payload: Payload) {
+        if let Some(chunks) = payload.chunks {
+            let trailers = match &mut self.source {
+                Source::Whole(Some(rest)) => rest.trailers.take(),
+                Source::Whole(None) | Source::Upload(_) => None,
+            };
+            let (chunk, rest) = chunks.into_parts();
+            self.chunk = chunk;
+            self.source = Source::whole(rest, trailers);
+        }
+        self.splice = Splice::new(payload.edits);
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            if let Some(piece) = self.splice.next_piece(&mut self.chunk) {
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            self.chunk = match &mut self.source {
+                Source::Whole(None) => return Poll::Ready(None),
+                Source::Whole(Some(rest)) => match rest.chunks.next() {
+                    Some(chunk) => chunk,
+                    None => {
+                        let trailers = rest.trailers.take();
+                        return Poll::Ready(
+                            trailers.map(|trailers| Ok(Frame::trailers(*trailers))),
+                        );
+                    }
+                },
+                Source::Upload(reader) => match ready!(reader.poll_chunk(cx)) {
+                    Some(chunk) => chunk?,
+                    None => {
+                        let trailers = reader.trailers();
+                        self.source = Source::whole(Vec::new(), trailers);
+                        continue;
+                    }
+                },
+            };
+        }
+    }
+}
+
 impl RouteBody {
     pub(crate) fn whole(
         chunks: Chunks,
@@ -78,14 +183,17 @@ impl RouteBody {
         replay_bytes: u64,
     ) -> Self {
         let remaining = edits.apply_to_len(chunks.len());
-        let replayable = chunks.len() <= replay_bytes;
+        let is_kept = chunks.len() <= replay_bytes;
         let (chunk, rest) = chunks.into_parts();
-        Self {
+        let remaining = trailers.is_none().then_some(remaining);
+        let unsent = Unsent {
             chunk,
-            remaining: trailers.is_none().then_some(remaining),
             source: Source::whole(rest, trailers),
             splice: Splice::new(edits),
-            replayable,
+        };
+        Self {
+            content: Content::new(unsent, is_kept),
+            remaining,
             exchange: None,
         }
     }
@@ -97,37 +205,39 @@ impl RouteBody {
         edits: Edits,
         replay_bytes: u64,
     ) -> Self {
-        Self {
+        let is_kept = total.is_none_or(|total| total <= replay_bytes);
+        let remaining = total.map(|total| edits.apply_to_len(total));
+        let unsent = Unsent {
             chunk: Bytes::new(),
             source: Source::Upload(reader),
-            remaining: total.map(|total| edits.apply_to_len(total)),
             splice: Splice::new(edits),
-            replayable: total.is_none_or(|total| total <= replay_bytes),
+        };
+        Self {
+            content: Content::new(unsent, is_kept),
+            remaining,
             exchange: None,
         }
     }
 
     pub(crate) fn attach(&mut self, exchange: Arc<Exchange>) {
-        self.exchange = Some(exchange);
+        self.exchange = Some(Attached::to(exchange));
     }
 
     pub(crate) fn exchange(&self) -> Option<&Arc<Exchange>> {
-        self.exchange.as_ref()
+        self.exchange.as_ref().map(Attached::exchange)
     }
 
     /// Turns this body, of which nothing has been sent, into that of another attempt.
     pub(crate) fn begin_again(&mut self, payload: Payload) {
-        if let Some(chunks) = payload.chunks {
-            let trailers = match &mut self.source {
-                Source::Whole(Some(rest)) => rest.trailers.take(),
-                Source::Whole(None) | Source::Upload(_) => None,
-            };
-            let (chunk, rest) = chunks.into_parts();
-            self.chunk = chunk;
-            self.source = Source::whole(rest, trailers);
-        }
         self.remaining = payload.length;
-        self.splice = Splice::new(payload.edits);
+        match &mut self.content {
+            Content::Kept(unsent) | Content::Begun(unsent) => unsent.begin_again(payload),
+            Content::Single(unsent) => {
+                if let Some(unsent) = &mut *lock(unsent) {
+                    unsent.begin_again(payload);
+                }
+            }
+        }
     }
 
     /// The decision of the current attempt: where the request goes, and why.
@@ -137,18 +247,17 @@ impl RouteBody {
     /// [`ModelRouteLayer`](crate::ModelRouteLayer); layers above find the decision
     /// that led to the answer in the response's extensions.
     pub fn decision(&self) -> Option<RouteDecision> {
-        Some(self.exchange.as_ref()?.decision())
+        Some(self.exchange()?.decision())
     }
 
     /// Whether a clone of this body sends the same bytes.
     ///
-    /// While a body of unknown length is forwarded, this can change to `false`.
+    /// For a body that is larger than
+    /// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes) this holds until one of its
+    /// clones is polled. While a body of unknown length is forwarded, it can change to
+    /// `false` as well.
     pub fn is_replayable(&self) -> bool {
-        self.replayable
-            && match &self.source {
-                Source::Whole(_) => true,
-                Source::Upload(reader) => reader.is_replayable(),
-            }
+        self.content.is_replayable()
     }
 }
 
@@ -156,10 +265,11 @@ impl From<Bytes> for RouteBody {
     fn from(data: Bytes) -> Self {
         Self {
             remaining: Some(data.len() as u64),
-            chunk: data,
-            source: Source::Whole(None),
-            splice: Splice::default(),
-            replayable: true,
+            content: Content::Kept(Unsent {
+                chunk: data,
+                source: Source::Whole(None),
+                splice: Splice::default(),
+            }),
             exchange: None,
         }
     }
@@ -181,34 +291,19 @@ impl Body for RouteBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
-        loop {
-            if let Some(piece) = this.splice.next_piece(&mut this.chunk) {
-                if let Some(remaining) = &mut this.remaining {
-                    *remaining = remaining.saturating_sub(piece.len() as u64);
-                }
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
-            }
-            this.chunk = match &mut this.source {
-                Source::Whole(None) => return Poll::Ready(None),
-                Source::Whole(Some(rest)) => match rest.chunks.next() {
-                    Some(chunk) => chunk,
-                    None => {
-                        let trailers = rest.trailers.take();
-                        return Poll::Ready(
-                            trailers.map(|trailers| Ok(Frame::trailers(*trailers))),
-                        );
-                    }
-                },
-                Source::Upload(reader) => match ready!(reader.poll_chunk(cx)) {
-                    Some(chunk) => chunk?,
-                    None => {
-                        let trailers = reader.trailers();
-                        this.source = Source::whole(Vec::new(), trailers);
-                        continue;
-                    }
-                },
-            };
+        if let Some(exchange) = this.exchange() {
+            exchange.begin_body();
         }
+        let Some(unsent) = this.content.begin() else {
+            return Poll::Ready(Some(Err(RouteError::too_large_to_repeat().into())));
+        };
+        let frame = ready!(unsent.poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let (Some(data), Some(remaining)) = (frame.data_ref(), &mut this.remaining)
+        {
+            *remaining = remaining.saturating_sub(data.len() as u64);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

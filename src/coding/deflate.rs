@@ -11,7 +11,7 @@ use compression_codecs::{
     },
 };
 
-use super::encoding::Encoding;
+use crate::config::Encoding;
 
 /// Compresses a body that is fed to it in chunks of any size.
 ///

@@ -1,23 +1,8 @@
 //! The supported content codings, and which one a body has.
 
-use std::fmt;
-
 use http::{HeaderMap, header::CONTENT_ENCODING};
 
-/// A content coding that can be undone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    /// `gzip` or `x-gzip` (RFC 1952): one member or several.
-    Gzip,
-    /// `deflate`: the zlib format (RFC 1950), or the bare stream (RFC 1951)
-    /// that some clients send under this name.
-    Deflate,
-    /// `br` (RFC 7932).
-    Brotli,
-    /// `zstd` (RFC 8878): one frame or several, with windows of at most 8 MiB
-    /// (RFC 9659).
-    Zstd,
-}
+use crate::config::Encoding;
 
 /// A body is in an unsupported coding, or in several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,21 +39,5 @@ impl Encoding {
             .into_iter()
             .find(|(known, _)| name.eq_ignore_ascii_case(known))?;
         Some(encoding)
-    }
-
-    /// The coding's name in `Content-Encoding`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Deflate => "deflate",
-            Self::Brotli => "br",
-            Self::Zstd => "zstd",
-        }
-    }
-}
-
-impl fmt::Display for Encoding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }

@@ -8,7 +8,8 @@ use compression_codecs::{
     zstd::params::DParameter,
 };
 
-use super::{encoding::Encoding, inflate_limits::InflateLimits};
+use super::inflate_limits::InflateLimits;
+use crate::config::Encoding;
 
 /// Inflates a body that is fed to it in chunks of any size.
 ///

@@ -2,7 +2,8 @@
 
 use std::{convert::Infallible, error::Error, fmt, io};
 
-use super::{encoding::Encoding, inflate_limits::InflateLimits};
+use super::inflate_limits::InflateLimits;
+use crate::config::Encoding;
 
 pub(super) struct Inflate(Infallible);
 

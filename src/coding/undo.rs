@@ -12,11 +12,9 @@ use super::{
     deflate::Deflate,
     inflate::{Inflate, InflateError},
 };
-use super::{
-    encoding::{Encoding, Unsupported},
-    inflate_limits::InflateLimits,
-};
+use super::{encoding::Unsupported, inflate_limits::InflateLimits};
 use crate::{
+    config::Encoding,
     error::{ACCEPTED_ENCODINGS, RouteError, RouteErrorKind},
     pieces::{Chunks, Edits, Splice},
 };

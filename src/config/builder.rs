@@ -4,12 +4,13 @@ use std::{fmt, sync::Arc};
 
 use tower::retry::budget::Budget;
 
-use super::{model_route::ModelRoute, model_server::ModelServer};
+use super::{model_route::ModelRoute, model_server::ModelServer, paths::ApiPaths};
 
 /// Collects ModelServers and ModelRoutes; made by [`RouteTable::builder`](crate::RouteTable::builder).
 ///
+/// Two are equal if all that they hold is, and their retry budget is one and the same.
 /// With the feature `serde` it is `Serialize`, without the retry budget.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize),
@@ -19,12 +20,20 @@ use super::{model_route::ModelRoute, model_server::ModelServer};
 pub struct RouteTableBuilder {
     model_servers: Vec<ModelServer>,
     model_routes: Vec<ModelRoute>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    paths: Option<ApiPaths>,
     #[cfg_attr(feature = "serde", serde(skip))]
     retry_budget: Option<SharedBudget>,
 }
 
 #[derive(Clone)]
 struct SharedBudget(Arc<dyn Budget + Send + Sync>);
+
+impl PartialEq for SharedBudget {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
 
 impl fmt::Debug for SharedBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,6 +51,17 @@ impl RouteTableBuilder {
     /// Adds a ModelRoute; of routes that share a name, those added first are tried first.
     pub fn model_route(mut self, route: ModelRoute) -> Self {
         self.model_routes.push(route);
+        self
+    }
+
+    /// Paths that requests may have beside those that the layer lets through
+    /// ([`ModelRouteLayer::paths`](crate::ModelRouteLayer::paths)); none by default.
+    ///
+    /// This is the place for paths that a rule names exactly:
+    /// [`build`](Self::build) refuses a rule for a path that is neither here nor
+    /// on the [standard list](ApiPaths::standard), because it could never match.
+    pub fn paths(mut self, paths: ApiPaths) -> Self {
+        self.paths = Some(paths);
         self
     }
 
@@ -64,6 +84,22 @@ impl RouteTableBuilder {
     /// The ModelRoutes, in the order in which they were added.
     pub fn get_model_routes(&self) -> &[ModelRoute] {
         &self.model_routes
+    }
+
+    /// The paths that were added.
+    pub fn get_paths(&self) -> Option<&ApiPaths> {
+        self.paths.as_ref()
+    }
+
+    /// The ModelServers, to change, remove or reorder them, as in
+    /// [`RouteTableHandle::update`](crate::RouteTableHandle::update).
+    pub fn model_servers_mut(&mut self) -> &mut Vec<ModelServer> {
+        &mut self.model_servers
+    }
+
+    /// The ModelRoutes, to change, remove or reorder them.
+    pub fn model_routes_mut(&mut self) -> &mut Vec<ModelRoute> {
+        &mut self.model_routes
     }
 
     /// The retry budget, if it is not the default.

@@ -83,10 +83,23 @@ pub enum MistakeKind {
     WeightTooLarge(u32),
     /// A header name is not one that HTTP allows.
     InvalidHeaderName,
+    /// A header value is not one that HTTP allows.
+    InvalidHeaderValue,
+    /// A ModelServer sends a header twice.
+    DuplicateHeader,
+    /// A header belongs to the connection, to the body's framing, or is Host: the gateway sets it.
+    ReservedHeader,
     /// A path or a pattern of paths is invalid; the reason.
     InvalidPath(Reason),
     /// A regular expression does not compile; the reason.
     InvalidRegex(Reason),
+    /// A certificate or a private key is not valid; the reason.
+    InvalidCertificate(Reason),
+    /// A name for the field `Via` is neither a token nor a host.
+    InvalidPseudonym,
+    /// A rule is for exactly a path that no request to an engine can have: it is not on the
+    /// list of [`ApiPaths`](crate::ApiPaths).
+    UnknownPath,
 }
 
 impl BuildError {
@@ -100,6 +113,14 @@ impl BuildError {
         let place = Place::Other(name);
         Self {
             mistakes: vec![Mistake::new(place, name.to_owned(), kind)],
+        }
+    }
+
+    /// Something is asked of a ModelServer that is not in the table.
+    pub(crate) fn unknown_model_server(name: &str) -> Self {
+        let (place, words) = (Place::Other("ModelServer"), format!("ModelServer {name:?}"));
+        Self {
+            mistakes: vec![Mistake::new(place, words, MistakeKind::UnknownModelServer)],
         }
     }
 
@@ -214,9 +235,20 @@ impl fmt::Display for MistakeKind {
                 return write!(f, "the weight {weight} is above 100");
             }
             Self::InvalidHeaderName => "this is not a valid header name",
+            Self::InvalidHeaderValue => "its value is not a valid header value",
+            Self::DuplicateHeader => "the ModelServer already sends this header",
+            Self::ReservedHeader => "the gateway itself sets this header",
             Self::InvalidPath(reason) => return write!(f, "the path is invalid: {reason}"),
             Self::InvalidRegex(reason) => {
                 return write!(f, "the regular expression does not compile: {reason}");
+            }
+            Self::InvalidCertificate(reason) => {
+                return write!(f, "the certificate is not valid: {reason}");
+            }
+            Self::InvalidPseudonym => "the name is neither a token nor a host with a port",
+            Self::UnknownPath => {
+                "no inference API has this path, so no request with it is let through: \
+                 add it to the table's paths"
             }
         })
     }

@@ -5,11 +5,14 @@ mod balance;
 mod builder;
 #[cfg(any(feature = "manifest", feature = "serde"))]
 mod duration;
+mod encoding;
 mod endpoint;
+mod engine_header;
 mod mistake;
 mod model_route;
 mod model_server;
 mod outlier_detection;
+mod paths;
 mod place;
 mod rule;
 #[cfg(feature = "serde")]
@@ -19,17 +22,19 @@ mod target;
 mod traffic_policy;
 mod words;
 
-pub(crate) use self::address::Address;
 #[cfg(feature = "manifest")]
 pub(crate) use self::duration::format;
+pub(crate) use self::{address::Address, paths::has_dot_segment};
 pub use self::{
     balance::{Balance, HashKey},
     builder::RouteTableBuilder,
+    encoding::Encoding,
     endpoint::Endpoint,
     mistake::{BuildError, Mistake, MistakeKind, Reason},
     model_route::ModelRoute,
     model_server::ModelServer,
     outlier_detection::OutlierDetection,
+    paths::ApiPaths,
     place::{Place, RoutePart, ServerPart},
     rule::{Condition, ModelMatch, Rule},
     string_match::StringMatch,

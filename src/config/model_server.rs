@@ -1,6 +1,11 @@
 //! The configuration of a ModelServer.
 
-use super::{balance::Balance, endpoint::Endpoint, traffic_policy::TrafficPolicy};
+use http::{HeaderName, HeaderValue};
+
+use super::{
+    balance::Balance, encoding::Encoding, endpoint::Endpoint, engine_header::EngineHeader,
+    mistake::MistakeKind, traffic_policy::TrafficPolicy,
+};
 
 /// A group of engine endpoints that serve one model.
 ///
@@ -23,9 +28,21 @@ use super::{balance::Balance, endpoint::Endpoint, traffic_policy::TrafficPolicy}
 pub struct ModelServer {
     name: String,
     model: Option<String>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    max_model_len: Option<u64>,
     endpoints: Vec<Endpoint>,
     balance: Balance,
     traffic_policy: TrafficPolicy,
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            skip_serializing_if = "Vec::is_empty",
+            serialize_with = "super::engine_header::serialize"
+        )
+    )]
+    headers: Vec<EngineHeader>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
+    accepts_encodings: Vec<Encoding>,
 }
 
 impl ModelServer {
@@ -38,9 +55,12 @@ impl ModelServer {
         Self {
             name: name.into(),
             model: None,
+            max_model_len: None,
             endpoints: Vec::new(),
             balance: Balance::default(),
             traffic_policy: TrafficPolicy::default(),
+            headers: Vec::new(),
+            accepts_encodings: Vec::new(),
         }
     }
 
@@ -50,6 +70,14 @@ impl ModelServer {
     /// matched by a LoRA adapter's name. By default the client's name is kept.
     pub fn model(mut self, model: impl Into<String>) -> Self {
         self.model = Some(model.into());
+        self
+    }
+
+    /// How many tokens a prompt and its answer may have together, as vLLM's `--max-model-len` says.
+    ///
+    /// It is only told: `GET /v1/models` has it, of several ModelServers of a model the least.
+    pub fn max_model_len(mut self, tokens: u64) -> Self {
+        self.max_model_len = Some(tokens);
         self
     }
 
@@ -71,6 +99,12 @@ impl ModelServer {
         self
     }
 
+    /// Removes all endpoints, so that others can be added in their place.
+    pub fn without_endpoints(mut self) -> Self {
+        self.endpoints.clear();
+        self
+    }
+
     /// The strategy that chooses an endpoint for a request; by default
     /// [`Balance::LeastRequest`].
     pub fn balance(mut self, balance: Balance) -> Self {
@@ -84,6 +118,50 @@ impl ModelServer {
         self
     }
 
+    /// Sends a header to the engines of this ModelServer, and to no other, in place of the
+    /// client's fields of this name:
+    ///
+    /// ```
+    /// # let key = "sk-1";
+    /// use tower_model_route::ModelServer;
+    ///
+    /// let server = ModelServer::new("hosted")
+    ///     .endpoint("https://api.example.com")
+    ///     .header("authorization", format!("Bearer {key}"));
+    /// assert!(!format!("{server:?}").contains(key));
+    /// ```
+    ///
+    /// The value is taken for a secret. It is never shown: not by `Debug`, nor serialized, nor in
+    /// YAML, in the admin view or in explanations; a reference such as `${AUTHORIZATION}` is.
+    /// Fields of the connection and of the body's framing, and Host, can't be set.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers
+            .push(EngineHeader::literal(name.into(), value.into()));
+        self
+    }
+
+    /// The same with the text that is shown in place of the value.
+    #[cfg(feature = "manifest")]
+    pub(crate) fn header_shown_as(mut self, name: String, shown: String, value: String) -> Self {
+        self.headers.push(EngineHeader::of(name, shown, value));
+        self
+    }
+
+    /// The engines read request bodies in this coding too.
+    ///
+    /// A body that a client has sent in such a coding is forwarded in it: unchanged, or
+    /// compressed again if the model's name was rewritten. By default none is accepted,
+    /// as by vLLM and SGLang, which read no compressed bodies: they are sent what was
+    /// inflated. (With the feature `decompression`; without it a compressed body is
+    /// answered with 415.) A body that need not be read for its model is forwarded as it
+    /// is.
+    pub fn accepts_encoding(mut self, encoding: Encoding) -> Self {
+        if !self.accepts_encodings.contains(&encoding) {
+            self.accepts_encodings.push(encoding);
+        }
+        self
+    }
+
     /// Its name.
     pub fn get_name(&self) -> &str {
         &self.name
@@ -92,6 +170,11 @@ impl ModelServer {
     /// The name under which the engines serve the model, if it differs from the client's.
     pub fn get_model(&self) -> Option<&str> {
         self.model.as_deref()
+    }
+
+    /// How many tokens a prompt and its answer may have together, if that is known.
+    pub fn get_max_model_len(&self) -> Option<u64> {
+        self.max_model_len
     }
 
     /// The endpoints, in the order in which they were added.
@@ -107,5 +190,22 @@ impl ModelServer {
     /// The traffic policy.
     pub fn get_traffic_policy(&self) -> &TrafficPolicy {
         &self.traffic_policy
+    }
+
+    /// The codings of request bodies that its engines read.
+    pub fn get_accepts_encodings(&self) -> &[Encoding] {
+        &self.accepts_encodings
+    }
+
+    /// The headers that its engines get: their names, each with a reference in place of the value.
+    pub fn get_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(EngineHeader::shown)
+    }
+
+    /// The headers with their values, or what is wrong with each.
+    pub(crate) fn parsed_headers(
+        &self,
+    ) -> impl Iterator<Item = Result<(HeaderName, HeaderValue), MistakeKind>> {
+        self.headers.iter().map(EngineHeader::parsed)
     }
 }

@@ -8,15 +8,22 @@ use super::serial;
 
 /// When a failing endpoint is ejected, for how long, and how many at once.
 ///
-/// Failures are connection errors, attempts that timed out, answers that break
-/// off or fall silent in the middle, and the statuses 502, 503 and 504, which
-/// come from something in front of the model. The model's own answers are not
-/// failures: any 4xx, a 500, and a 503 with `Retry-After`, after which the
-/// endpoint is only passed over for that long.
+/// Failures are connections that could not be opened or were lost, attempts that timed
+/// out, answers that break off or fall silent in the middle, and the statuses 502, 503 and
+/// 504. A 500 counts where it is not the request's fault: if another endpoint answered the
+/// same request, or else once for each body. What says nothing of the endpoint: any 4xx, the
+/// client's own part, the total timeout, a limit or a shortage of the gateway itself, and an
+/// idle connection that was lost before a byte of an answer.
 ///
-/// An ejected endpoint gets no requests for the ejection time. Then it is
-/// half-open: one trial request is let through. If the trial succeeds, the
-/// endpoint is back; if it fails, it is ejected for twice as long.
+/// An endpoint that is full is not failing: after a 429, or a 503 with `Retry-After` or with
+/// an error that says `busy` (as vLLM's does), it is passed over for as long as it asked, or a
+/// second.
+///
+/// An ejected endpoint gets no requests for the ejection time. Then it is half-open: one
+/// trial request is let through. If the trial succeeds, the endpoint is back; if it fails, it
+/// is ejected for twice as long, but never for more than 30 s if it refuses connections. A
+/// success brings it back at any time, and where nothing else was healthy also those that
+/// the same outage had put out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -33,6 +40,7 @@ pub struct OutlierDetection {
     max_ejection_percent: u32,
     #[cfg_attr(feature = "serde", serde(serialize_with = "serial::duration"))]
     max_retry_after: Duration,
+    off: bool,
 }
 
 impl Default for OutlierDetection {
@@ -41,8 +49,9 @@ impl Default for OutlierDetection {
             consecutive_failures: 5,
             base_ejection_time: Duration::from_secs(10),
             max_ejection_time: None,
-            max_ejection_percent: 50,
+            max_ejection_percent: 100,
             max_retry_after: Duration::from_secs(60),
+            off: false,
         }
     }
 }
@@ -53,9 +62,12 @@ impl OutlierDetection {
         Self::default()
     }
 
-    /// No endpoint is ever ejected.
+    /// No endpoint is ever ejected for failed requests.
     pub fn off() -> Self {
-        Self::default().max_ejection_percent(0)
+        Self {
+            off: true,
+            ..Self::default()
+        }
     }
 
     /// The number of failures in a row after which an endpoint is ejected, 5 by default.
@@ -78,10 +90,13 @@ impl OutlierDetection {
         self
     }
 
-    /// The percentage of a ModelServer's endpoints that may be ejected at once, 50 by default.
+    /// The percentage of a ModelServer's endpoints that may be ejected at once, 100 by
+    /// default; the number is rounded down.
     ///
-    /// The number is rounded down: with 50, a single endpoint is never ejected,
-    /// and of two or three at most one.
+    /// No limit is needed to keep a ModelServer in service: where nothing is healthy,
+    /// ejected endpoints are tried in turn. An endpoint that fails too often while no more
+    /// may be ejected is out as well, but for a second at a time, so that it comes back
+    /// soon after it works again. It never takes the place of a healthy one.
     pub fn max_ejection_percent(mut self, percent: u32) -> Self {
         self.max_ejection_percent = percent;
         self
@@ -94,6 +109,11 @@ impl OutlierDetection {
     pub fn max_retry_after(mut self, time: Duration) -> Self {
         self.max_retry_after = time;
         self
+    }
+
+    /// Whether endpoints are never ejected.
+    pub fn is_off(&self) -> bool {
+        self.off
     }
 
     /// The number of failures in a row after which an endpoint is ejected.

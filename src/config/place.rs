@@ -28,6 +28,8 @@ pub enum ServerPart {
     Endpoint(usize),
     /// [`balance`](crate::ModelServer::balance).
     Balance,
+    /// The [`header`](crate::ModelServer::header) at this position.
+    Header(usize),
     /// The traffic policy as a whole, or the named option of it.
     TrafficPolicy(Option<&'static str>),
 }

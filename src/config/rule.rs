@@ -10,14 +10,14 @@ use super::{string_match::StringMatch, target::TargetModel};
 /// it belongs last.
 ///
 /// ```
-/// use tower_model_route::{ModelMatch, Rule, StringMatch, TargetModel};
+/// use tower_model_route::{ModelMatch, Rule, StringMatch};
 ///
 /// let premium = Rule::new("premium")
-///     .when(ModelMatch::new().header("user-type", StringMatch::exact("premium")))
+///     .when(ModelMatch::new().header("user-type", "premium").uri(StringMatch::prefix("/v1/")))
 ///     .target("deepseek-r1-7b");
 /// let everyone = Rule::new("default")
-///     .target(TargetModel::new("deepseek-r1-1-5b").weight(70))
-///     .target(TargetModel::new("deepseek-r1-7b").weight(30));
+///     .target(("deepseek-r1-1-5b", 70))
+///     .target(("deepseek-r1-7b", 30));
 /// # let _ = (premium, everyone);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,8 @@ impl Rule {
         self
     }
 
-    /// Adds a target: the name of a ModelServer, or a [`TargetModel`] with a weight.
+    /// Adds a target: the name of a ModelServer, a name and a weight such as `("small", 70)`, or
+    /// a [`TargetModel`].
     pub fn target(mut self, target: impl Into<TargetModel>) -> Self {
         self.targets.push(target.into());
         self
@@ -142,22 +143,23 @@ impl ModelMatch {
         Self::default()
     }
 
-    /// A header must be present, and its value must match.
+    /// A header must be present, and its value must match: a [`StringMatch`], or a text that it
+    /// must equal.
     ///
     /// Where the header is repeated, one matching value is enough. A missing
     /// header matches nothing, not even an empty prefix (presence is required,
     /// as in the Gateway API; Kthena treats a missing header as empty).
-    pub fn header(mut self, name: impl Into<String>, value: StringMatch) -> Self {
-        self.0.push(Condition::Header(name.into(), value));
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<StringMatch>) -> Self {
+        self.0.push(Condition::Header(name.into(), value.into()));
         self
     }
 
-    /// The URI's path must match.
+    /// The URI's path must match: a [`StringMatch`], or a text that it must equal.
     ///
     /// The path is matched percent-decoded and without the query, as in
     /// Kthena: `/v1/%63hat` can't slip past a rule on `/v1/chat`.
-    pub fn uri(mut self, path: StringMatch) -> Self {
-        self.0.push(Condition::Uri(path));
+    pub fn uri(mut self, path: impl Into<StringMatch>) -> Self {
+        self.0.push(Condition::Uri(path.into()));
         self
     }
 

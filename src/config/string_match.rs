@@ -10,6 +10,8 @@ use std::fmt;
 /// of the [`regex`](https://docs.rs/regex) crate, whose search time is linear
 /// in the value, so no header can make a rule slow.
 ///
+/// A text alone, such as `"premium"`, is an exact match wherever a `StringMatch` is taken.
+///
 /// ```
 /// use tower_model_route::StringMatch;
 ///
@@ -68,6 +70,20 @@ impl StringMatch {
             Self::Prefix(_) => "begins with",
             Self::Regex(_) => "matches",
         }
+    }
+}
+
+/// A text alone is matched exactly.
+impl From<&str> for StringMatch {
+    fn from(text: &str) -> Self {
+        Self::exact(text)
+    }
+}
+
+/// A text alone is matched exactly.
+impl From<String> for StringMatch {
+    fn from(text: String) -> Self {
+        Self::Exact(text)
     }
 }
 

@@ -8,7 +8,7 @@
 /// resort: it is used only while no sibling has a usable endpoint.
 ///
 /// A name alone is a target without a weight, so `"my-server"` can be used
-/// wherever a target is taken.
+/// wherever a target is taken, and `("my-server", 70)` for one with a weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -63,5 +63,17 @@ impl From<&str> for TargetModel {
 impl From<String> for TargetModel {
     fn from(model_server: String) -> Self {
         Self::new(model_server)
+    }
+}
+
+impl From<(&str, u32)> for TargetModel {
+    fn from((model_server, weight): (&str, u32)) -> Self {
+        Self::new(model_server).weight(weight)
+    }
+}
+
+impl From<(String, u32)> for TargetModel {
+    fn from((model_server, weight): (String, u32)) -> Self {
+        Self::new(model_server).weight(weight)
     }
 }

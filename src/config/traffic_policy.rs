@@ -20,7 +20,7 @@ use super::{mistake::MistakeKind, outlier_detection::OutlierDetection};
 /// | [`stream_idle_timeout`](Self::stream_idle_timeout) | none | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`max_retries`](Self::max_retries) | 0 | [`Failover`](crate::Failover) |
 /// | [`retry_interval`](Self::retry_interval) | 100 ms, growing to [`max_retry_interval`](Self::max_retry_interval), 2 s | [`Failover`](crate::Failover) |
-/// | [`retry_statuses`](Self::retry_statuses) | 429, 502, 503, 504 | [`Failover`](crate::Failover) |
+/// | [`retry_statuses`](Self::retry_statuses) | 429, 500, 502, 503, 504 | [`Failover`](crate::Failover) |
 /// | [`max_in_flight`](Self::max_in_flight) | none | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`max_queue`](Self::max_queue) | 0: a request that finds no free endpoint is shed at once | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`queue_timeout`](Self::queue_timeout) | 1 s | [`ModelRouteLayer`](crate::ModelRouteLayer) |
@@ -84,6 +84,7 @@ impl Default for TrafficPolicy {
             max_retry_interval: None,
             retry_statuses: vec![
                 StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::INTERNAL_SERVER_ERROR,
                 StatusCode::BAD_GATEWAY,
                 StatusCode::SERVICE_UNAVAILABLE,
                 StatusCode::GATEWAY_TIMEOUT,
@@ -117,7 +118,8 @@ impl TrafficPolicy {
     /// aborted. No limit by default.
     ///
     /// Only time in which the client waits for the engine counts: a client
-    /// that reads slowly is not cut off.
+    /// that reads slowly is not cut off. A WebSocket session ends when neither side
+    /// has said anything for this long.
     pub fn stream_idle_timeout(mut self, timeout: Duration) -> Self {
         self.stream_idle_timeout = Some(timeout);
         self
@@ -136,8 +138,10 @@ impl TrafficPolicy {
 
     /// How often a request may be retried after its first attempt, 0 by default.
     ///
-    /// Each retry goes to an endpoint that the request has not tried yet: of
-    /// this ModelServer, of the rule's other targets, or of its fallbacks.
+    /// Each retry goes to an endpoint that has not failed the request yet: of
+    /// this ModelServer, of the rule's other targets, or of its fallbacks. What a request
+    /// does not need a retry for: a connection that could not be opened; see
+    /// [`FailoverLayer`](crate::FailoverLayer).
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.max_retries = retries;
         self
@@ -160,7 +164,10 @@ impl TrafficPolicy {
         self
     }
 
-    /// The statuses after which a request is retried: by default 429, 502, 503 and 504.
+    /// The statuses after which a request is retried: by default 429, 500, 502, 503 and 504.
+    ///
+    /// A vLLM that is shutting down, or whose engine core has died, answers every request with
+    /// 500 (measured with 0.32); so a sibling may do better.
     ///
     /// Connection errors and timeouts of an attempt are always retriable. 429
     /// and statuses from 500 on are accepted; any other is a

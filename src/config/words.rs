@@ -32,6 +32,10 @@ fn of_server(server: &ModelServer, position: usize, part: ServerPart) -> String 
         ServerPart::Whole => whole,
         ServerPart::Model => format!("{whole}, model"),
         ServerPart::Endpoint(endpoint) => format!("{whole}, endpoint #{}", endpoint + 1),
+        ServerPart::Header(header) => match server.get_headers().nth(header) {
+            Some((name, _)) => format!("{whole}, header {name:?}"),
+            None => whole,
+        },
         ServerPart::Balance => match server.get_balance() {
             Balance::ConsistentHash(HashKey::Header(name)) => {
                 format!("{whole}, balance, header {name:?}")

@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde_json::{Value, json};
 
-use super::route::{RouteError, RouteErrorKind};
+use super::{
+    request_id::{X_REQUEST_ID, request_id},
+    route::{RouteError, RouteErrorKind},
+};
 
 /// The `Accept-Encoding` of a 415 (RFC 9110 section 12.5.3).
 pub(crate) const ACCEPTED_ENCODINGS: &str = if cfg!(feature = "decompression") {
@@ -18,41 +21,98 @@ pub(crate) const ACCEPTED_ENCODINGS: &str = if cfg!(feature = "decompression") {
 
 /// The API that a client uses, which determines the JSON shape of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
+enum Shape {
     OpenAi,
     Anthropic,
+    Google,
+    /// An error that is a text: Ollama, KServe.
+    Text,
 }
 
 impl Shape {
-    /// Recognises Anthropic's Messages API also if it is mounted under a prefix.
-    pub(crate) fn of(path: &str) -> Self {
-        if path.ends_with("/v1/messages") || path.contains("/v1/messages/") {
+    /// Recognises the API also if it is mounted under a prefix.
+    fn of(path: &str, headers: &HeaderMap) -> Self {
+        let has = |part: &str| path.contains(part);
+        let mut segments = path.trim_end_matches('/').rsplit('/');
+        let (last, before) = (segments.next(), segments.next());
+        let verb = last.and_then(|last| Some(last.rsplit_once(':')?.1));
+        if path.ends_with("/v1/messages")
+            || has("/v1/messages/")
+            || (has("/v1/models") && headers.contains_key("anthropic-version"))
+        {
             Self::Anthropic
+        } else if has("/v2/models/")
+            || before == Some("api")
+            || (has("/v1/models/") && matches!(verb, Some("predict" | "explain")))
+        {
+            Self::Text
+        } else if !has("/openai/")
+            && (verb.is_some() || has("/v1beta/") || has("/v1alpha/"))
+            && ["/models", "/tunedModels", "/projects/", "/publishers/"]
+                .into_iter()
+                .any(has)
+        {
+            Self::Google
         } else {
             Self::OpenAi
         }
     }
 }
 
+/// What an answer of ours has to know of the request that it answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    shape: Shape,
+    id: HeaderValue,
+}
+
+impl Asker {
+    /// Who sent a request with these headers for `path`.
+    pub(crate) fn new(path: &str, headers: &HeaderMap) -> Self {
+        Self {
+            shape: Shape::of(path, headers),
+            id: request_id(headers),
+        }
+    }
+
+    /// The request's id.
+    pub(crate) fn id(&self) -> &HeaderValue {
+        &self.id
+    }
+}
+
 impl RouteError {
     /// The answer for a client that requested `path`, with this error in its extensions.
     ///
-    /// On `/v1/messages` the JSON body has Anthropic's shape, elsewhere OpenAI's.
-    /// A 503 has a `Retry-After`; a 415 lists the accepted encodings in
-    /// `Accept-Encoding` (RFC 9110 section 15.5.16).
+    /// Its JSON has the shape of the path's API: Anthropic's, Google's, that
+    /// of Ollama and KServe (`{"error": "text"}`), or else OpenAI's. A 503
+    /// has a `Retry-After`; a 415 lists the accepted encodings in
+    /// `Accept-Encoding` (RFC 9110 section 15.5.16). It has a new id in
+    /// `x-request-id`; [`to_response_to`](Self::to_response_to) takes that of
+    /// the request.
     pub fn to_response(&self, path: &str) -> Response<Bytes> {
-        self.answer(Shape::of(path))
+        self.answer(&Asker::new(path, &HeaderMap::new()))
     }
 
-    pub(crate) fn answer(&self, shape: Shape) -> Response<Bytes> {
-        let body = match shape {
+    /// The same for all that is known of `request`: it has the request's id, if
+    /// that has 1 to 128 visible ASCII characters in `x-request-id`, and on
+    /// `/v1/models` Anthropic's shape for its clients.
+    pub fn to_response_to<B>(&self, request: &Request<B>) -> Response<Bytes> {
+        self.answer(&Asker::new(request.uri().path(), request.headers()))
+    }
+
+    pub(crate) fn answer(&self, asker: &Asker) -> Response<Bytes> {
+        let body = match asker.shape {
             Shape::OpenAi => self.openai_json(),
-            Shape::Anthropic => self.anthropic_json(),
+            Shape::Anthropic => self.anthropic_json(&asker.id),
+            Shape::Google => self.google_json(),
+            Shape::Text => json!({"error": self.message()}),
         };
         let mut response = Response::new(Bytes::from(body.to_string()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(X_REQUEST_ID, asker.id.clone());
         if let Some(wait) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
@@ -80,7 +140,26 @@ impl RouteError {
         }})
     }
 
-    fn anthropic_json(&self) -> Value {
+    /// As in Google's `google.rpc.Status`, whose names are those of gRPC's codes.
+    fn google_json(&self) -> Value {
+        let status = match self.status() {
+            StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
+            StatusCode::FORBIDDEN => "PERMISSION_DENIED",
+            StatusCode::NOT_FOUND => "NOT_FOUND",
+            StatusCode::TOO_MANY_REQUESTS => "RESOURCE_EXHAUSTED",
+            StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => "DEADLINE_EXCEEDED",
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
+            status if status.is_client_error() => "INVALID_ARGUMENT",
+            _ => "INTERNAL",
+        };
+        json!({"error": {
+            "code": self.status().as_u16(),
+            "message": self.message(),
+            "status": status,
+        }})
+    }
+
+    fn anthropic_json(&self, id: &HeaderValue) -> Value {
         let kind = match self.status() {
             StatusCode::NOT_FOUND => "not_found_error",
             StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
@@ -89,7 +168,11 @@ impl RouteError {
             status if status.is_client_error() => "invalid_request_error",
             _ => "api_error",
         };
-        json!({"type": "error", "error": {"type": kind, "message": self.message()}})
+        json!({
+            "type": "error",
+            "error": {"type": kind, "message": self.message()},
+            "request_id": String::from_utf8_lossy(id.as_bytes()),
+        })
     }
 }
 
@@ -116,18 +199,73 @@ mod tests {
     }
 
     #[test]
-    fn anthropic_shape_on_messages() {
+    fn anthropic_shape_on_messages_and_for_its_clients_on_models() {
         let error = RouteError::model_not_found("m");
-        let expected = json!({"type": "error", "error": {
-            "type": "not_found_error",
+        for (path, version) in [
+            ("/v1/messages", None),
+            ("/anthropic/v1/messages", None),
+            ("/v1/messages/count_tokens", None),
+            ("/v1/models/m", Some("2023-06-01")),
+        ] {
+            let mut request = Request::post(path).header("x-request-id", "req_7");
+            if let Some(version) = version {
+                request = request.header("anthropic-version", version);
+            }
+            let response = error.to_response_to(&request.body(()).unwrap());
+            assert_eq!(response.headers()[X_REQUEST_ID], "req_7");
+            let body: Value = serde_json::from_slice(response.body()).unwrap();
+            let expected = json!({
+                "type": "error",
+                "error": {
+                    "type": "not_found_error",
+                    "message": "the model `m` does not exist",
+                },
+                "request_id": "req_7",
+            });
+            assert_eq!(body, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_shape_is_that_of_the_paths_api() {
+        let error = RouteError::model_not_found("m");
+        let google = json!({"error": {
+            "code": 404,
             "message": "the model `m` does not exist",
+            "status": "NOT_FOUND",
         }});
         for path in [
-            "/v1/messages",
-            "/anthropic/v1/messages",
-            "/v1/messages/count_tokens",
+            "/v1beta/models/m:generateContent",
+            "/llm/v1/models/org/m:streamGenerateContent",
+            "/v1alpha/tunedModels/m:generateContent",
+            "/v1beta/models",
+            "/v1/projects/p/locations/l/publishers/google/models/m:predict",
         ] {
-            assert_eq!(body(&error, path), expected);
+            assert_eq!(body(&error, path), google, "{path}");
+        }
+        let text = json!({"error": "the model `m` does not exist"});
+        for path in [
+            "/api/chat",
+            "/ollama/api/embed",
+            "/v2/models/m/infer",
+            "/v1/models/m:predict",
+        ] {
+            assert_eq!(body(&error, path), text, "{path}");
+        }
+        for path in [
+            "/v1/chat/completions",
+            "/v1beta/openai/chat/completions",
+            "/openai/deployments/m/chat/completions",
+            "/v1/models/m",
+            "/",
+            "",
+            "*",
+        ] {
+            assert_eq!(
+                body(&error, path)["error"]["code"],
+                "model_not_found",
+                "{path}"
+            );
         }
     }
 

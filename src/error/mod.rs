@@ -1,11 +1,19 @@
-//! Errors of a request ([`RouteError`]). Those of a configuration are in
-//! [`BuildError`](crate::BuildError).
+//! Errors of a request ([`RouteError`]), and of a connection below it
+//! ([`ConnectionFailure`]). Those of a configuration are in [`BuildError`](crate::BuildError).
 
 mod answer;
+mod connection;
+mod request_id;
 mod route;
 
-pub use self::route::{RouteError, RouteErrorKind};
+#[cfg(feature = "client")]
+pub(crate) use self::route::find;
 pub(crate) use self::{
-    answer::{ACCEPTED_ENCODINGS, Shape},
+    answer::{ACCEPTED_ENCODINGS, Asker},
+    request_id::X_REQUEST_ID,
     route::{BoxError, Excerpt, in_chain},
+};
+pub use self::{
+    connection::{ConnectionFailure, ConnectionFailureKind},
+    route::{RouteError, RouteErrorKind},
 };

@@ -9,8 +9,8 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Why a request was not answered by an engine.
 ///
-/// The client gets it as a JSON error in OpenAI's shape (Anthropic's on
-/// `/v1/messages`); layers above find it in the response's extensions:
+/// The client gets it as a JSON error in the shape of the API that it uses
+/// ([`to_response`](Self::to_response)); layers above find it in the response's extensions:
 ///
 /// ```
 /// use tower_model_route::{RouteError, RouteErrorKind};
@@ -48,14 +48,17 @@ pub enum RouteErrorKind {
     InvalidModel,
     /// 400 `ambiguous_model`: the request names the model more than once, or different models.
     AmbiguousModel,
-    /// 400 `invalid_content_type`: the request has more than one Content-Type.
-    InvalidContentType,
-    /// 400 `invalid_body`: the body could not be read to its end.
+    /// 400 `invalid_body`: the body could not be read to its end, or has two types.
     InvalidBody,
     /// 400 `invalid_target`: the request's target can't be forwarded.
     InvalidTarget,
+    /// 400 `invalid_host`: the request has several Hosts, or one that is not that of its target.
+    InvalidHost,
     /// 404 `model_not_found`: no route has this model or adapter.
     ModelNotFound,
+    /// 404 `unknown_path`: the path is none of the inference APIs
+    /// ([`ApiPaths`](crate::ApiPaths)).
+    UnknownPath,
     /// 404 `route_not_found`: the model has routes, but no rule matches; or the
     /// head of a request shows that it names no model.
     RouteNotFound,
@@ -63,11 +66,12 @@ pub enum RouteErrorKind {
     BodyTimeout,
     /// 413 `body_too_large`: the body is larger than allowed, or names its model too late.
     BodyTooLarge,
+    /// 415 `unsupported_media_type`: the Content-Type says that the body is no JSON in UTF-8.
+    UnsupportedMediaType,
     /// 415 `unsupported_encoding`: the body is compressed in a way that is not supported.
     UnsupportedEncoding,
-    /// 415 `unsupported_media_type`: the body would be read as JSON, but its Content-Type
-    /// says that it is a form, or in a charset other than UTF-8.
-    UnsupportedMediaType,
+    /// 431 `headers_too_large`: the request has more header fields than can be passed on.
+    HeadersTooLarge,
     /// 500 `extractor_error`: a custom `ExtractModel` returned a span outside the body.
     ExtractorFault,
     /// 502 `upstream_unreachable`: the exchange with the engine failed.
@@ -78,6 +82,8 @@ pub enum RouteErrorKind {
     Overloaded,
     /// 504 `upstream_timeout`: the engine did not answer in time.
     UpstreamTimeout,
+    /// 508 `loop_detected`: the request has come through this gateway before.
+    LoopDetected,
 }
 
 impl RouteErrorKind {
@@ -89,19 +95,21 @@ impl RouteErrorKind {
             | Self::MissingModel
             | Self::InvalidModel
             | Self::AmbiguousModel
-            | Self::InvalidContentType
             | Self::InvalidBody
-            | Self::InvalidTarget => StatusCode::BAD_REQUEST,
-            Self::ModelNotFound | Self::RouteNotFound => StatusCode::NOT_FOUND,
+            | Self::InvalidTarget
+            | Self::InvalidHost => StatusCode::BAD_REQUEST,
+            Self::ModelNotFound | Self::UnknownPath | Self::RouteNotFound => StatusCode::NOT_FOUND,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedEncoding | Self::UnsupportedMediaType => {
+            Self::UnsupportedMediaType | Self::UnsupportedEncoding => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::ExtractorFault => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::NoEndpoint | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::LoopDetected => StatusCode::LOOP_DETECTED,
         }
     }
 
@@ -113,20 +121,23 @@ impl RouteErrorKind {
             Self::MissingModel => "missing_model",
             Self::InvalidModel => "invalid_model",
             Self::AmbiguousModel => "ambiguous_model",
-            Self::InvalidContentType => "invalid_content_type",
             Self::InvalidBody => "invalid_body",
             Self::InvalidTarget => "invalid_target",
+            Self::InvalidHost => "invalid_host",
             Self::ModelNotFound => "model_not_found",
+            Self::UnknownPath => "unknown_path",
             Self::RouteNotFound => "route_not_found",
             Self::BodyTimeout => "request_timeout",
             Self::BodyTooLarge => "body_too_large",
-            Self::UnsupportedEncoding => "unsupported_encoding",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::HeadersTooLarge => "headers_too_large",
             Self::ExtractorFault => "extractor_error",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::NoEndpoint => "no_endpoint",
             Self::Overloaded => "overloaded",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::LoopDetected => "loop_detected",
         }
     }
 
@@ -178,6 +189,14 @@ impl RouteError {
         Self::new(
             RouteErrorKind::BodyTooLarge,
             format!("the request body names no model in its first {limit} bytes"),
+        )
+    }
+
+    /// A clone of a body was polled whose bytes are not kept.
+    pub(crate) fn too_large_to_repeat() -> Self {
+        Self::new(
+            RouteErrorKind::InvalidBody,
+            "the request body is too large to be sent again",
         )
     }
 
@@ -283,6 +302,16 @@ pub(crate) fn in_chain(
     error: &(dyn Error + 'static),
     is: impl Fn(&(dyn Error + 'static)) -> bool,
 ) -> bool {
+    chain(error).any(is)
+}
+
+/// The first of `error` and its sources that is an `E`.
+#[cfg(feature = "client")]
+pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| {
         // The `source` of an io::Error skips the error that it wraps.
         match error
@@ -293,7 +322,6 @@ pub(crate) fn in_chain(
             None => error.source(),
         }
     })
-    .any(is)
 }
 
 /// A client's text, cut to a length that fits into a message or a log line.

@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
+use http_body::Body;
 use tokio::time::Instant;
 
 use super::options::Options;
 use crate::{
-    attempt::{Exchange, RouteBody},
+    attempt::{Dispatched, Exchange, Retries, RouteBody},
     coding::Decoder,
     error::RouteError,
     model::{BodyKeys, ExtractedModel},
@@ -19,14 +20,19 @@ use crate::{
     pieces::Chunks,
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
     server::{Caller, Lease, Server},
-    upload::{Inbound, Received, Upload},
-    wire::{Coded, Origin, rewrite},
+    upload::{Inbound, Received, Refused, Share, Upload},
+    wire::{Coded, Origin, Payload, rewrite},
 };
 
 /// A request whose rule is known.
 pub(super) struct Matched {
     table: Arc<CompiledTable>,
     selection: Selection,
+    message: Message,
+}
+
+/// What was received of it.
+struct Message {
     model: ExtractedModel,
     chunks: Chunks,
     /// The decompressed body, if it was needed to find the model or to read the
@@ -35,6 +41,22 @@ pub(super) struct Matched {
     inbound: Inbound,
     whole: bool,
     keys: BodyKeys,
+    /// Counts the bytes of `chunks` and `plain`.
+    share: Share,
+}
+
+/// A message that is ready to be sent to any endpoint.
+struct Packed {
+    origin: Origin,
+    /// No chunks if the body is compressed: each attempt has its own.
+    chunks: Chunks,
+    trailers: Option<Box<HeaderMap>>,
+    length: Option<u64>,
+    fingerprint: u64,
+    /// `None` if the chunks are all of the body.
+    rest: Option<Inbound>,
+    keys: BodyKeys,
+    share: Share,
 }
 
 /// Whether the request can be sent now, or has to wait for an endpoint.
@@ -49,44 +71,29 @@ impl Matched {
     pub(super) fn new(
         table: Arc<CompiledTable>,
         head: &Parts,
-        received: Received,
-    ) -> Result<Self, RouteError> {
-        let Received {
-            mut chunks,
-            mut inbound,
-            whole,
-            ..
-        } = received;
-        let total = inbound.total().filter(|_| !whole);
-        let scan = inbound.as_mut().scan();
-        let mut plain = match scan.decoder() {
-            Some(decoder) if scan.reads_whole() => Some(decoder.undo(chunks.clone())?),
-            _ => None,
-        };
-        let readable = plain.as_mut().unwrap_or(&mut chunks);
-        let model = scan.locate(head, readable, total)?;
-        let selection = table.select(head, &model.name)?;
-        let keys = if !table.reads_body_of(&model.name) {
-            BodyKeys::default()
-        } else {
-            if let Some(decoder) = scan.decoder()
-                && plain.is_none()
-            {
-                plain = Some(decoder.undo(chunks.clone())?);
-            }
-            let text = plain.as_mut().unwrap_or(&mut chunks).contiguous();
-            BodyKeys::read(text, table.needed_keys)
-        };
-        Ok(Self {
-            keys,
-            table,
-            selection,
-            model,
-            chunks,
-            plain,
-            inbound,
-            whole,
-        })
+        mut received: Received,
+    ) -> Result<Self, Refused> {
+        match Read::new(&table, head, &mut received) {
+            Err(error) => Err((error, received.into_rest())),
+            Ok(read) => Ok(Self {
+                table,
+                selection: read.selection,
+                message: Message {
+                    model: read.model,
+                    keys: read.keys,
+                    plain: read.plain,
+                    chunks: received.chunks,
+                    inbound: received.inbound,
+                    whole: received.whole,
+                    share: received.share,
+                },
+            }),
+        }
+    }
+
+    /// The part of the body that was not read.
+    pub(super) fn into_rest(self) -> Option<Inbound> {
+        (!self.message.whole).then_some(self.message.inbound)
     }
 
     /// Chooses a target and takes a lease of an endpoint, if one is free.
@@ -95,7 +102,10 @@ impl Matched {
         match self.table.choose(rule, self.caller(head), Lease::new) {
             Ok(chosen) => Ok(Turn::Now(chosen)),
             Err(Unavailable::Full(Some(target))) => Ok(Turn::Later(target)),
-            Err(unavailable) => Err(RouteError::unavailable(&self.model.name, &unavailable)),
+            Err(unavailable) => Err(RouteError::unavailable(
+                &self.message.model.name,
+                &unavailable,
+            )),
         }
     }
 
@@ -105,14 +115,14 @@ impl Matched {
         head: &Parts,
         target: u32,
     ) -> impl Future<Output = Option<Lease>> + Send + use<> {
-        Arc::clone(self.server(target)).wait(self.caller(head))
+        Arc::clone(self.server(target)).wait(self.caller(head), Vec::new())
     }
 
     fn caller<'a>(&'a self, head: &'a Parts) -> Caller<'a> {
         Caller {
             headers: &head.headers,
             extensions: &head.extensions,
-            body: &self.keys,
+            body: &self.message.keys,
         }
     }
 
@@ -122,7 +132,7 @@ impl Matched {
 
     /// The error if the queue was full, or no endpoint became free in time.
     pub(super) fn overloaded(&self) -> RouteError {
-        RouteError::overloaded(&self.model.name)
+        RouteError::overloaded(&self.message.model.name)
     }
 
     /// Turns `head` and the received body into the request to the chosen engine.
@@ -135,53 +145,169 @@ impl Matched {
         (target, lease): Chosen,
         deadline: Option<Instant>,
         span: &RequestSpan,
-    ) -> Result<(RouteBody, Arc<Exchange>), RouteError> {
+    ) -> Result<(RouteBody, Arc<Exchange>), Refused> {
         let Self {
             table,
             selection,
+            message,
+        } = self;
+        let server = Arc::clone(lease.server());
+        let may_send_again =
+            server.policy.get_max_retries() > 0 || table.has_elsewhere(selection, &server);
+        let decision = RouteDecision::new(table, selection, target, server, lease.position());
+        options.via.add(head.version, &mut head.headers);
+        options.forwarded.set(head);
+        let mut packed = message.pack(head, may_send_again);
+        let payload = match packed.payload(head, &decision, &lease) {
+            Ok(payload) => payload,
+            Err(error) => return Err((error, packed.rest)),
+        };
+        let (mut body, upload) = packed.send(payload, options.replay_bytes);
+        span.routed(&decision);
+        let retries = may_send_again.then(|| {
+            let server = Arc::clone(lease.server());
+            Retries::new(packed.origin, packed.keys, &head.method, server)
+        });
+        let exchange = Exchange::new(Dispatched {
+            decision,
+            lease,
+            deadline,
+            upload,
+            has_body: !body.is_end_stream(),
+            fingerprint: packed.fingerprint,
+            retries,
+            held: packed.share,
+        });
+        body.attach(Arc::clone(&exchange));
+        Ok((body, exchange))
+    }
+}
+
+impl Message {
+    /// Takes the fields of the client's connection off `head`.
+    fn pack(self, head: &mut Parts, may_send_again: bool) -> Packed {
+        let Self {
             model,
             chunks,
             plain,
             mut inbound,
             whole,
             keys,
+            share,
         } = self;
-        if !whole {
-            let is_rewritten = table.may_rewrite(selection);
-            inbound.as_mut().scan().go_on(head, &model, is_rewritten);
-        }
-        let decision = RouteDecision::new(table, selection, target, lease.position());
-        let replay_bytes = options.replay_bytes;
         let trailers = inbound.as_mut().take_trailers().filter(|_| whole);
         let length = match whole {
             true => Some(chunks.len()).filter(|_| trailers.is_none()),
             false => inbound.total(),
         };
+        let fingerprint = chunks.fingerprint();
         let decoder = inbound.as_mut().scan().take_decoder();
-        let (chunks, coded) = coded(decoder, chunks, plain, options.recompress);
-        let may_retry = lease.server().policy.get_max_retries() > 0;
-        let path = may_retry.then(|| head.uri.path_and_query().cloned());
-        let origin = Origin::new(path.flatten(), model, length, coded);
+        let (chunks, coded) = coded(decoder, chunks, plain);
+        let path = may_send_again.then(|| head.uri.path_and_query().cloned());
         rewrite::end_hop(head);
         if let Some(trailers) = &trailers {
             rewrite::announce_trailers(&mut head.headers, trailers);
         }
-        let payload = origin.prepare(head, &decision, &lease.endpoint().address)?;
-        let chunks = payload.chunks.unwrap_or(chunks);
-        let (mut body, upload) = if whole {
-            let body = RouteBody::whole(chunks, trailers, payload.edits, replay_bytes);
-            (body, None)
-        } else {
-            let upload = Upload::new(chunks, inbound, replay_bytes);
-            let body = RouteBody::upload(upload.reader(), length, payload.edits, replay_bytes);
-            (body, Some(upload))
-        };
-        span.routed(&decision);
-        let again = may_retry.then_some((origin, keys));
-        let exchange = Exchange::new(decision, lease, deadline, upload, again);
-        body.attach(Arc::clone(&exchange));
-        Ok((body, exchange))
+        Packed {
+            origin: Origin::new(path.flatten(), model, length, coded),
+            chunks,
+            trailers,
+            length,
+            fingerprint,
+            rest: (!whole).then_some(inbound),
+            keys,
+            share,
+        }
     }
+}
+
+impl Packed {
+    /// What the first attempt sends; `head` becomes its head.
+    fn payload(
+        &mut self,
+        head: &mut Parts,
+        decision: &RouteDecision,
+        lease: &Lease,
+    ) -> Result<Payload, RouteError> {
+        self.origin.keep(head, decision);
+        let to = &lease.endpoint().address;
+        let payload = self.origin.prepare(head, decision, to)?;
+        let added = payload.chunks.as_ref().map_or(0, Chunks::len);
+        self.share.grow(added)?;
+        Ok(payload)
+    }
+
+    /// The body for the engine, and the upload if the body goes on after the chunks.
+    fn send(&mut self, payload: Payload, replay_bytes: u64) -> (RouteBody, Option<Upload>) {
+        let chunks = std::mem::take(&mut self.chunks);
+        let chunks = payload.chunks.unwrap_or(chunks);
+        let Some(rest) = self.rest.take() else {
+            let trailers = self.trailers.take();
+            let body = RouteBody::whole(chunks, trailers, payload.edits, replay_bytes);
+            return (body, None);
+        };
+        let share = std::mem::take(&mut self.share);
+        let upload = Upload::new(chunks, rest, replay_bytes, share);
+        let reader = upload.reader();
+        let body = RouteBody::upload(reader, self.length, payload.edits, replay_bytes);
+        (body, Some(upload))
+    }
+}
+
+/// What a request asks for.
+struct Read {
+    selection: Selection,
+    model: ExtractedModel,
+    keys: BodyKeys,
+    plain: Option<Chunks>,
+}
+
+impl Read {
+    fn new(
+        table: &CompiledTable,
+        head: &Parts,
+        received: &mut Received,
+    ) -> Result<Self, RouteError> {
+        let Received {
+            chunks,
+            inbound,
+            whole,
+            share,
+            ..
+        } = received;
+        let total = inbound.total().filter(|_| !*whole);
+        let scan = inbound.as_mut().scan();
+        let mut plain = match scan.decoder() {
+            Some(decoder) if scan.reads_whole() => Some(inflate(decoder, chunks, share)?),
+            _ => None,
+        };
+        let readable = plain.as_mut().unwrap_or(&mut *chunks);
+        let model = scan.locate(head, readable, total)?;
+        let selection = table.select(head, &model.name)?;
+        let keys = if !table.reads_body_of(&model.name) {
+            BodyKeys::default()
+        } else {
+            if let Some(decoder) = scan.decoder()
+                && plain.is_none()
+            {
+                plain = Some(inflate(decoder, chunks, share)?);
+            }
+            let text = plain.as_mut().unwrap_or(chunks).contiguous();
+            BodyKeys::read(text, table.needed_keys)
+        };
+        Ok(Self {
+            selection,
+            model,
+            keys,
+            plain,
+        })
+    }
+}
+
+fn inflate(decoder: &Decoder, body: &Chunks, share: &mut Share) -> Result<Chunks, RouteError> {
+    let plain = decoder.undo(body.clone())?;
+    share.grow(plain.len())?;
+    Ok(plain)
 }
 
 /// The client's chunks and `None`; if the body is compressed, no chunks and the
@@ -190,14 +316,12 @@ fn coded(
     decoder: Option<Box<Decoder>>,
     body: Chunks,
     plain: Option<Chunks>,
-    recompress: bool,
 ) -> (Chunks, Option<Coded>) {
     let Some(decoder) = decoder else {
         return (body, None);
     };
     let coded = Coded {
         decoder,
-        recompress,
         body,
         plain,
     };

@@ -2,13 +2,14 @@
 
 use std::{
     fmt,
+    ops::ControlFlow,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -19,10 +20,11 @@ use super::{
 };
 use crate::{
     attempt::{ResponseBody, RouteBody},
+    error::X_REQUEST_ID,
     observe::RequestSpan,
     route::CompiledTable,
     server::Outcome,
-    upload::Receive,
+    upload::{Drain, Receive},
 };
 
 pin_project! {
@@ -38,6 +40,8 @@ pin_project! {
         #[pin]
         phase: Phase<S, S::Future>,
         span: RequestSpan,
+        // The request's.
+        id: HeaderValue,
     }
 }
 
@@ -50,28 +54,39 @@ where
         table: Arc<CompiledTable>,
         arrival: Arrival<S>,
         span: RequestSpan,
+        id: HeaderValue,
     ) -> Self {
         let phase = Phase::Receiving {
             receive,
             table,
             arrival,
         };
-        Self { phase, span }
+        Self { phase, span, id }
     }
 
-    pub(super) fn forward(request: Request<RouteBody>, inner: S, span: RequestSpan) -> Self {
+    pub(super) fn forward(
+        request: Request<RouteBody>,
+        inner: S,
+        span: RequestSpan,
+        id: HeaderValue,
+    ) -> Self {
         let sending = Sending {
             request,
             inner,
             routed: None,
         };
         let phase = Phase::Sending { sending };
-        Self { phase, span }
+        Self { phase, span, id }
     }
 
-    pub(super) fn answer(response: Response<Bytes>, span: RequestSpan) -> Self {
-        let phase = Phase::Answering { response };
-        Self { phase, span }
+    pub(super) fn answer(
+        response: Response<Bytes>,
+        rest: Option<Box<Drain>>,
+        span: RequestSpan,
+        id: HeaderValue,
+    ) -> Self {
+        let phase = Phase::Answering { response, rest };
+        Self { phase, span, id }
     }
 }
 
@@ -88,13 +103,14 @@ macro_rules! take {
 impl<S, R> Future for ResponseFuture<S>
 where
     S: Service<Request<RouteBody>, Response = Response<R>>,
+    S::Error: 'static,
     R: Body,
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (mut phase, span) = (this.phase, &*this.span);
+        let (mut phase, span, id) = (this.phase, &*this.span, &*this.id);
         let _entered = span.enter();
         loop {
             let next = match phase.as_mut().project() {
@@ -127,21 +143,35 @@ where
                     }
                     take!(phase, Calling { routed });
                     match result {
-                        Poll::Ready(result) => {
-                            return Poll::Ready(steps::answered(result, routed, span));
-                        }
-                        Poll::Pending => steps::timed_out(routed, Outcome::TimedOut, span),
+                        Poll::Ready(result) => match steps::answered(result, routed, span) {
+                            ControlFlow::Break(answer) => return identified(answer, id),
+                            ControlFlow::Continue(next) => next,
+                        },
+                        Poll::Pending => steps::timed_out(routed, Outcome::OutOfTime, span),
                     }
                 }
-                PhaseProj::Answering { .. } => {
-                    take!(phase, Answering { response });
-                    return Poll::Ready(Ok(response.map(ResponseBody::own)));
+                PhaseProj::Answering { rest, .. } => {
+                    ready!(Drain::poll_first(rest, cx));
+                    take!(phase, Answering { response, rest });
+                    return identified(Ok(steps::own(response, rest)), id);
                 }
                 PhaseProj::Completed => panic!("ResponseFuture polled after completion"),
             };
             phase.set(next);
         }
     }
+}
+
+/// Every answer has the id of its request, whatever the engine says.
+fn identified<R, E>(
+    mut answer: Result<Response<R>, E>,
+    id: &HeaderValue,
+) -> Poll<Result<Response<R>, E>> {
+    if let Ok(response) = &mut answer {
+        // An answer that has no room for another field goes without.
+        _ = response.headers_mut().try_insert(X_REQUEST_ID, id.clone());
+    }
+    Poll::Ready(answer)
 }
 
 impl<S> fmt::Debug for ResponseFuture<S>

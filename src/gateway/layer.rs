@@ -2,15 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::{Uri, request::Parts};
 use tower_layer::Layer;
 
 use super::{
     options::{Options, WithoutModel},
+    original_path::OriginalPath,
     service::ModelRouteService,
+    visible_models::VisibleModels,
 };
 use crate::{
+    attempt::Tunnels,
+    config::ApiPaths,
     model::{ExtractModel, ModelSources},
     route::{RouteTable, RouteTableHandle},
+    upload::{DrainLimits, Memory, Pace},
+    wire::{ForwardedFields, Via},
 };
 
 /// Routes inference requests by the model named in the request.
@@ -22,8 +29,8 @@ use crate::{
 /// It is always ready. The inner service is driven to readiness only once the
 /// request body has been received far enough to route it, so that a slow upload
 /// holds no permit meanwhile. A limit that protects the engines therefore
-/// belongs below this layer, and a (global) limit on the memory of buffered
-/// bodies above it.
+/// belongs below this layer. What the bodies of all requests together take is bounded by
+/// [`max_total_buffer_bytes`](Self::max_total_buffer_bytes).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ModelRouteLayer {
@@ -43,10 +50,25 @@ impl ModelRouteLayer {
                 max_body_bytes: 256 << 20,
                 max_buffer_bytes: 32 << 20,
                 replay_bytes: 1 << 20,
-                body_timeout: Duration::from_secs(60),
-                recompress: false,
+                pace: Pace {
+                    pause: Duration::from_secs(60),
+                    rate: 1024,
+                    total: Duration::MAX,
+                },
+                memory: Memory::new(1 << 30),
+                drain: DrainLimits {
+                    bytes: 64 << 20,
+                    time: Duration::from_secs(5),
+                    first: false,
+                },
+                tunnels: Tunnels::new(),
                 models_endpoint: true,
+                visible_models: VisibleModels::default(),
                 without_model: WithoutModel::default(),
+                paths: ApiPaths::standard(),
+                original_path: OriginalPath::default(),
+                via: Via::default(),
+                forwarded: ForwardedFields::default(),
             },
         }
     }
@@ -81,28 +103,75 @@ impl ModelRouteLayer {
         self
     }
 
-    /// The total time spent waiting for the client to send the body, 60 s by
-    /// default; a slower client is answered with 408.
+    /// How many bytes of bodies all requests together may hold, 1 GiB by default: what
+    /// is buffered until a request is sent, and what is kept for retries. A request
+    /// that needs more to be buffered is answered with 503 and the code `overloaded`;
+    /// an upload that is forwarded already is then sent only once.
     ///
-    /// Time spent waiting for the engine does not count. The timeout needs a
-    /// tokio runtime with timers; [`Duration::MAX`] turns it off.
-    pub fn body_timeout(mut self, timeout: Duration) -> Self {
-        self.options.body_timeout = timeout;
+    /// The clones of a layer, and the services that they make, count together.
+    pub fn max_total_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.options.memory = Memory::new(bytes as u64);
         self
     }
 
-    /// Whether a compressed body is compressed again after its model has been
-    /// rewritten. Off by default: then such a body is forwarded uncompressed,
-    /// without its Content-Encoding.
+    /// How many bytes of bodies all requests together hold now; see
+    /// [`max_total_buffer_bytes`](Self::max_total_buffer_bytes).
+    pub fn buffered_bytes(&self) -> u64 {
+        self.options.memory.held()
+    }
+
+    /// The longest wait for the next bytes of a body, 60 s by default; a client
+    /// that pauses for longer is answered with 408.
     ///
-    /// Compressed bodies (gzip, deflate, br, zstd) need the feature
-    /// `decompression`; without it they are answered with 415. To find the
-    /// model, they are decompressed as they arrive, up to
-    /// [`max_buffer_bytes`](Self::max_buffer_bytes) and to 100 times their
-    /// compressed size; beyond that they are answered with 413. If the model
-    /// need not be rewritten, the client's own bytes are forwarded.
-    pub fn recompress(mut self, on: bool) -> Self {
-        self.options.recompress = on;
+    /// Only time spent waiting for the client counts, not the time that the engine
+    /// takes to read on; so it is with [`min_body_rate`](Self::min_body_rate) and
+    /// [`total_body_timeout`](Self::total_body_timeout). All three need a tokio
+    /// runtime with timers; [`Duration::MAX`] turns this one off.
+    pub fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.options.pace.pause = timeout;
+        self
+    }
+
+    /// The lowest rate at which a body may arrive, in bytes per second; 1,024 by
+    /// default, and 0 turns it off. A slower client is answered with 408, so that
+    /// none that sends a byte now and then holds memory for ever.
+    ///
+    /// A client may be behind the rate by a minute, or by the
+    /// [`body_timeout`](Self::body_timeout) if that is longer: one that sends next to
+    /// nothing is cut off after that time, also if it was fast before.
+    pub fn min_body_rate(mut self, bytes_per_second: usize) -> Self {
+        self.options.pace.rate = bytes_per_second as u64;
+        self
+    }
+
+    /// The total time that may be spent waiting for a client to send its body;
+    /// unlimited ([`Duration::MAX`]) by default. A client that takes longer is
+    /// answered with 408.
+    pub fn total_body_timeout(mut self, timeout: Duration) -> Self {
+        self.options.pace.total = timeout;
+        self
+    }
+
+    /// How much of the rest of an upload is read after it has been answered early, such
+    /// as with a 404, 413 or 503; 64 MiB by default. 0 turns that off.
+    ///
+    /// A server that closes a connection while the client still sends resets it, and
+    /// many clients then lose the answer, because they read it only once they have sent
+    /// everything (RFC 9112 section 9.6). So the last byte of the answer waits for the
+    /// end of the upload, which is read and thrown away: up to this many bytes, for the
+    /// [`drain_timeout`](Self::drain_timeout), and until the client has been silent for
+    /// a second. Over HTTP/2 all of the gateway's own answer waits, because curl breaks
+    /// its stream off between the beginning and the end. A client that waits for its `100 Continue` has nothing to send, and is
+    /// answered at once.
+    pub fn drain_bytes(mut self, bytes: usize) -> Self {
+        self.options.drain.bytes = bytes as u64;
+        self
+    }
+
+    /// For how long the rest of an upload is read after it has been answered early; 5 s
+    /// by default, and zero turns that off. See [`drain_bytes`](Self::drain_bytes).
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.options.drain.time = timeout;
         self
     }
 
@@ -112,6 +181,12 @@ impl ModelRouteLayer {
         self
     }
 
+    /// The WebSocket sessions (`/v1/realtime`) of this layer and its clones, to let them
+    /// end before a shutdown.
+    pub fn tunnels(&self) -> Tunnels {
+        self.options.tunnels.clone()
+    }
+
     /// Whether `GET /v1/models` and `GET /v1/models/{id}` are answered from the
     /// table; on by default.
     pub fn models_endpoint(mut self, on: bool) -> Self {
@@ -119,9 +194,98 @@ impl ModelRouteLayer {
         self
     }
 
+    /// Which models a client sees at `GET /v1/models`: those for which
+    /// `is_visible` is true, which gets the request's head and the name of a
+    /// model or adapter. By default all are.
+    ///
+    /// A model that is not visible is answered with 404 at
+    /// `GET /v1/models/{id}`. Requests that ask for it are still routed.
+    ///
+    /// ```
+    /// use tower_model_route::{ModelRouteLayer, RouteTable};
+    ///
+    /// # fn main() -> Result<(), tower_model_route::BuildError> {
+    /// # let table = RouteTable::builder().build()?;
+    /// let layer = ModelRouteLayer::new(table).visible_models(|head, model| {
+    ///     !model.starts_with("internal-") || head.headers.contains_key("x-staff")
+    /// });
+    /// # let _ = layer;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn visible_models(
+        mut self,
+        is_visible: impl Fn(&Parts, &str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.options.visible_models = VisibleModels::new(is_visible);
+        self
+    }
+
     /// The treatment of requests that name no model; by default they are rejected.
     pub fn without_model(mut self, what: WithoutModel) -> Self {
         self.options.without_model = what;
+        self
+    }
+
+    /// The paths that may reach an engine: by default those of the inference
+    /// APIs, [`ApiPaths::standard`]. Other requests are answered with 404
+    /// `unknown_path`, unless they name no model and are
+    /// [forwarded](WithoutModel::Forward).
+    ///
+    /// Paths that the table adds
+    /// ([`RouteTableBuilder::paths`](crate::RouteTableBuilder::paths)) pass as
+    /// well. Whatever the list, a path with a dot segment (`/../`, also
+    /// escaped) is answered with 400 `invalid_target`: an engine would resolve
+    /// it, out of its endpoint's prefix and past a rule's condition on the path.
+    pub fn paths(mut self, paths: ApiPaths) -> Self {
+        self.options.paths = paths;
+        self
+    }
+
+    /// Says with which URI a request came, if a router above strips a prefix
+    /// of the path, as axum's `nest` does.
+    ///
+    /// A request whose own path may reach an engine keeps it. If only the path
+    /// with which it came may, the request is routed and sent with that one:
+    /// below `nest("/v1", ..)` the path `/chat/completions` becomes
+    /// `/v1/chat/completions` again. If neither may, the 404 names both.
+    ///
+    /// With the feature `axum` the default reads axum's `OriginalUri`;
+    /// without it there is none.
+    ///
+    /// ```
+    /// use tower_model_route::{ModelRouteLayer, RouteTable};
+    ///
+    /// # fn main() -> Result<(), tower_model_route::BuildError> {
+    /// # let table = RouteTable::builder().build()?;
+    /// let layer = ModelRouteLayer::new(table).original_path(|head| {
+    ///     let original = head.extensions.get::<axum::extract::OriginalUri>()?;
+    ///     Some(original.0.clone())
+    /// });
+    /// # let _ = layer;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn original_path(
+        mut self,
+        original: impl Fn(&Parts) -> Option<Uri> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.original_path = OriginalPath::new(original);
+        self
+    }
+
+    /// How the gateway calls itself in the field `Via` of requests and answers
+    /// that it passes on; by default by a random name of the process. A
+    /// request that has this name already is answered with 508 `loop_detected`.
+    pub fn via(mut self, via: Via) -> Self {
+        self.options.via = via;
+        self
+    }
+
+    /// What engines are told about the client in `X-Forwarded-*` and
+    /// `Forwarded`; by default what the client says itself.
+    pub fn forwarded_fields(mut self, fields: ForwardedFields) -> Self {
+        self.options.forwarded = fields;
         self
     }
 }

@@ -1,8 +1,8 @@
 //! The life of one request.
 //!
 //! [`service`] looks at the head before it reads any of the body: it may answer
-//! at once (`GET /v1/models`, a refusal), forward the request without routing
-//! it, or begin to receive the body. From there on the request is a [`future`],
+//! at once (`GET /v1/models`, a refusal; [`target`] says which paths pass),
+//! forward the request without routing it, or begin to receive the body. From there on the request is a [`future`],
 //! which is a state machine ([`phase`]). Each state ends in a function of
 //! [`steps`], which returns the next state:
 //!
@@ -18,15 +18,20 @@
 //! - *Answering*: the gateway answers the request itself.
 //!
 //! No state runs in its own task, so dropping the future cancels the request: it
-//! drops the upload and the call, and releases the lease.
+//! drops the upload and the call, and releases the lease. Only a WebSocket session
+//! ([`upgrade`]) has a task, which begins with the engine's 101.
 
 mod dispatch;
 mod future;
 mod layer;
 mod options;
+mod original_path;
 mod phase;
 mod service;
 mod steps;
+mod target;
+mod upgrade;
+mod visible_models;
 
 pub use self::{
     future::ResponseFuture, layer::ModelRouteLayer, options::WithoutModel,

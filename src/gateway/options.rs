@@ -1,12 +1,18 @@
 //! The layer's options.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use http::{Version, request::Parts};
+
+use super::{original_path::OriginalPath, visible_models::VisibleModels};
 use crate::{
+    attempt::Tunnels,
     coding,
+    config::ApiPaths,
     model::ExtractModel,
     route::RouteTableHandle,
-    upload::{Buffering, Limits},
+    upload::{Buffering, DrainLimits, Limits, Memory, Pace},
+    wire::{ForwardedFields, Via},
 };
 
 #[derive(Clone, Debug)]
@@ -16,17 +22,36 @@ pub(super) struct Options {
     pub(super) max_body_bytes: u64,
     pub(super) max_buffer_bytes: u64,
     pub(super) replay_bytes: u64,
-    pub(super) body_timeout: Duration,
-    pub(super) recompress: bool,
+    pub(super) pace: Pace,
+    pub(super) drain: DrainLimits,
+    pub(super) memory: Arc<Memory>,
+    pub(super) tunnels: Tunnels,
     pub(super) models_endpoint: bool,
+    pub(super) visible_models: VisibleModels,
     pub(super) without_model: WithoutModel,
+    pub(super) paths: ApiPaths,
+    pub(super) original_path: OriginalPath,
+    pub(super) via: Via,
+    pub(super) forwarded: ForwardedFields,
 }
 
 impl Options {
     pub(super) fn limits(&self) -> Limits {
         Limits {
             bytes: self.max_body_bytes,
-            time: self.body_timeout,
+            pace: self.pace,
+        }
+    }
+
+    /// How the rest of this request's body is drained if it is answered early.
+    ///
+    /// A client that sees an early error may end its stream at once (curl does). In
+    /// HTTP/2 that breaks the announced length, and resets the stream before the answer
+    /// has ended (RFC 9113 section 8.1.1).
+    pub(super) fn drain(&self, head: &Parts) -> DrainLimits {
+        DrainLimits {
+            first: head.version == Version::HTTP_2,
+            ..self.drain
         }
     }
 
@@ -54,7 +79,7 @@ pub enum WithoutModel {
     /// Answers them with 404 and the code `route_not_found`.
     #[default]
     Reject,
-    /// Forwards them to the inner service unchanged: the URI, the headers and
-    /// the body, which is streamed.
+    /// Forwards them to the inner service unchanged: the URI, the headers (but
+    /// for `x-request-id`) and the body, which is streamed.
     Forward,
 }

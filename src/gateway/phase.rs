@@ -11,13 +11,14 @@ use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
-use super::{dispatch::Matched, options::Options};
+use super::{dispatch::Matched, options::Options, upgrade::Upgrade};
 use crate::{
     attempt::{Exchange, RouteBody},
-    error::Shape,
+    error::Asker,
     route::CompiledTable,
     server::Lease,
-    upload::Receive,
+    upload::{Drain, DrainLimits, Receive},
+    wire::Via,
 };
 
 pin_project! {
@@ -32,8 +33,9 @@ pin_project! {
         // The request is ready to be sent, and waits for the inner service to be ready.
         Sending { sending: Sending<S> },
         Calling { #[pin] call: F, routed: Option<Routed> },
-        // The gateway answers the request itself.
-        Answering { response: Response<Bytes> },
+        // The gateway answers the request itself. The rest of the upload is drained before
+        // the answer or, mostly, by its body.
+        Answering { response: Response<Bytes>, rest: Option<Box<Drain>> },
         Completed,
     }
 }
@@ -41,6 +43,7 @@ pin_project! {
 /// A request that has not been sent yet.
 pub(super) struct Arrival<S> {
     pub(super) head: Parts,
+    pub(super) asker: Asker,
     pub(super) options: Arc<Options>,
     pub(super) inner: S,
 }
@@ -64,10 +67,11 @@ pub(super) struct Sending<S> {
 pub(super) struct Routed {
     pub(super) exchange: Arc<Exchange>,
     pub(super) timer: Timer,
-    /// The JSON shape of errors that this client expects.
-    pub(super) shape: Shape,
+    pub(super) asker: Asker,
+    pub(super) via: Via,
+    pub(super) drain: DrainLimits,
     /// Whether the engine was asked to change the protocol.
-    pub(super) upgrade: bool,
+    pub(super) upgrade: Option<Upgrade>,
 }
 
 impl Drop for Routed {

@@ -6,7 +6,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header::CONTENT_LENGTH, request::Parts};
+use http::{
+    HeaderMap, Request, Response,
+    header::{CONTENT_LENGTH, EXPECT},
+    request::Parts,
+};
 use http_body::Body;
 use tower_service::Service;
 
@@ -14,16 +18,17 @@ use super::{
     future::ResponseFuture,
     options::{Options, WithoutModel},
     phase::Arrival,
+    target,
 };
 use crate::{
     attempt::{ResponseBody, RouteBody},
     coding::Decoder,
-    error::{BoxError, RouteError, RouteErrorKind},
-    model::Scan,
+    error::{Asker, BoxError, RouteError, RouteErrorKind, X_REQUEST_ID},
+    model::{Scan, check_json},
     observe::RequestSpan,
     pieces::{Chunks, Edits},
     route::CompiledTable,
-    upload::{Limits, Receive, Upload, receive},
+    upload::{Drain, Limits, Receive, Share, Upload, receive},
 };
 
 /// The service made by [`ModelRouteLayer`](crate::ModelRouteLayer).
@@ -42,6 +47,7 @@ impl<S> ModelRouteService<S> {
 impl<S, B, R> Service<Request<B>> for ModelRouteService<S>
 where
     S: Service<Request<RouteBody>, Response = Response<R>> + Clone,
+    S::Error: 'static,
     B: Body + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     R: Body,
@@ -56,28 +62,39 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (head, body) = request.into_parts();
-        let span = RequestSpan::new(&head);
+        let (mut head, body) = request.into_parts();
+        let asker = Asker::new(head.uri.path(), &head.headers);
+        let span = RequestSpan::new(&head, asker.id());
+        // Where there is no room for it the request is refused below.
+        _ = head.headers.try_insert(X_REQUEST_ID, asker.id().clone());
         let table = self.options.table.load();
-        match first_look(&self.options, &table, &head, body.size_hint().lower()) {
+        match first_look(&self.options, &table, &mut head, body.size_hint().lower()) {
             FirstLook::Receive(scan) => {
                 let inbound = receive(body, scan, self.options.limits());
-                let receive = Receive::new(inbound, self.options.buffering());
+                let share = Share::of(&self.options.memory);
+                let receive = Receive::new(inbound, self.options.buffering(), share);
+                let id = asker.id().clone();
                 let arrival = Arrival {
                     head,
+                    asker,
                     options: Arc::clone(&self.options),
                     inner: self.inner.clone(),
                 };
-                ResponseFuture::receive(receive, table, arrival, span)
+                ResponseFuture::receive(receive, table, arrival, span, id)
             }
             FirstLook::Forward => {
                 let request = Request::from_parts(head, forwarded(body, &self.options));
-                ResponseFuture::forward(request, self.inner.clone(), span)
+                ResponseFuture::forward(request, self.inner.clone(), span, asker.id().clone())
             }
-            FirstLook::Answer(response) => ResponseFuture::answer(response, span),
+            FirstLook::Answer(response) => {
+                let rest = unread(&head, body, &self.options);
+                ResponseFuture::answer(response, rest, span, asker.id().clone())
+            }
             FirstLook::Reject(error) => {
                 span.rejected(&error);
-                ResponseFuture::answer(error.to_response(head.uri.path()), span)
+                let rest = unread(&head, body, &self.options);
+                let id = asker.id().clone();
+                ResponseFuture::answer(error.answer(&asker), rest, span, id)
             }
         }
     }
@@ -92,23 +109,49 @@ enum FirstLook {
     Reject(RouteError),
 }
 
-fn first_look(options: &Options, table: &CompiledTable, head: &Parts, length: u64) -> FirstLook {
-    if options.models_endpoint
-        && let Some(response) = table.models.answer(head)
-    {
-        return FirstLook::Answer(response);
+fn first_look(
+    options: &Options,
+    table: &CompiledTable,
+    head: &mut Parts,
+    length: u64,
+) -> FirstLook {
+    if let Err(error) = target::check(options, head) {
+        return FirstLook::Reject(error);
     }
-    let scan = match Scan::new(head, options.extract.begin(head).0) {
-        Ok(Some(scan)) => scan,
-        Ok(None) if options.without_model == WithoutModel::Forward => return FirstLook::Forward,
-        Ok(None) => {
+    let target = target::settle(options, table, head);
+    if target.is_ok()
+        && options.models_endpoint
+        && let Some(answer) = table.models.answer(head, options.visible_models.get())
+    {
+        return match answer {
+            Ok(response) => FirstLook::Answer(response),
+            Err(error) => FirstLook::Reject(error),
+        };
+    }
+    let scan = match (target, Scan::new(options.extract.begin(head).0)) {
+        (Err(error), Ok(None))
+            if error.kind() == RouteErrorKind::UnknownPath
+                && options.without_model == WithoutModel::Forward =>
+        {
+            return FirstLook::Forward;
+        }
+        (Err(error), _) | (Ok(()), Err(error)) => return FirstLook::Reject(error),
+        (Ok(()), Ok(Some(scan))) => scan,
+        (Ok(()), Ok(None)) if options.without_model == WithoutModel::Forward => {
+            return FirstLook::Forward;
+        }
+        (Ok(()), Ok(None)) => {
             return FirstLook::Reject(RouteError::new(
                 RouteErrorKind::RouteNotFound,
                 "no such resource: this gateway only serves requests that name a model",
             ));
         }
-        Err(error) => return FirstLook::Reject(error),
     };
+    if scan.reads_json()
+        && let Err(error) = check_json(&head.headers)
+    {
+        return FirstLook::Reject(error);
+    }
     let scan = if scan.reads_body() {
         match Decoder::new(&head.headers, options.inflated()) {
             Ok(decoder) => scan.decoded_by(decoder),
@@ -135,8 +178,27 @@ where
     }
     let inbound = receive(body, Scan::none(), Limits::NONE);
     let total = inbound.total();
-    let upload = Upload::new(Chunks::default(), inbound, options.replay_bytes);
+    let upload = Upload::new(
+        Chunks::default(),
+        inbound,
+        options.replay_bytes,
+        Share::of(&options.memory),
+    );
     RouteBody::upload(upload.reader(), total, Edits::None, options.replay_bytes)
+}
+
+/// The body of a request that is answered by its head alone.
+fn unread<B>(head: &Parts, body: B, options: &Options) -> Option<Box<Drain>>
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    // A client that waits for `100 Continue` sends nothing: polling would ask for it.
+    if body.is_end_stream() || head.headers.contains_key(EXPECT) {
+        return None;
+    }
+    let inbound = receive(body, Scan::none(), Limits::NONE);
+    Drain::of_unread(Some(inbound), options.drain(head))
 }
 
 fn announced_length(headers: &HeaderMap) -> Option<u64> {

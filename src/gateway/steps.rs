@@ -4,31 +4,33 @@
 //! settled. [`answered`] moves the lease into the answer's body; otherwise it is
 //! released when [`Routed`] is dropped.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::UPGRADE, request::Parts};
+use http::{Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 use super::{
     dispatch::{Matched, Turn},
+    options::Options,
     phase::{Arrival, Phase, Queued, Routed, Sending, Timer},
+    upgrade::{Upgrade, switched},
 };
 use crate::{
     attempt::{Held, ResponseBody, RouteBody, outcome_of},
-    error::{RouteError, RouteErrorKind, Shape},
+    error::{Asker, RouteError},
     observe::RequestSpan,
     route::{Chosen, CompiledTable},
     server::{Lease, Outcome, Server},
-    upload::Received,
-    wire::rewrite,
+    upload::{Drain, Received, Refused},
+    wire::{hide_endpoint, rewrite},
 };
 
 /// The body has been received far enough to route it, or receiving it failed.
 pub(super) fn received<S, F>(
-    received: Result<Received, RouteError>,
+    received: Result<Received, Refused>,
     table: Arc<CompiledTable>,
     arrival: Arrival<S>,
     span: &RequestSpan,
@@ -44,12 +46,15 @@ pub(super) fn received<S, F>(
         }
         received => received,
     };
-    let head = &arrival.head;
+    let (head, asker) = (&arrival.head, &arrival.asker);
     let matched = received
         .and_then(|received| Matched::new(table, head, received))
-        .and_then(|matched| Ok((matched.choose(head)?, matched)));
+        .and_then(|matched| match matched.choose(head) {
+            Ok(turn) => Ok((turn, matched)),
+            Err(error) => Err((error, matched.into_rest())),
+        });
     match matched {
-        Err(error) => rejected(&error, head, span),
+        Err(refused) => rejected(refused, asker, head, &arrival.options, span),
         Ok((Turn::Now(chosen), matched)) => {
             let timer = timer(matched.server(chosen.0));
             dispatched(matched, arrival, chosen, timer, span)
@@ -82,7 +87,16 @@ pub(super) fn freed<S, F>(
     } = queued;
     match lease {
         Some(lease) => dispatched(matched, arrival, (target, lease), timer, span),
-        None => rejected(&matched.overloaded(), &arrival.head, span),
+        None => {
+            let refused = (matched.overloaded(), matched.into_rest());
+            rejected(
+                refused,
+                &arrival.asker,
+                &arrival.head,
+                &arrival.options,
+                span,
+            )
+        }
     }
 }
 
@@ -111,38 +125,70 @@ pub(super) fn timed_out<S, F>(
         return Phase::Completed;
     };
     routed.exchange.settle(|| outcome);
-    Phase::Answering {
-        response: own_answer(&RouteError::upstream_timeout(), &routed, span),
-    }
+    answering(&RouteError::upstream_timeout(), &routed, span)
 }
 
-/// The inner service has answered.
-pub(super) fn answered<R: Body, E>(
+type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
+
+/// The inner service has answered. Goes on if the gateway answers in its place.
+pub(super) fn answered<S, F, R: Body, E: 'static>(
     result: Result<Response<R>, E>,
     routed: Option<Routed>,
     span: &RequestSpan,
-) -> Result<Response<ResponseBody<R>>, E> {
-    let Some(routed) = routed else {
-        return result.map(|response| response.map(|body| ResponseBody::upstream(body, None)));
+) -> ControlFlow<Answer<R, E>, Phase<S, F>> {
+    let Some(mut routed) = routed else {
+        return ControlFlow::Break(
+            result.map(|response| response.map(|body| ResponseBody::upstream(body, None))),
+        );
     };
     routed.exchange.settle(|| outcome_of(&result));
     // If the client's upload failed, the engine has seen only a part of it, so
     // its answer does not count.
     if let Some(error) = routed.exchange.upload_failure() {
-        return Ok(own_answer(&error, &routed, span).map(ResponseBody::own));
+        return ControlFlow::Continue(answering(&error, &routed, span));
     }
-    let mut response = result?;
-    if let Some(error) = unasked_upgrade(&response, &routed) {
-        return Ok(own_answer(&error, &routed, span).map(ResponseBody::own));
+    let mut response = match result {
+        Ok(response) => response,
+        Err(error) => return ControlFlow::Break(Err(error)),
+    };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let upgrade = routed.upgrade.take();
+        return match switched(response, upgrade, &routed.exchange, span) {
+            Ok(response) => ControlFlow::Break(Ok(response)),
+            Err(error) => ControlFlow::Continue(answering(&error, &routed, span)),
+        };
+    }
+    let rest = rest(&routed);
+    if rest.is_some() && response.body().is_end_stream() {
+        // With a length of 0 nobody would poll the body, which drains the upload.
+        response.headers_mut().remove(CONTENT_LENGTH);
     }
     let (decision, lease) = routed.exchange.finish();
     let error = response.extensions().get::<RouteError>();
     span.answered(response.status(), &decision, error);
+    let version = response.version();
     rewrite::response_head(&mut response);
+    routed.via.add(version, response.headers_mut());
+    hide_endpoint(response.headers_mut(), decision.address());
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     response.extensions_mut().insert(decision);
-    let held = Held::new(lease, idle_timeout, span.clone());
-    Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
+    let exchange = Arc::clone(&routed.exchange);
+    let held = Held::new(lease, exchange, idle_timeout, span.clone());
+    let body = |body| ResponseBody::upstream(body, Some(held)).draining(rest);
+    ControlFlow::Break(Ok(response.map(body)))
+}
+
+/// The gateway's own answer, which drains the rest of the upload.
+pub(super) fn own<R>(
+    response: Response<Bytes>,
+    rest: Option<Box<Drain>>,
+) -> Response<ResponseBody<R>> {
+    response.map(|data| ResponseBody::own(data).draining(rest))
+}
+
+/// The rest of the upload of a request that has been answered.
+fn rest(routed: &Routed) -> Option<Box<Drain>> {
+    Drain::of(routed.exchange.upload()?, routed.drain)
 }
 
 fn timer(server: &Server) -> Timer {
@@ -160,19 +206,22 @@ fn dispatched<S, F>(
 ) -> Phase<S, F> {
     let Arrival {
         mut head,
+        asker,
         options,
         inner,
     } = arrival;
-    let shape = Shape::of(head.uri.path());
+    let drain = options.drain(&head);
     let deadline = timer.as_ref().map(|timer| timer.deadline());
     match matched.dispatch(&options, &mut head, chosen, deadline, span) {
-        Err(error) => rejected(&error, &head, span),
+        Err(refused) => rejected(refused, &asker, &head, &options, span),
         Ok((body, exchange)) => {
             let routed = Routed {
                 exchange,
                 timer,
-                shape,
-                upgrade: head.headers.contains_key(UPGRADE),
+                asker,
+                via: options.via.clone(),
+                drain,
+                upgrade: Upgrade::asked(&mut head, &options.tunnels),
             };
             Phase::Sending {
                 sending: Sending {
@@ -185,28 +234,25 @@ fn dispatched<S, F>(
     }
 }
 
-fn rejected<S, F>(error: &RouteError, head: &Parts, span: &RequestSpan) -> Phase<S, F> {
-    span.rejected(error);
+fn rejected<S, F>(
+    (error, rest): Refused,
+    asker: &Asker,
+    head: &Parts,
+    options: &Options,
+    span: &RequestSpan,
+) -> Phase<S, F> {
+    span.rejected(&error);
     Phase::Answering {
-        response: error.to_response(head.uri.path()),
+        response: error.answer(asker),
+        rest: Drain::of_unread(rest, options.drain(head)),
     }
 }
 
-/// The gateway's own answer to a request that was routed.
-fn own_answer(error: &RouteError, routed: &Routed, span: &RequestSpan) -> Response<Bytes> {
+/// The gateway answers a request itself that was routed.
+fn answering<S, F>(error: &RouteError, routed: &Routed, span: &RequestSpan) -> Phase<S, F> {
     span.rejected(error);
-    let mut response = error.answer(routed.shape);
+    let mut response = error.answer(&routed.asker);
     response.extensions_mut().insert(routed.exchange.decision());
-    response
-}
-
-/// The error for a 101 answer to a client that has not asked for an upgrade and
-/// could not read it.
-fn unasked_upgrade<R>(response: &Response<R>, routed: &Routed) -> Option<RouteError> {
-    (response.status() == StatusCode::SWITCHING_PROTOCOLS && !routed.upgrade).then(|| {
-        RouteError::new(
-            RouteErrorKind::UpstreamUnreachable,
-            "the engine switched protocols, which the request did not ask for",
-        )
-    })
+    let rest = rest(routed);
+    Phase::Answering { response, rest }
 }

@@ -6,12 +6,13 @@ use super::{
     diagnostic::{Diagnostic, Severity},
     full_name,
     inputs::Inputs,
+    keys,
     origin::{RouteOrigin, ServerOrigin},
     place::Spot,
     server_info::ServerInfo,
 };
 use crate::{
-    config::{Address, BuildError, MistakeKind, ModelServer, Place, RouteTableBuilder},
+    config::{Address, BuildError, MistakeKind, ModelServer, Place, RouteTableBuilder, ServerPart},
     manifest::read::{
         model_route::RouteManifest, nearest::did_you_mean, server_manifest::ServerManifest,
     },
@@ -28,8 +29,12 @@ pub(super) struct Assembly {
 
 impl Assembly {
     pub(super) fn new(inputs: &Inputs, found: &mut Vec<Diagnostic>) -> Self {
+        let config = RouteTable::builder();
         let mut assembly = Self {
-            config: RouteTable::builder(),
+            config: match &inputs.paths {
+                Some(paths) => config.paths(paths.clone()),
+                None => config,
+            },
             servers: Vec::new(),
             routes: Vec::new(),
         };
@@ -56,6 +61,34 @@ impl Assembly {
         }
     }
 
+    /// Where the ModelServer of a place is defined.
+    pub(super) fn server(&self, place: Place) -> Option<&ServerOrigin> {
+        match place {
+            Place::ModelServer(server, _) => self.servers.get(server),
+            Place::ModelRoute(..) | Place::Other(_) => None,
+        }
+    }
+
+    /// What is true of these manifests, and neither wrong nor a trap.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let names = self.config.get_model_servers().iter();
+        let named = names.zip(&self.servers);
+        let without: Vec<&str> = named
+            .filter(|(_, origin)| !origin.has_retry)
+            .map(|(server, _)| server.get_name())
+            .collect();
+        let who = match without[..] {
+            [] => return Vec::new(),
+            [only] => format!("ModelServer {only:?} has"),
+            [..] => format!("{} ModelServers have", without.len()),
+        };
+        vec![format!(
+            "{who} no \"retry\": as in Kthena, a request goes on at once to up to 4 further \
+             endpoints after a refused or lost connection, 500 or 503; \"retry: {{attempts: \
+             0}}\" turns that off"
+        )]
+    }
+
     fn add_servers(&mut self, inputs: &Inputs, found: &mut Vec<Diagnostic>) -> ServerNames {
         let mut names = ServerNames::default();
         let mut given = inputs.given.clone();
@@ -77,6 +110,7 @@ impl Assembly {
             let workloads = of_workloads(inputs, &manifest, found);
             let more = [code, by_name, workloads, resolved];
             add_endpoints(&mut manifest, more.into_iter().flatten());
+            add_headers(&mut manifest, &inputs.keys, found);
             names.by_full_name.insert(full_name, self.servers.len());
             self.add_server(manifest.server, manifest.origin);
         }
@@ -130,7 +164,10 @@ impl Assembly {
         let given = names.given.remove(&full_name).unwrap_or_default();
         let server = ModelServer::new(&full_name).endpoints(given);
         names.by_full_name.insert(full_name, self.servers.len());
-        self.add_server(server, ServerOrigin::new(spot.clone()));
+        let mut origin = ServerOrigin::new(spot.clone());
+        // It is no ModelServer of Kthena's: it has the builder's retries.
+        origin.has_retry = true;
+        self.add_server(server, origin);
     }
 
     /// Targets and fallbacks are ModelServers of the route's own namespace.
@@ -194,6 +231,25 @@ impl Assembly {
                 None => Diagnostic::placeless(Severity::Error, code, mistake.to_string()),
             });
         }
+    }
+}
+
+/// Gives the ModelServer its headers, with the keys that they refer to.
+fn add_headers(
+    manifest: &mut ServerManifest,
+    keys: &BTreeMap<String, String>,
+    found: &mut Vec<Diagnostic>,
+) {
+    let headers = std::mem::take(&mut manifest.headers);
+    for (position, (name, shown)) in headers.into_iter().enumerate() {
+        let value = keys::resolve(&shown, keys).unwrap_or_else(|key| {
+            let message = format!("this program knows no key of the name {key:?}");
+            let spot = manifest.origin.of(ServerPart::Header(position));
+            let error = Diagnostic::new(Severity::Error, "unknown-key", spot, message);
+            found.push(error);
+            String::new()
+        });
+        manifest.change(|server| server.header_shown_as(name, shown, value));
     }
 }
 

@@ -78,6 +78,11 @@ impl Diagnostic {
         }
     }
 
+    /// Makes an error of a warning.
+    pub(super) fn deny(&mut self) {
+        self.severity = Severity::Error;
+    }
+
     /// Error or warning.
     pub fn severity(&self) -> Severity {
         self.severity
@@ -163,16 +168,31 @@ impl fmt::Display for Diagnostic {
 
 /// All that there is to say about a set of manifests, in the order of files and lines.
 ///
-/// Shown, it is a line for each [`Diagnostic`], and one with their numbers.
+/// Shown, it is a line for each [`Diagnostic`], then the notes, and a line with the numbers
+/// of errors and warnings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     diagnostics: Vec<Diagnostic>,
+    notes: Vec<String>,
 }
 
 impl Report {
     pub(super) fn new(mut diagnostics: Vec<Diagnostic>) -> Self {
         diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
-        Self { diagnostics }
+        Self {
+            diagnostics,
+            notes: Vec::new(),
+        }
+    }
+
+    pub(super) fn with_notes(self, notes: Vec<String>) -> Self {
+        Self { notes, ..self }
+    }
+
+    /// What is good to know of these manifests, though nothing is wrong with it: such as the
+    /// retries of ModelServers that say nothing of them.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.notes.iter().map(String::as_str)
     }
 
     /// Errors and warnings.
@@ -206,6 +226,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for diagnostic in &self.diagnostics {
             writeln!(f, "{diagnostic}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
         }
         let plural = |count: usize, what| match count {
             0 => format!("no {what}s"),

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{read::resource::Resources, server_info::ServerInfo};
+use crate::config::ApiPaths;
 
 pub(super) type Resolver = dyn Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync;
 
@@ -12,5 +13,9 @@ pub(super) struct Inputs {
     pub(super) resources: Resources,
     /// Endpoints that were given in code, by the full names of the ModelServers.
     pub(super) given: BTreeMap<String, Vec<String>>,
+    /// What the program allows manifests to refer to.
+    pub(super) keys: BTreeMap<String, String>,
     pub(super) resolver: Option<Arc<Resolver>>,
+    /// Paths that may reach an engine beside the standard ones.
+    pub(super) paths: Option<ApiPaths>,
 }

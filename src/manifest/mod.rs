@@ -26,7 +26,7 @@
 //! | kind | what it gives |
 //! |---|---|
 //! | `ModelRoute`, `ModelServer` | themselves |
-//! | `Pod` | an endpoint, if it is ready, of each ModelServer whose `matchLabels` it has |
+//! | `Pod` | an endpoint, if it runs and is ready, of each ModelServer whose `matchLabels` it has |
 //! | `Endpoints`, `EndpointSlice` | endpoints of the ModelServer of that name, or whose `matchLabels` they have |
 //!
 //! Everything in the table is named `NAMESPACE/NAME`; the namespace is
@@ -44,12 +44,12 @@
 //! | `model` | [`ModelServer::model`](crate::ModelServer::model) |
 //! | `workloadPort`, `endpoints` | [`ModelServer::endpoint`](crate::ModelServer::endpoint) |
 //! | `trafficPolicy.timeout` | [`TrafficPolicy::timeout`](crate::TrafficPolicy::timeout) |
-//! | `trafficPolicy.retry.attempts` | [`TrafficPolicy::max_retries`](crate::TrafficPolicy::max_retries) |
+//! | `trafficPolicy.retry.attempts` | [`TrafficPolicy::max_retries`](crate::TrafficPolicy::max_retries): 4 at once, after 500 and 503, where `retry` is not there |
 //! | `trafficPolicy.retry.retryInterval` | [`TrafficPolicy::retry_interval`](crate::TrafficPolicy::retry_interval) |
 //!
 //! `parentRefs`, `rateLimit`, `pdGroup`, `kvConnector`, `pipelineMode`,
-//! `connectionPool` and `externalModelProviderName` are read and not acted on:
-//! each is a warning. What an `externalModelProviderName` names is a
+//! `connectionPool`, `sessionSticky` and `externalModelProviderName` are read and
+//! not acted on: each is a warning. What an `externalModelProviderName` names is a
 //! ModelServer `NAMESPACE/external:NAME` without endpoints.
 //!
 //! # Annotations
@@ -73,6 +73,13 @@
 //!     tower-model-route/balance: |
 //!       ConsistentHash:
 //!         Header: x-session
+//!     # what /v1/models tells of it
+//!     tower-model-route/max-model-len: "8192"
+//!     # the compressed request bodies that its engines read; by default none
+//!     tower-model-route/accepts-encoding: "[gzip, zstd]"
+//!     # headers for its engines; a key is a reference that the program allows
+//!     tower-model-route/headers: |
+//!       authorization: Bearer ${ENGINE_KEY}
 //!     # what TrafficPolicy has beyond Kthena's
 //!     tower-model-route/traffic-policy: |
 //!       totalTimeout: 1m
@@ -110,6 +117,12 @@
 //! probably meant; so are numbers with quotes and texts without, which are
 //! taken for what they must be, and which Kubernetes would refuse.
 //!
+//! What Kthena's schema or webhook would refuse and this crate takes is a
+//! warning with the code `refused-by-kthena`: such as `endpoints` beside
+//! `matchLabels`, two endpoints of one name, a label that Kubernetes refuses,
+//! more than 16 rules. Whoever does not go back to Kthena may pass over these.
+//! [`Manifests::deny`] makes errors of the warnings with a code.
+//!
 //! Files are not trusted: what one costs is bounded by its length, whatever
 //! its nesting and its aliases.
 
@@ -118,6 +131,8 @@ mod diagnostic;
 mod files;
 mod full_name;
 mod inputs;
+mod keys;
+mod lints;
 mod options;
 mod origin;
 mod place;

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+
 use crate::config::{OutlierDetection, TrafficPolicy};
 
 /// An option of `T`: its key, how it is set, and what of it has to be written.
@@ -17,6 +19,29 @@ pub(super) enum Access<T: 'static> {
     Time(fn(T, Duration) -> T, fn(&T) -> Option<Duration>),
     /// A number up to the maximum.
     Count(u64, fn(T, u64) -> T, fn(&T) -> Option<u64>),
+}
+
+/// The retries of a ModelServer whose manifest says nothing of `retry`.
+///
+/// They are those of Kthena's router, which goes on at once to up to four more pods where one
+/// refuses, is lost before it answers, or answers 503; it takes a 500 for a failure as well.
+pub(super) fn kthenas_retries(policy: TrafficPolicy) -> TrafficPolicy {
+    policy
+        .max_retries(4)
+        .retry_interval(Duration::ZERO)
+        .retry_statuses([
+            StatusCode::INTERNAL_SERVER_ERROR,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ])
+}
+
+/// The retries of one whose manifest says something of it, before that is read.
+pub(super) fn own_retries(policy: TrafficPolicy) -> TrafficPolicy {
+    let default = TrafficPolicy::new();
+    policy
+        .max_retries(default.get_max_retries())
+        .retry_interval(default.get_retry_interval())
+        .retry_statuses(default.get_retry_statuses().iter().copied())
 }
 
 /// The key of the statuses after which a request is sent again.

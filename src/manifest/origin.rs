@@ -12,8 +12,12 @@ pub(super) struct ServerOrigin {
     pub(super) policy: Option<Spot>,
     /// The options of the traffic policy that are given, by their keys.
     pub(super) options: Vec<(&'static str, Spot)>,
+    pub(super) headers: Vec<Spot>,
     /// `None` for those that are not in its own manifest.
     pub(super) endpoints: Vec<Option<Spot>>,
+    pub(super) selects_pods: bool,
+    /// Whether the manifest says something of `retry`.
+    pub(super) has_retry: bool,
 }
 
 impl ServerOrigin {
@@ -25,7 +29,10 @@ impl ServerOrigin {
             balance: None,
             policy: None,
             options: Vec::new(),
+            headers: Vec::new(),
             endpoints: Vec::new(),
+            selects_pods: false,
+            has_retry: false,
         }
     }
 
@@ -34,6 +41,7 @@ impl ServerOrigin {
             ServerPart::Whole => None,
             ServerPart::Model => self.model.as_ref(),
             ServerPart::Balance => self.balance.as_ref(),
+            ServerPart::Header(header) => self.headers.get(header),
             ServerPart::TrafficPolicy(option) => option
                 .and_then(|option| self.option(option))
                 .or(self.policy.as_ref()),

@@ -1,17 +1,19 @@
 //! The manifests of a gateway, from where they are read to the table.
 
-use std::{fmt, panic, path::Path, sync::Arc, thread};
+use std::{collections::BTreeSet, fmt, panic, path::Path, sync::Arc, thread};
 
 use super::{
     assembly::Assembly,
-    diagnostic::{Diagnostic, ManifestError, Report, Severity},
+    diagnostic::{Diagnostic, ManifestError, Report},
     files::{self, Texts},
     full_name,
     inputs::Inputs,
+    lints::lints,
     place::{FieldPath, Source, Spot},
     server_info::ServerInfo,
 };
 use crate::{
+    config::ApiPaths,
     manifest::{
         read::{
             fields::{Field, Reader},
@@ -66,6 +68,7 @@ const STACK_BYTES: usize = 8 << 20;
 pub struct Manifests {
     found: Vec<Diagnostic>,
     inputs: Inputs,
+    denied: BTreeSet<String>,
 }
 
 impl Manifests {
@@ -106,14 +109,40 @@ impl Manifests {
         manifests
     }
 
-    /// Adds the other's manifests and endpoints; of two resolvers the other's stays.
+    /// Adds the other's manifests and endpoints; of two resolvers, or lists of paths, the other's
+    /// stays.
     pub fn merge(mut self, other: Self) -> Self {
         self.found.extend(other.found);
         self.inputs.resources.append(other.inputs.resources);
         for (server, uris) in other.inputs.given {
             self.inputs.given.entry(server).or_default().extend(uris);
         }
+        self.inputs.keys.extend(other.inputs.keys);
         self.inputs.resolver = other.inputs.resolver.or(self.inputs.resolver);
+        self.inputs.paths = other.inputs.paths.or(self.inputs.paths);
+        self.denied.extend(other.denied);
+        self
+    }
+
+    /// Paths that requests may have beside those of the inference APIs, as
+    /// [`RouteTableBuilder::paths`](crate::RouteTableBuilder::paths).
+    pub fn paths(mut self, paths: ApiPaths) -> Self {
+        self.inputs.paths = Some(paths);
+        self
+    }
+
+    /// Makes errors of the warnings with this [code](Diagnostic::code), also for
+    /// [`build`](Self::build); a code that is of no warning does nothing.
+    ///
+    /// ```
+    /// # use tower_model_route::manifest::Manifests;
+    /// # let text = "";
+    /// let manifests = Manifests::from_yaml(text)
+    ///     .deny("rate-limit-not-enforced")
+    ///     .deny("refused-by-kthena");
+    /// ```
+    pub fn deny(mut self, code: impl Into<String>) -> Self {
+        self.denied.insert(code.into());
         self
     }
 
@@ -132,6 +161,17 @@ impl Manifests {
         }
         let given = self.inputs.given.entry(server).or_default();
         given.extend(uris.into_iter().map(Into::into));
+        self
+    }
+
+    /// Allows ModelServers to refer to this key as `${NAME}` in the headers for their engines
+    /// (annotation `tower-model-route/headers`), such as one that your program has from its
+    /// environment or from a file. A manifest never reads either by itself, and what it writes and
+    /// shows is the reference.
+    ///
+    /// That a manifest refers to any other is an error of [`build`](Self::build).
+    pub fn key(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.inputs.keys.insert(name.into(), value.into());
         self
     }
 
@@ -155,9 +195,8 @@ impl Manifests {
     /// Everything that is wrong in the manifests and between them, at once,
     /// each with its file, document, line and field.
     pub fn build(&self) -> Result<RouteTable, ManifestError> {
-        let mut found = self.found.clone();
-        let table = Assembly::new(&self.inputs, &mut found).build(&mut found);
-        let report = Report::new(found);
+        // The linter's warnings only count where some are denied.
+        let (table, report) = self.assemble(!self.denied.is_empty());
         match table {
             Some(table) if !report.has_errors() => Ok(table),
             _ => Err(ManifestError::new(report)),
@@ -165,21 +204,24 @@ impl Manifests {
     }
 
     /// Everything that there is to say: errors, warnings, and what
-    /// [`RouteTable::lint`] finds, at their places in the files.
+    /// [`RouteTable::lint`] finds, at their places in the files; then notes.
     pub fn check(&self) -> Report {
+        self.assemble(true).1
+    }
+
+    fn assemble(&self, lint: bool) -> (Option<RouteTable>, Report) {
         let mut found = self.found.clone();
         let assembly = Assembly::new(&self.inputs, &mut found);
-        if let Some(table) = assembly.build(&mut found) {
-            for lint in table.lint() {
-                let spot = assembly.spot(lint.position());
-                let (code, message) = (lint.kind().code(), lint.to_string());
-                found.push(match spot {
-                    Some(spot) => Diagnostic::new(Severity::Warning, code, spot, message),
-                    None => Diagnostic::placeless(Severity::Warning, code, message),
-                });
+        let table = assembly.build(&mut found);
+        if let Some(table) = table.as_ref().filter(|_| lint) {
+            found.extend(lints(table, &assembly));
+        }
+        for diagnostic in &mut found {
+            if self.denied.contains(diagnostic.code()) {
+                diagnostic.deny();
             }
         }
-        Report::new(found)
+        (table, Report::new(found).with_notes(assembly.notes()))
     }
 
     /// Reads a file's text, in a thread of its own: how much stack a nested document takes is

@@ -1,9 +1,11 @@
 //! Reloading manifests when their files change.
 
 use std::{
+    any::Any,
     collections::BTreeSet,
     error::Error,
     fmt,
+    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread::{self, JoinHandle},
@@ -14,10 +16,11 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tracing::{info, warn};
 
 use super::{
+    diagnostic::{Diagnostic, ManifestError, Report, Severity},
     files::{self, Texts},
     set::Manifests,
 };
-use crate::route::RouteTableHandle;
+use crate::route::{RouteTable, RouteTableHandle};
 
 /// Reloads the table of a [`RouteTableHandle`] when manifests change.
 ///
@@ -25,11 +28,14 @@ use crate::route::RouteTableHandle;
 /// not matter how a change is made: in place, by an editor that writes a new
 /// file and renames it, or by Kubernetes, which swaps the symbolic link that a
 /// mounted ConfigMap's files lead through. Several changes within the
-/// [`debounce`](Self::debounce) time are one. Where the texts are what they
-/// were, nothing is reloaded.
+/// [`debounce`](Self::debounce) time are one. Where the texts say what they
+/// said, be it with other comments, nothing is reloaded, and every count stays.
 ///
 /// Manifests with errors leave the table as it is: the log says why, and
-/// [`RouteTableHandle::last_error`] does, until a reload succeeds.
+/// [`RouteTableHandle::last_error`] does, until a reload succeeds. So do
+/// manifests that have lost their last route, as a file has that is just being
+/// written, unless [`allow_no_routes`](Self::allow_no_routes) is set, and a
+/// panic while they are read.
 ///
 /// ```no_run
 /// use tower_model_route::{RouteTableHandle, manifest::{Manifests, Watch}};
@@ -46,6 +52,7 @@ use crate::route::RouteTableHandle;
 pub struct Watch {
     paths: Vec<PathBuf>,
     debounce: Duration,
+    allow_no_routes: bool,
     complete: Box<dyn Fn(Manifests) -> Manifests + Send>,
 }
 
@@ -59,6 +66,7 @@ impl Watch {
         Self {
             paths: Vec::new(),
             debounce: Duration::from_millis(200),
+            allow_no_routes: false,
             complete: Box::new(|manifests| manifests),
         }
     }
@@ -74,6 +82,15 @@ impl Watch {
     /// If changes never stop, the reload happens after ten times as long.
     pub fn debounce(mut self, time: Duration) -> Self {
         self.debounce = time;
+        self
+    }
+
+    /// Also takes the last route away, where the manifests have none any more.
+    ///
+    /// By default such a reload fails: an emptied file is more often a mistake
+    /// than meant, and every request would be answered with 404.
+    pub fn allow_no_routes(mut self) -> Self {
+        self.allow_no_routes = true;
         self
     }
 
@@ -108,6 +125,7 @@ impl Watch {
         let reloader = Reloader {
             places: watcher,
             debounce: self.debounce,
+            allow_no_routes: self.allow_no_routes,
             complete: self.complete,
             handle: handle.clone(),
             texts: Vec::new(),
@@ -255,6 +273,7 @@ fn directories(path: &Path) -> BTreeSet<PathBuf> {
 struct Reloader {
     places: Places,
     debounce: Duration,
+    allow_no_routes: bool,
     complete: Box<dyn Fn(Manifests) -> Manifests + Send>,
     handle: RouteTableHandle,
     /// The texts of the last read.
@@ -266,23 +285,30 @@ impl Reloader {
         self.reload();
         loop {
             match signals.recv_timeout(Watch::LOOK) {
-                Ok(Signal::Changed) => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    self.reload();
-                    continue;
+                Ok(Signal::Changed) => {
+                    if !self.settles(signals) {
+                        return;
+                    }
                 }
+                Err(RecvTimeoutError::Timeout) => {}
                 Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            }
-            let latest = Instant::now() + self.debounce.saturating_mul(10);
-            while Instant::now() < latest {
-                match signals.recv_timeout(self.debounce) {
-                    Ok(Signal::Changed) => {}
-                    Err(RecvTimeoutError::Timeout) => break,
-                    Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                }
             }
             self.reload();
         }
+    }
+
+    /// Waits for a quiet time, or for the most that it waits; `false` if the watch ends first.
+    fn settles(&self, signals: &Receiver<Signal>) -> bool {
+        // Without an end if it is further away than the clock goes.
+        let latest = Instant::now().checked_add(self.debounce.saturating_mul(10));
+        while latest.is_none_or(|latest| Instant::now() < latest) {
+            match signals.recv_timeout(self.debounce) {
+                Ok(Signal::Changed) => {}
+                Err(RecvTimeoutError::Timeout) => break,
+                Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+        true
     }
 
     fn reload(&mut self) {
@@ -294,24 +320,64 @@ impl Reloader {
         if texts == self.texts {
             return;
         }
-        let manifests = texts
+        self.texts = texts;
+        // What panics may be the caller's own `complete`. It is run anew each time.
+        let result = panic::catch_unwind(AssertUnwindSafe(|| self.build()));
+        match result {
+            Ok(Ok(table)) => self.replace(table),
+            Ok(Err(error)) => self.failed(error),
+            Err(panic) => self.failed(Panicked::new(&*panic)),
+        }
+    }
+
+    fn build(&self) -> Result<RouteTable, ManifestError> {
+        let manifests = self
+            .texts
             .iter()
             .map(Manifests::from_texts)
             .fold(Manifests::new(), Manifests::merge);
-        self.texts = texts;
-        match (self.complete)(manifests).build() {
-            Ok(table) => {
-                self.handle.replace(table);
-                info!(target: "tower_model_route::reload", "manifests reloaded");
-            }
-            Err(error) => {
-                warn!(
-                    target: "tower_model_route::reload",
-                    %error,
-                    "manifests not reloaded"
-                );
-                self.handle.failed(error);
-            }
+        let table = (self.complete)(manifests).build()?;
+        let has_routes = |table: &RouteTable| !table.config().get_model_routes().is_empty();
+        if !self.allow_no_routes && !has_routes(&table) && has_routes(&self.handle.table()) {
+            let message = "there is no ModelRoute any more: the routes stay as they were";
+            let lost = Diagnostic::placeless(Severity::Error, "no-routes", message);
+            return Err(ManifestError::new(Report::new(vec![lost])));
         }
+        Ok(table)
+    }
+
+    fn replace(&self, table: RouteTable) {
+        if self.handle.table().config() != table.config() {
+            self.handle.replace(table);
+            info!(target: "tower_model_route::reload", "manifests reloaded");
+        } else if self.handle.last_error().is_some() {
+            self.handle.unchanged();
+            info!(target: "tower_model_route::reload", "manifests are as they were again");
+        }
+    }
+
+    fn failed(&self, error: impl Error + Send + Sync + 'static) {
+        warn!(target: "tower_model_route::reload", %error, "manifests not reloaded");
+        self.handle.failed(error);
+    }
+}
+
+/// The manifests could not be read, or completed, for a panic.
+#[derive(Debug)]
+struct Panicked(String);
+
+impl Panicked {
+    fn new(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Self(text.unwrap_or_else(|| "no reason is given".to_owned()))
+    }
+}
+
+impl Error for Panicked {}
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "reading the manifests panicked: {}", self.0)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     duplicates::DuplicateModels,
-    extraction::{BodyPlace, ExtractedModel, Written},
+    extraction::{ExtractedModel, Location, Written},
     found::{Model, Refusal, Value},
 };
 use crate::error::{RouteError, RouteErrorKind};
@@ -14,53 +14,48 @@ pub(super) fn choose(
     written: Written,
     field: &str,
 ) -> Result<ExtractedModel, RouteError> {
-    let invalid = |what| {
-        let message = format!("the `{field}` in the request body is {what}");
-        RouteError::new(RouteErrorKind::InvalidModel, message)
-    };
-    let chosen = match duplicates {
-        DuplicateModels::Refuse | DuplicateModels::First => models.first_mut(),
-        DuplicateModels::Last => models.last_mut(),
-    }
-    .ok_or_else(|| Refusal::Missing.in_field(field))?;
+    let chosen = pick(duplicates, models.len())
+        .and_then(|at| models.get_mut(at))
+        .ok_or_else(|| Refusal::Missing.in_field(field))?;
+    check(&chosen.value, field)?;
     let name = match &mut chosen.value {
-        Value::Name(name) if name.is_empty() => {
-            return Err(invalid("empty"));
-        }
         Value::Name(name) => std::mem::take(name),
-        Value::NotAString => {
-            return Err(invalid("not a string"));
-        }
+        Value::NotAString => String::new(),
     };
     let span = chosen.span.clone();
-    let others: Vec<_> = models
+    let others = models
         .iter()
         .map(|model| &model.span)
         .filter(|&other| *other != span)
         .cloned()
         .collect();
-    let is_named = others.is_empty();
     Ok(ExtractedModel {
         name,
-        head: None,
-        body: Some(BodyPlace {
+        location: Location::Body {
             written,
             span,
             others,
-            prefix: None,
-            is_named,
-        }),
+        },
+        header: None,
+        beside: None,
     })
 }
 
-/// The place of whatever a body names, which becomes `name`.
-pub(super) fn overwritten(models: &[Model], written: Written, name: &str) -> Option<BodyPlace> {
-    let (first, rest) = models.split_first()?;
-    Some(BodyPlace {
-        written,
-        span: first.span.clone(),
-        others: rest.iter().map(|model| model.span.clone()).collect(),
-        prefix: None,
-        is_named: rest.is_empty() && matches!(&first.value, Value::Name(named) if named == name),
-    })
+/// The position of the model that counts among so many.
+pub(super) fn pick(duplicates: DuplicateModels, len: usize) -> Option<usize> {
+    match duplicates {
+        DuplicateModels::Refuse | DuplicateModels::First => (len > 0).then_some(0),
+        DuplicateModels::Last => len.checked_sub(1),
+    }
+}
+
+/// Refuses a value that is no name.
+pub(super) fn check(value: &Value, field: &str) -> Result<(), RouteError> {
+    let what = match value {
+        Value::Name(name) if !name.is_empty() => return Ok(()),
+        Value::Name(_) => "empty",
+        Value::NotAString => "not a string",
+    };
+    let message = format!("the `{field}` in the request body is {what}");
+    Err(RouteError::new(RouteErrorKind::InvalidModel, message))
 }

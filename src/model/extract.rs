@@ -11,7 +11,9 @@ use super::extraction::Extraction;
 /// An extractor is called with the head of each request, before any of the body
 /// is read. [`JsonBody`](crate::JsonBody) is the simplest; pass your own to
 /// [`ModelRouteLayer::extract_model`](crate::ModelRouteLayer::extract_model).
-/// The [guide](crate::guide::extractors) has more examples.
+/// The [guide](crate::guide::extractors) has more examples. An extractor for an
+/// API that is not on the list of [`ApiPaths`](crate::ApiPaths) also has
+/// [`reads_path`](Self::reads_path).
 ///
 /// ```
 /// use http::request::Parts;
@@ -36,6 +38,17 @@ use super::extraction::Extraction;
 pub trait ExtractModel: fmt::Debug + Send + Sync + 'static {
     /// Returns how to find the model of a request with this head.
     fn begin(&self, head: &Parts) -> Extraction;
+
+    /// Whether requests for this path (without the query) are let through
+    /// although it is not on the list of [`ApiPaths`](crate::ApiPaths); no path
+    /// is by default.
+    ///
+    /// The answer is that of the path alone, and does not promise that a
+    /// request for it names a model.
+    fn reads_path(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
 }
 
 /// Whether requests of this method have a body that could name a model.

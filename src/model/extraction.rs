@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, ops::Range};
 
 use http::{HeaderName, request::Parts};
 
-use super::{duplicates::DuplicateModels, found::FIELD, multipart::Boundary};
+use super::{duplicates::DuplicateModels, found::FIELD, multipart::Boundary, relation::Relation};
 use crate::error::RouteError;
 
 /// The way to find the model of one request; see [`ExtractModel`](crate::ExtractModel).
@@ -15,31 +15,17 @@ pub struct Extraction(pub(crate) Plan);
 pub(crate) enum Plan {
     NoModel,
     Refused(RouteError),
-    Found(HeadModel),
-    /// The head names a model, and the body may name it too.
-    Beside(HeadModel, Box<Plan>),
+    Found(ExtractedModel),
+    /// A header names this model; the rest of the request must name the same one or none.
+    Claimed(ExtractedModel, Box<Plan>),
+    /// The path or query names this model; the body must fit it.
+    Beside(ExtractedModel, Relation, Box<Plan>),
     /// This model, if the body names none.
     Default(String, Box<Plan>),
     /// The top-level field of this name, or else `model`.
     Json(Option<Box<str>>, DuplicateModels),
     Multipart(Boundary, DuplicateModels),
     Whole(FromWholeBody),
-}
-
-/// A model that the head names.
-#[derive(Clone, Debug)]
-pub(crate) struct HeadModel {
-    pub(crate) model: ExtractedModel,
-    pub(crate) beside: Beside,
-}
-
-/// What a body may name beside a model of the head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Beside {
-    /// The same model, or none.
-    TheSame,
-    /// Any model: it is overwritten.
-    Any,
 }
 
 pub(crate) type FromWholeBody =
@@ -59,14 +45,9 @@ impl Extraction {
         Self(Plan::Refused(error))
     }
 
-    /// The model is known from the head.
-    ///
-    /// The body is not read and forwarded as it arrives, unless another of the
-    /// [`ModelSources`](crate::ModelSources) reads it: it must then name the same
-    /// model or none.
+    /// The model is known from the head: the body is forwarded as it arrives.
     pub fn found(model: ExtractedModel) -> Self {
-        let beside = Beside::TheSame;
-        Self(Plan::Found(HeadModel { model, beside }))
+        Self(Plan::Found(model))
     }
 
     /// The model is a string in the top-level field `name` of a JSON body.
@@ -89,6 +70,10 @@ impl Extraction {
     ///             "/api/generate" => Extraction::json_field("engine").or_model("small"),
     ///             _ => Extraction::none(),
     ///         }
+    ///     }
+    ///
+    ///     fn reads_path(&self, path: &str) -> bool {
+    ///         path == "/api/generate"
     ///     }
     /// }
     /// ```
@@ -123,6 +108,7 @@ impl fmt::Debug for Plan {
             Self::NoModel => "NoModel",
             Self::Refused(_) => "Refused",
             Self::Found(_) => "Found",
+            Self::Claimed(..) => "Claimed",
             Self::Beside(..) => "Beside",
             Self::Default(..) => "Default",
             Self::Json(..) => "Json",
@@ -132,43 +118,69 @@ impl fmt::Debug for Plan {
     }
 }
 
-/// The model that a request names, and the places where it is rewritten.
+/// The model that a request names, and the place where it is rewritten.
 ///
-/// Without a place, the name is never rewritten. There may be one in the path, one
-/// in the query, one header and one in the body; of two of a kind the last counts.
-/// Places are byte ranges. The new name is written in the form that the place
-/// requires: as a quoted JSON string, or percent-encoded in a URI. If a range is
-/// empty or outside the request, the client gets a 500 `extractor_error`.
+/// Without a place, the name is never rewritten. Places are byte ranges. The new
+/// name is written in the form that the place requires: as a quoted JSON string,
+/// or percent-encoded in a URI. If a range is empty or outside the request, the
+/// client gets a 500 `extractor_error`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct ExtractedModel {
     pub(crate) name: String,
-    /// Most models are named by the body alone.
-    pub(crate) head: Option<Box<HeadPlaces>>,
-    pub(crate) body: Option<BodyPlace>,
-}
-
-/// The places of a name in the head.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HeadPlaces {
-    /// Counted from the path's start.
-    pub(crate) path: Option<Range<usize>>,
-    /// Counted from the query's start.
-    pub(crate) query: Option<Range<usize>>,
+    pub(crate) location: Location,
+    /// A header that also names the model.
     pub(crate) header: Option<HeaderName>,
+    /// The model in the body, if it is in the path or query too.
+    pub(crate) beside: Option<Box<InBody>>,
 }
 
-/// The place of a name in the body.
+/// The places of the model in the body of a request whose path or query also names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct BodyPlace {
+pub(crate) struct InBody {
     pub(crate) written: Written,
-    pub(crate) span: Range<u64>,
-    /// The other occurrences, if duplicates are accepted.
-    pub(crate) others: Vec<Range<u64>>,
-    /// Written before the name, as in `models/gemini`.
-    pub(crate) prefix: Option<Box<str>>,
-    /// Whether the place has the name already.
-    pub(crate) is_named: bool,
+    pub(crate) spans: Vec<Range<u64>>,
+    /// What stands before the name.
+    pub(crate) prefix: &'static str,
+    /// Whether every place has the name that was asked for.
+    pub(crate) is_settled: bool,
+}
+
+/// The location of the name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Location {
+    /// Nowhere that could be rewritten.
+    #[default]
+    Nowhere,
+    /// In the body.
+    Body {
+        written: Written,
+        span: Range<u64>,
+        /// The other occurrences, if duplicates are accepted.
+        others: Vec<Range<u64>>,
+    },
+    /// In the path; the range counts from the path's start.
+    Path(Range<usize>),
+    /// In the query; the range counts from the query's start.
+    Query(Range<usize>),
+}
+
+impl Location {
+    /// Whether every span lies within the head, or within a body of `len` bytes.
+    pub(crate) fn is_within(&self, head: &Parts, len: u64) -> bool {
+        let is_part = |text: &str, span: &Range<usize>| {
+            text.get(span.clone()).is_some_and(|part| !part.is_empty())
+        };
+        match self {
+            Self::Nowhere => true,
+            Self::Body { span, others, .. } => others
+                .iter()
+                .chain([span])
+                .all(|span| span.start < span.end && span.end <= len),
+            Self::Path(span) => is_part(head.uri.path(), span),
+            Self::Query(span) => is_part(head.uri.query().unwrap_or_default(), span),
+        }
+    }
 }
 
 /// The notation of a name in a body.
@@ -186,8 +198,9 @@ impl ExtractedModel {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            head: None,
-            body: None,
+            location: Location::Nowhere,
+            header: None,
+            beside: None,
         }
     }
 
@@ -209,72 +222,29 @@ impl ExtractedModel {
     /// The name is this part of the path, percent-encoded; the range counts
     /// from the path's first slash.
     pub fn path_span(mut self, span: Range<usize>) -> Self {
-        self.head.get_or_insert_default().path = Some(span);
+        self.location = Location::Path(span);
         self
     }
 
     /// The name is this part of the query, percent-encoded; the range counts
     /// from the byte after the `?`.
     pub fn query_span(mut self, span: Range<usize>) -> Self {
-        self.head.get_or_insert_default().query = Some(span);
+        self.location = Location::Query(span);
         self
     }
 
     /// The name is also, or only, the value of this header.
     pub fn in_header(mut self, header: HeaderName) -> Self {
-        self.head.get_or_insert_default().header = Some(header);
+        self.header = Some(header);
         self
     }
 
     fn in_body(mut self, written: Written, span: Range<usize>) -> Self {
-        self.body = Some(BodyPlace {
+        self.location = Location::Body {
             written,
             span: span.start as u64..span.end as u64,
             others: Vec::new(),
-            prefix: None,
-            is_named: true,
-        });
+        };
         self
-    }
-
-    /// Whether every place lies within the head, or within a body of `len` bytes.
-    pub(crate) fn is_within(&self, head: &Parts, len: u64) -> bool {
-        let is_part = |text: &str, span: &Option<Range<usize>>| {
-            span.as_ref()
-                .is_none_or(|span| text.get(span.clone()).is_some_and(|part| !part.is_empty()))
-        };
-        self.body.as_ref().is_none_or(|place| {
-            let mut spans = place.others.iter().chain([&place.span]);
-            spans.all(|span| span.start < span.end && span.end <= len)
-        }) && self.head.as_ref().is_none_or(|places| {
-            is_part(head.uri.path(), &places.path)
-                && is_part(head.uri.query().unwrap_or_default(), &places.query)
-        })
-    }
-}
-
-impl HeadModel {
-    /// Adds places of the same name in the head; of two of a kind the first counts.
-    pub(super) fn add(&mut self, others: Option<Box<HeadPlaces>>) {
-        let Some(others) = others else {
-            return;
-        };
-        let places = self.model.head.get_or_insert_default();
-        places.path = places.path.take().or(others.path);
-        places.query = places.query.take().or(others.query);
-        places.header = places.header.take().or(others.header);
-    }
-
-    pub(super) fn is_in_path(&self) -> bool {
-        let places = self.model.head.as_ref();
-        places.is_some_and(|places| places.path.is_some())
-    }
-
-    /// Whether only a header names the model, which some gateway in front has set.
-    pub(super) fn is_header_only(&self) -> bool {
-        let places = self.model.head.as_ref();
-        places.is_some_and(|places| {
-            places.header.is_some() && places.path.is_none() && places.query.is_none()
-        })
     }
 }

@@ -41,10 +41,6 @@ pub(crate) enum Value {
 pub(crate) enum Refusal {
     /// A JSON value of another kind begins where `{` is required.
     NotAnObject,
-    /// What begins where `{` is required begins no JSON value.
-    NotJson { offset: u64 },
-    /// Something other than white space follows the JSON object.
-    Trailing { offset: u64 },
     /// The byte at `offset` is not allowed there in JSON.
     Syntax { offset: u64 },
     /// Not multipart, or in a form that parsers read differently.
@@ -57,8 +53,6 @@ pub(crate) enum Refusal {
     Unclosed,
     /// The body is complete and names no model.
     Missing,
-    /// The body is complete, and only a key that differs in case names the model.
-    OtherCase,
     /// A second model, under [`Duplicates::Refuse`].
     Duplicate,
     /// The model's string has a bad escape, half a surrogate pair, a raw
@@ -81,7 +75,7 @@ impl Refusal {
             AmbiguousModel, InvalidJson, InvalidModel, InvalidMultipart, MissingModel,
         };
         let (kind, message) = match self {
-            Self::NotJson { offset } | Self::Trailing { offset } | Self::Syntax { offset } => {
+            Self::Syntax { offset } => {
                 (InvalidJson, format!("is not valid JSON (at byte {offset})"))
             }
             Self::Malformed { offset } => (
@@ -105,7 +99,7 @@ impl Refusal {
                 let message = format!("the request has no body, and so no `{field}`");
                 return RouteError::new(MissingModel, message);
             }
-            Self::Missing | Self::OtherCase => (MissingModel, format!("has no `{field}`")),
+            Self::Missing => (MissingModel, format!("has no `{field}`")),
             Self::Duplicate | Self::TooManyModels => {
                 (AmbiguousModel, format!("has more than one `{field}`"))
             }

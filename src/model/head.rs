@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{
     extract::ExtractModel,
-    extraction::{Beside, ExtractedModel, Extraction, HeadModel, Plan},
+    extraction::{ExtractedModel, Extraction},
 };
 use crate::{
     config::{BuildError, MistakeKind},
@@ -21,17 +21,16 @@ use crate::{
 /// the rest of the pattern fits the end of the path. Before a `*` that is the last
 /// fit if the rest begins with something else than a slash (`{model}:*`), and
 /// otherwise the first (`{model}/*` is one segment). The matched part is
-/// percent-decoded, and rewritten in the path.
-///
-/// If the body names a model too, it must be the same one; see
-/// [`ModelSources`](crate::ModelSources).
+/// percent-decoded, and rewritten in the path. The first pattern that matches is
+/// used. Alone it does not read the body; in [`ModelSources`](crate::ModelSources) a body that
+/// also names the model [must agree](crate::ModelSources::or).
 ///
 /// ```
 /// use tower_model_route::{ModelSources, PathModel};
 ///
 /// # fn main() -> Result<(), tower_model_route::BuildError> {
 /// let sources = ModelSources::new()
-///     .or(PathModel::new("/deployments/{model}/chat/completions")?.overwrites_body())
+///     .or(PathModel::new("/openai/deployments/{model}/*")?)
 ///     .or(PathModel::new("/v1beta/models/{model}:*")?);
 /// # let _ = sources;
 /// # Ok(())
@@ -42,7 +41,6 @@ use crate::{
 pub struct PathModel {
     before: Cow<'static, str>,
     after: Cow<'static, str>,
-    beside: Beside,
 }
 
 impl PathModel {
@@ -69,21 +67,11 @@ impl PathModel {
                 return Ok(Self {
                     before: before.to_owned().into(),
                     after: after.to_owned().into(),
-                    beside: Beside::TheSame,
                 });
             }
         };
         let mistake = MistakeKind::InvalidPath(why.into());
         Err(BuildError::other("PathModel", mistake))
-    }
-
-    /// Overwrites whatever model the body names with the path's, instead of
-    /// refusing a request whose body names another.
-    ///
-    /// For APIs whose clients put any name into the body, as Azure's SDKs do.
-    pub fn overwrites_body(mut self) -> Self {
-        self.beside = Beside::Any;
-        self
     }
 
     /// The model's part of the path.
@@ -103,16 +91,21 @@ impl PathModel {
 impl ExtractModel for PathModel {
     fn begin(&self, head: &Parts) -> Extraction {
         match self.find(head.uri.path()) {
-            Some(span) => in_path(head, span, self.beside),
+            Some(span) => in_path(head, span),
             None => Extraction::none(),
         }
+    }
+
+    fn reads_path(&self, path: &str) -> bool {
+        self.find(path).is_some()
     }
 }
 
 /// The model is a query parameter, as in `/v1/realtime?model=`; it is rewritten there.
 ///
-/// A query with two parameters of this name is refused, and so is one without it,
-/// unless another of the [`ModelSources`](crate::ModelSources) names the model.
+/// A query with two parameters of this name is refused. In
+/// [`ModelSources`](crate::ModelSources) a body that also names the model
+/// [must agree](crate::ModelSources::or).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct QueryModel {
@@ -166,7 +159,7 @@ impl ExtractModel for QueryModel {
         match (values.next(), values.next()) {
             (Some((at, value)), None) => {
                 let span = at..at + value.len();
-                found(&value.replace('+', " "), Beside::TheSame, |name| {
+                found(&value.replace('+', " "), |name| {
                     ExtractedModel::new(name).query_span(span)
                 })
             }
@@ -180,15 +173,18 @@ impl ExtractModel for QueryModel {
             )),
         }
     }
+
+    fn reads_path(&self, path: &str) -> bool {
+        path == self.path
+    }
 }
 
 /// The model is in a header that a gateway in front has set, such as `x-model`.
 ///
 /// In a list of [`ModelSources`](crate::ModelSources) the header does not replace
-/// the other sources. A request whose body, path or query names another model is
+/// the other sources. A request whose body or path names another model is
 /// refused, and the header alone decides only if the rest of the request names no
-/// model. When the model is rewritten, the header is rewritten as well. Unlike
-/// with a model in the path, the body is read as far as without the header.
+/// model. When the model is rewritten, the header is rewritten as well.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct HeaderModel {
@@ -224,24 +220,15 @@ impl ExtractModel for HeaderModel {
 }
 
 /// The model is this part of the path.
-pub(super) fn in_path(head: &Parts, span: Range<usize>, beside: Beside) -> Extraction {
+pub(super) fn in_path(head: &Parts, span: Range<usize>) -> Extraction {
     let encoded = head.uri.path().get(span.clone()).unwrap_or_default();
-    found(encoded, beside, |name| {
-        ExtractedModel::new(name).path_span(span)
-    })
+    found(encoded, |name| ExtractedModel::new(name).path_span(span))
 }
 
 /// A name that is percent-encoded in the URI.
-fn found(
-    encoded: &str,
-    beside: Beside,
-    model: impl FnOnce(String) -> ExtractedModel,
-) -> Extraction {
+fn found(encoded: &str, model: impl FnOnce(String) -> ExtractedModel) -> Extraction {
     match percent_decode_str(encoded).decode_utf8() {
-        Ok(name) if !name.is_empty() => {
-            let model = model(name.into_owned());
-            Extraction(Plan::Found(HeadModel { model, beside }))
-        }
+        Ok(name) if !name.is_empty() => Extraction::found(model(name.into_owned())),
         _ => Extraction::refused(invalid()),
     }
 }
@@ -264,6 +251,7 @@ mod tests {
     use http::{Request, header::HeaderValue};
 
     use super::*;
+    use crate::model::extraction::{Location, Plan};
 
     fn begin(
         source: &impl ExtractModel,
@@ -275,7 +263,7 @@ mod tests {
 
     fn outcome(extraction: Extraction) -> Option<Result<ExtractedModel, RouteErrorKind>> {
         match extraction.0 {
-            Plan::Found(found) => Some(Ok(found.model)),
+            Plan::Found(model) => Some(Ok(model)),
             Plan::Refused(error) => Some(Err(error.kind())),
             _ => None,
         }
@@ -378,8 +366,13 @@ mod tests {
             &PathModel::new("/openai/deployments/{model}/*").unwrap(),
             path,
         );
-        let places = model.unwrap().unwrap().head.unwrap();
-        let span = places.path.unwrap();
+        let Some(Ok(ExtractedModel {
+            location: Location::Path(span),
+            ..
+        })) = model
+        else {
+            panic!("{model:?}");
+        };
         assert_eq!(&path[span], "a%2Fb");
     }
 

@@ -22,15 +22,6 @@ use crate::error::RouteError;
 /// followed by anything but white space. Errors inside of nested values are
 /// left for the engine to find.
 ///
-/// A key that differs from `model` only in case, such as `Model`, is none, but
-/// beside `model` it is treated as a second one: engines written in Go take it for
-/// the same. A byte order mark before the object is skipped (RFC 8259 section 8.1),
-/// and `NaN` and `Infinity`, which Python writes, are read at every depth.
-///
-/// The Content-Type may be missing, or anything but what engines read otherwise: a
-/// form, or a charset other than UTF-8 and US-ASCII, is answered with 415
-/// `unsupported_media_type`, and two Content-Types with 400 `invalid_content_type`.
-///
 /// Requests with a method that has no body (GET, HEAD, OPTIONS, DELETE, TRACE,
 /// CONNECT) name no model.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,12 +78,14 @@ mod tests {
     use std::ops::Range;
 
     use super::*;
-    use crate::error::RouteErrorKind;
+    use crate::{error::RouteErrorKind, model::extraction::Location};
 
     /// The name and its span, read from the whole body and from any two chunks.
     fn find(body: &[u8]) -> Result<(String, Range<usize>), RouteError> {
         let model = JsonBody::new().read(body)?;
-        let span = model.body.expect("it is in the body").span;
+        let Location::Body { span, .. } = model.location else {
+            panic!("{model:?}");
+        };
         Ok((model.name, span.start as usize..span.end as usize))
     }
 
@@ -116,13 +109,6 @@ mod tests {
                 r#""\ud83d\ude00\n""#,
             ),
             ("{\"model\":\"größe\"}", "größe", "\"größe\""),
-            ("\u{feff}{\"model\":\"m\"}", "m", r#""m""#),
-            ("\u{feff} {\"model\":\"m\"}", "m", r#""m""#),
-            (
-                r#"{"a":NaN,"b":-Infinity,"c":[Infinity,{"d":NaN}],"model":"m"}"#,
-                "m",
-                r#""m""#,
-            ),
             (
                 r#"{"x":1e400,"y":0.10,"z":"\ud800","model":"m"}"#,
                 "m",
@@ -140,7 +126,6 @@ mod tests {
         for (body, expected) in [
             ("", MissingModel),
             (" \n", InvalidJson),
-            ("\u{feff}", InvalidJson),
             ("null", InvalidJson),
             (r#"["model"]"#, InvalidJson),
             (r#""model""#, InvalidJson),
@@ -149,12 +134,6 @@ mod tests {
             (r#"{"model":"m""#, InvalidJson),
             (r#"{"model":"m",}"#, InvalidJson),
             (r#"{"model":"m","a":tru}"#, InvalidJson),
-            ("\u{feff}\u{feff}{\"model\":\"m\"}", InvalidJson),
-            (" \u{feff}{\"model\":\"m\"}", InvalidJson),
-            (r#"{"model":"m","a":-NaN}"#, InvalidJson),
-            (r#"{"model":"m","a":Infinit}"#, InvalidJson),
-            (r#"{"model":NaN}"#, InvalidModel),
-            ("NaN", InvalidJson),
             ("{\"model\":\"a\nb\"}", InvalidModel),
             ("{}", MissingModel),
             (r#"{"Model":"m","a":{"model":"m"}}"#, MissingModel),
@@ -165,10 +144,6 @@ mod tests {
             (r#"{"model":""}"#, InvalidModel),
             (r#"{"model":"a","model":"a"}"#, AmbiguousModel),
             (r#"{"model":"a","mod\u0065l":1}"#, AmbiguousModel),
-            (r#"{"model":"a","Model":"a"}"#, AmbiguousModel),
-            (r#"{"MODEL":"a","model":"b"}"#, AmbiguousModel),
-            (r#"{"Model":"a","MODEL":"b"}"#, AmbiguousModel),
-            (r#"{"model":"a","\u004dodel":"a"}"#, AmbiguousModel),
         ] {
             assert_eq!(kind(body), expected, "{body}");
         }

@@ -1,7 +1,7 @@
 //! Finds which model a request asks for, and where the request names it.
 
+mod beside;
 mod choose;
-mod content_type;
 mod duplicates;
 mod extract;
 mod extraction;
@@ -10,10 +10,12 @@ mod head;
 mod json;
 mod json_body;
 mod keys;
-mod late;
+mod media_type;
 mod multipart;
 mod multipart_body;
+mod params;
 mod paths;
+mod relation;
 mod scan;
 mod sources;
 
@@ -28,8 +30,9 @@ pub use self::{
 };
 pub(crate) use self::{
     extract::has_body,
-    extraction::{HeadModel, Plan, Written},
+    extraction::{InBody, Location, Plan, Written},
     keys::{BodyKeys, NeededKeys, hash, is_empty},
+    media_type::check_json,
     paths::is_below_model,
     scan::Scan,
     sources::is_named_by_head,

@@ -4,11 +4,7 @@ use std::ops::Range;
 
 use http::request::Parts;
 
-use super::{
-    extract::ExtractModel,
-    extraction::{Beside, Extraction},
-    head::in_path,
-};
+use super::{extract::ExtractModel, extraction::Extraction, head::in_path};
 
 /// The model in the path of one of the APIs that
 /// [`ModelSources::standard`](crate::ModelSources::standard) lists.
@@ -18,7 +14,7 @@ pub(super) struct StandardPaths;
 impl ExtractModel for StandardPaths {
     fn begin(&self, head: &Parts) -> Extraction {
         match find(head.uri.path()) {
-            Some((span, beside)) => in_path(head, span, beside),
+            Some(span) => in_path(head, span),
             None => Extraction::none(),
         }
     }
@@ -75,34 +71,33 @@ const KSERVE_2: Endings = &[
     "versions/*/config",
 ];
 
-/// The model's part of a path, and what a body may name beside it.
-fn find(path: &str) -> Option<(Range<usize>, Beside)> {
+/// The model's part of a path.
+fn find(path: &str) -> Option<Range<usize>> {
     let (first, rest) = path.strip_prefix('/')?.split_once('/')?;
-    let same = Beside::TheSame;
-    let (len, rest, beside) = match first {
+    let (len, rest) = match first {
         "openai" => {
             let rest = rest.strip_prefix("deployments/")?;
             let len = before_ending(rest, AZURE).or_else(|| first_segment(rest))?;
-            (len, rest, Beside::Any)
+            (len, rest)
         }
-        "model" => (before_ending(rest, BEDROCK)?, rest, same),
+        "model" => (before_ending(rest, BEDROCK)?, rest),
         "v2" => {
             let rest = rest.strip_prefix("models/")?;
             let len = before_ending(rest, KSERVE_2).or_else(|| first_segment(rest))?;
-            (len, rest, same)
+            (len, rest)
         }
         "v1" if let Some(rest) = rest.strip_prefix("models/") => {
             let len = before_ending(rest, KSERVE_1).or_else(|| before_method(rest));
-            (len.or_else(|| first_segment(rest))?, rest, same)
+            (len.or_else(|| first_segment(rest))?, rest)
         }
         "v1" | "v1alpha" | "v1alpha1" | "v1beta" | "v1beta1" | "v1beta2" => {
             let rest = google(rest)?;
-            (before_method(rest)?, rest, same)
+            (before_method(rest)?, rest)
         }
         _ => return None,
     };
     let start = path.len() - rest.len();
-    (len > 0).then_some((start..start + len, beside))
+    (len > 0).then_some(start..start + len)
 }
 
 /// Whether a path below `/v1/models/` is more than the name of a model.
@@ -166,7 +161,7 @@ mod tests {
     use super::*;
 
     fn name(path: &str) -> Option<&str> {
-        find(path).map(|(span, _)| &path[span])
+        find(path).map(|span| &path[span])
     }
 
     #[test]
@@ -254,7 +249,7 @@ mod tests {
 
         #[test]
         fn no_path_does_harm(path in "/(openai/deployments|v1/models|v1beta|v2/models|model|[a-zé:/]{0,9})[a-z:/*é]{0,30}") {
-            if let Some((span, _)) = find(&path) {
+            if let Some(span) = find(&path) {
                 prop_assert!(!path[span].is_empty());
             }
         }

@@ -2,35 +2,21 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, request::Parts};
+use http::{HeaderMap, HeaderName, header::CONTENT_TYPE, request::Parts};
 
 use super::{
     extract::ExtractModel,
-    extraction::{Beside, Extraction, HeadModel, Plan},
+    extraction::{ExtractedModel, Extraction, Location, Plan},
     head::{HeaderModel, QueryModel},
     json_body::JsonBody,
-    late::ambiguous,
     multipart_body::MultipartBody,
     paths::StandardPaths,
+    relation::Relation,
 };
-use crate::error::{RouteError, RouteErrorKind};
+use crate::error::RouteErrorKind;
 
-/// Looks for the model in several places.
-///
-/// Every place that names a model is read: one in the path, one in the query, a
-/// header, and one in the body; of several sources for one of these the first that
-/// applies counts. Equal names are all rewritten, and a request that names different
-/// models is refused with 400 `ambiguous_model`, so that no engine reads another
-/// model than the gateway. A [`PathModel`](crate::PathModel) can be set to
-/// [overwrite](crate::PathModel::overwrites_body) the body's model instead.
-///
-/// If the path or the query names the model, the body is buffered only up to
-/// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes), and then forwarded as it
-/// arrives. Should it name a model after that, the same name passes unless it had to
-/// be rewritten; any other fails the request with 400 `ambiguous_model`, and breaks
-/// off what is sent to the engine. The body need not be JSON then: it may be empty,
-/// an array, anything under a Content-Type other than JSON, or JSON with the binary
-/// data of KServe behind it.
+/// Looks for the model in several places, in order: the first that applies to
+/// a request is used.
 ///
 /// [`ModelSources::standard`] is what a
 /// [`ModelRouteLayer`](crate::ModelRouteLayer) uses by default.
@@ -48,6 +34,8 @@ use crate::error::{RouteError, RouteErrorKind};
 pub struct ModelSources {
     header: Option<HeaderModel>,
     sources: Vec<Arc<dyn ExtractModel>>,
+    /// How many of the sources are the standard ones, whose paths have a list of their own.
+    standard: usize,
 }
 
 impl ModelSources {
@@ -59,8 +47,7 @@ impl ModelSources {
     /// The places where the known APIs name the model:
     ///
     /// - the path (versions are `v1`, `v1alpha`, `v1beta` and the like):
-    ///   - Azure: `/openai/deployments/{model}/...`. Here the path counts, and the
-    ///     body's `model` is overwritten, because Azure's SDKs put any name there;
+    ///   - Azure: `/openai/deployments/{model}/...`;
     ///   - Google: `/v1beta/models/{model}:...`, `/v1beta/tunedModels/{model}:...`, and
     ///     Vertex's `/v1/projects/*/locations/*/publishers/*/models/{model}:...`;
     ///   - KServe, Triton, TensorFlow Serving: `/v1/models/{model}:...`,
@@ -70,19 +57,42 @@ impl ModelSources {
     /// - the field `model` of a multipart/form-data body (audio, image edits);
     /// - the top-level `model` of any other body, as JSON.
     ///
-    /// A name with slashes may stand in a path as it is: it ends where a known
-    /// operation of the API, such as `/chat/completions` or `:generateContent`, ends
-    /// the path. Otherwise it is one segment.
+    /// A name with slashes may stand in a path as it is, or escaped: it ends where a known
+    /// operation of the API, such as `/chat/completions` or `:generateContent`, ends the path.
+    /// Otherwise it is one segment.
+    ///
+    /// A body is also read if the path or query names the model, because some engines read
+    /// the name there; see [`or`](Self::or).
     pub fn standard() -> Self {
-        Self::new()
+        let sources = Self::new()
             .or(StandardPaths)
             .or(QueryModel::of("/v1/realtime", "model"))
             .or(MultipartBody::new())
-            .or(JsonBody::new())
+            .or(JsonBody::new());
+        Self {
+            standard: sources.sources.len(),
+            ..sources
+        }
     }
 
-    /// Adds a place; of several for the path, the query or the body the first that
-    /// applies to a request counts.
+    /// Adds a place to look in if none of the earlier ones applies.
+    ///
+    /// If an earlier one finds the model in the path or query, a form or a JSON body that a
+    /// later one would read is read as well. Its model must be equal (400 `ambiguous_model`),
+    /// and is rewritten too; a body that names none is fine. Two APIs differ:
+    ///
+    /// - if the path is `.../models/{model}:...` (Google), the body may have `models/` before
+    ///   the name, or `tunedModels/` as in the path, which is kept;
+    /// - if it is `.../openai/deployments/{model}/...` (Azure), the path counts, and the body's
+    ///   `model` is overwritten, because Azure's SDKs put any name there.
+    ///
+    /// As JSON count the types `application/json` and `+json`, and bodies without a type,
+    /// except KServe's binary form (`Inference-Header-Content-Length`); other types are not
+    /// read. Such a body is read up to
+    /// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes) before the request is sent, and
+    /// a compressed one to its end. What comes later can't be rewritten: the request breaks off
+    /// with 400 `ambiguous_model` if it has another model, or one that would have to be
+    /// rewritten.
     pub fn or(mut self, source: impl ExtractModel) -> Self {
         self.sources.push(Arc::new(source));
         self
@@ -97,15 +107,26 @@ impl ModelSources {
 
 impl ExtractModel for ModelSources {
     fn begin(&self, head: &Parts) -> Extraction {
-        let mut places = Places::default();
-        let sources = self.sources.iter().map(|source| source.begin(head));
-        let header = self.header.as_ref().map(|header| header.begin(head));
-        for extraction in sources.chain(header) {
-            if let Err(error) = places.add(extraction.0) {
-                return Extraction::refused(error);
-            }
-        }
-        Extraction(places.into_plan())
+        let mut plans = self.sources.iter().map(|source| source.begin(head).0);
+        let plan = plans
+            .find(|plan| !matches!(plan, Plan::NoModel))
+            .unwrap_or(Plan::NoModel);
+        let plan = match plan {
+            Plan::Found(model) => beside(model, head, plans),
+            plan => plan,
+        };
+        let claim = self.header.as_ref().map(|header| header.begin(head).0);
+        Extraction(match (claim, plan) {
+            (Some(Plan::Found(claim)), Plan::NoModel) => Plan::Found(claim),
+            (Some(Plan::Found(claim)), plan) => Plan::Claimed(claim, Box::new(plan)),
+            (Some(Plan::Refused(error)), _) => Plan::Refused(error),
+            (_, plan) => plan,
+        })
+    }
+
+    fn reads_path(&self, path: &str) -> bool {
+        let own = self.sources.iter().skip(self.standard);
+        own.into_iter().any(|source| source.reads_path(path))
     }
 }
 
@@ -117,58 +138,51 @@ pub(crate) fn is_named_by_head(head: &Parts) -> bool {
     )
 }
 
-/// The places that have been found to apply to a request.
-#[derive(Default)]
-struct Places {
-    head: Option<HeadModel>,
-    body: Option<Plan>,
-    /// A place that should have named the model, in the words of its source.
-    missing: Option<RouteError>,
+/// The plan for a request whose head names `model`: if that is in the path or query, the body
+/// is read too, as the first of the later `plans` for this body says.
+fn beside(model: ExtractedModel, head: &Parts, mut plans: impl Iterator<Item = Plan>) -> Plan {
+    let path = head.uri.path();
+    let relation = match &model.location {
+        Location::Path(span) => match (path.get(..span.start), path.get(span.end..)) {
+            (Some(before), Some(after)) => Relation::of_path(before, after),
+            _ => return Plan::Found(model),
+        },
+        Location::Query(_) => Relation::Equal,
+        Location::Nowhere | Location::Body { .. } => return Plan::Found(model),
+    };
+    match plans.find_map(|plan| of_body(plan, &head.headers)) {
+        Some(body) => Plan::Beside(model, relation, Box::new(body)),
+        None => Plan::Found(model),
+    }
 }
 
-impl Places {
-    fn add(&mut self, plan: Plan) -> Result<(), RouteError> {
-        match plan {
-            Plan::NoModel => {}
-            Plan::Refused(error) if error.kind() == RouteErrorKind::MissingModel => {
-                self.missing.get_or_insert(error);
-            }
-            Plan::Refused(error) => return Err(error),
-            Plan::Found(found) => self.add_head(found)?,
-            Plan::Beside(found, body) => {
-                self.add_head(found)?;
-                self.add(*body)?;
-            }
-            body => _ = self.body.get_or_insert(body),
+/// `plan`, if it looks for a field of this body.
+fn of_body(plan: Plan, headers: &HeaderMap) -> Option<Plan> {
+    match plan {
+        // The head has a model, so the default does not apply.
+        Plan::Default(_, plan) => of_body(*plan, headers),
+        Plan::Multipart(..) => Some(plan),
+        Plan::Json(..) => may_be_json(headers).then_some(plan),
+        // A form without a boundary: parsers may read it nevertheless.
+        Plan::Refused(ref error) => {
+            (error.kind() == RouteErrorKind::InvalidMultipart).then_some(plan)
         }
-        Ok(())
+        Plan::NoModel | Plan::Found(_) | Plan::Claimed(..) | Plan::Beside(..) | Plan::Whole(_) => {
+            None
+        }
     }
+}
 
-    fn add_head(&mut self, found: HeadModel) -> Result<(), RouteError> {
-        let Some(first) = &mut self.head else {
-            self.head = Some(found);
-            return Ok(());
-        };
-        if first.is_in_path() && found.is_in_path() {
-            return Ok(());
-        }
-        if first.model.name != found.model.name {
-            return Err(ambiguous());
-        }
-        if found.beside == Beside::Any {
-            first.beside = Beside::Any;
-        }
-        first.add(found.model.head);
-        Ok(())
-    }
-
-    fn into_plan(self) -> Plan {
-        match (self.head, self.body, self.missing) {
-            (Some(head), Some(body), _) => Plan::Beside(head, Box::new(body)),
-            (Some(head), None, _) => Plan::Found(head),
-            (None, Some(body), _) => body,
-            (None, None, Some(missing)) => Plan::Refused(missing),
-            (None, None, None) => Plan::NoModel,
-        }
-    }
+/// Whether an engine may read the body as JSON, by its Content-Type.
+fn may_be_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        // KServe's binary form has JSON only at its start.
+        return !headers.contains_key("inference-header-content-length");
+    };
+    let media_type = value.as_bytes().split(|&byte| byte == b';').next();
+    let media_type = media_type
+        .unwrap_or_default()
+        .trim_ascii()
+        .to_ascii_lowercase();
+    media_type == b"application/json" || media_type.ends_with(b"+json")
 }

@@ -10,6 +10,8 @@ mod trace;
 
 #[cfg(feature = "admin")]
 pub use self::admin::{Admin, AdminBody, AdminFuture};
+#[cfg(feature = "manifest")]
+pub(crate) use self::explain::is_secret;
 pub(crate) use self::trace::RequestSpan;
 pub use self::{
     explain::{

@@ -3,7 +3,7 @@
 //!
 //! Nothing of a prompt is recorded, nor of a body but the model's name.
 
-use http::{StatusCode, request::Parts};
+use http::{HeaderValue, StatusCode, request::Parts};
 use tracing::{Span, debug, field::Empty, info_span};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct RequestSpan(Span);
 
 impl RequestSpan {
-    pub(crate) fn new(head: &Parts) -> Self {
+    pub(crate) fn new(head: &Parts, id: &HeaderValue) -> Self {
         let span = info_span!(
             "model_route",
             gen_ai.operation.name = Empty,
@@ -29,11 +29,15 @@ impl RequestSpan {
             model_route.endpoint = Empty,
             model_route.lora = Empty,
             model_route.attempts = Empty,
+            model_route.request_id = Empty,
         );
-        if !span.is_disabled()
-            && let Some(operation) = operation(head.uri.path())
-        {
-            span.record("gen_ai.operation.name", operation);
+        if !span.is_disabled() {
+            if let Some(operation) = operation(head.uri.path()) {
+                span.record("gen_ai.operation.name", operation);
+            }
+            if let Ok(id) = id.to_str() {
+                span.record("model_route.request_id", id);
+            }
         }
         Self(span)
     }

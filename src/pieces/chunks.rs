@@ -1,8 +1,14 @@
 //! The bytes of a body, in the chunks in which they arrived.
 
 use bytes::{Bytes, BytesMut};
+use twox_hash::XxHash64;
 
 use super::joined::Joined;
+
+/// Chunks up to this length are hashed whole, of longer ones only samples.
+const SAMPLED: usize = SAMPLES * SAMPLE;
+const SAMPLES: usize = 16;
+const SAMPLE: usize = 64;
 
 /// A list of chunks: large ones as they are, small ones joined.
 ///
@@ -34,6 +40,22 @@ impl Chunks {
 
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// A hash that tells bodies apart: of the length, and of samples of the first chunk, so
+    /// that its cost is bounded.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let seed = self.len;
+        let bytes = &*self.first;
+        if bytes.len() <= SAMPLED {
+            return XxHash64::oneshot(seed, bytes);
+        }
+        let step = (bytes.len() - SAMPLE) / (SAMPLES - 1);
+        (0..SAMPLES).fold(seed, |hash, sample| {
+            let start = sample * step;
+            let sample = bytes.get(start..start + SAMPLE);
+            XxHash64::oneshot(hash, sample.unwrap_or_default())
+        })
     }
 
     /// The first chunk, and those after it.

@@ -8,14 +8,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, Uri};
+use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 use tracing::debug;
 
-use crate::{attempt::ResponseBody, error::RouteError};
+use crate::{
+    attempt::ResponseBody,
+    error::{Asker, RouteError},
+};
 
 /// Turns every error from below into a JSON answer, so that the finished
 /// service can be mounted where services must not fail, as in axum.
@@ -92,7 +95,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         AnswerErrorsFuture {
-            uri: request.uri().clone(),
+            asker: Asker::new(request.uri().path(), request.headers()),
             state: match self.not_ready.take() {
                 Some(error) => State::Failed { error },
                 None => State::Calling {
@@ -107,7 +110,7 @@ pin_project! {
     /// The future of [`AnswerErrors`].
     #[must_use = "futures do nothing unless polled"]
     pub struct AnswerErrorsFuture<F> {
-        uri: Uri,
+        asker: Asker,
         #[pin]
         state: State<F>,
     }
@@ -148,7 +151,7 @@ where
             reason = error.source().map(tracing::field::display),
             "upstream failed"
         );
-        let response = error.to_response(this.uri.path());
+        let response = error.answer(this.asker);
         Poll::Ready(Ok(response.map(ResponseBody::own)))
     }
 }

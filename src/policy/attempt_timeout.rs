@@ -18,9 +18,11 @@ use tower::timeout::error::Elapsed;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::busy::{Reading, may_say_busy};
 use crate::{
     attempt::{Exchange, ResponseBody, RouteBody, outcome_of_answer, outcome_of_error},
     error::BoxError,
+    server::Outcome,
 };
 
 /// Limits each attempt to the [`timeout`](crate::TrafficPolicy::timeout) of the
@@ -33,8 +35,8 @@ use crate::{
 /// answer's body may take any time; only its pauses are limited, by
 /// [`stream_idle_timeout`](crate::TrafficPolicy::stream_idle_timeout).
 ///
-/// This layer also classifies failed attempts: without it, an overload of a
-/// layer below counts as a failure of the engine.
+/// This layer also classifies failed attempts. In particular it reads the body of a 503 in JSON
+/// of up to 4 KiB before it passes it on: a vLLM that is full says only there that it is busy.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
 pub struct AttemptTimeoutLayer(());
@@ -65,10 +67,11 @@ where
     S: Service<Request<RouteBody>, Response = Response<R>>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     R: Body,
+    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = BoxError;
-    type Future = AttemptTimeoutFuture<S::Future>;
+    type Future = AttemptTimeoutFuture<S::Future, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -76,13 +79,14 @@ where
 
     fn call(&mut self, request: Request<RouteBody>) -> Self::Future {
         let exchange = request.body().exchange().cloned();
+        let deadline = exchange.as_ref();
         AttemptTimeoutFuture {
-            deadline: exchange
-                .as_ref()
-                .and_then(|exchange| exchange.attempt_deadline()),
+            deadline: deadline.and_then(|exchange| exchange.attempt_deadline()),
             sleep: None,
             exchange,
-            call: self.inner.call(request),
+            phase: Phase::Calling {
+                call: self.inner.call(request),
+            },
         }
     }
 }
@@ -90,35 +94,83 @@ where
 pin_project! {
     /// The future of [`AttemptTimeout`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct AttemptTimeoutFuture<F> {
+    pub struct AttemptTimeoutFuture<F, R> {
         // None for a request that is forwarded without being routed.
         exchange: Option<Arc<Exchange>>,
-        deadline: Option<Instant>,
+        // And whether it is that of the total timeout.
+        deadline: Option<(Instant, bool)>,
         // Made only if the call is not ready at the first poll.
         #[pin]
         sleep: Option<Sleep>,
         #[pin]
-        call: F,
+        phase: Phase<F, R>,
     }
 }
 
-impl<F, R, E> Future for AttemptTimeoutFuture<F>
+pin_project! {
+    #[project = PhaseProj]
+    enum Phase<F, R> {
+        Calling { #[pin] call: F },
+        // A 503 that may say that the engine is busy.
+        Reading { #[pin] reading: Reading<R> },
+    }
+}
+
+/// An attempt that has ended, and what it says of the endpoint.
+type Ended<R> = (Result<Response<ResponseBody<R>>, BoxError>, Outcome);
+
+impl<F, R, E> Phase<F, R>
 where
     F: Future<Output = Result<Response<R>, E>>,
     E: Into<BoxError>,
     R: Body,
+    R::Error: Into<BoxError>,
+{
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, is_routed: bool) -> Poll<Ended<R>> {
+        loop {
+            let response = match self.as_mut().project() {
+                PhaseProj::Calling { call } => match ready!(call.poll(cx)) {
+                    Ok(response) => response,
+                    Err(error) => return Poll::Ready(failed(error.into())),
+                },
+                PhaseProj::Reading { reading } => {
+                    return Poll::Ready(match ready!(reading.poll(cx)) {
+                        Ok((response, outcome)) => (Ok(response), outcome),
+                        Err(error) => failed(error),
+                    });
+                }
+            };
+            if !(is_routed && may_say_busy(&response)) {
+                let outcome = outcome_of_answer(&response);
+                let response = response.map(|body| ResponseBody::upstream(body, None));
+                return Poll::Ready((Ok(response), outcome));
+            }
+            let reading = Reading::new(response);
+            self.set(Self::Reading { reading });
+        }
+    }
+}
+
+fn failed<R>(error: BoxError) -> Ended<R> {
+    let outcome = outcome_of_error(&*error);
+    (Err(error), outcome)
+}
+
+impl<F, R, E> Future for AttemptTimeoutFuture<F, R>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    E: Into<BoxError>,
+    R: Body,
+    R::Error: Into<BoxError>,
 {
     type Output = Result<Response<ResponseBody<R>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let result = match this.call.poll(cx) {
-            Poll::Ready(Ok(response)) => {
-                Ok(response.map(|body| ResponseBody::upstream(body, None)))
-            }
-            Poll::Ready(Err(error)) => Err(error.into()),
+        let (result, outcome) = match this.phase.poll(cx, this.exchange.is_some()) {
+            Poll::Ready(ended) => ended,
             Poll::Pending => {
-                let Some(deadline) = *this.deadline else {
+                let Some((deadline, is_total)) = *this.deadline else {
                     return Poll::Pending;
                 };
                 if this.sleep.is_none() {
@@ -127,20 +179,21 @@ where
                 if let Some(sleep) = this.sleep.as_pin_mut() {
                     ready!(sleep.poll(cx));
                 }
-                Err(Elapsed::new().into())
+                let outcome = match is_total {
+                    true => Outcome::OutOfTime,
+                    false => Outcome::TimedOut,
+                };
+                (Err(Elapsed::new().into()), outcome)
             }
         };
         if let Some(exchange) = this.exchange {
-            exchange.settle(|| match &result {
-                Ok(response) => outcome_of_answer(response),
-                Err(error) => outcome_of_error(&**error),
-            });
+            exchange.settle(|| outcome);
         }
         Poll::Ready(result)
     }
 }
 
-impl<F> fmt::Debug for AttemptTimeoutFuture<F> {
+impl<F, R> fmt::Debug for AttemptTimeoutFuture<F, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AttemptTimeoutFuture")
             .finish_non_exhaustive()

@@ -18,33 +18,49 @@ use tower_service::Service;
 
 use super::{
     failover_policy::RetryInterval,
-    readdress::{Kept, fall_back, is_from_engine, redirect, should_retry},
+    readdress::{Kept, fall_back, is_from_engine, next, redirect, should_retry, wait},
 };
-use crate::attempt::{Exchange, RouteBody};
+use crate::{
+    attempt::{Exchange, Next, RouteBody, Upcoming},
+    server::Lease,
+};
 
-/// Retries a failed request at another endpoint.
+/// Sends a failed request again, usually to another endpoint.
 ///
 /// Its place is below the [`ModelRouteLayer`](crate::ModelRouteLayer), around
 /// the [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) and the client;
-/// [`stack`](crate::stack()) puts it there. The
-/// [`TrafficPolicy`](crate::TrafficPolicy) sets whether and how often a request
-/// is retried; by default it never is. Each attempt goes to an endpoint that
-/// the request has not been sent to: of the same ModelServer, then of the
-/// rule's other targets, the heaviest first, then of its
-/// [fallbacks](crate::Rule::fallback) in their order. The endpoint is chosen
-/// at the end of the retry interval, by health and load at that time. For each
-/// attempt the model's name is written anew into the client's original bytes.
-/// The table's [`retry_budget`](crate::RouteTableBuilder::retry_budget) bounds
-/// the retries of all requests together.
+/// [`stack`](crate::stack()) puts it there.
 ///
-/// A request is not retried
+/// A *retry* follows an attempt that may have been processed. The
+/// [`TrafficPolicy`](crate::TrafficPolicy) sets whether and how often; by default never. Each
+/// goes to an endpoint that has not failed the request: of the same ModelServer, then of the
+/// rule's other targets, the heaviest first, then of its [fallbacks](crate::Rule::fallback) in
+/// their order. The endpoint is chosen at the end of the retry interval, by health and load at
+/// that time; if all healthy ones are full, the request queues for one. For each attempt the
+/// model's name is written anew into the client's original bytes. The table's
+/// [`retry_budget`](crate::RouteTableBuilder::retry_budget) bounds the retries of all requests
+/// together.
+///
+/// Two failures of a connection are no failures of the request. After them it is sent again at
+/// once, which neither counts as a retry nor draws on the budget:
+/// - No connection could be opened, so nothing was sent: the next endpoint is tried.
+/// - A connection was lost before a byte of the answer. Most often it had been idle, and the
+///   engine had closed it. The engine may have processed the request, so it is sent again only
+///   if nothing of its body was written, if its method is idempotent (RFC 9110 section 9.2.2),
+///   or if the policy allows retries. It goes to the same endpoint if the client says
+///   that the connection was [stale](crate::ConnectionFailureKind::Stale), and else to another
+///   healthy one if there is one; its extensions ask for a
+///   [fresh connection](crate::FreshConnection). With a client that does not say so, the second
+///   loss of a request counts as a failure.
+///
+/// A request is not sent again
 /// - after an answer whose status is not one of the
 ///   [`retry_statuses`](crate::TrafficPolicy::retry_statuses): any other 4xx
 ///   or 5xx is the engine's own answer, and goes to the client,
 /// - if its body is too large to be kept
-///   ([`replay_bytes`](crate::ModelRouteLayer::replay_bytes)), or the client
-///   failed to send it,
-/// - if too little of the total timeout remains for another attempt.
+///   ([`replay_bytes`](crate::ModelRouteLayer::replay_bytes)) and was begun to be sent, or if the
+///   client failed to send it,
+/// - if too little of the total timeout remains for another attempt: its timeout, or 100 ms.
 ///
 /// The client then gets the last answer from an engine, unchanged. It gets the
 /// gateway's own error only if no engine has answered.
@@ -95,6 +111,7 @@ pub struct FailoverService<S> {
 impl<S, R> Service<Request<RouteBody>> for FailoverService<S>
 where
     S: Service<Request<RouteBody>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: 'static,
 {
     type Response = Response<R>;
     type Error = S::Error;
@@ -140,6 +157,8 @@ pin_project! {
         Calling { #[pin] call: F, again: Option<Box<Again<S, R>>> },
         // Between two attempts; if the next one can't begin, the last result is returned.
         Interval { #[pin] interval: RetryInterval, pause: Pause<S, R, E> },
+        // All healthy endpoints of a target are full: waits for one.
+        Queueing { queued: Queued, pause: Pause<S, R, E> },
         // Waits for the inner service to be ready for the next attempt.
         Ready { request: Request<RouteBody>, again: Box<Again<S, R>> },
         Completed,
@@ -163,12 +182,19 @@ struct Pause<S, R, E> {
     again: Box<Again<S, R>>,
 }
 
+/// Waits for an endpoint of a target.
+struct Queued {
+    target: u32,
+    wait: Pin<Box<dyn Future<Output = Option<Lease>> + Send>>,
+}
+
 /// The next phase, or the result for the client.
 type Step<S, R, E, F> = Result<Phase<S, R, E, F>, Result<Response<R>, E>>;
 
 impl<S, R> Future for FailoverFuture<S, R>
 where
     S: Service<Request<RouteBody>, Response = Response<R>>,
+    S::Error: 'static,
 {
     type Output = Result<Response<R>, S::Error>;
 
@@ -190,6 +216,16 @@ where
                         unreachable!("it was the phase that was polled");
                     };
                     pause.end()
+                }
+                PhaseProj::Queueing { queued, pause } => {
+                    let lease = ready!(queued.wait.as_mut().poll(cx));
+                    let exchange = &pause.again.exchange;
+                    let next = lease.and_then(|lease| exchange.next_at(queued.target, lease));
+                    let owned = phase.as_mut().project_replace(Phase::Completed);
+                    let PhaseOwned::Queueing { pause, .. } = owned else {
+                        unreachable!("it was the phase that was polled");
+                    };
+                    pause.send(next)
                 }
                 PhaseProj::Ready { again, .. } => {
                     let ready = ready!(again.service.poll_ready(cx));
@@ -229,7 +265,10 @@ impl<S, R> Again<S, R> {
     }
 
     /// After an attempt: the interval before the next one, or the result for the client.
-    fn pause<E, F>(mut self: Box<Self>, mut result: Result<Response<R>, E>) -> Step<S, R, E, F> {
+    fn pause<E: 'static, F>(
+        mut self: Box<Self>,
+        mut result: Result<Response<R>, E>,
+    ) -> Step<S, R, E, F> {
         let next = should_retry(&self.exchange, &result).then(|| {
             let request = self.copy.take()?;
             let wait = self.exchange.interval(request.body().is_replayable())?;
@@ -251,17 +290,38 @@ impl<S, R> Again<S, R> {
 }
 
 impl<S, R, E> Pause<S, R, E> {
-    /// At the end of the interval: begins the next attempt, or returns the result for
-    /// the client if the attempt can't begin.
+    /// At the end of the interval: begins the next attempt, waits for an endpoint, or returns
+    /// the result for the client if neither is possible.
     fn end<F>(self) -> Step<S, R, E, F> {
+        let exchange = &self.again.exchange;
+        match next(exchange, &self.request) {
+            Some(Upcoming::Now(next)) => self.send(Some(next)),
+            Some(Upcoming::Later(target)) => match wait(exchange, &self.request, target) {
+                Some(wait) => Ok(Phase::Queueing {
+                    queued: Queued {
+                        target,
+                        wait: Box::pin(wait),
+                    },
+                    pause: self,
+                }),
+                None => self.send(None),
+            },
+            None => self.send(None),
+        }
+    }
+
+    /// Begins the next attempt, or returns the result for the client if it can't begin.
+    fn send<F>(self, next: Option<Next>) -> Step<S, R, E, F> {
         let Self {
             mut result,
             mut request,
             mut again,
         } = self;
-        let decision = again.exchange.decision();
-        if redirect(&again.exchange, &mut request, Duration::ZERO).is_none() {
-            fall_back(&again.exchange, &mut again.kept, &mut result);
+        let exchange = &again.exchange;
+        let decision = exchange.decision();
+        let begun = next.and_then(|next| redirect(exchange, &mut request, next, Duration::ZERO));
+        if begun.is_none() {
+            fall_back(exchange, &mut again.kept, &mut result);
             return Err(result);
         }
         if let Ok(response) = result
@@ -273,11 +333,11 @@ impl<S, R, E> Pause<S, R, E> {
     }
 }
 
-/// A copy of the request for a retry, if one is allowed.
+/// A copy of the request for a retry, if one is possible.
 fn copy(request: &Request<RouteBody>) -> Option<Request<RouteBody>> {
     let body = request.body();
-    let may_retry = body.exchange()?.may_retry(body.is_replayable());
-    may_retry.then(|| request.clone())
+    let may_send_again = body.exchange()?.may_send_again(body.is_replayable());
+    may_send_again.then(|| request.clone())
 }
 
 impl<S, R> fmt::Debug for FailoverFuture<S, R>

@@ -13,8 +13,11 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tower::retry::Policy;
 
-use super::readdress::{Kept, fall_back, is_from_engine, redirect, should_retry};
-use crate::{attempt::RouteBody, pieces::lock};
+use super::readdress::{Kept, fall_back, is_from_engine, next, redirect, should_retry};
+use crate::{
+    attempt::{RouteBody, Upcoming},
+    pieces::lock,
+};
 
 /// The behaviour of [`FailoverLayer`](crate::FailoverLayer) as a policy for
 /// tower's [`RetryLayer`](tower::retry::RetryLayer), if you compose the layers
@@ -23,7 +26,8 @@ use crate::{attempt::RouteBody, pieces::lock};
 /// The rules are the same, with one difference: tower asks a policy before the
 /// interval between two attempts and not after it. The next endpoint is
 /// therefore chosen before the interval, and the request counts as in flight
-/// there meanwhile. Prefer the [`FailoverLayer`](crate::FailoverLayer).
+/// there meanwhile; and if all healthy endpoints are full, the request does not queue.
+/// Prefer the [`FailoverLayer`](crate::FailoverLayer).
 ///
 /// The body type `R` of the answers must implement `Default`, as that of the
 /// [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) does, because an answer
@@ -64,6 +68,7 @@ impl<R> Failover<R> {
 
 impl<R, E> Policy<Request<RouteBody>, Response<R>, E> for Failover<R>
 where
+    E: 'static,
     R: Default,
 {
     type Future = RetryInterval;
@@ -77,7 +82,11 @@ where
         let decision = exchange.decision();
         let next = should_retry(&exchange, result).then(|| {
             let wait = exchange.interval(request.body().is_replayable())?;
-            redirect(&exchange, request, wait)?;
+            // A policy can't wait for an endpoint that is full.
+            let Some(Upcoming::Now(next)) = next(&exchange, request) else {
+                return None;
+            };
+            redirect(&exchange, request, next, wait)?;
             Some(wait)
         });
         let Some(wait) = next.flatten() else {
@@ -97,7 +106,7 @@ where
         // tower calls `retry` only with a clone: if an answer is kept to fall back
         // on, the last attempt needs one as well.
         let is_needed =
-            body.exchange()?.may_retry(body.is_replayable()) || lock(&self.kept).is_some();
+            body.exchange()?.may_send_again(body.is_replayable()) || lock(&self.kept).is_some();
         is_needed.then(|| request.clone())
     }
 }

@@ -2,14 +2,17 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use http::{Request, Response, Uri, uri::PathAndQuery};
 use tokio::{
     task::{JoinHandle, JoinSet},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tower_service::Service;
 
@@ -27,10 +30,12 @@ use crate::{
 /// to 299 within the [`timeout`](Self::timeout). After
 /// [`unhealthy_after`](Self::unhealthy_after) failed checks in a row an endpoint
 /// is unhealthy: it gets no requests while another endpoint can take them, until
-/// it has passed [`healthy_after`](Self::healthy_after) checks in a row.
+/// it has passed [`healthy_after`](Self::healthy_after) checks in a row. These also end the
+/// ejection of an endpoint that refused connections.
 ///
 /// The checks are off until you call [`start`](Self::start), and end when its
-/// handle is stopped or dropped; then no endpoint counts as unhealthy any more.
+/// handle is stopped or dropped; then no endpoint counts as unhealthy by them any more.
+/// Several checks of one table are independent: an endpoint must pass all of them.
 /// Independently of these checks, endpoints that fail requests are ejected; see
 /// [`OutlierDetection`](crate::OutlierDetection).
 ///
@@ -64,7 +69,8 @@ pub struct HealthCheck {
 }
 
 impl HealthCheck {
-    /// How many endpoints are checked at the same time.
+    /// How many checks begin at the same time; those of more endpoints are spread over the
+    /// interval.
     const AT_ONCE: usize = 64;
 
     /// Checks that GET `path`, such as `/health`, which is appended to the endpoint's path prefix.
@@ -152,34 +158,82 @@ impl HealthCheck {
         S::Future: Send,
         R: Send + 'static,
     {
-        let mut verdicts = Verdicts::default();
-        let mut ticks = interval(self.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut round = Round {
+            verdicts: Verdicts::new(&self),
+            checks: JoinSet::new(),
+            under_way: HashSet::new(),
+        };
+        let mut next = Instant::now();
         loop {
-            ticks.tick().await;
             let endpoints = table.load().endpoints();
-            verdicts.keep(&endpoints);
-            let mut checks = JoinSet::new();
-            for endpoint in endpoints {
-                if checks.len() >= Self::AT_ONCE
-                    && let Some(Ok((endpoint, passed))) = checks.join_next().await
-                {
-                    verdicts.count(&self, endpoint, passed);
+            round.verdicts.keep(&endpoints);
+            let batches = endpoints.len().div_ceil(Self::AT_ONCE).max(1);
+            let step = self.interval / u32::try_from(batches).unwrap_or(u32::MAX);
+            for batch in 0..batches {
+                let endpoints = endpoints
+                    .iter()
+                    .skip(batch * Self::AT_ONCE)
+                    .take(Self::AT_ONCE);
+                for endpoint in endpoints {
+                    round.check(endpoint, &path, client.clone(), self.timeout);
                 }
-                let request = request(&path, &endpoint);
-                let client = client.clone();
-                let timeout = self.timeout;
-                checks.spawn(async move {
-                    let passed = match request {
-                        Some(request) => passes(client, request, timeout).await,
-                        None => false,
-                    };
-                    (endpoint, passed)
-                });
+                next = next
+                    .checked_add(step)
+                    .unwrap_or(next + Duration::from_secs(86400));
+                round.collect_until(next).await;
             }
-            while let Some(checked) = checks.join_next().await {
-                if let Ok((endpoint, passed)) = checked {
-                    verdicts.count(&self, endpoint, passed);
+            // Rounds that were missed are not caught up on.
+            next = next.max(Instant::now());
+        }
+    }
+}
+
+/// The checks that are under way, and what they have said so far.
+struct Round {
+    verdicts: Verdicts,
+    checks: JoinSet<(Arc<Endpoint>, bool)>,
+    /// The endpoints whose check has not ended, by their address in memory.
+    under_way: HashSet<usize>,
+}
+
+impl Round {
+    /// Begins to check an endpoint, unless its last check has not ended.
+    fn check<S, R>(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        path: &PathAndQuery,
+        client: S,
+        timeout: Duration,
+    ) where
+        S: Service<Request<RouteBody>, Response = Response<R>> + Send + 'static,
+        S::Future: Send,
+        R: Send + 'static,
+    {
+        if !self.under_way.insert(address(endpoint)) {
+            return;
+        }
+        let endpoint = Arc::clone(endpoint);
+        let request = request(path, &endpoint);
+        self.checks.spawn(async move {
+            let passed = match request {
+                Some(request) => passes(client, request, timeout).await,
+                None => false,
+            };
+            (endpoint, passed)
+        });
+    }
+
+    /// Takes what the checks say, until this time.
+    async fn collect_until(&mut self, until: Instant) {
+        loop {
+            match timeout_at(until, self.checks.join_next()).await {
+                Err(_) => return,
+                Ok(None) => return sleep_until(until).await,
+                // A client that panics says nothing; its endpoint is not checked again.
+                Ok(Some(Err(_))) => {}
+                Ok(Some(Ok((endpoint, passed)))) => {
+                    self.under_way.remove(&address(&endpoint));
+                    self.verdicts.count(endpoint, passed);
                 }
             }
         }
@@ -208,9 +262,14 @@ where
 
 /// The results of the checks so far, keyed by the endpoint's address in memory.
 ///
-/// Dropping it marks every endpoint as healthy again.
-#[derive(Default)]
-struct Verdicts(HashMap<usize, Verdict>);
+/// Dropping it takes them back.
+struct Verdicts {
+    /// Tells these checks from others of the same endpoints.
+    number: usize,
+    unhealthy_after: u32,
+    healthy_after: u32,
+    known: HashMap<usize, Verdict>,
+}
 
 struct Verdict {
     endpoint: Arc<Endpoint>,
@@ -220,30 +279,52 @@ struct Verdict {
 }
 
 impl Verdicts {
+    fn new(check: &HealthCheck) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        Self {
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            unhealthy_after: check.unhealthy_after,
+            healthy_after: check.healthy_after,
+            known: HashMap::new(),
+        }
+    }
+
     /// Forgets the endpoints that are not in the table any more.
     fn keep(&mut self, endpoints: &[Arc<Endpoint>]) {
         let present: HashSet<usize> = endpoints.iter().map(address).collect();
-        self.0.retain(|address, _| present.contains(address));
+        let number = self.number;
+        self.known.retain(|address, verdict| {
+            let is_present = present.contains(address);
+            if !is_present {
+                verdict.endpoint.health.unchecked(number);
+            }
+            is_present
+        });
     }
 
-    fn count(&mut self, check: &HealthCheck, endpoint: Arc<Endpoint>, passed: bool) {
-        let verdict = self.0.entry(address(&endpoint)).or_insert_with(|| Verdict {
-            endpoint,
-            passed,
-            times: 0,
-        });
+    fn count(&mut self, endpoint: Arc<Endpoint>, passed: bool) {
+        let verdict = self
+            .known
+            .entry(address(&endpoint))
+            .or_insert_with(|| Verdict {
+                endpoint,
+                passed,
+                times: 0,
+            });
         if verdict.passed != passed {
             verdict.passed = passed;
             verdict.times = 0;
         }
         verdict.times = verdict.times.saturating_add(1);
-        let enough = if passed {
-            check.healthy_after
-        } else {
-            check.unhealthy_after
+        let enough = match passed {
+            true => self.healthy_after,
+            false => self.unhealthy_after,
         };
         if verdict.times >= enough {
-            verdict.endpoint.health.checked(passed);
+            verdict.endpoint.health.checked(self.number, passed);
+            if passed {
+                verdict.endpoint.wake_all();
+            }
         }
     }
 }
@@ -254,8 +335,8 @@ fn address(endpoint: &Arc<Endpoint>) -> usize {
 
 impl Drop for Verdicts {
     fn drop(&mut self) {
-        for verdict in self.0.values() {
-            verdict.endpoint.health.checked(true);
+        for verdict in self.known.values() {
+            verdict.endpoint.health.unchecked(self.number);
         }
     }
 }

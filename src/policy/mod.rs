@@ -3,6 +3,7 @@
 
 mod answer_errors;
 mod attempt_timeout;
+mod busy;
 mod failover;
 mod failover_policy;
 mod health_check;

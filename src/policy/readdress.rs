@@ -1,38 +1,53 @@
-//! After a failed attempt: whether to retry, and the request for the next endpoint.
+//! After a failed attempt: whether to send the request again, and the request for the next
+//! endpoint.
 
 use std::time::Duration;
 
 use http::{Request, Response};
 
 use crate::{
-    attempt::{Exchange, Next, RouteBody, outcome_of},
+    attempt::{Exchange, Next, RouteBody, Upcoming, outcome_of},
     error::RouteError,
     route::RouteDecision,
+    server::Lease,
 };
 
 /// Settles an attempt that has ended, and returns whether another should follow.
 ///
 /// If none should, the retry budget is credited.
-pub(super) fn should_retry<R, E>(exchange: &Exchange, result: &Result<Response<R>, E>) -> bool {
+pub(super) fn should_retry<R, E: 'static>(
+    exchange: &Exchange,
+    result: &Result<Response<R>, E>,
+) -> bool {
     exchange.settle(|| outcome_of(result));
-    let should_retry = exchange.is_retriable();
-    if !should_retry {
-        exchange.deposit_retry();
-    }
-    should_retry
+    exchange.is_retriable()
+}
+
+/// Chooses the endpoint of the next attempt, or the target whose endpoints are waited for.
+pub(super) fn next(exchange: &Exchange, request: &Request<RouteBody>) -> Option<Upcoming> {
+    exchange.next(request.headers(), request.extensions())
+}
+
+/// Waits for an endpoint of this target.
+pub(super) fn wait(
+    exchange: &Exchange,
+    request: &Request<RouteBody>,
+    target: u32,
+) -> Option<impl Future<Output = Option<Lease>> + Send + use<>> {
+    exchange.wait(target, request.headers(), request.extensions())
 }
 
 /// Re-targets `request` at the next endpoint, and begins the attempt there,
 /// which is sent after `wait`.
 ///
-/// `None` if no endpoint or not enough time is left, the request can't be
-/// rewritten, or the retry budget is spent; then `request` must not be sent.
+/// `None` if the request can't be rewritten, or the retry budget is spent; then `request`
+/// must not be sent.
 pub(super) fn redirect(
     exchange: &Exchange,
     request: &mut Request<RouteBody>,
+    next: Next,
     wait: Duration,
 ) -> Option<()> {
-    let next = exchange.next(request.headers(), request.extensions())?;
     readdress(request, exchange, &next)?;
     exchange.begin(next, wait)
 }

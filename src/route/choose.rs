@@ -8,9 +8,6 @@ use crate::{
     server::{Caller, Lease, Pass, Server, Take},
 };
 
-/// A healthy endpoint is better than any last resort, wherever it is.
-pub(super) const PASSES: [Pass; 2] = [Pass::Healthy, Pass::LastResort];
-
 /// A target's position among those of its rule, fallbacks last, and an endpoint of it.
 pub(crate) type Chosen<T = Lease> = (u32, T);
 
@@ -27,21 +24,26 @@ impl CompiledTable {
     /// For a request that has not been sent yet: takes a turn of the split.
     ///
     /// If a target can't take the request, its share is split among its siblings. If no
-    /// target can, the fallbacks are next; if they can't either, an endpoint that is
-    /// not healthy is used as a last resort.
+    /// target can, the fallbacks are next. An endpoint that is not healthy is used only
+    /// where no target has a healthy one, full or not: those that are full are waited for.
     pub(crate) fn choose<T>(
         &self,
         rule: &CompiledRule,
         caller: Caller<'_>,
         take: Take<T>,
     ) -> Result<Chosen<T>, Unavailable> {
-        PASSES
-            .into_iter()
-            .find_map(|pass| {
-                self.choose_target(rule, pass, caller, take)
-                    .or_else(|| self.first_of(rule.fallbacks(), rule, pass, caller, &[], take))
-            })
-            .ok_or_else(|| self.unavailable(rule))
+        let choose = |pass| {
+            self.choose_target(rule, pass, caller, take)
+                .or_else(|| self.first_of(rule.fallbacks(), rule, pass, caller, &[], take))
+        };
+        if let Some(chosen) = choose(Pass::Healthy) {
+            return Ok(chosen);
+        }
+        let is_healthy = |target| self.target(rule, target).has_healthy(&[]);
+        if rule.all().any(is_healthy) {
+            return Err(self.unavailable(rule, is_healthy));
+        }
+        choose(Pass::LastResort).ok_or_else(|| self.unavailable(rule, |_| true))
     }
 
     fn choose_target<T>(
@@ -64,35 +66,58 @@ impl CompiledTable {
         }
     }
 
-    /// For a retry: another endpoint of the same
-    /// target, then the rule's other targets, then its fallbacks; `tried` are
-    /// the endpoints that the request has already been sent to.
+    /// For a retry: another endpoint of the same target, then the rule's other targets,
+    /// then its fallbacks; `tried` are the endpoints that the request has already been
+    /// sent to. As in [`choose`](Self::choose), healthy ones that are full are waited for.
     pub(crate) fn choose_next(
         &self,
         rule: &CompiledRule,
         current: u32,
         caller: Caller<'_>,
         tried: &[Arc<str>],
+    ) -> Result<Chosen, Unavailable> {
+        if let Some(chosen) = self.choose_healthy(rule, current, caller, tried) {
+            return Ok(chosen);
+        }
+        let order = || rule.starting_at(current);
+        let mut healthy = order().filter(|&target| self.target(rule, target).has_healthy(tried));
+        if let Some(first) = healthy.next() {
+            let mut healthy = std::iter::once(first).chain(healthy);
+            let queue = healthy.find(|&target| self.target(rule, target).has_room_to_wait());
+            return Err(Unavailable::Full(queue.map(index)));
+        }
+        self.first_of(order(), rule, Pass::LastResort, caller, tried, Lease::new)
+            .ok_or(Unavailable::NoEndpoint)
+    }
+
+    /// As [`choose_next`](Self::choose_next), but healthy endpoints only; those that are
+    /// half-open come last.
+    pub(crate) fn choose_healthy(
+        &self,
+        rule: &CompiledRule,
+        current: u32,
+        caller: Caller<'_>,
+        tried: &[Arc<str>],
     ) -> Option<Chosen> {
-        PASSES.into_iter().find_map(|pass| {
+        [Pass::Proven, Pass::Healthy].into_iter().find_map(|pass| {
             let order = rule.starting_at(current);
             self.first_of(order, rule, pass, caller, tried, Lease::new)
         })
     }
 
-    /// The ModelServer that [`choose_next`](Self::choose_next) would pick an endpoint of.
+    /// The first ModelServer that [`choose_next`](Self::choose_next) may choose an endpoint of.
     pub(crate) fn next_server(
         &self,
         rule: &CompiledRule,
         current: u32,
         tried: &[Arc<str>],
-    ) -> Option<&Arc<Server>> {
-        PASSES.into_iter().find_map(|pass| {
-            let mut servers = rule
-                .starting_at(current)
-                .map(|target| self.target(rule, target));
-            servers.find(|server| server.has_untried(pass, tried))
-        })
+    ) -> Option<&Server> {
+        let servers = || {
+            let order = rule.starting_at(current);
+            order.map(|target| &**self.target(rule, target))
+        };
+        let healthy = servers().find(|server| server.has_healthy(tried));
+        healthy.or_else(|| servers().find(|server| server.has_untried(tried)))
     }
 
     fn first_of<T>(
@@ -110,14 +135,16 @@ impl CompiledTable {
         })
     }
 
-    fn unavailable(&self, rule: &CompiledRule) -> Unavailable {
+    /// Why none of the targets that `may_wait` can take a request.
+    fn unavailable(&self, rule: &CompiledRule, may_wait: impl Fn(usize) -> bool) -> Unavailable {
         if !rule
             .all()
             .any(|target| self.target(rule, target).has_endpoints())
         {
             return Unavailable::NoEndpoint;
         }
-        let has_room = |target: usize| self.target(rule, target).has_room_to_wait();
+        let has_room =
+            |target: usize| may_wait(target) && self.target(rule, target).has_room_to_wait();
         let queue = match &rule.targets {
             Targets::One(_) => has_room(0).then_some(0),
             Targets::Split(targets) => targets

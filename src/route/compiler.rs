@@ -3,11 +3,11 @@
 use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use hashbrown::HashMap;
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use tower::retry::budget::TpsBudget;
 
 use super::{
-    models::ModelList,
+    models::{Listed, ModelList},
     picks::Picks,
     split::Split,
     table::{
@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     config::{
-        Address, Balance, BuildError, Condition, HashKey, Mistake, MistakeKind, ModelRoute,
-        ModelServer, Place, Reason, RoutePart, RouteTableBuilder, Rule, ServerPart, StringMatch,
+        Address, ApiPaths, Balance, BuildError, Condition, HashKey, Mistake, MistakeKind,
+        ModelRoute, ModelServer, Place, Reason, RoutePart, RouteTableBuilder, Rule, ServerPart,
+        StringMatch, has_dot_segment,
     },
     model::NeededKeys,
     server::{Endpoint, Server},
@@ -32,8 +33,9 @@ impl RouteTableBuilder {
     /// Every mistake at once, each with its place: empty or duplicate names,
     /// unknown ModelServers, routes without rules, rules without targets,
     /// weights that are mixed, all 0 or above 100, invalid patterns and header
-    /// names, endpoints that are not plain `http` or `https` URIs, and
-    /// `retry_statuses` after which a retry is pointless.
+    /// names, endpoints that are not plain `http` or `https` URIs,
+    /// `retry_statuses` after which a retry is pointless, and rules for exactly
+    /// a path that is not let through (see [`paths`](Self::paths)).
     pub fn build(self) -> Result<RouteTable, BuildError> {
         let config = Arc::new(self);
         let mut compiler = Compiler::new(&config);
@@ -58,11 +60,14 @@ impl RouteTableBuilder {
         if let Some(error) = BuildError::new(mistakes) {
             return Err(error);
         }
-        let listed = listed
-            .iter()
-            .map(|(name, parent)| (name, parent.as_deref()));
         Ok(RouteTable::new(CompiledTable {
             models: ModelList::new(listed),
+            engine_headers: servers
+                .iter()
+                .flat_map(|server| server.headers.iter().map(|(name, _)| name.clone()))
+                .collect::<HashSet<_>>()
+                .into_iter()
+                .collect(),
             needed_keys: servers
                 .iter()
                 .map(|server| server.needed_keys())
@@ -87,6 +92,8 @@ struct Compiler<'c> {
     config: &'c RouteTableBuilder,
     mistakes: Vec<Mistake>,
     servers: Vec<Arc<Server>>,
+    /// One for each URI, also where several ModelServers have it.
+    endpoints: HashMap<Arc<str>, Arc<Endpoint>>,
     server_names: HashMap<&'c str, u32>,
     route_names: Vec<Arc<str>>,
     rules: Vec<CompiledRule>,
@@ -94,8 +101,8 @@ struct Compiler<'c> {
     shared: Vec<Vec<Range<u32>>>,
     by_model: Names,
     by_adapter: Names,
-    /// What `GET /v1/models` shows: names and their parents.
-    listed: Vec<(Arc<str>, Option<String>)>,
+    /// What `GET /v1/models` shows.
+    listed: Vec<Listed>,
 }
 
 impl<'c> Compiler<'c> {
@@ -104,6 +111,7 @@ impl<'c> Compiler<'c> {
             config,
             mistakes: Vec::new(),
             servers: Vec::new(),
+            endpoints: HashMap::new(),
             server_names: HashMap::new(),
             route_names: Vec::new(),
             rules: Vec::new(),
@@ -127,7 +135,9 @@ impl<'c> Compiler<'c> {
             let place = place(ServerPart::Endpoint(endpoint));
             match Address::parse(config.get_uri()) {
                 Ok(address) if seen.insert(Arc::clone(&address.uri)) => {
-                    endpoints.push((Endpoint::new(address), config.get_weight()));
+                    let shared = self.endpoints.entry(Arc::clone(&address.uri));
+                    let shared = shared.or_insert_with(|| Arc::new(Endpoint::new(address)));
+                    endpoints.push((Arc::clone(shared), config.get_weight()));
                 }
                 Ok(_) => self.mistake(place, MistakeKind::DuplicateEndpoint),
                 Err(why) => self.mistake(place, MistakeKind::InvalidEndpoint(why)),
@@ -147,6 +157,7 @@ impl<'c> Compiler<'c> {
             }
             _ => {}
         }
+        let headers = self.headers(position, server);
         for (option, mistake) in server.get_traffic_policy().mistakes() {
             self.mistake(place(ServerPart::TrafficPolicy(Some(option))), mistake);
         }
@@ -154,7 +165,29 @@ impl<'c> Compiler<'c> {
         if self.server_names.insert(server.get_name(), index).is_some() {
             self.mistake(place(ServerPart::Whole), MistakeKind::DuplicateModelServer);
         }
-        self.servers.push(Arc::new(Server::new(server, endpoints)));
+        let mut server = Server::new(server, endpoints);
+        server.headers = headers;
+        self.servers.push(Arc::new(server));
+    }
+
+    /// The headers that the ModelServer's engines get.
+    fn headers(
+        &mut self,
+        position: usize,
+        server: &ModelServer,
+    ) -> Box<[(HeaderName, HeaderValue)]> {
+        let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+        for (header, parsed) in server.parsed_headers().enumerate() {
+            let place = Place::ModelServer(position, ServerPart::Header(header));
+            match parsed {
+                Ok((name, _)) if headers.iter().any(|(other, _)| *other == name) => {
+                    self.mistake(place, MistakeKind::DuplicateHeader);
+                }
+                Ok(header) => headers.push(header),
+                Err(mistake) => self.mistake(place, mistake),
+            }
+        }
+        headers.into()
     }
 
     fn route(&mut self, position: usize, route: &'c ModelRoute) {
@@ -179,7 +212,7 @@ impl<'c> Compiler<'c> {
         if let Some(model) = route.get_model_name() {
             let name: Arc<str> = model.into();
             self.add_name(Kind::Model, &name, run.clone());
-            self.listed.push((name, None));
+            self.list(name, None, route);
         }
         let mut seen = HashSet::new();
         for (position, adapter) in route.get_lora_adapters().iter().enumerate() {
@@ -192,8 +225,23 @@ impl<'c> Compiler<'c> {
             let name: Arc<str> = adapter.as_str().into();
             self.add_name(Kind::Adapter, &name, run.clone());
             let parent = route.get_model_name().map(str::to_owned);
-            self.listed.push((name, parent));
+            self.list(name, parent, route);
         }
+    }
+
+    fn list(&mut self, id: Arc<str>, parent: Option<String>, route: &ModelRoute) {
+        let rules = route.get_rules().iter();
+        let servers = self.config.get_model_servers();
+        let max_model_len = rules
+            .flat_map(Rule::model_servers)
+            .filter_map(|name| servers.get(*self.server_names.get(name)? as usize))
+            .filter_map(ModelServer::get_max_model_len)
+            .min();
+        self.listed.push(Listed {
+            id,
+            parent,
+            max_model_len,
+        });
     }
 
     fn rule(&mut self, route: usize, position: usize, rule: &'c Rule) {
@@ -205,6 +253,9 @@ impl<'c> Compiler<'c> {
             match compiled(config) {
                 Ok(compiled) => conditions.push(compiled),
                 Err(mistake) => self.mistake(place, mistake),
+            }
+            if let Condition::Uri(StringMatch::Exact(path)) = config {
+                self.check_path(place, path);
             }
         }
         let targets = self.targets(route, position, rule);
@@ -304,6 +355,21 @@ impl<'c> Compiler<'c> {
     fn check_name(&mut self, place: Place, name: &str) {
         if name.is_empty() {
             self.mistake(place, MistakeKind::EmptyName);
+        }
+    }
+
+    /// A rule for exactly a path that is never let through is dead.
+    fn check_path(&mut self, place: Place, path: &str) {
+        let paths = self.config.get_paths();
+        let is_allowed = match paths {
+            Some(paths) => paths.allow_exactly(path),
+            None => ApiPaths::none().allow_exactly(path),
+        };
+        if has_dot_segment(path) {
+            let why = Reason::from("no request may have a dot segment");
+            self.mistake(place, MistakeKind::InvalidPath(why));
+        } else if !is_allowed {
+            self.mistake(place, MistakeKind::UnknownPath);
         }
     }
 

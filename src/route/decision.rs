@@ -2,15 +2,15 @@
 
 use std::{fmt, sync::Arc};
 
-use http::request::Parts;
+use http::{HeaderName, HeaderValue, request::Parts};
 use tower::retry::budget::Budget;
 
 use super::{
-    choose::Chosen,
+    choose::{Chosen, Unavailable},
     table::{CompiledTable, RouteTable, Selection, index},
 };
 use crate::{
-    config::TrafficPolicy,
+    config::{Address, Encoding, TrafficPolicy},
     error::RouteError,
     model::BodyKeys,
     server::{Caller, Lease, RealModel, Server},
@@ -38,6 +38,8 @@ pub struct RouteDecision {
     table: Arc<CompiledTable>,
     selection: Selection,
     target: u32,
+    /// The target's ModelServer; after a wait it may be that of a newer table.
+    server: Arc<Server>,
     endpoint: u32,
     attempts: u32,
 }
@@ -47,12 +49,14 @@ impl RouteDecision {
         table: Arc<CompiledTable>,
         selection: Selection,
         target: u32,
+        server: Arc<Server>,
         endpoint: usize,
     ) -> Self {
         Self {
             table,
             selection,
             target,
+            server,
             endpoint: index(endpoint),
             attempts: 1,
         }
@@ -62,6 +66,7 @@ impl RouteDecision {
     pub(crate) fn again(&self, target: u32, lease: &Lease) -> Self {
         Self {
             target,
+            server: Arc::clone(lease.server()),
             endpoint: index(lease.position()),
             attempts: self.attempts.saturating_add(1),
             ..self.clone()
@@ -74,13 +79,30 @@ impl RouteDecision {
     }
 
     /// Where the request can be retried, given the endpoints already `tried`.
-    pub(crate) fn choose_next(&self, caller: Caller<'_>, tried: &[Arc<str>]) -> Option<Chosen> {
+    pub(crate) fn choose_next(
+        &self,
+        caller: Caller<'_>,
+        tried: &[Arc<str>],
+    ) -> Result<Chosen, Unavailable> {
         let rule = self.table.rule(self.selection);
         self.table.choose_next(rule, self.target, caller, tried)
     }
 
+    /// A healthy endpoint that is not among the `tried` and has room.
+    pub(crate) fn choose_healthy(&self, caller: Caller<'_>, tried: &[Arc<str>]) -> Option<Chosen> {
+        let rule = self.table.rule(self.selection);
+        self.table.choose_healthy(rule, self.target, caller, tried)
+    }
+
+    /// The endpoint of this decision once more, unless it is full.
+    pub(crate) fn lease_again(&self) -> Option<Chosen> {
+        let position = self.endpoint as usize;
+        let state = self.server.endpoints.get(position)?.health.state();
+        Some((self.target, Lease::new(&self.server, position, state)?))
+    }
+
     /// The ModelServer that [`choose_next`](Self::choose_next) would pick an endpoint of.
-    pub(crate) fn next_server(&self, tried: &[Arc<str>]) -> Option<&Arc<Server>> {
+    pub(crate) fn next_server(&self, tried: &[Arc<str>]) -> Option<&Server> {
         let rule = self.table.rule(self.selection);
         self.table.next_server(rule, self.target, tried)
     }
@@ -155,12 +177,36 @@ impl RouteDecision {
         self.server().rewrite(requested, self.selection.lora)
     }
 
+    pub(crate) fn address(&self) -> &Address {
+        &self.server().endpoints[self.endpoint as usize].address
+    }
+
     pub(crate) fn shared_endpoint(&self) -> Arc<str> {
         Arc::clone(self.server().endpoints[self.endpoint as usize].uri())
     }
 
-    fn server(&self) -> &Server {
-        self.table.server(self.selection, self.target)
+    /// The headers that the engine gets in place of the client's fields of these names.
+    pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.server().headers
+    }
+
+    /// Whether the engine reads bodies in this coding.
+    pub(crate) fn accepts(&self, encoding: Encoding) -> bool {
+        self.server().accepts_encodings.contains(&encoding)
+    }
+
+    /// The names of the headers that some attempt may set.
+    pub(crate) fn all_headers(&self) -> &[HeaderName] {
+        &self.table.engine_headers
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The ModelServer of one of the rule's targets.
+    pub(crate) fn server_of(&self, target: u32) -> &Arc<Server> {
+        self.table.server(self.selection, target)
     }
 }
 
@@ -185,13 +231,16 @@ impl RouteTable {
             body: &BodyKeys::default(),
         };
         let rule = table.rule(selection);
-        let chosen = table.choose(rule, caller, |_, position, _| Some(position));
-        let (target, endpoint) =
+        let chosen = table.choose(rule, caller, |server, position, _| {
+            Some((Arc::clone(server), position))
+        });
+        let (target, (server, endpoint)) =
             chosen.map_err(|unavailable| RouteError::unavailable(model, &unavailable))?;
         Ok(RouteDecision::new(
             Arc::clone(table),
             selection,
             target,
+            server,
             endpoint,
         ))
     }

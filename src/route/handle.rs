@@ -10,13 +10,16 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::table::{CompiledTable, RouteTable};
-use crate::pieces::lock;
+use crate::{
+    config::{BuildError, Endpoint, RouteTableBuilder},
+    pieces::lock,
+};
 
 /// A [`RouteTable`] that can be replaced under load.
 ///
 /// It goes into [`ModelRouteLayer::new`](crate::ModelRouteLayer::new) in place
 /// of a table. Clones share one table: keep one to
-/// [`replace`](Self::replace) it.
+/// [`replace`](Self::replace) or [`update`](Self::update) it.
 #[derive(Clone)]
 pub struct RouteTableHandle(Arc<Current>);
 
@@ -44,20 +47,121 @@ impl RouteTableHandle {
 
     /// Replaces the current table with `table`, for every request from now on.
     ///
-    /// Requests already routed continue with their old table. The live state of
-    /// unchanged parts is preserved: a ModelServer of the same name keeps its
-    /// queue, and the counts and health of endpoints with the same URI; a rule
-    /// of the same name in a route of the same name, with the same targets and
-    /// weights, keeps the position of its split. A removed endpoint gets no new
-    /// requests and finishes those in flight.
+    /// Requests already sent continue with their old table. Those that wait in a
+    /// ModelServer's queue get its endpoints in the new one. The live state of
+    /// unchanged parts is preserved: endpoints with the same URI keep their counts and
+    /// health, and a ModelServer of the same name its queue; a rule of the same name in a
+    /// route of the same name, with the same targets, keeps its picks and, with the same
+    /// weights, the position of its split. So does the retry budget, unless either table
+    /// configured its own. A removed endpoint gets no new requests and finishes those in
+    /// flight.
     ///
     /// Takes time linear in the size of the table; requests are not blocked
     /// meanwhile.
     pub fn replace(&self, table: RouteTable) {
-        let mut status = self.status();
+        self.store(table, &mut self.status());
+    }
+
+    /// Changes the configuration of the current table and builds it anew.
+    ///
+    /// For discovery at run time, from several threads at once: no change is
+    /// lost. `change` gets the configuration as it is; if another update or
+    /// [`replace`](Self::replace) comes between, it is called again with the
+    /// newer one. What it leaves as it was keeps its live state, as with
+    /// `replace`; where nothing has changed, nothing is replaced.
+    ///
+    /// ```
+    /// use tower_model_route::{ModelRoute, ModelServer, RouteTable, RouteTableHandle, Rule};
+    ///
+    /// let handle = RouteTableHandle::new(RouteTable::builder().build()?);
+    /// handle.update(|config| {
+    ///     config
+    ///         .model_server(ModelServer::new("small").endpoint("http://10.0.0.7:8000"))
+    ///         .model_route(ModelRoute::new("chat").model_name("chat").rule(Rule::new("all").target("small")))
+    /// })?;
+    /// handle.update(|mut config| {
+    ///     config.model_routes_mut().retain(|route| route.get_name() != "chat");
+    ///     config
+    /// })?;
+    /// # Ok::<(), tower_model_route::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Every mistake in the changed configuration, at once; the table stays as it is, and
+    /// [`last_error`](Self::last_error) says why.
+    pub fn update(
+        &self,
+        change: impl Fn(RouteTableBuilder) -> RouteTableBuilder,
+    ) -> Result<(), BuildError> {
+        self.try_update(|config| Ok(change(config)))
+    }
+
+    /// Gives the ModelServer `server` these endpoints in place of those that it has.
+    ///
+    /// Endpoints that stay keep their counts and their health; those that go get no new requests
+    /// and finish those in flight.
+    ///
+    /// ```
+    /// # use tower_model_route::{ModelServer, RouteTable, RouteTableHandle};
+    /// # let table = RouteTable::builder().model_server(ModelServer::new("small")).build()?;
+    /// # let handle = RouteTableHandle::new(table);
+    /// handle.set_endpoints("small", ["http://10.0.0.7:8000", "http://10.0.0.8:8000"])?;
+    /// # Ok::<(), tower_model_route::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// There is no such ModelServer, or one of these is no endpoint; see
+    /// [`update`](Self::update).
+    pub fn set_endpoints<I>(&self, server: &str, endpoints: I) -> Result<(), BuildError>
+    where
+        I: IntoIterator,
+        I::Item: Into<Endpoint>,
+    {
+        let endpoints: Vec<Endpoint> = endpoints.into_iter().map(Into::into).collect();
+        self.try_update(|mut config| {
+            let mut servers = config.model_servers_mut().iter_mut();
+            let Some(found) = servers.find(|found| found.get_name() == server) else {
+                return Err(BuildError::unknown_model_server(server));
+            };
+            *found = found
+                .clone()
+                .without_endpoints()
+                .endpoints(endpoints.clone());
+            Ok(config)
+        })
+    }
+
+    fn try_update(
+        &self,
+        change: impl Fn(RouteTableBuilder) -> Result<RouteTableBuilder, BuildError>,
+    ) -> Result<(), BuildError> {
+        loop {
+            let current = self.table();
+            let changed = change(current.config().clone()).and_then(|config| {
+                let is_new = config != *current.config();
+                is_new.then(|| config.build()).transpose()
+            });
+            let changed = changed.inspect_err(|error| self.failed(error.clone()))?;
+            let Some(table) = changed else {
+                self.unchanged();
+                return Ok(());
+            };
+            let mut status = self.status();
+            if Arc::ptr_eq(current.compiled(), &self.load()) {
+                self.store(table, &mut status);
+                return Ok(());
+            }
+        }
+    }
+
+    fn store(&self, table: RouteTable, status: &mut Status) {
         let mut compiled = Arc::unwrap_or_clone(table.into_compiled());
         compiled.carry_over(&self.load());
-        self.0.table.store(Arc::new(compiled));
+        let compiled = Arc::new(compiled);
+        self.0.table.store(Arc::clone(&compiled));
+        compiled.wake_waiting();
         *status = Status {
             reloaded: Some(SystemTime::now()),
             error: None,
@@ -69,6 +173,11 @@ impl RouteTableHandle {
     /// [`last_error`](Self::last_error) returns the reason until a table is replaced.
     pub fn failed(&self, error: impl Into<Box<dyn Error + Send + Sync>>) {
         self.status().error = Some(error.into().into());
+    }
+
+    /// Records that there is nothing to reload: what failed before is over.
+    pub(crate) fn unchanged(&self) {
+        self.status().error = None;
     }
 
     /// Why the last reload failed; `None` if it succeeded or no reload has happened yet.

@@ -15,6 +15,7 @@ mod walk;
 
 pub(crate) use self::{
     choose::{Chosen, Unavailable},
+    models::IsVisible,
     outlook::{Outlook, Prospect, shares},
     table::{CompiledTable, Selection},
     walk::{Examined, Found, RuleView},

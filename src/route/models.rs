@@ -9,72 +9,109 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use http::{HeaderValue, Method, Response, header::CONTENT_TYPE, request::Parts};
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{error::RouteError, model::is_below_model};
 
+/// The answer to a request for the list or one of its entries.
+type Answer = Result<Response<Bytes>, RouteError>;
+
 const PATH: &str = "/v1/models";
 
-/// The names that clients can ask for, in OpenAI's format, serialized once.
+/// A model or an adapter that clients can ask for.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) id: Arc<str>,
+    /// The base model of an adapter.
+    pub(super) parent: Option<String>,
+    pub(super) max_model_len: Option<u64>,
+}
+
+/// The names that clients can ask for, in OpenAI's format with what vLLM adds to it, serialized
+/// once.
 #[derive(Clone, Debug)]
 pub(crate) struct ModelList {
     list: Bytes,
-    by_id: HashMap<Arc<str>, Bytes>,
+    /// The entries in the order of the list.
+    entries: Vec<(Arc<str>, Bytes)>,
+    /// Their positions.
+    by_id: HashMap<Arc<str>, usize>,
 }
 
+/// Whether the sender of a request may see a model.
+pub(crate) type IsVisible = dyn Fn(&Parts, &str) -> bool + Send + Sync;
+
 impl ModelList {
-    /// `names` are the models and adapters with their parents; if a name repeats, the first counts.
-    pub(crate) fn new<'a>(
-        names: impl IntoIterator<Item = (&'a Arc<str>, Option<&'a str>)>,
-    ) -> Self {
+    /// If an id repeats, the first counts.
+    pub(super) fn new(models: Vec<Listed>) -> Self {
         let created = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
         let mut by_id = HashMap::new();
-        let mut list = Vec::new();
-        for (id, parent) in names {
-            if by_id.contains_key(id) {
+        let mut entries: Vec<(Arc<str>, Bytes)> = Vec::new();
+        for listed in models {
+            if by_id.contains_key(&listed.id) {
                 continue;
             }
+            // What the engines call it is not for clients.
             let mut model = json!({
-                "id": **id,
+                "id": *listed.id,
                 "object": "model",
                 "created": created,
                 "owned_by": "tower-model-route",
+                "root": *listed.id,
             });
-            if let Some(parent) = parent {
+            if let Some(parent) = listed.parent {
                 model["parent"] = parent.into();
             }
-            by_id.insert(Arc::clone(id), model.to_string().into());
-            list.push(model);
+            if let Some(tokens) = listed.max_model_len {
+                model["max_model_len"] = tokens.into();
+            }
+            by_id.insert(Arc::clone(&listed.id), entries.len());
+            entries.push((listed.id, model.to_string().into()));
         }
         Self {
-            list: json!({"object": "list", "data": Value::Array(list)})
-                .to_string()
-                .into(),
+            list: list_of(entries.iter().map(|(_, entry)| entry)),
+            entries,
             by_id,
         }
+    }
+
+    /// Whether such a request asks for the list, or for something below it.
+    pub(crate) fn is_for(&self, method: &Method, path: &str) -> bool {
+        let below = path.strip_prefix(PATH);
+        (*method == Method::GET || *method == Method::HEAD)
+            && below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
     }
 
     /// The answer, if the request asks for the list or for one of its entries.
     ///
     /// An id may contain slashes, escaped (`org%2Fname`) or not. KServe's
-    /// `/v1/models/{id}/ready` and its like are for the engine.
-    pub(crate) fn answer(&self, head: &Parts) -> Option<Response<Bytes>> {
-        if head.method != Method::GET && head.method != Method::HEAD {
+    /// `/v1/models/{id}/ready` and its like are for the engine. To those who may not see it a
+    /// model does not exist.
+    pub(crate) fn answer(&self, head: &Parts, is_visible: Option<&IsVisible>) -> Option<Answer> {
+        let path = head.uri.path();
+        if !self.is_for(&head.method, path) {
             return None;
         }
-        let path = head.uri.path();
         let body = match path.strip_prefix(PATH)? {
-            "" | "/" => self.list.clone(),
+            "" | "/" => match is_visible {
+                None => self.list.clone(),
+                Some(is_visible) => {
+                    let seen = self.entries.iter().filter(|(id, _)| is_visible(head, id));
+                    list_of(seen.map(|(_, entry)| entry))
+                }
+            },
             id => {
                 let id = id.strip_prefix('/')?;
                 let is_below = is_below_model(id);
                 let id = percent_decode_str(id).decode_utf8_lossy();
-                match self.by_id.get(&*id) {
-                    Some(model) => model.clone(),
+                let entry = self.by_id.get(&*id).and_then(|&at| self.entries.get(at));
+                let is_seen = |id: &str| is_visible.is_none_or(|is_visible| is_visible(head, id));
+                match entry.filter(|(id, _)| is_seen(id)) {
+                    Some((_, entry)) => entry.clone(),
                     None if is_below => return None,
-                    None => return Some(RouteError::model_not_found(&id).to_response(path)),
+                    None => return Some(Err(RouteError::model_not_found(&id))),
                 }
             }
         };
@@ -82,28 +119,46 @@ impl ModelList {
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Some(response)
+        Some(Ok(response))
     }
+}
+
+fn list_of<'e>(entries: impl Iterator<Item = &'e Bytes>) -> Bytes {
+    let mut list = br#"{"object":"list","data":["#.to_vec();
+    for (position, entry) in entries.enumerate() {
+        if position > 0 {
+            list.push(b',');
+        }
+        list.extend_from_slice(entry);
+    }
+    list.extend_from_slice(b"]}");
+    list.into()
 }
 
 #[cfg(test)]
 mod tests {
     use http::{Request, StatusCode};
+    use serde_json::Value;
 
     use super::*;
 
     fn models() -> ModelList {
-        let (base, adapter) = (Arc::from("org/base"), Arc::from("lora-A"));
-        ModelList::new([
-            (&base, None),
-            (&adapter, Some("org/base")),
-            (&base, Some("shadowed")),
+        let listed = |id: &str, parent: Option<&str>, max_model_len| Listed {
+            id: id.into(),
+            parent: parent.map(str::to_owned),
+            max_model_len,
+        };
+        ModelList::new(vec![
+            listed("org/base", None, Some(8192)),
+            listed("lora-A", Some("org/base"), None),
+            listed("org/base", Some("shadowed"), None),
         ])
     }
 
     fn get(path: &str) -> Option<(StatusCode, Value)> {
         let (head, ()) = Request::get(path).body(()).unwrap().into_parts();
-        let response = models().answer(&head)?;
+        let response = models().answer(&head, None)?;
+        let response = response.unwrap_or_else(|error| error.to_response(path));
         let body = serde_json::from_slice(response.body()).unwrap();
         Some((response.status(), body))
     }
@@ -117,6 +172,9 @@ mod tests {
         assert_eq!(names[0]["id"], "org/base");
         assert_eq!(names[0]["object"], "model");
         assert_eq!(names[0].get("parent"), None);
+        assert_eq!(names[0]["root"], "org/base");
+        assert_eq!(names[0]["max_model_len"], 8192);
+        assert_eq!(names[1].get("max_model_len"), None);
         assert_eq!(names[1]["parent"], "org/base");
     }
 
@@ -135,10 +193,7 @@ mod tests {
     fn other_requests_are_not_its_business() {
         assert!(get("/v1/modelsx").is_none());
         assert!(get("/health").is_none());
-        for path in ["/v1/models/org/base/ready", "/v1/models/gone/versions/1"] {
-            assert!(get(path).is_none(), "{path}");
-        }
         let (head, ()) = Request::post("/v1/models").body(()).unwrap().into_parts();
-        assert!(models().answer(&head).is_none());
+        assert!(models().answer(&head, None).is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! Which target would get a rule's next request, without sending it.
 
 use super::{
-    choose::{PASSES, Unavailable},
+    choose::Unavailable,
     table::{CompiledRule, CompiledTable},
 };
 use crate::server::Pass;
@@ -47,16 +47,23 @@ impl CompiledTable {
             }
             Some(shares)
         };
-        for pass in PASSES {
-            let can_take = |target| self.target(rule, target).can_take(pass);
-            if let Some(shares) = taken_by(&can_take) {
-                return Outlook {
-                    prospect: Prospect::Sent(pass),
-                    shares,
-                };
-            }
+        let is_healthy = |target| self.target(rule, target).has_healthy(&[]);
+        let is_any_healthy = rule.all().any(is_healthy);
+        let pass = match is_any_healthy {
+            true => Pass::Healthy,
+            false => Pass::LastResort,
+        };
+        let can_take = |target| self.target(rule, target).can_take(pass);
+        if let Some(shares) = taken_by(&can_take) {
+            return Outlook {
+                prospect: Prospect::Sent(pass),
+                shares,
+            };
         }
-        let has_room = |target| self.target(rule, target).has_room_to_wait();
+        let has_room = |target| {
+            let may_wait = !is_any_healthy || is_healthy(target);
+            may_wait && self.target(rule, target).has_room_to_wait()
+        };
         if let Some(shares) = taken_by(&has_room) {
             return Outlook {
                 prospect: Prospect::Waits,

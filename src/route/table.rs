@@ -9,7 +9,7 @@ use tower::retry::budget::Budget;
 
 use super::{matcher::Matcher, models::ModelList, picks::Picks, split::Split};
 use crate::{
-    config::RouteTableBuilder,
+    config::{ApiPaths, RouteTableBuilder},
     error::RouteError,
     model::NeededKeys,
     server::{Endpoint, Server},
@@ -80,6 +80,8 @@ pub(crate) struct CompiledTable {
     pub(crate) models: ModelList,
     /// The keys in a request's body that the choice of an endpoint needs.
     pub(crate) needed_keys: NeededKeys,
+    /// The headers that some ModelServer sends to its engines.
+    pub(super) engine_headers: Box<[HeaderName]>,
     /// The retry budget, shared by all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
     /// The configuration that it was built from.
@@ -152,6 +154,11 @@ pub(crate) struct Selection {
 }
 
 impl CompiledTable {
+    /// The paths that may reach an engine beside those of the layer.
+    pub(crate) fn paths(&self) -> Option<&ApiPaths> {
+        self.config.get_paths()
+    }
+
     pub(crate) fn requested(&self, selection: Selection) -> &str {
         &self.names[selection.name as usize]
     }
@@ -170,14 +177,6 @@ impl CompiledTable {
 
     pub(crate) fn server(&self, selection: Selection, target: u32) -> &Arc<Server> {
         self.target(self.rule(selection), target as usize)
-    }
-
-    /// Whether an attempt could have to rewrite the model, at this target or at another.
-    pub(crate) fn may_rewrite(&self, selection: Selection) -> bool {
-        let rule = self.rule(selection);
-        let mut targets = rule.all().map(|target| self.target(rule, target));
-        let requested = self.requested(selection);
-        targets.any(|server| server.rewrite(requested, selection.lora).is_some())
     }
 
     /// Each once, also where several ModelServers share it.
@@ -234,6 +233,12 @@ impl CompiledTable {
         let matches = |&rule: &u32| self.rules[rule as usize].matches(request);
         let rule = self.find_rule(entry, matches)?;
         Some((entry.name, rule))
+    }
+
+    /// Whether a request to `server` could also be sent to another endpoint.
+    pub(crate) fn has_elsewhere(&self, selection: Selection, server: &Server) -> bool {
+        let has_siblings = matches!(self.rule(selection).targets, Targets::Split(_));
+        has_siblings || server.endpoints.len() > 1
     }
 
     /// The first of the entry's rules for which `is` holds.

@@ -1,14 +1,14 @@
 //! One endpoint at run time: its health, and its requests.
 
 use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    Arc, Mutex, Weak,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
-use super::health::Health;
-use crate::{config::Address, server::balance::ewma::Ewma};
+use super::{health::Health, queue::Queue};
+use crate::{config::Address, pieces::lock, server::balance::ewma::Ewma};
 
-/// An endpoint, shared by all requests to it.
+/// An endpoint, shared by all requests to it and by all ModelServers that have it.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) address: Address,
@@ -17,6 +17,10 @@ pub(crate) struct Endpoint {
     /// Observed only if the balance needs it.
     pub(crate) latency: Ewma,
     in_flight: AtomicUsize,
+    /// Whether more than one queue waits for it.
+    is_shared: AtomicBool,
+    /// The queues of its ModelServers.
+    queues: Mutex<Vec<Weak<Queue>>>,
 }
 
 /// The counters of an endpoint.
@@ -35,7 +39,44 @@ impl Endpoint {
             counts: Counts::default(),
             latency: Ewma::new(),
             in_flight: AtomicUsize::new(0),
+            is_shared: AtomicBool::new(false),
+            queues: Mutex::default(),
         }
+    }
+
+    /// Makes `queue` one of those that are woken when a request here ends.
+    pub(super) fn wakes(&self, queue: &Arc<Queue>) {
+        let mut queues = lock(&self.queues);
+        queues.retain(|known| known.strong_count() > 0);
+        if !queues
+            .iter()
+            .any(|known| known.as_ptr() == Arc::as_ptr(queue))
+        {
+            queues.push(Arc::downgrade(queue));
+        }
+        self.is_shared.store(queues.len() > 1, Ordering::Relaxed);
+    }
+
+    /// Whether several ModelServers have it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Relaxed)
+    }
+
+    /// Wakes `own` queue, and those of the other ModelServers that have the endpoint.
+    pub(super) fn freed(&self, own: &Queue) {
+        own.freed();
+        if self.is_shared() {
+            self.wake_all();
+        }
+    }
+
+    /// Wakes the queues of all ModelServers that have it, because it may take requests again.
+    pub(crate) fn wake_all(&self) {
+        let queues: Vec<_> = lock(&self.queues)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        queues.iter().for_each(|queue| queue.freed());
     }
 
     /// The normalised URI.
@@ -45,6 +86,12 @@ impl Endpoint {
 
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// What the choice of an endpoint compares: the requests in flight, and what its recent
+    /// failures count as.
+    pub(super) fn load(&self) -> usize {
+        self.in_flight() + self.health.burden()
     }
 
     /// Whether [`begin`](Self::begin) would count one more.

@@ -13,7 +13,16 @@ use http::StatusCode;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{endpoint::Endpoint, health::HealthState, model_server::Server};
+use super::{
+    endpoint::Endpoint,
+    health::{HealthState, Recovery},
+    model_server::Server,
+};
+
+/// For how long an endpoint is passed over that is full and does not say until when.
+const BUSY: Duration = Duration::from_secs(1);
+/// After so many failures in a row there is a warning, if the endpoint is not ejected.
+const MANY_FAILURES: u32 = 8;
 
 /// A request in flight to an endpoint; the count goes down when it is dropped.
 pub(crate) struct Lease {
@@ -21,8 +30,8 @@ pub(crate) struct Lease {
     position: usize,
     /// Whether this request is the trial that decides about the endpoint's return.
     on_trial: bool,
-    /// The failures in a row that its answer ended; they are restored if the answer breaks off.
-    forgiven: u32,
+    /// What its answer has ended.
+    recovery: Recovery,
     has_failed: bool,
     /// Whether this request counts in the ModelServer's total.
     in_total: bool,
@@ -33,16 +42,62 @@ pub(crate) struct Lease {
 /// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The engine has answered with this status and this `Retry-After`.
-    Answered(StatusCode, Option<Duration>),
-    /// The exchange failed before an answer arrived.
+    /// The engine has answered with this status.
+    Answered(StatusCode),
+    /// The engine has answered with this status that it is full, for this long if it said so.
+    Full(StatusCode, Option<Duration>),
+    /// No connection could be opened: nothing was sent.
+    NotConnected,
+    /// The engine has not processed the request, and says so.
+    NotProcessed,
+    /// An idle connection that the engine had closed was lost before a byte of the answer.
+    Stale,
+    /// A connection was lost before a byte of the answer, and it is not known whether it had
+    /// been idle.
+    Lost,
+    /// The exchange failed otherwise before an answer arrived.
     Failed,
-    /// No answer arrived in time.
+    /// No answer arrived in the time that the attempt had.
     TimedOut,
-    /// A layer of the gateway has refused it: nothing was sent.
+    /// The time that the request as a whole had is over, which says nothing of the endpoint.
+    OutOfTime,
+    /// The gateway itself has refused it: nothing was sent.
     Shed,
     /// The client failed, which does not count against the engine.
     ClientFailed,
+}
+
+impl Outcome {
+    /// Whether an answer proves that the endpoint works. A 500 proves nothing: the request may
+    /// be at fault, or the engine.
+    pub(crate) fn is_success(self) -> bool {
+        match self {
+            Self::Answered(status) => !matches!(status.as_u16(), 500 | 502..=504),
+            Self::Full(..) => true,
+            _ => false,
+        }
+    }
+}
+
+/// In words, for people.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(status) | Self::Full(status, None) => write!(f, "{}", status.as_u16()),
+            Self::Full(status, Some(wait)) => {
+                write!(f, "{}, retry after {wait:?}", status.as_u16())
+            }
+            Self::NotConnected => f.write_str("no connection"),
+            Self::NotProcessed => f.write_str("not processed"),
+            Self::Stale => f.write_str("an idle connection was closed"),
+            Self::Lost => f.write_str("the connection was lost"),
+            Self::Failed => f.write_str("no answer"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::OutOfTime => f.write_str("out of time"),
+            Self::Shed => f.write_str("shed"),
+            Self::ClientFailed => f.write_str("the client failed"),
+        }
+    }
 }
 
 impl Lease {
@@ -57,8 +112,11 @@ impl Lease {
         }
         if on_trial && !endpoint.health.begin_trial() {
             endpoint.end();
-            server.live.queue.freed();
+            endpoint.freed(&server.live.queue);
             return None;
+        }
+        if state.is_out() {
+            endpoint.health.begin_last_resort();
         }
         let in_total = server.balancer.wants_total();
         if in_total {
@@ -68,7 +126,7 @@ impl Lease {
             server: Arc::clone(server),
             position,
             on_trial,
-            forgiven: 0,
+            recovery: Recovery::default(),
             has_failed: false,
             in_total,
             begun: None,
@@ -98,36 +156,40 @@ impl Lease {
             .fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts how the attempt ended.
+    /// Counts how the attempt ended. A 500 counts for nothing yet, except in a trial: see
+    /// [`Server::answered_500`].
     pub(crate) fn end(&mut self, outcome: Outcome) {
         self.observe(outcome);
-        let detection = self.server.policy.get_outlier_detection();
-        let cooling = |wait: Duration| wait.min(detection.get_max_retry_after());
         match outcome {
-            Outcome::Answered(
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE,
-                Some(wait),
-            ) => {
-                self.endpoint().health.cool_down(cooling(wait));
+            Outcome::Full(_, wait) => {
+                let longest = self
+                    .server
+                    .policy
+                    .get_outlier_detection()
+                    .get_max_retry_after();
+                let wait = wait.unwrap_or(BUSY).min(longest);
+                self.endpoint().health.cool_down(wait);
                 self.succeeded();
             }
-            Outcome::Failed
-            | Outcome::TimedOut
-            | Outcome::Answered(
-                StatusCode::BAD_GATEWAY
-                | StatusCode::SERVICE_UNAVAILABLE
-                | StatusCode::GATEWAY_TIMEOUT,
-                _,
-            ) => self.failed(),
-            Outcome::Answered(..) => self.succeeded(),
-            Outcome::Shed | Outcome::ClientFailed => {}
+            Outcome::NotConnected => self.failed_by(true),
+            Outcome::Failed | Outcome::TimedOut => self.failed(),
+            Outcome::Stale | Outcome::Lost if self.endpoint().health.lost() => self.failed(),
+            Outcome::Answered(_) if outcome.is_success() => self.succeeded(),
+            Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) if !self.on_trial => {}
+            Outcome::Answered(_) => self.failed(),
+            Outcome::NotProcessed
+            | Outcome::Stale
+            | Outcome::Lost
+            | Outcome::OutOfTime
+            | Outcome::Shed
+            | Outcome::ClientFailed => {}
         }
     }
 
     /// Records the latency, but not of an attempt that failed at once: that is not a fast answer.
     fn observe(&mut self, outcome: Outcome) {
         if let Some(begun) = self.begun.take()
-            && matches!(outcome, Outcome::Answered(..) | Outcome::TimedOut)
+            && (outcome.is_success() || outcome == Outcome::TimedOut)
         {
             let now = Instant::now();
             let latency = now.saturating_duration_since(begun);
@@ -136,38 +198,73 @@ impl Lease {
     }
 
     fn succeeded(&mut self) {
-        let was_ejected = std::mem::take(&mut self.on_trial);
-        self.forgiven = self.endpoint().health.succeeded(was_ejected);
-        if was_ejected {
-            let (server, endpoint) = (&*self.server.name, &**self.endpoint().uri());
-            info!(target: "tower_model_route::health", server, endpoint, "endpoint is back");
+        self.on_trial = false;
+        self.recovery = self.endpoint().health.succeeded();
+        let Some(since) = self.recovery.ejected_since else {
+            return;
+        };
+        let endpoint = &**self.endpoint();
+        let others = self.server.outage_is_over(endpoint, since);
+        for endpoint in std::iter::once(endpoint).chain(others) {
+            info!(
+                target: "tower_model_route::health",
+                server = &*self.server.name,
+                endpoint = &**endpoint.uri(),
+                "endpoint is back"
+            );
+            endpoint.wake_all();
         }
+    }
+
+    /// The answer has come to its end.
+    pub(crate) fn completed(&self) {
+        self.endpoint().health.completed();
     }
 
     /// The endpoint has failed this request, before its answer or in the middle of it.
     pub(crate) fn failed(&mut self) {
-        if std::mem::replace(&mut self.has_failed, true) {
-            return;
+        self.failed_by(false);
+    }
+
+    fn failed_by(&mut self, refused: bool) {
+        if !std::mem::replace(&mut self.has_failed, true) {
+            let on_trial = std::mem::take(&mut self.on_trial);
+            let recovery = std::mem::take(&mut self.recovery);
+            let endpoint = self.endpoint();
+            self.server.blame(endpoint, recovery, on_trial, refused);
         }
-        let endpoint = Arc::clone(self.endpoint());
+    }
+}
+
+impl Server {
+    /// Counts a failure of an endpoint, and ejects the endpoint if there are too many.
+    fn blame(&self, endpoint: &Endpoint, recovery: Recovery, on_trial: bool, refused: bool) {
         endpoint.counts.failures.fetch_add(1, Ordering::Relaxed);
-        let detection = self.server.policy.get_outlier_detection();
-        let too_often = endpoint.health.failed(detection, self.forgiven);
-        let time = if std::mem::take(&mut self.on_trial) {
-            endpoint.health.eject(detection)
-        } else if too_often && let Some(time) = self.server.eject(&endpoint) {
-            time
-        } else {
-            return;
-        };
-        endpoint.counts.ejections.fetch_add(1, Ordering::Relaxed);
-        warn!(
-            target: "tower_model_route::health",
-            server = &*self.server.name,
-            endpoint = &**endpoint.uri(),
-            seconds = time.as_secs_f64(),
-            "endpoint ejected"
-        );
+        let (before, now) = endpoint.health.failed(recovery);
+        let detection = self.policy.get_outlier_detection();
+        let too_often = on_trial || now >= detection.get_consecutive_failures();
+        let ejected = too_often.then(|| self.eject(endpoint, on_trial, refused));
+        let (server, uri) = (&*self.name, &**endpoint.uri());
+        if let Some(time) = ejected.flatten() {
+            endpoint.counts.ejections.fetch_add(1, Ordering::Relaxed);
+            let seconds = time.as_secs_f64();
+            warn!(target: "tower_model_route::health", server, endpoint = uri, seconds, "endpoint ejected");
+        } else if before < MANY_FAILURES
+            && now >= MANY_FAILURES
+            && !endpoint.health.state().is_out()
+        {
+            warn!(target: "tower_model_route::health", server, endpoint = uri, failures = now, "endpoint keeps failing");
+        }
+    }
+
+    /// The endpoint at `position` answered 500 to a request that another endpoint answered, or
+    /// that was not sent to another: in that case it counts once for each body.
+    pub(crate) fn answered_500(&self, position: usize, body: Option<u64>) {
+        if let Some(endpoint) = self.endpoints.get(position)
+            && body.is_none_or(|body| endpoint.health.is_new_body(body))
+        {
+            self.blame(endpoint, Recovery::default(), false, false);
+        }
     }
 }
 
@@ -181,7 +278,7 @@ impl Drop for Lease {
         if self.in_total {
             self.server.live.in_flight.fetch_sub(1, Ordering::Relaxed);
         }
-        self.server.live.queue.freed();
+        endpoint.freed(&self.server.live.queue);
     }
 }
 

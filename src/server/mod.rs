@@ -13,7 +13,7 @@ mod wait;
 
 pub use self::health::EndpointHealth;
 pub(crate) use self::{
-    balance::affinity::Caller,
+    balance::affinity::{Caller, client_ip},
     endpoint::Endpoint,
     lease::{Lease, Outcome},
     model_server::{Pass, RealModel, Server, Take},

@@ -3,17 +3,23 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use tokio::time::Instant;
 
-use super::{endpoint::Endpoint, health::HealthState, queue::Queue};
+use super::{
+    endpoint::Endpoint,
+    health::{HealthState, Verdict},
+    queue::Queue,
+};
 use crate::{
-    config::{ModelServer, TrafficPolicy},
+    config::{Encoding, ModelServer, TrafficPolicy},
     model::NeededKeys,
     pieces::lock,
     server::balance::{affinity::Caller, balancer::Balancer},
@@ -26,6 +32,10 @@ pub(crate) struct Server {
     pub(crate) model: Option<RealModel>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
     pub(crate) policy: TrafficPolicy,
+    /// What its engines get in place of the client's fields of these names.
+    pub(crate) headers: Box<[(HeaderName, HeaderValue)]>,
+    /// The codings of request bodies that the engines read.
+    pub(crate) accepts_encodings: Box<[Encoding]>,
     pub(super) balancer: Arc<Balancer>,
     pub(super) live: Arc<Live>,
 }
@@ -43,7 +53,9 @@ pub(crate) struct RealModel {
 /// The lock `ejecting` is taken before that of an endpoint's health record.
 #[derive(Debug, Default)]
 pub(super) struct Live {
-    pub(super) queue: Queue,
+    pub(super) queue: Arc<Queue>,
+    /// The ModelServer in the current table, once a table was replaced.
+    current: Mutex<Weak<Server>>,
     /// Held while the ejected endpoints are counted and one more is ejected, so that
     /// concurrent failures can't exceed the maximum together.
     ejecting: Mutex<()>,
@@ -55,22 +67,39 @@ pub(super) struct Live {
 /// faster.
 pub(crate) type Take<T> = fn(&Arc<Server>, usize, HealthState) -> Option<T>;
 
-/// Which endpoints a request may go to: [`Healthy`](Self::Healthy) is tried first.
+/// Which endpoints a request may go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
+    /// The endpoints that are healthy: a retry is no trial.
+    Proven,
     /// The endpoints that are healthy or half-open.
     Healthy,
-    /// The endpoint that will be healthy soonest.
+    /// The endpoint that is the most likely to answer although it is out: only where nothing
+    /// is healthy.
     LastResort,
+}
+
+impl Pass {
+    fn allows(self, state: HealthState) -> bool {
+        match self {
+            Self::Proven => state == HealthState::Healthy,
+            Self::Healthy => !state.is_out(),
+            Self::LastResort => true,
+        }
+    }
 }
 
 impl Server {
     /// `endpoints` with their weights.
-    pub(crate) fn new(config: &ModelServer, endpoints: Vec<(Endpoint, u32)>) -> Self {
+    pub(crate) fn new(config: &ModelServer, endpoints: Vec<(Arc<Endpoint>, u32)>) -> Self {
         let weights: Vec<(&str, u32)> = endpoints
             .iter()
             .map(|(endpoint, weight)| (&**endpoint.uri(), *weight))
             .collect();
+        let live = Arc::<Live>::default();
+        for (endpoint, _) in &endpoints {
+            endpoint.wakes(&live.queue);
+        }
         Self {
             balancer: Arc::new(Balancer::new(config.get_balance(), &weights)),
             name: config.get_name().into(),
@@ -80,29 +109,52 @@ impl Server {
             }),
             endpoints: endpoints
                 .into_iter()
-                .map(|(endpoint, _)| Arc::new(endpoint))
+                .map(|(endpoint, _)| endpoint)
                 .collect(),
             policy: config.get_traffic_policy().clone(),
-            live: Arc::default(),
+            headers: Box::default(),
+            accepts_encodings: config.get_accepts_encodings().into(),
+            live,
         }
     }
 
-    /// Moves the live state of `old`, a ModelServer of the same name, to `new`: the
-    /// queue, and the endpoints with the same URI.
-    pub(crate) fn carry_over(new: &mut Arc<Self>, old: &Self) {
-        let endpoints: HashMap<&str, &Arc<Endpoint>> = old
-            .endpoints
-            .iter()
-            .map(|endpoint| (&**endpoint.uri(), endpoint))
-            .collect();
+    /// Takes over the live state of the table that is replaced: that of `old`, the
+    /// ModelServer of the same name, and the `endpoints` with the same URI. The position
+    /// among the endpoints stays where they and their weights are the same.
+    pub(crate) fn carry_over(
+        new: &mut Arc<Self>,
+        old: Option<&Arc<Self>>,
+        endpoints: &HashMap<&str, &Arc<Endpoint>>,
+        is_balanced_alike: bool,
+    ) {
         let mut server = Self::clone(new);
-        server.live = Arc::clone(&old.live);
+        if let Some(old) = old {
+            server.live = Arc::clone(&old.live);
+            if is_balanced_alike {
+                server.balancer = Arc::clone(&old.balancer);
+            }
+        }
         for endpoint in &mut server.endpoints {
             if let Some(old) = endpoints.get(&**endpoint.uri()) {
                 *endpoint = Arc::clone(old);
             }
         }
         *new = Arc::new(server);
+        for endpoint in &new.endpoints {
+            endpoint.wakes(&new.live.queue);
+        }
+        *lock(&new.live.current) = Arc::downgrade(new);
+    }
+
+    /// Lets the requests that wait look again: their ModelServer has changed.
+    pub(crate) fn changed(&self) {
+        self.live.queue.freed();
+    }
+
+    /// This ModelServer as it is in the current table; itself if it is there no more.
+    pub(super) fn current(self: &Arc<Self>) -> Arc<Self> {
+        let current = lock(&self.live.current).upgrade();
+        current.unwrap_or_else(|| Arc::clone(self))
     }
 
     /// The name that replaces the `requested` one in a request to its engines;
@@ -125,13 +177,17 @@ impl Server {
                 .any(|endpoint| self.is_usable(endpoint, pass))
     }
 
-    /// Whether [`pick`](Self::pick) would find an endpoint that is not among the `tried`.
-    pub(crate) fn has_untried(&self, pass: Pass, tried: &[Arc<str>]) -> bool {
-        self.is_open()
-            && self
-                .endpoints
-                .iter()
-                .any(|endpoint| self.is_usable(endpoint, pass) && !tried.contains(endpoint.uri()))
+    /// Whether an endpoint that is not among the `tried` is healthy, full or not.
+    pub(crate) fn has_healthy(&self, tried: &[Arc<str>]) -> bool {
+        self.endpoints
+            .iter()
+            .any(|endpoint| !endpoint.health.state().is_out() && !tried.contains(endpoint.uri()))
+    }
+
+    /// Whether there is an endpoint that is not among the `tried`.
+    pub(crate) fn has_untried(&self, tried: &[Arc<str>]) -> bool {
+        let mut endpoints = self.endpoints.iter();
+        endpoints.any(|endpoint| !tried.contains(endpoint.uri()))
     }
 
     /// Chooses an endpoint for a request, and returns what `take` makes of it.
@@ -170,17 +226,19 @@ impl Server {
         };
         loop {
             let position = match pass {
-                Pass::Healthy if self.endpoints.len() == 1 => usable(0).then_some(0)?,
-                Pass::Healthy => {
+                Pass::Proven | Pass::Healthy if self.endpoints.len() == 1 => {
+                    usable(0).then_some(0)?
+                }
+                Pass::Proven | Pass::Healthy => {
                     // The total matters only for requests with a key.
-                    let total = key.map_or(0, |_| self.live.in_flight.load(Ordering::Relaxed));
+                    let total = key.map_or(0, |_| self.in_flight());
                     self.balancer.pick(&self.endpoints, total, key, usable)?
                 }
                 Pass::LastResort => self.last_resort(usable)?,
             };
             let state = self.endpoints[position].health.state();
             // Another request may have been faster: then choose again among the rest.
-            if pass == Pass::Healthy && state.is_out() {
+            if !pass.allows(state) {
                 continue;
             }
             if let Some(taken) = take(self, position, state) {
@@ -189,15 +247,28 @@ impl Server {
         }
     }
 
-    /// The usable endpoint that will be healthy soonest.
+    /// The usable endpoint that is the most likely to answer although it is out.
     pub(super) fn last_resort(&self, usable: impl Fn(usize) -> bool) -> Option<usize> {
         let usable = (0..self.endpoints.len()).filter(|&position| usable(position));
-        usable.min_by_key(|&position| self.endpoints[position].health.state().rank())
+        usable.min_by_key(|&position| self.endpoints[position].health.resort())
+    }
+
+    /// The requests in flight to all endpoints together.
+    fn in_flight(&self) -> usize {
+        match self.endpoints.iter().any(|endpoint| endpoint.is_shared()) {
+            // The counter has only its own.
+            true => self
+                .endpoints
+                .iter()
+                .map(|endpoint| endpoint.in_flight())
+                .sum(),
+            false => self.live.in_flight.load(Ordering::Relaxed),
+        }
     }
 
     pub(super) fn is_usable(&self, endpoint: &Endpoint, pass: Pass) -> bool {
         endpoint.has_room(self.policy.get_max_in_flight())
-            && (pass == Pass::LastResort || !endpoint.health.state().is_out())
+            && (pass == Pass::LastResort || pass.allows(endpoint.health.state()))
     }
 
     /// The keys in a request's body that the choice of an endpoint needs.
@@ -211,20 +282,50 @@ impl Server {
     }
 
     pub(crate) fn has_room_to_wait(&self) -> bool {
-        self.has_endpoints() && self.live.queue.len() < self.policy.get_max_queue()
+        self.has_endpoints() && self.live.queue.has_room(self.policy.get_max_queue())
     }
 
-    /// Ejects `endpoint`, unless it already is ejected or too many others are;
-    /// returns for how long.
-    pub(super) fn eject(&self, endpoint: &Endpoint) -> Option<Duration> {
+    /// Ejects `endpoint`, which has failed too often, or has failed its trial; returns
+    /// for how long, unless it already is ejected or never is.
+    ///
+    /// Beyond the maximum of ejected endpoints it is out all the same, for a second at a
+    /// time: a failing endpoint never takes the place of a healthy one.
+    pub(super) fn eject(
+        &self,
+        endpoint: &Endpoint,
+        on_trial: bool,
+        refused: bool,
+    ) -> Option<Duration> {
         let detection = self.policy.get_outlier_detection();
         let _ejecting = lock(&self.live.ejecting);
-        if endpoint.health.is_ejected() {
+        if detection.is_off() || (endpoint.health.is_out_for_failures() && !on_trial) {
             return None;
         }
-        let all = self.endpoints.iter();
-        let ejected = all.filter(|endpoint| endpoint.health.is_ejected()).count() + 1;
+        let others = self
+            .endpoints
+            .iter()
+            .filter(|other| !std::ptr::eq(&***other, endpoint) && other.health.is_ejected());
         let allowed = self.endpoints.len() * detection.get_max_ejection_percent() as usize / 100;
-        (ejected <= allowed).then(|| endpoint.health.eject(detection))
+        Some(endpoint.health.eject(Verdict {
+            detection,
+            within_limit: others.count() < allowed,
+            refused,
+        }))
+    }
+
+    /// After an endpoint whose failures began at `since` has come back: if nothing else
+    /// is healthy, the outage is over, and those that it has put out come back as well.
+    /// Returns them.
+    pub(super) fn outage_is_over(&self, endpoint: &Endpoint, since: Instant) -> Vec<&Endpoint> {
+        let others = || {
+            let all = self.endpoints.iter().map(|other| &**other);
+            all.filter(|other| !std::ptr::eq(*other, endpoint))
+        };
+        if others().any(|other| !other.health.state().is_out()) {
+            return Vec::new();
+        }
+        others()
+            .filter(|other| other.health.come_back(since))
+            .collect()
     }
 }

@@ -10,7 +10,7 @@ impl Server {
             endpoint.is_some_and(|endpoint| self.is_usable(endpoint, pass))
         };
         let is_chosen = match pass {
-            Pass::Healthy => is_usable(position),
+            Pass::Proven | Pass::Healthy => is_usable(position),
             Pass::LastResort => self.last_resort(is_usable) == Some(position),
         };
         self.is_open() && is_chosen

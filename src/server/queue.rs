@@ -2,46 +2,74 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::{Instant, timeout_at},
+};
 
 /// The waiting requests, in the order in which they arrived.
 ///
 /// Only the first of them looks for a free endpoint: each request that ends
 /// wakes it, and no later request in the queue can take the freed endpoint first.
+///
+/// Retries wait beside the line. They can't go where they have failed, so in the line
+/// they would hold up requests that can; and they have waited before.
 #[derive(Debug)]
 pub(super) struct Queue {
+    /// Those in the line.
     waiting: AtomicUsize,
+    /// The retries beside it.
+    retries: AtomicUsize,
     /// Its permit is held by the first request; the waiters of a fair semaphore are a queue.
     head: Semaphore,
     freed: Notify,
+    freed_for_retries: Notify,
 }
 
 impl Default for Queue {
     fn default() -> Self {
         Self {
             waiting: AtomicUsize::new(0),
+            retries: AtomicUsize::new(0),
             head: Semaphore::new(1),
             freed: Notify::new(),
+            freed_for_retries: Notify::new(),
         }
     }
 }
 
 impl Queue {
+    /// The number of those in the line.
     pub(super) fn len(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// A place at the end, unless `max` requests are already waiting.
-    pub(super) fn join(&self, max: usize) -> Option<Waiting<'_>> {
-        let joined = self
-            .waiting
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| {
-                (waiting < max).then_some(waiting + 1)
-            });
-        joined.is_ok().then(|| Waiting(self))
+    /// Whether one more may wait if at most `max` may.
+    pub(super) fn has_room(&self, max: usize) -> bool {
+        self.len() + self.retries.load(Ordering::SeqCst) < max
     }
 
-    /// Wakes the first waiting request, because an endpoint has become free.
+    /// A place at the end, unless `max` requests are already waiting.
+    pub(super) fn join(&self, max: usize) -> Option<Waiting<'_>> {
+        let max = max.saturating_sub(self.retries.load(Ordering::SeqCst));
+        // A `Waiting` that is dropped is uncounted, so it must not be made before.
+        counted(&self.waiting, max).then(|| Waiting {
+            queue: self,
+            is_retry: false,
+        })
+    }
+
+    /// A place beside the line, unless `max` requests are already waiting.
+    pub(super) fn join_again(&self, max: usize) -> Option<Waiting<'_>> {
+        let max = max.saturating_sub(self.len());
+        counted(&self.retries, max).then(|| Waiting {
+            queue: self,
+            is_retry: true,
+        })
+    }
+
+    /// Wakes the first waiting request and the retries, because an endpoint may have
+    /// become free.
     ///
     /// A waiting request adds itself to `waiting` before it reads the in-flight
     /// counts, and an ending request lowers its in-flight count before it calls
@@ -51,30 +79,60 @@ impl Queue {
         if self.len() > 0 {
             self.freed.notify_one();
         }
+        if self.retries.load(Ordering::SeqCst) > 0 {
+            self.freed_for_retries.notify_waiters();
+        }
     }
 }
 
+/// Counts one more, unless `max` already are.
+fn counted(count: &AtomicUsize, max: usize) -> bool {
+    let counted = count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
+        (count < max).then_some(count + 1)
+    });
+    counted.is_ok()
+}
+
 /// A place in the queue, given up on drop.
-pub(super) struct Waiting<'a>(&'a Queue);
+pub(super) struct Waiting<'a> {
+    queue: &'a Queue,
+    is_retry: bool,
+}
 
 impl Waiting<'_> {
-    /// Waits until this place is the first and `take` returns something.
-    pub(super) async fn wait<T>(self, mut take: impl FnMut() -> Option<T>) -> Option<T> {
-        let _head = self.0.head.acquire().await.ok()?;
+    /// Waits until this place is the first, or is that of a retry, and `take` returns
+    /// something.
+    ///
+    /// `take` also says when to look again although nothing has become free.
+    pub(super) async fn wait<T>(
+        self,
+        mut take: impl FnMut() -> Result<T, Option<Instant>>,
+    ) -> Option<T> {
+        let Self { queue, is_retry } = self;
+        let (freed, _head) = match is_retry {
+            true => (&queue.freed_for_retries, None),
+            false => (&queue.freed, Some(queue.head.acquire().await.ok()?)),
+        };
         loop {
-            let mut freed = std::pin::pin!(self.0.freed.notified());
+            let mut freed = std::pin::pin!(freed.notified());
             freed.as_mut().enable();
-            if let Some(taken) = take() {
-                return Some(taken);
+            match take() {
+                Ok(taken) => return Some(taken),
+                Err(None) => freed.await,
+                // Whichever comes first: then it looks again.
+                Err(Some(until)) => _ = timeout_at(until, freed).await,
             }
-            freed.await;
         }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        let count = match self.is_retry {
+            true => &self.queue.retries,
+            false => &self.queue.waiting,
+        };
+        count.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -99,8 +157,8 @@ mod tests {
     #[test]
     fn only_the_first_looks_and_what_it_leaves_is_for_the_next() {
         let queue = Queue::default();
-        let mut first = task::spawn(queue.join(2).unwrap().wait(|| None::<u32>));
-        let mut second = task::spawn(queue.join(2).unwrap().wait(|| Some(2)));
+        let mut first = task::spawn(queue.join(2).unwrap().wait(|| Err::<u32, _>(None)));
+        let mut second = task::spawn(queue.join(2).unwrap().wait(|| Ok(2)));
         assert_pending!(first.poll());
         assert_pending!(second.poll());
         queue.freed();
@@ -120,9 +178,9 @@ mod tests {
             looks += 1;
             if looks == 1 {
                 queue.freed();
-                return None;
+                return Err(None);
             }
-            Some(looks)
+            Ok(looks)
         }));
         assert_ready_eq!(waiting.poll(), Some(2));
     }

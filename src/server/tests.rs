@@ -21,10 +21,8 @@ const THREADS: usize = 4;
 fn server(endpoints: usize, policy: TrafficPolicy) -> Arc<Server> {
     let endpoints = (0..endpoints)
         .map(|n| {
-            (
-                Endpoint::new(Address::parse(&format!("http://e{n}")).unwrap()),
-                1,
-            )
+            let address = Address::parse(&format!("http://e{n}")).unwrap();
+            (Arc::new(Endpoint::new(address)), 1)
         })
         .collect();
     let config = ModelServer::new("server").traffic_policy(policy);
@@ -61,8 +59,8 @@ fn most_at_once<T: Send>(times: usize, work: impl Fn() -> Option<T> + Sync) -> u
 #[test]
 fn an_ejected_endpoint_is_tried_by_one_at_a_time() {
     let detection = OutlierDetection::new().base_ejection_time(Duration::ZERO);
-    let server = server(1, TrafficPolicy::new());
-    server.endpoints[0].health.eject(&detection);
+    let server = server(1, TrafficPolicy::new().outlier_detection(detection));
+    server.eject(&server.endpoints[0], false, false).unwrap();
     let most = most_at_once(300_000, || lease(&server, Pass::Healthy));
     assert_eq!(most, 1);
     assert_eq!(server.endpoints[0].in_flight(), 0);
@@ -92,13 +90,14 @@ fn no_endpoint_ever_has_more_than_it_may() {
 #[test]
 fn no_more_than_half_are_ejected_by_whoever_is_faster() {
     for _ in 0..200 {
-        let server = server(5, TrafficPolicy::new());
+        let half = OutlierDetection::new().max_ejection_percent(50);
+        let server = server(5, TrafficPolicy::new().outlier_detection(half));
         let barrier = Barrier::new(server.endpoints.len());
         thread::scope(|scope| {
             for endpoint in &server.endpoints {
                 scope.spawn(|| {
                     barrier.wait();
-                    server.eject(endpoint);
+                    server.eject(endpoint, false, false);
                 });
             }
         });

@@ -3,7 +3,6 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -12,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::LengthLimitError;
 use pin_project_lite::pin_project;
 
-use super::wait::Wait;
+use super::{pace::Pace, wait::Wait};
 use crate::{
     error::{BoxError, RouteError, RouteErrorKind, in_chain},
     model::Scan,
@@ -27,8 +26,10 @@ pub(crate) type Inbound = Pin<Box<Intake<dyn Body<Data = Bytes, Error = BoxError
 pin_project! {
     pub(crate) struct Intake<B: ?Sized> {
         pub(crate) scan: Scan,
-        limits: Limits,
+        max_bytes: u64,
         received: u64,
+        // Whether the body has ended, failed, or stopped for longer than allowed.
+        is_over: bool,
         wait: Wait,
         trailers: Option<Box<HeaderMap>>,
         #[pin]
@@ -40,14 +41,13 @@ pin_project! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) bytes: u64,
-    /// Limits the time spent waiting for the client, without the time that the engine takes.
-    pub(crate) time: Duration,
+    pub(crate) pace: Pace,
 }
 
 impl Limits {
     pub(crate) const NONE: Self = Self {
         bytes: u64::MAX,
-        time: Duration::MAX,
+        pace: Pace::ANY,
     };
 }
 
@@ -59,9 +59,10 @@ where
 {
     Box::pin(Intake {
         scan,
-        limits,
+        max_bytes: limits.bytes,
         received: 0,
-        wait: Wait::new(limits.time),
+        is_over: false,
+        wait: Wait::new(limits.pace),
         trailers: None,
         body: IntoBytes { body },
     })
@@ -80,6 +81,26 @@ where
     /// over a chunk that it has.
     pub(crate) fn is_stalled(&self) -> bool {
         self.wait.is_long()
+    }
+
+    /// Whether all of the body has been read, or can't be.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over || self.body.is_end_stream()
+    }
+
+    /// Reads the next chunk only to throw it away, past all limits; its length, or
+    /// `None` at the end.
+    pub(crate) fn poll_past(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u64>> {
+        let this = self.project();
+        if *this.is_over {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(this.body.poll_frame(cx));
+        let Some(Ok(frame)) = frame else {
+            *this.is_over = true;
+            return Poll::Ready(None);
+        };
+        Poll::Ready(Some(frame.data_ref().map_or(0, |data| data.len() as u64)))
     }
 
     pub(crate) fn scan(self: Pin<&mut Self>) -> &mut Scan {
@@ -105,20 +126,23 @@ where
             else {
                 return Poll::Pending;
             };
-            let Some(frame) = frame else {
-                return Poll::Ready(Some(Err(RouteError::new(
-                    RouteErrorKind::BodyTimeout,
-                    "the request body was not received in time",
-                ))));
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(too_slow) => {
+                    *this.is_over = true;
+                    return Poll::Ready(Some(Err(too_slow)));
+                }
             };
+            *this.is_over = matches!(frame, None | Some(Err(_)));
             match frame.map(|frame| frame.map(Frame::into_data)) {
                 None => return Poll::Ready(this.scan.finish().err().map(Err)),
                 Some(Err(error)) => return Poll::Ready(Some(Err(failed(error)))),
                 Some(Ok(Ok(chunk))) if chunk.is_empty() => {}
                 Some(Ok(Ok(chunk))) => {
+                    this.wait.received(chunk.len());
                     *this.received += chunk.len() as u64;
-                    if *this.received > this.limits.bytes {
-                        let error = RouteError::body_too_large(this.limits.bytes);
+                    if *this.received > *this.max_bytes {
+                        let error = RouteError::body_too_large(*this.max_bytes);
                         return Poll::Ready(Some(Err(error)));
                     }
                     let mut watched = this.scan.feed(&chunk);

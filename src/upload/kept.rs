@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::memory::Share;
 use crate::pieces::{Chunks, Joined};
 
 /// The bytes of an upload from `start` to `end`: at most `limit`, or as many as
@@ -16,6 +17,8 @@ pub(super) struct Kept {
     start: u64,
     end: u64,
     limit: u64,
+    /// Counts what is kept.
+    share: Share,
 }
 
 /// The requested bytes are no longer kept.
@@ -23,7 +26,8 @@ pub(super) struct Kept {
 pub(super) struct Forgotten;
 
 impl Kept {
-    pub(super) fn new(begun: Chunks, limit: u64) -> Self {
+    /// `share` counts the bytes of `begun`.
+    pub(super) fn new(begun: Chunks, limit: u64, share: Share) -> Self {
         let end = begun.len();
         Self {
             chunks: begun
@@ -34,14 +38,21 @@ impl Kept {
             start: 0,
             end,
             limit,
+            share,
         }
     }
 
+    /// The position of the first byte that has not been read yet.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// Adds a chunk that has just been read. It is kept if another reader may ask
-    /// for it and the limit allows it; otherwise everything is forgotten.
+    /// for it and the limits allow it; otherwise everything is forgotten.
     pub(super) fn push(&mut self, chunk: &Bytes, asked_for: bool) {
         self.end += chunk.len() as u64;
-        if !asked_for || self.end - self.start > self.limit {
+        let kept = self.end - self.start;
+        if !asked_for || kept > self.limit || self.share.resize(kept).is_err() {
             self.forget_before(u64::MAX);
         } else {
             self.chunks.extend(self.joined.push(chunk.clone()));
@@ -69,7 +80,12 @@ impl Kept {
     }
 
     pub(super) fn forget_before(&mut self, position: u64) {
-        let position = position.min(self.end);
+        self.forget(position.min(self.end));
+        // It can only have become less.
+        _ = self.share.resize(self.end - self.start);
+    }
+
+    fn forget(&mut self, position: u64) {
         while let Some(chunk) = self.chunks.front_mut() {
             let passed = position.saturating_sub(self.start);
             if passed < chunk.len() as u64 {

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::inbound::Inbound;
+use super::{inbound::Inbound, memory::Share};
 use crate::{error::RouteError, pieces::Chunks};
 
 /// Reads a body until the model is known and no more data is available without waiting.
@@ -16,6 +16,7 @@ pub(crate) struct Receive {
     /// `None` once the future has completed.
     inbound: Option<Inbound>,
     chunks: Chunks,
+    share: Share,
     buffering: Buffering,
 }
 
@@ -30,12 +31,17 @@ pub(crate) struct Buffering {
     pub(crate) waits: bool,
 }
 
+/// Why a request is not sent, and the part of its body that was not read.
+pub(crate) type Refused = (RouteError, Option<Inbound>);
+
 /// A body that has been received far enough.
 pub(crate) struct Received {
     pub(crate) chunks: Chunks,
     pub(crate) inbound: Inbound,
     /// Whether the chunks are the complete body.
     pub(crate) whole: bool,
+    /// Counts the bytes of the chunks.
+    pub(crate) share: Share,
     buffering: Buffering,
 }
 
@@ -46,11 +52,17 @@ impl Received {
         !self.whole && !self.buffering.waits && model.is_some_and(is_needed)
     }
 
+    /// The unread part of the body.
+    pub(crate) fn into_rest(self) -> Option<Inbound> {
+        (!self.whole).then_some(self.inbound)
+    }
+
     /// Reads on until the body is complete or exceeds the replay limit.
     pub(crate) fn read_on(self) -> Receive {
         Receive {
             inbound: Some(self.inbound),
             chunks: self.chunks,
+            share: self.share,
             buffering: Buffering {
                 waits: true,
                 ..self.buffering
@@ -60,10 +72,11 @@ impl Received {
 }
 
 impl Receive {
-    pub(crate) fn new(inbound: Inbound, buffering: Buffering) -> Self {
+    pub(crate) fn new(inbound: Inbound, buffering: Buffering, share: Share) -> Self {
         Self {
             inbound: Some(inbound),
             chunks: Chunks::default(),
+            share,
             buffering,
         }
     }
@@ -75,24 +88,21 @@ impl Receive {
         };
         loop {
             let found = inbound.scan.is_found();
+            let waits = self.buffering.waits || inbound.scan.reads_on();
             if found && self.chunks.len() > self.buffering.enough {
                 return Poll::Ready(Ok(false));
             }
-            let known = inbound.scan.is_known();
-            let limit = self.buffering.enough.min(self.buffering.max_bytes);
-            if known && self.chunks.len() > limit {
-                return Poll::Ready(Ok(false));
-            }
             // The body is too large to be buffered completely, so reading on gains nothing.
-            if found && !self.buffering.waits && inbound.total() > Some(self.buffering.enough) {
+            if found && !waits && inbound.total() > Some(self.buffering.enough) {
                 return Poll::Ready(Ok(false));
             }
             match inbound.as_mut().poll_chunk(cx) {
                 Poll::Ready(Some(chunk)) => {
-                    self.chunks.push(chunk?);
-                    let too_much = self.chunks.len() > self.buffering.max_bytes;
-                    if too_much && !known && !inbound.scan.is_found() {
-                        let limit = self.buffering.max_bytes;
+                    let chunk = chunk?;
+                    self.share.grow(chunk.len() as u64)?;
+                    self.chunks.push(chunk);
+                    let limit = self.buffering.max_bytes;
+                    if self.chunks.len() > limit && !inbound.scan.is_found() {
                         return Poll::Ready(Err(match inbound.scan.needs_all() {
                             true => RouteError::not_buffered(limit),
                             false => RouteError::model_too_late(limit),
@@ -100,7 +110,7 @@ impl Receive {
                     }
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(true)),
-                Poll::Pending if found && !self.buffering.waits && inbound.is_stalled() => {
+                Poll::Pending if found && !waits && inbound.is_stalled() => {
                     return Poll::Ready(Ok(false));
                 }
                 Poll::Pending => return Poll::Pending,
@@ -110,13 +120,18 @@ impl Receive {
 }
 
 impl Future for Receive {
-    type Output = Result<Received, RouteError>;
+    type Output = Result<Received, Refused>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let whole = ready!(self.poll_fill(cx))?;
+        let filled = ready!(self.poll_fill(cx));
         let inbound = self.inbound.take();
+        let whole = match filled {
+            Ok(whole) => whole,
+            Err(error) => return Poll::Ready(Err((error, inbound))),
+        };
         Poll::Ready(Ok(Received {
             chunks: std::mem::take(&mut self.chunks),
+            share: std::mem::take(&mut self.share),
             inbound: inbound.expect("Receive polled after completion"),
             whole,
             buffering: self.buffering,

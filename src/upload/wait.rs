@@ -4,14 +4,14 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Wake, Waker, ready},
-    time::Duration,
 };
 
 use tokio::time::{Instant, Sleep};
 
-use crate::pieces::lock;
+use super::pace::{Pace, Patience, TooSlow};
+use crate::{error::RouteError, pieces::lock};
 
-/// Limits the total time spent waiting for the client.
+/// Limits the time spent waiting for the client.
 ///
 /// Only the time from a poll that finds nothing to read until the client sends
 /// something counts. Time that the engine takes until it reads on does not.
@@ -21,29 +21,39 @@ use crate::pieces::lock;
 /// one sets a timer, which costs more than everything else in receiving a small
 /// body.
 pub(super) struct Wait {
-    /// The time that is left; `None` if there is no limit.
-    left: Option<Duration>,
+    pace: Pace,
     state: Progress,
 }
 
 enum Progress {
     Untried,
     Deferred,
-    Long(Long),
+    Long(Box<Long>),
 }
 
 /// The state after the second pending poll in a row.
 struct Long {
+    patience: Patience,
     bell: Arc<Bell>,
     /// While waiting for the client: the start of the wait, and its timer if there is a limit.
-    since: Option<(Instant, Option<Pin<Box<Sleep>>>)>,
+    since: Option<(Instant, Option<Timer>)>,
 }
 
+/// Ends the wait, and why.
+type Timer = (Pin<Box<Sleep>>, TooSlow);
+
 impl Wait {
-    pub(super) fn new(limit: Duration) -> Self {
+    pub(super) fn new(pace: Pace) -> Self {
         Self {
-            left: (limit < Duration::MAX).then_some(limit),
+            pace,
             state: Progress::Untried,
+        }
+    }
+
+    /// The client has sent this many bytes.
+    pub(super) fn received(&mut self, bytes: usize) {
+        if let Progress::Long(long) = &mut self.state {
+            long.patience.renew(bytes, self.pace);
         }
     }
 
@@ -52,28 +62,38 @@ impl Wait {
         matches!(&self.state, Progress::Long(long) if long.since.is_some())
     }
 
-    /// Polls `client` for more data; ready with `None` when the client's time is over.
+    /// Polls `client` for more data; fails when the client's time is over.
     pub(super) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
+        client: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<Result<T, RouteError>> {
+        self.poll_in_time(cx, client)
+            .map_err(|too_slow| too_slow.error(self.pace))
+    }
+
+    fn poll_in_time<T>(
+        &mut self,
+        cx: &mut Context<'_>,
         mut client: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<Option<T>> {
+    ) -> Poll<Result<T, TooSlow>> {
         match &mut self.state {
-            Progress::Long(long) => long.poll(&mut self.left, cx, client),
-            Progress::Untried => client(cx).map(Some).or_pending(|| {
+            Progress::Long(long) => long.poll(self.pace, cx, client),
+            Progress::Untried => client(cx).map(Ok).or_pending(|| {
                 self.state = Progress::Deferred;
                 cx.waker().wake_by_ref();
             }),
             Progress::Deferred => {
                 if let Poll::Ready(sent) = client(cx) {
                     self.state = Progress::Untried;
-                    return Poll::Ready(Some(sent));
+                    return Poll::Ready(Ok(sent));
                 }
-                let mut long = Long {
+                let mut long = Box::new(Long {
+                    patience: Patience::default(),
                     bell: Arc::default(),
                     since: None,
-                };
-                let polled = long.poll(&mut self.left, cx, client);
+                });
+                let polled = long.poll(self.pace, cx, client);
                 self.state = Progress::Long(long);
                 polled
             }
@@ -84,13 +104,13 @@ impl Wait {
 impl Long {
     fn poll<T>(
         &mut self,
-        left: &mut Option<Duration>,
+        pace: Pace,
         cx: &mut Context<'_>,
         mut client: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<Option<T>> {
+    ) -> Poll<Result<T, TooSlow>> {
         // The client has sent something at that time, even if it is no whole frame yet.
         if let (Some(at), Some((since, _))) = (self.bell.take_rung(), &self.since) {
-            use_up(left, at.saturating_duration_since(*since));
+            self.patience.use_up(at.saturating_duration_since(*since));
             self.since = None;
         }
         let waker = Waker::from(Arc::clone(&self.bell));
@@ -98,30 +118,29 @@ impl Long {
         self.bell.wakes(cx.waker());
         if let Poll::Ready(sent) = client(&mut bell) {
             if let Some((since, _)) = self.since.take() {
-                use_up(left, since.elapsed());
+                self.patience.use_up(since.elapsed());
             }
             self.bell.wake_all();
-            return Poll::Ready(Some(sent));
+            return Poll::Ready(Ok(sent));
         }
         let (_, timer) = self.since.get_or_insert_with(|| {
-            let timer = left.map(|left| Box::pin(tokio::time::sleep(left)));
+            let timer = self
+                .patience
+                .left(pace)
+                .map(|(left, reason)| (Box::pin(tokio::time::sleep(left)), reason));
             (Instant::now(), timer)
         });
         match timer {
             None => Poll::Pending,
-            Some(timer) => {
+            Some((timer, reason)) => {
                 // The timer must wake the readers without noting that the client has
                 // sent something.
                 let waker = Waker::from(Arc::new(Quiet(Arc::clone(&self.bell))));
                 ready!(timer.as_mut().poll(&mut Context::from_waker(&waker)));
-                Poll::Ready(None)
+                Poll::Ready(Err(*reason))
             }
         }
     }
-}
-
-fn use_up(left: &mut Option<Duration>, time: Duration) {
-    *left = left.map(|left| left.saturating_sub(time));
 }
 
 /// A waker that notes when the client has sent something and wakes all waiting

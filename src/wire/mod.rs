@@ -1,7 +1,15 @@
 //! Turns the client's request head into the engine's, and the engine's response
 //! head into the client's.
 
+mod forwarded;
+mod fresh;
+mod location;
 mod origin;
 pub(crate) mod rewrite;
+mod via;
 
-pub(crate) use self::origin::{Coded, Origin, Payload};
+pub use self::{forwarded::ForwardedFields, fresh::FreshConnection, via::Via};
+pub(crate) use self::{
+    location::hide_endpoint,
+    origin::{Coded, Origin, Payload},
+};

@@ -1,16 +1,16 @@
 //! The client's original request, from which the request of each attempt is made.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
-use http::{HeaderValue, Uri, header::CONTENT_ENCODING, request::Parts, uri::PathAndQuery};
+use http::{
+    HeaderName, HeaderValue, Uri, header::CONTENT_ENCODING, request::Parts, uri::PathAndQuery,
+};
 
 use super::rewrite;
 use crate::{
     coding::{Decoder, recode},
     config::Address,
     error::RouteError,
-    model::{ExtractedModel, Written},
+    model::{ExtractedModel, InBody, Location, Written},
     pieces::{Chunks, Edit, Edits},
     route::RouteDecision,
 };
@@ -22,12 +22,13 @@ pub(crate) struct Origin {
     /// The length of the client's body, if it is known and announced.
     length: Option<u64>,
     coded: Option<Coded>,
+    /// The client's fields that an attempt may have overwritten.
+    overwritten: Vec<(HeaderName, Vec<HeaderValue>)>,
 }
 
 /// A body that the client has sent compressed.
 pub(crate) struct Coded {
     pub(crate) decoder: Box<Decoder>,
-    pub(crate) recompress: bool,
     pub(crate) body: Chunks,
     pub(crate) plain: Option<Chunks>,
 }
@@ -54,7 +55,18 @@ impl Origin {
             model,
             length,
             coded,
+            overwritten: Vec::new(),
         }
+    }
+
+    /// Keeps what `head` has of the fields that some attempt may set.
+    pub(crate) fn keep(&mut self, head: &Parts, decision: &RouteDecision) {
+        let names = decision.all_headers().iter();
+        let kept = names.map(|name| {
+            let values = head.headers.get_all(name).into_iter();
+            (name.clone(), values.cloned().collect())
+        });
+        self.overwritten = kept.collect();
     }
 
     /// Turns `head` into that of the attempt described by `decision`, which goes
@@ -75,7 +87,10 @@ impl Origin {
                 chunks: None,
                 edits,
             },
-            Some(coded) => coded.payload(edits, self.length.is_some(), head)?,
+            Some(coded) => {
+                let is_accepted = decision.accepts(coded.decoder.encoding);
+                coded.payload(edits, is_accepted, self.length.is_some(), head)?
+            }
         };
         let is_again = decision.attempts() > 1;
         if is_again {
@@ -87,6 +102,10 @@ impl Origin {
         if is_again || decision.rewrite().is_some() {
             rewrite::model_in_header(head, &self.model, decision.model());
         }
+        if is_again {
+            rewrite::restore(head, &self.overwritten);
+        }
+        rewrite::overwrite(head, decision.headers());
         rewrite::address(head, to)?;
         rewrite::frame(head, payload.length);
         Ok(payload)
@@ -94,61 +113,78 @@ impl Origin {
 
     /// The edits to the body: every occurrence of the model gets the same value.
     fn edits(&self, decision: &RouteDecision) -> Edits {
-        let Some(place) = &self.model.body else {
-            return Edits::None;
+        let Location::Body {
+            written,
+            span,
+            others,
+        } = &self.model.location
+        else {
+            let beside = self.model.beside.as_deref();
+            return beside.map_or(Edits::None, |beside| self.edits_beside(beside, decision));
         };
-        let name = match decision.rewrite() {
-            None if place.is_named => return Edits::None,
-            None => &*self.model.name,
-            Some(real) => &*real.name,
-        };
-        let name = match &place.prefix {
-            Some(prefix) => Cow::from([prefix, name].concat()),
-            None => Cow::from(name),
-        };
-        let value = match (decision.rewrite(), place.written) {
-            (Some(real), Written::Json) if place.prefix.is_none() => real.json.clone(),
-            (_, Written::Json) => Bytes::from(serde_json::Value::from(name).to_string()),
-            (_, Written::Plain) => Bytes::copy_from_slice(name.as_bytes()),
+        let name = &self.model.name;
+        let value = match (decision.rewrite(), written) {
+            (None, _) if others.is_empty() => return Edits::None,
+            (Some(real), Written::Json) => real.json.clone(),
+            (Some(real), Written::Plain) => Bytes::copy_from_slice(real.name.as_bytes()),
+            (None, Written::Json) => Bytes::from(serde_json::Value::from(&**name).to_string()),
+            (None, Written::Plain) => Bytes::copy_from_slice(name.as_bytes()),
         };
         let edit = |span: &std::ops::Range<u64>| Edit {
             span: span.clone(),
             value: value.clone(),
         };
-        if place.others.is_empty() {
-            return Edits::One(edit(&place.span));
+        if others.is_empty() {
+            return Edits::One(edit(span));
         }
-        let spans = place.others.iter().chain([&place.span]);
-        let mut edits: Vec<_> = spans.map(edit).collect();
+        let mut edits: Vec<_> = others.iter().chain([span]).map(edit).collect();
         edits.sort_by_key(|edit| edit.span.start);
         edits.into()
+    }
+
+    /// The edits to the body of a request whose path or query is rewritten too.
+    fn edits_beside(&self, beside: &InBody, decision: &RouteDecision) -> Edits {
+        let real = decision.rewrite();
+        if real.is_none() && beside.is_settled {
+            return Edits::None;
+        }
+        let name = real.map_or(&*self.model.name, |real| &real.name);
+        let name = format!("{}{name}", beside.prefix);
+        let value = match beside.written {
+            Written::Json => Bytes::from(serde_json::Value::from(name).to_string()),
+            Written::Plain => Bytes::from(name),
+        };
+        let edit = |span: &std::ops::Range<u64>| Edit {
+            span: span.clone(),
+            value: value.clone(),
+        };
+        Edits::from(beside.spans.iter().map(edit).collect::<Vec<_>>())
     }
 }
 
 impl Coded {
-    /// The body for the engine; also sets its Content-Encoding in `head`.
+    /// The body for the engine, in the client's coding if the engine reads that; also sets
+    /// its Content-Encoding in `head`.
     fn payload(
         &self,
         edits: Edits,
+        is_accepted: bool,
         is_announced: bool,
         head: &mut Parts,
     ) -> Result<Payload, RouteError> {
-        let (chunks, edits, is_coded) = if edits.is_none() {
-            (self.body.clone(), edits, true)
+        let (chunks, edits) = if is_accepted && edits.is_none() {
+            (self.body.clone(), edits)
         } else {
             let plain = match &self.plain {
                 Some(plain) => plain.clone(),
                 None => self.decoder.undo(self.body.clone())?,
             };
-            match self.recompress {
-                true => {
-                    let coded = recode(self.decoder.encoding, plain, edits)?;
-                    (coded, Edits::None, true)
-                }
-                false => (plain, edits, false),
+            match is_accepted {
+                true => (recode(self.decoder.encoding, plain, edits)?, Edits::None),
+                false => (plain, edits),
             }
         };
-        if is_coded {
+        if is_accepted {
             let name = HeaderValue::from_static(self.decoder.encoding.name());
             head.headers.entry(CONTENT_ENCODING).or_insert(name);
         } else {

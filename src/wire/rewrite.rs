@@ -5,9 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version,
-    header::{
-        CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    },
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE},
     request::Parts,
     uri::PathAndQuery,
 };
@@ -17,7 +15,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::{
     config::Address,
     error::{RouteError, RouteErrorKind},
-    model::{ExtractedModel, has_body},
+    model::{ExtractedModel, Location, has_body},
 };
 
 /// Removes the fields of the client's connection from `head`.
@@ -30,12 +28,12 @@ pub(crate) fn end_hop(head: &mut Parts) {
         join_cookies(&mut head.headers);
     }
     head.version = Version::HTTP_11;
-    let upgrade = upgrade(head);
+    let upgrades = asks(head);
     let headers = &mut head.headers;
     strip(headers, of_request);
-    if let Some(protocol) = upgrade {
+    if upgrades {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol);
+        headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
     }
 }
 
@@ -81,14 +79,15 @@ pub(crate) fn model_in_uri(
     model: &ExtractedModel,
     name: &str,
 ) -> Result<(), RouteError> {
-    let Some(places) = &model.head else {
-        return Ok(());
+    let span = match &model.location {
+        Location::Path(span) => Some(span.clone()),
+        Location::Query(span) => {
+            let query = head.uri.path().len() + 1;
+            Some(query + span.start..query + span.end)
+        }
+        Location::Nowhere | Location::Body { .. } => None,
     };
-    // The query first: the path's new length moves it.
-    let query = head.uri.path().len() + 1;
-    let in_query = places.query.as_ref();
-    let in_query = in_query.map(|span| query + span.start..query + span.end);
-    for span in in_query.into_iter().chain(places.path.clone()) {
+    if let Some(span) = span {
         replace_in_uri(&mut head.uri, span, name).ok_or_else(invalid_target)?;
     }
     Ok(())
@@ -96,15 +95,29 @@ pub(crate) fn model_in_uri(
 
 /// Writes `name` into the header that also names the model, if one does.
 pub(crate) fn model_in_header(head: &mut Parts, model: &ExtractedModel, name: &str) {
-    if let Some(header) = model
-        .head
-        .as_ref()
-        .and_then(|places| places.header.as_ref())
-    {
+    if let Some(header) = &model.header {
         // If a header can't hold the name, it is removed: the engine must not read the old one.
         match HeaderValue::from_str(name) {
             Ok(value) => _ = head.headers.insert(header, value),
             Err(_) => _ = head.headers.remove(header),
+        }
+    }
+}
+
+/// Sets the fields that belong to the engine, such as its API key.
+pub(crate) fn overwrite(head: &mut Parts, headers: &[(HeaderName, HeaderValue)]) {
+    for (name, value) in headers {
+        head.headers.insert(name, value.clone());
+    }
+}
+
+/// Gives the client's fields back that an earlier attempt has overwritten: the key of one engine
+/// is not for another.
+pub(crate) fn restore(head: &mut Parts, fields: &[(HeaderName, Vec<HeaderValue>)]) {
+    for (name, values) in fields {
+        head.headers.remove(name);
+        for value in values {
+            head.headers.append(name, value.clone());
         }
     }
 }
@@ -166,19 +179,27 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// The protocol to which the client asks to upgrade, with a GET and `Connection: upgrade` (RFC 9110
-/// section 7.8). It is passed on: the upgrade is between the client and the engine.
-fn upgrade(head: &Parts) -> Option<HeaderValue> {
-    let protocol = head.headers.get(UPGRADE)?;
-    let asked = || {
-        head.headers
-            .get_all(CONNECTION)
+/// Whether the client asks for a WebSocket, with a GET (RFC 6455 section 4.1).
+///
+/// No other protocol is asked for: with one that engines or their proxies may know, such as `h2c`,
+/// a client would get a tunnel past every rule and limit.
+fn asks(head: &Parts) -> bool {
+    head.method == Method::GET && asks_for_websocket(&head.headers)
+}
+
+/// Whether `Upgrade` names WebSocket, and `Connection` names `Upgrade` (RFC 9110 section 7.8).
+pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let names = |field, token: &[u8]| {
+        headers
+            .get_all(field)
             .iter()
             .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+            .any(|named| named.trim_ascii().eq_ignore_ascii_case(token))
     };
-    (head.method == Method::GET && asked()).then(|| protocol.clone())
+    names(UPGRADE, WEBSOCKET.as_bytes()) && names(CONNECTION, b"upgrade")
 }
+
+const WEBSOCKET: &str = "websocket";
 
 /// The length in decimal. (`HeaderValue::from(u64)` allocates twice.)
 fn decimal(length: u64) -> HeaderValue {
@@ -292,9 +313,7 @@ fn strip(headers: &mut HeaderMap, connection_specific: fn(&HeaderName) -> bool) 
         names.extend(named.filter(|name| !is_end_to_end(name)));
     }
     for name in names {
-        if let Entry::Occupied(entry) = headers.entry(name) {
-            entry.remove_entry_mult();
-        }
+        headers.remove(name);
     }
 }
 

@@ -19,6 +19,8 @@ mod lint;
 #[cfg(feature = "manifest")]
 mod manifests;
 mod model;
+mod passing_on;
+mod paths;
 mod promises;
 mod reload;
 mod rooms;

@@ -5,8 +5,10 @@
 
 #[cfg(feature = "admin")]
 mod admin;
+mod client;
 mod failover;
 mod reload;
 mod scenarios;
 mod uploads;
+mod websockets;
 mod wire;

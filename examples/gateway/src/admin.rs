@@ -1,14 +1,34 @@
 //! The admin view of the library, at `/_`, `/_routes` and `/_explain`.
 
 use axum::Router;
+use clap::Args;
 use tower_model_route::{Admin, RouteTableHandle};
+
+/// What the view answers to, and what it shows.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Let browsers ask for the admin view by the host NAME too, besides addresses and
+    /// localhost; may be given several times
+    #[arg(long = "admin-host", value_name = "NAME", verbatim_doc_comment)]
+    hosts: Vec<String>,
+
+    /// Show in the admin view what conditions compare the header NAME to; the values of
+    /// headers are masked, but those of user-type. May be given several times
+    #[arg(long = "admin-header", value_name = "NAME", verbatim_doc_comment)]
+    headers: Vec<String>,
+}
 
 /// Adds the view to `app`, outside of the layers that it has.
 ///
 /// It shows the gateway to everyone who can reach it. This one listens on 127.0.0.1 unless told
 /// otherwise; one that others can reach needs authentication around this.
-pub(crate) fn mount(app: Router, table: impl Into<RouteTableHandle>) -> Router {
-    let admin = Admin::new(table);
+pub(crate) fn mount(app: Router, table: impl Into<RouteTableHandle>, options: &Options) -> Router {
+    let admin = options.hosts.iter().fold(Admin::new(table), Admin::host);
+    // The header of the scenarios, which is no secret.
+    let admin = options
+        .headers
+        .iter()
+        .fold(admin.show_header("user-type"), Admin::show_header);
     ["/_", "/_routes", "/_explain"]
         .into_iter()
         .fold(app, |app, path| app.route_service(path, admin.clone()))

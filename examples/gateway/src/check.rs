@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, error::ErrorKind};
 
+use tower_model_route::{ServerSnapshot, manifest::Manifests};
+
 use crate::{Args, config::Config, print::say};
 
 /// Prints the report, and fails if there are errors in it.
@@ -14,11 +16,26 @@ pub(crate) fn run(config: &Config) -> ExitCode {
             .error(ErrorKind::MissingRequiredArgument, problem)
             .exit();
     }
-    let report = config.manifests().check();
+    let manifests = config.manifests();
+    let report = manifests.check();
     say(&report);
+    if has_https(&manifests) {
+        say(
+            "note: the certificates of https endpoints must be known to the certificate \
+             authorities of this machine, or to those of --ca",
+        );
+    }
     if report.has_errors() {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     }
+}
+
+fn has_https(manifests: &Manifests) -> bool {
+    let servers = manifests.build().map(|table| table.servers());
+    servers.is_ok_and(|servers| {
+        let mut endpoints = servers.iter().flat_map(ServerSnapshot::endpoints);
+        endpoints.any(|endpoint| endpoint.uri().starts_with("https://"))
+    })
 }

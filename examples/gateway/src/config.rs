@@ -1,12 +1,15 @@
 //! The routes that users bring along: their manifests and endpoints, from the command line.
 
-use std::path::PathBuf;
+use std::{env, fs, path::PathBuf};
 
 use clap::{ArgGroup, Args};
 use tower_model_route::{
-    ModelServer, RouteTable, RouteTableHandle,
-    manifest::{Manifests, Watch, WatchError, WatchHandle},
+    ApiPaths, ModelServer, RouteTable, RouteTableHandle,
+    manifest::{ManifestError, Manifests, Watch, WatchError, WatchHandle},
 };
+
+/// The code of the warning that a rateLimit is not enforced.
+const RATE_LIMIT: &str = "rate-limit-not-enforced";
 
 /// What there is to say about the routes on the command line.
 #[derive(Debug, Clone, Args)]
@@ -23,6 +26,17 @@ pub(crate) struct Config {
     #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = Endpoint::parse, requires = "routes", verbatim_doc_comment)]
     endpoints: Vec<Endpoint>,
 
+    /// Let the manifests refer to a key as ${NAME} in the headers for their engines (annotation
+    /// tower-model-route/headers): the variable NAME of the environment, or what is in FILE;
+    /// may be given several times
+    #[arg(long = "keys", value_name = "NAME[=FILE]", value_parser = Key::parse, requires = "routes", verbatim_doc_comment)]
+    keys: Vec<Key>,
+
+    /// Let requests for paths that end as PATTERN reach an engine, besides those of the inference
+    /// APIs, such as /v1/summaries or /own/{name}/run; may be given several times
+    #[arg(long = "path", value_name = "PATTERN", value_parser = path, requires = "routes", verbatim_doc_comment)]
+    allowed: Vec<String>,
+
     /// Reload the manifests when they change; while they have mistakes, the routes stay
     /// as they were. Either is said among the requests
     #[arg(
@@ -32,6 +46,11 @@ pub(crate) struct Config {
         verbatim_doc_comment
     )]
     watch: bool,
+
+    /// Start, and reload, although a route's rateLimit is not enforced: without this flag
+    /// such manifests are refused, since nothing would be limited
+    #[arg(long, requires = "manifests", verbatim_doc_comment)]
+    ignore_rate_limits: bool,
 
     /// Print what is wrong and what looks wrong in the manifests in PATH, with file and
     /// line, and exit: with 1 if there are errors, else, warnings or not, with 0
@@ -68,6 +87,36 @@ impl Endpoint {
     }
 }
 
+/// A key that manifests may refer to.
+#[derive(Debug, Clone)]
+struct Key {
+    name: String,
+    file: Option<PathBuf>,
+}
+
+impl Key {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (name, file) = match text.split_once('=') {
+            Some((name, file)) => (name, Some(file.into())),
+            None => (text, None),
+        };
+        let key = Self {
+            name: name.to_owned(),
+            file,
+        };
+        key.read().map(|_| key)
+    }
+
+    /// It is read each time, so that a reload finds a new one. A file's last line may end.
+    fn read(&self) -> Result<String, String> {
+        let Some(file) = &self.file else {
+            return env::var(&self.name).map_err(|error| error.to_string());
+        };
+        let key = fs::read_to_string(file).map_err(|error| error.to_string())?;
+        Ok(key.trim_end_matches(['\r', '\n']).to_owned())
+    }
+}
+
 impl Config {
     /// Whether the user brought routes, to use and not just to check.
     pub(crate) fn has_routes(&self) -> bool {
@@ -76,6 +125,12 @@ impl Config {
 
     pub(crate) fn is_check(&self) -> bool {
         self.check.is_some()
+    }
+
+    /// What would let the program start in spite of these mistakes.
+    pub(crate) fn advice(error: &ManifestError) -> Option<&'static str> {
+        let only = error.errors().all(|error| error.code() == RATE_LIMIT);
+        only.then_some("start with --ignore-rate-limits to route without limits")
     }
 
     /// Where the manifests are.
@@ -89,7 +144,12 @@ impl Config {
             .paths()
             .map(Manifests::from_path)
             .fold(Manifests::new(), Manifests::merge);
-        with_endpoints(manifests, &self.endpoints)
+        completed(manifests, &self.endpoints, &self.keys, &self.allowed)
+    }
+
+    /// The same to be served: what would mislead is refused.
+    pub(crate) fn served(&self) -> Manifests {
+        without_rate_limits(self.manifests(), self.ignore_rate_limits)
     }
 
     /// Keeps the table as the manifests say, if that was asked for, until what it returns is
@@ -104,17 +164,58 @@ impl Config {
         if !self.watch {
             return Ok(None);
         }
-        let endpoints = self.endpoints.clone();
+        let (endpoints, keys) = (self.endpoints.clone(), self.keys.clone());
+        let (allowed, ignore) = (self.allowed.clone(), self.ignore_rate_limits);
         self.paths()
             .fold(Watch::new(), Watch::path)
-            .complete(move |manifests| with_endpoints(manifests, &endpoints))
+            .complete(move |manifests| {
+                let manifests = completed(manifests, &endpoints, &keys, &allowed);
+                without_rate_limits(manifests, ignore)
+            })
             .start(table)
             .map(Some)
     }
 }
 
-fn with_endpoints(manifests: Manifests, endpoints: &[Endpoint]) -> Manifests {
+/// A pattern of paths, if it is one.
+fn path(text: &str) -> Result<String, String> {
+    match ApiPaths::none().and(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.mistakes()[0].kind().to_string()),
+    }
+}
+
+/// The manifests with what the command line adds to them.
+fn completed(
+    manifests: Manifests,
+    endpoints: &[Endpoint],
+    keys: &[Key],
+    paths: &[String],
+) -> Manifests {
+    let manifests = keys.iter().fold(manifests, |manifests, key| {
+        match key.read() {
+            Ok(value) => manifests.key(&key.name, value),
+            // What refers to it is an error, which has its line.
+            Err(_) => manifests,
+        }
+    });
+    let allowed = paths
+        .iter()
+        .try_fold(ApiPaths::none(), |allowed, path| allowed.and(path));
+    let manifests = match allowed {
+        Ok(allowed) if !paths.is_empty() => manifests.paths(allowed),
+        // They were checked where they were given.
+        _ => manifests,
+    };
     endpoints.iter().fold(manifests, |manifests, endpoint| {
         manifests.endpoints(&endpoint.server, [&endpoint.url])
     })
+}
+
+/// Who writes a limit counts on it, so one that is not enforced is refused unless that is known.
+fn without_rate_limits(manifests: Manifests, ignore: bool) -> Manifests {
+    match ignore {
+        true => manifests,
+        false => manifests.deny(RATE_LIMIT),
+    }
 }

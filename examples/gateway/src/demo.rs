@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, error::Error, future, net::Ipv4Addr, time::Dura
 
 use futures_util::{StreamExt, stream};
 use tokio::net::TcpListener;
-use tower_model_route::{RouteTable, RouteTableHandle};
+use tower_model_route::{RouteTable, RouteTableHandle, engine_client};
 
 use self::{
     ask::{Asker, Seen},
@@ -19,6 +19,7 @@ use self::{
 };
 use crate::{
     engines::Engines,
+    listen::Listener,
     print::{columns, say},
     routes, server,
 };
@@ -36,12 +37,17 @@ type Tally = BTreeMap<Seen, u64>;
 pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
     let engines = Engines::start(Duration::ZERO).await?;
     let table = routes::table(&engines)?;
-    let app = server::app(RouteTableHandle::new(table.clone()));
+    let app = server::app(
+        RouteTableHandle::new(table.clone()),
+        engine_client(),
+        None,
+        true,
+    );
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
+    let gateway = Listener::new(listener, app, usize::MAX);
     tokio::select! {
-        stopped = server::serve(listener, app, future::pending()) => {
-            stopped?;
+        () = gateway.serve(future::pending(), future::ready(())) => {
             Err("the gateway stopped by itself".into())
         }
         result = send_all(&url, engines, &table) => result,

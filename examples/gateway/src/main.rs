@@ -15,11 +15,16 @@ mod demo;
 mod engines;
 mod events;
 mod explain;
+mod heads;
+mod health;
 mod introduce;
+mod listen;
 mod print;
 mod routes;
 mod server;
+mod serving;
 mod show;
+mod signals;
 
 use std::{
     env,
@@ -32,9 +37,10 @@ use std::{
     time::Duration,
 };
 
-use axum::middleware;
+use axum::{Router, middleware};
 use clap::Parser;
-use tokio::{net::TcpListener, signal};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tower_model_route::{RouteTableHandle, ServerSnapshot};
 use tracing_subscriber::{
     EnvFilter, Layer, fmt::format::FmtSpan, layer::SubscriberExt, util::SubscriberInitExt,
@@ -43,7 +49,14 @@ use tracing_subscriber::{
 use config::Config;
 use engines::Engines;
 use events::Events;
+use health::Health;
+use listen::Listener;
 use print::say;
+use serving::Serving;
+use signals::Signals;
+
+/// How many connections the admin view has, if it is on its own address.
+const ADMINS: usize = 64;
 
 /// Slow enough to watch a stream arrive.
 const TOKEN_DELAY: Duration = Duration::from_millis(100);
@@ -53,15 +66,16 @@ const TOKEN_DELAY: Duration = Duration::from_millis(100);
 ///
 /// These have the routes of four scenarios: a plain one, LoRA adapters, a weighted split, and a
 /// choice by a request header. The gateway prints the routes and a curl line for each, and then a
-/// line for each request as it is routed. The headers x-model-route-name, -rule, -server and
-/// -endpoint of every answer tell its route (see them with curl -i).
+/// line for each request as it is routed. The headers x-model-route-name, -rule and -server of
+/// every answer tell its route (see them with curl -i), and with --show-endpoints -endpoint.
 ///
 /// Open /_ in a browser for a live view of routes and engines; /_routes has it as JSON. POST
 /// /_explain, or --explain without a running gateway, tells where a request would be routed, and
 /// why.
 ///
-/// Clients may speak HTTP/1.1 or h2c. Ctrl-C stops it once the requests in flight have
-/// finished, or after 5 seconds. With RUST_LOG set (such as RUST_LOG=tower_model_route=debug)
+/// Clients may speak HTTP/1.1 or h2c; engines too, or HTTPS. Ctrl-C or SIGTERM stops it once the
+/// requests in flight have finished, or after --drain. GET /healthz is 200 to the end, /readyz is
+/// 503 from that signal on. With RUST_LOG set (such as RUST_LOG=tower_model_route=debug)
 /// the spans and events of the library are written to stderr.
 #[derive(Debug, Parser)]
 #[command(version, name = "gateway", verbatim_doc_comment)]
@@ -77,6 +91,16 @@ struct Args {
 
     #[command(flatten)]
     config: Config,
+
+    #[command(flatten)]
+    serving: Serving,
+
+    #[command(flatten)]
+    view: admin::Options,
+
+    /// Tell clients the address of the engine, in the header x-model-route-endpoint
+    #[arg(long)]
+    show_endpoints: bool,
 
     /// Print where the request in FILE would be routed, and why, and exit; "-" is
     /// stdin. FILE is a request as HTTP/1.1 has it: request line, headers, an empty
@@ -95,7 +119,7 @@ async fn main() -> ExitCode {
     let result = match args.explain {
         Some(file) => explain::run(&file, &args.config).await,
         None if args.demo => demo::run().await,
-        None => run(args.listen, &args.config).await,
+        None => run(&args).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -106,34 +130,72 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(addr: SocketAddr, config: &Config) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(addr)
-        .await
-        .map_err(|error| cannot_listen(addr, &error))?;
+async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let config = &args.config;
+    let listener = bind(args.listen).await?;
+    let signals = Signals::new()?;
     let url = format!("http://{}", listener.local_addr()?);
     if config.has_routes() {
-        let manifests = config.manifests();
-        let table = manifests.build()?;
-        for warning in manifests.check().warnings() {
+        let manifests = config.served();
+        let table = manifests
+            .build()
+            .map_err(|error| match Config::advice(&error) {
+                Some(advice) => format!("{error}\n{advice}"),
+                None => error.to_string(),
+            })?;
+        // What Kthena would refuse is for --check: it does not concern this gateway.
+        let report = manifests.check();
+        let warnings = report.warnings();
+        for warning in warnings.filter(|warning| warning.code() != "refused-by-kthena") {
             eprintln!("{warning}");
         }
         introduce::own(&url, config, &table);
         let table = RouteTableHandle::new(table);
         let _watch = config.watch(&table)?;
-        serve(listener, table).await
+        serve(listener, table, args, signals).await
     } else {
         let engines = Engines::start(TOKEN_DELAY).await?;
         let table = routes::table(&engines)?;
         introduce::scenarios(&url, &engines);
-        serve(listener, table.into()).await
+        serve(listener, table.into(), args, signals).await
     }
 }
 
-/// Serves until Ctrl-C.
-async fn serve(listener: TcpListener, table: RouteTableHandle) -> Result<(), Box<dyn Error>> {
-    let app = server::app(table.clone()).layer(middleware::from_fn(show::line));
-    let app = admin::mount(app, table.clone());
-    server::serve(listener, app, asked_to_stop(table.clone())).await?;
+/// Serves until it is asked to stop, and then finishes what is in flight.
+async fn serve(
+    listener: TcpListener,
+    table: RouteTableHandle,
+    args: &Args,
+    signals: Signals,
+) -> Result<(), Box<dyn Error>> {
+    let (serving, view) = (&args.serving, &args.view);
+    let health = Health::default();
+    let (client, forward) = (serving.client()?, serving.forward.clone());
+    let mut app = server::app(table.clone(), client, forward, args.show_endpoints);
+    if let Some(cors) = serving.cors() {
+        app = app.layer(cors);
+    }
+    let mut app = health.mount(app.layer(middleware::from_fn(show::line)));
+    match serving.admin {
+        None => app = admin::mount(app, table.clone(), view),
+        Some(addr) => {
+            let listener = bind(addr).await?;
+            say(format_args!(
+                "The admin view is at http://{}/_",
+                listener.local_addr()?
+            ));
+            let admin = health.mount(admin::mount(Router::new(), table.clone(), view));
+            let admin = Listener::new(listener, admin, ADMINS);
+            tokio::spawn(admin.serve(future::pending(), future::ready(())));
+        }
+    }
+    let gateway = Listener::new(listener, app, serving.max_connections());
+    let stop = CancellationToken::new();
+    let gateway = gateway.serve(stop.cancelled(), all_answered(&table));
+    tokio::select! {
+        () = gateway => {}
+        () = time_is_up(&stop, signals, &health, &table, serving) => {}
+    }
     match in_flight(&table) {
         0 => say("Stopped."),
         cut => say(format_args!("Stopped, with {cut} in flight cut.")),
@@ -141,19 +203,38 @@ async fn serve(listener: TcpListener, table: RouteTableHandle) -> Result<(), Box
     Ok(())
 }
 
-/// Waits for Ctrl-C.
-async fn asked_to_stop(table: RouteTableHandle) {
-    if signal::ctrl_c().await.is_err() {
-        // This platform has no such signal: to end the process, kill it.
-        future::pending::<()>().await;
-    }
-    let grace = server::GRACE.as_secs();
-    match in_flight(&table) {
+/// Waits for a signal, stops what listens to `stop`, and gives it the time that it has.
+async fn time_is_up(
+    stop: &CancellationToken,
+    mut signals: Signals,
+    health: &Health,
+    table: &RouteTableHandle,
+    serving: &Serving,
+) {
+    signals.next().await;
+    health.leave();
+    let drain = serving.drain.as_secs();
+    match in_flight(table) {
         0 => say("Stopping."),
         count => say(format_args!(
-            "Stopping, {count} in flight: {grace} s to finish."
+            "Stopping, {count} in flight: {drain} s to finish."
         )),
     }
+    tokio::time::sleep(serving.drain_delay).await;
+    stop.cancel();
+    tokio::time::sleep(serving.drain).await;
+}
+
+/// Also those whose connections have been handed over, such as WebSockets.
+async fn all_answered(table: &RouteTableHandle) {
+    while in_flight(table) > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn bind(addr: SocketAddr) -> Result<TcpListener, String> {
+    let bound = TcpListener::bind(addr).await;
+    bound.map_err(|error| cannot_listen(addr, &error))
 }
 
 fn in_flight(table: &RouteTableHandle) -> usize {

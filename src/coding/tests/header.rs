@@ -1,10 +1,10 @@
 use http::{HeaderMap, HeaderValue, header::CONTENT_ENCODING};
 
-use crate::coding::{
-    encoding::{Encoding, Unsupported},
-    tests::ALL,
+use crate::{
+    coding::{encoding::Unsupported, tests::ALL},
+    config::Encoding,
+    error::ACCEPTED_ENCODINGS,
 };
-use crate::error::ACCEPTED_ENCODINGS;
 
 fn headers(values: &[&'static str]) -> HeaderMap {
     values

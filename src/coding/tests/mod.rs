@@ -8,10 +8,10 @@ use compression_codecs::{
 
 use super::{
     deflate::Deflate,
-    encoding::Encoding,
     inflate::{Inflate, InflateError},
     inflate_limits::InflateLimits,
 };
+use crate::config::Encoding;
 
 mod bounds;
 mod damage;

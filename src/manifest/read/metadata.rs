@@ -2,7 +2,7 @@
 
 use super::{
     fields::{Field, Object, Reader},
-    timestamp,
+    kthena, kubernetes, timestamp,
 };
 use crate::manifest::place::Spot;
 
@@ -71,7 +71,7 @@ pub(crate) fn read<'n>(resource: &Object<'n>, reader: &mut Reader<'_>) -> Option
         None => DEFAULT_NAMESPACE,
     };
     if let Some(labels) = metadata.get("labels") {
-        labels.texts(reader);
+        kthena::labels(&labels, reader);
     }
     let mut own = Vec::new();
     if let Some(annotations) = metadata.get("annotations") {
@@ -96,24 +96,12 @@ fn check_name(name: &str, spot: &Spot, reader: &mut Reader<'_>) {
     if name.is_empty() || name.contains('/') {
         let message = format!("{name:?} is not a name: it must not be empty or have a slash");
         reader.error(spot, "invalid-name", message);
-    } else if !is_kubernetes_name(name) {
+    } else if !kubernetes::is_name(name) {
         let message = format!(
             "Kubernetes would not take the name {name:?}: only small letters, digits, '-' and '.'"
         );
         reader.warning(spot, "invalid-name", message);
     }
-}
-
-/// RFC 1123: small letters, digits, `-` and `.`, between letters or digits.
-pub(crate) fn is_kubernetes_name(name: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    name.len() <= 253
-        && name.split('.').all(|label| {
-            let bytes = label.as_bytes();
-            bytes.first().is_some_and(|byte| inner(*byte))
-                && bytes.last().is_some_and(|byte| inner(*byte))
-                && bytes.iter().all(|byte| inner(*byte) || *byte == b'-')
-        })
 }
 
 fn created(metadata: &Object<'_>, reader: &mut Reader<'_>) -> Option<(i64, u32)> {

@@ -2,9 +2,9 @@
 
 use super::{
     fields::{Field, Object, Reader},
-    metadata,
+    gateway_refs, kthena, metadata, rate_limit,
     route_annotations::{self, RouteAnnotations},
-    string_match,
+    string_match::{self, Words},
 };
 use crate::{
     config::{ModelMatch, ModelRoute, Rule, TargetModel},
@@ -90,6 +90,7 @@ impl RouteManifest {
             }
             self.origin.model_name = Some(field.spot(reader));
         }
+        at_most(spec, "loraAdapters", 10, reader);
         for field in spec.list("loraAdapters", reader) {
             if let Some(name) = field.text(reader) {
                 self.change(|route| route.lora_adapter(name));
@@ -97,6 +98,7 @@ impl RouteManifest {
             }
         }
         let mut rules = Vec::new();
+        at_most(spec, "rules", 16, reader);
         for field in spec.list("rules", reader) {
             rules.extend(self.read_rule(&field, rules.len() + 1, reader));
         }
@@ -108,17 +110,10 @@ impl RouteManifest {
             let message = "Gateways are not acted on: the route serves every request that comes \
                            to this router";
             reader.not_acted_on(&field, message);
-            const PARENT: [&str; 6] = ["group", "kind", "name", "namespace", "port", "sectionName"];
-            for parent in field.list(reader) {
-                parent.object(reader, &PARENT);
-            }
+            gateway_refs::check(&field, reader);
         }
         if let Some(field) = spec.get("rateLimit") {
-            reader.not_acted_on(
-                &field,
-                "limits on tokens are not acted on: nothing is limited",
-            );
-            rate_limit(&field, reader);
+            rate_limit::read(&field, reader);
         }
     }
 
@@ -149,12 +144,13 @@ impl RouteManifest {
             fallbacks: Vec::new(),
         };
         if let Some(field) = object.get("modelMatch") {
-            for (condition, spot) in string_match::read(&field, reader) {
+            for (condition, spot) in string_match::read(&field, Words::Kthena, reader) {
                 rule = rule.when(ModelMatch::from(condition));
                 origin.conditions.push(spot);
             }
         }
         let mut targets = Vec::new();
+        at_most(&object, "targetModels", 16, reader);
         for field in object.list("targetModels", reader) {
             if let Some((target, spot)) = self.target(&field, reader) {
                 targets.push(target);
@@ -211,6 +207,10 @@ impl RouteManifest {
         );
         reader.not_acted_on(field, &message);
         let spot = field.spot(reader);
+        if !self.origin.adapters.is_empty() {
+            let reason = "a route with loraAdapters has only ModelServers as targets";
+            kthena::refused(reader, &spot, reason);
+        }
         self.external.push((name.clone(), spot.clone()));
         Some((name, spot))
     }
@@ -242,30 +242,10 @@ fn default_weights(targets: Vec<TargetModel>) -> impl Iterator<Item = TargetMode
         })
 }
 
-fn rate_limit(field: &Field<'_>, reader: &mut Reader<'_>) {
-    const LIMIT: [&str; 4] = [
-        "inputTokensPerUnit",
-        "outputTokensPerUnit",
-        "unit",
-        "global",
-    ];
-    let Some(limit) = field.object(reader, &LIMIT) else {
-        return;
-    };
-    for name in &LIMIT[..2] {
-        if let Some(field) = limit.get(name) {
-            field.number(reader, 1, u32::MAX.into());
-        }
-    }
-    if let Some(field) = limit.get("unit") {
-        field.one_of(reader, &["second", "minute", "hour", "day", "month"]);
-    }
-    if let Some(global) = limit.get("global")
-        && let Some(global) = global.object(reader, &["redis"])
-        && let Some(redis) = global.get("redis")
-        && let Some(redis) = redis.object(reader, &["address", "password"])
-        && let Some(address) = redis.get("address")
-    {
-        address.text(reader);
+/// Kthena's schema has a most for a list.
+fn at_most(object: &Object<'_>, name: &str, most: usize, reader: &mut Reader<'_>) {
+    if let Some(field) = object.get(name) {
+        let count = field.loose_list().len();
+        kthena::at_most(&field, count, most, name, reader);
     }
 }

@@ -5,7 +5,7 @@ use super::{
     fields::Reader,
     metadata::{Metadata, PREFIX},
     nearest::did_you_mean,
-    string_match,
+    string_match::{self, Words},
 };
 use crate::{
     config::{Condition, ModelMatch, Rule},
@@ -85,9 +85,11 @@ fn rules(text: &Embedded, reader: &mut Reader<'_>) -> Vec<RuleAnnotations> {
                 }
             }
             for field in object.list("when", reader) {
-                annotations
-                    .conditions
-                    .extend(string_match::read(&field, reader));
+                annotations.conditions.extend(string_match::read(
+                    &field,
+                    Words::Annotation,
+                    reader,
+                ));
             }
             Some(annotations)
         })

@@ -9,20 +9,35 @@ use super::{
     server_manifest::ServerManifest,
 };
 use crate::{
-    config::{Balance, HashKey, TrafficPolicy},
+    config::{Balance, Encoding, HashKey, TrafficPolicy},
     manifest::{
+        keys,
         options::{
             Access, DETECTION, OUTLIER_DETECTION, POLICY as POLICY_SETTINGS, RETRY_STATUSES,
             Setting,
         },
         origin::ServerOrigin,
     },
+    observe::is_secret,
 };
 
 pub(crate) const NAME: &str = "name";
 pub(crate) const ENDPOINTS: &str = "endpoints";
 pub(crate) const BALANCE: &str = "balance";
 pub(crate) const POLICY: &str = "traffic-policy";
+pub(crate) const HEADERS: &str = "headers";
+pub(crate) const MAX_MODEL_LEN: &str = "max-model-len";
+pub(crate) const ACCEPTS_ENCODING: &str = "accepts-encoding";
+
+const KNOWN: [&str; 7] = [
+    NAME,
+    ENDPOINTS,
+    BALANCE,
+    POLICY,
+    HEADERS,
+    MAX_MODEL_LEN,
+    ACCEPTS_ENCODING,
+];
 
 /// The name in the table, where it is not `NAMESPACE/NAME`.
 pub(crate) fn name(metadata: &Metadata<'_>, reader: &mut Reader<'_>) -> Option<String> {
@@ -39,10 +54,9 @@ pub(crate) fn read(
     for (name, field) in &metadata.annotations {
         match *name {
             NAME => continue,
-            ENDPOINTS | BALANCE | POLICY => {}
+            known if KNOWN.contains(&known) => {}
             other => {
-                let known = [NAME, ENDPOINTS, BALANCE, POLICY];
-                embedded::unknown(field, other, &known, reader);
+                embedded::unknown(field, other, &KNOWN, reader);
                 continue;
             }
         }
@@ -52,6 +66,13 @@ pub(crate) fn read(
         let root = text.root();
         match *name {
             ENDPOINTS => endpoints(&root, manifest, reader),
+            HEADERS => headers(&root, manifest, reader),
+            ACCEPTS_ENCODING => encodings(&root, manifest, reader),
+            MAX_MODEL_LEN => {
+                if let Some(tokens) = root.number(reader, 1, u64::MAX) {
+                    manifest.change(|server| server.max_model_len(tokens));
+                }
+            }
             BALANCE => {
                 if let Some(balance) = balance(&root, reader) {
                     manifest.change(|server| server.balance(balance));
@@ -101,6 +122,36 @@ fn endpoints(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reade
         if let Some(text) = url.text(reader) {
             manifest.add_endpoint(text.to_owned(), weight, Some(url.spot(reader)));
         }
+    }
+}
+
+/// A coding, or a list of codings.
+fn encodings(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reader<'_>) {
+    let fields = match root.is_list() {
+        true => root.list(reader),
+        false => vec![root.clone()],
+    };
+    for field in fields {
+        let name = field.one_of(reader, &Encoding::ALL.map(Encoding::name));
+        let known = Encoding::ALL.into_iter();
+        for encoding in known.filter(|encoding| Some(encoding.name()) == name) {
+            manifest.change(|server| server.accepts_encoding(encoding));
+        }
+    }
+}
+
+/// Names and values.
+fn headers(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reader<'_>) {
+    for (name, field, value) in root.texts(reader) {
+        let spot = field.spot(reader);
+        if is_secret(name) && keys::references(value).next().is_none() {
+            let message = "a key does not belong into a manifest: refer to one that the program \
+                           knows, such as ${NAME}";
+            reader.error(&spot, "literal-key", message);
+            continue;
+        }
+        manifest.headers.push((name.to_owned(), value.to_owned()));
+        manifest.origin.headers.push(spot);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use crate::{
-    config::{Endpoint, ModelServer},
+    config::{Endpoint, ModelServer, TrafficPolicy},
     manifest::{origin::ServerOrigin, place::Spot},
 };
 
@@ -16,6 +16,8 @@ pub(crate) struct ServerManifest {
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) port: Option<u16>,
     pub(crate) https: bool,
+    /// The headers for its engines, whose values may refer to keys.
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) origin: ServerOrigin,
     /// The position of `workloadPort`, or where it is missing.
     pub(crate) port_spot: Spot,
@@ -34,6 +36,12 @@ impl ServerManifest {
     pub(crate) fn change(&mut self, change: impl FnOnce(ModelServer) -> ModelServer) {
         let server = std::mem::replace(&mut self.server, ModelServer::new(""));
         self.server = change(server);
+    }
+
+    /// Applies a builder's method to the traffic policy.
+    pub(crate) fn change_policy(&mut self, change: impl FnOnce(TrafficPolicy) -> TrafficPolicy) {
+        let policy = change(self.server.get_traffic_policy().clone());
+        self.change(|server| server.traffic_policy(policy));
     }
 
     pub(crate) fn add_endpoint(&mut self, uri: String, weight: u32, spot: Option<Spot>) {

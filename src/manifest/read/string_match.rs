@@ -1,13 +1,32 @@
 //! `modelMatch`: the conditions of a rule.
 
-use super::fields::{Field, Object, Reader};
+use super::{
+    fields::{Field, Object, Reader},
+    re2,
+};
 use crate::{
     config::{Condition, StringMatch},
     manifest::place::Spot,
 };
 
+/// A pattern in the syntax of the `regex` crate, which only annotations may have.
+pub(crate) const RUST_REGEX: &str = "rustRegex";
+
+/// Whose words a `modelMatch` is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Words {
+    /// Kthena's, whose regular expressions are Go's.
+    Kthena,
+    /// Those of this crate's annotations, which are Kthena's and [`RUST_REGEX`].
+    Annotation,
+}
+
 /// The conditions, each with its position.
-pub(crate) fn read(field: &Field<'_>, reader: &mut Reader<'_>) -> Vec<(Condition, Spot)> {
+pub(crate) fn read(
+    field: &Field<'_>,
+    words: Words,
+    reader: &mut Reader<'_>,
+) -> Vec<(Condition, Spot)> {
     let mut conditions = Vec::new();
     let Some(object) = field.object(reader, &["headers", "uri", "body"]) else {
         return conditions;
@@ -17,14 +36,14 @@ pub(crate) fn read(field: &Field<'_>, reader: &mut Reader<'_>) -> Vec<(Condition
         .and_then(|field| field.mapping(reader))
     {
         for (name, field) in headers.fields() {
-            if let Some(value) = string_match(&field, reader) {
+            if let Some(value) = string_match(&field, words, reader) {
                 let spot = field.spot(reader);
                 conditions.push((Condition::Header(name.to_owned(), value), spot));
             }
         }
     }
     if let Some(field) = object.get("uri")
-        && let Some(value) = string_match(&field, reader)
+        && let Some(value) = string_match(&field, words, reader)
     {
         conditions.push((Condition::Uri(value), field.spot(reader)));
     }
@@ -41,10 +60,14 @@ fn model<'n>(object: &Object<'n>, reader: &mut Reader<'_>) -> Option<Field<'n>> 
 }
 
 /// `None` also for one that sets none of its fields: it matches everything, as in Kthena.
-fn string_match(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<StringMatch> {
-    const KINDS: [&str; 3] = ["exact", "prefix", "regex"];
-    let object = field.object(reader, &KINDS)?;
-    let given: Vec<_> = KINDS
+fn string_match(field: &Field<'_>, words: Words, reader: &mut Reader<'_>) -> Option<StringMatch> {
+    const KINDS: [&str; 4] = ["exact", "prefix", "regex", RUST_REGEX];
+    let kinds = match words {
+        Words::Kthena => &KINDS[..3],
+        Words::Annotation => &KINDS,
+    };
+    let object = field.object(reader, kinds)?;
+    let given: Vec<_> = kinds
         .iter()
         .filter_map(|kind| Some((*kind, object.get(kind)?)))
         .collect();
@@ -61,7 +84,8 @@ fn string_match(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<StringMatc
             Some(match *kind {
                 "exact" => StringMatch::exact(text),
                 "prefix" => StringMatch::prefix(text),
-                _ => StringMatch::regex(text),
+                RUST_REGEX => StringMatch::regex(text),
+                _ => StringMatch::regex(go_regex(value, text, reader)?),
             })
         }
         [..] => {
@@ -71,4 +95,14 @@ fn string_match(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<StringMatc
             None
         }
     }
+}
+
+fn go_regex(field: &Field<'_>, pattern: &str, reader: &mut Reader<'_>) -> Option<String> {
+    re2::to_rust(pattern)
+        .map_err(|reason| {
+            let spot = field.spot(reader);
+            let message = format!("the regular expression does not compile: {reason}");
+            reader.error(&spot, "invalid-value", message);
+        })
+        .ok()
 }

@@ -40,7 +40,7 @@ impl Workload {
     }
 }
 
-/// A Pod that is ready and has an address.
+/// A Pod that runs, is ready and has an address.
 pub(crate) fn pod(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Workload> {
     let mut workload = workload(resource);
     workload.names.clear();
@@ -58,16 +58,17 @@ pub(crate) fn pod(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Work
     Some(workload)
 }
 
-/// The condition `Ready`; where no conditions are written down, a Pod that runs is ready.
+/// It runs, and has the condition `Ready`; what is not written down is not held against it.
+///
+/// A Pod that has ended or is lost (`Succeeded`, `Failed`, `Unknown`) may still have the condition.
 fn is_ready(status: &Object<'_>) -> bool {
     let conditions = items(status, "conditions");
-    if conditions.is_empty() {
-        return text(status, "phase").is_none_or(|phase| phase == "Running");
-    }
-    conditions.iter().any(|condition| {
+    let ready = |condition: &Object<'_>| {
         text(condition, "type").as_deref() == Some("Ready")
             && text(condition, "status").as_deref() == Some("True")
-    })
+    };
+    text(status, "phase").is_none_or(|phase| phase == "Running")
+        && (conditions.is_empty() || conditions.iter().any(ready))
 }
 
 fn deleted(resource: &Object<'_>) -> bool {

@@ -6,7 +6,7 @@ use crate::{
     config::{RouteTableBuilder, Rule},
     manifest::{
         full_name,
-        read::metadata::{DEFAULT_NAMESPACE, is_kubernetes_name},
+        read::{kubernetes::is_name, metadata::DEFAULT_NAMESPACE},
     },
 };
 
@@ -61,7 +61,7 @@ fn namespace(full_name: &str) -> Option<&str> {
 
 fn as_it_is(full_name: &str) -> Option<KubernetesName> {
     let (namespace, name) = full_name::split(full_name)?;
-    (is_kubernetes_name(namespace) && is_kubernetes_name(name)).then(|| KubernetesName {
+    (is_name(namespace) && is_name(name)).then(|| KubernetesName {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         table_name: None,

@@ -4,7 +4,9 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     config::{TrafficPolicy, format},
-    manifest::options::{Access, DETECTION, OUTLIER_DETECTION, POLICY, RETRY_STATUSES, Setting},
+    manifest::options::{
+        Access, DETECTION, OUTLIER_DETECTION, POLICY, RETRY_STATUSES, Setting, kthenas_retries,
+    },
 };
 
 #[derive(Serialize)]
@@ -18,26 +20,28 @@ pub(super) struct KthenaPolicy {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Retry {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<u32>,
+    attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_interval: Option<String>,
 }
 
-/// What Kthena's schema has fields for; `None` if all of it is the default.
+/// What Kthena's schema has fields for; `None` if all of it is what a manifest without it has.
 pub(super) fn kthena(policy: &TrafficPolicy) -> Option<KthenaPolicy> {
-    let default = TrafficPolicy::default();
     let (retries, interval) = (policy.get_max_retries(), policy.get_retry_interval());
-    let attempts = (retries != default.get_max_retries()).then_some(retries);
-    let retry_interval = (interval != default.get_retry_interval()).then(|| format(interval));
-    let written = KthenaPolicy {
-        timeout: policy.get_timeout().map(format),
-        retry: (attempts.is_some() || retry_interval.is_some()).then_some(Retry {
-            attempts,
-            retry_interval,
-        }),
-    };
-    (written.timeout.is_some() || written.retry.is_some()).then_some(written)
+    let default = TrafficPolicy::new().get_retry_interval();
+    let retry = (!has_kthenas_retries(policy)).then(|| Retry {
+        attempts: retries,
+        retry_interval: (interval != default).then(|| format(interval)),
+    });
+    let timeout = policy.get_timeout().map(format);
+    (timeout.is_some() || retry.is_some()).then_some(KthenaPolicy { timeout, retry })
+}
+
+/// Whether nothing needs to be said of `retry`.
+fn has_kthenas_retries(policy: &TrafficPolicy) -> bool {
+    let default = kthenas_retries(TrafficPolicy::new());
+    (policy.get_max_retries(), policy.get_retry_interval())
+        == (default.get_max_retries(), default.get_retry_interval())
 }
 
 /// The rest, by the keys of the annotation.
@@ -57,7 +61,11 @@ impl Settings {
     pub(super) fn of(policy: &TrafficPolicy) -> Option<Self> {
         let mut written = Self::written(policy, &POLICY);
         let statuses = policy.get_retry_statuses();
-        if statuses != TrafficPolicy::default().get_retry_statuses() {
+        let default = match has_kthenas_retries(policy) {
+            true => kthenas_retries(TrafficPolicy::new()),
+            false => TrafficPolicy::new(),
+        };
+        if statuses != default.get_retry_statuses() {
             let statuses = statuses.iter().map(|status| status.as_u16()).collect();
             written.push((RETRY_STATUSES, Value::Statuses(statuses)));
         }

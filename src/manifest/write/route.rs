@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::document::Annotations;
 use crate::{
     config::{Condition, ModelRoute, Rule, StringMatch},
-    manifest::read::route_annotations::RULES,
+    manifest::read::{re2, route_annotations::RULES},
 };
 
 #[derive(Serialize)]
@@ -43,14 +43,39 @@ struct ModelMatchSpec<'t> {
     #[serde(skip_serializing_if = "Headers::is_empty")]
     headers: Headers<'t>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    uri: Option<&'t StringMatch>,
+    uri: Option<StringSpec<'t>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<BodySpec<'t>>,
 }
 
 /// In the order in which they were added.
 #[derive(Default, PartialEq)]
-struct Headers<'t>(Vec<(&'t str, &'t StringMatch)>);
+struct Headers<'t>(Vec<(&'t str, StringSpec<'t>)>);
+
+/// Kthena's three, and a regular expression that Go can't have.
+#[derive(PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum StringSpec<'t> {
+    Exact(&'t str),
+    Prefix(&'t str),
+    /// In Go's syntax.
+    Regex(String),
+    /// In this crate's: only annotations have it, under this name.
+    RustRegex(&'t str),
+}
+
+impl<'t> From<&'t StringMatch> for StringSpec<'t> {
+    fn from(value: &'t StringMatch) -> Self {
+        match value {
+            StringMatch::Exact(text) => Self::Exact(text),
+            StringMatch::Prefix(text) => Self::Prefix(text),
+            StringMatch::Regex(pattern) => match re2::from_rust(pattern) {
+                Some(go) => Self::Regex(go),
+                None => Self::RustRegex(pattern),
+            },
+        }
+    }
+}
 
 #[derive(PartialEq, Serialize)]
 struct BodySpec<'t> {
@@ -140,21 +165,46 @@ impl<'t> ModelMatchSpec<'t> {
         *self == Self::default()
     }
 
-    /// Adds a condition, or gives it back as a match of its own.
+    /// Adds a condition, or gives it back as a match of its own, for an annotation.
     fn add(&mut self, condition: &'t Condition) -> Option<Self> {
         let mut further = Self::default();
-        let is_free = match condition {
-            Condition::Header(name, _) => self.headers.0.iter().all(|(taken, _)| taken != name),
-            Condition::Uri(_) => self.uri.is_none(),
-            Condition::BodyModel(_) => self.body.is_none(),
-        };
-        let place = if is_free { self } else { &mut further };
         match condition {
-            Condition::Header(name, value) => place.headers.0.push((name, value)),
-            Condition::Uri(value) => place.uri = Some(value),
-            Condition::BodyModel(model) => place.body = Some(BodySpec { model }),
+            Condition::Header(name, value) => {
+                let value = StringSpec::from(value);
+                let is_taken = self.headers.0.iter().any(|(taken, _)| taken == name);
+                let place = if is_taken || value.is_rust() {
+                    &mut further
+                } else {
+                    self
+                };
+                place.headers.0.push((name, value));
+            }
+            Condition::Uri(value) => {
+                let value = StringSpec::from(value);
+                let is_taken = self.uri.is_some();
+                let place = if is_taken || value.is_rust() {
+                    &mut further
+                } else {
+                    self
+                };
+                place.uri = Some(value);
+            }
+            Condition::BodyModel(model) => {
+                let place = if self.body.is_some() {
+                    &mut further
+                } else {
+                    self
+                };
+                place.body = Some(BodySpec { model });
+            }
         }
-        (!is_free).then_some(further)
+        (!further.is_empty()).then_some(further)
+    }
+}
+
+impl StringSpec<'_> {
+    fn is_rust(&self) -> bool {
+        matches!(self, Self::RustRegex(_))
     }
 }
 
@@ -166,6 +216,6 @@ impl Headers<'_> {
 
 impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().copied())
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }

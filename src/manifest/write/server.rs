@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use http::uri::Scheme;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{
     document::Annotations,
@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     config::{Address, Balance, Endpoint, ModelServer},
-    manifest::read::server_annotations::{BALANCE, ENDPOINTS, POLICY},
+    manifest::read::server_annotations::{
+        ACCEPTS_ENCODING, BALANCE, ENDPOINTS, HEADERS, MAX_MODEL_LEN, POLICY,
+    },
 };
 
 #[derive(Serialize)]
@@ -46,6 +48,15 @@ enum AnyEndpoint<'t> {
     Weighted { url: &'t str, weight: u32 },
 }
 
+/// With references in place of the values.
+struct Headers<'t>(&'t ModelServer);
+
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.get_headers())
+    }
+}
+
 /// The annotations and the spec.
 pub(super) fn write(server: &ModelServer) -> (Annotations, ServerSpec<'_>) {
     let mut annotations = Annotations::default();
@@ -61,6 +72,15 @@ pub(super) fn write(server: &ModelServer) -> (Annotations, ServerSpec<'_>) {
     let policy = server.get_traffic_policy();
     if let Some(settings) = Settings::of(policy) {
         annotations.add(POLICY, &settings);
+    }
+    if server.get_headers().next().is_some() {
+        annotations.add(HEADERS, &Headers(server));
+    }
+    if let Some(tokens) = server.get_max_model_len() {
+        annotations.add(MAX_MODEL_LEN, &tokens);
+    }
+    if !server.get_accepts_encodings().is_empty() {
+        annotations.add(ACCEPTS_ENCODING, &server.get_accepts_encodings());
     }
     let spec = ServerSpec {
         model: server.get_model(),

@@ -15,6 +15,10 @@ impl RouteTable {
     /// not in the table and are filled in: the `inferenceEngine`, which is
     /// always `vLLM`, labels, and times; where the routes' names do not give
     /// their order, a `resourceVersion` does.
+    ///
+    /// Manifests have Go's regular expressions. A pattern that means something
+    /// else there, such as `\d`, which Rust takes for the digits of all
+    /// scripts, is in an annotation, as `rustRegex`: Kthena does not see it.
     pub fn to_yaml(&self) -> String {
         let config = self.config();
         let (servers, routes) = names(config);

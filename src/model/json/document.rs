@@ -2,7 +2,6 @@
 
 use super::{
     block::{Block, first, from},
-    key::{Key, KeyReading},
     model::Models,
     nesting::Nesting,
     scalar::Scalar,
@@ -11,8 +10,8 @@ use super::{
 use crate::model::found::{Duplicates, FIELD, MAX_MODELS, MAX_NAME, Model, Refusal, Value};
 
 const KEY: &[u8] = FIELD.as_bytes();
-/// The byte order mark in UTF-8.
-const MARK: &[u8; 3] = b"\xef\xbb\xbf";
+/// The byte order mark in UTF-8. RFC 8259 section 8.1 lets parsers ignore it, and vLLM's does.
+const MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
 /// The state of reading a document.
 #[derive(Clone, Debug)]
@@ -23,7 +22,13 @@ pub(super) struct Document {
     text: Text,
     /// The key that is looked for, unless it is [`FIELD`]: comparing with a constant costs less.
     field: Option<Box<str>>,
-    key: KeyReading,
+    /// How many bytes of the wanted key have matched so far, but for case; `None` if this is
+    /// another key.
+    key_has: Option<usize>,
+    /// Whether they have matched in case, too.
+    is_exact: bool,
+    /// Whether a key was the wanted one but for case.
+    has_variant: bool,
     /// The model's name, as far as it has been read.
     name: Vec<u8>,
     /// Whether the value being read is the model's.
@@ -31,10 +36,6 @@ pub(super) struct Document {
     /// The offset at which the model's value began.
     value_start: u64,
     models: Models,
-    /// Whether the wanted key itself has been read.
-    has_key: bool,
-    /// Whether a key that differs from it only in case has been read.
-    has_other_case: bool,
     duplicates: Duplicates,
 }
 
@@ -43,7 +44,7 @@ pub(super) struct Document {
 enum Position {
     /// Before the object.
     Start,
-    /// After so many bytes of a byte order mark, which parsers may skip (RFC 8259 section 8.1).
+    /// Within a byte order mark, of which so many bytes have been read.
     Mark(u8),
     /// The first key, or the end of an empty object.
     FirstKey,
@@ -74,13 +75,13 @@ impl Document {
             nesting: Nesting::default(),
             text: Text::EMPTY,
             field,
-            key: KeyReading::default(),
+            key_has: None,
+            is_exact: true,
+            has_variant: false,
             name: Vec::new(),
             is_model: false,
             value_start: 0,
             models: Models::None,
-            has_key: false,
-            has_other_case: false,
             duplicates,
         }
     }
@@ -100,17 +101,10 @@ impl Document {
         (field, self.models.as_mut_slice())
     }
 
-    /// Whether a key that differs in case has been read, under [`Duplicates::Refuse`]: then it is
-    /// not among the models.
-    pub(super) fn hides_other_case(&self) -> bool {
-        self.has_other_case && self.duplicates == Duplicates::Refuse
-    }
-
     pub(super) fn finish(&self) -> Result<(), Refusal> {
-        match self.position {
-            Position::End if self.has_key => Ok(()),
-            Position::End if self.has_other_case => Err(Refusal::OtherCase),
-            Position::End => Err(Refusal::Missing),
+        match (self.position, &self.models) {
+            (Position::End, Models::None) => Err(Refusal::Missing),
+            (Position::End, _) => Ok(()),
             _ => Err(Refusal::Truncated),
         }
     }
@@ -137,7 +131,7 @@ impl Document {
                 Position::Nested => self.nested(block, at)?,
                 Position::Scalar(scalar) => self.scalar(scalar, block, at)?,
                 Position::Comma => self.comma(block, at)?,
-                Position::End => self.end(block, at)?,
+                Position::End => stay(Position::End, block, at)?,
             };
         }
         self.position = position;
@@ -147,22 +141,13 @@ impl Document {
     fn start(&mut self, block: &Block<'_>, at: usize) -> Step {
         match block.byte(at) {
             Some(b'{') => Ok((Position::FirstKey, at + 1)),
-            Some(b'[' | b'"') => Err(Refusal::NotAnObject),
             Some(byte) if byte == MARK[0] && block.offset_of(at) == 0 => {
                 Ok((Position::Mark(1), at + 1))
             }
+            Some(b'[' | b'"') => Err(Refusal::NotAnObject),
             Some(byte) if Scalar::begin(byte).is_some() => Err(Refusal::NotAnObject),
-            _ => stay(Position::Start, block, at).map_err(|_| Refusal::NotJson {
-                offset: block.offset_of(at),
-            }),
+            _ => stay(Position::Start, block, at),
         }
-    }
-
-    /// After the object.
-    fn end(&mut self, block: &Block<'_>, at: usize) -> Step {
-        stay(Position::End, block, at).map_err(|_| Refusal::Trailing {
-            offset: block.offset_of(at),
-        })
     }
 
     #[inline(always)]
@@ -190,26 +175,30 @@ impl Document {
             && piece.is_plain
         {
             let key = match &self.field {
-                None if piece.text.len() != KEY.len() => Key::Other,
-                None if piece.text == KEY => Key::Same,
-                None if piece.text.eq_ignore_ascii_case(KEY) => Key::OtherCase,
-                None => Key::Other,
-                Some(field) => Key::of_plain(piece.text, field),
+                None => Key::of(piece.text, KEY),
+                Some(field) => Key::of(piece.text, field.as_bytes()),
             };
             return self.end_key(key, block, quote + 1);
         }
         self.text = Text::EMPTY;
-        self.key = KeyReading::default();
+        self.key_has = Some(0);
+        self.is_exact = true;
         Ok((Position::Key, at))
     }
 
     #[inline(never)]
     fn key_piece(&mut self, block: &Block<'_>, at: usize) -> Step {
         let piece = block.piece(at);
-        let field = self.field.as_deref().unwrap_or(FIELD);
-        let key = &mut self.key;
+        let field = self.field.as_deref().unwrap_or(FIELD).as_bytes();
+        let (has, is_exact) = (&mut self.key_has, &mut self.is_exact);
         self.text
-            .decode(piece, |part| key.read(part, field))
+            .decode(piece, |part| {
+                let wanted = has.and_then(|has| field.get(has..has + part.len()));
+                *is_exact &= wanted == Some(part);
+                *has = has
+                    .filter(|_| wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(part)))
+                    .map(|has| has + part.len());
+            })
             .map_err(|bad| syntax(block, at + bad))?;
         let Some(quote) = piece.quote else {
             return Ok((Position::Key, block.len()));
@@ -217,38 +206,30 @@ impl Document {
         if !self.text.is_whole() {
             return Err(syntax(block, quote));
         }
-        let key = key.end(field);
+        let key = match *has == Some(field.len()) {
+            true if *is_exact => Key::Model,
+            true => Key::Variant,
+            false => Key::Other,
+        };
         self.end_key(key, block, quote + 1)
     }
 
     #[inline(always)]
     fn end_key(&mut self, key: Key, block: &Block<'_>, at: usize) -> Step {
-        self.is_model = false;
+        self.is_model = key == Key::Model;
         if key != Key::Other {
-            self.begin_model(key)?;
+            match self.duplicates {
+                Duplicates::Refuse if self.models.len() > 0 || self.has_variant => {
+                    return Err(Refusal::Duplicate);
+                }
+                Duplicates::Refuse => self.has_variant = key == Key::Variant,
+                Duplicates::Keep if self.models.len() >= MAX_MODELS => {
+                    return Err(Refusal::TooManyModels);
+                }
+                Duplicates::Keep => self.is_model = true,
+            }
         }
         self.colon(block, at)
-    }
-
-    #[inline(never)]
-    fn begin_model(&mut self, key: Key) -> Result<(), Refusal> {
-        match self.duplicates {
-            Duplicates::Refuse if self.has_key || self.has_other_case => {
-                return Err(Refusal::Duplicate);
-            }
-            // On its own it is no model, so it is not found as one.
-            Duplicates::Refuse => self.is_model = key == Key::Same,
-            Duplicates::Keep if self.models.len() >= MAX_MODELS => {
-                return Err(Refusal::TooManyModels);
-            }
-            Duplicates::Keep => self.is_model = true,
-        }
-        match key {
-            Key::Same => self.has_key = true,
-            Key::OtherCase => self.has_other_case = true,
-            Key::Other => {}
-        }
-        Ok(())
     }
 
     #[inline(always)]
@@ -381,11 +362,38 @@ impl Document {
     }
 }
 
+/// What a key of the top level is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Other,
+    Model,
+    /// The model's but for case. Engines written in Go take it for the model's (encoding/json
+    /// matches names without regard to case), and the last one counts.
+    Variant,
+}
+
+impl Key {
+    #[inline(always)]
+    fn of(key: &[u8], wanted: &[u8]) -> Self {
+        if key == wanted {
+            Self::Model
+        } else if key.eq_ignore_ascii_case(wanted) {
+            Self::Variant
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// Reads on in a byte order mark.
+#[cold]
 fn mark(read: u8, block: &Block<'_>, at: usize) -> Step {
-    match block.byte(at) == MARK.get(usize::from(read)).copied() {
-        false => Err(syntax(block, at)),
-        true if usize::from(read) + 1 == MARK.len() => Ok((Position::Start, at + 1)),
-        true => Ok((Position::Mark(read + 1), at + 1)),
+    if block.byte(at) != MARK.get(usize::from(read)).copied() {
+        return Err(syntax(block, at));
+    }
+    match usize::from(read) + 1 == MARK.len() {
+        true => Ok((Position::Start, at + 1)),
+        false => Ok((Position::Mark(read + 1), at + 1)),
     }
 }
 

@@ -22,11 +22,7 @@ pub(crate) fn fuzz_json(input: &[u8]) {
         assert!(
             !matches!(
                 whole.0,
-                Err(Refusal::NotAnObject
-                    | Refusal::NotJson { .. }
-                    | Refusal::Trailing { .. }
-                    | Refusal::Syntax { .. }
-                    | Refusal::Truncated)
+                Err(Refusal::NotAnObject | Refusal::Syntax { .. } | Refusal::Truncated)
             ),
             "serde_json accepts it"
         );

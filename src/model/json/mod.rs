@@ -4,8 +4,6 @@
 //! The top level is read strictly, byte by byte: braces, keys, colons, commas,
 //! white space, numbers and words must be valid JSON. Nested values are only
 //! skipped, 64 bytes at a time: the scanner tracks their strings and their depth.
-//! A byte order mark before it is skipped, and the words `NaN` and `Infinity` of Python's json
-//! are read at every depth: most engines accept both.
 //! The following errors are therefore not detected, and left for the engine:
 //! brackets that close another kind, and anything between the tokens inside of
 //! a nested value; control characters, bad escapes and broken UTF-8 inside of
@@ -19,7 +17,6 @@ mod document;
 #[cfg(fuzzing)]
 mod fuzz;
 mod kernel;
-mod key;
 mod model;
 mod nesting;
 mod scalar;

@@ -1,4 +1,7 @@
-/// How far a number or a word has been read.
+/// How far a number or a word (`true`, `false`, `null`) has been read.
+///
+/// The words `NaN`, `Infinity` and `-Infinity` are no JSON, but Python's json reads and writes
+/// them. Inside of nested values they are not seen, so at the top level they are not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scalar {
     Minus,
@@ -10,32 +13,24 @@ pub(super) enum Scalar {
     Exponent,
     ExponentSign,
     ExponentDigits,
-    /// So many bytes of a word.
-    Word(Word, u8),
+    T,
+    Tr,
+    Tru,
+    F,
+    Fa,
+    Fal,
+    Fals,
+    N,
+    Nu,
+    Nul,
+    CapitalN,
+    CapitalNa,
+    /// So many bytes of `Infinity`.
+    Infinity(u8),
+    Word,
 }
 
-/// The words of JSON, and those that Python writes and reads beside them, which nested values
-/// may contain because they are only skipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Word {
-    True,
-    False,
-    Null,
-    NaN,
-    Infinity,
-}
-
-impl Word {
-    fn text(self) -> &'static [u8] {
-        match self {
-            Self::True => b"true",
-            Self::False => b"false",
-            Self::Null => b"null",
-            Self::NaN => b"NaN",
-            Self::Infinity => b"Infinity",
-        }
-    }
-}
+const INFINITY: &[u8] = b"Infinity";
 
 impl Scalar {
     /// The scalar that begins with this byte.
@@ -44,11 +39,11 @@ impl Scalar {
             b'-' => Self::Minus,
             b'0' => Self::Zero,
             b'1'..=b'9' => Self::Integer,
-            b't' => Self::Word(Word::True, 1),
-            b'f' => Self::Word(Word::False, 1),
-            b'n' => Self::Word(Word::Null, 1),
-            b'N' => Self::Word(Word::NaN, 1),
-            b'I' => Self::Word(Word::Infinity, 1),
+            b't' => Self::T,
+            b'f' => Self::F,
+            b'n' => Self::N,
+            b'N' => Self::CapitalN,
+            b'I' => Self::Infinity(1),
             _ => return None,
         })
     }
@@ -58,7 +53,6 @@ impl Scalar {
         Some(match (self, byte) {
             (Self::Minus, b'0') => Self::Zero,
             (Self::Minus, b'1'..=b'9') | (Self::Integer, b'0'..=b'9') => Self::Integer,
-            (Self::Minus, b'I') => Self::Word(Word::Infinity, 1),
             (Self::Zero | Self::Integer, b'.') => Self::Point,
             (Self::Point | Self::Fraction, b'0'..=b'9') => Self::Fraction,
             (Self::Zero | Self::Integer | Self::Fraction, b'e' | b'E') => Self::Exponent,
@@ -66,8 +60,23 @@ impl Scalar {
             (Self::Exponent | Self::ExponentSign | Self::ExponentDigits, b'0'..=b'9') => {
                 Self::ExponentDigits
             }
-            (Self::Word(word, read), byte) if word.text().get(usize::from(read)) == Some(&byte) => {
-                Self::Word(word, read + 1)
+            (Self::T, b'r') => Self::Tr,
+            (Self::Tr, b'u') => Self::Tru,
+            (Self::F, b'a') => Self::Fa,
+            (Self::Fa, b'l') => Self::Fal,
+            (Self::Fal, b's') => Self::Fals,
+            (Self::N, b'u') => Self::Nu,
+            (Self::Nu, b'l') => Self::Nul,
+            (Self::CapitalN, b'a') => Self::CapitalNa,
+            (Self::Minus, b'I') => Self::Infinity(1),
+            (Self::Infinity(read), byte) if INFINITY.get(usize::from(read)) == Some(&byte) => {
+                match usize::from(read) + 1 == INFINITY.len() {
+                    true => Self::Word,
+                    false => Self::Infinity(read + 1),
+                }
+            }
+            (Self::Tru | Self::Fals, b'e') | (Self::Nul, b'l') | (Self::CapitalNa, b'N') => {
+                Self::Word
             }
             _ => return None,
         })
@@ -75,10 +84,9 @@ impl Scalar {
 
     /// Whether the scalar may end here.
     pub(super) fn is_whole(self) -> bool {
-        match self {
-            Self::Zero | Self::Integer | Self::Fraction | Self::ExponentDigits => true,
-            Self::Word(word, read) => usize::from(read) == word.text().len(),
-            Self::Minus | Self::Point | Self::Exponent | Self::ExponentSign => false,
-        }
+        matches!(
+            self,
+            Self::Zero | Self::Integer | Self::Fraction | Self::ExponentDigits | Self::Word
+        )
     }
 }

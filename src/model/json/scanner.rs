@@ -49,11 +49,6 @@ impl Scanner {
         self.scan.document.models()
     }
 
-    /// Whether a key that differs in case has been read, and is not among the models.
-    pub(crate) fn hides_other_case(&self) -> bool {
-        self.scan.document.hides_other_case()
-    }
-
     /// The key that is looked for, and the models, whose names may be taken.
     pub(crate) fn found(&mut self) -> (&str, &mut [Model]) {
         self.scan.document.found()

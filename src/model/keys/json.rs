@@ -17,7 +17,9 @@ pub(super) struct Json<'a> {
 
 impl<'a> Json<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { rest: text }
+        // A byte order mark is skipped, as the scanner does.
+        let rest = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
+        Self { rest }
     }
 
     /// The next byte that is not white space, without consuming it.

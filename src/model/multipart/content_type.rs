@@ -1,6 +1,6 @@
 //! The boundary of a `multipart/form-data` body, from the request's Content-Type.
 
-use super::params::{Malformed, Param, split_value};
+use crate::model::params::{Malformed, Param, split_value};
 
 /// The longest boundary, of RFC 2046 section 5.1.1.
 const MAX_LEN: usize = 70;

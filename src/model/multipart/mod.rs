@@ -38,7 +38,6 @@ mod content_type;
 mod delimiter;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
-mod params;
 mod part_head;
 mod scanner;
 #[cfg(test)]

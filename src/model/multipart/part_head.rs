@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::params::{Malformed, is_token, split_value};
+use crate::model::params::{Malformed, is_token, split_value};
 
 /// The meaning of a part's headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -72,6 +72,22 @@ pub(super) fn not_found() -> Response<AdminBody> {
     )
 }
 
+pub(super) fn misdirected() -> Response<AdminBody> {
+    refusal(
+        StatusCode::MISDIRECTED_REQUEST,
+        "misdirected_request",
+        "the admin view is not asked by this host's name: list it with Admin::host",
+    )
+}
+
+pub(super) fn not_json() -> Response<AdminBody> {
+    refusal(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "the Content-Type of a question must be application/json",
+    )
+}
+
 pub(super) fn not_allowed(allowed: &'static str) -> Response<AdminBody> {
     let message = format!("this has only the methods {allowed}");
     let mut response = refusal(

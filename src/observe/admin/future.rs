@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{answer, body::AdminBody, question};
+use super::{access::Access, answer, body::AdminBody, question};
 use crate::route::{RouteTable, RouteTableHandle};
 
 /// The largest question in bytes.
@@ -37,6 +37,7 @@ pin_project! {
             question: Vec<u8>,
             headers: HeaderMap,
             table: RouteTable,
+            access: Access,
         },
     }
 }
@@ -49,7 +50,7 @@ impl<B: Body> AdminFuture<B> {
         }
     }
 
-    pub(super) fn explain(table: &RouteTableHandle, request: Request<B>) -> Self {
+    pub(super) fn explain(table: &RouteTableHandle, access: Access, request: Request<B>) -> Self {
         let (head, body) = request.into_parts();
         // Before the body is polled, at which hyper says 100 Continue.
         if body.size_hint().lower() > MAX_QUESTION as u64 {
@@ -61,6 +62,7 @@ impl<B: Body> AdminFuture<B> {
                 question: Vec::new(),
                 headers: head.headers,
                 table: table.table(),
+                access,
             },
         }
     }
@@ -79,8 +81,9 @@ impl<B: Body> Future for AdminFuture<B> {
                 question,
                 headers,
                 table,
+                access,
             } => match ready!(read(body, question, cx)) {
-                Ok(()) => question::answer(table, headers, question),
+                Ok(()) => question::answer(table, access.shown(), headers, question),
                 Err(refusal) => refusal,
             },
         };

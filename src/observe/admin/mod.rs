@@ -1,5 +1,6 @@
 //! The admin view: what the table is, how its engines are, and why a request goes where it goes.
 
+mod access;
 mod answer;
 mod body;
 mod future;

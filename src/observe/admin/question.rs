@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{answer, body::AdminBody};
-use crate::{model::is_named_by_head, route::RouteTable};
+use crate::{model::is_named_by_head, observe::explain::Shown, route::RouteTable};
 
 /// A request that is asked about.
 #[derive(Deserialize)]
@@ -39,6 +39,7 @@ enum Values {
 
 pub(super) fn answer(
     table: &RouteTable,
+    shown: Shown<'_>,
     headers: &HeaderMap,
     question: &[u8],
 ) -> Response<AdminBody> {
@@ -55,7 +56,9 @@ pub(super) fn answer(
     let explanation = match (&question.model, &question.body) {
         (Some(_), Some(_)) => return invalid("give either a `model` or a `body`, not both"),
         (Some(model), None) if model.is_empty() => return invalid("the `model` is empty"),
-        (Some(model), None) if !is_named_by_head(&head) => table.explain(&head, model),
+        (Some(model), None) if !is_named_by_head(&head) => {
+            table.explain_showing(&head, model, shown)
+        }
         (model, body) => {
             let body = match (model, body) {
                 // Beside a model that the head names it is what a body would name.
@@ -64,7 +67,7 @@ pub(super) fn answer(
                 (None, Some(Value::String(text))) => text.clone(),
                 (None, Some(json)) => json.to_string(),
             };
-            match table.explain_request(&head, body.as_bytes()) {
+            match table.explain_request_showing(&head, body.as_bytes(), shown) {
                 Ok(explanation) => explanation,
                 Err(error) => return answer::unroutable(&error),
             }

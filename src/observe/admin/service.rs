@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -9,7 +10,13 @@ use http::{Method, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{answer, body::AdminBody, future::AdminFuture, page, view};
+use super::{
+    access::{Access, Hosts, is_json},
+    answer,
+    body::AdminBody,
+    future::AdminFuture,
+    page, view,
+};
 use crate::route::RouteTableHandle;
 
 /// An ordinary service that shows a table and its live state, for the people who run a gateway.
@@ -55,9 +62,18 @@ use crate::route::RouteTableHandle;
 /// object, or a text that is the body as it is. If the path or the query names
 /// the model, they count as they would in the request, and the `model` beside
 /// them is what its body names. The question may have up to 1 MiB.
+///
+/// A browser that runs a page of somebody else is kept out: the `Host` of a
+/// request must be an address, `localhost`, or a [name that is
+/// listed](Self::host) (against DNS rebinding; others get 421), and a question
+/// must have the Content-Type `application/json` (others get 415).
+///
+/// What a condition compares a header to is shown as `***`, because it may be a
+/// key, unless [the header is listed](Self::show_header).
 #[derive(Clone, Debug)]
 pub struct Admin {
     table: RouteTableHandle,
+    access: Access,
 }
 
 impl Admin {
@@ -66,7 +82,35 @@ impl Admin {
     pub fn new(table: impl Into<RouteTableHandle>) -> Self {
         Self {
             table: table.into(),
+            access: Access::default(),
         }
+    }
+
+    /// Lets the view be asked by this host's name too, with any port, such as
+    /// `ops.example.com`.
+    #[must_use]
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        if let Hosts::Named(names) = &mut self.access.hosts {
+            Arc::make_mut(names).push(name.into().to_ascii_lowercase());
+        }
+        self
+    }
+
+    /// Lets the view be asked by every host's name, where a server in front checks it.
+    #[must_use]
+    pub fn any_host(mut self) -> Self {
+        self.access.hosts = Hosts::Any;
+        self
+    }
+
+    /// Shows the values of this header in conditions and explanations, such as `user-type`.
+    ///
+    /// Those of `authorization`, `cookie`, `x-api-key` and the like stay masked.
+    #[must_use]
+    pub fn show_header(mut self, name: impl Into<String>) -> Self {
+        let name = name.into().to_ascii_lowercase();
+        Arc::make_mut(&mut self.access.headers).push(name);
+        self
     }
 }
 
@@ -100,14 +144,19 @@ impl<B: Body> Service<Request<B>> for Admin {
 
     fn call(&mut self, request: Request<B>) -> AdminFuture<B> {
         let answer = match Resource::of(request.uri().path()) {
+            _ if !self.access.allows(&request) => answer::misdirected(),
             Some(Resource::Explain) if request.method() == Method::POST => {
-                return AdminFuture::explain(&self.table, request);
+                if is_json(request.headers()) {
+                    let access = self.access.clone();
+                    return AdminFuture::explain(&self.table, access, request);
+                }
+                answer::not_json()
             }
             Some(Resource::Explain) => answer::not_allowed("POST"),
             Some(Resource::Page) => answer::to_get(request.method(), page::answer),
-            Some(Resource::Routes) => {
-                answer::to_get(request.method(), || view::answer(&self.table))
-            }
+            Some(Resource::Routes) => answer::to_get(request.method(), || {
+                view::answer(&self.table, self.access.shown())
+            }),
             None => answer::not_found(),
         };
         AdminFuture::ready(answer)

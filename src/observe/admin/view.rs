@@ -9,7 +9,7 @@ use super::{answer, body::AdminBody};
 use crate::{
     config::{ModelRoute, ModelServer, TargetModel},
     observe::{
-        explain::{balance, described, sentence},
+        explain::{Shown, balance, described, sentence},
         snapshot::{EndpointSnapshot, ServerSnapshot},
         targets::targets,
     },
@@ -82,12 +82,12 @@ struct ReloadJson {
     error: Option<String>,
 }
 
-pub(super) fn answer(handle: &RouteTableHandle) -> Response<AdminBody> {
+pub(super) fn answer(handle: &RouteTableHandle, shown: Shown<'_>) -> Response<AdminBody> {
     let table = handle.load();
     answer::json(&View {
         routes: table
             .walk()
-            .map(|(route, rules)| route_json(&table, route, rules))
+            .map(|(route, rules)| route_json(&table, route, rules, shown))
             .collect(),
         model_servers: table
             .walk_servers()
@@ -112,6 +112,7 @@ fn route_json<'t>(
     table: &'t CompiledTable,
     route: &'t ModelRoute,
     rules: Vec<RuleView<'t>>,
+    shown: Shown<'_>,
 ) -> RouteJson<'t> {
     RouteJson {
         name: route.get_name(),
@@ -121,7 +122,12 @@ fn route_json<'t>(
             .into_iter()
             .map(|rule| RuleJson {
                 name: rule.config.get_name(),
-                conditions: rule.config.get_conditions().iter().map(described).collect(),
+                conditions: rule
+                    .config
+                    .get_conditions()
+                    .iter()
+                    .map(|condition| described(condition, shown))
+                    .collect(),
                 targets: targets_json(table, rule),
             })
             .collect(),

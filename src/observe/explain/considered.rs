@@ -2,7 +2,7 @@
 
 use http::request::Parts;
 
-use super::mask;
+use super::mask::{self, Shown};
 use crate::route::{Examined, Found, RuleView};
 
 /// A route that has the name of the model that was asked for.
@@ -57,6 +57,7 @@ pub(super) fn routes<'f, 't>(
     found: &'f [Found<'t>],
     head: &Parts,
     model: &str,
+    shown: Shown<'_>,
 ) -> (Vec<ConsideredRoute>, Matched<'f, 't>) {
     let mut matched = None;
     let routes = found
@@ -69,7 +70,7 @@ pub(super) fn routes<'f, 't>(
                 .iter()
                 .map(|rule| {
                     let is_reached = matched.is_none();
-                    let considered = ConsideredRule::new(rule, is_reached, head, model);
+                    let considered = ConsideredRule::new(rule, is_reached, head, model, shown);
                     if considered.verdict == RuleVerdict::Taken {
                         matched = Some((found, *rule));
                     }
@@ -99,12 +100,18 @@ impl ConsideredRoute {
 }
 
 impl ConsideredRule {
-    fn new(rule: &RuleView<'_>, is_reached: bool, head: &Parts, model: &str) -> Self {
+    fn new(
+        rule: &RuleView<'_>,
+        is_reached: bool,
+        head: &Parts,
+        model: &str,
+        shown: Shown<'_>,
+    ) -> Self {
         let conditions: Vec<_> = match is_reached {
             true => rule
                 .examine(head, model)
                 .iter()
-                .map(ConsideredCondition::new)
+                .map(|examined| ConsideredCondition::new(examined, shown))
                 .collect(),
             false => Vec::new(),
         };
@@ -137,11 +144,11 @@ impl ConsideredRule {
 }
 
 impl ConsideredCondition {
-    fn new(examined: &Examined<'_>) -> Self {
+    fn new(examined: &Examined<'_>, shown: Shown<'_>) -> Self {
         Self {
-            condition: mask::described(examined.condition),
+            condition: mask::described(examined.condition, shown),
             holds: examined.holds,
-            seen: mask::seen(examined),
+            seen: mask::seen(examined, shown),
         }
     }
 

@@ -8,12 +8,12 @@ use http::request::Parts;
 use super::serial;
 use super::{
     considered::{self, ConsideredRoute},
-    mask,
+    mask::{self, Shown},
     target::{self, ExplainedTarget},
 };
 use crate::{
     error::{RouteError, RouteErrorKind},
-    model::{ExtractModel, ModelSources, Scan},
+    model::{ExtractModel, ModelSources, Scan, check_json},
     pieces::Chunks,
     route::{CompiledTable, Prospect, RouteTable},
 };
@@ -87,7 +87,16 @@ impl RouteTable {
     /// # }
     /// ```
     pub fn explain(&self, head: &Parts, model: &str) -> Explanation {
-        Explanation::new(self.compiled(), head, model)
+        self.explain_showing(head, model, Shown::ALL)
+    }
+
+    pub(crate) fn explain_showing(
+        &self,
+        head: &Parts,
+        model: &str,
+        shown: Shown<'_>,
+    ) -> Explanation {
+        Explanation::new(self.compiled(), head, model, shown)
     }
 
     /// As [`explain`](Self::explain), for a whole request: the model is read
@@ -97,22 +106,34 @@ impl RouteTable {
     ///
     /// The answer to the client if no model can be read.
     pub fn explain_request(&self, head: &Parts, body: &[u8]) -> Result<Explanation, RouteError> {
-        let scan = Scan::new(head, ModelSources::standard().begin(head).0)?;
+        self.explain_request_showing(head, body, Shown::ALL)
+    }
+
+    pub(crate) fn explain_request_showing(
+        &self,
+        head: &Parts,
+        body: &[u8],
+        shown: Shown<'_>,
+    ) -> Result<Explanation, RouteError> {
+        let scan = Scan::new(ModelSources::standard().begin(head).0)?;
         let mut scan = scan.ok_or_else(|| {
             let message = "the request names no model: no body is read with this method, and its path has none";
             RouteError::new(RouteErrorKind::RouteNotFound, message)
         })?;
+        if scan.reads_json() {
+            check_json(&head.headers)?;
+        }
         scan.feed(body)?;
         scan.finish()?;
         let model = scan.locate(head, &mut Chunks::default(), Some(body.len() as u64))?;
-        Ok(self.explain(head, model.name()))
+        Ok(self.explain_showing(head, model.name(), shown))
     }
 }
 
 impl Explanation {
-    fn new(table: &CompiledTable, head: &Parts, model: &str) -> Self {
+    fn new(table: &CompiledTable, head: &Parts, model: &str, shown: Shown<'_>) -> Self {
         let found = table.find(model);
-        let (routes, matched) = considered::routes(&found, head, model);
+        let (routes, matched) = considered::routes(&found, head, model, shown);
         let mut explanation = Self {
             method: head.method.to_string(),
             target: mask::uri(&head.uri),

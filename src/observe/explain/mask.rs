@@ -6,6 +6,25 @@ use crate::{config::Condition, error::Excerpt, route::Examined};
 
 const MASK: &str = "***";
 
+/// The headers whose values are shown: these, in lower case, or all, but never those that are known
+/// to hold credentials.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown<'a>(Option<&'a [String]>);
+
+impl<'a> Shown<'a> {
+    pub(crate) const ALL: Self = Self(None);
+
+    #[cfg(feature = "admin")]
+    pub(crate) fn only(names: &'a [String]) -> Self {
+        Self(Some(names))
+    }
+
+    fn has(self, header: &str) -> bool {
+        let is = |name: &String| name.eq_ignore_ascii_case(header);
+        !is_secret(header) && self.0.is_none_or(|names| names.iter().any(is))
+    }
+}
+
 /// Headers whose values are credentials, or lead to such.
 const SECRET_HEADERS: [&str; 13] = [
     "api-key",
@@ -26,23 +45,24 @@ const SECRET_HEADERS: [&str; 13] = [
 /// Query parameters that are no secrets; of all others (`key=`, `sig=`, ...) only the name is shown.
 const PLAIN_PARAMETERS: [&str; 3] = ["alt", "api-version", "model"];
 
-fn is_secret(header: &str) -> bool {
+/// Whether the values of this header are credentials.
+pub(crate) fn is_secret(header: &str) -> bool {
     SECRET_HEADERS
         .iter()
         .any(|secret| secret.eq_ignore_ascii_case(header))
 }
 
 /// A condition in words. What it compares a credential to is one as well.
-pub(crate) fn described(condition: &Condition) -> String {
+pub(crate) fn described(condition: &Condition, shown: Shown<'_>) -> String {
     match condition {
         Condition::Header(name, value) => {
             // In the spelling of the request.
             let name = name
                 .parse()
                 .map_or_else(|_| name.clone(), |name: HeaderName| name.to_string());
-            match is_secret(&name) {
-                true => format!("header {name} {} {MASK}", value.verb()),
-                false => format!("header {name} {value}"),
+            match shown.has(&name) {
+                false => format!("header {name} {} {MASK}", value.verb()),
+                true => format!("header {name} {value}"),
             }
         }
         Condition::Uri(path) => format!("path {path}"),
@@ -51,15 +71,15 @@ pub(crate) fn described(condition: &Condition) -> String {
 }
 
 /// The values that a condition saw.
-pub(super) fn seen(examined: &Examined<'_>) -> Vec<String> {
-    let is_secret = match examined.condition {
-        Condition::Header(name, _) => is_secret(name),
+pub(super) fn seen(examined: &Examined<'_>, shown: Shown<'_>) -> Vec<String> {
+    let is_masked = match examined.condition {
+        Condition::Header(name, _) => !shown.has(name),
         Condition::Uri(_) | Condition::BodyModel(_) => false,
     };
     examined
         .seen
         .iter()
-        .map(|seen| match is_secret || seen.is_sensitive {
+        .map(|seen| match is_masked || seen.is_sensitive {
             true => MASK.to_owned(),
             false => Excerpt(&String::from_utf8_lossy(&seen.value)).to_string(),
         })

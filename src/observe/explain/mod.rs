@@ -13,6 +13,8 @@ mod serial;
 mod target;
 mod text;
 
+#[cfg(feature = "manifest")]
+pub(crate) use self::mask::is_secret;
 pub use self::{
     considered::{ConsideredCondition, ConsideredRoute, ConsideredRule, RuleVerdict},
     explanation::{Explanation, Verdict},
@@ -20,6 +22,6 @@ pub use self::{
 };
 #[cfg(feature = "admin")]
 pub(crate) use self::{
-    mask::described,
+    mask::{Shown, described},
     policy::{balance, sentence},
 };

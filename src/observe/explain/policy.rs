@@ -83,7 +83,7 @@ mod tests {
             .max_queue(8);
         assert_eq!(
             sentence(&policy),
-            "up to 2 retries elsewhere on a connection error, a timeout, 429, 502, 503, 504, \
+            "up to 2 retries elsewhere on a connection error, a timeout, 429, 500, 502, 503, 504, \
              after 100ms, doubling to 2s; 10s for an attempt; 30s in all; \
              1.5s of silence in an answer; at most 64 in flight to an endpoint; \
              up to 8 waiting for 1s"

@@ -7,7 +7,7 @@ use http::{Request, request::Parts};
 use super::{mask, policy};
 use crate::{
     config::{ModelServer, TargetModel},
-    model::{ExtractModel, ExtractedModel, HeadModel, ModelSources, Plan},
+    model::{ExtractModel, ExtractedModel, ModelSources, Plan},
     observe::{
         snapshot::{EndpointSnapshot, ServerSnapshot},
         targets,
@@ -94,12 +94,7 @@ pub(super) fn targets(
 /// The standard place in the head that names `model`, if any.
 fn located(head: &Parts, model: &str) -> Option<ExtractedModel> {
     match ModelSources::standard().begin(head).0 {
-        Plan::Found(HeadModel { model: found, .. })
-        | Plan::Beside(HeadModel { model: found, .. }, _)
-            if found.name == model =>
-        {
-            Some(found)
-        }
+        Plan::Found(found) | Plan::Beside(found, ..) if found.name == model => Some(found),
         _ => None,
     }
 }

@@ -1,13 +1,19 @@
 //! ModelServers that do nothing, or can't do what they promise.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::warning::{Lint, LintKind};
-use crate::config::{ModelRoute, ModelServer, Place, RouteTableBuilder, Rule, ServerPart};
+use crate::config::{
+    Address, Endpoint, ModelRoute, ModelServer, Place, RouteTableBuilder, Rule, ServerPart,
+};
 
 pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
     let uses = uses(config);
     let servers = by_name(config);
+    let mut owners = HashMap::new();
     let mut lints = Vec::new();
     for (position, server) in config.get_model_servers().iter().enumerate() {
         let mut add = |kind, part, message: String| {
@@ -25,6 +31,20 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
                 .to_owned();
             add(LintKind::NoEndpoints, ServerPart::Whole, message);
         }
+        if let Some(endpoint) = needs_tls(server) {
+            let message = "it is https: the HTTP client below the layers must speak TLS";
+            let part = ServerPart::Endpoint(endpoint);
+            add(LintKind::NeedsTls, part, message.to_owned());
+        }
+        if let Some((endpoint, other)) = differing_limit(server, &mut owners) {
+            let message = format!(
+                "ModelServer {:?} has it with another max_in_flight: each limits the requests \
+                 of both together",
+                other.get_name()
+            );
+            let part = ServerPart::Endpoint(endpoint);
+            add(LintKind::DifferingLimits, part, message);
+        }
         let is_alone =
             rules.is_some_and(|rules| rules.iter().all(|rule| places(rule, &servers) < 2));
         for (kind, message) in lint_policy(server, is_alone) {
@@ -32,6 +52,36 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
         }
     }
     lints
+}
+
+/// The first endpoint that one of the ModelServers before, the `owners`, has with another limit.
+/// It counts the requests of both.
+fn differing_limit<'c>(
+    server: &'c ModelServer,
+    owners: &mut HashMap<Arc<str>, &'c ModelServer>,
+) -> Option<(usize, &'c ModelServer)> {
+    let limit = |server: &ModelServer| server.get_traffic_policy().get_max_in_flight();
+    let mut found = None;
+    for (position, endpoint) in server.get_endpoints().iter().enumerate() {
+        let Ok(address) = Address::parse(endpoint.get_uri()) else {
+            continue;
+        };
+        let owner = *owners.entry(address.uri).or_insert(server);
+        if limit(owner) != limit(server) {
+            found = found.or(Some((position, owner)));
+        }
+    }
+    found
+}
+
+/// The first endpoint that needs a client with TLS, which may be another one than ours.
+fn needs_tls(server: &ModelServer) -> Option<usize> {
+    let is_https = |endpoint: &Endpoint| {
+        let scheme = endpoint.get_uri().get(..6);
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    };
+    let found = server.get_endpoints().iter().position(is_https);
+    found.filter(|_| cfg!(not(feature = "client")))
 }
 
 /// `is_alone` if the server's requests have no other endpoint to go to.
@@ -48,8 +98,8 @@ fn lint_policy(server: &ModelServer, is_alone: bool) -> Vec<(LintKind, String)> 
     let retries = policy.get_max_retries();
     if retries > 0 && is_alone && !server.get_endpoints().is_empty() {
         let message = format!(
-            "max_retries is {retries}, but there is no second endpoint to send a request to: a \
-             retry never goes where the request has been"
+            "max_retries is {retries}, but there is no second endpoint to send a request to: all \
+             that it allows is to send a request again whose connection was lost"
         );
         lints.push((LintKind::RetriesWithoutAlternative, message));
     }
@@ -84,4 +134,31 @@ fn places(rule: &Rule, servers: &HashMap<&str, &ModelServer>) -> usize {
         .filter_map(|name| servers.get(name))
         .map(|server| server.get_endpoints().len())
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With the feature, `engine_client()` speaks TLS.
+    #[test]
+    fn an_https_endpoint_needs_a_client_that_speaks_tls() {
+        let config =
+            RouteTableBuilder::default().model_server(ModelServer::new("small").endpoints([
+                "http://a",
+                "HTTPS://b",
+                "https://c",
+            ]));
+        let lints = lint(&config);
+        let needs: Vec<_> = lints
+            .iter()
+            .filter(|lint| lint.kind() == LintKind::NeedsTls)
+            .map(Lint::position)
+            .collect();
+        let expected = Place::ModelServer(0, ServerPart::Endpoint(1));
+        match cfg!(feature = "client") {
+            true => assert!(needs.is_empty()),
+            false => assert_eq!(needs, [expected]),
+        }
+    }
 }

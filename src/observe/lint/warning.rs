@@ -59,8 +59,14 @@ pub enum LintKind {
     FallbackTimeoutBeyondTotal,
     /// Two ModelRoutes have the same name: traces and messages do not tell them apart.
     DuplicateRouteName,
-    /// Requests may be sent again, but there is only one endpoint to send them to.
+    /// Requests may be retried, but there is only one endpoint to send them to.
     RetriesWithoutAlternative,
+    /// Two ModelServers share an endpoint and differ in their `max_in_flight`, with which each
+    /// compares the number of requests of both.
+    DifferingLimits,
+    /// An endpoint is `https`: the HTTP client must speak TLS. Only without the feature `client`,
+    /// whose `engine_client()` does.
+    NeedsTls,
 }
 
 impl LintKind {
@@ -77,6 +83,8 @@ impl LintKind {
             Self::FallbackTimeoutBeyondTotal => "fallback-timeout-beyond-total",
             Self::DuplicateRouteName => "duplicate-route-name",
             Self::RetriesWithoutAlternative => "retries-without-alternative",
+            Self::DifferingLimits => "differing-limits",
+            Self::NeedsTls => "needs-tls",
         }
     }
 }

@@ -107,10 +107,15 @@ fn header(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     (!is_empty).then(|| hasher.finish())
 }
 
-fn client_addr(extensions: &Extensions) -> Option<u64> {
+/// The client's address, if the server told it.
+pub(crate) fn client_ip(extensions: &Extensions) -> Option<IpAddr> {
     let socket = extensions.get::<SocketAddr>().map(SocketAddr::ip);
     let addr = socket.or_else(|| extensions.get::<IpAddr>().copied())?;
-    Some(match addr.to_canonical() {
+    Some(addr.to_canonical())
+}
+
+fn client_addr(extensions: &Extensions) -> Option<u64> {
+    Some(match client_ip(extensions)? {
         IpAddr::V4(addr) => hash(0, &addr.octets()),
         IpAddr::V6(addr) => hash(0, &addr.octets()),
     })

@@ -86,7 +86,7 @@ impl Balancer {
         if self.shares.len() <= 1 {
             return (self.shares.len() == 1 && usable(0)).then_some(0);
         }
-        let load = |i: usize| endpoints.get(i).map_or(0, |endpoint| endpoint.in_flight());
+        let load = |i: usize| endpoints.get(i).map_or(0, |endpoint| endpoint.load());
         match (&self.strategy, key) {
             (Strategy::RoundRobin, _) => self.shares.in_turn(usable),
             (Strategy::Random, _) => self.shares.at_random(usable),
@@ -95,9 +95,9 @@ impl Balancer {
                 let second = self.shares.at_random_except(first, usable);
                 let now = Instant::now();
                 Some(self.cheapest(first, second, |i| {
-                    endpoints.get(i).map_or(0.0, |endpoint| {
-                        endpoint.latency.cost(endpoint.in_flight(), now)
-                    })
+                    endpoints
+                        .get(i)
+                        .map_or(0.0, |endpoint| endpoint.latency.cost(endpoint.load(), now))
                 }))
             }
             (Strategy::Affinity(affinity), Some(key)) => {

@@ -13,12 +13,16 @@ use tower_model_route::Admin;
 use super::view::send;
 
 async fn post(body: impl Into<Bytes>, accept: Option<&str>) -> Answer {
-    let mut request = Request::post("/ops/_explain");
+    let mut request = Request::post("/ops/_explain").header("content-type", "application/json");
     if let Some(accept) = accept {
         request = request.header("accept", accept);
     }
     let request = request.body(Full::new(body.into())).unwrap();
-    send(Admin::new(hostile_names()), request).await
+    send(
+        Admin::new(hostile_names()).show_header("user-type"),
+        request,
+    )
+    .await
 }
 
 #[tokio::test]
@@ -202,6 +206,7 @@ async fn one_without_a_known_length_is_bounded_too() {
         Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(&[b' '; 4096])))
     });
     let request = Request::post("/_explain")
+        .header("content-type", "application/json")
         .body(StreamBody::new(chunks))
         .unwrap();
     let response = Admin::new(hostile_names()).oneshot(request).await.unwrap();

@@ -4,5 +4,6 @@ mod view;
 
 mod auto_traits;
 mod explanations;
+mod kept_from_others;
 mod page_is_safe;
 mod table_as_json;

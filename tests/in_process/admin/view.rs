@@ -14,7 +14,11 @@ pub(super) async fn send(admin: Admin, request: Request<Full<Bytes>>) -> Answer 
 pub(super) async fn ask(method: Method, path: &str) -> Answer {
     let request = Request::builder().method(method).uri(path);
     let request = request.body(Full::default()).unwrap();
-    send(Admin::new(hostile_names()), request).await
+    send(
+        Admin::new(hostile_names()).show_header("user-type"),
+        request,
+    )
+    .await
 }
 
 pub(super) async fn get(path: &str) -> Answer {

@@ -43,20 +43,17 @@ async fn in_slow_pieces() {
 
 #[tokio::test]
 async fn compressed() {
-    for recompress in [false, true] {
-        let layer = ModelRouteLayer::new(table(by_user())).recompress(recompress);
-        let gateway = Gateway::new(layer);
-        for user in 0..USERS {
-            let endpoint = gateway.ask(of_user(user, 0)).await;
-            let text = of_user_text(user, 1);
-            let mut gzip = Vec::new();
-            let mut encoder = GzipEncoder::new(text.as_bytes());
-            encoder.read_to_end(&mut gzip).await.unwrap();
-            let mut request = post(gzip);
-            let headers = request.headers_mut();
-            headers.insert("content-encoding", "gzip".parse().unwrap());
-            assert_eq!(gateway.ask(request).await, endpoint);
-        }
+    let gateway = Gateway::new(ModelRouteLayer::new(table(by_user())));
+    for user in 0..USERS {
+        let endpoint = gateway.ask(of_user(user, 0)).await;
+        let text = of_user_text(user, 1);
+        let mut gzip = Vec::new();
+        let mut encoder = GzipEncoder::new(text.as_bytes());
+        encoder.read_to_end(&mut gzip).await.unwrap();
+        let mut request = post(gzip);
+        let headers = request.headers_mut();
+        headers.insert("content-encoding", "gzip".parse().unwrap());
+        assert_eq!(gateway.ask(request).await, endpoint);
     }
 }
 

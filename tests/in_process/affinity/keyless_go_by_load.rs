@@ -46,12 +46,19 @@ async fn json_without_one() {
 /// The model stands in the path: what the body is does not matter.
 #[tokio::test]
 async fn bodies_that_are_not_json() {
-    for body in [&b""[..], b"plain text", b"\xff\xfe{", b"[[[[", b"\"user\""] {
+    for body in [
+        &b""[..],
+        b"plain text",
+        b"{\"user\":",
+        b"\xff\xfe{",
+        b"[[[[",
+        b"\"user\"",
+    ] {
         assert_spread(|| {
             let mut request = post(body);
             *request.uri_mut() = "/v2/models/asked/infer".parse().unwrap();
-            let content_type = "application/octet-stream".parse().unwrap();
-            request.headers_mut().insert("content-type", content_type);
+            let binary = "application/octet-stream".parse().unwrap();
+            request.headers_mut().insert("content-type", binary);
             request
         })
         .await;

@@ -176,8 +176,9 @@ fn it_serializes_in_the_words_of_the_manifests() {
                     "consecutiveFailures": 3,
                     "baseEjectionTime": "10s",
                     "maxEjectionTime": null,
-                    "maxEjectionPercent": 50,
+                    "maxEjectionPercent": 100,
                     "maxRetryAfter": "1m",
+                    "off": false,
                 },
             },
         })
@@ -256,4 +257,25 @@ fn lints_have_a_place_for_programs() {
         Place::ModelServer(1, ServerPart::Whole),
     );
     assert!(found.contains(&no_endpoints), "{found:?}");
+}
+
+#[test]
+fn short_forms_are_the_long_ones() {
+    let short = Rule::new("r")
+        .when(
+            ModelMatch::new()
+                .header("user-type", "premium")
+                .uri("/v1".to_owned()),
+        )
+        .target(("small", 70))
+        .target(("large".to_owned(), 30));
+    let long = Rule::new("r")
+        .when(
+            ModelMatch::new()
+                .header("user-type", StringMatch::exact("premium"))
+                .uri(StringMatch::exact("/v1")),
+        )
+        .target(TargetModel::new("small").weight(70))
+        .target(TargetModel::new("large").weight(30));
+    assert_eq!(short, long);
 }

@@ -23,7 +23,7 @@ use tower_http::{
 };
 use tower_model_route::{AnswerErrorsLayer, ModelRouteLayer, RouteBody, RouteDecision};
 
-/// An engine that answers with the request id that it was given, or with a long text.
+/// An engine that answers with a UUID that it was given as the request's id, or with a long text.
 fn engine()
 -> impl Service<Request<RouteBody>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
 + Clone
@@ -32,8 +32,8 @@ fn engine()
 + 'static {
     service_fn(async |request: Request<RouteBody>| {
         let answer = match request.headers().get("x-request-id") {
-            Some(id) => Bytes::copy_from_slice(id.as_bytes()),
-            None => Bytes::from_static(LONG.as_bytes()),
+            Some(id) if id.len() == 36 => Bytes::copy_from_slice(id.as_bytes()),
+            _ => Bytes::from_static(LONG.as_bytes()),
         };
         Ok(Response::new(Full::from(answer)))
     })

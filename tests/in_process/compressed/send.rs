@@ -13,11 +13,18 @@ use test_kit::{
     exchange::Outcome,
 };
 use tower_model_route::{
-    ModelRoute, ModelRouteLayer, ModelServer, RouteTable, Rule, TrafficPolicy, stack,
+    Encoding, ModelRoute, ModelRouteLayer, ModelServer, RouteTable, Rule, TrafficPolicy, stack,
 };
 
 /// What the engines call the model `alias`; it must be escaped in JSON.
 pub(super) const REAL: &str = "org/real \"1\"";
+
+const ENCODINGS: [Encoding; 4] = [
+    Encoding::Gzip,
+    Encoding::Deflate,
+    Encoding::Brotli,
+    Encoding::Zstd,
+];
 
 /// The engine here, on ports from 8000 on, is always full.
 const FULL: &str = "http://full.test";
@@ -27,6 +34,11 @@ const FREE: &str = "http://free.test";
 /// A layer for [`table`].
 pub(super) fn layer() -> ModelRouteLayer {
     ModelRouteLayer::new(table())
+}
+
+/// The same with engines that read every coding.
+pub(super) fn accepting() -> ModelRouteLayer {
+    ModelRouteLayer::new(of(&ENCODINGS))
 }
 
 /// Sends a request through `layer`, and what fails again.
@@ -100,9 +112,14 @@ pub(super) fn with_trailers(
 
 /// `alias` is rewritten to [`REAL`]; the adapter `lora` and the model `plain` stay as they are.
 pub(super) fn table() -> RouteTable {
+    of(&[])
+}
+
+fn of(encodings: &[Encoding]) -> RouteTable {
+    let accept = |server| accepting_all(server, encodings);
     RouteTable::builder()
-        .model_server(ModelServer::new("real").model(REAL).endpoint(FREE))
-        .model_server(ModelServer::new("plain").endpoint(FREE))
+        .model_server(accept(ModelServer::new("real").model(REAL).endpoint(FREE)))
+        .model_server(accept(ModelServer::new("plain").endpoint(FREE)))
         .model_route(
             ModelRoute::new("alias")
                 .model_name("alias")
@@ -118,9 +135,16 @@ pub(super) fn table() -> RouteTable {
         .unwrap()
 }
 
+pub(super) fn accepting_all(server: ModelServer, encodings: &[Encoding]) -> ModelServer {
+    let encodings = encodings.iter();
+    encodings.fold(server, |server, encoding| {
+        server.accepts_encoding(*encoding)
+    })
+}
+
 /// `alias` goes to one engine after the other, of which only the last is not full; `models` is
-/// what they call it.
-pub(super) fn chain(models: &[Option<&str>]) -> RouteTable {
+/// what they call it, and `accept` whether they read compressed bodies.
+pub(super) fn chain(models: &[Option<&str>], accept: &[bool]) -> RouteTable {
     let policy = TrafficPolicy::new()
         .max_retries(u32::try_from(models.len()).unwrap())
         .retry_interval(Duration::ZERO);
@@ -132,6 +156,9 @@ pub(super) fn chain(models: &[Option<&str>]) -> RouteTable {
         let mut server = ModelServer::new(n.to_string())
             .endpoint(endpoint)
             .traffic_policy(policy.clone());
+        if accept[n] {
+            server = accepting_all(server, &ENCODINGS);
+        }
         if let Some(model) = model {
             server = server.model(*model);
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use proptest::{prelude::*, sample::select};
 use test_kit::request::head;
 use tower_model_route::{
-    ModelMatch, ModelRoute, ModelServer, RouteTable, Rule, RuleVerdict, StringMatch, TargetModel,
-    Verdict,
+    ApiPaths, ModelMatch, ModelRoute, ModelServer, RouteTable, Rule, RuleVerdict, StringMatch,
+    TargetModel, Verdict,
 };
 
 // Few names, so that they meet often, in every way.
@@ -62,7 +62,7 @@ fn table() -> impl Strategy<Value = RouteTable> {
     );
     let up = prop::collection::vec(0..3_usize, SERVERS);
     (up, prop::collection::vec(route, 0..5)).prop_map(|(up, routes)| {
-        let mut table = RouteTable::builder();
+        let mut table = RouteTable::builder().paths(ApiPaths::any());
         for (server, endpoints) in up.into_iter().enumerate() {
             let endpoints = (0..endpoints).map(|i| format!("http://s{server}-{i}"));
             table = table.model_server(ModelServer::new(server.to_string()).endpoints(endpoints));

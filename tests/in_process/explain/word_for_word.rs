@@ -274,7 +274,7 @@ route "r", found by its model name:
 targets of rule "x" of route "r":
   target "busy": 100 %
     model: stays "m"
-    policy: up to 2 retries elsewhere on a connection error, a timeout, 429, 502, 503, 504, after 100ms, doubling to 2s; 10s for an attempt; at most 8 in flight to an endpoint
+    policy: up to 2 retries elsewhere on a connection error, a timeout, 429, 500, 502, 503, 504, after 100ms, doubling to 2s; 10s for an attempt; at most 8 in flight to an endpoint
     choice of the endpoint: consistent hash of the body's user
     endpoint http://b1: takes requests, healthy, 0 of 8 in flight, weight 3
       POST http://b1/v1/chat/completions, Host: b1
@@ -327,7 +327,7 @@ it goes to "large""#,
 #[test]
 fn values_are_quoted_decoded_and_cut() {
     let path = ModelMatch::new()
-        .uri(StringMatch::exact("/x"))
+        .uri(StringMatch::exact("/x/v1/completions"))
         .header("user-type", StringMatch::prefix("a"));
     let table = one(Rule::new("x").when(path).target("large"));
     let long = "b".repeat(1000);

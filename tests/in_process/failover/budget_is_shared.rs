@@ -10,7 +10,7 @@ use std::{
 
 use test_kit::{
     answer::Answer,
-    engines::{Engines, fails, says, status},
+    engines::{Engines, says, status, times_out},
     gateway::{Gateway, Rig},
     request::chat_of,
     table::{builder, retries, server},
@@ -62,7 +62,7 @@ async fn when_it_is_spent_the_answer_that_there_is_goes_out() {
     }
     // Also one of an attempt before.
     purse.left.store(1, Ordering::SeqCst);
-    rig.engines.next([says(503, "first"), fails()]);
+    rig.engines.next([says(503, "first"), times_out()]);
     assert_eq!(rig.ask().await.text(), "first");
     assert_eq!(purse.deposits.load(Ordering::SeqCst), 0);
 }

@@ -1,6 +1,8 @@
 //! What is tried again, where, and what the client gets in the end.
 
 mod budget_is_shared;
+mod connections_are_not_engines;
+mod engine_headers;
 mod fallbacks_come_last;
 mod last_answer_stands;
 mod model_written_anew;

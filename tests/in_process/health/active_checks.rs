@@ -184,3 +184,68 @@ async fn options_that_would_fail_every_check_are_mistakes() {
     }
     assert_eq!(engines.attempts().len(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn several_checks_of_one_table_are_independent() {
+    let rig = Rig::new(one_server(1, TrafficPolicy::new()));
+    let (strict, lenient) = (Engines::default(), Engines::default());
+    strict.everywhere(fails);
+    let start = |engines: &Engines| {
+        checks()
+            .start(rig.table.clone(), engines.service())
+            .unwrap()
+    };
+    let (failing, passing) = (start(&strict), start(&lenient));
+    tokio::time::sleep(35 * SECOND).await;
+    // One that passes does not take back what the other says.
+    assert_eq!(rig.endpoint("e0").health(), EndpointHealth::Unhealthy);
+    passing.stop().await;
+    assert_eq!(rig.endpoint("e0").health(), EndpointHealth::Unhealthy);
+    let passing = start(&lenient);
+    failing.stop().await;
+    assert_eq!(rig.endpoint("e0").health(), EndpointHealth::Healthy);
+    passing.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_takes_an_interval_and_a_timeout_at_most_however_many_are_dead() {
+    let rig = Rig::new(one_server(1000, TrafficPolicy::new()));
+    let engines = Engines::default();
+    engines.everywhere(|| Act::Hang);
+    let handle = checks()
+        .timeout(2 * SECOND)
+        .start(rig.table.clone(), engines.service())
+        .unwrap();
+    tokio::time::sleep(12 * SECOND).await;
+    let checked = (0..1000)
+        .filter(|n| engines.count(&format!("e{n}")) > 0)
+        .count();
+    assert_eq!(checked, 1000);
+    // Three rounds, each of which has failed.
+    tokio::time::sleep(20 * SECOND).await;
+    let out =
+        (0..1000).filter(|n| rig.endpoint(&format!("e{n}")).health() == EndpointHealth::Unhealthy);
+    assert_eq!(out.count(), 1000);
+    handle.stop().await;
+}
+
+/// A cold start: refused for minutes, then the check is the first to know.
+#[tokio::test(start_paused = true)]
+async fn a_passed_check_ends_the_ejection_of_one_that_refused_connections() {
+    for (failure, is_back) in [(fails as fn() -> Act, true), (|| status(502), false)] {
+        let rig = Rig::new(one_server(2, TrafficPolicy::new()));
+        rig.engines.always("e0", failure);
+        while rig.endpoint("e0").health() != EndpointHealth::Ejected {
+            rig.ask().await;
+            tokio::time::sleep(SECOND / 2).await;
+        }
+        let handle = checks()
+            .interval(SECOND)
+            .start(rig.table.clone(), Engines::default().service())
+            .unwrap();
+        tokio::time::sleep(2 * SECOND).await;
+        let health = rig.endpoint("e0").health();
+        assert_eq!(health == EndpointHealth::Healthy, is_back, "{health}");
+        handle.stop().await;
+    }
+}

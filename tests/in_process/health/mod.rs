@@ -2,4 +2,6 @@
 
 mod active_checks;
 mod ejected_and_tried_again;
+mod outages_are_hidden;
 mod retry_after_is_respected;
+mod who_is_not_to_blame;

@@ -97,7 +97,7 @@ async fn nonsense_is_not_believed_and_makes_a_503_an_ordinary_failure() {
         assert_eq!(rig.endpoint(&host).health(), EndpointHealth::Healthy);
         let (rig, host) = told(busy(429, nonsense), OutlierDetection::new()).await;
         assert_eq!(rig.endpoint(&host).failures(), 0, "{nonsense}");
-        assert_eq!(rig.endpoint(&host).health(), EndpointHealth::Healthy);
+        assert_eq!(passed_over(&rig, &host).await, 1, "{nonsense}");
     }
 }
 

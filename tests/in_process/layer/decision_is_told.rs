@@ -134,7 +134,10 @@ fn the_head_is_the_engines_and_the_length_exact() {
     assert_eq!(request.headers()["host"], "engine:8000");
     assert_eq!(request.headers()["content-length"], "30");
     assert_eq!(request.headers()["authorization"], "Bearer key");
-    assert_eq!(request.headers().len(), 3);
+    // And what the gateway adds.
+    assert!(request.headers().contains_key("via"));
+    assert_eq!(request.headers()["x-request-id"].len(), 32);
+    assert_eq!(request.headers().len(), 5);
     assert!(request.extensions().get::<&str>().is_some());
     assert_eq!(request.body().size_hint().exact(), Some(30));
 }

@@ -153,6 +153,37 @@ fn an_empty_answer_is_at_its_end_with_the_head() {
     assert_eq!(in_flight(&table), 0);
 }
 
+/// Where the server above is not hyper, a layer above carries the session on.
+#[test]
+fn an_answer_that_switches_protocols_is_not_at_its_end() {
+    let (mut service, mut handle, table) = gateway();
+    let request = http::Request::get("/v1/realtime?model=asked")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket");
+    let mut call = task::spawn(
+        service.call(
+            request
+                .body(http_body_util::Empty::<bytes::Bytes>::new())
+                .unwrap(),
+        ),
+    );
+    waits(&mut call);
+    let (answer, body) = script();
+    answer.end_known();
+    let response = Response::builder()
+        .status(101)
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket");
+    let response = response.body(body).unwrap();
+    called(&mut handle).1.send_response(response);
+    let response = assert_ready_ok!(call.poll());
+    assert_eq!(response.status(), 101);
+    drop(call);
+    assert_eq!(in_flight(&table), 1);
+    drop(response);
+    assert_eq!(in_flight(&table), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn dropping_the_future_ends_the_upload() {
     let (mut service, mut handle, table) = gateway();

@@ -4,6 +4,7 @@ mod always_ready;
 mod any_body_type;
 mod auto_traits;
 mod body_limit;
+mod body_rate;
 mod body_timeout;
 mod decision_is_told;
 mod in_flight_returns_to_zero;

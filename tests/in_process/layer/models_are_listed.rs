@@ -16,7 +16,11 @@ use tower_model_route::{ModelRoute, ModelRouteLayer, ModelServer, RouteTable, Ru
 fn table() -> RouteTable {
     let rule = || Rule::new("rule").target("server");
     RouteTable::builder()
-        .model_server(ModelServer::new("server").model("not shown"))
+        .model_server(
+            ModelServer::new("server")
+                .model("not shown")
+                .max_model_len(8192),
+        )
         .model_route(
             ModelRoute::new("one")
                 .model_name("org/base")
@@ -90,6 +94,8 @@ fn the_list_holds_what_clients_can_ask_for() {
         );
         for model in models {
             assert_eq!(model["object"], "model");
+            assert_eq!(model["root"], model["id"]);
+            assert_eq!(model["max_model_len"], 8192);
             assert!(model["created"].is_u64() && model["owned_by"].is_string());
         }
     }
@@ -146,8 +152,8 @@ fn neighbours_and_other_methods_are_not_its_business() {
         ask(Method::DELETE, "/v1/models/sql").0,
         StatusCode::NOT_FOUND
     );
-    // A POST names a model in its body, and this one has none.
-    assert_eq!(ask(Method::POST, "/v1/models").0, StatusCode::BAD_REQUEST);
+    // No engine serves that.
+    assert_eq!(ask(Method::POST, "/v1/models").0, StatusCode::NOT_FOUND);
 }
 
 #[test]
@@ -156,7 +162,7 @@ fn switched_off_they_are_requests_without_a_model() {
     let layer = ModelRouteLayer::new(table()).models_endpoint(false);
     let mut service = layer.clone().layer(mock.clone());
     let mut call = task::spawn(service.call(request(Method::GET, "/v1/models")));
-    assert_eq!(own(assert_ready_ok!(call.poll())).code, "route_not_found");
+    assert_eq!(own(assert_ready_ok!(call.poll())).code, "unknown_path");
     assert_not_called(&mut handle);
 
     let mut service = layer
@@ -172,4 +178,35 @@ fn switched_off_they_are_requests_without_a_model() {
     let mut call = task::spawn(service.call(request(Method::GET, "/v1/models")));
     assert_ready_ok!(call.poll());
     assert_not_called(&mut handle);
+}
+
+#[test]
+fn a_client_sees_only_what_it_may() {
+    let ask = |uri: &str, staff: bool| {
+        let (mock, mut handle) = mock();
+        handle.allow(0);
+        let layer = ModelRouteLayer::new(table())
+            .visible_models(|head, model| model != "sql" || head.headers.contains_key("x-staff"));
+        let mut request = request(Method::GET, uri);
+        if staff {
+            let headers = request.headers_mut();
+            headers.insert("x-staff", "1".parse().unwrap());
+        }
+        let mut call = task::spawn(layer.layer(mock).call(request));
+        let response = assert_ready_ok!(call.poll());
+        (response.status(), text(response.into_body()))
+    };
+    let ids = |list: &str| -> Vec<String> {
+        let list: Value = serde_json::from_str(list).unwrap();
+        let data = list["data"].as_array().unwrap().iter();
+        data.map(|model| model["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let (all, seen) = (ask("/v1/models", true), ask("/v1/models", false));
+    let mut all = ids(&all.1);
+    assert!(all.contains(&"sql".to_owned()) && all.len() > 1);
+    all.retain(|id| id != "sql");
+    assert_eq!(ids(&seen.1), all);
+    assert_eq!(ask("/v1/models/sql", true).0, StatusCode::OK);
+    assert_eq!(ask("/v1/models/sql", false).0, StatusCode::NOT_FOUND);
 }

@@ -19,7 +19,7 @@ use tower_model_route::{ModelRouteLayer, RouteDecision, RouteError, RouteErrorKi
 fn request(method: Method, body: Scripted) -> Request<Scripted> {
     Request::builder()
         .method(method)
-        .uri("/tokenizer?model=asked")
+        .uri("/tokenize?model=asked")
         .version(Version::HTTP_2)
         .header("host", "gateway")
         .header("connection", "x-hop")
@@ -40,7 +40,7 @@ fn by_default_they_are_rejected_and_their_body_is_not_read() {
     ] {
         let (mock, mut handle) = mock();
         let (upload, body) = script();
-        let mut service = ModelRouteLayer::new(simple()).layer(mock);
+        let mut service = ModelRouteLayer::new(simple()).drain_bytes(0).layer(mock);
         let mut call = task::spawn(service.call(request(method, body)));
         let refused = own(assert_ready_ok!(call.poll()));
         assert_eq!(refused.status, StatusCode::NOT_FOUND);
@@ -67,14 +67,14 @@ fn forwarded_they_stream_through_untouched() {
 
     let (forwarded, reply) = called(&mut handle);
     assert_eq!(forwarded.method(), Method::DELETE);
-    assert_eq!(forwarded.uri(), "/tokenizer?model=asked");
+    assert_eq!(forwarded.uri(), "/tokenize?model=asked");
     assert_eq!(forwarded.version(), Version::HTTP_2);
     let names: Vec<_> = forwarded
         .headers()
         .keys()
         .map(|name| name.as_str())
         .collect();
-    assert_eq!(names, ["host", "connection", "x-hop"]);
+    assert_eq!(names, ["host", "connection", "x-hop", "x-request-id"]);
     assert!(forwarded.body().decision().is_none());
     assert!(forwarded.body().is_replayable());
     assert_eq!(forwarded.body().size_hint().exact(), Some(12));
@@ -131,7 +131,7 @@ fn forwarded_bodies_keep_their_errors() {
 
 #[test]
 fn forwarded_they_are_replayable_if_they_are_small() {
-    for (length, replayable) in [(1 << 20, true), ((1 << 20) + 1, false)] {
+    for (length, stays) in [(1 << 20, true), ((1 << 20) + 1, false)] {
         let (mock, mut handle) = mock();
         let layer = ModelRouteLayer::new(simple()).without_model(WithoutModel::Forward);
         let (upload, body) = script();
@@ -140,7 +140,11 @@ fn forwarded_they_are_replayable_if_they_are_small() {
         let mut call = task::spawn(service.call(request(Method::GET, body)));
         waits(&mut call);
         let (forwarded, _reply) = called(&mut handle);
-        assert_eq!(forwarded.body().is_replayable(), replayable, "{length}");
+        let mut sent = forwarded.into_body();
+        let copy = sent.clone();
+        assert!(copy.is_replayable(), "nothing of {length} was sent");
+        assert!(sent.frame().now_or_never().is_none());
+        assert_eq!(copy.is_replayable(), stays, "{length}");
     }
 }
 

@@ -318,3 +318,26 @@ fn retries_need_a_second_place() {
     assert_eq!(to(retrying(&["http://1"]), x().fallback("a")), [""; 0]);
     assert_eq!(to(retrying(&["http://1"]), x().target("a")), [""; 0]);
 }
+
+#[test]
+fn who_shares_an_endpoint_shares_its_limit() {
+    let with = |b: TrafficPolicy| {
+        let server = |name: &str, uri: &str, policy| {
+            ModelServer::new(name).endpoint(uri).traffic_policy(policy)
+        };
+        let limited = TrafficPolicy::new().max_in_flight(8);
+        lints(
+            RouteTable::builder()
+                .model_server(server("a", "http://engine", limited))
+                .model_server(server("b", "HTTP://ENGINE:80/", b))
+                .model_route(route([both("r")])),
+        )
+    };
+    assert_eq!(with(TrafficPolicy::new().max_in_flight(8)), [""; 0]);
+    for other in [TrafficPolicy::new(), TrafficPolicy::new().max_in_flight(4)] {
+        assert_eq!(
+            with(other),
+            [r#"differing-limits ModelServer "b", endpoint #1"#]
+        );
+    }
+}

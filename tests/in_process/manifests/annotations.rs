@@ -77,6 +77,8 @@ fn they_say_what_the_builder_says() {
                     TrafficPolicy::new()
                         .total_timeout(Duration::from_secs(60))
                         .stream_idle_timeout(Duration::from_secs(10))
+                        .max_retries(4)
+                        .retry_interval(Duration::ZERO)
                         .max_retry_interval(Duration::from_secs(5))
                         .retry_statuses([
                             StatusCode::TOO_MANY_REQUESTS,
@@ -108,7 +110,8 @@ fn they_say_what_the_builder_says() {
         )
         .build()
         .unwrap();
-    let read = build(&[SERVER.to_owned(), up("spare"), ROUTE.to_owned()]);
+    let spare = up("spare") + "  trafficPolicy: {retry: {attempts: 0}}\n";
+    let read = build(&[SERVER.to_owned(), spare, ROUTE.to_owned()]);
     assert_eq!(
         format!("{:?}", read.to_yaml()),
         format!("{:?}", built.to_yaml())

@@ -5,8 +5,8 @@ use std::{collections::HashSet, time::Duration};
 use http::StatusCode;
 use proptest::{prelude::*, sample::select};
 use tower_model_route::{
-    Balance, Endpoint, HashKey, ModelMatch, ModelRoute, ModelServer, OutlierDetection, RouteTable,
-    Rule, StringMatch, TargetModel, TrafficPolicy, manifest::Manifests,
+    ApiPaths, Balance, Endpoint, HashKey, ModelMatch, ModelRoute, ModelServer, OutlierDetection,
+    RouteTable, Rule, StringMatch, TargetModel, TrafficPolicy, manifest::Manifests,
 };
 
 use super::written::{ask, resource};
@@ -98,7 +98,7 @@ fn config() -> impl Strategy<Value = Config> {
 
 impl Config {
     fn built(&self) -> RouteTable {
-        let mut table = RouteTable::builder();
+        let mut table = RouteTable::builder().paths(ApiPaths::any());
         for (i, endpoints) in self.servers.iter().enumerate() {
             table =
                 table.model_server(ModelServer::new(format!("default/s{i}")).endpoints(endpoints));
@@ -263,6 +263,13 @@ fn time() -> impl Strategy<Value = Duration> {
     ]
 }
 
+/// What a manifest has that says nothing of retries.
+fn kthenas() -> TrafficPolicy {
+    TrafficPolicy::new()
+        .max_retries(4)
+        .retry_interval(Duration::ZERO)
+}
+
 fn policy() -> impl Strategy<Value = TrafficPolicy> {
     let detection = (any::<u8>(), time(), time(), 0..=100_u32, time()).prop_map(
         |(failures, base, most, percent, after)| {
@@ -353,7 +360,7 @@ fn model_server() -> impl Strategy<Value = ModelServer> {
         prop::option::of(text()),
         prop::collection::btree_map(select(&ENDPOINTS[..]), weight, 0..3),
         prop_oneof![Just(Balance::default()), balance()],
-        prop_oneof![Just(TrafficPolicy::new()), policy()],
+        prop_oneof![Just(TrafficPolicy::new()), Just(kthenas()), policy()],
     )
         .prop_map(|(name, model, endpoints, balance, policy)| {
             let mut server = ModelServer::new(name)
@@ -373,7 +380,20 @@ fn model_match() -> impl Strategy<Value = ModelMatch> {
         text().prop_map(StringMatch::exact),
         Just(StringMatch::exact("")),
         text().prop_map(StringMatch::prefix),
-        select(&["^a$", "a|b", "[0-9]+", "\\d", "\"", "#"][..]).prop_map(StringMatch::regex),
+        select(
+            &[
+                "^a$",
+                "a|b",
+                "[0-9]+",
+                "\\d",
+                "\"",
+                "#",
+                "(?-u:\\b)a",
+                "[a&&b]",
+                "(?x) a"
+            ][..]
+        )
+        .prop_map(StringMatch::regex),
         how(&PATHS).prop_map(|how| how.string_match()),
         how(&VALUES).prop_map(|how| how.string_match()),
     ];
@@ -414,7 +434,7 @@ fn table() -> impl Strategy<Value = RouteTable> {
         prop::collection::vec(route, 0..5),
     )
         .prop_filter_map("valid", |(servers, routes)| {
-            let mut table = RouteTable::builder();
+            let mut table = RouteTable::builder().paths(ApiPaths::any());
             for server in servers {
                 table = table.model_server(server);
             }
@@ -461,7 +481,7 @@ proptest! {
     fn a_manifest_decides_as_the_builder_does(config in config(), asks in asks()) {
         let built = config.built();
         let yaml = config.yaml();
-        let read = Manifests::from_yaml(&yaml).build();
+        let read = Manifests::from_yaml(&yaml).paths(ApiPaths::any()).build();
         let read = read.map_err(|error| TestCaseError::fail(format!("{error}\n{yaml}")))?;
         alike(&built, &read, &asks)?;
     }
@@ -469,7 +489,7 @@ proptest! {
     #[test]
     fn a_table_that_is_written_and_read_is_the_same(table in table(), asks in asks()) {
         let yaml = table.to_yaml();
-        let read = Manifests::from_yaml(&yaml).build();
+        let read = Manifests::from_yaml(&yaml).paths(ApiPaths::any()).build();
         let read = read.map_err(|error| TestCaseError::fail(format!("{error}\n{yaml}")))?;
         alike(&table, &read, &asks)?;
         // The text has all of the configuration, so what is equal in it is equal.

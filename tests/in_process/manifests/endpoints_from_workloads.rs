@@ -51,13 +51,18 @@ fn pods_are_found_by_their_labels() {
             all,
             &format!("podIP: 10.0.0.8, {ready}"),
         )
+        // Lost or ended, but the last that was heard of it was good.
+        + &pod("i", all, &format!("phase: Unknown, podIP: 10.0.0.9, {ready}"))
+        + &pod("j", all, &format!("phase: Succeeded, podIP: 10.0.0.10, {ready}"))
+        + &pod("k", all, &format!("phase: Running, podIP: 10.0.0.11, {ready}"))
         + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: template}\n";
     assert_eq!(
         uris(&build(&[yaml])),
         [
             "http://10.0.0.1:8000",
             "http://10.0.0.4:8000",
-            "http://[fd00::1]:8000"
+            "http://[fd00::1]:8000",
+            "http://10.0.0.11:8000"
         ]
     );
 }

@@ -4,13 +4,18 @@ mod written;
 
 mod annotations;
 mod auto_traits;
+mod compressed_bodies;
 mod decide_as_the_builder;
 mod endpoints_from_workloads;
+mod engine_headers;
 mod every_field_is_read;
 mod files_and_directories;
 mod hostile_files;
 mod mistakes_have_their_line;
 mod namespaces_and_order;
+mod refused_by_kthena;
+mod regular_expressions;
+mod retries;
 mod the_four_scenarios;
 mod to_yaml;
 mod what_is_ignored_is_said;

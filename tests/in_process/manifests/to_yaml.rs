@@ -79,6 +79,9 @@ metadata:
       - https://large.example/v1
 spec:
   inferenceEngine: vLLM
+  trafficPolicy:
+    retry:
+      attempts: 0
 ---
 apiVersion: networking.serving.volcano.sh/v1alpha1
 kind: ModelRoute

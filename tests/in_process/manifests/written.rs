@@ -57,18 +57,18 @@ pub(super) fn errors(yaml: &str) -> Vec<String> {
     of(Severity::Error, yaml)
 }
 
-/// The same of each warning, without those of the linter.
+/// The same of each warning, without those of the linter and of what Kthena would refuse.
 pub(super) fn warnings(yaml: &str) -> Vec<String> {
     of(Severity::Warning, yaml)
 }
 
 fn of(severity: Severity, yaml: &str) -> Vec<String> {
-    let linter = ["unused-model-server", "no-endpoints"];
+    let others = ["unused-model-server", "no-endpoints", "refused-by-kthena"];
     Manifests::from_yaml(yaml)
         .check()
         .diagnostics()
         .iter()
-        .filter(|found| found.severity() == severity && !linter.contains(&found.code()))
+        .filter(|found| found.severity() == severity && !others.contains(&found.code()))
         .map(line)
         .collect()
 }

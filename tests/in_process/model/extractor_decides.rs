@@ -59,7 +59,8 @@ fn a_header_decides_and_the_body_stays_as_it_is() {
     let (mock, mut handle) = mock();
     let layer = ModelRouteLayer::new(simple()).extract_model(FromHeader);
     let mut service = layer.layer(mock);
-    let mut call = task::spawn(service.call(with_header(Request::post("/any"), "asked")));
+    let mut call =
+        task::spawn(service.call(with_header(Request::post("/v1/completions"), "asked")));
     waits(&mut call);
     let (request, _reply) = called(&mut handle);
     assert_eq!(request.headers()["content-length"], "8");
@@ -73,7 +74,7 @@ fn its_errors_are_the_clients_answer() {
     let (mock, mut handle) = mock();
     let layer = ModelRouteLayer::new(simple()).extract_model(FromHeader);
     let mut service = layer.layer(mock);
-    let mut call = task::spawn(service.call(with_header(Request::post("/any"), "")));
+    let mut call = task::spawn(service.call(with_header(Request::post("/v1/completions"), "")));
     let refused = own(assert_ready_ok!(call.poll()));
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert_eq!(refused.code, "invalid_model");

@@ -2,13 +2,12 @@
 
 mod send;
 
-mod all_places_agree;
-mod content_type_can_lie;
+mod body_must_agree;
 mod extractor_decides;
 mod form_field_rewritten;
 mod header_must_agree;
-mod json_as_engines_read_it;
 mod own_extractor;
 mod path_rewritten;
 mod query_rewritten_and_upgraded;
+mod read_as_engines_read_it;
 mod two_models_are_refused;

@@ -107,6 +107,27 @@ async fn the_engines_refusal_reaches_the_client_without_its_connection() {
     assert!(!outcome.answer.headers().contains_key("upgrade"));
 }
 
+/// Others would be tunnels past every rule, such as `h2c`.
+#[tokio::test]
+async fn only_a_websocket_is_asked_for() {
+    for (asked, expected) in [
+        ("h2c", None),
+        ("TLS/1.2", None),
+        ("websockets", None),
+        ("WebSocket", Some("websocket")),
+        ("h2c , websocket", Some("websocket")),
+    ] {
+        let mut request = websocket("/v1/realtime?model=alias");
+        let headers = request.headers_mut();
+        headers.insert("upgrade", asked.parse().unwrap());
+        headers.insert("http2-settings", "x".parse().unwrap());
+        let forwarded = send(request).await.forwarded();
+        assert_eq!(forwarded.header("upgrade"), expected, "{asked}");
+        assert_eq!(forwarded.header("connection"), expected.map(|_| "upgrade"));
+        assert_eq!(forwarded.header("http2-settings"), None);
+    }
+}
+
 /// Only a GET asks for another protocol here; what a POST asks for is settled with this hop.
 #[tokio::test]
 async fn a_post_loses_its_upgrade() {

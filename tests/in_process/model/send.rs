@@ -10,7 +10,9 @@ use test_kit::{
     exchange::Outcome,
 };
 use tower::Layer;
-use tower_model_route::{ExtractModel, ModelRoute, ModelRouteLayer, ModelServer, RouteTable, Rule};
+use tower_model_route::{
+    ApiPaths, ExtractModel, ModelRoute, ModelRouteLayer, ModelServer, RouteTable, Rule,
+};
 
 /// Its name has what must be escaped in a URI, and in JSON.
 pub(super) const REAL: &str = "org/real \"1\"";
@@ -24,7 +26,9 @@ pub(super) async fn send_by<B>(sources: impl ExtractModel, request: Request<B>) 
 where
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
-    let layer = ModelRouteLayer::new(table()).extract_model(sources);
+    let layer = ModelRouteLayer::new(table())
+        .extract_model(sources)
+        .paths(ApiPaths::any());
     send_through(layer, request, || says(200, "")).await
 }
 

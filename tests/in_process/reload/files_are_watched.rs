@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -10,7 +11,7 @@ use std::{
 use test_kit::directory::Directory;
 use tower_model_route::{
     RouteTable, RouteTableHandle,
-    manifest::{Watch, WatchHandle},
+    manifest::{Manifests, ServerInfo, Watch, WatchHandle},
 };
 
 /// A server of this name.
@@ -200,6 +201,121 @@ fn what_has_not_changed_is_not_reloaded() {
     assert_eq!(handle.last_reload(), reloaded);
     fs::write(&file, yaml("b")).unwrap();
     eventually_serves(&handle, &["default/b"]);
+}
+
+/// A server and a route to it.
+fn routed(name: &str) -> String {
+    let route = "---\napiVersion: networking.serving.volcano.sh/v1alpha1\nkind: ModelRoute\n\
+                 metadata: {name: r}\nspec:\n  modelName: m\n  rules:\n  - targetModels: [{modelServerName: NAME}]\n";
+    yaml(name) + &route.replace("NAME", name)
+}
+
+/// The handle that a program starts with, by the same files.
+fn started(file: &Path) -> RouteTableHandle {
+    RouteTableHandle::new(Manifests::from_path(file).build().unwrap())
+}
+
+fn quickly(file: &Path) -> Watch {
+    Watch::new().path(file).debounce(Duration::from_millis(10))
+}
+
+#[test]
+fn what_says_the_same_is_no_reload() {
+    let directory = Directory::new();
+    let file = directory.write("routes.yaml", &routed("a"));
+    let handle = started(&file);
+    let _watch = quickly(&file).start(&handle).unwrap();
+    for text in [
+        routed("a") + "# a comment\n",
+        format!("# another\n{}", routed("a")),
+    ] {
+        fs::write(&file, text).unwrap();
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(handle.last_reload(), None);
+    // A mistake that is taken back is no reload either, and is over.
+    fs::write(&file, "kind: [\n").unwrap();
+    eventually(|| handle.last_error().is_some());
+    fs::write(&file, routed("a")).unwrap();
+    eventually(|| handle.last_error().is_none());
+    assert_eq!(handle.last_reload(), None);
+    fs::write(&file, routed("b")).unwrap();
+    eventually_serves(&handle, &["default/b"]);
+    assert!(handle.last_reload().is_some());
+}
+
+#[test]
+fn the_last_route_is_taken_away_only_if_that_is_allowed() {
+    let directory = Directory::new();
+    let file = directory.file("routes.yaml");
+    for emptied in ["", "# routes:\n", &yaml("a")] {
+        fs::write(&file, routed("a")).unwrap();
+        let handle = started(&file);
+        let watch = quickly(&file).start(&handle).unwrap();
+        fs::write(&file, emptied).unwrap();
+        eventually(|| handle.last_error().is_some());
+        let error = handle.last_error().unwrap().to_string();
+        assert!(error.contains("[no-routes]"), "{error}");
+        assert_eq!(handle.table().config().get_model_routes().len(), 1);
+        watch.stop();
+        let _watch = quickly(&file).allow_no_routes().start(&handle).unwrap();
+        eventually(|| handle.table().config().get_model_routes().is_empty());
+        assert!(handle.last_error().is_none());
+    }
+}
+
+#[test]
+fn a_panic_is_a_reload_that_failed() {
+    let directory = Directory::new();
+    let file = directory.write("routes.yaml", &routed("a"));
+    let handle = started(&file);
+    let bad = |server: ServerInfo<'_>| match server.name() {
+        "bad" => panic!("no endpoints for {}", server.name()),
+        _ => Vec::new(),
+    };
+    let _watch = quickly(&file)
+        .complete(move |manifests| manifests.resolve(bad))
+        .start(&handle)
+        .unwrap();
+    fs::write(&file, routed("bad")).unwrap();
+    eventually(|| handle.last_error().is_some());
+    let error = handle.last_error().unwrap().to_string();
+    assert!(error.ends_with("panicked: no endpoints for bad"), "{error}");
+    assert_eq!(servers(&handle), ["default/a"]);
+    fs::write(&file, routed("b")).unwrap();
+    eventually_serves(&handle, &["default/b"]);
+    assert!(handle.last_error().is_none());
+}
+
+/// The thread that sees the next change is the one that saw the first.
+#[test]
+fn a_debounce_of_any_length_does_not_end_the_watch() {
+    let directory = Directory::new();
+    let file = directory.write("routes.yaml", &routed("a"));
+    for debounce in [
+        Duration::MAX,
+        Duration::from_secs(u64::MAX / 10),
+        Duration::ZERO,
+    ] {
+        let handle = started(&file);
+        let (sender, alive) = mpsc::channel::<()>();
+        let watch = Watch::new()
+            .path(&file)
+            .debounce(debounce)
+            .complete(move |manifests| {
+                // It is dropped when the thread ends.
+                let _alive = &sender;
+                manifests
+            })
+            .start(&handle)
+            .unwrap();
+        fs::write(&file, routed("a") + "#\n").unwrap();
+        let ended = alive.recv_timeout(Duration::from_millis(200));
+        assert_eq!(ended, Err(mpsc::RecvTimeoutError::Timeout), "{debounce:?}");
+        watch.stop();
+        let ended = alive.recv_timeout(Duration::from_secs(20));
+        assert_eq!(ended, Err(mpsc::RecvTimeoutError::Disconnected));
+    }
 }
 
 #[test]

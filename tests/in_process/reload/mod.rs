@@ -1,5 +1,7 @@
 //! Replacing the table while requests are under way.
 
+mod changed_at_run_time;
 #[cfg(feature = "watch")]
 mod files_are_watched;
+mod queue_follows_the_table;
 mod state_is_carried_over;

@@ -5,12 +5,13 @@ use http::StatusCode;
 use test_kit::{
     engines::{Engines, status},
     request::asked,
-    table::{endpoint, table},
+    table::{endpoint, retries, table},
 };
 use tower::ServiceExt;
 use tower_model_route::{
-    EndpointHealth, EndpointSnapshot, ModelServer, RouteTable, RouteTableHandle, Rule, TargetModel,
-    TrafficPolicy, stack,
+    Balance, EndpointHealth, EndpointSnapshot, ModelMatch, ModelRoute, ModelServer,
+    OutlierDetection, RouteTable, RouteTableHandle, Rule, StringMatch, TargetModel, TrafficPolicy,
+    stack,
 };
 
 /// A server of these endpoints.
@@ -82,7 +83,10 @@ async fn a_request_in_flight_finishes_where_it_is_and_is_counted_there() {
 async fn an_ejected_endpoint_stays_ejected() {
     let engines = Engines::default();
     engines.always("bad", || status(502));
-    let handle = RouteTableHandle::new(single(server(["http://good", "http://bad"])));
+    let detection = OutlierDetection::new().consecutive_failures(1);
+    let policy = TrafficPolicy::new().outlier_detection(detection);
+    let strict = |endpoints| single(server(endpoints).traffic_policy(policy.clone()));
+    let handle = RouteTableHandle::new(strict(["http://good", "http://bad"]));
     let service = stack(handle.clone()).service(engines.service());
     for _ in 0..20 {
         service.clone().oneshot(asked()).await.unwrap();
@@ -92,7 +96,7 @@ async fn an_ejected_endpoint_stays_ejected() {
         seen(&handle, "http://bad").health(),
         EndpointHealth::Ejected
     );
-    handle.replace(single(server(["http://bad", "http://good"])));
+    handle.replace(strict(["http://bad", "http://good"]));
     assert_eq!(
         seen(&handle, "http://bad").health(),
         EndpointHealth::Ejected
@@ -104,7 +108,7 @@ async fn an_ejected_endpoint_stays_ejected() {
 }
 
 #[tokio::test]
-async fn an_endpoint_of_a_server_of_another_name_is_another() {
+async fn an_endpoint_is_the_same_in_a_server_of_another_name() {
     let handle = RouteTableHandle::new(single(server(["http://h"])));
     let engines = Engines::default();
     let service = stack(handle.clone()).service(engines.service());
@@ -116,7 +120,7 @@ async fn an_endpoint_of_a_server_of_another_name_is_another() {
             .build()
             .unwrap(),
     );
-    assert_eq!(seen(&handle, "http://h").requests(), 0);
+    assert_eq!(seen(&handle, "http://h").requests(), 1);
 }
 
 #[tokio::test]
@@ -187,4 +191,110 @@ async fn a_table_that_is_kept_elsewhere_can_be_put_in() {
         service.clone().oneshot(asked()).await.unwrap();
     }
     assert_eq!((engines.count("a"), engines.count("b")), (5, 5));
+}
+
+/// Two rules of one name with the same targets, as manifests may have them.
+fn twins() -> RouteTable {
+    let rule = || {
+        Rule::new("rule")
+            .target(TargetModel::new("a").weight(50))
+            .target(TargetModel::new("b").weight(50))
+    };
+    let gold = ModelMatch::new().header("tier", StringMatch::exact("gold"));
+    let route = ModelRoute::new("route")
+        .model_name("asked")
+        .rule(rule().when(gold))
+        .rule(rule());
+    ["a", "b"]
+        .map(|name| ModelServer::new(name).endpoint(format!("http://{name}")))
+        .into_iter()
+        .fold(RouteTable::builder(), |table, server| {
+            table.model_server(server)
+        })
+        .model_route(route)
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn rules_of_one_name_each_keep_their_own_split() {
+    let head = |tier| {
+        let request = http::Request::post("/v1/chat/completions").header("tier", tier);
+        request.body(()).unwrap().into_parts().0
+    };
+    let to_a = |table: &RouteTable| {
+        let goes = |tier| table.decide(&head(tier), "asked").unwrap().model_server() == "a";
+        (0..50).fold((0, 0), |(gold, other), _| {
+            (gold + i32::from(goes("gold")), other + i32::from(goes("x")))
+        })
+    };
+    let handle = RouteTableHandle::new(twins());
+    assert_eq!(to_a(&handle.table()), (25, 25));
+    for _ in 0..3 {
+        handle.replace(twins());
+        assert_eq!(to_a(&handle.table()), (25, 25));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_does_not_fill_the_retry_budget() {
+    let retrying = || single(server(["http://e0", "http://e1"]).traffic_policy(retries(1)));
+    let handle = RouteTableHandle::new(retrying());
+    let engines = Engines::default();
+    engines.everywhere(|| status(503));
+    let service = stack(handle.clone()).service(engines.service());
+    let round = async || {
+        for _ in 0..300 {
+            service.clone().oneshot(asked()).await.unwrap();
+        }
+        engines.attempts().len() - 300
+    };
+    let first = round().await;
+    handle.replace(retrying());
+    let second = round().await;
+    assert!(
+        first > 0 && second == 0,
+        "{first} retries, and after a reload {second}"
+    );
+}
+
+#[tokio::test]
+async fn who_is_next_is_the_same_after_a_reload() {
+    let engines = Engines::default();
+    let in_turn = || {
+        let three = server(["http://e0", "http://e1", "http://e2"]);
+        single(three.balance(Balance::RoundRobin))
+    };
+    let handle = RouteTableHandle::new(in_turn());
+    let service = stack(handle.clone()).service(engines.service());
+    for _ in 0..9 {
+        service.clone().oneshot(asked()).await.unwrap();
+        handle.replace(in_turn());
+    }
+    assert_eq!(
+        ["e0", "e1", "e2"].map(|host| engines.count(host)),
+        [3, 3, 3]
+    );
+}
+
+#[tokio::test]
+async fn a_rules_picks_are_counted_on() {
+    let engines = Engines::default();
+    let handle = RouteTableHandle::new(split(50, 50));
+    let service = stack(handle.clone()).service(engines.service());
+    for _ in 0..4 {
+        service.clone().oneshot(asked()).await.unwrap();
+        handle.replace(split(50, 50));
+    }
+    let (head, ()) = http::Request::post("/v1/chat/completions")
+        .body(())
+        .unwrap()
+        .into_parts();
+    let explained = handle.table().explain(&head, "asked");
+    let picks: Vec<_> = explained
+        .targets()
+        .iter()
+        .map(|target| target.requests())
+        .collect();
+    assert_eq!(picks, [2, 2]);
 }

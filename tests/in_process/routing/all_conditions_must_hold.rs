@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Request, request::Parts};
 use test_kit::{request::head, table::servers};
-use tower_model_route::{ModelMatch, ModelRoute, RouteTable, Rule, StringMatch};
+use tower_model_route::{ApiPaths, ModelMatch, ModelRoute, RouteTable, Rule, StringMatch};
 
 /// Whether a rule with `conditions` takes the request.
 fn takes(conditions: ModelMatch, head: &Parts, model: &str) -> bool {
@@ -11,6 +11,7 @@ fn takes(conditions: ModelMatch, head: &Parts, model: &str) -> bool {
 
 fn table(conditions: ModelMatch) -> RouteTable {
     servers(&["s"])
+        .paths(ApiPaths::any())
         .model_route(
             ModelRoute::new("r")
                 .model_name("m")

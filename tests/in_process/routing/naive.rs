@@ -109,7 +109,7 @@ impl Config {
 
     /// The same as a table; routes, rules and servers are named by their positions.
     pub(crate) fn table(&self) -> RouteTable {
-        let mut table = RouteTable::builder();
+        let mut table = RouteTable::builder().paths(tower_model_route::ApiPaths::any());
         for (position, up) in self.servers.iter().enumerate() {
             let endpoint = up.then(|| format!("http://h{position}"));
             table = table.model_server(ModelServer::new(position.to_string()).endpoints(endpoint));

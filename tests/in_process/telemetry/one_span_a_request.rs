@@ -17,8 +17,9 @@ use tracing::Level;
 use super::collect::collecting;
 
 /// All fields that a routed request's span has in the end.
-const ROUTED: [(&str, &str); 9] = [
+const ROUTED: [(&str, &str); 10] = [
     ("gen_ai.operation.name", "chat"),
+    ("model_route.request_id", "req-7"),
     ("gen_ai.request.model", "asked"),
     ("model_route.route", "route"),
     ("model_route.rule", "rule"),
@@ -34,7 +35,10 @@ fn a_routed_request_has_one_span_with_all_its_fields() {
     let (seen, _guard) = collecting();
     let (mock, mut handle) = mock();
     let mut service = ModelRouteLayer::new(simple()).layer(mock);
-    let mut call = task::spawn(service.call(asked()));
+    let mut request = asked();
+    let id = "req-7".parse().unwrap();
+    request.headers_mut().insert("x-request-id", id);
+    let mut call = task::spawn(service.call(request));
     waits(&mut call);
     let (_, reply) = called(&mut handle);
     let spans = seen.spans();
@@ -42,7 +46,7 @@ fn a_routed_request_has_one_span_with_all_its_fields() {
     assert_eq!(spans[0].level, Level::INFO);
     assert_eq!(
         spans[0].fields.all(),
-        ROUTED[..7],
+        ROUTED[..8],
         "the answer is not there yet"
     );
     reply.send_response(ok(""));
@@ -121,8 +125,8 @@ fn a_rejection_is_an_event_at_debug_in_the_span() {
         (
             get,
             "404",
-            "route_not_found",
-            "no such resource: this gateway only serves requests that name a model",
+            "unknown_path",
+            "no inference API has the path `/health`",
         ),
     ] {
         assert_ready_ok!(task::spawn(service.call(request)).poll());

@@ -87,11 +87,35 @@ async fn a_length_that_is_not_known_is_not_made_up() {
 }
 
 #[tokio::test]
-async fn a_body_of_known_length_says_at_once_whether_it_can_be_sent_again() {
+async fn a_body_of_known_length_that_is_too_large_is_sent_by_whoever_is_polled_first() {
     let length = BEGIN.len() + REST.len();
-    assert!(feed(true, length).await.1.is_replayable());
-    assert!(!feed(true, length - 1).await.1.is_replayable());
-    assert!(!feed(true, 0).await.1.is_replayable());
+    for (replay_bytes, stays) in [(length, true), (length - 1, false), (0, false)] {
+        let (client, mut body) = feed(true, replay_bytes).await;
+        let mut again = body.clone();
+        assert!(body.is_replayable() && again.is_replayable());
+        read_on(&mut body);
+        assert_eq!(again.is_replayable(), stays, "{replay_bytes}");
+        client.send(REST);
+        client.end();
+        let (read, end) = read_on(&mut again);
+        match stays {
+            true => assert_eq!((read, end.is_some_and(|end| end.is_ok())), (whole(), true)),
+            // It fails, and does not look whole with a part missing.
+            false => assert!(read.is_empty() && end.is_some_and(|end| end.is_err())),
+        }
+    }
+}
+
+/// As when a connection is refused: nothing of the body was asked for.
+#[tokio::test]
+async fn of_a_body_that_is_too_large_any_clone_is_the_first() {
+    let (client, body) = feed(true, 0).await;
+    let again = body.clone();
+    drop(body);
+    assert!(again.is_replayable());
+    client.send(REST);
+    client.end();
+    assert_eq!(again.collect().await.unwrap().to_bytes(), whole());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod forward;
 mod clones_send_the_same;
 mod forwarded_once_named;
 mod memory_is_bounded;
-mod named_by_the_head;
 mod never_half_rewritten;
 mod only_client_time_counts;
+mod rest_is_drained;
+mod total_is_bounded;

@@ -186,7 +186,11 @@ fn text() -> impl Strategy<Value = String> {
 /// `"key":value`, of another key than the model's.
 fn member() -> impl Strategy<Value = String> {
     (text(), json()).prop_map(|(key, value)| {
-        let key = Value::from(key.replace("model", "mode1"));
+        // In no case: that would be a second one.
+        let key = match key.eq_ignore_ascii_case("model") {
+            true => Value::from("another"),
+            false => Value::from(key),
+        };
         format!("{key}:{value}")
     })
 }
@@ -420,10 +424,11 @@ proptest! {
         let (replayable, data) = replayed.lock().unwrap().pop_front().unwrap();
         if length <= replay_bytes {
             prop_assert!(replayable);
-        } else if sent.has_length {
+        } else if sent.has_length && steps > 0 {
             prop_assert!(!replayable);
         }
         // One that is not, or no longer, may fail, but does not arrive with something else in it.
+        // A large one that nobody has begun to read is read by one of the two.
         if length <= replay_bytes || !data.is_empty() {
             prop_assert_eq!(data, sent.forwarded());
         }

@@ -48,7 +48,7 @@ where
     let length = document.sent().len() as u64;
     let (client, body) = script_of(has_length.then_some(length));
     let service = ServiceBuilder::new()
-        .layer(layer().body_timeout(LIMIT))
+        .layer(layer().total_body_timeout(LIMIT))
         .layer(AnswerErrorsLayer::new())
         .service(service_fn(engine));
     let (answer, ()) = tokio::join!(
@@ -131,7 +131,7 @@ async fn a_queue_in_front_of_the_engine() {
         let document = Document::model_first(5_000);
         let length = document.sent().len() as u64;
         let service = ServiceBuilder::new()
-            .layer(layer().body_timeout(LIMIT))
+            .layer(layer().total_body_timeout(LIMIT))
             .layer(AnswerErrorsLayer::new())
             .concurrency_limit(1)
             .service(service_fn(|request: Request<RouteBody>| async {

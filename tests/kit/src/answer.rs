@@ -72,8 +72,8 @@ impl Answer {
     /// The code of an error of our own.
     #[track_caller]
     pub fn code(&self) -> String {
-        let json: Value = serde_json::from_str(self.text()).unwrap();
-        json["error"]["code"].as_str().unwrap().to_owned()
+        let error = self.head.extensions.get::<RouteError>();
+        error.unwrap().kind().code().to_owned()
     }
 }
 

@@ -11,7 +11,10 @@ use test_kit::{
 use tower_model_route::Admin;
 
 async fn send(method: &str, url: String, body: &str) -> (StatusCode, http::HeaderMap, Bytes) {
-    let request = Request::builder().method(method).uri(url);
+    let request = Request::builder()
+        .method(method)
+        .uri(url)
+        .header("content-type", "application/json");
     let request = request.body(Full::<Bytes>::from(body.to_owned())).unwrap();
     let (head, body) = http_client(false)
         .request(request)

@@ -61,7 +61,8 @@ async fn a_black_hole() {
 async fn a_reset() {
     let (faulty, _healthy, gateway) = pair(Reply::close()).await;
     all_is_well(&gateway, &faulty).await;
-    assert_eq!(health(&gateway), EndpointHealth::Ejected);
+    // It may have been an idle connection.
+    assert_eq!(health(&gateway), EndpointHealth::Healthy);
 }
 
 #[tokio::test]
@@ -145,5 +146,7 @@ async fn a_503_then_a_reset_is_the_503() {
             (503, Some(&b"busy"[..]))
         );
     }
-    assert_eq!((busy.requests(), resets.requests()), (10, 10));
+    // The first loss of a request may have been that of an idle connection.
+    assert_eq!(busy.requests(), 10);
+    assert!((10..=20).contains(&resets.requests()));
 }

@@ -169,7 +169,7 @@ async fn a_client_of_http_1_0_gets_no_chunks() {
         .then("5\r\nhello\r\n0\r\n\r\n");
     let wire = Wire::answering(answer).await;
     let length = BODY.len();
-    let request = format!("POST / HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{BODY}");
+    let request = format!("POST /v1/chat HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{BODY}");
     let answer = wire.ask(request).await;
     assert_ne!(answer.framing, Framing::Chunked);
     assert_eq!(answer.text(), "hello");

@@ -182,8 +182,7 @@ async fn broken_utf_8_in_the_name_or_in_a_key() {
         .bytes()
         .flat_map(|byte| [byte, 0])
         .collect();
-    let marked = b"\xff\xfe{\0\"\0".to_vec();
-    assert_refused(&[utf_16, marked], 400, "invalid_json").await;
+    assert_refused(&[utf_16], 400, "invalid_json").await;
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ const BODIES: &[[&str; 3]] = &[
     ],
     // What only looks like the model.
     [
-        r#"{"mode1":"x","models":"y"," model":"z","a":{"model":"alias"},"model":"#,
+        r#"{"Modell":"x","models":"y"," model":"z","a":{"model":"alias"},"model":"#,
         r#""alias""#,
         r#","messages":[{"content":"{\"model\":\"alias\"}","model":"alias"}]}"#,
     ],

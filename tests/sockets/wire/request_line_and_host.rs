@@ -11,7 +11,7 @@ use test_kit::{
 };
 use tokio::net::TcpStream;
 use tower::ServiceBuilder;
-use tower_model_route::{AnswerErrorsLayer, ModelRouteLayer, RouteBody};
+use tower_model_route::{AnswerErrorsLayer, ApiPaths, ModelRouteLayer, RouteBody};
 
 const BODY: &str = r#"{"model":"alias"}"#;
 
@@ -27,7 +27,7 @@ async fn forwarded(endpoint: &str, targets: &[&str]) -> (usize, Vec<(String, Vec
     let client: HttpClient<_, RouteBody> = HttpClient::builder(TokioExecutor::new()).build(dial);
     let gateway = Server::hyper(
         ServiceBuilder::new()
-            .layer(ModelRouteLayer::new(of_each_kind(endpoint)))
+            .layer(ModelRouteLayer::new(of_each_kind(endpoint)).paths(ApiPaths::any()))
             .layer(AnswerErrorsLayer::new())
             .service(client),
     )
@@ -85,10 +85,10 @@ async fn the_path_and_the_query_stay_as_they_are() {
         ("/v1/x??a?b", "/v1/x??a?b"),
         ("/?a", "/?a"),
         ("//evil.test/v1//x/", "//evil.test/v1//x/"),
-        ("/a/./b/../c;p=1/%2e%2E/", "/a/./b/../c;p=1/%2e%2E/"),
+        ("/a/.b/...;p=1/%2e%2Ex/", "/a/.b/...;p=1/%2e%2Ex/"),
         ("/%41%zz/~!$&'()*,=:@", "/%41%zz/~!$&'()*,=:@"),
         ("http://gateway.test/v1/x?a=b", "/v1/x?a=b"),
-        ("HTTP://Gateway.Test:99/v1/x", "/v1/x"),
+        ("HTTP://Gateway.Test:80/v1/x", "/v1/x"),
         ("https://gateway.test/v1/x", "/v1/x"),
         ("http://gateway.test", "/"),
         ("http://user:secret@gateway.test/v1/x", "/v1/x"),
@@ -119,18 +119,18 @@ async fn a_query_without_a_path_is_kept() {
 
 #[tokio::test]
 async fn a_default_port_shares_the_pool_of_none() {
-    let targets = ["/a", "http://gateway.test:80/b", "http://other.test/c"];
+    let targets = ["/a", "http://gateway.test:80/b", "http://gateway.test/c"];
     let (connections, _) = forwarded("http://engine.test:80", &targets).await;
     assert_eq!(connections, 1);
 }
 
 #[tokio::test]
 async fn targets_that_are_no_path_are_refused() {
-    for target in ["*", "gateway.test:80"] {
+    for target in ["*", "gateway.test"] {
         let wire = Wire::new().await;
         let answer = wire.ask(post_to(target, "", BODY)).await;
-        assert_eq!(answer.status(), 400, "{target}");
-        assert_eq!(answer.json()["error"]["code"], "invalid_target");
+        assert_eq!(answer.status(), 404, "{target}");
+        assert_eq!(answer.json()["error"]["code"], "unknown_path");
         wire.untouched().await;
     }
 }
@@ -145,13 +145,13 @@ async fn the_version_is_the_gateways_own() {
         .await;
         let answer = wire
             .ask(format!(
-                "POST /v1/x HTTP/1.0\r\n{host}{connection}Content-Length: {length}\r\n\r\n{BODY}"
+                "POST /v1/chat HTTP/1.0\r\n{host}{connection}Content-Length: {length}\r\n\r\n{BODY}"
             ))
             .await;
         assert_eq!((answer.status(), &*answer.text()), (200, "ok"));
         let address = wire.upstream.address().to_string();
         let request = wire.only().await;
-        assert_eq!(request.start, "POST /v1/x HTTP/1.1");
+        assert_eq!(request.start, "POST /v1/chat HTTP/1.1");
         assert_eq!(request.all("host"), [address]);
     }
 }
@@ -167,18 +167,39 @@ async fn an_answer_of_http_1_0_comes_as_http_1_1() {
 #[tokio::test]
 async fn there_is_one_host_whatever_the_client_says() {
     let length = BODY.len();
-    for hosts in [
-        "",
-        "Host: a\r\nHost: b\r\n",
-        "Host:\r\n",
-        "host: a, b\r\nHOST: c\r\n",
-    ] {
+    for hosts in ["", "Host:\r\n", "HOST: [::1]:8080\r\n"] {
         let wire = Wire::new().await;
         let address = wire.upstream.address().to_string();
-        let head = format!("POST /v1/x HTTP/1.1\r\n{hosts}Content-Length: {length}\r\n\r\n");
+        let head = format!("POST /v1/chat HTTP/1.1\r\n{hosts}Content-Length: {length}\r\n\r\n");
         assert_eq!(wire.ask(head + BODY).await.status(), 200);
         assert_eq!(wire.only().await.all("host"), [address]);
     }
+}
+
+/// Whoever is in front of the gateway, or behind it, might take another one (RFC 9112 section 3.2).
+#[tokio::test]
+async fn several_hosts_and_another_one_than_the_targets_are_refused() {
+    let length = BODY.len();
+    let wire = Wire::new().await;
+    for (target, hosts) in [
+        ("/v1/chat", "Host: a\r\nHost: b\r\n"),
+        ("/v1/chat", "Host: a\r\nhost: a\r\n"),
+        ("/v1/chat", "Host: a, b\r\n"),
+        ("/v1/chat", "Host: me@a\r\n"),
+        ("/v1/chat", "Host: a/b\r\n"),
+        ("http://a/v1/chat", "Host: b\r\n"),
+        ("http://a:81/v1/chat", "Host: a\r\n"),
+        ("http://a/v1/chat", "Host:\r\n"),
+    ] {
+        let head = format!("POST {target} HTTP/1.1\r\n{hosts}Content-Length: {length}\r\n\r\n");
+        let answer = wire.ask(head + BODY).await;
+        assert_eq!(
+            (answer.status(), &*answer.code()),
+            (400, "invalid_host"),
+            "{target} {hosts}"
+        );
+    }
+    wire.untouched().await;
 }
 
 /// The method is the client's, whatever it is.

@@ -85,7 +85,7 @@ async fn a_body_that_does_not_come_is_given_up() {
     let wire = Wire::with(|_| Reply::ok("{}"), |layer| layer.body_timeout(wait)).await;
     // All at once, so that the wait is had only once.
     let mut clients = Vec::new();
-    for (target, sent) in [("/v1/x", 0), ("/v1/x", 10), ("/v1/messages", 10)] {
+    for (target, sent) in [("/v1/chat", 0), ("/v1/chat", 10), ("/v1/messages", 10)] {
         let mut client = wire.connect().await;
         let request = post_to(target, "", BODY);
         client
@@ -97,7 +97,7 @@ async fn a_body_that_does_not_come_is_given_up() {
     let request = post_chunked("", &[BODY], "");
     // Up to within the model's name.
     chunked.send(&request[..request.len() - 12]).await;
-    clients.push(("/v1/x", chunked));
+    clients.push(("/v1/chat", chunked));
     assert_given_up(clients).await;
     wire.untouched().await;
 }
@@ -108,7 +108,7 @@ async fn a_body_that_stops_after_its_model_is_given_up() {
     let wait = Duration::from_millis(200);
     let wire = Wire::with(|_| Reply::ok("{}"), |layer| layer.body_timeout(wait)).await;
     let mut clients = Vec::new();
-    for target in ["/v1/x", "/v1/messages"] {
+    for target in ["/v1/chat", "/v1/messages"] {
         let mut client = wire.connect().await;
         let request = post_to(target, "", BODY);
         client.send(&request[..request.len() - 1]).await;
@@ -119,14 +119,14 @@ async fn a_body_that_stops_after_its_model_is_given_up() {
     for missing in [5, 2] {
         let mut chunked = wire.connect().await;
         chunked.send(&request[..request.len() - missing]).await;
-        clients.push(("/v1/x", chunked));
+        clients.push(("/v1/chat", chunked));
     }
     assert_given_up(clients).await;
     wire.never_whole().await;
 }
 
 async fn assert_given_up(clients: Vec<(&str, Peer)>) {
-    let message = "the request body was not received in time";
+    let message = "the request body was not received in time: nothing came for 0.2 seconds";
     for (target, mut client) in clients {
         let answer = client.answer().await;
         assert_eq!(answer.status(), 408);

@@ -13,6 +13,7 @@ spec:
   inferenceEngine: vLLM
   workloadPort:
     port: 8000
+  workloadSelector: {{matchLabels: {{app: {name}}}}}
 ---
 "
     )
@@ -35,4 +36,10 @@ spec:
 ---
 "
     )
+}
+
+/// A ModelRoute with a limit that nothing enforces.
+pub(crate) fn limited(route: &str) -> String {
+    let limit = "spec:\n  rateLimit: {inputTokensPerUnit: 1, unit: hour}\n";
+    route.replace("spec:\n", limit)
 }

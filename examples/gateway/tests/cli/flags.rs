@@ -11,9 +11,18 @@ fn the_help_names_each_flag() {
         "--demo",
         "--manifests <PATH>...",
         "--endpoint <NAME=URL>",
+        "--keys <NAME[=FILE]>",
         "--watch",
+        "--ignore-rate-limits",
         "--check [<PATH>...]",
         "--explain <FILE>",
+        "--drain <SECONDS>",
+        "--drain-delay <SECONDS>",
+        "--max-connections <COUNT>",
+        "--admin <ADDR>",
+        "--ca <FILE>",
+        "--cors <ORIGIN>",
+        "--forward <URL>",
     ] {
         assert!(help.stdout.contains(flag), "{flag} in {}", help.stdout);
     }

@@ -6,4 +6,6 @@ mod files;
 mod flags;
 mod program;
 mod serve;
+mod serving;
+mod stop;
 mod watch;

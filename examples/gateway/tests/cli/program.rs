@@ -8,12 +8,13 @@ use std::{
 
 use axum::{
     body::Bytes,
-    http::{Request, Response},
+    http::{Request, Response, Version},
 };
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    net::TcpStream,
     process::{Child, ChildStdout},
 };
 
@@ -50,7 +51,7 @@ pub(crate) struct Gateway {
     /// What it said up to the requests.
     pub(crate) introduction: String,
     lines: Lines<BufReader<ChildStdout>>,
-    _child: Child,
+    child: Child,
 }
 
 impl Gateway {
@@ -69,12 +70,38 @@ impl Gateway {
             url: String::new(),
             introduction: String::new(),
             lines: BufReader::new(stdout).lines(),
-            _child: child,
+            child,
         };
         gateway.introduction = gateway.until("Requests:").await;
         let url = gateway.introduction.strip_prefix("Gateway on ").unwrap();
         gateway.url = url.split(',').next().unwrap().to_owned();
         gateway
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Asks it to stop, as Kubernetes and systemd do.
+    pub(crate) fn terminate(&self) {
+        let id = self.child.id().expect("it runs").to_string();
+        let killed = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(killed.unwrap().success());
+    }
+
+    /// Its exit code, once it has stopped by itself.
+    pub(crate) async fn ended(mut self) -> Option<i32> {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait());
+        ended.await.unwrap().unwrap().code()
+    }
+
+    /// The status that a GET is answered with.
+    pub(crate) async fn get(&self, path: &str) -> u16 {
+        let request = Request::get(format!("{}{path}", self.url));
+        self.send(request.body(String::new()).unwrap())
+            .await
+            .status()
+            .as_u16()
     }
 
     /// What it says next, up to the line that has `text`.
@@ -100,6 +127,19 @@ impl Gateway {
         said
     }
 
+    /// What it says to these bytes, up to the end of the connection.
+    pub(crate) async fn raw(&self, request: &str) -> String {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let exchange = async {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            socket.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        tokio::time::timeout(PATIENCE, exchange).await.unwrap()
+    }
+
     /// Asks it for a completion by `model`.
     pub(crate) async fn ask(&self, model: &str) -> Response<String> {
         let body = serde_json::json!({
@@ -108,10 +148,18 @@ impl Gateway {
         });
         let request = Request::post(format!("{}/v1/chat/completions", self.url))
             .header("content-type", "application/json")
-            .body(Full::<Bytes>::from(body.to_string()))
+            .body(body.to_string())
             .unwrap();
+        self.send(request).await
+    }
+
+    /// Sends it a request on a connection of its own, HTTP/2 if it is said to be.
+    pub(crate) async fn send(&self, request: Request<String>) -> Response<String> {
         let exchange = async {
-            let client = Client::builder(TokioExecutor::new()).build_http();
+            let client = Client::builder(TokioExecutor::new())
+                .http2_only(request.version() == Version::HTTP_2)
+                .build_http();
+            let request = request.map(|body| Full::new(Bytes::from(body)));
             let (head, body) = client.request(request).await.unwrap().into_parts();
             let body = body.collect().await.unwrap().to_bytes();
             Response::from_parts(head, String::from_utf8(body.into()).unwrap())

@@ -5,7 +5,7 @@ use mock_llm::Engine;
 use test_kit::directory::Directory;
 
 use crate::{
-    files::{route, server},
+    files::{limited, route, server},
     program::{Gateway, header, run},
 };
 
@@ -75,6 +75,31 @@ fn mistakes_in_the_manifests_are_named_before_it_serves() {
     assert!(ended.stderr.contains(&place), "{}", ended.stderr);
 }
 
+/// Who writes a limit counts on it.
+#[tokio::test]
+async fn a_rate_limit_that_is_not_enforced_stops_the_start_unless_it_is_ignored() {
+    let directory = Directory::new();
+    let limited = limited(&route("chat", "small"));
+    let path = directory.write("all.yaml", &(server("small", "m") + &limited));
+    let path = path.to_str().unwrap();
+    let ended = run(["--listen", "127.0.0.1:0", "--manifests", path]);
+    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""));
+    let code = "[rate-limit-not-enforced]";
+    assert!(ended.stderr.contains(code), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("--ignore-rate-limits"),
+        "{}",
+        ended.stderr
+    );
+    // To look at it is no harm.
+    let checked = run(["--check", path]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert!(checked.stdout.contains("warning: "), "{checked:?}");
+    assert!(checked.stdout.contains(code), "{checked:?}");
+    let gateway = Gateway::start(["--manifests", path, "--ignore-rate-limits"]).await;
+    assert_eq!(gateway.ask("chat").await.status(), 503);
+}
+
 #[tokio::test]
 async fn a_curl_line_is_sound_for_any_name() {
     let directory = Directory::new();
@@ -91,4 +116,52 @@ async fn a_curl_line_is_sound_for_any_name() {
     let curl = r#"--json '{"model": "it'\''s \"q\"", "messages""#;
     let said = &gateway.introduction;
     assert!(said.contains(curl), "{said}");
+}
+
+#[tokio::test]
+async fn a_request_of_http_1_1_says_whom_it_asks() {
+    let gateway = Gateway::start([""; 0]).await;
+    for (version, host, status) in [
+        ("1.1", "", 400),
+        ("1.1", "Host: g\r\n", 200),
+        ("1.0", "", 200),
+        ("1.1", "Host: a\r\nHost: b\r\n", 400),
+    ] {
+        let request = format!("GET /v1/models HTTP/{version}\r\n{host}Connection: close\r\n\r\n");
+        let answer = gateway.raw(&request).await;
+        let line = answer.lines().next().unwrap();
+        assert!(
+            line.contains(&format!(" {status} ")),
+            "{version} {host:?}: {answer}"
+        );
+        assert_eq!(answer.contains("invalid_host"), status == 400, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn engines_addresses_are_told_only_if_asked_to() {
+    for (flags, told) in [(&[][..], false), (&["--show-endpoints"][..], true)] {
+        let gateway = Gateway::start(flags).await;
+        let answer = gateway.ask("deepseek-simple").await;
+        assert_eq!(answer.status(), 200);
+        assert_ne!(header(&answer, "x-model-route-server"), "-");
+        assert_eq!(header(&answer, "x-model-route-endpoint") != "-", told);
+    }
+}
+
+#[tokio::test]
+async fn the_admin_view_answers_by_names_that_are_listed() {
+    let gateway = Gateway::start(["--admin-host", "ops.example"]).await;
+    for (host, status) in [
+        ("ops.example", 200),
+        ("127.0.0.1", 200),
+        ("evil.example", 421),
+    ] {
+        let request = format!("GET /_routes HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = gateway.raw(&request).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
 }

@@ -5,7 +5,7 @@ use mock_llm::Engine;
 use test_kit::directory::Directory;
 
 use crate::{
-    files::{route, server},
+    files::{limited, route, server},
     program::{Gateway, header},
 };
 
@@ -17,17 +17,21 @@ async fn it_goes_by_what_the_files_say_now_and_by_the_last_that_were_sound() {
     directory.write("all.yaml", &with("first"));
     let mut gateway = Gateway::start([
         "--watch",
+        "--show-endpoints",
         "--manifests",
         directory.path().to_str().unwrap(),
         "--endpoint",
         &format!("ml/small={}", engine.url()),
     ])
     .await;
-    // It reads them once when it begins to watch.
-    gateway.until("manifests reloaded").await;
     assert_eq!(gateway.ask("first").await.status(), 200);
     assert_eq!(gateway.ask("second").await.status(), 404);
 
+    // A comment is no reload either: the line of the request after it comes first.
+    directory.write("all.yaml", &(with("first") + "# a comment\n"));
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(gateway.ask("second").await.status(), 404);
+    let first = gateway.until("second").await;
     directory.write("all.yaml", &with("second"));
     gateway.until("manifests reloaded").await;
     let answer = gateway.ask("second").await;
@@ -41,11 +45,19 @@ async fn it_goes_by_what_the_files_say_now_and_by_the_last_that_were_sound() {
         &with("third").replace("Name: small", "Name: tall"),
     );
     gateway.until("manifests not reloaded").await;
-    let place = format!("{}:22:24: error: ", path.display());
+    let place = format!("{}:23:24: error: ", path.display());
     gateway.until(&place).await;
     assert_eq!(gateway.ask("second").await.status(), 200);
 
     directory.write("all.yaml", &with("third"));
     gateway.until("manifests reloaded").await;
     assert_eq!(gateway.ask("third").await.status(), 200);
+
+    // What may not be served at the start may not come by a reload.
+    directory.write("all.yaml", &limited(&with("fourth")));
+    gateway.until("[rate-limit-not-enforced]").await;
+    assert_eq!(gateway.ask("third").await.status(), 200);
+
+    // To begin with, there was no reload: nothing had changed.
+    assert!(!first.contains("manifests reloaded"), "{first}");
 }

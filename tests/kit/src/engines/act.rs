@@ -61,6 +61,11 @@ pub fn fails() -> Act {
     Act::Fail(io::Error::from(io::ErrorKind::ConnectionRefused).into())
 }
 
+/// The connection is lost before an answer.
+pub fn resets() -> Act {
+    Act::Fail(io::Error::from(io::ErrorKind::ConnectionReset).into())
+}
+
 pub fn times_out() -> Act {
     Act::Fail(io::Error::from(io::ErrorKind::TimedOut).into())
 }

@@ -53,11 +53,18 @@ impl Message {
     }
 
     /// The fields but those of these names, by name; fields of one name keep their order.
+    ///
+    /// What a gateway makes up is left out: its own `Via`, and the id of a request without one.
     pub fn fields_but(&self, names: &[&str]) -> Vec<String> {
         let mut fields: Vec<_> = self
             .fields
             .iter()
             .filter(|(name, _)| !names.iter().any(|but| name.eq_ignore_ascii_case(but)))
+            .filter(|(name, value)| match &*name.to_ascii_lowercase() {
+                "via" => !value.contains(" tmr-"),
+                "x-request-id" => value.len() != 32,
+                _ => true,
+            })
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
             .collect();
         fields.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -79,8 +86,17 @@ impl Message {
         latin1(&self.body)
     }
 
+    /// The body, without the `request_id` of an error, which must be that of the head.
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+        let mut json: serde_json::Value =
+            serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"));
+        let id = json
+            .as_object_mut()
+            .and_then(|map| map.remove("request_id"));
+        if let Some(id) = id {
+            assert_eq!(id.as_str(), self.field("x-request-id"));
+        }
+        json
     }
 
     /// The `code` of a JSON error.

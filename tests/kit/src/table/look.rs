@@ -1,11 +1,18 @@
 //! Snapshots of a table's endpoints.
 
+use std::collections::HashMap;
+
 use tower_model_route::{EndpointSnapshot, RouteTable};
 
 /// The requests in flight to all endpoints.
 pub fn in_flight(table: &RouteTable) -> usize {
     let servers = table.servers();
-    servers.iter().map(|server| server.in_flight()).sum()
+    let endpoints = servers.iter().flat_map(|server| server.endpoints());
+    // Several servers may share one.
+    let each: HashMap<&str, usize> = endpoints
+        .map(|endpoint| (endpoint.uri(), endpoint.in_flight()))
+        .collect();
+    each.values().sum()
 }
 
 /// The failures of all endpoints.

@@ -2,28 +2,28 @@
 
 /// A header value that violates the grammar, or that known parsers read differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// A parameter. A quoted value is without its quotes, but its escapes are not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Param<'a> {
-    pub(super) name: &'a [u8],
-    pub(super) value: &'a [u8],
+pub(crate) struct Param<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) value: &'a [u8],
 }
 
 impl Param<'_> {
-    pub(super) fn is(&self, name: &str, values: &[&str]) -> bool {
+    pub(crate) fn is(&self, name: &str, values: &[&str]) -> bool {
         let is = |value: &&str| self.value.eq_ignore_ascii_case(value.as_bytes());
         self.is_named(name) && values.iter().any(is)
     }
 
-    pub(super) fn is_named(&self, name: &str) -> bool {
+    pub(crate) fn is_named(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 }
 
 /// A value up to its first parameter, and the parameters.
-pub(super) fn split_value(value: &[u8]) -> (&[u8], Params<'_>) {
+pub(crate) fn split_value(value: &[u8]) -> (&[u8], Params<'_>) {
     let end = value.iter().position(|byte| *byte == b';');
     let (first, rest) = value.split_at(end.unwrap_or(value.len()));
     (first, Params { rest })
@@ -31,12 +31,12 @@ pub(super) fn split_value(value: &[u8]) -> (&[u8], Params<'_>) {
 
 /// Iterates over the parameters; spaces around semicolons and one trailing semicolon are allowed.
 #[derive(Clone, Debug)]
-pub(super) struct Params<'a> {
+pub(crate) struct Params<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Params<'a> {
-    pub(super) fn next(&mut self) -> Result<Option<Param<'a>>, Malformed> {
+    pub(crate) fn next(&mut self) -> Result<Option<Param<'a>>, Malformed> {
         let rest = match skip_spaces(self.rest) {
             [] => return Ok(None),
             [b';', rest @ ..] => skip_spaces(rest),
@@ -57,7 +57,7 @@ impl<'a> Params<'a> {
     }
 }
 
-pub(super) fn is_token(bytes: &[u8]) -> bool {
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_token_char(*byte))
 }
 

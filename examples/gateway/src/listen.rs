@@ -1,0 +1,186 @@
+//! Accepts connections, serves them, and finishes what is in flight when it is told to stop.
+
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, http::Request};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+use crate::{
+    heads::{Requests, Socket},
+    print::say,
+};
+
+/// How long a connection may be idle between two requests. Load balancers expect a minute at least.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// When a silent client is asked whether it is still there, and how often then.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// As much as hyper reads of an HTTP/1.1 head.
+const HEADER_BYTES: u32 = 8_192 + 4_096 * 100;
+
+/// How long a connection without a request is kept when the gateway is asked to stop.
+const FIRST: Duration = Duration::from_millis(500);
+
+/// How long to wait when there are no file descriptors left.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections from clients, at most so many.
+pub(crate) struct Listener {
+    listener: TcpListener,
+    app: Router,
+    permits: Arc<Semaphore>,
+}
+
+impl Listener {
+    pub(crate) fn new(listener: TcpListener, app: Router, max_connections: usize) -> Self {
+        Self {
+            listener,
+            app,
+            permits: Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    /// Serves until `stop` is ready, and then until every request is answered and `drained` is
+    /// ready too. Until then new connections are answered, once each.
+    pub(crate) async fn serve(
+        self,
+        stop: impl Future<Output = ()>,
+        drained: impl Future<Output = ()>,
+    ) {
+        let (connections, leave) = (TaskTracker::new(), CancellationToken::new());
+        let accept = self.accept(server(true), |connection, socket| {
+            _ = connections.spawn(connection.serve(socket, leave.clone()));
+        });
+        tokio::select! {
+            never = accept => match never {},
+            () = stop => {}
+        }
+        let accept = self.accept(server(false), |connection, socket| {
+            _ = tokio::spawn(connection.serve(socket, CancellationToken::new()));
+        });
+        let answered = async {
+            leave.cancel();
+            connections.close();
+            connections.wait().await;
+            drained.await;
+        };
+        tokio::select! {
+            never = accept => match never {},
+            () = answered => {}
+        }
+    }
+
+    async fn accept(
+        &self,
+        server: Builder<TokioExecutor>,
+        serve: impl Fn(Connection, TcpStream),
+    ) -> Infallible {
+        loop {
+            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
+                // Nobody closes it.
+                return std::future::pending().await;
+            };
+            match self.listener.accept().await {
+                Ok((socket, client)) => {
+                    let connection = Connection {
+                        client,
+                        app: self.app.clone(),
+                        server: server.clone(),
+                        _permit: permit,
+                    };
+                    serve(connection, socket);
+                }
+                Err(error) => {
+                    // Mostly there are no file descriptors left: others have to end first.
+                    say(format_args!("*** cannot accept a connection: {error}"));
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+fn server(keep_alive: bool) -> Builder<TokioExecutor> {
+    let mut server = Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .keep_alive(keep_alive);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .max_header_list_size(HEADER_BYTES);
+    server
+}
+
+struct Connection {
+    client: SocketAddr,
+    app: Router,
+    server: Builder<TokioExecutor>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// Serves until the client leaves, or `leave` is cancelled and what has begun is answered.
+    async fn serve(self, socket: TcpStream, leave: CancellationToken) {
+        // A token is to leave as it comes. A socket that refuses either is served all the same.
+        _ = socket.set_nodelay(true);
+        _ = keep_alive(&socket);
+        let requests = Requests::default();
+        let seen = requests.clone();
+        let io = TokioIo::new(Socket::new(socket, requests.clone()));
+        let (app, client) = (self.app, self.client);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (app, requests) = (app.clone(), requests.clone());
+            async move {
+                let version = request.version();
+                let mut request = request.map(Body::new);
+                // For balances that go by the client's address.
+                request.extensions_mut().insert(client);
+                let answer = async {
+                    let Ok(answer) = app.oneshot(request).await;
+                    answer
+                };
+                Ok::<_, Infallible>(requests.count(version, answer).await)
+            }
+        });
+        let leaving = async {
+            leave.cancelled().await;
+            if !seen.any() {
+                // Its first request may be on the way.
+                sleep(FIRST).await;
+            }
+        };
+        let mut connection = pin!(self.server.serve_connection_with_upgrades(io, service));
+        tokio::select! {
+            // What goes wrong with a connection, its client sees.
+            _ = connection.as_mut() => return,
+            () = leaving => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        _ = connection.await;
+    }
+}
+
+fn keep_alive(socket: &TcpStream) -> io::Result<()> {
+    let keep_alive = TcpKeepalive::new()
+        .with_time(KEEP_ALIVE)
+        .with_interval(KEEP_ALIVE_INTERVAL);
+    SockRef::from(socket).set_tcp_keepalive(&keep_alive)
+}

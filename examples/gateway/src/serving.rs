@@ -1,0 +1,136 @@
+//! How the gateway serves, from the command line.
+
+use std::{error::Error, fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use axum::http::{HeaderValue, Uri};
+use clap::Args;
+use tower_http::cors::{Any, CorsLayer};
+use tower_model_route::EngineClient;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Serving {
+    /// How long requests in flight may take once the gateway is asked to stop
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) drain: Duration,
+
+    /// How long it goes on as before when it is asked to stop, with /readyz at 503, so that
+    /// load balancers have noticed
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds, verbatim_doc_comment)]
+    pub(crate) drain_delay: Duration,
+
+    /// How many connections of clients are accepted; more wait. By default half of the file
+    /// descriptors that this process may have
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), verbatim_doc_comment)]
+    max_connections: Option<u32>,
+
+    /// Have /_, /_routes and /_explain on an address of their own, not on that of the traffic
+    #[arg(long, value_name = "ADDR", conflicts_with = "demo")]
+    pub(crate) admin: Option<SocketAddr>,
+
+    /// Trust the certificate authorities in FILE (PEM) for https endpoints, besides this machine's
+    #[arg(long, value_name = "FILE", conflicts_with = "demo")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// Let browsers use the answers on pages of ORIGIN, or "*" for all; may be given several times
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        value_parser = origin,
+        help = "Let browsers use the answers on pages of ORIGIN, such as https://chat.example, or \"*\"\nfor all; may be given several times"
+    )]
+    cors: Vec<HeaderValue>,
+
+    /// Forward requests that name no model to URL; by default they get 404
+    #[arg(long, value_name = "URL", value_parser = base)]
+    pub(crate) forward: Option<Uri>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.strip_suffix('s').unwrap_or(text);
+    let seconds: u32 = seconds
+        .parse()
+        .map_err(|_| "it must be a number of seconds, such as 30".to_owned())?;
+    Ok(Duration::from_secs(seconds.into()))
+}
+
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let is_origin = || {
+        let uri: Uri = text.parse().ok()?;
+        let has_path = text.ends_with('/') || uri.path() != "/" || uri.query().is_some();
+        (uri.scheme().is_some() && uri.authority().is_some() && !has_path).then_some(())
+    };
+    if text != "*" && is_origin().is_none() {
+        return Err("it must be like https://chat.example, without a path, or *".to_owned());
+    }
+    HeaderValue::from_str(text).map_err(|error| error.to_string())
+}
+
+fn base(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|_| "it is not a valid URL")?;
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !is_http || uri.path() != "/" || uri.query().is_some() {
+        return Err("it must be like http://10.0.0.7:8000, without a path".to_owned());
+    }
+    Ok(uri)
+}
+
+impl Serving {
+    pub(crate) fn cors(&self) -> Option<CorsLayer> {
+        let cors = CorsLayer::new()
+            .allow_methods(Any)
+            .allow_headers(tower_http::cors::AllowHeaders::mirror_request())
+            .expose_headers(Any);
+        match &*self.cors {
+            [] => None,
+            origins if origins.iter().any(|origin| origin == "*") => Some(cors.allow_origin(Any)),
+            origins => Some(cors.allow_origin(origins.to_vec())),
+        }
+    }
+
+    /// The client for the engines.
+    ///
+    /// # Errors
+    /// The certificate authorities are not there, or none.
+    pub(crate) fn client(&self) -> Result<EngineClient, Box<dyn Error>> {
+        let mut client = EngineClient::builder();
+        if let Some(file) = &self.ca {
+            let pem = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+            client = client.root_certificates(pem);
+        }
+        Ok(client.build()?)
+    }
+
+    pub(crate) fn max_connections(&self) -> usize {
+        match self.max_connections {
+            Some(count) => count as usize,
+            None => descriptors().map_or(FALLBACK, |count| (count / 2).max(1)),
+        }
+    }
+}
+
+/// Where it is not known how many files may be open.
+const FALLBACK: usize = 4096;
+
+/// How many files this process may have open (proc_pid_limits(5)).
+fn descriptors() -> Option<usize> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_checked() {
+        assert_eq!(seconds("30s"), Ok(Duration::from_secs(30)));
+        assert!(seconds("").is_err() && seconds("-1").is_err() && seconds("1m").is_err());
+        assert!(origin("*").is_ok() && origin("https://chat.example:8443").is_ok());
+        assert!(origin("chat.example").is_err() && origin("https://chat.example/").is_err());
+        assert!(base("http://10.0.0.7:8000").is_ok() && base("http://10.0.0.7/v1").is_err());
+        assert!(base("ftp://h").is_err());
+    }
+}

@@ -1,0 +1,205 @@
+//! How it serves: the options, and what clients and engines get.
+
+use axum::http::{Request, Version};
+use test_kit::{
+    directory::Directory,
+    socket::{Message, Peer, Reply, Upstream, chunk, post},
+};
+
+use crate::{
+    files::{route, server},
+    program::{Gateway, header, run},
+};
+
+async fn start(engine: &Upstream, manifests: &str, more: &[&str]) -> (Directory, Gateway) {
+    let directory = Directory::new();
+    let path = directory.write("all.yaml", manifests);
+    let endpoint = format!("ml/small={}", engine.url());
+    let args = [
+        "--manifests",
+        path.to_str().unwrap(),
+        "--endpoint",
+        &endpoint,
+    ];
+    (directory, Gateway::start([&args, more].concat()).await)
+}
+
+fn manifests() -> String {
+    server("small", "m") + &route("chat", "small")
+}
+
+fn keyed() -> String {
+    let annotation = "annotations: {tower-model-route/headers: 'authorization: Bearer ${K}'}\n  ";
+    manifests().replacen("name: small", &format!("{annotation}name: small"), 1)
+}
+
+#[tokio::test]
+async fn a_key_from_a_file_reaches_the_engine_and_is_not_shown() {
+    let mut engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let keys = Directory::new();
+    let file = keys.write("key", "sk-7f3a\n");
+    let keys = format!("K={}", file.display());
+    let (_directory, gateway) = start(&engine, &keyed(), &["--keys", &keys]).await;
+    assert_eq!(gateway.ask("chat").await.status(), 200);
+    assert_eq!(
+        engine.next().await.field("authorization"),
+        Some("Bearer sk-7f3a")
+    );
+    let request = Request::get(format!("{}/_routes", gateway.url()));
+    let table = gateway.send(request.body(String::new()).unwrap()).await;
+    assert!(!table.body().contains("7f3a"), "{}", table.body());
+}
+
+#[test]
+fn a_key_that_is_not_allowed_or_not_there() {
+    let directory = Directory::new();
+    let path = directory.write("all.yaml", &keyed());
+    let ended = run(["--check", path.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stdout.contains("unknown-key"), "{}", ended.stdout);
+    let ended = run([
+        "--check",
+        path.to_str().unwrap(),
+        "--keys",
+        "NO_SUCH_VARIABLE",
+    ]);
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.contains("environment variable not found"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn https_endpoints_are_spoken_to_and_a_file_without_authorities_is_refused() {
+    let directory = Directory::new();
+    let path = directory.write("all.yaml", &manifests());
+    let path = path.to_str().unwrap();
+    let endpoint = ["--endpoint", "ml/small=https://127.0.0.1:9"];
+    let checked = run([&["--check", path][..], &endpoint].concat());
+    assert_eq!(checked.code, Some(0));
+    assert!(
+        checked.stdout.contains("note: the certificates of https"),
+        "{}",
+        checked.stdout
+    );
+    let ca = ["--ca", path, "--listen", "127.0.0.1:0"];
+    let refused = run([&["--manifests", path][..], &endpoint, &ca].concat());
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("EngineClient, root_certificates"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[tokio::test]
+async fn both_versions_of_http_have_the_same_room_for_headers() {
+    let engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let (_directory, gateway) = start(&engine, &manifests(), &[]).await;
+    for bytes in [8_000, 20_000, 200_000, 500_000] {
+        let mut statuses = Vec::new();
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let request = Request::post(format!("{}/v1/chat/completions", gateway.url()))
+                .version(version)
+                .header("x-long", "x".repeat(bytes))
+                .body(r#"{"model": "chat"}"#.to_owned());
+            statuses.push(gateway.send(request.unwrap()).await.status().as_u16());
+        }
+        let expected = if bytes < 400_000 { 200 } else { 431 };
+        assert_eq!(statuses, [expected; 2], "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_model_is_forwarded_if_asked_to() {
+    let engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let mut other = Upstream::start(|_| Reply::ok("other")).await;
+    let (_directory, gateway) = start(&engine, &manifests(), &[]).await;
+    assert_eq!(gateway.get("/version").await, 404);
+    let (_directory, gateway) = start(&engine, &manifests(), &["--forward", &other.url()]).await;
+    assert_eq!(gateway.get("/version?x=1").await, 200);
+    let seen = other.next().await;
+    assert_eq!(seen.start, "GET /version?x=1 HTTP/1.1");
+    assert_eq!(seen.field("host"), other.url().strip_prefix("http://"));
+    assert_eq!(gateway.ask("chat").await.body(), "{}");
+}
+
+#[tokio::test]
+async fn browsers_may_be_let_in() {
+    let engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let allowed = "https://chat.example";
+    let (_directory, gateway) = start(&engine, &manifests(), &["--cors", allowed]).await;
+    for (origin, expected) in [(allowed, allowed), ("https://other.example", "-")] {
+        let request = Request::options(format!("{}/v1/chat/completions", gateway.url()))
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization")
+            .body(String::new());
+        let answer = gateway.send(request.unwrap()).await;
+        assert_eq!(header(&answer, "access-control-allow-origin"), expected);
+    }
+}
+
+#[tokio::test]
+async fn the_admin_view_may_have_its_own_address() {
+    let engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let args = ["--admin", "127.0.0.1:0"];
+    let (_directory, mut gateway) = start(&engine, &manifests(), &args).await;
+    assert_eq!(gateway.get("/_routes").await, 404);
+    let said = gateway.until("The admin view is at ").await;
+    let (_, url) = said.trim().split_once("The admin view is at ").unwrap();
+    for path in ["/_routes", "/healthz", "/readyz"] {
+        let url = url.strip_suffix("/_").unwrap();
+        let request = Request::get(format!("{url}{path}")).body(String::new());
+        assert_eq!(gateway.send(request.unwrap()).await.status(), 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn connections_beyond_the_maximum_wait() {
+    let engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let (_directory, gateway) = start(&engine, &manifests(), &["--max-connections", "1"]).await;
+    let address = gateway.url().strip_prefix("http://").unwrap();
+    let mut first = Peer::connect(address.parse().unwrap()).await;
+    first.send(post(r#"{"model": "chat"}"#)).await;
+    assert_eq!(first.answer().await.status(), 200);
+    let mut second = Peer::connect(address.parse().unwrap()).await;
+    second.send(post(r#"{"model": "chat"}"#)).await;
+    let waits = tokio::time::timeout(test_kit::time::A_WHILE, second.answer()).await;
+    assert!(waits.is_err());
+    drop(first);
+    assert_eq!(second.answer().await.status(), 200);
+}
+
+#[tokio::test]
+async fn the_line_of_a_stream_tells_how_it_ended() {
+    let script = |request: &Message| {
+        let begun = Reply::new("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let begun = begun.then(chunk("tok"));
+        match request.text().contains("whole") {
+            true => begun.then("0\r\n\r\n"),
+            false => begun.then_close(),
+        }
+    };
+    let engine = Upstream::start(script).await;
+    let (_directory, mut gateway) = start(&engine, &manifests(), &[]).await;
+    let address = gateway
+        .url()
+        .strip_prefix("http://")
+        .unwrap()
+        .parse()
+        .unwrap();
+    for (body, complete) in [
+        (r#"{"model": "chat", "a": "whole"}"#, true),
+        (r#"{"model": "chat"}"#, false),
+    ] {
+        let mut client = Peer::connect(address).await;
+        client.send(post(body)).await;
+        assert_eq!(client.whole_message().await.complete, complete);
+        let line = gateway.until("POST /v1/chat/completions").await;
+        assert!(line.starts_with("200 "), "{line}");
+        assert_eq!(line.contains(" broken off: "), !complete, "{line}");
+    }
+}

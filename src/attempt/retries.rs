@@ -1,0 +1,200 @@
+//! Whether a request is sent again, when, and at whose cost.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Method, request::Parts};
+use tokio::time::Instant;
+
+use crate::{
+    config::TrafficPolicy,
+    model::BodyKeys,
+    route::{Chosen, RouteDecision, Unavailable},
+    server::{Caller, Outcome, Server},
+    wire::{FreshConnection, Origin},
+};
+
+/// How often a request may be sent again at no cost: endpoints that refuse it are ejected long
+/// before so many are asked, unless all are out.
+const MAX_MOVES: u32 = 16;
+/// The least time that an attempt without a timeout must have.
+const FLOOR: Duration = Duration::from_millis(100);
+
+/// Everything that further attempts need.
+pub(crate) struct Retries {
+    origin: Origin,
+    keys: BodyKeys,
+    is_idempotent: bool,
+    /// The ModelServer of the first attempt, whose policy applies to the retries.
+    server: Arc<Server>,
+    /// The URIs of the endpoints that have failed the request.
+    tried: Vec<Arc<str>>,
+    /// The retries that count, and the attempts that cost nothing.
+    counted: u32,
+    moves: u32,
+    /// What the next attempt is.
+    step: Step,
+}
+
+/// What follows an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The engine has processed nothing: to another endpoint at once, at no cost.
+    Elsewhere,
+    /// An idle connection was lost: once more on a fresh one, at no cost.
+    Resend,
+    /// The connection was lost and may have been an idle one: once more, at no cost, to another
+    /// healthy endpoint if there is one. The client may have more such connections.
+    ResendElsewhere,
+    /// A retry, as the policy allows it.
+    Retry,
+}
+
+impl Retries {
+    pub(crate) fn new(
+        origin: Origin,
+        keys: BodyKeys,
+        method: &Method,
+        server: Arc<Server>,
+    ) -> Box<Self> {
+        Box::new(Self {
+            origin,
+            keys,
+            is_idempotent: method.is_idempotent(),
+            server,
+            tried: Vec::new(),
+            counted: 0,
+            moves: 0,
+            step: Step::Retry,
+        })
+    }
+
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub(super) fn keys(&self) -> &BodyKeys {
+        &self.keys
+    }
+
+    pub(super) fn tried(&self) -> &[Arc<str>] {
+        &self.tried
+    }
+
+    /// Whether the next attempt counts as a retry.
+    pub(super) fn counts(&self) -> bool {
+        self.step == Step::Retry
+    }
+
+    /// Whether an attempt that ended like this is worth another, whether or not one is allowed.
+    pub(super) fn is_retriable(&self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Answered(status) | Outcome::Full(status, _) => {
+                let statuses = self.server.policy.get_retry_statuses();
+                statuses.contains(&status)
+            }
+            Outcome::NotConnected
+            | Outcome::NotProcessed
+            | Outcome::Stale
+            | Outcome::Lost
+            | Outcome::Failed
+            | Outcome::TimedOut
+            | Outcome::Shed => true,
+            Outcome::OutOfTime | Outcome::ClientFailed => false,
+        }
+    }
+
+    /// Whether the policy allows retries, which the budget is for.
+    pub(super) fn has_budget(&self) -> bool {
+        self.server.policy.get_max_retries() > 0
+    }
+
+    /// What follows an attempt that ended like this; `is_unsent` if nothing of the body was
+    /// written.
+    ///
+    /// A request whose connection was lost may have been processed. It is sent again if that
+    /// does no harm (RFC 9110 section 9.2.2), or if the policy allows retries, which are
+    /// such repetitions.
+    pub(super) fn step(&self, outcome: Outcome, is_unsent: bool) -> Option<Step> {
+        let allowed = self.server.policy.get_max_retries();
+        let retry = (self.counted < allowed).then_some(Step::Retry);
+        let may_move = self.moves < MAX_MOVES;
+        let may_repeat = is_unsent || self.is_idempotent || allowed > 0;
+        match outcome {
+            Outcome::NotConnected | Outcome::NotProcessed if may_move => Some(Step::Elsewhere),
+            Outcome::Stale if may_move && may_repeat => Some(Step::Resend),
+            Outcome::Lost if may_move && may_repeat => Some(Step::ResendElsewhere),
+            _ => retry.filter(|_| self.is_retriable(outcome)),
+        }
+    }
+
+    /// Takes this step after the attempt to which `decision` led; returns how long to wait
+    /// before.
+    pub(super) fn begin(
+        &mut self,
+        step: Step,
+        outcome: Outcome,
+        decision: &RouteDecision,
+    ) -> Duration {
+        self.step = step;
+        if step == Step::Retry {
+            self.counted += 1;
+        } else {
+            self.moves += 1;
+        }
+        if matches!(step, Step::Elsewhere | Step::Retry) {
+            self.tried.push(decision.shared_endpoint());
+        }
+        match step {
+            Step::Retry if outcome != Outcome::Shed => interval(&self.server.policy, self.counted),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Chooses the endpoint of the next attempt, after the one to which `decision` led.
+    pub(super) fn choose(
+        &self,
+        decision: &RouteDecision,
+        caller: Caller<'_>,
+    ) -> Result<Chosen, Unavailable> {
+        let again = || decision.lease_again();
+        let resent = match self.step {
+            Step::Elsewhere | Step::Retry => None,
+            Step::Resend => again(),
+            Step::ResendElsewhere => {
+                let mut tried = self.tried.clone();
+                tried.push(decision.shared_endpoint());
+                decision.choose_healthy(caller, &tried).or_else(again)
+            }
+        };
+        match resent {
+            Some(chosen) => Ok(chosen),
+            None => decision.choose_next(caller, &self.tried),
+        }
+    }
+
+    /// Asks the HTTP client for a fresh connection, where that is the point.
+    pub(super) fn mark(&self, head: &mut Parts) {
+        head.extensions.remove::<FreshConnection>();
+        if matches!(self.step, Step::Resend | Step::ResendElsewhere) {
+            head.extensions.insert(FreshConnection);
+        }
+    }
+}
+
+/// Whether enough of the total timeout is left for `wait` and an attempt at `next`.
+pub(super) fn has_time(deadline: Option<Instant>, wait: Duration, next: &Server) -> bool {
+    let attempt = next.policy.get_timeout().unwrap_or(FLOOR);
+    let room = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    room.is_none_or(|room| room >= wait.saturating_add(attempt))
+}
+
+/// How long to wait before this retry, counted from 1: an exponential backoff with jitter.
+fn interval(policy: &TrafficPolicy, retry: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(retry - 1).unwrap_or(u32::MAX);
+    let interval = policy.get_retry_interval().saturating_mul(doubled);
+    let interval = interval.min(policy.get_max_retry_interval());
+    // Jitter: from 75 to 125 percent of the interval.
+    let varied = interval.as_secs_f64() * (0.75 + fastrand::f64() / 2.0);
+    let varied = Duration::try_from_secs_f64(varied).unwrap_or(Duration::MAX);
+    varied.min(policy.get_max_retry_interval())
+}

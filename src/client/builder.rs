@@ -1,0 +1,149 @@
+//! The options of the client.
+
+use std::time::Duration;
+
+use hyper_util::{
+    client::legacy::{Builder, Client},
+    rt::{TokioExecutor, TokioTimer},
+};
+
+use super::{
+    connector::Connector,
+    service::EngineClient,
+    tls::{Certificates, Identity},
+};
+use crate::config::{BuildError, MistakeKind};
+
+/// An [`EngineClient`] with the default options.
+///
+/// ```
+/// use tower_model_route::{RouteTable, engine_client, stack};
+///
+/// # let table = RouteTable::builder().build().unwrap();
+/// let app: axum::Router = axum::Router::new().fallback_service(stack(table).service(engine_client()));
+/// ```
+pub fn engine_client() -> EngineClient {
+    let client = EngineClient::builder().build();
+    client.expect("the default options are valid")
+}
+
+impl EngineClient {
+    /// The default options, to be changed.
+    pub fn builder() -> EngineClientBuilder {
+        EngineClientBuilder::new()
+    }
+}
+
+/// The options of an [`EngineClient`], from [`EngineClient::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_model_route::EngineClient;
+///
+/// let client = EngineClient::builder()
+///     .connect_timeout(Duration::from_secs(2))
+///     .build()?;
+/// # Ok::<_, tower_model_route::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct EngineClientBuilder {
+    connect_timeout: Duration,
+    pool_idle_timeout: Duration,
+    http2_prior_knowledge: bool,
+    certificates: Certificates,
+}
+
+impl EngineClientBuilder {
+    fn new() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            pool_idle_timeout: Duration::from_secs(4),
+            http2_prior_knowledge: false,
+            certificates: Certificates::default(),
+        }
+    }
+
+    /// How long it may take until there is a connection, with the resolution of the name and the
+    /// TLS handshake: 5 s by default.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// After which time an idle connection is closed: 4 s by default.
+    ///
+    /// It should be shorter than the engine's own time (uvicorn, and so vLLM and SGLang: 5 s).
+    /// Zero keeps no idle connection.
+    pub fn pool_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.pool_idle_timeout = timeout;
+        self
+    }
+
+    /// Speaks HTTP/2 to every engine, also without TLS (RFC 9113 section 3.3). By default it
+    /// speaks HTTP/2 only where the engine offers it in the TLS handshake (ALPN).
+    pub fn http2_prior_knowledge(mut self) -> Self {
+        self.http2_prior_knowledge = true;
+        self
+    }
+
+    /// Trusts these certificate authorities too, such as a private one of your own: one or more
+    /// certificates as PEM. The machine's are trusted in any case; `SSL_CERT_FILE` and
+    /// `SSL_CERT_DIR` replace those.
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.certificates.roots.push(pem.into());
+        self
+    }
+
+    /// Shows this certificate to engines that ask for one (mutual TLS): its chain, the
+    /// certificate itself first, and its private key, both as PEM.
+    pub fn client_certificate(
+        mut self,
+        chain: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.certificates.identity = Some(Identity {
+            chain: chain.into(),
+            key: key.into(),
+        });
+        self
+    }
+
+    /// Makes the client.
+    ///
+    /// # Errors
+    ///
+    /// If the connect timeout is zero, or if a certificate or the key is not what it should be.
+    pub fn build(self) -> Result<EngineClient, BuildError> {
+        if self.connect_timeout.is_zero() {
+            let option = "EngineClient, connect_timeout";
+            return Err(BuildError::other(option, MistakeKind::ZeroTime));
+        }
+        let tls = self.certificates.config().map_err(|(option, reason)| {
+            BuildError::other(option, MistakeKind::InvalidCertificate(reason))
+        })?;
+        Ok(self.client(tls))
+    }
+
+    fn client(&self, tls: rustls::ClientConfig) -> EngineClient {
+        let connector = Connector::new(tls, self.connect_timeout, self.http2_prior_knowledge);
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
+            .pool_timer(TokioTimer::new())
+            .http2_only(self.http2_prior_knowledge)
+            .http2_max_header_list_size(HEADER_BYTES);
+        let pooled = |builder: &mut Builder, idle: bool| {
+            builder
+                .pool_idle_timeout(self.pool_idle_timeout)
+                .pool_max_idle_per_host(if idle { usize::MAX } else { 0 })
+                .build(connector.clone())
+        };
+        EngineClient {
+            pooled: pooled(&mut builder, !self.pool_idle_timeout.is_zero()),
+            fresh: pooled(&mut builder, false),
+        }
+    }
+}
+
+/// As much as hyper reads of an HTTP/1.1 head.
+const HEADER_BYTES: u32 = 8_192 + 4_096 * 100;

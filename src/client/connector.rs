@@ -1,0 +1,79 @@
+//! How a connection to an engine is made.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use tower_service::Service;
+
+use super::socket::Socket;
+use crate::error::BoxError;
+
+/// When a connection on which nothing moves is asked whether its other end is still there, and
+/// how often then. A firewall forgets a connection after minutes, and an engine may think for
+/// longer before its first token.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Name resolution, TCP to the first address that answers (RFC 8305), TLS, all within one time.
+#[derive(Clone)]
+pub(super) struct Connector {
+    https: HttpsConnector<HttpConnector>,
+    timeout: Duration,
+    is_http2: bool,
+}
+
+impl Connector {
+    pub(super) fn new(tls: rustls::ClientConfig, timeout: Duration, is_http2: bool) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEP_ALIVE));
+        tcp.set_keepalive_interval(Some(KEEP_ALIVE_INTERVAL));
+        // Shared among a name's addresses, so that one that does not answer leaves time for the next.
+        tcp.set_connect_timeout(Some(timeout));
+        let builder = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http();
+        let https = if is_http2 {
+            builder.enable_http2().wrap_connector(tcp)
+        } else {
+            builder.enable_all_versions().wrap_connector(tcp)
+        };
+        Self {
+            https,
+            timeout,
+            is_http2,
+        }
+    }
+}
+
+type Stream = TokioIo<<HttpsConnector<HttpConnector> as Service<Uri>>::Response>;
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Socket<Stream>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.https.poll_ready(cx)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let (connecting, timeout, is_http2) = (self.https.call(to), self.timeout, self.is_http2);
+        Box::pin(async move {
+            let stream = tokio::time::timeout(timeout, connecting)
+                .await
+                .map_err(|_| {
+                    io::Error::new(io::ErrorKind::TimedOut, "connecting took too long")
+                })??;
+            Ok(TokioIo::new(Socket::new(TokioIo::new(stream), is_http2)))
+        })
+    }
+}

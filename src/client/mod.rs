@@ -1,0 +1,13 @@
+//! The HTTP client for engines: hyper's, with what an inference engine needs of it.
+
+mod builder;
+mod connector;
+mod failure;
+mod service;
+mod socket;
+mod tls;
+
+pub use self::{
+    builder::{EngineClientBuilder, engine_client},
+    service::{EngineClient, EngineFuture},
+};

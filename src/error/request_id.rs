@@ -1,0 +1,84 @@
+//! The id by which a request is found in logs, here and at the engine.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The header that has it, in requests and answers.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const MAX_LEN: usize = 128;
+
+/// The client's id if it is 1 to 128 visible ASCII characters, or else 128 random bits in hex.
+pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let mut given = headers.get_all(&X_REQUEST_ID).iter();
+    match (given.next(), given.next()) {
+        (Some(id), None) if is_id(id.as_bytes()) => id.clone(),
+        _ => random(),
+    }
+}
+
+fn is_id(id: &[u8]) -> bool {
+    (1..=MAX_LEN).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+}
+
+fn random() -> HeaderValue {
+    let mut digits = [0; 32];
+    let mut bits = fastrand::u128(..);
+    for digit in digits.iter_mut().rev() {
+        let value = (bits & 0xf) as u8;
+        *digit = match value {
+            0..=9 => b'0' + value,
+            _ => b'a' + (value - 10),
+        };
+        bits >>= 4;
+    }
+    // Shared from the start, which saves its clones an allocation.
+    HeaderValue::from_maybe_shared(Bytes::from_owner(digits))
+        .unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: &[&[u8]]) -> HeaderValue {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(X_REQUEST_ID, HeaderValue::from_bytes(value).unwrap());
+        }
+        request_id(&headers)
+    }
+
+    #[test]
+    fn the_clients_is_kept_if_it_is_one() {
+        let longest = [b'~'; 128];
+        for id in [&b"a"[..], b"req_01!", &longest] {
+            assert_eq!(of(&[id]), id);
+        }
+    }
+
+    #[test]
+    fn anything_else_gets_a_new_one() {
+        let too_long = [b'a'; 129];
+        let mut seen = std::collections::HashSet::new();
+        let cases: [&[&[u8]]; 7] = [
+            &[],
+            &[b""],
+            &[b"two words"],
+            &[b"\xc3\xa4"],
+            &[b"a\tb"],
+            &[&too_long],
+            &[b"a", b"a"],
+        ];
+        for values in cases {
+            let id = of(values);
+            let id = id.to_str().unwrap();
+            assert!(
+                id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                "{id}"
+            );
+            assert_eq!(id, id.to_lowercase());
+            assert!(seen.insert(id.to_owned()), "{id} twice");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Requests that ask for a WebSocket.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, request::Parts};
+use hyper::upgrade::OnUpgrade;
+
+use crate::{
+    attempt::{Exchange, Held, ResponseBody, Tunnels},
+    error::{RouteError, RouteErrorKind},
+    observe::RequestSpan,
+    wire::rewrite,
+};
+
+/// What a 101 needs.
+pub(super) struct Upgrade {
+    /// The client's connection; `None` if the server above is not hyper.
+    client: Option<OnUpgrade>,
+    tunnels: Tunnels,
+}
+
+impl Upgrade {
+    /// Takes the client's connection out of `head`; `None` if the engine is not asked to upgrade.
+    pub(super) fn asked(head: &mut Parts, tunnels: &Tunnels) -> Option<Self> {
+        let client = head.extensions.remove();
+        rewrite::asks_for_websocket(&head.headers).then(|| Self {
+            client,
+            tunnels: tunnels.clone(),
+        })
+    }
+}
+
+/// The engine has switched protocols. The session holds the lease to its end, in a task of its
+/// own; or a layer above carries it on, and the answer's body holds the lease.
+pub(super) fn switched<R>(
+    mut response: Response<R>,
+    upgrade: Option<Upgrade>,
+    exchange: &Arc<Exchange>,
+    span: &RequestSpan,
+) -> Result<Response<ResponseBody<R>>, RouteError> {
+    let upgrade = upgrade
+        .filter(|_| rewrite::asks_for_websocket(response.headers()))
+        .ok_or_else(|| {
+            refused("the engine switched protocols, which the request did not ask for")
+        })?;
+    let (decision, lease) = exchange.finish();
+    span.answered(response.status(), &decision, None);
+    let idle_timeout = decision.policy().get_stream_idle_timeout();
+    let held = Held::new(lease, Arc::clone(exchange), idle_timeout, span.clone());
+    response.extensions_mut().insert(decision);
+    let Some(client) = upgrade.client else {
+        return Ok(response.map(|body| ResponseBody::upgraded(body, held)));
+    };
+    response
+        .extensions_mut()
+        .remove()
+        .and_then(|engine| upgrade.tunnels.begin(client, engine, held))
+        .ok_or_else(|| refused("the engine switched protocols, which its client can not do"))?;
+    Ok(response.map(|_| ResponseBody::own(Bytes::new())))
+}
+
+fn refused(why: &'static str) -> RouteError {
+    RouteError::new(RouteErrorKind::UpstreamUnreachable, why)
+}

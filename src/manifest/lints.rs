@@ -1,0 +1,50 @@
+//! What the linter finds in a table of manifests, at its places in the files.
+
+use super::{
+    assembly::Assembly,
+    diagnostic::{Diagnostic, Severity},
+};
+use crate::{
+    observe::{Lint, LintKind},
+    route::RouteTable,
+};
+
+/// The warnings of [`RouteTable::lint`]. That Pods are missing is one, however many
+/// ModelServers select some; of retries only those are a mistake that a manifest asks for.
+pub(super) fn lints(table: &RouteTable, assembly: &Assembly) -> Vec<Diagnostic> {
+    let mut lints = table.lint();
+    let server = |lint: &Lint| assembly.server(lint.position());
+    lints.retain(|lint| {
+        lint.kind() != LintKind::RetriesWithoutAlternative
+            || server(lint).is_none_or(|server| server.has_retry)
+    });
+    let (podless, others): (Vec<&Lint>, Vec<&Lint>) = lints.iter().partition(|lint| {
+        lint.kind() == LintKind::NoEndpoints
+            && server(lint).is_some_and(|server| server.selects_pods)
+    });
+    let warning = |lint: &Lint, message: String| {
+        let code = lint.kind().code();
+        match assembly.spot(lint.position()) {
+            Some(spot) => Diagnostic::new(Severity::Warning, code, spot, message),
+            None => Diagnostic::placeless(Severity::Warning, code, message),
+        }
+    };
+    let mut found: Vec<_> = others
+        .into_iter()
+        .map(|lint| warning(lint, lint.to_string()))
+        .collect();
+    found.extend(match podless[..] {
+        [] => None,
+        [only] => Some(warning(only, only.to_string())),
+        [first, ..] => {
+            let message = format!(
+                "this and {} more ModelServers have no endpoints, since no Pod or other workload \
+                 that they select is given: requests that only they could serve are answered \
+                 with 503",
+                podless.len() - 1
+            );
+            Some(warning(first, message))
+        }
+    });
+    found
+}

@@ -1,0 +1,7 @@
+//! What a gateway says about itself, its clients and its engines when it passes messages on.
+
+mod hosts_are_checked;
+mod locations_lead_back;
+mod loops_are_cut;
+mod request_ids;
+mod who_asked;

@@ -1,0 +1,315 @@
+//! An answer that comes before the upload has ended: its last byte waits for the rest.
+
+use std::time::Duration;
+
+use http::{Response, StatusCode, header::EXPECT};
+use http_body::Body;
+use proptest::prelude::*;
+use test_kit::{
+    answer::Answer,
+    body::{Script, read_on, script},
+    mock::{called, mock, waits},
+    request::chat,
+    table::simple,
+};
+use tokio::time::{Instant, sleep};
+use tokio_test::{assert_ready_ok, task};
+use tower::{BoxError, Layer, Service, ServiceExt};
+use tower_model_route::{ModelRouteLayer, ResponseBody};
+
+const SECOND: Duration = Duration::from_secs(1);
+const START: &str = r#"{"model":"nobody","a":""#;
+
+fn layer() -> ModelRouteLayer {
+    ModelRouteLayer::new(simple())
+}
+
+/// The answer to a request that no engine gets.
+async fn ask<B>(
+    layer: ModelRouteLayer,
+    request: http::Request<B>,
+) -> Response<impl Body<Data = bytes::Bytes, Error = BoxError> + Unpin>
+where
+    B: Body<Error: Into<BoxError>> + Send + 'static,
+{
+    layer.layer(mock().0).oneshot(request).await.unwrap()
+}
+
+/// How long it takes until the client has the answer to an upload that is refused, and then goes
+/// on as `client` sends it.
+async fn until_answered<F: Future<Output = ()>>(
+    layer: ModelRouteLayer,
+    client: impl FnOnce(Script) -> F,
+) -> Duration {
+    let (upload, body) = script();
+    upload.data(START);
+    let answer = ask(layer, chat(body)).await;
+    let length = answer.body().size_hint().exact();
+    let begun = Instant::now();
+    let read = async {
+        let answer = Answer::of(answer).await;
+        (answer, begun.elapsed())
+    };
+    let (answer, took) = tokio::select! {
+        biased;
+        answered = read => answered,
+        () = async { client(upload.clone()).await; std::future::pending().await } => unreachable!(),
+    };
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    assert_eq!(answer.code(), "model_not_found");
+    assert_eq!(length, Some(answer.text().len() as u64));
+    assert!(upload.is_dropped());
+    took
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_ends_with_the_upload() {
+    let took = until_answered(layer(), |client| async move {
+        for _ in 0..4 {
+            sleep(SECOND / 2).await;
+            client.data("x".repeat(100_000));
+        }
+        sleep(SECOND / 2).await;
+        client.end();
+    });
+    assert_eq!(took.await, 5 * SECOND / 2);
+}
+
+/// Only the last byte waits, so that a client that reads at once knows at once.
+#[tokio::test(start_paused = true)]
+async fn all_but_its_last_byte_is_there_at_once() {
+    let (upload, body) = script();
+    upload.data(START);
+    let mut answer = ask(layer(), chat(body)).await.into_body();
+    let length = answer.size_hint().exact().unwrap();
+    let (read, end) = read_on(&mut answer);
+    assert!(end.is_none());
+    assert_eq!(read.len() as u64, length - 1);
+    assert_eq!(answer.size_hint().exact(), Some(1));
+    assert!(!answer.is_end_stream());
+    upload.end();
+    let (read, end) = read_on(&mut answer);
+    assert_eq!(read, b"}");
+    assert!(matches!(end, Some(Ok(()))));
+    assert!(answer.is_end_stream());
+}
+
+/// curl ends its stream when it sees an early error, which resets it (RFC 9113 section 8.1.1).
+#[tokio::test(start_paused = true)]
+async fn over_http2_the_whole_answer_waits() {
+    let named = r#"{"model":"asked","model":"asked","a":""#;
+    for start in [START, named] {
+        let (mock, mut handle) = mock();
+        let (upload, body) = script();
+        upload.data(&start.as_bytes()[..20]);
+        let mut request = chat(body);
+        *request.version_mut() = http::Version::HTTP_2;
+        let mut call = task::spawn(layer().replay_bytes(10).layer(mock).call(request));
+        waits(&mut call);
+        // The second one is on its way to the engine already.
+        let sent = (start == named).then(|| called(&mut handle));
+        upload.data(&start.as_bytes()[20..]);
+        if let Some((request, reply)) = sent {
+            let mut body = request.into_body();
+            assert!(matches!(read_on(&mut body).1, Some(Err(_))));
+            drop(body);
+            reply.send_error("aborted");
+        }
+        waits(&mut call);
+        upload.data("x");
+        waits(&mut call);
+        upload.end();
+        let answer = assert_ready_ok!(call.poll());
+        assert!(answer.status().is_client_error());
+        assert!(matches!(read_on(&mut answer.into_body()).1, Some(Ok(()))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_takes_no_longer_than_it_may() {
+    let endless = |client: Script| async move {
+        loop {
+            sleep(SECOND / 2).await;
+            client.data("x");
+        }
+    };
+    for (layer, expected) in [
+        (layer(), 5 * SECOND),
+        (layer().drain_timeout(20 * SECOND), 20 * SECOND),
+        (layer().drain_timeout(Duration::ZERO), Duration::ZERO),
+    ] {
+        let took = until_answered(layer, endless).await;
+        assert!(
+            took.abs_diff(expected) <= Duration::from_millis(1),
+            "{took:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_reads_no_more_than_it_may() {
+    let mib = bytes::Bytes::from("x".repeat(1 << 20));
+    for (layer, expected) in [
+        (layer(), 64),
+        (layer().drain_bytes(3 << 20), 3),
+        (layer().drain_bytes(0), -1),
+    ] {
+        let mib = mib.clone();
+        let took = until_answered(layer, |client| async move {
+            loop {
+                sleep(SECOND / 100).await;
+                client.data(mib.clone());
+            }
+        });
+        let took = took.await.as_millis() / 10;
+        // The chunk that is one too many.
+        assert_eq!(took as i32, expected + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_stopped_is_not_waited_for() {
+    let took = until_answered(layer(), |client| async move {
+        sleep(SECOND / 2).await;
+        client.data("x");
+    });
+    assert!(took.await.abs_diff(3 * SECOND / 2) <= Duration::from_millis(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_fails_is_not_waited_for() {
+    let took = until_answered(layer(), |client| async move {
+        client.fail("reset");
+    });
+    assert_eq!(took.await, Duration::ZERO);
+}
+
+/// hyper sends `100 Continue` when the body is polled first.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_to_be_told_is_not_told() {
+    for (expects, polled) in [(true, 0), (false, 1)] {
+        let (upload, body) = script();
+        upload.end();
+        let mut request = chat(body);
+        let headers = request.headers_mut();
+        headers.insert("content-length", u64::MAX.into());
+        if expects {
+            headers.insert(EXPECT, "100-continue".parse().unwrap());
+        }
+        let answer = Answer::of(ask(layer(), request).await).await;
+        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(upload.polls(), polled);
+    }
+}
+
+/// One that is too slow is answered because it does not send.
+#[tokio::test(start_paused = true)]
+async fn what_came_too_late_is_not_waited_for() {
+    let (upload, body) = script();
+    let answer = ask(layer(), chat(body)).await;
+    assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+    assert!(upload.is_dropped());
+    let begun = Instant::now();
+    Answer::of(answer).await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+/// The engine's answer is complete, and whoever read the upload for it is gone.
+#[tokio::test(start_paused = true)]
+async fn an_engines_answer_waits_too() {
+    for is_empty in [false, true] {
+        let (mut service, mut handle) = {
+            let (mock, handle) = mock();
+            (layer().replay_bytes(10).layer(mock), handle)
+        };
+        let (upload, body) = script();
+        upload.data(r#"{"model":"asked","a":""#);
+        let mut call = task::spawn(service.call(chat(body)));
+        waits(&mut call);
+        let (request, reply) = called(&mut handle);
+        let (engine, answer) = script();
+        if !is_empty {
+            engine.data("no");
+        }
+        engine.end_known();
+        let mut answer = Response::new(answer);
+        let length = if is_empty { 0 } else { 2 };
+        answer.headers_mut().insert("content-length", length.into());
+        reply.send_response(answer);
+        let answer = assert_ready_ok!(call.poll());
+        let announced = answer.headers().get("content-length");
+        assert_eq!(
+            announced.is_none(),
+            is_empty,
+            "a body of no bytes would not be polled"
+        );
+        let mut body: ResponseBody<_> = answer.into_body();
+        let (before, end) = read_on(&mut body);
+        assert!(end.is_none());
+        // As long as the engine reads, the upload is the engine's.
+        upload.data("x");
+        let polls = upload.polls();
+        assert!(read_on(&mut body).1.is_none());
+        assert_eq!(upload.polls(), polls);
+        drop(request);
+        assert!(read_on(&mut body).1.is_none());
+        upload.end();
+        let (after, end) = read_on(&mut body);
+        assert!(matches!(end, Some(Ok(()))));
+        let expected = if is_empty { "" } else { "no" };
+        assert_eq!([before, after].concat(), expected.as_bytes());
+    }
+}
+
+fn paused() -> tokio::runtime::Runtime {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time().start_paused(true).build().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn any_rest_is_read_until_its_end_or_a_limit(
+        pieces in proptest::collection::vec((1_u64..1500, 0_usize..100), 0..20),
+        bytes in 1_usize..500,
+        tenths in 1_u64..80,
+    ) {
+        let mut now = 0;
+        let mut quiet = 0;
+        let (mut read, mut expected) = (0, None);
+        // Pieces come at odd milliseconds, limits are even.
+        let ends = tenths * 100;
+        let pieces: Vec<_> = pieces.into_iter().map(|(wait, size)| (wait * 2, size)).collect();
+        for (at, &(wait, size)) in pieces.iter().enumerate() {
+            let come = now + wait + u64::from(at == 0);
+            let over = ends.min(quiet + 1000);
+            if come > over {
+                expected = Some(over);
+                break;
+            }
+            now = come;
+            if size > 0 {
+                quiet = now;
+            }
+            read += size;
+            if read > bytes {
+                expected = Some(now);
+                break;
+            }
+        }
+        let expected = expected.unwrap_or_else(|| ends.min(quiet + 1000));
+        let layer = layer()
+            .drain_bytes(bytes)
+            .drain_timeout(Duration::from_millis(ends));
+        let took = paused().block_on(until_answered(layer, |client| async move {
+            sleep(Duration::from_millis(1)).await;
+            for (wait, size) in pieces {
+                sleep(Duration::from_millis(wait)).await;
+                client.data("x".repeat(size));
+            }
+        }));
+        let took = took.as_millis() as u64;
+        prop_assert!(took.abs_diff(expected) <= 2, "{took} {expected}");
+    }
+}

@@ -24,7 +24,7 @@ use crate::{
     attempt::{ResponseBody, RouteBody},
     coding::Decoder,
     error::{Asker, BoxError, RouteError, RouteErrorKind, X_REQUEST_ID},
-    model::{Scan, check_json},
+    model::{Scan, check_json, check_one_type},
     observe::RequestSpan,
     pieces::{Chunks, Edits},
     route::CompiledTable,
@@ -147,9 +147,7 @@ fn first_look(
             ));
         }
     };
-    if scan.reads_json()
-        && let Err(error) = check_json(&head.headers)
-    {
+    if let Err(error) = check_type(&scan, head) {
         return FirstLook::Reject(error);
     }
     let scan = if scan.reads_body() {
@@ -165,6 +163,17 @@ fn first_look(
         return FirstLook::Reject(RouteError::body_too_large(options.max_body_bytes));
     }
     FirstLook::Receive(scan)
+}
+
+/// Refuses a Content-Type by which an engine could read another model than `scan` does.
+fn check_type(scan: &Scan, head: &Parts) -> Result<(), RouteError> {
+    if scan.reads_body() {
+        check_one_type(&head.headers)?;
+    }
+    if scan.reads_json() {
+        check_json(&head.headers)?;
+    }
+    Ok(())
 }
 
 /// The body of a request that is forwarded without being routed.

@@ -161,6 +161,8 @@ impl Beside {
         match self.body.finish() {
             Ok(()) => self.judge_late(),
             Err(Refusal::Missing) => Ok(()),
+            // To some engines the body names one.
+            Err(Refusal::OtherCase) => Err(Refusal::Duplicate.in_field(self.body.field())),
             Err(refusal) => Err(refusal.in_field(self.body.field())),
         }
     }

@@ -53,6 +53,8 @@ pub(crate) enum Refusal {
     Unclosed,
     /// The body is complete and names no model.
     Missing,
+    /// The body is complete, and only a key that differs in case names the model.
+    OtherCase,
     /// A second model, under [`Duplicates::Refuse`].
     Duplicate,
     /// The model's string has a bad escape, half a surrogate pair, a raw
@@ -99,7 +101,7 @@ impl Refusal {
                 let message = format!("the request has no body, and so no `{field}`");
                 return RouteError::new(MissingModel, message);
             }
-            Self::Missing => (MissingModel, format!("has no `{field}`")),
+            Self::Missing | Self::OtherCase => (MissingModel, format!("has no `{field}`")),
             Self::Duplicate | Self::TooManyModels => {
                 (AmbiguousModel, format!("has more than one `{field}`"))
             }

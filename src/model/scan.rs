@@ -124,15 +124,15 @@ impl Scan {
             Kind::Multipart(scanner, _) => scanner.finish(),
             Kind::Known(_) | Kind::Whole(_) => Ok(()),
         };
-        match finished {
+        let has_other = self.claim.is_some() || self.default.is_some();
+        let finished = match finished {
             // A header or the default may supply the model that the body lacks.
-            Err(Refusal::Missing | Refusal::Empty)
-                if self.claim.is_some() || self.default.is_some() =>
-            {
-                Ok(())
-            }
-            finished => finished.map_err(|refusal| refusal.in_field(self.kind.field())),
-        }
+            Err(Refusal::Missing | Refusal::Empty) if has_other => Ok(()),
+            // To some engines the body names one.
+            Err(Refusal::OtherCase) if has_other => Err(Refusal::Duplicate),
+            finished => finished,
+        };
+        finished.map_err(|refusal| refusal.in_field(self.kind.field()))
     }
 
     /// Whether the model is known, regardless of the rest of the body.

@@ -103,6 +103,7 @@ impl Document {
 
     pub(super) fn finish(&self) -> Result<(), Refusal> {
         match (self.position, &self.models) {
+            (Position::End, Models::None) if self.has_variant => Err(Refusal::OtherCase),
             (Position::End, Models::None) => Err(Refusal::Missing),
             (Position::End, _) => Ok(()),
             _ => Err(Refusal::Truncated),

@@ -275,6 +275,23 @@ async fn its_content_type_must_not_lie_either() {
     }
 }
 
+/// Engines written in Go take such a key for the model.
+#[tokio::test]
+async fn a_key_that_differs_in_case_is_no_agreement() {
+    for api in [AZURE, KSERVE, GEMINI, QUERY] {
+        for body in [r#"{"Model":"lora"}"#, r#"{"MODEL":"alias","x":1}"#] {
+            let outcome = send(request(api, "alias", body)).await;
+            outcome.refused(400, "ambiguous_model");
+        }
+    }
+    let sources = ModelSources::standard().and_header("x-model".parse().unwrap());
+    let mut sent = post("/v1/chat/completions", r#"{"Model":"lora"}"#);
+    let headers = sent.headers_mut();
+    headers.insert("x-model", "alias".parse().unwrap());
+    let outcome = send_by(sources, sent).await;
+    outcome.refused(400, "ambiguous_model");
+}
+
 /// The field that an extractor of one's own reads in other requests counts here too.
 #[tokio::test]
 async fn a_field_of_ones_own() {

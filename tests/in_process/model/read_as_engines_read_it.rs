@@ -50,8 +50,22 @@ async fn a_charset_decides_what_an_engine_reads() {
             "{bad}"
         );
     }
-    let (status, code, asked) = ask(&["application/json", "text/plain"], json).await;
-    assert_eq!((status, &*code, asked), (400, "invalid_body", 0));
+    let form = "multipart/form-data; boundary=b";
+    for types in [
+        &["application/json", "text/plain"][..],
+        &["application/json", form],
+        &[form, "application/json"],
+        &["application/json, text/plain"],
+    ] {
+        let (status, code, asked) = ask(types, json).await;
+        assert_eq!(
+            (status, &*code, asked),
+            (400, "invalid_body", 0),
+            "{types:?}"
+        );
+    }
+    let (status, code, asked) = ask(&["multipart/mixed; boundary=b"], json).await;
+    assert_eq!((status, &*code, asked), (415, "unsupported_media_type", 0));
 }
 
 #[tokio::test]

@@ -249,6 +249,39 @@ impl Exchange {
         })
     }
 
+    /// Whether the attempt has ended, and none has begun since.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state().outcome.is_some()
+    }
+
+    /// The request is sent again by a layer that is not ours: at best to an endpoint that it
+    /// has not been sent to. Returns whether there may be another.
+    pub(crate) fn leave(&self) -> bool {
+        let mut state = self.state();
+        let state = &mut *state;
+        let Some(retries) = state.retries.as_deref_mut() else {
+            return false;
+        };
+        retries.leave(&state.decision);
+        true
+    }
+
+    /// Begins another attempt at the same endpoint.
+    pub(crate) fn repeat(&self) {
+        let mut state = self.state();
+        let state = &mut *state;
+        let attempts = state.decision.attempts().saturating_add(1);
+        state.decision = state.decision.clone().after(attempts);
+        if let Some(lease) = &mut state.lease {
+            lease.begin(Duration::ZERO);
+        }
+        if let Some(upload) = &state.upload {
+            upload.begin_attempt();
+        }
+        state.outcome = None;
+        self.body_begun.store(!self.has_body, Ordering::Relaxed);
+    }
+
     /// Chooses the endpoint of the next attempt, and takes a lease of it if it is free;
     /// `None` if no endpoint or too little time is left.
     pub(crate) fn next(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<Upcoming> {

@@ -150,6 +150,16 @@ impl Retries {
         }
     }
 
+    /// The attempt to which `decision` led is followed by one that a layer of the caller's
+    /// makes, which costs what that layer says.
+    pub(super) fn leave(&mut self, decision: &RouteDecision) {
+        self.step = Step::Elsewhere;
+        let endpoint = decision.shared_endpoint();
+        if !self.tried.contains(&endpoint) {
+            self.tried.push(endpoint);
+        }
+    }
+
     /// Chooses the endpoint of the next attempt, after the one to which `decision` led.
     pub(super) fn choose(
         &self,

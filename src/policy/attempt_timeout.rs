@@ -18,7 +18,10 @@ use tower::timeout::error::Elapsed;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::busy::{Reading, may_say_busy};
+use super::{
+    busy::{Reading, may_say_busy},
+    readdress::follow,
+};
 use crate::{
     attempt::{Exchange, ResponseBody, RouteBody, outcome_of_answer, outcome_of_error},
     error::BoxError,
@@ -77,7 +80,8 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Request<RouteBody>) -> Self::Future {
+    fn call(&mut self, mut request: Request<RouteBody>) -> Self::Future {
+        follow(&mut request);
         let exchange = request.body().exchange().cloned();
         let deadline = exchange.as_ref();
         AttemptTimeoutFuture {

@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use super::{
     failover_policy::RetryInterval,
-    readdress::{Kept, fall_back, is_from_engine, next, redirect, should_retry, wait},
+    readdress::{Kept, fall_back, follow, is_from_engine, next, redirect, should_retry, wait},
 };
 use crate::{
     attempt::{Exchange, Next, RouteBody, Upcoming},
@@ -121,7 +121,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<RouteBody>) -> FailoverFuture<S, R> {
+    fn call(&mut self, mut request: Request<RouteBody>) -> FailoverFuture<S, R> {
+        follow(&mut request);
         let again = copy(&request).and_then(|copy| {
             Some(Box::new(Again {
                 exchange: Arc::clone(copy.body().exchange()?),

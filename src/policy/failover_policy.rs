@@ -13,7 +13,9 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tower::retry::Policy;
 
-use super::readdress::{Kept, fall_back, is_from_engine, next, redirect, should_retry};
+use super::readdress::{
+    Kept, fall_back, is_from_engine, next, redirect, send_elsewhere, should_retry,
+};
 use crate::{
     attempt::{RouteBody, Upcoming},
     pieces::lock,
@@ -28,6 +30,8 @@ use crate::{
 /// therefore chosen before the interval, and the request counts as in flight
 /// there meanwhile; and if all healthy endpoints are full, the request does not queue.
 /// Prefer the [`FailoverLayer`](crate::FailoverLayer).
+///
+/// It can be wrapped by a policy of your own, or [asked](Failover::next).
 ///
 /// The body type `R` of the answers must implement `Default`, as that of the
 /// [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) does, because an answer
@@ -63,6 +67,55 @@ impl<R> Failover<R> {
         Self {
             kept: Mutex::new(None),
         }
+    }
+}
+
+impl Failover<()> {
+    /// For a retry policy of your own: addresses `request`, a clone of one that was sent, to
+    /// an endpoint that it has not been sent to, in the order of the
+    /// [`FailoverLayer`](crate::FailoverLayer). Returns whether there is one with room;
+    /// otherwise the request is unchanged, and goes to the same endpoint.
+    ///
+    /// Your policy decides whether and how often, so this needs no
+    /// [`max_retries`](crate::TrafficPolicy::max_retries), and takes nothing from them or from
+    /// the retry budget. It counts in [`attempts`](crate::RouteDecision::attempts).
+    /// A request that was not routed is left as it is.
+    ///
+    /// ```
+    /// use http::{Request, Response, StatusCode};
+    /// use tower_model_route::{Failover, RouteBody};
+    ///
+    /// /// Also sends again what an engine answers with 409.
+    /// #[derive(Clone)]
+    /// struct OnConflict(Failover<axum::body::Body>);
+    ///
+    /// impl<E: 'static> tower::retry::Policy<Request<RouteBody>, Response<axum::body::Body>, E> for OnConflict {
+    ///     type Future = futures_util::future::Either<
+    ///         tower_model_route::RetryInterval,
+    ///         std::future::Ready<()>,
+    ///     >;
+    ///
+    ///     fn retry(
+    ///         &mut self,
+    ///         request: &mut Request<RouteBody>,
+    ///         result: &mut Result<Response<axum::body::Body>, E>,
+    ///     ) -> Option<Self::Future> {
+    ///         use futures_util::future::Either;
+    ///         let is_conflict = |answer: &Response<_>| answer.status() == StatusCode::CONFLICT;
+    ///         if result.as_ref().is_ok_and(is_conflict) {
+    ///             let goes_elsewhere = Failover::next(request);
+    ///             return goes_elsewhere.then(|| Either::Right(std::future::ready(())));
+    ///         }
+    ///         self.0.retry(request, result).map(Either::Left)
+    ///     }
+    ///
+    ///     fn clone_request(&mut self, request: &Request<RouteBody>) -> Option<Request<RouteBody>> {
+    ///         Some(request.clone())
+    ///     }
+    /// }
+    /// ```
+    pub fn next(request: &mut Request<RouteBody>) -> bool {
+        send_elsewhere(request)
     }
 }
 

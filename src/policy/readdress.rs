@@ -1,7 +1,7 @@
 //! After a failed attempt: whether to send the request again, and the request for the next
 //! endpoint.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{Request, Response};
 
@@ -50,6 +50,41 @@ pub(super) fn redirect(
 ) -> Option<()> {
     readdress(request, exchange, &next)?;
     exchange.begin(next, wait)
+}
+
+/// Addresses a request that a layer of the caller's sends again to an endpoint that it has not
+/// been sent to; `false`, with the request as it was, if there is no other with room.
+///
+/// This counts as an attempt, and neither as a retry of the policy nor in the budget.
+pub(super) fn send_elsewhere(request: &mut Request<RouteBody>) -> bool {
+    let Some(exchange) = request.body().exchange().cloned() else {
+        return false;
+    };
+    let upcoming = exchange.leave().then(|| next(&exchange, request)).flatten();
+    let Some(Upcoming::Now(next)) = upcoming else {
+        return false;
+    };
+    let mut again = request.clone();
+    let begun = redirect(&exchange, &mut again, next, Duration::ZERO);
+    if begun.is_some() {
+        *request = again;
+    }
+    begun.is_some()
+}
+
+/// If a layer of the caller's sends a request again through one of ours, after an attempt that
+/// has ended, it goes elsewhere, or else to the same endpoint.
+pub(super) fn follow(request: &mut Request<RouteBody>) {
+    let Some(exchange) = request.body().exchange() else {
+        return;
+    };
+    if !exchange.has_ended() {
+        return;
+    }
+    let exchange = Arc::clone(exchange);
+    if !send_elsewhere(request) {
+        exchange.repeat();
+    }
 }
 
 fn readdress(request: &mut Request<RouteBody>, exchange: &Exchange, next: &Next) -> Option<()> {

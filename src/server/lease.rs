@@ -147,6 +147,7 @@ impl Lease {
 
     /// Records that the request will be sent after `wait`.
     pub(crate) fn begin(&mut self, wait: Duration) {
+        self.has_failed = false;
         if self.server.balancer.wants_latency() {
             self.begun = Instant::now().checked_add(wait);
         }

@@ -122,6 +122,7 @@
 //! | `client` | `engine_client()`: an HTTP client for engines, with HTTP/2 and TLS | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
+//! | `opentelemetry` | a request to an engine has the trace context of its attempt, through the propagator that you have set | off |
 //! | `serde` | the configuration, [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
 //! | `watch` | reloads manifests when their files change: `manifest::Watch` | off |
 

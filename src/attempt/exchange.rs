@@ -67,8 +67,17 @@ struct State {
     has_lost: bool,
     /// `None` if the request can't be sent again.
     retries: Option<Box<Retries>>,
+    /// Which of our layers the request has passed.
+    passed: Passed,
     /// Counts the bytes of a body that was whole before it was sent.
     held: Share,
+}
+
+/// The layers that enforce what the policy says of attempts.
+#[derive(Default)]
+struct Passed {
+    attempt_timeout: bool,
+    failover: bool,
 }
 
 /// The facts of a request that is sent.
@@ -156,6 +165,7 @@ impl Exchange {
                 suspects: Vec::new(),
                 has_lost: false,
                 retries,
+                passed: Passed::default(),
                 held,
             }),
             body_begun: AtomicBool::new(!has_body),
@@ -165,9 +175,10 @@ impl Exchange {
     }
 
     /// When the attempt that begins now times out, and whether that is the end of the
-    /// total timeout, or else of the attempt's own.
+    /// total timeout, or else of the attempt's own. Whoever asks enforces it.
     pub(crate) fn attempt_deadline(&self) -> Option<(Instant, bool)> {
-        let state = self.state();
+        let mut state = self.state();
+        state.passed.attempt_timeout = true;
         let timeout = state.lease.as_ref()?.server().policy.get_timeout();
         let own = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         match (own, state.deadline) {
@@ -207,9 +218,11 @@ impl Exchange {
         state.upload.as_ref().is_none_or(Upload::has_ended)
     }
 
-    /// Whether another attempt may follow the one that begins now.
+    /// Whether another attempt may follow the one that begins now. Whoever asks sees to it.
     pub(crate) fn may_send_again(&self, is_replayable: bool) -> bool {
-        is_replayable && self.state().retries.is_some()
+        let mut state = self.state();
+        state.passed.failover = true;
+        is_replayable && state.retries.is_some()
     }
 
     /// Whether the settled attempt ended in a way that is worth another. If not, the retry
@@ -402,7 +415,19 @@ impl Exchange {
 }
 
 impl State {
+    /// Options that nobody enforces are a trap. By the end of an attempt it has passed all layers.
+    fn warn_unenforced(&self) {
+        let Some(lease) = &self.lease else { return };
+        let server = lease.server();
+        if !self.passed.attempt_timeout && server.policy.get_timeout().is_some() {
+            server.warn_unenforced("timeout", "an AttemptTimeoutLayer");
+        } else if !self.passed.failover && server.policy.get_max_retries() > 0 {
+            server.warn_unenforced("max_retries", "a FailoverLayer");
+        }
+    }
+
     fn settle(&mut self, outcome: Outcome) {
+        self.warn_unenforced();
         let outcome = match &self.upload {
             Some(upload) if upload.failure().is_some() => Outcome::ClientFailed,
             // The engine was itself still waiting for the client.

@@ -25,6 +25,13 @@ pub(crate) struct Address {
 }
 
 impl Address {
+    /// The host, and the port, which may be the scheme's.
+    pub(crate) fn host_and_port(&self) -> (&str, u16) {
+        let port = self.authority.port_u16();
+        let default_port = default_port(&self.scheme);
+        (self.authority.host(), port.unwrap_or(default_port))
+    }
+
     pub(crate) fn parse(text: &str) -> Result<Self, Reason> {
         // Uri's parser drops a fragment without a word.
         if text.contains('#') {
@@ -67,7 +74,7 @@ fn normalise(authority: &Authority, scheme: &Scheme) -> Result<Authority, Reason
     if host.is_empty() {
         return Err(Reason::from("it has no host"));
     }
-    let default_port = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+    let default_port = default_port(scheme);
     let text = match (authority.port_u16(), authority.as_str().len() == host.len()) {
         (None, true) => host,
         (Some(port), false) if port == default_port => host,
@@ -76,6 +83,10 @@ fn normalise(authority: &Authority, scheme: &Scheme) -> Result<Authority, Reason
     };
     text.parse()
         .map_err(|_| Reason::from("its host is not valid"))
+}
+
+fn default_port(scheme: &Scheme) -> u16 {
+    if *scheme == Scheme::HTTPS { 443 } else { 80 }
 }
 
 #[cfg(test)]

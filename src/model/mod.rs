@@ -19,6 +19,8 @@ mod relation;
 mod scan;
 mod sources;
 
+#[cfg(feature = "admin")]
+pub(crate) use self::sources::is_named_by_head;
 pub use self::{
     duplicates::DuplicateModels,
     extract::ExtractModel,
@@ -35,7 +37,6 @@ pub(crate) use self::{
     media_type::{check_json, check_one_type},
     paths::is_below_model,
     scan::Scan,
-    sources::is_named_by_head,
 };
 #[cfg(fuzzing)]
 pub(crate) use self::{json::fuzz_json, multipart::fuzz_multipart};

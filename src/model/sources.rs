@@ -131,6 +131,7 @@ impl ExtractModel for ModelSources {
 }
 
 /// Whether the head of a request names its model in one of the standard places, or tries to.
+#[cfg(feature = "admin")]
 pub(crate) fn is_named_by_head(head: &Parts) -> bool {
     matches!(
         ModelSources::standard().begin(head).0,

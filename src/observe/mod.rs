@@ -2,6 +2,7 @@
 
 #[cfg(feature = "admin")]
 mod admin;
+mod context;
 mod explain;
 mod lint;
 mod snapshot;
@@ -12,7 +13,7 @@ mod trace;
 pub use self::admin::{Admin, AdminBody, AdminFuture};
 #[cfg(feature = "manifest")]
 pub(crate) use self::explain::is_secret;
-pub(crate) use self::trace::RequestSpan;
+pub(crate) use self::trace::{AttemptSpan, RequestSpan};
 pub use self::{
     explain::{
         ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedTarget,

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     attempt::{Exchange, ResponseBody, RouteBody, outcome_of_answer, outcome_of_error},
     error::BoxError,
+    observe::AttemptSpan,
     server::Outcome,
 };
 
@@ -83,16 +84,28 @@ where
     fn call(&mut self, mut request: Request<RouteBody>) -> Self::Future {
         follow(&mut request);
         let exchange = request.body().exchange().cloned();
+        let span = span(&mut request);
+        let call = {
+            let _entered = span.enter();
+            self.inner.call(request)
+        };
         let deadline = exchange.as_ref();
         AttemptTimeoutFuture {
             deadline: deadline.and_then(|exchange| exchange.attempt_deadline()),
             sleep: None,
             exchange,
-            phase: Phase::Calling {
-                call: self.inner.call(request),
-            },
+            span,
+            phase: Phase::Calling { call },
         }
     }
+}
+
+fn span(request: &mut Request<RouteBody>) -> AttemptSpan {
+    let Some(exchange) = request.body().exchange().cloned() else {
+        return AttemptSpan::none();
+    };
+    let method = request.method().clone();
+    AttemptSpan::new(&method, request.headers_mut(), || exchange.decision())
 }
 
 pin_project! {
@@ -101,6 +114,7 @@ pin_project! {
     pub struct AttemptTimeoutFuture<F, R> {
         // None for a request that is forwarded without being routed.
         exchange: Option<Arc<Exchange>>,
+        span: AttemptSpan,
         // And whether it is that of the total timeout.
         deadline: Option<(Instant, bool)>,
         // Made only if the call is not ready at the first poll.
@@ -171,6 +185,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        let entered = this.span.enter();
         let (result, outcome) = match this.phase.poll(cx, this.exchange.is_some()) {
             Poll::Ready(ended) => ended,
             Poll::Pending => {
@@ -190,6 +205,9 @@ where
                 (Err(Elapsed::new().into()), outcome)
             }
         };
+        drop(entered);
+        let status = result.as_ref().ok().map(Response::status);
+        this.span.ended(status, outcome);
         if let Some(exchange) = this.exchange {
             exchange.settle(|| outcome);
         }

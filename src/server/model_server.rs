@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::{
     endpoint::Endpoint,
@@ -61,6 +62,8 @@ pub(super) struct Live {
     ejecting: Mutex<()>,
     /// The requests in flight to all endpoints together, counted only if the balance needs it.
     pub(super) in_flight: AtomicUsize,
+    /// Whether it was said that layers are missing that its policy needs.
+    has_warned: AtomicBool,
 }
 
 /// Takes the endpoint at this position, which is in this state; `None` if another request was
@@ -90,6 +93,17 @@ impl Pass {
 }
 
 impl Server {
+    /// Says once that a layer is missing which `option` of the policy needs.
+    pub(crate) fn warn_unenforced(&self, option: &str, layer: &str) {
+        if !self.live.has_warned.swap(true, Ordering::Relaxed) {
+            warn!(
+                target: "tower_model_route::config",
+                server = &*self.name,
+                "`{option}` has no effect without {layer} below the ModelRouteLayer",
+            );
+        }
+    }
+
     /// `endpoints` with their weights.
     pub(crate) fn new(config: &ModelServer, endpoints: Vec<(Arc<Endpoint>, u32)>) -> Self {
         let weights: Vec<(&str, u32)> = endpoints

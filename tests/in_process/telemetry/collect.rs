@@ -7,9 +7,9 @@ use std::{
 
 use tracing::{
     Dispatch, Event, Level, Subscriber,
+    dispatcher::DefaultGuard,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
-    subscriber::DefaultGuard,
 };
 use tracing_subscriber::{
     Registry,
@@ -19,14 +19,19 @@ use tracing_subscriber::{
 
 /// Collects until the guard is dropped.
 pub(crate) fn collecting() -> (Seen, DefaultGuard) {
+    let seen = Seen::default();
+    let subscriber = Registry::default().with(Collector(seen.clone()));
+    (seen, with_another(subscriber))
+}
+
+/// This thread's subscriber until the guard is dropped.
+pub(crate) fn with_another(subscriber: impl Into<Dispatch>) -> DefaultGuard {
     // With a single subscriber in the process, tracing asks the thread that first comes to a
     // span whether anyone wants it, and that may be a test without a subscriber. With two it
     // asks them.
     static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Registry::default()));
     LazyLock::force(&SECOND);
-    let seen = Seen::default();
-    let subscriber = Registry::default().with(Collector(seen.clone()));
-    (seen, tracing::subscriber::set_default(subscriber))
+    tracing::dispatcher::set_default(&subscriber.into())
 }
 
 /// What was recorded, in the order in which it was.

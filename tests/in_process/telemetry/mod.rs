@@ -1,6 +1,8 @@
 //! What is logged of a request, and what is not.
 
+mod attempts_are_spans;
 mod collect;
+mod missing_layers_are_said;
 
 mod one_span_a_request;
 mod prompts_are_never_logged;

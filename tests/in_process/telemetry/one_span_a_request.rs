@@ -17,10 +17,11 @@ use tracing::Level;
 use super::collect::collecting;
 
 /// All fields that a routed request's span has in the end.
-const ROUTED: [(&str, &str); 10] = [
+const ROUTED: [(&str, &str); 11] = [
     ("gen_ai.operation.name", "chat"),
     ("model_route.request_id", "req-7"),
-    ("gen_ai.request.model", "asked"),
+    ("model_route.requested_model", "asked"),
+    ("gen_ai.request.model", "real"),
     ("model_route.route", "route"),
     ("model_route.rule", "rule"),
     ("model_route.server", "server"),
@@ -46,7 +47,7 @@ fn a_routed_request_has_one_span_with_all_its_fields() {
     assert_eq!(spans[0].level, Level::INFO);
     assert_eq!(
         spans[0].fields.all(),
-        ROUTED[..8],
+        ROUTED[..9],
         "the answer is not there yet"
     );
     reply.send_response(ok(""));

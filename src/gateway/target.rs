@@ -46,7 +46,7 @@ fn check_host(head: &Parts) -> Result<(), RouteError> {
     if hosts.next().is_some() {
         return refuse("the request has more than one Host");
     }
-    if host.is_empty() && head.uri.authority().is_none() {
+    if head.uri.authority().is_none() && (host.is_empty() || is_plain(host.as_bytes())) {
         return Ok(());
     }
     match Authority::try_from(host.as_bytes()) {
@@ -58,6 +58,21 @@ fn check_host(head: &Parts) -> Result<(), RouteError> {
         },
         _ => refuse("the request's Host is not a host"),
     }
+}
+
+/// Whether this is a name or an IPv4 address, perhaps with a port, as almost all are: to parse
+/// an authority is to allocate one.
+fn is_plain(host: &[u8]) -> bool {
+    let mut parts = host.split(|&byte| byte == b':');
+    let name = parts.next().unwrap_or_default();
+    let port = parts.next();
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let is_port =
+        |port: &[u8]| (1..=4).contains(&port.len()) && port.iter().all(u8::is_ascii_digit);
+    !name.is_empty()
+        && name.iter().all(in_name)
+        && port.is_none_or(is_port)
+        && parts.next().is_none()
 }
 
 fn is_same(host: &Authority, target: &Authority, scheme: Option<&Scheme>) -> bool {

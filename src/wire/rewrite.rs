@@ -44,7 +44,7 @@ pub(crate) fn end_hop(head: &mut Parts) {
 /// with the endpoint's prefix.
 pub(crate) fn address(head: &mut Parts, to: &Address) -> Result<(), RouteError> {
     upstream_uri(to, &mut head.uri).ok_or_else(invalid_target)?;
-    head.headers.insert(HOST, to.host.clone());
+    set(&mut head.headers, HOST, to.host.clone());
     Ok(())
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn frame(head: &mut Parts, length: Option<u64>) {
             headers.remove(TRAILER);
             match length {
                 0 if bodyless => _ = headers.remove(CONTENT_LENGTH),
-                _ => _ = headers.insert(CONTENT_LENGTH, decimal(length)),
+                _ => set_length(headers, length),
             }
         }
     }
@@ -201,10 +201,27 @@ pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
 
 const WEBSOCKET: &str = "websocket";
 
-/// The length in decimal. (`HeaderValue::from(u64)` allocates twice.)
-fn decimal(length: u64) -> HeaderValue {
+/// Sets a field, in its place if it is there: an insertion would first make room for one more.
+fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    let mut present = headers.get_all(&name).iter();
+    let is_single = present.next().is_some() && present.next().is_none();
+    match headers.get_mut(&name) {
+        Some(old) if is_single => *old = value,
+        _ => _ = headers.insert(name, value),
+    }
+}
+
+/// Announces this length, in the client's own digits if they say so already.
+fn set_length(headers: &mut HeaderMap, length: u64) {
     let mut digits = itoa::Buffer::new();
-    HeaderValue::from_str(digits.format(length)).unwrap_or_else(|_| HeaderValue::from(length))
+    let digits = digits.format(length);
+    let mut present = headers.get_all(CONTENT_LENGTH).iter();
+    let is_said = present.next().is_some_and(|value| value == digits);
+    if !is_said || present.next().is_some() {
+        // (`HeaderValue::from(u64)` allocates twice.)
+        let value = HeaderValue::from_str(digits).unwrap_or_else(|_| HeaderValue::from(length));
+        set(headers, CONTENT_LENGTH, value);
+    }
 }
 
 /// Makes `uri` absolute. `None` for targets without a path (`*`, CONNECT) and for

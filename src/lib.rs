@@ -158,8 +158,9 @@ pub use self::{
     attempt::{ResponseBody, RouteBody, Tunnels},
     config::{
         ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, HashKey, Mistake,
-        MistakeKind, ModelMatch, ModelRoute, ModelServer, OutlierDetection, Place, Reason,
-        RoutePart, RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
+        MistakeKind, ModelMatch, ModelRoute, ModelServer, OnInterruption, OutlierDetection, Place,
+        Reason, RoutePart, RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel,
+        TrafficPolicy,
     },
     error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, WithoutModel},

@@ -11,12 +11,14 @@ mod engine_header;
 mod mistake;
 mod model_route;
 mod model_server;
+mod on_interruption;
 mod outlier_detection;
 mod paths;
 mod place;
 mod rule;
 #[cfg(feature = "serde")]
 mod serial;
+mod streaming;
 mod string_match;
 mod target;
 mod traffic_policy;
@@ -33,6 +35,7 @@ pub use self::{
     mistake::{BuildError, Mistake, MistakeKind, Reason},
     model_route::ModelRoute,
     model_server::ModelServer,
+    on_interruption::OnInterruption,
     outlier_detection::OutlierDetection,
     paths::ApiPaths,
     place::{Place, RoutePart, ServerPart},

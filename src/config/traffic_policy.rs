@@ -6,7 +6,9 @@ use http::StatusCode;
 
 #[cfg(feature = "serde")]
 use super::serial;
-use super::{mistake::MistakeKind, outlier_detection::OutlierDetection};
+use super::{
+    mistake::MistakeKind, on_interruption::Streaming, outlier_detection::OutlierDetection,
+};
 
 /// How requests to a [`ModelServer`](crate::ModelServer) are sent: how long an
 /// engine may take, which attempts are retried, and how much is sent at once.
@@ -17,7 +19,10 @@ use super::{mistake::MistakeKind, outlier_detection::OutlierDetection};
 /// |---|---|---|
 /// | [`timeout`](Self::timeout) | none | [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) |
 /// | [`total_timeout`](Self::total_timeout) | none | [`ModelRouteLayer`](crate::ModelRouteLayer) |
-/// | [`stream_idle_timeout`](Self::stream_idle_timeout) | none | [`ModelRouteLayer`](crate::ModelRouteLayer) |
+/// | [`first_event_gate`](Self::first_event_gate), [`first_event_slow`](Self::first_event_slow), [`first_event_timeout`](Self::first_event_timeout) | off | [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) |
+/// | [`stream_idle_timeout`](Self::stream_idle_timeout) | 5 min | [`ModelRouteLayer`](crate::ModelRouteLayer) |
+/// | [`sse_keepalive`](Self::sse_keepalive) | off | [`ModelRouteLayer`](crate::ModelRouteLayer) |
+/// | [`on_interruption`](Self::on_interruption) | an error event | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`max_retries`](Self::max_retries) | 0 | [`Failover`](crate::Failover) |
 /// | [`retry_interval`](Self::retry_interval) | 100 ms, growing to [`max_retry_interval`](Self::max_retry_interval), 2 s | [`Failover`](crate::Failover) |
 /// | [`retry_statuses`](Self::retry_statuses) | 429, 500, 502, 503, 504 | [`Failover`](crate::Failover) |
@@ -55,8 +60,8 @@ use super::{mistake::MistakeKind, outlier_detection::OutlierDetection};
 pub struct TrafficPolicy {
     #[cfg_attr(feature = "serde", serde(serialize_with = "serial::optional"))]
     timeout: Option<Duration>,
-    #[cfg_attr(feature = "serde", serde(serialize_with = "serial::optional"))]
-    stream_idle_timeout: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    pub(super) streaming: Streaming,
     #[cfg_attr(feature = "serde", serde(serialize_with = "serial::optional"))]
     total_timeout: Option<Duration>,
     max_retries: u32,
@@ -77,7 +82,7 @@ impl Default for TrafficPolicy {
     fn default() -> Self {
         Self {
             timeout: None,
-            stream_idle_timeout: None,
+            streaming: Streaming::default(),
             total_timeout: None,
             max_retries: 0,
             retry_interval: Duration::from_millis(100),
@@ -111,17 +116,6 @@ impl TrafficPolicy {
     /// gets a 504. No limit by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
-        self
-    }
-
-    /// The longest silence within an answer once it has begun; then the answer is
-    /// aborted. No limit by default.
-    ///
-    /// Only time in which the client waits for the engine counts: a client
-    /// that reads slowly is not cut off. A WebSocket session ends when neither side
-    /// has said anything for this long.
-    pub fn stream_idle_timeout(mut self, timeout: Duration) -> Self {
-        self.stream_idle_timeout = Some(timeout);
         self
     }
 
@@ -213,11 +207,6 @@ impl TrafficPolicy {
         self.timeout
     }
 
-    /// The longest silence within an answer.
-    pub fn get_stream_idle_timeout(&self) -> Option<Duration> {
-        self.stream_idle_timeout
-    }
-
     /// The time limit of the request as a whole.
     pub fn get_total_timeout(&self) -> Option<Duration> {
         self.total_timeout
@@ -270,7 +259,6 @@ impl TrafficPolicy {
         let mut mistakes = Vec::new();
         let times = [
             ("timeout", self.timeout),
-            ("stream_idle_timeout", self.stream_idle_timeout),
             ("total_timeout", self.total_timeout),
             ("queue_timeout", Some(self.queue_timeout)),
         ];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::config::{OutlierDetection, TrafficPolicy};
+use crate::config::{OnInterruption, OutlierDetection, TrafficPolicy};
 
 /// An option of `T`: its key, how it is set, and what of it has to be written.
 pub(super) struct Setting<T: 'static> {
@@ -19,6 +19,13 @@ pub(super) enum Access<T: 'static> {
     Time(fn(T, Duration) -> T, fn(&T) -> Option<Duration>),
     /// A number up to the maximum.
     Count(u64, fn(T, u64) -> T, fn(&T) -> Option<u64>),
+    Flag(fn(T, bool) -> T, fn(&T) -> Option<bool>),
+    /// One of these words.
+    Word(
+        &'static [&'static str],
+        fn(T, &str) -> T,
+        fn(&T) -> Option<&'static str>,
+    ),
 }
 
 /// The retries of a ModelServer whose manifest says nothing of `retry`.
@@ -50,12 +57,53 @@ pub(super) const RETRY_STATUSES: &str = "retryStatuses";
 pub(super) const OUTLIER_DETECTION: &str = "outlierDetection";
 
 /// Options of a traffic policy that Kthena's schema does not have, except the two keys above.
-pub(super) const POLICY: [Setting<TrafficPolicy>; 6] = [
+pub(super) const POLICY: [Setting<TrafficPolicy>; 11] = [
     Setting {
         key: "streamIdleTimeout",
+        access: Access::Time(TrafficPolicy::stream_idle_timeout, |policy| {
+            let default = TrafficPolicy::new().get_stream_idle_timeout();
+            unless(policy.get_stream_idle_timeout(), default).map(Option::unwrap_or_default)
+        }),
+    },
+    Setting {
+        key: "firstEventGate",
+        access: Access::Flag(TrafficPolicy::first_event_gate, |policy| {
+            unless(policy.get_first_event_gate(), false)
+        }),
+    },
+    Setting {
+        key: "firstEventSlow",
         access: Access::Time(
-            TrafficPolicy::stream_idle_timeout,
-            TrafficPolicy::get_stream_idle_timeout,
+            TrafficPolicy::first_event_slow,
+            TrafficPolicy::get_first_event_slow,
+        ),
+    },
+    Setting {
+        key: "firstEventTimeout",
+        access: Access::Time(
+            TrafficPolicy::first_event_timeout,
+            TrafficPolicy::get_first_event_timeout,
+        ),
+    },
+    Setting {
+        key: "sseKeepalive",
+        access: Access::Time(
+            TrafficPolicy::sse_keepalive,
+            TrafficPolicy::get_sse_keepalive,
+        ),
+    },
+    Setting {
+        key: "onInterruption",
+        access: Access::Word(
+            &OnInterruption::NAMES,
+            |policy, name| match OnInterruption::named(name) {
+                Some(what) => policy.on_interruption(what),
+                None => policy,
+            },
+            |policy| {
+                let default = OnInterruption::default();
+                unless(policy.get_on_interruption(), default).map(OnInterruption::name)
+            },
         ),
     },
     Setting {

@@ -233,6 +233,18 @@ impl<'n> Field<'n> {
         value
     }
 
+    /// True or false.
+    pub(crate) fn flag(&self, reader: &mut Reader<'_>) -> Option<bool> {
+        let flag = match &self.node.value {
+            Value::Scalar(scalar) if scalar.kind == ScalarKind::Bool => scalar.text.parse().ok(),
+            _ => None,
+        };
+        if flag.is_none() {
+            reader.wrong_type(self, "true or false");
+        }
+        flag
+    }
+
     /// A duration in Go's syntax.
     pub(crate) fn duration(&self, reader: &mut Reader<'_>) -> Option<Duration> {
         let text = match &self.node.value {

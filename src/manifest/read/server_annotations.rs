@@ -249,6 +249,14 @@ fn settings<T>(
                 Some(count) => set(config, count),
                 None => config,
             },
+            Access::Flag(set, _) => match field.flag(reader) {
+                Some(flag) => set(config, flag),
+                None => config,
+            },
+            Access::Word(known, set, _) => match field.one_of(reader, known) {
+                Some(word) => set(config, word),
+                None => config,
+            },
         }
     })
 }

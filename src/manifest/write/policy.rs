@@ -52,6 +52,8 @@ pub(super) struct Settings(Vec<(&'static str, Value)>);
 enum Value {
     Time(String),
     Count(u64),
+    Flag(bool),
+    Word(&'static str),
     Statuses(Vec<u16>),
     Settings(Settings),
 }
@@ -80,6 +82,8 @@ impl Settings {
         let value = |setting: &Setting<T>| match setting.access {
             Access::Time(_, get) => get(config).map(|time| Value::Time(format(time))),
             Access::Count(_, _, get) => get(config).map(Value::Count),
+            Access::Flag(_, get) => get(config).map(Value::Flag),
+            Access::Word(_, _, get) => get(config).map(Value::Word),
         };
         let settings = settings.iter();
         settings

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Balance, HashKey, TrafficPolicy};
+use crate::config::{Balance, HashKey, OnInterruption, TrafficPolicy};
 
 /// The policy in a sentence, without its full stop.
 pub(crate) fn sentence(policy: &TrafficPolicy) -> String {
@@ -10,10 +10,7 @@ pub(crate) fn sentence(policy: &TrafficPolicy) -> String {
     let time = |time: Option<Duration>, what: &str| time.map(|time| format!("{time:?} {what}"));
     parts.extend(time(policy.get_timeout(), "for an attempt"));
     parts.extend(time(policy.get_total_timeout(), "in all"));
-    parts.extend(time(
-        policy.get_stream_idle_timeout(),
-        "of silence in an answer",
-    ));
+    parts.extend(streaming(policy));
     parts.extend(
         policy
             .get_max_in_flight()
@@ -24,6 +21,34 @@ pub(crate) fn sentence(policy: &TrafficPolicy) -> String {
         parts.push(format!("up to {max} waiting for {time:?}"));
     }
     parts.join("; ")
+}
+
+/// What differs from the defaults.
+fn streaming(policy: &TrafficPolicy) -> Vec<String> {
+    let mut parts = Vec::new();
+    if let Some(time) = policy.get_first_event_slow() {
+        parts.push(format!("slow after {time:?} without a first event"));
+    }
+    match policy.get_first_event_timeout() {
+        Some(time) => parts.push(format!("{time:?} for the first event")),
+        None if policy.get_first_event_gate() => parts.push("held until the first event".into()),
+        None => {}
+    }
+    let default = TrafficPolicy::new().get_stream_idle_timeout();
+    match policy.get_stream_idle_timeout() {
+        idle if idle == default => {}
+        Some(idle) => parts.push(format!("{idle:?} without progress in an answer")),
+        None => parts.push("any time without progress in an answer".into()),
+    }
+    if let Some(interval) = policy.get_sse_keepalive() {
+        parts.push(format!("a comment to waiting clients every {interval:?}"));
+    }
+    match policy.get_on_interruption() {
+        OnInterruption::Event => {}
+        OnInterruption::Abort => parts.push("interrupted streams break off".into()),
+        OnInterruption::Pass => parts.push("interrupted streams pass".into()),
+    }
+    parts
 }
 
 fn retries(policy: &TrafficPolicy) -> String {
@@ -85,8 +110,20 @@ mod tests {
             sentence(&policy),
             "up to 2 retries elsewhere on a connection error, a timeout, 429, 500, 502, 503, 504, \
              after 100ms, doubling to 2s; 10s for an attempt; 30s in all; \
-             1.5s of silence in an answer; at most 64 in flight to an endpoint; \
+             1.5s without progress in an answer; at most 64 in flight to an endpoint; \
              up to 8 waiting for 1s"
+        );
+        let policy = TrafficPolicy::new()
+            .first_event_gate(true)
+            .first_event_slow(Duration::from_secs(3))
+            .stream_idle_timeout(Duration::ZERO)
+            .sse_keepalive(Duration::from_secs(10))
+            .on_interruption(OnInterruption::Abort);
+        assert_eq!(
+            sentence(&policy),
+            "no retries; slow after 3s without a first event; held until the first event; \
+             any time without progress in an answer; a comment to waiting clients every 10s; \
+             interrupted streams break off"
         );
     }
 }

@@ -4,6 +4,7 @@ mod names;
 mod reach;
 mod regex;
 mod servers;
+mod streams;
 mod table;
 mod times;
 mod warning;

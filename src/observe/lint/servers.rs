@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use super::warning::{Lint, LintKind};
+use super::{
+    streams::unreachable_times,
+    warning::{Lint, LintKind},
+};
 use crate::config::{
     Address, Endpoint, ModelRoute, ModelServer, Place, RouteTableBuilder, Rule, ServerPart,
 };
@@ -95,6 +98,9 @@ fn lint_policy(server: &ModelServer, is_alone: bool) -> Vec<(LintKind, String)> 
             format!("its timeout of {timeout:?} is longer than its total_timeout of {total:?}");
         lints.push((LintKind::TimeoutBeyondTotal, message));
     }
+    lints.extend(
+        unreachable_times(policy).map(|message| (LintKind::UnreachableStreamTime, message)),
+    );
     let retries = policy.get_max_retries();
     if retries > 0 && is_alone && !server.get_endpoints().is_empty() {
         let message = format!(

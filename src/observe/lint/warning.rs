@@ -55,6 +55,8 @@ pub enum LintKind {
     SuspectRegex,
     /// One attempt may take longer than the request as a whole.
     TimeoutBeyondTotal,
+    /// A time limit of streams that another one always comes before.
+    UnreachableStreamTime,
     /// An attempt at a fallback may take longer than the request as a whole, so it may never be tried.
     FallbackTimeoutBeyondTotal,
     /// Two ModelRoutes have the same name: traces and messages do not tell them apart.
@@ -80,6 +82,7 @@ impl LintKind {
             Self::ZeroWeight => "zero-weight",
             Self::SuspectRegex => "suspect-regex",
             Self::TimeoutBeyondTotal => "timeout-beyond-total",
+            Self::UnreachableStreamTime => "unreachable-stream-time",
             Self::FallbackTimeoutBeyondTotal => "fallback-timeout-beyond-total",
             Self::DuplicateRouteName => "duplicate-route-name",
             Self::RetriesWithoutAlternative => "retries-without-alternative",

@@ -163,7 +163,12 @@ fn it_serializes_in_the_words_of_the_manifests() {
             "balance": { "ConsistentHash": { "Header": "x-session" } },
             "trafficPolicy": {
                 "timeout": "90s",
-                "streamIdleTimeout": null,
+                "firstEventGate": false,
+                "firstEventSlow": null,
+                "firstEventTimeout": null,
+                "streamIdleTimeout": "5m",
+                "sseKeepalive": null,
+                "onInterruption": "event",
                 "totalTimeout": null,
                 "maxRetries": 2,
                 "retryInterval": "100ms",

@@ -280,11 +280,6 @@ fn a_policy_that_lets_nothing_through_or_contradicts_itself() {
     for (policy, part, kind) in [
         (policy().timeout(zero), "timeout", ZeroTime),
         (policy().total_timeout(zero), "total_timeout", ZeroTime),
-        (
-            policy().stream_idle_timeout(zero),
-            "stream_idle_timeout",
-            ZeroTime,
-        ),
         (policy().queue_timeout(zero), "queue_timeout", ZeroTime),
         (
             policy()

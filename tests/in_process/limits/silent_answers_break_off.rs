@@ -98,8 +98,14 @@ async fn a_client_that_reads_slowly_is_not_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_default_there_is_no_limit() {
+async fn by_default_it_is_five_minutes_and_zero_is_no_limit() {
     let rig = Rig::one(1, TrafficPolicy::new());
+    let (_script, mut body) = begun(&rig).await;
+    let start = tokio::time::Instant::now();
+    assert!(body.frame().await.unwrap().is_err());
+    assert_eq!(start.elapsed().as_secs(), 300);
+
+    let rig = Rig::one(1, idle(Duration::ZERO));
     let (script, body) = begun(&rig).await;
     let read = tokio::spawn(body.collect());
     tokio::time::sleep(Duration::from_secs(90_000)).await;

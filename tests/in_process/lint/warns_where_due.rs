@@ -294,6 +294,48 @@ fn times_that_contradict_each_other_are_reported() {
 }
 
 #[test]
+fn times_of_streams_that_never_come_are_reported() {
+    let seconds = Duration::from_secs;
+    let lints = |policy: TrafficPolicy| {
+        let server = ModelServer::new("s").endpoints(["http://a", "http://b"]);
+        lints(
+            RouteTable::builder()
+                .model_server(server.traffic_policy(policy))
+                .model_route(route([Rule::new("x").target("s")])),
+        )
+    };
+    let reported = ["unreachable-stream-time ModelServer \"s\", traffic_policy"];
+    let policy = || TrafficPolicy::new().first_event_timeout(seconds(20));
+    for policy in [
+        policy().first_event_slow(seconds(20)),
+        policy().stream_idle_timeout(seconds(10)),
+        policy().total_timeout(seconds(20)),
+        policy().sse_keepalive(seconds(30)),
+        TrafficPolicy::new().sse_keepalive(seconds(300)),
+        TrafficPolicy::new()
+            .first_event_gate(true)
+            .first_event_slow(seconds(9))
+            .total_timeout(seconds(8)),
+    ] {
+        assert_eq!(lints(policy.clone()), reported, "{policy:?}");
+    }
+    for policy in [
+        policy()
+            .first_event_slow(seconds(5))
+            .sse_keepalive(seconds(10))
+            .total_timeout(seconds(21)),
+        TrafficPolicy::new()
+            .first_event_slow(seconds(9))
+            .total_timeout(seconds(8)),
+        TrafficPolicy::new()
+            .sse_keepalive(seconds(400))
+            .stream_idle_timeout(Duration::ZERO),
+    ] {
+        assert_eq!(lints(policy.clone()), [""; 0], "{policy:?}");
+    }
+}
+
+#[test]
 fn retries_need_a_second_place() {
     let retrying = |endpoints: &[&str]| {
         ModelServer::new("s")

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tower_model_route::{
-    Balance, Endpoint, HashKey, ModelMatch, ModelRoute, ModelServer, OutlierDetection, RouteTable,
-    Rule, StringMatch, TrafficPolicy,
+    Balance, Endpoint, HashKey, ModelMatch, ModelRoute, ModelServer, OnInterruption,
+    OutlierDetection, RouteTable, Rule, StringMatch, TrafficPolicy,
 };
 
 use super::written::{build, errors, up, warnings};
@@ -26,6 +26,11 @@ metadata:
     tower-model-route/traffic-policy: |
       totalTimeout: 1m
       streamIdleTimeout: 10s
+      firstEventGate: true
+      firstEventSlow: 3s
+      firstEventTimeout: 8s
+      sseKeepalive: 5s
+      onInterruption: abort
       maxRetryInterval: 5s
       retryStatuses: [429, 503]
       maxInFlight: 64
@@ -77,6 +82,11 @@ fn they_say_what_the_builder_says() {
                     TrafficPolicy::new()
                         .total_timeout(Duration::from_secs(60))
                         .stream_idle_timeout(Duration::from_secs(10))
+                        .first_event_gate(true)
+                        .first_event_slow(Duration::from_secs(3))
+                        .first_event_timeout(Duration::from_secs(8))
+                        .sse_keepalive(Duration::from_secs(5))
+                        .on_interruption(OnInterruption::Abort)
                         .max_retries(4)
                         .retry_interval(Duration::ZERO)
                         .max_retry_interval(Duration::from_secs(5))
@@ -155,14 +165,14 @@ fn mistakes_in_them_have_the_lines_of_the_file() {
             "10:17 metadata.annotations[\"tower-model-route/endpoints\"][1].weight: expected a number, found the text \"many\" [wrong-type]",
             "13:17 metadata.annotations[\"tower-model-route/balance\"]: this is not valid YAML: unclosed bracket '[' [invalid-yaml]",
             "15:21 metadata.annotations[\"tower-model-route/traffic-policy\"].totalTimeout: \"1d\" is not a duration: durations are written like \"10s\", \"1m30s\" or \"100ms\" [invalid-value]",
-            "20:17 metadata.annotations[\"tower-model-route/traffic-policy\"].maxQueue: without a max_in_flight nothing ever queues [invalid-configuration]",
-            "23:30 metadata.annotations[\"tower-model-route/traffic-policy\"].outlierDetection.consecutiveFailures: -3 is not a whole number from 0 to 4294967295 [invalid-value]",
+            "25:17 metadata.annotations[\"tower-model-route/traffic-policy\"].maxQueue: without a max_in_flight nothing ever queues [invalid-configuration]",
+            "28:30 metadata.annotations[\"tower-model-route/traffic-policy\"].outlierDetection.consecutiveFailures: -3 is not a whole number from 0 to 4294967295 [invalid-value]",
         ]
     );
     assert_eq!(
         warnings(&yaml),
         [
-            "19:7 metadata.annotations[\"tower-model-route/traffic-policy\"].maxInflight: this field is unknown and ignored, did you mean \"maxInFlight\"? [unknown-field]"
+            "24:7 metadata.annotations[\"tower-model-route/traffic-policy\"].maxInflight: this field is unknown and ignored, did you mean \"maxInFlight\"? [unknown-field]"
         ]
     );
 }

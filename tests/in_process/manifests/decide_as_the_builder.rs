@@ -5,8 +5,9 @@ use std::{collections::HashSet, time::Duration};
 use http::StatusCode;
 use proptest::{prelude::*, sample::select};
 use tower_model_route::{
-    ApiPaths, Balance, Endpoint, HashKey, ModelMatch, ModelRoute, ModelServer, OutlierDetection,
-    RouteTable, Rule, StringMatch, TargetModel, TrafficPolicy, manifest::Manifests,
+    ApiPaths, Balance, Endpoint, HashKey, ModelMatch, ModelRoute, ModelServer, OnInterruption,
+    OutlierDetection, RouteTable, Rule, StringMatch, TargetModel, TrafficPolicy,
+    manifest::Manifests,
 };
 
 use super::written::{ask, resource};
@@ -281,12 +282,26 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
                 .max_retry_after(after)
         },
     );
+    let streams = (
+        any::<bool>(),
+        prop::option::of(time()),
+        prop::option::of(time()),
+        prop::option::of(time()),
+        select(
+            &[
+                OnInterruption::Event,
+                OnInterruption::Abort,
+                OnInterruption::Pass,
+            ][..],
+        ),
+    );
     (
         (
             prop::option::of(time()),
-            prop::option::of(time()),
+            prop::option::of(prop_oneof![time(), Just(Duration::ZERO)]),
             prop::option::of(time()),
         ),
+        streams,
         (0..4_u32, time(), time()),
         prop::collection::vec(select(&[429, 500, 502, 503, 599][..]), 0..3),
         (prop::option::of(any::<usize>()), any::<u16>(), time()),
@@ -295,6 +310,7 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
         .prop_map(
             |(
                 (timeout, idle, total),
+                (gate, slow, first, keepalive, interruption),
                 (retries, interval, most),
                 statuses,
                 (in_flight, queue, wait),
@@ -311,6 +327,11 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
                     )
                     .max_queue(queue.into())
                     .queue_timeout(wait)
+                    .first_event_gate(gate)
+                    .first_event_slow(slow.unwrap_or_default())
+                    .first_event_timeout(first.unwrap_or_default())
+                    .sse_keepalive(keepalive.unwrap_or_default())
+                    .on_interruption(interruption)
                     .outlier_detection(detection);
                 if let Some(time) = timeout {
                     policy = policy.timeout(time);

@@ -22,7 +22,11 @@ use std::{
 use http::{Extensions, HeaderMap, StatusCode, request::Parts};
 use tokio::time::Instant;
 
-use super::retries::{Retries, Step, has_time};
+use super::{
+    retries::{Retries, Step, has_time},
+    slow::Slow,
+    times::AttemptTimes,
+};
 use crate::{
     error::RouteError,
     pieces::lock,
@@ -69,6 +73,8 @@ struct State {
     retries: Option<Box<Retries>>,
     /// Which of our layers the request has passed.
     passed: Passed,
+    /// From when on a missing first event counts as a failure.
+    slow: Option<Instant>,
     /// Counts the bytes of a body that was whole before it was sent.
     held: Share,
 }
@@ -166,6 +172,7 @@ impl Exchange {
                 has_lost: false,
                 retries,
                 passed: Passed::default(),
+                slow: None,
                 held,
             }),
             body_begun: AtomicBool::new(!has_body),
@@ -174,17 +181,22 @@ impl Exchange {
         })
     }
 
-    /// When the attempt that begins now times out, and whether that is the end of the
-    /// total timeout, or else of the attempt's own. Whoever asks enforces it.
-    pub(crate) fn attempt_deadline(&self) -> Option<(Instant, bool)> {
+    /// The time limits of the attempt that begins now. Whoever asks enforces them.
+    pub(crate) fn attempt_times(&self) -> AttemptTimes {
         let mut state = self.state();
         state.passed.attempt_timeout = true;
-        let timeout = state.lease.as_ref()?.server().policy.get_timeout();
-        let own = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        match (own, state.deadline) {
-            (Some(own), Some(total)) if own < total => Some((own, false)),
-            (_, Some(total)) => Some((total, true)),
-            (own, None) => own.map(|own| (own, false)),
+        let Some(lease) = &state.lease else {
+            return AttemptTimes::default();
+        };
+        let times = AttemptTimes::of(&lease.server().policy, state.deadline);
+        state.slow = times.slow;
+        times
+    }
+
+    /// The attempt has had no first event for too long, and goes on.
+    pub(crate) fn is_slow(&self) {
+        if let Some(lease) = &mut self.state().lease {
+            lease.failed();
         }
     }
 
@@ -389,6 +401,11 @@ impl Exchange {
 
     pub(crate) fn decision(&self) -> RouteDecision {
         self.state().decision.clone()
+    }
+
+    /// When a missing first event counts as a failure, if it does.
+    pub(crate) fn slow(&self) -> Option<Slow> {
+        self.state().slow.map(Slow::new)
     }
 
     /// The decision that led to the answer, and the lease, which the caller now owns.

@@ -2,17 +2,24 @@
 //! it, and the answer that comes back.
 
 mod exchange;
+mod held;
 mod outcome;
 mod request_body;
 mod response_body;
 mod retries;
 mod silence;
+mod slow;
+mod times;
 mod tunnel;
+mod watch;
 
 pub(crate) use self::{
     exchange::{Dispatched, Exchange, Next, Upcoming},
     outcome::{outcome_of, outcome_of_answer, outcome_of_error},
-    response_body::Held,
+    held::Held,
     retries::Retries,
+    slow::Slow,
+    times::AttemptTimes,
+    watch::Watch,
 };
 pub use self::{request_body::RouteBody, response_body::ResponseBody, tunnel::Tunnels};

@@ -4,21 +4,20 @@
 //! is dropped, whichever comes first.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{exchange::Exchange, silence::Silence};
+use super::{exchange::Exchange, held::Held, watch::Farewell};
 use crate::{
     error::{BoxError, RouteError},
-    observe::RequestSpan,
-    server::Lease,
+    route::RouteDecision,
     upload::Drain,
 };
 
@@ -32,6 +31,7 @@ pin_project! {
         #[pin]
         kind: Kind<R>,
         held: Option<Held>,
+        exchange: Option<Arc<Exchange>>,
         // `None` if the client has sent its whole body.
         rest: Option<Box<Rest>>,
     }
@@ -41,8 +41,10 @@ pin_project! {
     #[project = KindProj]
     #[derive(Debug)]
     enum Kind<R> {
-        Upstream { #[pin] body: R },
+        Upstream { read: VecDeque<Frame<Bytes>>, #[pin] body: R },
         Own { data: Bytes },
+        // The message breaks off here.
+        Broken { error: Option<BoxError> },
     }
 }
 
@@ -54,78 +56,26 @@ struct Rest {
     end: Option<Option<Frame<Bytes>>>,
 }
 
-/// What is held until the exchange with the engine has ended.
-#[derive(Debug)]
-pub(crate) struct Held {
-    /// `None` if the answer is from an earlier attempt, whose lease was released.
-    lease: Option<Lease>,
-    exchange: Arc<Exchange>,
-    silence: Option<Silence>,
-    #[allow(dead_code, reason = "held for what its drop does")]
-    span: RequestSpan,
-}
-
-impl Held {
-    /// `idle_timeout` is the longest silence allowed.
-    pub(crate) fn new(
-        lease: Option<Lease>,
-        exchange: Arc<Exchange>,
-        idle_timeout: Option<Duration>,
-        span: RequestSpan,
-    ) -> Self {
-        Self {
-            silence: idle_timeout.map(Silence::new),
-            lease,
-            exchange,
-            span,
-        }
-    }
-
-    /// Ready once the engine has been silent for too long.
-    pub(super) fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.silence {
-            Some(silence) => silence.poll(cx),
-            None => Poll::Pending,
-        }
-    }
-
-    pub(super) fn broken_silence(&mut self) {
-        if let Some(silence) = &mut self.silence {
-            silence.broken();
-        }
-    }
-
-    /// The engine has broken off its answer, which counts as a failure of the endpoint,
-    /// unless the client's own upload has not come to its end: then the connection may have
-    /// broken because of the client.
-    pub(super) fn failed(self) {
-        if let Some(mut lease) = self.lease
-            && self.exchange.has_whole_upload()
-        {
-            lease.failed();
-        }
-    }
-
-    /// The answer has come to its end.
-    pub(super) fn completed(self) {
-        if let Some(lease) = self.lease {
-            lease.completed();
-        }
-    }
-}
-
 impl<R: Body> ResponseBody<R> {
-    pub(crate) fn upstream(body: R, mut held: Option<Held>) -> Self {
-        if body.is_end_stream()
-            && let Some(held) = held.take()
-        {
-            held.completed();
-        }
-        Self {
+    pub(crate) fn upstream(body: R, held: Option<Held>) -> Self {
+        Self::resumed(VecDeque::new(), body, held)
+    }
+
+    /// An answer of which these frames were read already.
+    pub(crate) fn resumed(read: VecDeque<Frame<Bytes>>, body: R, held: Option<Held>) -> Self {
+        let mut this = Self {
+            exchange: held.as_ref().map(Held::exchange),
             held,
-            kind: Kind::Upstream { body },
+            kind: Kind::Upstream { read, body },
             rest: None,
+        };
+        if this.kind.is_end_stream()
+            && let Some(held) = this.held.take()
+            && let Farewell::Event(data) = held.ended()
+        {
+            this.kind = Kind::Own { data };
         }
+        this
     }
 }
 
@@ -133,7 +83,11 @@ impl<R> ResponseBody<R> {
     /// The body of a 101 that a layer above tunnels: what is held goes with the body.
     pub(crate) fn upgraded(body: R, held: Held) -> Self {
         Self {
-            kind: Kind::Upstream { body },
+            exchange: Some(held.exchange()),
+            kind: Kind::Upstream {
+                read: VecDeque::new(),
+                body,
+            },
             held: Some(held),
             rest: None,
         }
@@ -143,8 +97,15 @@ impl<R> ResponseBody<R> {
         Self {
             kind: Kind::Own { data },
             held: None,
+            exchange: None,
             rest: None,
         }
+    }
+
+    /// The decision that led to this answer, which is final once it has begun. `None` for an
+    /// answer of the router's own, and for one to a request that was not routed.
+    pub fn decision(&self) -> Option<RouteDecision> {
+        Some(self.exchange.as_ref()?.decision())
     }
 
     /// Drains the rest of the upload before its own end.
@@ -227,7 +188,8 @@ impl<R: Body> Kind<R> {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own { data } => data.is_empty(),
-            Self::Upstream { body } => body.is_end_stream(),
+            Self::Broken { error } => error.is_none(),
+            Self::Upstream { read, body } => read.is_empty() && body.is_end_stream(),
         }
     }
 
@@ -239,7 +201,8 @@ impl<R: Body> Kind<R> {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own { data } => SizeHint::with_exact(data.len() as u64),
-            Self::Upstream { body } => body.size_hint(),
+            Self::Broken { .. } => SizeHint::default(),
+            Self::Upstream { read, body } => longer(body.size_hint(), read),
         }
     }
 }
@@ -256,6 +219,21 @@ fn split_last(frame: Frame<Bytes>) -> (Option<Frame<Bytes>>, Frame<Bytes>) {
     }
 }
 
+/// The length of what is left, with the frames that were read already.
+fn longer(left: SizeHint, read: &VecDeque<Frame<Bytes>>) -> SizeHint {
+    let data = read.iter().filter_map(Frame::data_ref);
+    let read = data.map(|data| data.len() as u64).sum::<u64>();
+    if read == 0 {
+        return left;
+    }
+    let mut longer = SizeHint::new();
+    longer.set_lower(left.lower().saturating_add(read));
+    if let Some(upper) = left.upper() {
+        longer.set_upper(upper.saturating_add(read));
+    }
+    longer
+}
+
 /// The next frame of the answer itself.
 fn poll_answer<R>(
     mut kind: Pin<&mut Kind<R>>,
@@ -266,44 +244,71 @@ where
     R: Body,
     R::Error: Into<BoxError>,
 {
-    let mut body = match kind.as_mut().project() {
+    let (read, mut body) = match kind.as_mut().project() {
         KindProj::Own { data } if data.is_empty() => return Poll::Ready(None),
         KindProj::Own { data } => {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(data)))));
         }
-        KindProj::Upstream { body } => body,
+        KindProj::Broken { error } => return Poll::Ready(error.take().map(Err)),
+        KindProj::Upstream { read, body } => (read, body),
     };
-    let frame = match body.as_mut().poll_frame(cx) {
-        Poll::Ready(Some(Err(error))) => {
-            if let Some(held) = held.take() {
-                held.failed();
+    let next = match read.pop_front() {
+        Some(frame) => Ok(frame),
+        None => ready!(poll_engine(body.as_mut(), held, cx)),
+    };
+    let (frame, farewell) = match next {
+        Ok(frame) => {
+            if let Some(held) = held {
+                held.received(&frame);
             }
-            return Poll::Ready(Some(Err(error.into())));
+            let is_over = read.is_empty() && body.is_end_stream();
+            let farewell = held.take_if(|_| is_over).map(Held::ended);
+            (Some(Ok(frame)), farewell)
         }
-        Poll::Ready(Some(Ok(frame))) => frame,
+        Err(farewell) => (None, Some(farewell)),
+    };
+    let Some(farewell) = farewell else {
+        return Poll::Ready(frame);
+    };
+    kind.set(match farewell {
+        Farewell::End => Kind::Own { data: Bytes::new() },
+        Farewell::Event(data) => Kind::Own { data },
+        Farewell::Break(error) => Kind::Broken { error: Some(error) },
+    });
+    match frame {
+        Some(frame) => Poll::Ready(Some(frame)),
+        None => poll_answer(kind, held, cx),
+    }
+}
+
+/// The next frame from the engine, or what follows its last one.
+fn poll_engine<R>(
+    body: Pin<&mut R>,
+    held: &mut Option<Held>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Frame<Bytes>, Farewell>>
+where
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    let (error, cause) = match body.poll_frame(cx) {
+        Poll::Ready(Some(Ok(frame))) => {
+            let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
+            return Poll::Ready(Ok(frame));
+        }
         Poll::Ready(None) => {
-            if let Some(held) = held.take() {
-                held.completed();
-            }
-            return Poll::Ready(None);
+            let farewell = held.take().map_or(Farewell::End, Held::ended);
+            return Poll::Ready(Err(farewell));
         }
+        Poll::Ready(Some(Err(error))) => (RouteError::broken_off(), error.into()),
         Poll::Pending => {
             let silence = held.as_mut();
             ready!(silence.map_or(Poll::Pending, |held| held.poll_silence(cx)));
-            if let Some(held) = held.take() {
-                held.failed();
-            }
-            kind.set(Kind::Own { data: Bytes::new() });
-            return Poll::Ready(Some(Err(RouteError::stalled().into())));
+            (RouteError::stalled(), RouteError::stalled().into())
         }
     };
-    if body.is_end_stream() {
-        if let Some(held) = held.take() {
-            held.completed();
-        }
-    } else if let Some(held) = held {
-        held.broken_silence();
-    }
-    let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
-    Poll::Ready(Some(Ok(frame)))
+    Poll::Ready(Err(match held.take() {
+        Some(held) => held.broke(&error, cause),
+        None => Farewell::Break(cause),
+    }))
 }

@@ -1,4 +1,4 @@
-//! How long the engine may pause in the middle of an answer.
+//! How long an answer may go on without progress.
 
 use std::{
     pin::Pin,
@@ -8,39 +8,49 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Measures a silence from the first poll that finds nothing to read.
+/// Measures the time in which nothing was there to be read, from one progress to the next.
 ///
 /// A client that reads slowly does not poll, so its own pauses do not count.
 #[derive(Debug)]
 pub(super) struct Silence {
     timeout: Duration,
-    /// Made at the first silence, and reused for later ones.
+    /// What of it has passed before other bytes came that are no progress.
+    waited: Duration,
+    /// When the wait for the next bytes began.
+    since: Option<Instant>,
+    /// Made at the first wait, and reused for later ones.
     sleep: Option<Pin<Box<Sleep>>>,
-    is_silent: bool,
 }
 
 impl Silence {
     pub(super) fn new(timeout: Duration) -> Self {
         Self {
             timeout,
+            waited: Duration::ZERO,
+            since: None,
             sleep: None,
-            is_silent: false,
         }
     }
 
-    /// The engine has sent something, which ends the silence.
-    pub(super) fn broken(&mut self) {
-        self.is_silent = false;
+    /// The engine has sent something, which is progress or not.
+    pub(super) fn broken(&mut self, by_progress: bool) {
+        let since = self.since.take();
+        if by_progress {
+            self.waited = Duration::ZERO;
+        } else if let Some(since) = since {
+            self.waited = self.waited.saturating_add(since.elapsed());
+        }
     }
 
-    /// Ready once the silence has lasted too long.
+    /// Ready once it has lasted too long.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self
             .sleep
             .get_or_insert_with(|| Box::pin(sleep(self.timeout)));
-        if !self.is_silent {
-            self.is_silent = true;
-            if let Some(until) = Instant::now().checked_add(self.timeout) {
+        if self.since.is_none() {
+            let now = Instant::now();
+            self.since = Some(now);
+            if let Some(until) = now.checked_add(self.timeout.saturating_sub(self.waited)) {
                 sleep.as_mut().reset(until);
             }
         }

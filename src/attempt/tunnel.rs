@@ -19,7 +19,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::response_body::Held;
+use super::held::Held;
 
 /// How long the other side may go on after one has ended.
 const LINGER: Duration = Duration::from_secs(5);

@@ -76,6 +76,8 @@ pub enum RouteErrorKind {
     ExtractorFault,
     /// 502 `upstream_unreachable`: the exchange with the engine failed.
     UpstreamUnreachable,
+    /// 502 `stream_interrupted`: the engine has ended its answer too early.
+    StreamInterrupted,
     /// 503 `no_endpoint`: no target of the rule has a usable endpoint.
     NoEndpoint,
     /// 503 `overloaded`: the gateway or the engines are at their limit.
@@ -106,7 +108,7 @@ impl RouteErrorKind {
             }
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::ExtractorFault => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
+            Self::UpstreamUnreachable | Self::StreamInterrupted => StatusCode::BAD_GATEWAY,
             Self::NoEndpoint | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
@@ -134,6 +136,7 @@ impl RouteErrorKind {
             Self::HeadersTooLarge => "headers_too_large",
             Self::ExtractorFault => "extractor_error",
             Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::StreamInterrupted => "stream_interrupted",
             Self::NoEndpoint => "no_endpoint",
             Self::Overloaded => "overloaded",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -245,6 +248,25 @@ impl RouteError {
         Self::new(
             RouteErrorKind::UpstreamTimeout,
             "the engine has stopped in the middle of its answer",
+        )
+    }
+
+    /// The code in the error event of a stream that was interrupted, for whatever reason.
+    pub(crate) const INTERRUPTED: &'static str = "stream_interrupted";
+
+    /// An answer that ended without its terminal event, or within an event.
+    pub(crate) fn interrupted() -> Self {
+        Self::new(
+            RouteErrorKind::StreamInterrupted,
+            "the engine has ended its answer too early",
+        )
+    }
+
+    /// A connection that was lost in the middle of an answer.
+    pub(crate) fn broken_off() -> Self {
+        Self::new(
+            RouteErrorKind::StreamInterrupted,
+            "the connection to the engine was lost in the middle of its answer",
         )
     }
 

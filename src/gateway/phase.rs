@@ -15,6 +15,7 @@ use super::{dispatch::Matched, options::Options, upgrade::Upgrade};
 use crate::{
     attempt::{Exchange, RouteBody},
     error::Asker,
+    events::Dialect,
     route::CompiledTable,
     server::Lease,
     upload::{Drain, DrainLimits, Receive},
@@ -68,6 +69,7 @@ pub(super) struct Routed {
     pub(super) exchange: Arc<Exchange>,
     pub(super) timer: Timer,
     pub(super) asker: Asker,
+    pub(super) dialect: Dialect,
     pub(super) via: Via,
     pub(super) drain: DrainLimits,
     /// Whether the engine was asked to change the protocol.

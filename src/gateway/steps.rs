@@ -19,10 +19,12 @@ use super::{
     upgrade::{Upgrade, switched},
 };
 use crate::{
-    attempt::{Held, ResponseBody, RouteBody, outcome_of},
+    attempt::{Held, ResponseBody, RouteBody, Watch, outcome_of},
+    config::OnInterruption,
     error::{Asker, RouteError},
+    events::Dialect,
     observe::RequestSpan,
-    route::{Chosen, CompiledTable},
+    route::{Chosen, CompiledTable, RouteDecision},
     server::{Lease, Outcome, Server},
     upload::{Drain, Received, Refused},
     wire::{hide_endpoint, rewrite},
@@ -170,12 +172,35 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     rewrite::response_head(&mut response);
     routed.via.add(version, response.headers_mut());
     hide_endpoint(response.headers_mut(), decision.address());
-    let idle_timeout = decision.policy().get_stream_idle_timeout();
-    response.extensions_mut().insert(decision);
+    let watch = watch(&response, &routed, &decision, lease.as_ref());
     let exchange = Arc::clone(&routed.exchange);
-    let held = Held::new(lease, exchange, idle_timeout, span.clone());
+    let idle_timeout = decision.policy().get_stream_idle_timeout();
+    let slow = watch.as_ref().and_then(|_| exchange.slow());
+    let held = Held::new(lease, exchange, idle_timeout, span.clone()).watching(watch, slow);
+    response.extensions_mut().insert(decision);
     let body = |body| ResponseBody::upstream(body, Some(held)).draining(rest);
     ControlFlow::Break(Ok(response.map(body)))
+}
+
+/// What looks at the answer's events, if anything asks for it.
+fn watch<R: Body>(
+    response: &Response<R>,
+    routed: &Routed,
+    decision: &RouteDecision,
+    lease: Option<&Lease>,
+) -> Option<Box<Watch>> {
+    let policy = decision.policy();
+    let what = policy.get_on_interruption();
+    let is_wanted = what != OnInterruption::Pass
+        || policy.get_stream_idle_timeout().is_some()
+        || policy.get_first_event_slow().is_some()
+        || lease.is_some_and(Lease::wants_latency);
+    if !is_wanted || !response.status().is_success() {
+        return None;
+    }
+    let has_length = response.body().size_hint().exact().is_some();
+    let (dialect, id) = (routed.dialect, routed.asker.id());
+    Watch::new(dialect, response.headers(), has_length, what, id)
 }
 
 /// The gateway's own answer, which drains the rest of the upload.
@@ -212,6 +237,7 @@ fn dispatched<S, F>(
     } = arrival;
     let drain = options.drain(&head);
     let deadline = timer.as_ref().map(|timer| timer.deadline());
+    let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
     match matched.dispatch(&options, &mut head, chosen, deadline, span) {
         Err(refused) => rejected(refused, &asker, &head, &options, span),
         Ok((body, exchange)) => {
@@ -219,6 +245,7 @@ fn dispatched<S, F>(
                 exchange,
                 timer,
                 asker,
+                dialect,
                 via: options.via.clone(),
                 drain,
                 upgrade: Upgrade::asked(&mut head, &options.tunnels),

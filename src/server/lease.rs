@@ -145,6 +145,11 @@ impl Lease {
         &self.server.endpoints[self.position]
     }
 
+    /// Whether the balance goes by the time that answers take.
+    pub(crate) fn wants_latency(&self) -> bool {
+        self.begun.is_some()
+    }
+
     /// Records that the request will be sent after `wait`.
     pub(crate) fn begin(&mut self, wait: Duration) {
         self.has_failed = false;
@@ -160,7 +165,6 @@ impl Lease {
     /// Counts how the attempt ended. A 500 counts for nothing yet, except in a trial: see
     /// [`Server::answered_500`].
     pub(crate) fn end(&mut self, outcome: Outcome) {
-        self.observe(outcome);
         match outcome {
             Outcome::Full(_, wait) => {
                 let longest = self
@@ -173,10 +177,18 @@ impl Lease {
                 self.succeeded();
             }
             Outcome::NotConnected => self.failed_by(true),
-            Outcome::Failed | Outcome::TimedOut => self.failed(),
+            Outcome::TimedOut => {
+                self.observe();
+                self.failed();
+            }
+            Outcome::Failed => self.failed(),
             Outcome::Stale | Outcome::Lost if self.endpoint().health.lost() => self.failed(),
+            // It was slow, which an answer in the end does not undo.
+            Outcome::Answered(_) if outcome.is_success() && self.has_failed => {}
             Outcome::Answered(_) if outcome.is_success() => self.succeeded(),
-            Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) if !self.on_trial => {}
+            Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) if !self.on_trial => {
+                self.begun = None;
+            }
             Outcome::Answered(_) => self.failed(),
             Outcome::NotProcessed
             | Outcome::Stale
@@ -187,11 +199,17 @@ impl Lease {
         }
     }
 
-    /// Records the latency, but not of an attempt that failed at once: that is not a fast answer.
-    fn observe(&mut self, outcome: Outcome) {
-        if let Some(begun) = self.begun.take()
-            && (outcome.is_success() || outcome == Outcome::TimedOut)
-        {
+    /// The answer has begun: its first content is there.
+    ///
+    /// An attempt that has failed has no latency: to fail at once is not to be fast.
+    pub(crate) fn has_begun(&mut self) {
+        if !self.has_failed {
+            self.observe();
+        }
+    }
+
+    fn observe(&mut self) {
+        if let Some(begun) = self.begun.take() {
             let now = Instant::now();
             let latency = now.saturating_duration_since(begun);
             self.endpoint().latency.observe(latency, now);

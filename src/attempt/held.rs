@@ -1,0 +1,164 @@
+//! What is held of an exchange until the answer's body has ended.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::Frame;
+
+use super::{
+    exchange::Exchange,
+    silence::Silence,
+    slow::Slow,
+    watch::{Ending, Farewell, Watch},
+};
+use crate::{
+    error::{BoxError, RouteError},
+    observe::RequestSpan,
+    server::Lease,
+};
+
+/// What is held until the exchange with the engine has ended.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// `None` if the answer is from an earlier attempt, whose lease was released.
+    lease: Option<Lease>,
+    exchange: Arc<Exchange>,
+    silence: Option<Silence>,
+    /// Until the first event.
+    slow: Option<Slow>,
+    /// `None` if nobody looks at the events, or there are none.
+    watch: Option<Box<Watch>>,
+    #[allow(dead_code, reason = "held for what its drop does")]
+    span: RequestSpan,
+}
+
+impl Held {
+    /// `idle_timeout` is the longest time without progress.
+    pub(crate) fn new(
+        lease: Option<Lease>,
+        exchange: Arc<Exchange>,
+        idle_timeout: Option<Duration>,
+        span: RequestSpan,
+    ) -> Self {
+        Self {
+            silence: idle_timeout.map(Silence::new),
+            slow: None,
+            watch: None,
+            lease,
+            exchange,
+            span,
+        }
+    }
+
+    /// Looks at the events; `slow` counts a missing first one as a failure.
+    pub(crate) fn watching(mut self, watch: Option<Box<Watch>>, slow: Option<Slow>) -> Self {
+        self.slow = slow.filter(|_| watch.is_some());
+        self.watch = watch;
+        if self.watch.is_none() {
+            self.has_begun();
+        }
+        self
+    }
+
+    pub(super) fn exchange(&self) -> Arc<Exchange> {
+        Arc::clone(&self.exchange)
+    }
+
+    /// Bytes of the answer have come, or its trailers.
+    pub(super) fn received(&mut self, frame: &Frame<Bytes>) {
+        let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref()) else {
+            return self.broken_silence();
+        };
+        let seen = watch.read(data);
+        if let Some(silence) = &mut self.silence {
+            silence.broken(seen.progress);
+        }
+        if seen.first {
+            self.has_begun();
+        }
+        if seen.failed {
+            self.blame();
+        }
+    }
+
+    /// Ready once the engine has made no progress for too long.
+    pub(super) fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(slow) = &mut self.slow
+            && slow.poll(cx).is_ready()
+        {
+            self.slow = None;
+            self.blame();
+        }
+        match &mut self.silence {
+            Some(silence) => silence.poll(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    pub(super) fn broken_silence(&mut self) {
+        if let Some(silence) = &mut self.silence {
+            silence.broken(true);
+        }
+    }
+
+    /// The engine has broken off its answer, which counts as a failure of the endpoint,
+    /// unless the client's own upload has not come to its end: then the connection may have
+    /// broken because of the client.
+    pub(super) fn failed(mut self) {
+        self.blame();
+    }
+
+    /// The answer has come to its end; what follows its last frame.
+    pub(super) fn ended(mut self) -> Farewell {
+        let ending = self.watch.as_mut().map(|watch| watch.ended());
+        self.end(ending.unwrap_or(Ending::Complete))
+    }
+
+    /// The answer has broken off with `cause`, of which the client is told `error`.
+    pub(super) fn broke(mut self, error: &RouteError, cause: BoxError) -> Farewell {
+        let ending = match &mut self.watch {
+            Some(watch) => watch.broke(error, cause),
+            None => Ending::Failed(Farewell::Break(cause)),
+        };
+        self.end(ending)
+    }
+
+    /// The session has come to its end.
+    pub(super) fn completed(self) {
+        _ = self.end(Ending::Complete);
+    }
+
+    fn end(mut self, ending: Ending) -> Farewell {
+        match ending {
+            Ending::Complete => {
+                if let Some(lease) = self.lease {
+                    lease.completed();
+                }
+                Farewell::End
+            }
+            Ending::Failed(farewell) => {
+                self.blame();
+                farewell
+            }
+        }
+    }
+
+    fn has_begun(&mut self) {
+        self.slow = None;
+        if let Some(lease) = &mut self.lease {
+            lease.has_begun();
+        }
+    }
+
+    fn blame(&mut self) {
+        if let Some(lease) = &mut self.lease
+            && self.exchange.has_whole_upload()
+        {
+            lease.failed();
+        }
+    }
+}

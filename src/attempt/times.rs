@@ -1,0 +1,46 @@
+//! The time limits of an attempt.
+
+use tokio::time::Instant;
+
+use crate::config::TrafficPolicy;
+
+/// When which time of an attempt that begins now is over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AttemptTimes {
+    /// That for the answer's head.
+    pub(crate) head: Option<Instant>,
+    /// That of the request as a whole.
+    pub(crate) total: Option<Instant>,
+    /// That for the first content event.
+    pub(crate) first: Option<Instant>,
+    /// From then on a missing first event counts as a failure.
+    pub(crate) slow: Option<Instant>,
+    /// Whether the answer is held back until its first content event.
+    pub(crate) is_gated: bool,
+}
+
+impl AttemptTimes {
+    pub(super) fn of(policy: &TrafficPolicy, total: Option<Instant>) -> Self {
+        let times = [
+            policy.get_timeout(),
+            policy.get_first_event_timeout(),
+            policy.get_first_event_slow(),
+        ];
+        if times == [None; 3] {
+            return Self {
+                total,
+                is_gated: policy.get_first_event_gate(),
+                ..Self::default()
+            };
+        }
+        let now = Instant::now();
+        let [head, first, slow] = times.map(|time| now.checked_add(time?));
+        Self {
+            head,
+            total,
+            first,
+            slow,
+            is_gated: policy.get_first_event_gate() || first.is_some(),
+        }
+    }
+}

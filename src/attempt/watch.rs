@@ -1,0 +1,155 @@
+//! The events of an answer, as it passes to the client.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+
+use crate::{
+    config::OnInterruption,
+    error::{BoxError, RouteError},
+    events::{Dialect, End, Event, Format, Interruption, Kinds, Reader, error_event},
+};
+
+/// Reads an answer, and says what becomes of it at its end.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    reader: Reader,
+    on_interruption: OnInterruption,
+    /// The request's.
+    id: HeaderValue,
+    has_begun: bool,
+}
+
+/// What a part of an answer brings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The generation has got on.
+    pub(super) progress: bool,
+    /// For the first time.
+    pub(super) first: bool,
+    /// The engine says that it has failed.
+    pub(super) failed: bool,
+}
+
+/// How an answer has ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    Complete,
+    /// The engine has failed, and what the client still gets of it.
+    Failed(Farewell),
+}
+
+/// What the client gets in place of what is missing of an answer.
+#[derive(Debug)]
+pub(super) enum Farewell {
+    /// The end of the message.
+    End,
+    /// This, and then the end of the message.
+    Event(Bytes),
+    /// A message that is broken off.
+    Break(BoxError),
+}
+
+impl Watch {
+    /// Watches an answer with these `headers`.
+    ///
+    /// `None` if it has no events. `has_length` if nothing can be added to its end.
+    pub(crate) fn new(
+        dialect: Dialect,
+        headers: &HeaderMap,
+        has_length: bool,
+        on_interruption: OnInterruption,
+        id: &HeaderValue,
+    ) -> Option<Box<Self>> {
+        let format = Format::of(headers);
+        let is_whole = match format {
+            Format::Opaque => return None,
+            // It can't be cut short unnoticed.
+            Format::Json if has_length => return None,
+            Format::Json => true,
+            Format::Sse | Format::Ndjson => false,
+        };
+        Some(Box::new(Self {
+            reader: Reader::new(dialect, format),
+            on_interruption: match on_interruption {
+                OnInterruption::Event if has_length || is_whole => OnInterruption::Abort,
+                what => what,
+            },
+            id: id.clone(),
+            has_begun: false,
+        }))
+    }
+
+    /// Reads the next bytes.
+    pub(super) fn read(&mut self, mut data: &[u8]) -> Seen {
+        let mut seen = Seen::default();
+        while let Some(event) = self.reader.next(&mut data) {
+            seen.add(&event);
+        }
+        // One JSON value makes progress with each byte.
+        seen.progress |= self.reader.format() == Format::Json;
+        seen.first = seen.progress && !self.has_begun;
+        self.has_begun |= seen.progress;
+        seen
+    }
+
+    /// The body has come to its end.
+    pub(super) fn ended(&mut self) -> Ending {
+        let (last, end) = self.reader.end();
+        let is_failure = self.reader.error().is_some();
+        if is_failure || last.is_some_and(|event| event.is(Kinds::ERROR)) {
+            return Ending::Failed(Farewell::End);
+        }
+        match end {
+            End::Complete => Ending::Complete,
+            End::Empty if !self.reader.dialect().has_terminal() => Ending::Complete,
+            End::Empty | End::Truncated | End::Unterminated => {
+                let error = RouteError::interrupted();
+                Ending::Failed(match self.on_interruption {
+                    OnInterruption::Pass => Farewell::End,
+                    _ => self.farewell(&error, error.clone().into()),
+                })
+            }
+        }
+    }
+
+    /// The body has broken off with `cause`; `error` is what the client is told.
+    pub(super) fn broke(&mut self, error: &RouteError, cause: BoxError) -> Ending {
+        if self.on_interruption == OnInterruption::Pass {
+            return Ending::Failed(Farewell::Break(cause));
+        }
+        let (_, end) = self.reader.end();
+        let has_error = self.reader.error().is_some();
+        if self.on_interruption == OnInterruption::Event && (end == End::Complete || has_error) {
+            // The client has all that it needs to know.
+            return match has_error {
+                true => Ending::Failed(Farewell::End),
+                false => Ending::Complete,
+            };
+        }
+        Ending::Failed(self.farewell(error, cause))
+    }
+
+    fn farewell(&self, error: &RouteError, cause: BoxError) -> Farewell {
+        let why = Interruption {
+            status: error.status(),
+            code: RouteError::INTERRUPTED,
+            message: error.message(),
+            id: &self.id,
+        };
+        let (dialect, format) = (self.reader.dialect(), self.reader.format());
+        let event = error_event(dialect, format, &why);
+        match event.filter(|_| self.on_interruption == OnInterruption::Event) {
+            None => Farewell::Break(cause),
+            Some(event) if self.reader.pending() == 0 => Farewell::Event(event),
+            // What has come of an event ends here, so that this one is read on its own.
+            Some(event) => Farewell::Event([b"\n\n", &*event].concat().into()),
+        }
+    }
+}
+
+impl Seen {
+    fn add(&mut self, event: &Event) {
+        self.progress |= event.is_progress();
+        self.failed |= event.is(Kinds::ERROR);
+    }
+}

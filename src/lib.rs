@@ -136,6 +136,7 @@ mod client;
 mod coding;
 mod config;
 mod error;
+mod events;
 mod gateway;
 pub mod guide;
 #[cfg(feature = "manifest")]
@@ -187,6 +188,15 @@ pub use self::{
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// For the benches: no part of the API.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::events::{
+        Dialect, End, Event, Format, Interruption, Kinds, MAX_TEMPLATE, Reader, Said, Usage,
+        data_of, error_event, keep_alive,
+    };
+}
 
 /// For the targets in `fuzz/`.
 #[cfg(fuzzing)]

@@ -21,7 +21,7 @@ pub(crate) const ACCEPTED_ENCODINGS: &str = if cfg!(feature = "decompression") {
 
 /// The API that a client uses, which determines the JSON shape of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
+pub(crate) enum Shape {
     OpenAi,
     Anthropic,
     Google,
@@ -32,14 +32,18 @@ enum Shape {
 impl Shape {
     /// Recognises the API also if it is mounted under a prefix.
     fn of(path: &str, headers: &HeaderMap) -> Self {
+        if path.contains("/v1/models") && headers.contains_key("anthropic-version") {
+            return Self::Anthropic;
+        }
+        Self::of_path(path)
+    }
+
+    pub(crate) fn of_path(path: &str) -> Self {
         let has = |part: &str| path.contains(part);
         let mut segments = path.trim_end_matches('/').rsplit('/');
         let (last, before) = (segments.next(), segments.next());
         let verb = last.and_then(|last| Some(last.rsplit_once(':')?.1));
-        if path.ends_with("/v1/messages")
-            || has("/v1/messages/")
-            || (has("/v1/models") && headers.contains_key("anthropic-version"))
-        {
+        if path.ends_with("/v1/messages") || has("/v1/messages/") {
             Self::Anthropic
         } else if has("/v2/models/")
             || before == Some("api")
@@ -102,13 +106,14 @@ impl RouteError {
     }
 
     pub(crate) fn answer(&self, asker: &Asker) -> Response<Bytes> {
-        let body = match asker.shape {
-            Shape::OpenAi => self.openai_json(),
-            Shape::Anthropic => self.anthropic_json(&asker.id),
-            Shape::Google => self.google_json(),
-            Shape::Text => json!({"error": self.message()}),
+        let body = ErrorBody {
+            status: self.status(),
+            code: self.kind().code(),
+            param: self.kind().param(),
+            message: self.message(),
+            id: &asker.id,
         };
-        let mut response = Response::new(Bytes::from(body.to_string()));
+        let mut response = Response::new(Bytes::from(body.json(asker.shape).to_string()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -125,24 +130,45 @@ impl RouteError {
         response.extensions_mut().insert(self.clone());
         response
     }
+}
 
-    fn openai_json(&self) -> Value {
-        let kind = if self.status().is_client_error() {
+/// An error as its JSON has it, in any shape.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ErrorBody<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'a str,
+    pub(crate) param: Option<&'a str>,
+    pub(crate) message: &'a str,
+    pub(crate) id: &'a HeaderValue,
+}
+
+impl ErrorBody<'_> {
+    pub(crate) fn json(&self, shape: Shape) -> Value {
+        match shape {
+            Shape::OpenAi => self.openai(),
+            Shape::Anthropic => self.anthropic(),
+            Shape::Google => self.google(),
+            Shape::Text => json!({"error": self.message}),
+        }
+    }
+
+    fn openai(&self) -> Value {
+        let kind = if self.status.is_client_error() {
             "invalid_request_error"
         } else {
             "server_error"
         };
         json!({"error": {
-            "message": self.message(),
+            "message": self.message,
             "type": kind,
-            "param": self.kind().param(),
-            "code": self.kind().code(),
+            "param": self.param,
+            "code": self.code,
         }})
     }
 
     /// As in Google's `google.rpc.Status`, whose names are those of gRPC's codes.
-    fn google_json(&self) -> Value {
-        let status = match self.status() {
+    fn google(&self) -> Value {
+        let status = match self.status {
             StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
             StatusCode::FORBIDDEN => "PERMISSION_DENIED",
             StatusCode::NOT_FOUND => "NOT_FOUND",
@@ -153,14 +179,14 @@ impl RouteError {
             _ => "INTERNAL",
         };
         json!({"error": {
-            "code": self.status().as_u16(),
-            "message": self.message(),
+            "code": self.status.as_u16(),
+            "message": self.message,
             "status": status,
         }})
     }
 
-    fn anthropic_json(&self, id: &HeaderValue) -> Value {
-        let kind = match self.status() {
+    fn anthropic(&self) -> Value {
+        let kind = match self.status {
             StatusCode::NOT_FOUND => "not_found_error",
             StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
             StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
@@ -170,8 +196,8 @@ impl RouteError {
         };
         json!({
             "type": "error",
-            "error": {"type": kind, "message": self.message()},
-            "request_id": String::from_utf8_lossy(id.as_bytes()),
+            "error": {"type": kind, "message": self.message},
+            "request_id": String::from_utf8_lossy(self.id.as_bytes()),
         })
     }
 }

@@ -1,0 +1,89 @@
+use crate::error::Shape;
+
+/// The API whose streams a path has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// OpenAI's chat completions: ends with a `finish_reason`, or `[DONE]`.
+    Chat,
+    /// OpenAI's text completions: ends as chats do.
+    Completions,
+    /// OpenAI's responses: ends with `response.completed`, `response.incomplete`,
+    /// `response.failed` or `response.cancelled`.
+    Responses,
+    /// Anthropic's messages: ends with a `stop_reason`, or `message_stop`.
+    Messages,
+    /// Gemini: ends with a `finishReason`, or with a `blockReason` for the prompt.
+    Gemini,
+    /// Ollama: ends with `"done": true`.
+    Ollama,
+    /// Anything else (audio, images, embeddings, engines' own): a clean end is an end, and every
+    /// event is content unless it is an error or a terminal.
+    Other,
+}
+
+impl Dialect {
+    /// The API of a request's path, which may be mounted under any prefix.
+    pub fn of(path: &str) -> Self {
+        let path = path.trim_end_matches('/');
+        match Shape::of_path(path) {
+            Shape::Anthropic => Self::Messages,
+            Shape::Google => Self::Gemini,
+            Shape::Text if is_ollama(path) => Self::Ollama,
+            Shape::Text => Self::Other,
+            Shape::OpenAi if path.ends_with("/chat/completions") => Self::Chat,
+            Shape::OpenAi if path.ends_with("/completions") => Self::Completions,
+            Shape::OpenAi if path.ends_with("/responses") || path.contains("/responses/") => {
+                Self::Responses
+            }
+            Shape::OpenAi => Self::Other,
+        }
+    }
+
+    /// Whether it is known how its streams end.
+    pub fn has_terminal(self) -> bool {
+        self != Self::Other
+    }
+
+    pub(crate) fn shape(self) -> Shape {
+        match self {
+            Self::Messages => Shape::Anthropic,
+            Self::Gemini => Shape::Google,
+            Self::Ollama => Shape::Text,
+            Self::Chat | Self::Completions | Self::Responses | Self::Other => Shape::OpenAi,
+        }
+    }
+}
+
+fn is_ollama(path: &str) -> bool {
+    path.rsplit('/').nth(1) == Some("api")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_its_apis_dialect() {
+        for (path, dialect) in [
+            ("/v1/chat/completions", Dialect::Chat),
+            ("/any/prefix/v1/chat/completions/", Dialect::Chat),
+            ("/openai/deployments/m/chat/completions", Dialect::Chat),
+            ("/v1beta/openai/chat/completions", Dialect::Chat),
+            ("/v1/completions", Dialect::Completions),
+            ("/v1/responses", Dialect::Responses),
+            ("/v1/responses/resp_1", Dialect::Responses),
+            ("/v1/messages", Dialect::Messages),
+            ("/anthropic/v1/messages", Dialect::Messages),
+            ("/v1beta/models/m:streamGenerateContent", Dialect::Gemini),
+            ("/api/chat", Dialect::Ollama),
+            ("/api/generate", Dialect::Ollama),
+            ("/v2/models/m/generate_stream", Dialect::Other),
+            ("/v1/audio/speech", Dialect::Other),
+            ("/v1/embeddings", Dialect::Other),
+            ("/invocations", Dialect::Other),
+            ("", Dialect::Other),
+        ] {
+            assert_eq!(Dialect::of(path), dialect, "{path}");
+        }
+    }
+}

@@ -1,0 +1,527 @@
+//! Reads one JSON value that arrives in pieces, and notes what matters of it.
+
+use memchr::memchr2;
+
+use super::{
+    event::Kinds,
+    names::{Inner, Node, Type, is_output},
+    said::{Part, Said},
+    usage::{Count, Usage},
+    word::Word,
+};
+
+/// The deepest that a key that matters is, arrays included (`candidates[].content.parts[].text`).
+/// What is deeper is skipped.
+const MAX_DEPTH: usize = 8;
+
+/// The state of reading a value.
+#[derive(Clone, Debug)]
+pub(super) struct Json {
+    at: At,
+    /// What the value that is read or expected means.
+    node: Node,
+    /// The open objects and arrays in which keys matter.
+    stack: [Inner; MAX_DEPTH],
+    depth: u8,
+    /// Which of them are arrays: the lowest bit is the innermost.
+    arrays: u8,
+    /// How many brackets are open in a value that is skipped.
+    skipped: u64,
+    /// Whether the byte before, in a string, was a backslash that escapes.
+    is_escaped: bool,
+    word: Word,
+    /// The number so far, if it is an integer that fits.
+    number: Option<u64>,
+    is_audio: bool,
+    audio: Option<u64>,
+    pub(super) found: Found,
+    pub(super) usage: Usage,
+}
+
+/// What has been seen of the value.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) kinds: Kinds,
+    pub(super) name: Type,
+    /// Where the text of the first output that is a string is, in the stream.
+    pub(super) text: Option<(u64, u64)>,
+    pub(super) said: Option<Box<Said>>,
+}
+
+impl Found {
+    const NOTHING: Self = Self {
+        kinds: Kinds::NONE,
+        name: Type::None,
+        text: None,
+        said: None,
+    };
+}
+
+/// The part of the grammar that the next byte belongs to or begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Start,
+    /// So many bytes of `[DONE]`.
+    Done(u8),
+    Value,
+    FirstElement,
+    FirstKey,
+    NextKey,
+    Key,
+    Colon,
+    /// A string, and whether anything is in it yet.
+    Text(bool),
+    /// A number after its minus.
+    Minus,
+    Number,
+    /// A word of [`WORDS`], of which so many bytes have been read.
+    Word(u8, u8),
+    /// After a value in an object or array.
+    Comma,
+    /// A nested value that does not matter; whether it is in a string.
+    Skip(bool),
+    /// Its first byte, where it matters whether it is empty.
+    Probe,
+    End,
+    Bad,
+}
+
+const DONE: &[u8] = b"[DONE]";
+
+/// Python's json writes and reads the last two, which are no JSON.
+const WORDS: [&[u8]; 5] = [b"true", b"false", b"null", b"NaN", b"Infinity"];
+const INFINITY: u8 = 4;
+
+impl Json {
+    pub(super) fn new() -> Self {
+        Self {
+            at: At::Start,
+            node: Node::In(Inner::Root),
+            stack: [Inner::Root; MAX_DEPTH],
+            depth: 0,
+            arrays: 0,
+            skipped: 0,
+            is_escaped: false,
+            word: Word::EMPTY,
+            number: None,
+            is_audio: false,
+            audio: None,
+            found: Found::NOTHING,
+            usage: Usage::default(),
+        }
+    }
+
+    /// Before the next value. Only the usage stays.
+    pub(super) fn begin(&mut self) {
+        self.at = At::Start;
+        self.node = Node::In(Inner::Root);
+        self.depth = 0;
+        self.arrays = 0;
+        self.is_escaped = false;
+        self.found = Found::NOTHING;
+    }
+
+    /// Whether nothing of a value has been read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.at == At::Start
+    }
+
+    /// Whether a value has been read to its end. A number at the top is only at an end of its own.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.at, At::End) || (self.at == At::Number && self.depth == 0)
+    }
+
+    /// Whether no further byte belongs to the value, be it whole or none.
+    pub(super) fn is_ended(&self) -> bool {
+        matches!(self.at, At::End | At::Bad)
+    }
+
+    /// A line ended within the value, which a string can't.
+    pub(super) fn newline(&mut self) {
+        if matches!(self.at, At::Key | At::Text(_) | At::Skip(true)) {
+            self.at = At::Bad;
+        } else {
+            self.feed(b"\n", 0);
+        }
+    }
+
+    /// Reads bytes, the first of which is at `offset` of the stream. They may be cut anywhere.
+    pub(super) fn feed(&mut self, bytes: &[u8], offset: u64) {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            at += self.step(rest, offset + at as u64);
+        }
+    }
+
+    /// Reads as [`feed`](Self::feed), up to the end of the value and no further. Returns how many
+    /// bytes it read.
+    pub(super) fn feed_one(&mut self, bytes: &[u8], offset: u64) -> usize {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            if self.is_ended() {
+                break;
+            }
+            at += self.step(rest, offset + at as u64);
+        }
+        at
+    }
+
+    /// Reads at least one byte, unless the one there belongs to what follows a number.
+    #[inline]
+    fn step(&mut self, rest: &[u8], offset: u64) -> usize {
+        match self.at {
+            At::Key => self.key(rest),
+            At::Text(_) => self.text(rest, offset),
+            At::Skip(in_string) => self.skip(rest, in_string),
+            At::Number => self.number(rest),
+            At::Bad => rest.len(),
+            _ => self.token(rest),
+        }
+    }
+
+    fn token(&mut self, rest: &[u8]) -> usize {
+        let Some(&byte) = rest.first() else { return 0 };
+        match (self.at, byte) {
+            (At::Done(read), _) => return self.done(read, byte),
+            (At::Word(word, read), _) => self.word(word, read, byte),
+            (At::Minus, b'0'..=b'9') => self.at = At::Number,
+            (At::Minus, b'I') => self.at = At::Word(INFINITY, 1),
+            (At::Minus, _) => self.at = At::Bad,
+            (At::Probe, b' ' | b'\t' | b'\n' | b'\r') => {}
+            (At::Probe, _) => {
+                if !matches!(byte, b']' | b'}') {
+                    self.found.kinds |= Kinds::CONTENT;
+                }
+                self.at = At::Skip(false);
+                return 0;
+            }
+            (_, b' ' | b'\t' | b'\n' | b'\r') => {}
+            (At::Start, b'[') => self.at = At::Done(1),
+            (At::Start | At::Value | At::FirstElement, b'"') => self.begin_text(),
+            (At::Start | At::Value | At::FirstElement, b'{' | b'[') => self.open(byte),
+            (At::FirstKey | At::NextKey, b'"') => return 1 + self.begin_key(rest),
+            (At::FirstKey, b'}') | (At::FirstElement, b']') => self.close(byte),
+            (At::Colon, b':') => self.at = At::Value,
+            (At::Comma, b',') => {
+                self.at = match self.arrays & 1 {
+                    1 => At::Value,
+                    _ => At::NextKey,
+                };
+            }
+            (At::Comma, b'}' | b']') => self.close(byte),
+            (At::Start | At::Value | At::FirstElement, _) => self.begin_scalar(byte),
+            _ => self.at = At::Bad,
+        }
+        1
+    }
+
+    /// The rest of `[DONE]`, or of an array.
+    fn done(&mut self, read: u8, byte: u8) -> usize {
+        if DONE.get(usize::from(read)) == Some(&byte) {
+            self.at = At::Done(read + 1);
+            if usize::from(read) + 1 == DONE.len() {
+                self.found.kinds |= Kinds::TERMINAL;
+                self.at = At::End;
+            }
+            return 1;
+        }
+        match read {
+            1 => self.open(b'['),
+            _ => self.at = At::Bad,
+        }
+        0
+    }
+
+    fn open(&mut self, byte: u8) {
+        let is_array = byte == b'[';
+        if let Node::In(inner) = self.node
+            && let Some(place) = self.stack.get_mut(usize::from(self.depth))
+        {
+            *place = inner;
+            self.depth += 1;
+            self.arrays = self.arrays << 1 | u8::from(is_array);
+            self.at = match is_array {
+                true => At::FirstElement,
+                false => At::FirstKey,
+            };
+            if matches!(inner, Inner::InputModalities | Inner::OutputModalities) {
+                self.is_audio = false;
+                self.audio = None;
+            }
+            if inner == Inner::Error && !is_array {
+                self.found.kinds |= Kinds::ERROR;
+            }
+            return;
+        }
+        self.skipped = 1;
+        self.at = match self.node {
+            Node::Text => At::Probe,
+            _ => At::Skip(false),
+        };
+    }
+
+    fn close(&mut self, byte: u8) {
+        if (byte == b']') != (self.arrays & 1 == 1) {
+            self.at = At::Bad;
+            return;
+        }
+        self.depth -= 1;
+        self.arrays >>= 1;
+        self.end_value();
+    }
+
+    fn end_value(&mut self) {
+        match self.innermost() {
+            None => self.at = At::End,
+            Some(inner) => {
+                self.node = Node::In(inner);
+                self.at = At::Comma;
+            }
+        }
+    }
+
+    /// The object or array that is read.
+    fn innermost(&self) -> Option<Inner> {
+        let last = usize::from(self.depth).checked_sub(1)?;
+        self.stack.get(last).copied()
+    }
+
+    /// Returns how many bytes it read after the quote.
+    #[inline]
+    fn begin_key(&mut self, rest: &[u8]) -> usize {
+        let key = rest.get(1..).unwrap_or_default();
+        let end = key.iter().position(|&byte| matches!(byte, b'"' | b'\\'));
+        if let Some(end) = end
+            && let Some(name) = key.get(..end)
+            && key.get(end) == Some(&b'"')
+        {
+            self.end_key(name);
+            return end + 1;
+        }
+        self.word.clear();
+        self.at = At::Key;
+        0
+    }
+
+    fn key(&mut self, rest: &[u8]) -> usize {
+        let end = quote(rest, &mut self.is_escaped);
+        self.word
+            .decode(rest.get(..end.unwrap_or(rest.len())).unwrap_or_default());
+        if end.is_some() {
+            let word = self.word;
+            self.end_key(word.text());
+        }
+        end.map_or(rest.len(), |end| end + 1)
+    }
+
+    fn end_key(&mut self, name: &[u8]) {
+        self.node = self
+            .innermost()
+            .map_or(Node::Other, |inner| inner.child(name));
+        self.at = At::Colon;
+    }
+
+    fn begin_text(&mut self) {
+        self.at = At::Text(false);
+        self.word.clear();
+    }
+
+    fn text(&mut self, rest: &[u8], offset: u64) -> usize {
+        let end = quote(rest, &mut self.is_escaped);
+        let piece = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        if !piece.is_empty() {
+            let is_first = self.at == At::Text(false);
+            self.at = At::Text(true);
+            self.piece(piece, offset, is_first);
+        }
+        if end.is_some() {
+            self.end_text();
+        }
+        end.map_or(rest.len(), |end| end + 1)
+    }
+
+    /// A piece of a string that matters.
+    fn piece(&mut self, piece: &[u8], offset: u64, is_first: bool) {
+        let found = &mut self.found;
+        match self.node {
+            Node::Text | Node::In(Inner::Delta | Inner::Response) => {
+                let end = offset + piece.len() as u64;
+                found.kinds |= Kinds::CONTENT;
+                found.text = match found.text {
+                    None => Some((offset, end)),
+                    Some((start, before)) if !is_first && before == offset => Some((start, end)),
+                    other => other,
+                };
+            }
+            Node::Role => found.kinds |= Kinds::START,
+            Node::Finish => found.kinds |= Kinds::FINISH,
+            Node::In(Inner::Error) => {
+                found.kinds |= Kinds::ERROR;
+                said(found).add(Part::Message, piece);
+            }
+            Node::In(Inner::Message) => said(found).add(Part::Message, piece),
+            Node::Said(part) => said(found).add(part, piece),
+            Node::Type | Node::Object | Node::BlockType | Node::Modality => self.word.decode(piece),
+            _ => {}
+        }
+    }
+
+    fn end_text(&mut self) {
+        let word = self.word.text();
+        match self.node {
+            Node::Type => self.found.name = Type::of(word),
+            Node::Object if word == b"error" => self.found.kinds |= Kinds::ERROR,
+            Node::BlockType if is_output(word) => self.found.kinds |= Kinds::CONTENT,
+            Node::Modality => {
+                self.is_audio = word == b"AUDIO";
+                self.modality();
+            }
+            _ => {}
+        }
+        self.end_value();
+    }
+
+    fn begin_scalar(&mut self, byte: u8) {
+        match byte {
+            b'-' => {
+                self.number = None;
+                self.at = At::Minus;
+            }
+            b'0'..=b'9' => {
+                self.number = Some(u64::from(byte - b'0'));
+                self.at = At::Number;
+            }
+            _ => {
+                let word = WORDS.iter().position(|word| word.first() == Some(&byte));
+                self.at = word.map_or(At::Bad, |word| At::Word(word as u8, 1));
+            }
+        }
+    }
+
+    fn word(&mut self, word: u8, read: u8, byte: u8) {
+        let text = WORDS.get(usize::from(word)).copied().unwrap_or_default();
+        if text.get(usize::from(read)) != Some(&byte) {
+            self.at = At::Bad;
+        } else if usize::from(read) + 1 < text.len() {
+            self.at = At::Word(word, read + 1);
+        } else {
+            if self.node == Node::Done && text == b"true" {
+                self.found.kinds |= Kinds::FINISH | Kinds::TERMINAL;
+            }
+            self.end_value();
+        }
+    }
+
+    /// Reads a number. What follows it is read by the next step.
+    fn number(&mut self, rest: &[u8]) -> usize {
+        for (at, &byte) in rest.iter().enumerate() {
+            self.number = match byte {
+                b'0'..=b'9' => self
+                    .number
+                    .and_then(|number| number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))),
+                b'.' | b'e' | b'E' | b'+' | b'-' => None,
+                _ => {
+                    self.end_number();
+                    return at;
+                }
+            };
+        }
+        rest.len()
+    }
+
+    fn end_number(&mut self) {
+        if let Some(number) = self.number {
+            match self.node {
+                Node::Count(count) => self.count(count, number),
+                Node::ModalityCount => {
+                    self.audio = Some(number);
+                    self.modality();
+                }
+                Node::Said(Part::Code | Part::Kind) => said(&mut self.found).set_number(number),
+                Node::In(Inner::Error) => {
+                    self.found.kinds |= Kinds::ERROR;
+                    said(&mut self.found).set_number(number);
+                }
+                _ => {}
+            }
+        }
+        self.end_value();
+    }
+
+    fn count(&mut self, count: Count, number: u64) {
+        self.usage.set(count, number);
+        self.found.kinds |= Kinds::USAGE;
+    }
+
+    /// Gemini's counts by modality: the modality may be before the count or after it.
+    fn modality(&mut self) {
+        if let (true, Some(number)) = (self.is_audio, self.audio) {
+            match self.innermost() {
+                Some(Inner::InputModalities) => self.count(Count::InputAudio, number),
+                Some(Inner::OutputModalities) => self.count(Count::OutputAudio, number),
+                _ => {}
+            }
+        }
+    }
+
+    fn skip(&mut self, rest: &[u8], in_string: bool) -> usize {
+        if in_string {
+            let end = quote(rest, &mut self.is_escaped);
+            if end.is_some() {
+                self.at = At::Skip(false);
+            }
+            return end.map_or(rest.len(), |end| end + 1);
+        }
+        for (at, &byte) in rest.iter().enumerate() {
+            match byte {
+                b'"' => {
+                    self.at = At::Skip(true);
+                    return at + 1;
+                }
+                b'{' | b'[' => self.skipped += 1,
+                b'}' | b']' => {
+                    self.skipped -= 1;
+                    if self.skipped == 0 {
+                        self.end_value();
+                        return at + 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        rest.len()
+    }
+}
+
+fn said(found: &mut Found) -> &mut Said {
+    found.said.get_or_insert_default()
+}
+
+/// The end of a string: its first quote that is not escaped.
+#[inline]
+fn quote(rest: &[u8], is_escaped: &mut bool) -> Option<usize> {
+    /// Shorter strings are found faster byte by byte.
+    const SHORT: usize = 16;
+    let mut at = 0;
+    if *is_escaped && !rest.is_empty() {
+        *is_escaped = false;
+        at = 1;
+    }
+    loop {
+        let rest = rest.get(at..).unwrap_or_default();
+        let (short, long) = rest.split_at(rest.len().min(SHORT));
+        let found = short
+            .iter()
+            .position(|&byte| matches!(byte, b'"' | b'\\'))
+            .or_else(|| Some(SHORT + memchr2(b'"', b'\\', long)?))?;
+        at += found;
+        if rest.get(found) == Some(&b'"') {
+            return Some(at);
+        }
+        if found + 1 == rest.len() {
+            *is_escaped = true;
+            return None;
+        }
+        at += 2;
+    }
+}

@@ -1,0 +1,379 @@
+use memchr::memchr;
+
+use super::{
+    dialect::Dialect,
+    event::{End, Event, Kinds},
+    format::Format,
+    json::Json,
+    names::Type,
+    said::Said,
+    sse::{Piece, Sse},
+    template::{MAX_TEMPLATE, Template},
+    usage::Usage,
+};
+
+const MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
+
+/// Reads an answer as it arrives, however it is cut into chunks.
+///
+/// ```text
+/// let mut reader = Reader::new(Dialect::of(path), Format::of(headers));
+/// for chunk in body {
+///     let mut rest = &chunk[..];
+///     while let Some(event) = reader.next(&mut rest) { ... }   // each event that ends in the chunk
+/// }
+/// let (event, end) = reader.end();                             // a last one without an end of its own
+/// ```
+///
+/// After each event, [`usage`](Self::usage) and [`error`](Self::error) say what is known by then.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    dialect: Dialect,
+    format: Format,
+    /// How many bytes of a byte order mark have been read, or all of them if there is none.
+    mark: u8,
+    /// How many bytes have been read.
+    read: u64,
+    /// Where the next event starts.
+    start: u64,
+    sse: Sse,
+    list: List,
+    json: Json,
+    template: Template,
+    seen: Kinds,
+    contents: u64,
+    error: Option<Box<Said>>,
+}
+
+/// Where in a document the reader is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List {
+    Start,
+    /// Within the one value.
+    Single,
+    /// Before an element of an array, or behind the last.
+    Between,
+    Element,
+    End,
+}
+
+impl Reader {
+    /// Before the first byte of an answer's body.
+    pub fn new(dialect: Dialect, format: Format) -> Self {
+        Self {
+            dialect,
+            format,
+            mark: 0,
+            read: 0,
+            start: 0,
+            sse: Sse::new(),
+            list: List::Start,
+            json: Json::new(),
+            template: Template::new(MAX_TEMPLATE),
+            seen: Kinds::NONE,
+            contents: 0,
+            error: None,
+        }
+    }
+
+    /// That parses every event.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn parsing(self) -> Self {
+        Self {
+            template: Template::new(0),
+            ..self
+        }
+    }
+
+    /// Reads on, to the end of the next event or of `rest`: what it has read is gone from `rest`.
+    /// `None` says that `rest` is used up.
+    #[inline]
+    pub fn next(&mut self, rest: &mut &[u8]) -> Option<Event> {
+        if usize::from(self.mark) < MARK.len() {
+            self.skip_mark(rest);
+        }
+        let event = match self.format {
+            Format::Sse => self.next_of_sse(rest),
+            Format::Ndjson => self.next_line(rest),
+            Format::Json => self.next_element(rest),
+            Format::Opaque => {
+                self.advance(rest, rest.len());
+                None
+            }
+        }?;
+        self.start = event.end;
+        self.seen |= event.kinds;
+        self.contents += u64::from(event.is(Kinds::CONTENT));
+        Some(event)
+    }
+
+    /// Marks the end of the body: a last event, if nothing but the end of its line was missing, and
+    /// how the stream ended.
+    pub fn end(&mut self) -> (Option<Event>, End) {
+        let has_rest = match self.format {
+            Format::Sse => self.sse.is_within(),
+            Format::Ndjson => !self.json.is_empty(),
+            Format::Json => matches!(self.list, List::Single | List::Element),
+            Format::Opaque => false,
+        };
+        let is_event = has_rest && self.json.is_whole();
+        let event = is_event.then(|| self.event());
+        if let Some(event) = event {
+            self.start = event.end;
+            self.seen |= event.kinds;
+            self.contents += u64::from(event.is(Kinds::CONTENT));
+        }
+        (event, self.how(has_rest && !is_event))
+    }
+
+    fn how(&self, is_within: bool) -> End {
+        let signs_of_life = [Kinds::PING, Kinds::NONE];
+        if self.seen.has(Kinds::FINISH) || self.seen.has(Kinds::TERMINAL) {
+            End::Complete
+        } else if is_within {
+            End::Truncated
+        } else if self.format == Format::Opaque {
+            End::Complete
+        } else if signs_of_life.contains(&self.seen) {
+            End::Empty
+        } else if !self.dialect.has_terminal() {
+            End::Complete
+        } else if self.list == List::End && !self.seen.has(Kinds::MALFORMED) {
+            End::Complete
+        } else if self.list == List::Between {
+            End::Truncated
+        } else {
+            End::Unterminated
+        }
+    }
+
+    /// What the engine has reported so far.
+    pub fn usage(&self) -> &Usage {
+        &self.json.usage
+    }
+
+    /// What the first error event says.
+    pub fn error(&self) -> Option<&Said> {
+        self.error.as_deref()
+    }
+
+    /// All that the events so far were.
+    pub fn seen(&self) -> Kinds {
+        self.seen
+    }
+
+    /// How many events so far have content: mostly one a token or a few.
+    pub fn contents(&self) -> u64 {
+        self.contents
+    }
+
+    /// How many bytes have been read.
+    pub fn bytes(&self) -> u64 {
+        self.read
+    }
+
+    /// How many bytes have been read behind the last event: of the next one, or empty lines.
+    pub fn pending(&self) -> u64 {
+        self.read - self.start
+    }
+
+    /// The API that is read.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// How the answer is cut into events.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    #[cold]
+    fn skip_mark(&mut self, rest: &mut &[u8]) {
+        while let Some(&expected) = MARK.get(usize::from(self.mark)) {
+            match rest.first() {
+                None => return,
+                Some(&byte) if byte == expected => {
+                    self.advance(rest, 1);
+                    self.mark += 1;
+                }
+                Some(_) => self.mark = MARK.len() as u8,
+            }
+        }
+    }
+
+    #[inline]
+    fn advance<'a>(&mut self, rest: &mut &'a [u8], len: usize) -> &'a [u8] {
+        let (read, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+        *rest = after;
+        self.read += read.len() as u64;
+        read
+    }
+
+    #[inline]
+    fn next_of_sse(&mut self, rest: &mut &[u8]) -> Option<Event> {
+        let mut whole = None;
+        while !rest.is_empty() {
+            if self.sse.is_between() {
+                if let Some(event) = self.as_before(rest) {
+                    return Some(event);
+                }
+                whole = Some(*rest);
+            }
+            let before = rest.len();
+            let piece = self.sse.read(rest);
+            let offset = self.read;
+            self.read += (before - rest.len()) as u64;
+            match piece {
+                Piece::Nothing => {}
+                Piece::Data(data) => self.json.feed(data, offset),
+                Piece::NextLine => self.json.newline(),
+                Piece::End => return Some(self.whole_event(whole, rest)),
+            }
+        }
+        None
+    }
+
+    /// An event like the last one with content.
+    #[inline]
+    fn as_before(&mut self, rest: &mut &[u8]) -> Option<Event> {
+        let (kinds, len) = self.template.read(rest)?;
+        let bytes = self.advance(rest, len);
+        self.sse.ended_with(bytes.last());
+        Some(Event {
+            kinds,
+            start: self.start,
+            end: self.read,
+        })
+    }
+
+    /// The event that ends before `rest`. If it was read in one piece, `whole` is where it began.
+    fn whole_event(&mut self, whole: Option<&[u8]>, rest: &[u8]) -> Event {
+        let text = self.json.found.text;
+        let event = self.event();
+        if let (Some(whole), Some(text)) = (whole, text)
+            && let Some(bytes) = whole.get(..whole.len() - rest.len())
+        {
+            self.template.keep(bytes, &event, text);
+        }
+        event
+    }
+
+    fn next_line(&mut self, rest: &mut &[u8]) -> Option<Event> {
+        let mut whole = None;
+        while !rest.is_empty() {
+            if self.json.is_empty() {
+                if let Some(event) = self.as_before(rest) {
+                    return Some(event);
+                }
+                whole = Some(*rest);
+            }
+            let end = memchr(b'\n', rest);
+            let offset = self.read;
+            let line = self.advance(rest, end.unwrap_or(rest.len()));
+            self.json.feed(line, offset);
+            if end.is_some() {
+                self.advance(rest, 1);
+                if !self.json.is_empty() {
+                    return Some(self.whole_event(whole, rest));
+                }
+            }
+        }
+        None
+    }
+
+    fn next_element(&mut self, rest: &mut &[u8]) -> Option<Event> {
+        loop {
+            match self.list {
+                List::Single | List::Element => {
+                    let offset = self.read;
+                    let used = self.json.feed_one(rest, offset);
+                    self.advance(rest, used);
+                    if self.json.is_empty() || !self.json.is_ended() {
+                        return None;
+                    }
+                    let is_element = self.list == List::Element && self.json.is_whole();
+                    self.list = match is_element {
+                        true => List::Between,
+                        false => List::End,
+                    };
+                    return Some(self.event());
+                }
+                List::Start | List::Between => {
+                    let &byte = rest.first()?;
+                    match (self.list, byte) {
+                        (_, b' ' | b'\t' | b'\r' | b'\n') | (List::Between, b',') => {
+                            self.advance(rest, 1);
+                        }
+                        (List::Start, b'[') if self.dialect == Dialect::Gemini => {
+                            self.advance(rest, 1);
+                            self.list = List::Between;
+                        }
+                        (List::Start, _) => self.list = List::Single,
+                        (_, b']') => {
+                            self.advance(rest, 1);
+                            self.list = List::End;
+                        }
+                        _ => self.list = List::Element,
+                    }
+                }
+                List::End => {
+                    self.advance(rest, rest.len());
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The event that ends here, and nothing of it is left.
+    fn event(&mut self) -> Event {
+        let kinds = self.kinds();
+        if kinds.has(Kinds::ERROR) && self.error.is_none() {
+            self.error = Some(self.json.found.said.take().unwrap_or_default());
+        }
+        self.json.begin();
+        self.sse.begin();
+        Event {
+            kinds,
+            start: self.start,
+            end: self.read,
+        }
+    }
+
+    fn kinds(&self) -> Kinds {
+        if self.json.is_empty() {
+            return match self.sse.name() {
+                Type::Error => Kinds::ERROR,
+                _ => Kinds::PING,
+            };
+        }
+        let mut kinds = self.json.found.kinds;
+        let name = match self.json.found.name {
+            Type::None => self.sse.name(),
+            name => name,
+        };
+        kinds |= match name {
+            Type::Start => Kinds::START,
+            Type::Ping => Kinds::PING,
+            Type::Terminal => Kinds::TERMINAL,
+            Type::Failed => Kinds::TERMINAL | Kinds::ERROR,
+            Type::Error => Kinds::ERROR,
+            Type::None | Type::Other => Kinds::NONE,
+        };
+        let is_whole_answer = matches!(self.list, List::Single | List::End);
+        if is_whole_answer && self.json.is_whole() {
+            kinds |= Kinds::TERMINAL;
+        }
+        let is_known = self.dialect.has_terminal();
+        if is_known && !self.json.is_whole() {
+            kinds |= Kinds::MALFORMED;
+        }
+        let says_end = kinds.has(Kinds::ERROR) || kinds.has(Kinds::TERMINAL);
+        if !is_known && !says_end {
+            kinds |= Kinds::CONTENT;
+        }
+        match kinds.is_empty() {
+            true => Kinds::METADATA,
+            false => kinds,
+        }
+    }
+}

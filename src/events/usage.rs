@@ -1,0 +1,54 @@
+/// The counts of tokens that an engine has reported so far, exactly as given.
+///
+/// Where an engine reports more than once, the last count holds: they are running totals in every
+/// dialect. They are not made comparable: Anthropic's input is without what was cached, Gemini's
+/// output without its thoughts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Usage {
+    /// `prompt_tokens`, `input_tokens`, `promptTokenCount`, `prompt_eval_count`.
+    pub input: Option<u64>,
+    /// `completion_tokens`, `output_tokens`, `candidatesTokenCount`, `eval_count`.
+    pub output: Option<u64>,
+    /// `total_tokens`, `totalTokenCount`.
+    pub total: Option<u64>,
+    /// Read from a cache: `cached_tokens`, `cache_read_input_tokens`, `prompt_cache_hit_tokens`,
+    /// `cachedContentTokenCount`.
+    pub cached: Option<u64>,
+    /// Written to a cache: `cache_creation_input_tokens`, `cache_write_tokens`.
+    pub cache_written: Option<u64>,
+    /// `reasoning_tokens`, `thoughtsTokenCount`.
+    pub reasoning: Option<u64>,
+    /// Of the input: `audio_tokens`, or of the modality `AUDIO`.
+    pub input_audio: Option<u64>,
+    /// Of the output: `audio_tokens`, or of the modality `AUDIO`.
+    pub output_audio: Option<u64>,
+}
+
+/// A count of [`Usage`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    Input,
+    Output,
+    Total,
+    Cached,
+    CacheWritten,
+    Reasoning,
+    InputAudio,
+    OutputAudio,
+}
+
+impl Usage {
+    pub(super) fn set(&mut self, count: Count, value: u64) {
+        let place = match count {
+            Count::Input => &mut self.input,
+            Count::Output => &mut self.output,
+            Count::Total => &mut self.total,
+            Count::Cached => &mut self.cached,
+            Count::CacheWritten => &mut self.cache_written,
+            Count::Reasoning => &mut self.reasoning,
+            Count::InputAudio => &mut self.input_audio,
+            Count::OutputAudio => &mut self.output_audio,
+        };
+        *place = Some(value);
+    }
+}

@@ -1,0 +1,101 @@
+//! What the gateway itself adds to a stream.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use serde_json::Value;
+
+use super::{dialect::Dialect, format::Format};
+use crate::error::{ErrorBody, Shape};
+
+/// Why a stream ends here.
+#[derive(Clone, Copy, Debug)]
+pub struct Interruption<'a> {
+    /// What the answer's status would be, if it had not been sent.
+    pub status: StatusCode,
+    /// The code of OpenAI's shape, such as `stream_interrupted`.
+    pub code: &'a str,
+    /// The message for people.
+    pub message: &'a str,
+    /// The request's id.
+    pub id: &'a HeaderValue,
+}
+
+/// The event that tells a client, in its dialect, that the stream ends with an error, as whole
+/// event: what came of another one before has to be ended or left out.
+///
+/// | dialect | event |
+/// |---|---|
+/// | OpenAI chat, completions, others | `data: {"error": {..., "code": "stream_interrupted"}}` |
+/// | OpenAI responses | `event: error` with `"type": "error"`, and `error` beside it: the SDKs raise by that |
+/// | Anthropic | `event: error` |
+/// | Gemini | `data: {"error": {...}}` |
+/// | Ollama, in any dialect NDJSON | a line: `{"error": "text"}` |
+///
+/// `None` where the format has no place for one: one JSON value, and what is opaque.
+pub fn error_event(dialect: Dialect, format: Format, why: &Interruption<'_>) -> Option<Bytes> {
+    let body = ErrorBody {
+        status: why.status,
+        code: why.code,
+        param: None,
+        message: why.message,
+        id: why.id,
+    };
+    let mut json = body.json(dialect.shape());
+    let name = match dialect {
+        Dialect::Responses => {
+            for (key, value) in [
+                ("type", "error".into()),
+                ("code", why.code.into()),
+                ("message", why.message.into()),
+                ("param", Value::Null),
+            ] {
+                json[key] = value;
+            }
+            "event: error\n"
+        }
+        _ if dialect.shape() == Shape::Anthropic => "event: error\n",
+        _ => "",
+    };
+    match format {
+        Format::Sse => Some(format!("{name}data: {json}\n\n").into()),
+        Format::Ndjson => Some(format!("{json}\n").into()),
+        Format::Json | Format::Opaque => None,
+    }
+}
+
+/// What keeps a stream's connection open while nothing is to say: a comment, or in Anthropic's
+/// dialect its `ping`. `None` where the format has nothing like it.
+pub fn keep_alive(dialect: Dialect, format: Format) -> Option<Bytes> {
+    match (format, dialect) {
+        (Format::Sse, Dialect::Messages) => Some(Bytes::from_static(
+            b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
+        )),
+        (Format::Sse, _) => Some(Bytes::from_static(b": keep-alive\n\n")),
+        (Format::Ndjson | Format::Json | Format::Opaque, _) => None,
+    }
+}
+
+/// The data of a whole event, without its framing: of several lines of SSE joined, as the client
+/// reads them.
+pub fn data_of(format: Format, event: &[u8]) -> Cow<'_, [u8]> {
+    if format != Format::Sse {
+        return event.trim_ascii().into();
+    }
+    let event = event.strip_prefix(b"\xef\xbb\xbf").unwrap_or(event);
+    let lines = event.split(|byte| matches!(byte, b'\r' | b'\n'));
+    let mut values = lines.filter_map(|line| match line.strip_prefix(b"data")? {
+        [b':', b' ', value @ ..] | [b':', value @ ..] => Some(value),
+        value => value.is_empty().then_some(value),
+    });
+    let first = values.next().unwrap_or_default();
+    let more: Vec<_> = values.collect();
+    match more.is_empty() {
+        true => first.into(),
+        false => {
+            let all: Vec<_> = std::iter::once(first).chain(more).collect();
+            all.join(&b'\n').into()
+        }
+    }
+}

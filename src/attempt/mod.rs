@@ -15,10 +15,9 @@ mod watch;
 
 pub(crate) use self::{
     exchange::{Dispatched, Exchange, Next, Upcoming},
-    outcome::{outcome_of, outcome_of_answer, outcome_of_error},
     held::Held,
+    outcome::{outcome_of, outcome_of_answer, outcome_of_error},
     retries::Retries,
-    slow::Slow,
     times::AttemptTimes,
     watch::Watch,
 };

@@ -41,7 +41,9 @@ pin_project! {
     #[project = KindProj]
     #[derive(Debug)]
     enum Kind<R> {
-        Upstream { read: VecDeque<Frame<Bytes>>, #[pin] body: R },
+        Upstream { #[pin] body: R },
+        // Some frames were read already.
+        Resumed { read: VecDeque<Frame<Bytes>>, body: Pin<Box<R>> },
         Own { data: Bytes },
         // The message breaks off here.
         Broken { error: Option<BoxError> },
@@ -58,15 +60,10 @@ struct Rest {
 
 impl<R: Body> ResponseBody<R> {
     pub(crate) fn upstream(body: R, held: Option<Held>) -> Self {
-        Self::resumed(VecDeque::new(), body, held)
-    }
-
-    /// An answer of which these frames were read already.
-    pub(crate) fn resumed(read: VecDeque<Frame<Bytes>>, body: R, held: Option<Held>) -> Self {
         let mut this = Self {
             exchange: held.as_ref().map(Held::exchange),
             held,
-            kind: Kind::Upstream { read, body },
+            kind: Kind::Upstream { body },
             rest: None,
         };
         if this.kind.is_end_stream()
@@ -80,14 +77,21 @@ impl<R: Body> ResponseBody<R> {
 }
 
 impl<R> ResponseBody<R> {
+    /// An answer of which these frames were read already.
+    pub(crate) fn resumed(read: VecDeque<Frame<Bytes>>, body: Pin<Box<R>>) -> Self {
+        Self {
+            kind: Kind::Resumed { read, body },
+            held: None,
+            exchange: None,
+            rest: None,
+        }
+    }
+
     /// The body of a 101 that a layer above tunnels: what is held goes with the body.
     pub(crate) fn upgraded(body: R, held: Held) -> Self {
         Self {
             exchange: Some(held.exchange()),
-            kind: Kind::Upstream {
-                read: VecDeque::new(),
-                body,
-            },
+            kind: Kind::Upstream { body },
             held: Some(held),
             rest: None,
         }
@@ -189,7 +193,8 @@ impl<R: Body> Kind<R> {
         match self {
             Self::Own { data } => data.is_empty(),
             Self::Broken { error } => error.is_none(),
-            Self::Upstream { read, body } => read.is_empty() && body.is_end_stream(),
+            Self::Upstream { body } => body.is_end_stream(),
+            Self::Resumed { read, body } => read.is_empty() && body.is_end_stream(),
         }
     }
 
@@ -202,7 +207,8 @@ impl<R: Body> Kind<R> {
         match self {
             Self::Own { data } => SizeHint::with_exact(data.len() as u64),
             Self::Broken { .. } => SizeHint::default(),
-            Self::Upstream { read, body } => longer(body.size_hint(), read),
+            Self::Upstream { body } => body.size_hint(),
+            Self::Resumed { read, body } => longer(body.size_hint(), read),
         }
     }
 }
@@ -244,25 +250,24 @@ where
     R: Body,
     R::Error: Into<BoxError>,
 {
-    let (read, mut body) = match kind.as_mut().project() {
+    let next = match kind.as_mut().project() {
         KindProj::Own { data } if data.is_empty() => return Poll::Ready(None),
         KindProj::Own { data } => {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(data)))));
         }
         KindProj::Broken { error } => return Poll::Ready(error.take().map(Err)),
-        KindProj::Upstream { read, body } => (read, body),
-    };
-    let next = match read.pop_front() {
-        Some(frame) => Ok(frame),
-        None => ready!(poll_engine(body.as_mut(), held, cx)),
+        KindProj::Upstream { body } => ready!(poll_engine(body, held, cx)),
+        KindProj::Resumed { read, body } => match read.pop_front() {
+            Some(frame) => Ok(frame),
+            None => ready!(poll_engine(body.as_mut(), held, cx)),
+        },
     };
     let (frame, farewell) = match next {
         Ok(frame) => {
             if let Some(held) = held {
                 held.received(&frame);
             }
-            let is_over = read.is_empty() && body.is_end_stream();
-            let farewell = held.take_if(|_| is_over).map(Held::ended);
+            let farewell = held.take_if(|_| kind.is_end_stream()).map(Held::ended);
             (Some(Ok(frame)), farewell)
         }
         Err(farewell) => (None, Some(farewell)),

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Measures the time in which nothing was there to be read, from one progress to the next.
 ///
@@ -44,17 +44,22 @@ impl Silence {
 
     /// Ready once it has lasted too long.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let left = self.timeout.saturating_sub(self.waited);
+        let Some(until) = since.checked_add(left) else {
+            return Poll::Pending;
+        };
         let sleep = self
             .sleep
-            .get_or_insert_with(|| Box::pin(sleep(self.timeout)));
-        if self.since.is_none() {
-            let now = Instant::now();
-            self.since = Some(now);
-            if let Some(until) = now.checked_add(self.timeout.saturating_sub(self.waited)) {
-                sleep.as_mut().reset(until);
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        // Most often it was set for an earlier wait, and has time: it is set anew only once that
+        // time is over, and not for each event of a stream.
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if sleep.deadline() >= until {
+                return Poll::Ready(());
             }
+            sleep.as_mut().reset(until);
         }
-        ready!(sleep.as_mut().poll(cx));
-        Poll::Ready(())
     }
 }

@@ -1,5 +1,7 @@
 //! The time limits of an attempt.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use crate::config::TrafficPolicy;
@@ -17,6 +19,8 @@ pub(crate) struct AttemptTimes {
     pub(crate) slow: Option<Instant>,
     /// Whether the answer is held back until its first content event.
     pub(crate) is_gated: bool,
+    /// The longest time from the head to that.
+    pub(crate) idle: Option<Duration>,
 }
 
 impl AttemptTimes {
@@ -30,6 +34,7 @@ impl AttemptTimes {
             return Self {
                 total,
                 is_gated: policy.get_first_event_gate(),
+                idle: policy.get_stream_idle_timeout(),
                 ..Self::default()
             };
         }
@@ -41,6 +46,7 @@ impl AttemptTimes {
             first,
             slow,
             is_gated: policy.get_first_event_gate() || first.is_some(),
+            idle: policy.get_stream_idle_timeout(),
         }
     }
 }

@@ -79,6 +79,10 @@ impl Asker {
         }
     }
 
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
     /// The request's id.
     pub(crate) fn id(&self) -> &HeaderValue {
         &self.id

@@ -24,8 +24,13 @@ pub enum Dialect {
 impl Dialect {
     /// The API of a request's path, which may be mounted under any prefix.
     pub fn of(path: &str) -> Self {
+        Self::in_shape(Shape::of_path(path), path)
+    }
+
+    /// The same where the shape of its errors is known.
+    pub(crate) fn in_shape(shape: Shape, path: &str) -> Self {
         let path = path.trim_end_matches('/');
-        match Shape::of_path(path) {
+        match shape {
             Shape::Anthropic => Self::Messages,
             Shape::Google => Self::Gemini,
             Shape::Text if is_ollama(path) => Self::Ollama,

@@ -47,7 +47,8 @@ pub(super) fn switched<R>(
     let (decision, lease) = exchange.finish();
     span.answered(response.status(), &decision, None);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
-    let held = Held::new(lease, Arc::clone(exchange), idle_timeout, span.clone()).watching(None, None);
+    let held =
+        Held::new(lease, Arc::clone(exchange), idle_timeout, span.clone()).watching(None, None);
     response.extensions_mut().insert(decision);
     let Some(client) = upgrade.client else {
         return Ok(response.map(|body| ResponseBody::upgraded(body, held)));

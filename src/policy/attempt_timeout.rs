@@ -13,18 +13,20 @@ use std::{
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
 use tower::timeout::error::Elapsed;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
     busy::{Reading, may_say_busy},
+    clock::Clock,
+    first_event::{Opening, is_of_another_type, other_type},
     readdress::follow,
 };
 use crate::{
     attempt::{Exchange, ResponseBody, RouteBody, outcome_of_answer, outcome_of_error},
     error::BoxError,
+    events::Dialect,
     observe::AttemptSpan,
     server::Outcome,
 };
@@ -84,15 +86,17 @@ where
     fn call(&mut self, mut request: Request<RouteBody>) -> Self::Future {
         follow(&mut request);
         let exchange = request.body().exchange().cloned();
+        let times = exchange.as_ref().map(|exchange| exchange.attempt_times());
+        let times = times.unwrap_or_default();
         let span = span(&mut request);
+        let dialect = times.is_gated.then(|| Dialect::of(request.uri().path()));
         let call = {
             let _entered = span.enter();
             self.inner.call(request)
         };
-        let deadline = exchange.as_ref();
         AttemptTimeoutFuture {
-            deadline: deadline.and_then(|exchange| exchange.attempt_deadline()),
-            sleep: None,
+            clock: Clock::new(times),
+            gate: dialect,
             exchange,
             span,
             phase: Phase::Calling { call },
@@ -115,11 +119,10 @@ pin_project! {
         // None for a request that is forwarded without being routed.
         exchange: Option<Arc<Exchange>>,
         span: AttemptSpan,
-        // And whether it is that of the total timeout.
-        deadline: Option<(Instant, bool)>,
-        // Made only if the call is not ready at the first poll.
         #[pin]
-        sleep: Option<Sleep>,
+        clock: Clock,
+        // Holds the answer back until its first content event.
+        gate: Option<Dialect>,
         #[pin]
         phase: Phase<F, R>,
     }
@@ -131,6 +134,8 @@ pin_project! {
         Calling { #[pin] call: F },
         // A 503 that may say that the engine is busy.
         Reading { #[pin] reading: Reading<R> },
+        // Held back until its first content event.
+        Opening { opening: Option<Box<Opening<R>>> },
     }
 }
 
@@ -144,7 +149,12 @@ where
     R: Body,
     R::Error: Into<BoxError>,
 {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, is_routed: bool) -> Poll<Ended<R>> {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        is_routed: bool,
+        gate: Option<Dialect>,
+    ) -> Poll<Ended<R>> {
         loop {
             let response = match self.as_mut().project() {
                 PhaseProj::Calling { call } => match ready!(call.poll(cx)) {
@@ -157,15 +167,40 @@ where
                         Err(error) => failed(error),
                     });
                 }
+                PhaseProj::Opening { opening } => {
+                    let open = opening.as_mut().map(|opening| opening.poll(cx));
+                    let opened = ready!(open.expect("polled after completion"));
+                    let opening = opening.take().expect("it was there");
+                    return Poll::Ready(match opening.into_read(opened) {
+                        Ok((response, outcome)) => (Ok(response), outcome),
+                        // Some of the answer was there, so this is no lost connection.
+                        Err(error) => (Err(error), Outcome::Failed),
+                    });
+                }
             };
-            if !(is_routed && may_say_busy(&response)) {
-                let outcome = outcome_of_answer(&response);
-                let response = response.map(|body| ResponseBody::upstream(body, None));
-                return Poll::Ready((Ok(response), outcome));
-            }
-            let reading = Reading::new(response);
-            self.set(Self::Reading { reading });
+            let next = match gate.filter(|_| response.status().is_success()) {
+                Some(dialect) if is_of_another_type(dialect, response.headers()) => {
+                    return Poll::Ready((Err(other_type()), Outcome::Failed));
+                }
+                Some(dialect) => Self::Opening {
+                    opening: Some(Opening::new(dialect, response)),
+                },
+                None if is_routed && may_say_busy(&response) => Self::Reading {
+                    reading: Reading::new(response),
+                },
+                None => {
+                    let outcome = outcome_of_answer(&response);
+                    let response = response.map(|body| ResponseBody::upstream(body, None));
+                    return Poll::Ready((Ok(response), outcome));
+                }
+            };
+            self.set(next);
         }
+    }
+
+    /// Whether the head of the answer is there.
+    fn has_head(&self) -> bool {
+        !matches!(self, Self::Calling { .. })
     }
 }
 
@@ -186,22 +221,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let entered = this.span.enter();
-        let (result, outcome) = match this.phase.poll(cx, this.exchange.is_some()) {
+        let is_routed = this.exchange.is_some();
+        let ended = this.phase.as_mut().poll(cx, is_routed, *this.gate);
+        let (result, outcome) = match ended {
             Poll::Ready(ended) => ended,
             Poll::Pending => {
-                let Some((deadline, is_total)) = *this.deadline else {
-                    return Poll::Pending;
-                };
-                if this.sleep.is_none() {
-                    this.sleep.set(Some(sleep_until(deadline)));
-                }
-                if let Some(sleep) = this.sleep.as_pin_mut() {
-                    ready!(sleep.poll(cx));
-                }
-                let outcome = match is_total {
-                    true => Outcome::OutOfTime,
-                    false => Outcome::TimedOut,
-                };
+                let (clock, exchange) = (this.clock, &*this.exchange);
+                let slow = || exchange.iter().for_each(|exchange| exchange.is_slow());
+                let outcome = ready!(clock.poll(cx, this.phase.has_head(), slow));
                 (Err(Elapsed::new().into()), outcome)
             }
         };

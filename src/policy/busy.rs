@@ -84,7 +84,7 @@ impl<R: Body> Reading<R> {
 }
 
 /// Whether the message of the error, in OpenAI's or Anthropic's shape, has the word `busy`.
-fn says_busy(body: &[u8]) -> bool {
+pub(super) fn says_busy(body: &[u8]) -> bool {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = body.pointer("/error/message").and_then(Value::as_str);
     message.is_some_and(|message| {

@@ -13,7 +13,6 @@ use http::{
     response,
 };
 use http_body::{Body, Frame};
-use pin_project_lite::pin_project;
 
 use super::busy::says_busy;
 use crate::{
@@ -46,16 +45,13 @@ fn fault(why: &'static str) -> BoxError {
 /// The answer with what was held, and what it says of the engine.
 type Read<R> = Result<(Response<ResponseBody<R>>, Outcome), BoxError>;
 
-pin_project! {
-    /// Reads an answer up to its first content event.
-    pub(super) struct Opening<R> {
-        head: Option<response::Parts>,
-        reader: Reader,
-        held: VecDeque<Frame<Bytes>>,
-        size: usize,
-        #[pin]
-        body: R,
-    }
+/// Reads an answer up to its first content event.
+pub(super) struct Opening<R> {
+    head: response::Parts,
+    reader: Reader,
+    held: VecDeque<Frame<Bytes>>,
+    size: usize,
+    body: Pin<Box<R>>,
 }
 
 /// What the bytes so far say.
@@ -63,56 +59,159 @@ enum Said {
     Nothing,
     /// The generation has begun, or has ended well.
     Content,
-    /// The first event is an error, whose bytes are these.
+    /// The first event is this error.
     Error(Event),
 }
 
 impl<R: Body> Opening<R> {
-    pub(super) fn new(dialect: Dialect, response: Response<R>) -> Self {
+    pub(super) fn new(dialect: Dialect, response: Response<R>) -> Box<Self> {
         let (head, body) = response.into_parts();
-        Self {
+        Box::new(Self {
             reader: Reader::new(dialect, Format::of(&head.headers)),
-            head: Some(head),
+            head,
             held: VecDeque::new(),
             size: 0,
-            body,
-        }
+            body: Box::pin(body),
+        })
     }
 
-    /// The answer, or why the attempt has failed.
-    pub(super) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Read<R>>
+    /// Ready once it is known whether the answer has begun; then [`into_read`](Self::into_read)
+    /// gives it.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Opened>
     where
-        R: Unpin,
         R::Error: Into<BoxError>,
     {
         loop {
-            let this = self.as_mut().project();
-            let said = match ready!(this.body.poll_frame(cx)) {
-                Some(Err(error)) => return Poll::Ready(Err(error.into())),
-                None => {
-                    return Poll::Ready(self.ended());
-                }
+            match ready!(self.body.as_mut().poll_frame(cx)) {
+                Some(Err(error)) => return Poll::Ready(Opened::Failed(error.into())),
+                None => return Poll::Ready(self.ended()),
                 Some(Ok(frame)) => {
                     let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
-                    let said = match frame.data_ref() {
-                        Some(data) => {
-                            *this.size += data.len();
-                            said(this.reader, data)
-                        }
-                        None => Said::Nothing,
-                    };
-                    this.held.push_back(frame);
-                    said
+                    let said = frame.data_ref().map(|data| {
+                        self.size += data.len();
+                        said(&mut self.reader, data)
+                    });
+                    self.held.push_back(frame);
+                    match said {
+                        Some(Said::Content) => return Poll::Ready(Opened::Begun),
+                        Some(Said::Error(event)) => return Poll::Ready(Opened::Refused(event)),
+                        _ if self.size > MAX_BYTES => return Poll::Ready(Opened::Begun),
+                        Some(Said::Nothing) | None => {}
+                    }
                 }
-            };
-            match said {
-                Said::Content => return Poll::Ready(Ok(self.answer())),
-                Said::Error(event) => return Poll::Ready(Ok(self.refusal(event))),
-                Said::Nothing if *self.as_mut().project().size > MAX_BYTES => {
-                    return Poll::Ready(Ok(self.answer()));
-                }
-                Said::Nothing => {}
             }
         }
+    }
+
+    fn ended(&mut self) -> Opened {
+        let is_empty = self.reader.bytes() == 0;
+        let (last, end) = self.reader.end();
+        match last.map_or(Said::Nothing, said_by) {
+            Said::Content => return Opened::Begun,
+            Said::Error(event) => return Opened::Refused(event),
+            Said::Nothing => {}
+        }
+        let has_events = matches!(self.reader.format(), Format::Sse | Format::Ndjson);
+        match end {
+            End::Complete => Opened::Begun,
+            _ if is_empty && !has_events => Opened::Begun,
+            _ => Opened::Failed(fault(
+                "the engine has ended its answer before its first event",
+            )),
+        }
+    }
+
+    /// The answer, and what it says of the engine.
+    pub(super) fn into_read(mut self, opened: Opened) -> Read<R> {
+        match opened {
+            Opened::Failed(error) => Err(error),
+            Opened::Begun => {
+                let body = ResponseBody::resumed(self.held, self.body);
+                let response = Response::from_parts(self.head, body);
+                let outcome = outcome_of_answer(&response);
+                Ok((response, outcome))
+            }
+            Opened::Refused(event) => {
+                let status = self.reader.error().and_then(|error| error.status());
+                self.head.status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let headers = &mut self.head.headers;
+                headers.remove(CONTENT_LENGTH);
+                headers.remove(TRANSFER_ENCODING);
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                let error = error_of(&self.held, &event, self.reader.format());
+                let is_busy = says_busy(&error);
+                let response = Response::from_parts(self.head, ResponseBody::own(error));
+                let outcome = outcome_of_refusal(&response, is_busy);
+                Ok((response, outcome))
+            }
+        }
+    }
+}
+
+/// How an answer begins.
+pub(super) enum Opened {
+    Begun,
+    /// With this error event.
+    Refused(Event),
+    Failed(BoxError),
+}
+
+fn said(reader: &mut Reader, mut data: &[u8]) -> Said {
+    // An answer that is not streamed is content from its first byte. Gemini streams arrays.
+    let is_list = |data: &[u8]| data.trim_ascii_start().starts_with(b"[");
+    let has_events = match reader.format() {
+        Format::Sse | Format::Ndjson => true,
+        Format::Json => reader.bytes() > 0 || is_list(data),
+        Format::Opaque => false,
+    };
+    if !has_events && !data.is_empty() {
+        return Said::Content;
+    }
+    while let Some(event) = reader.next(&mut data) {
+        match said_by(event) {
+            Said::Nothing => {}
+            said => return said,
+        }
+    }
+    Said::Nothing
+}
+
+fn said_by(event: Event) -> Said {
+    if event.is(Kinds::ERROR) {
+        Said::Error(event)
+    } else if event.is_progress() {
+        Said::Content
+    } else {
+        Said::Nothing
+    }
+}
+
+/// The engine's error object.
+fn error_of(held: &VecDeque<Frame<Bytes>>, event: &Event, format: Format) -> Bytes {
+    let data: Vec<&[u8]> = held
+        .iter()
+        .filter_map(|frame| frame.data_ref().map(|data| &**data))
+        .collect();
+    let data = data.concat();
+    let range = event.start as usize..event.end as usize;
+    let event = data.get(range).unwrap_or_default();
+    Bytes::copy_from_slice(&data_of(format, event))
+}
+
+/// By its status: a 4xx says nothing of the engine, and one that is busy is set aside.
+fn outcome_of_refusal<R>(response: &Response<R>, is_busy: bool) -> Outcome {
+    let status = response.status();
+    match outcome_of_answer(response) {
+        Outcome::Answered(status) if is_busy => Outcome::Full(status, None),
+        // Anthropic's status for being overloaded.
+        Outcome::Answered(_) if status.as_u16() == 529 => {
+            Outcome::Full(StatusCode::SERVICE_UNAVAILABLE, None)
+        }
+        Outcome::Answered(status)
+            if status.is_server_error() && status != StatusCode::INTERNAL_SERVER_ERROR =>
+        {
+            Outcome::Failed
+        }
+        outcome => outcome,
     }
 }

@@ -4,8 +4,10 @@
 mod answer_errors;
 mod attempt_timeout;
 mod busy;
+mod clock;
 mod failover;
 mod failover_policy;
+mod first_event;
 mod health_check;
 mod readdress;
 

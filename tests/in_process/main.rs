@@ -25,6 +25,7 @@ mod promises;
 mod reload;
 mod rooms;
 mod routing;
+mod streams;
 mod telemetry;
 mod uploads;
 

@@ -68,8 +68,8 @@ async fn it_counts_from_the_decision_on() {
     assert_eq!(in_flight(&table), 0);
 }
 
-#[test]
-fn it_counts_until_the_end_of_the_body() {
+#[tokio::test(start_paused = true)]
+async fn it_counts_until_the_end_of_the_body() {
     let (table, answer, response) = answered();
     let mut body = response.into_body();
     assert!(body.frame().now_or_never().is_none());

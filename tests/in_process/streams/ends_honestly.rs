@@ -1,0 +1,255 @@
+//! What the client sees of a stream that did not come to its end.
+
+use serde_json::Value;
+use test_kit::{body::script, engines::answers, gateway::Rig};
+use tower_model_route::{OnInterruption, TrafficPolicy};
+
+use super::{ALL, CHAT, Dialect, GEMINI, MESSAGES, OLLAMA, RESPONSES, SECOND, read};
+
+fn on(what: OnInterruption) -> TrafficPolicy {
+    TrafficPolicy::new()
+        .on_interruption(what)
+        .stream_idle_timeout(10 * SECOND)
+}
+
+/// The error event at the end of a body that otherwise is `sent`.
+#[track_caller]
+fn farewell(dialect: &Dialect, body: &str, sent: &str) -> Value {
+    let event = body.strip_prefix(sent).expect("what was sent").trim_start();
+    let (name, data) = match event.split_once('\n').unwrap() {
+        (name, data) if name.starts_with("event: ") => (name, data),
+        _ => ("", event),
+    };
+    let expected = match dialect.path {
+        "/v1/messages" | "/v1/responses" => "event: error",
+        _ => "",
+    };
+    assert_eq!(name, expected);
+    let data = data.strip_prefix("data: ").unwrap_or(data);
+    assert_eq!(data.trim_end().lines().count(), 1, "one event: {event}");
+    serde_json::from_str(data).unwrap()
+}
+
+/// Ways to break off after a content event.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Lost,
+    Ends,
+    EndsWithin,
+    Silent,
+}
+
+async fn broken(
+    dialect: &Dialect,
+    way: Way,
+    policy: TrafficPolicy,
+) -> (Rig, Result<String, String>, String) {
+    let rig = Rig::one(1, policy);
+    let (script, act) = dialect.stream();
+    rig.engines.next([act]);
+    let mut sent = [dialect.start, dialect.content].concat();
+    script.data(sent.clone());
+    let _silent = match way {
+        Way::Lost => {
+            script.fail("reset");
+            None
+        }
+        Way::Ends => {
+            script.end();
+            None
+        }
+        Way::EndsWithin => {
+            let half = &dialect.content[..dialect.content.len() - 4];
+            script.data(half.to_owned()).end();
+            sent += half;
+            None
+        }
+        Way::Silent => Some(script),
+    };
+    let (_, body) = dialect.ask(&rig).await;
+    (rig, body, sent)
+}
+
+const WAYS: [Way; 4] = [Way::Lost, Way::Ends, Way::EndsWithin, Way::Silent];
+
+#[tokio::test(start_paused = true)]
+async fn an_error_event_in_the_clients_dialect_and_no_terminator() {
+    for dialect in ALL {
+        for way in WAYS {
+            let (rig, body, sent) = broken(dialect, way, on(OnInterruption::Event)).await;
+            let body = body.expect("a clean end");
+            let error = farewell(dialect, &body, &sent);
+            let said = match dialect.path {
+                path if path == CHAT.path => &error["error"]["code"],
+                path if path == RESPONSES.path => &error["code"],
+                path if path == MESSAGES.path => &error["type"],
+                path if path == GEMINI.path => &error["error"]["status"],
+                _ => &error["error"],
+            };
+            match dialect.path {
+                path if path == CHAT.path || path == RESPONSES.path => {
+                    assert_eq!(said, "stream_interrupted");
+                }
+                path if path == MESSAGES.path => assert_eq!(said, "error"),
+                _ => assert!(said.is_string(), "{error}"),
+            }
+            assert!(!body.contains(dialect.terminal));
+            assert_eq!(rig.endpoint("e0").failures(), 1, "{} {way:?}", dialect.path);
+            assert_eq!(rig.in_flight(), 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn or_a_message_that_is_broken_off() {
+    for way in WAYS {
+        let (rig, body, _) = broken(&CHAT, way, on(OnInterruption::Abort)).await;
+        assert!(body.is_err(), "{way:?}");
+        assert_eq!(rig.endpoint("e0").failures(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn or_as_it_came() {
+    for way in [Way::Ends, Way::EndsWithin] {
+        let (rig, body, sent) = broken(&CHAT, way, on(OnInterruption::Pass)).await;
+        assert_eq!(body.unwrap(), sent);
+        assert_eq!(rig.endpoint("e0").failures(), 1);
+    }
+    for way in [Way::Lost, Way::Silent] {
+        let (rig, body, _) = broken(&CHAT, way, on(OnInterruption::Pass)).await;
+        assert!(body.is_err());
+        assert_eq!(rig.endpoint("e0").failures(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_with_its_end_passes_as_it_came() {
+    for dialect in ALL {
+        for parts in [
+            &[dialect.start, dialect.content, dialect.terminal][..],
+            &[
+                dialect.ping,
+                dialect.content,
+                dialect.ping,
+                dialect.terminal,
+            ],
+        ] {
+            let rig = Rig::one(1, TrafficPolicy::new());
+            rig.engines.next([dialect.says(parts)]);
+            assert_eq!(dialect.ask(&rig).await.1.unwrap(), parts.concat());
+            assert_eq!(rig.endpoint("e0").failures(), 0, "{}", dialect.path);
+        }
+    }
+}
+
+/// Some engines send a finish reason and no `[DONE]`.
+#[tokio::test(start_paused = true)]
+async fn a_finish_reason_is_an_end_even_if_the_connection_is_lost_then() {
+    let finish = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    for lost in [false, true] {
+        let rig = Rig::one(1, TrafficPolicy::new());
+        let (script, act) = CHAT.stream();
+        script.data(CHAT.content).data(finish);
+        match lost {
+            true => script.fail("reset"),
+            false => script.end(),
+        };
+        rig.engines.next([act]);
+        assert_eq!(
+            CHAT.ask(&rig).await.1.unwrap(),
+            [CHAT.content, finish].concat()
+        );
+        assert_eq!(rig.endpoint("e0").failures(), 0);
+    }
+}
+
+/// A vLLM whose core has died says so in the stream, with `[DONE]` and a proper last chunk behind.
+#[tokio::test(start_paused = true)]
+async fn the_engines_own_error_passes_as_it_came_and_counts() {
+    let own =
+        "data: {\"error\": {\"message\": \"EngineCore encountered an issue.\", \"code\": 500}}\n\n";
+    for what in [
+        OnInterruption::Event,
+        OnInterruption::Abort,
+        OnInterruption::Pass,
+    ] {
+        for rest in [&[CHAT.terminal][..], &[]] {
+            let rig = Rig::one(1, on(what));
+            let parts = [&[CHAT.content, own][..], rest].concat();
+            rig.engines.next([CHAT.says(&parts)]);
+            assert_eq!(CHAT.ask(&rig).await.1.unwrap(), parts.concat());
+            assert_eq!(rig.endpoint("e0").failures(), 1);
+        }
+    }
+}
+
+/// Nothing can be added to an answer whose length was announced, and one JSON value has no place
+/// for an error.
+#[tokio::test(start_paused = true)]
+async fn where_an_event_has_no_place_the_message_breaks_off() {
+    let rig = Rig::one(1, TrafficPolicy::new());
+    let (json, body) = script();
+    json.data("{\"choices\":[").fail("reset");
+    rig.engines
+        .next([answers(200, body).header("content-type", "application/json")]);
+    assert!(CHAT.ask(&rig).await.1.is_err());
+    let (json, body) = script();
+    json.data("{\"choices\":[").end();
+    rig.engines
+        .next([answers(200, body).header("content-type", "application/json")]);
+    assert!(CHAT.ask(&rig).await.1.is_err(), "half a JSON value");
+    assert_eq!(rig.endpoint("e0").failures(), 2);
+}
+
+/// Audio, images, what an engine calls its own: a clean end is an end.
+#[tokio::test(start_paused = true)]
+async fn where_no_terminal_is_known_a_clean_end_is_one() {
+    let rig = Rig::one(1, TrafficPolicy::new());
+    for (path, content_type, text) in [
+        ("/v1/audio/speech", "audio/mpeg", "ID3"),
+        (
+            "/v1/audio/transcriptions",
+            "text/event-stream",
+            "data: {\"delta\":\"Hi\"}\n\n",
+        ),
+        (
+            "/v1/images/generations",
+            "text/event-stream",
+            "data: {\"b64\":\"x\"}\n\n",
+        ),
+    ] {
+        let (script, body) = script();
+        script.data(text).end();
+        rig.engines
+            .next([answers(200, body).header("content-type", content_type)]);
+        let mut request = CHAT.request();
+        *request.uri_mut() = path.parse().unwrap();
+        assert_eq!(read(rig.send(request).await).await.1.unwrap(), text);
+    }
+    assert_eq!(rig.endpoint("e0").failures(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_has_the_requests_id_in_anthropics_dialect() {
+    let rig = Rig::one(1, TrafficPolicy::new());
+    rig.engines.next([MESSAGES.says(&[MESSAGES.content])]);
+    let mut request = MESSAGES.request();
+    request
+        .headers_mut()
+        .insert("x-request-id", "r-7".parse().unwrap());
+    let body = read(rig.send(request).await).await.1.unwrap();
+    assert_eq!(
+        farewell(&MESSAGES, &body, MESSAGES.content)["request_id"],
+        "r-7"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn ollamas_is_a_line() {
+    let rig = Rig::one(1, TrafficPolicy::new());
+    rig.engines.next([OLLAMA.says(&[OLLAMA.content])]);
+    let body = OLLAMA.ask(&rig).await.1.unwrap();
+    assert_eq!(body.lines().count(), 2);
+    assert!(body.ends_with("}\n"));
+}

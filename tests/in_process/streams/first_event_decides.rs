@@ -1,0 +1,240 @@
+//! Before the first content event an attempt can still be followed by another.
+
+use http::StatusCode;
+use http_body::Body;
+use serde_json::Value;
+use test_kit::{
+    body::{script, script_of},
+    engines::{Act, answers, says},
+    gateway::Rig,
+    paused::settle,
+    table::retries,
+};
+use tower_model_route::{EndpointHealth, TrafficPolicy};
+
+use super::{ALL, CHAT, Dialect, MESSAGES, SECOND, read};
+
+fn gated(times: u32) -> TrafficPolicy {
+    retries(times).first_event_gate(true)
+}
+
+const VLLM_ERROR: &str = "data: {\"error\": {\"message\": \"EngineCore encountered an issue.\", \"type\": \"InternalServerError\", \"param\": null, \"code\": 500}}\n\n";
+const VLLM_BUSY: &str = "data: {\"error\": {\"message\": \"The engine is currently busy and cannot accept new requests.\", \"type\": \"ServiceUnavailableError\", \"param\": null, \"code\": 503}}\n\n";
+const OVERLOADED: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+
+/// The ways to fail in the first event: in which dialect, with what, and as which status.
+fn refusals() -> Vec<(&'static Dialect, Vec<&'static str>, u16)> {
+    vec![
+        (&CHAT, vec![VLLM_ERROR, CHAT.terminal], 500),
+        (&CHAT, vec![CHAT.ping, CHAT.start, VLLM_ERROR], 500),
+        (&CHAT, vec![VLLM_BUSY, CHAT.terminal], 503),
+        (&MESSAGES, vec![OVERLOADED], 529),
+        (
+            &MESSAGES,
+            vec![MESSAGES.start, MESSAGES.ping, OVERLOADED],
+            529,
+        ),
+        (
+            &CHAT,
+            vec!["data: {\"error\":{\"message\":\"slow down\",\"type\":\"rate_limit_error\"}}\n\n"],
+            429,
+        ),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_in_the_first_event_goes_elsewhere() {
+    for (dialect, parts, _) in refusals() {
+        let rig = Rig::one(2, gated(1));
+        rig.engines.next([dialect.says(&parts)]);
+        let whole = [dialect.start, dialect.content, dialect.terminal];
+        rig.engines.next([dialect.says(&whole)]);
+        let (head, body) = dialect.ask(&rig).await;
+        assert_eq!(head.status(), 200);
+        assert_eq!(body.unwrap(), whole.concat());
+        assert_eq!(rig.engines.hosts().len(), 2);
+        assert_eq!(rig.in_flight(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_nothing_left_the_client_gets_its_status_and_the_engines_words() {
+    for (dialect, parts, status) in refusals() {
+        let rig = Rig::one(1, gated(0));
+        rig.engines.next([dialect.says(&parts)]);
+        let (head, body) = dialect.ask(&rig).await;
+        assert_eq!(head.status().as_u16(), status);
+        assert_eq!(head.headers()["content-type"], "application/json");
+        let body: Value = serde_json::from_str(&body.unwrap()).unwrap();
+        let message = body["error"]["message"].as_str().unwrap();
+        assert!(parts.concat().contains(message), "{message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_says_of_the_endpoint_is_what_its_status_says() {
+    let in_stream = |error: &str| format!("data: {{\"error\":{error}}}\n\n");
+    for (error, failures, health) in [
+        (r#"{"message":"m","code":503}"#, 1, EndpointHealth::Healthy),
+        (
+            r#"{"message":"busy","code":503}"#,
+            0,
+            EndpointHealth::Cooling,
+        ),
+        (r#"{"message":"m","code":429}"#, 0, EndpointHealth::Cooling),
+        (r#"{"message":"m","code":400}"#, 0, EndpointHealth::Healthy),
+        (
+            r#"{"message":"m","type":"overloaded_error"}"#,
+            0,
+            EndpointHealth::Cooling,
+        ),
+    ] {
+        let rig = Rig::one(1, gated(0));
+        let (script, act) = CHAT.stream();
+        script.data(in_stream(error)).end();
+        rig.engines.next([act]);
+        CHAT.ask(&rig).await.1.unwrap();
+        let endpoint = rig.endpoint("e0");
+        assert_eq!(
+            (endpoint.failures(), endpoint.health()),
+            (failures, health),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_4xx_in_the_stream_is_the_clients_and_goes_nowhere_else() {
+    let rig = Rig::one(2, gated(1));
+    rig.engines
+        .next([CHAT.says(&["data: {\"error\":{\"message\":\"too long\",\"code\":400}}\n\n"])]);
+    let (head, _) = CHAT.ask(&rig).await;
+    assert_eq!(
+        (head.status(), rig.engines.hosts().len()),
+        (StatusCode::BAD_REQUEST, 1)
+    );
+}
+
+/// What is no answer at all, although its head says so.
+fn empty() -> Vec<Act> {
+    let (broken, act) = CHAT.stream();
+    broken.data(CHAT.start).fail("reset");
+    vec![
+        CHAT.says(&[]),
+        CHAT.says(&[CHAT.ping, CHAT.ping]),
+        CHAT.says(&[CHAT.start]),
+        CHAT.says(&[CHAT.start, "data: {\"choi"]),
+        act,
+        says(200, "<html>").header("content-type", "text/html"),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_an_event_goes_elsewhere_or_is_502() {
+    for (n, act) in empty().into_iter().enumerate() {
+        let rig = Rig::one(2, gated(1));
+        rig.engines.next([act]);
+        rig.engines
+            .next([CHAT.says(&[CHAT.content, CHAT.terminal])]);
+        let (head, body) = CHAT.ask(&rig).await;
+        assert_eq!(head.status(), 200, "{n}");
+        assert_eq!(body.unwrap(), [CHAT.content, CHAT.terminal].concat());
+    }
+    for act in empty() {
+        let rig = Rig::one(1, gated(0));
+        rig.engines.next([act]);
+        assert_eq!(CHAT.ask(&rig).await.0.status(), 502);
+        assert_eq!(rig.endpoint("e0").failures(), 1);
+        assert_eq!(rig.in_flight(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_given_out_before_the_first_content_and_then_all_of_it_in_order() {
+    for dialect in ALL {
+        let rig = Rig::one(1, gated(0));
+        let (script, act) = dialect.stream();
+        rig.engines.next([act]);
+        let call = tokio::spawn({
+            let gateway = rig.gateway.clone();
+            let request = dialect.request();
+            async move { tower::ServiceExt::oneshot(gateway, request).await.unwrap() }
+        });
+        let mut sent = Vec::new();
+        for part in [dialect.ping, dialect.start] {
+            script.data(part);
+            sent.push(part);
+            settle().await;
+            assert!(!call.is_finished(), "{}", dialect.path);
+        }
+        script.data(dialect.content);
+        let answer = call.await.unwrap();
+        script.data(dialect.terminal).end();
+        sent.extend([dialect.content, dialect.terminal]);
+        assert_eq!(read(answer).await.1.unwrap(), sent.concat());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_streamed_begins_with_its_first_byte() {
+    let rig = Rig::one(1, gated(0));
+    for (content_type, text) in [
+        ("application/json", "{\"choices\":[]}"),
+        ("audio/mpeg", "ID3"),
+    ] {
+        let path = if content_type == "audio/mpeg" {
+            "/v1/audio/speech"
+        } else {
+            CHAT.path
+        };
+        let length = text.len() as u64;
+        let (script, body) = script_of(Some(length));
+        script.data(text).end();
+        rig.engines
+            .next([answers(200, body).header("content-type", content_type)]);
+        let mut request = CHAT.request();
+        *request.uri_mut() = path.parse().unwrap();
+        let answer = rig.send(request).await;
+        assert_eq!(answer.body().size_hint().exact(), Some(length));
+        assert_eq!(read(answer).await.1.unwrap(), text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_is_bounded() {
+    let rig = Rig::one(1, gated(0));
+    let (script, act) = CHAT.stream();
+    rig.engines.next([act]);
+    for _ in 0..6000 {
+        script.data(CHAT.ping);
+    }
+    let answer = rig.send(CHAT.request()).await;
+    script.data(CHAT.content).data(CHAT.terminal).end();
+    let (head, body) = read(answer).await;
+    assert_eq!(head.status(), 200);
+    let ends = [CHAT.content, CHAT.terminal].concat();
+    assert_eq!(body.unwrap(), CHAT.ping.repeat(6000) + &ends);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_while_the_head_is_held_ends_the_exchange() {
+    let rig = Rig::one(1, gated(0));
+    let (script, act) = CHAT.stream();
+    rig.engines.next([act]);
+    {
+        let call = rig.send(CHAT.request());
+        assert!(tokio::time::timeout(SECOND, call).await.is_err());
+    }
+    assert!(script.is_dropped());
+    assert_eq!((rig.in_flight(), rig.endpoint("e0").failures()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_the_head_passes_at_once() {
+    let rig = Rig::one(1, TrafficPolicy::new());
+    let (script, body) = script();
+    rig.engines
+        .next([answers(200, body).header("content-type", "text/event-stream")]);
+    assert_eq!(rig.send(CHAT.request()).await.status(), 200);
+    drop(script);
+}

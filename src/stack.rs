@@ -160,10 +160,11 @@ pub struct RouteStackService<S> {
 impl<S, B, R> Service<Request<B>> for RouteStackService<S>
 where
     S: Service<Request<RouteBody>, Response = Response<R>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + Send,
+    S::Future: Send,
     B: Body + Send + 'static,
     B::Error: Into<BoxError>,
-    R: Body,
+    R: Body + Send + 'static,
     R::Error: Into<BoxError>,
 {
     type Response = <ModelRouteService<Below<S>> as Service<Request<B>>>::Response;

@@ -11,6 +11,7 @@ use http_body::Frame;
 
 use super::{
     exchange::Exchange,
+    keep_alive::KeepAlive,
     silence::Silence,
     slow::Slow,
     watch::{Ending, Farewell, Watch},
@@ -32,8 +33,16 @@ pub(crate) struct Held {
     slow: Option<Slow>,
     /// `None` if nobody looks at the events, or there are none.
     watch: Option<Box<Watch>>,
+    keep_alive: Option<Box<KeepAlive>>,
     #[allow(dead_code, reason = "held for what its drop does")]
     span: RequestSpan,
+}
+
+/// What is due while the engine says nothing.
+pub(super) enum Pause {
+    Comment(Bytes),
+    /// The answer has made no progress for too long.
+    TooLong,
 }
 
 impl Held {
@@ -48,6 +57,7 @@ impl Held {
             silence: idle_timeout.map(Silence::new),
             slow: None,
             watch: None,
+            keep_alive: None,
             lease,
             exchange,
             span,
@@ -68,8 +78,18 @@ impl Held {
         Arc::clone(&self.exchange)
     }
 
+    /// Sends comments in pauses between two events.
+    pub(crate) fn keeping_alive(mut self, keep_alive: Option<KeepAlive>) -> Self {
+        let has_events = self.watch.as_deref().is_some_and(Watch::takes_comments);
+        self.keep_alive = keep_alive.filter(|_| has_events).map(Box::new);
+        self
+    }
+
     /// Bytes of the answer have come, or its trailers.
     pub(super) fn received(&mut self, frame: &Frame<Bytes>) {
+        if let Some(keep_alive) = &mut self.keep_alive {
+            keep_alive.sent();
+        }
         let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref()) else {
             return self.broken_silence();
         };
@@ -96,6 +116,19 @@ impl Held {
         match &mut self.silence {
             Some(silence) => silence.poll(cx),
             None => Poll::Pending,
+        }
+    }
+
+    /// Ready if something is to be done while the engine says nothing.
+    pub(super) fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<Pause> {
+        if self.poll_silence(cx).is_ready() {
+            return Poll::Ready(Pause::TooLong);
+        }
+        match (&mut self.keep_alive, &self.watch) {
+            (Some(keep_alive), Some(watch)) if watch.is_between_events() => {
+                keep_alive.poll(cx).map(Pause::Comment)
+            }
+            _ => Poll::Pending,
         }
     }
 

@@ -3,6 +3,8 @@
 
 mod exchange;
 mod held;
+mod keep_alive;
+mod late;
 mod outcome;
 mod request_body;
 mod response_body;
@@ -16,6 +18,8 @@ mod watch;
 pub(crate) use self::{
     exchange::{Dispatched, Exchange, Next, Upcoming},
     held::Held,
+    keep_alive::KeepAlive,
+    late::Late,
     outcome::{outcome_of, outcome_of_answer, outcome_of_error},
     retries::Retries,
     times::AttemptTimes,

@@ -14,7 +14,12 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{exchange::Exchange, held::Held, watch::Farewell};
+use super::{
+    exchange::Exchange,
+    held::{Held, Pause},
+    late::{self, Late},
+    watch::Farewell,
+};
 use crate::{
     error::{BoxError, RouteError},
     route::RouteDecision,
@@ -45,6 +50,10 @@ pin_project! {
         // Some frames were read already.
         Resumed { read: VecDeque<Frame<Bytes>>, body: Pin<Box<R>> },
         Own { data: Bytes },
+        // It is not there yet, and the client knows.
+        Late { late: Box<Late<ResponseBody<R>>> },
+        // It came late.
+        Nested { body: Pin<Box<ResponseBody<R>>> },
         // The message breaks off here.
         Broken { error: Option<BoxError> },
     }
@@ -87,6 +96,16 @@ impl<R> ResponseBody<R> {
         }
     }
 
+    /// An answer that is not there yet.
+    pub(crate) fn late(late: Box<Late<Self>>) -> Self {
+        Self {
+            kind: Kind::Late { late },
+            held: None,
+            exchange: None,
+            rest: None,
+        }
+    }
+
     /// The body of a 101 that a layer above tunnels: what is held goes with the body.
     pub(crate) fn upgraded(body: R, held: Held) -> Self {
         Self {
@@ -109,7 +128,10 @@ impl<R> ResponseBody<R> {
     /// The decision that led to this answer, which is final once it has begun. `None` for an
     /// answer of the router's own, and for one to a request that was not routed.
     pub fn decision(&self) -> Option<RouteDecision> {
-        Some(self.exchange.as_ref()?.decision())
+        match &self.kind {
+            Kind::Nested { body } => body.decision(),
+            _ => Some(self.exchange.as_ref()?.decision()),
+        }
     }
 
     /// Drains the rest of the upload before its own end.
@@ -193,6 +215,7 @@ impl<R: Body> Kind<R> {
         match self {
             Self::Own { data } => data.is_empty(),
             Self::Broken { error } => error.is_none(),
+            Self::Late { .. } | Self::Nested { .. } => false,
             Self::Upstream { body } => body.is_end_stream(),
             Self::Resumed { read, body } => read.is_empty() && body.is_end_stream(),
         }
@@ -206,7 +229,7 @@ impl<R: Body> Kind<R> {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own { data } => SizeHint::with_exact(data.len() as u64),
-            Self::Broken { .. } => SizeHint::default(),
+            Self::Broken { .. } | Self::Late { .. } | Self::Nested { .. } => SizeHint::default(),
             Self::Upstream { body } => body.size_hint(),
             Self::Resumed { read, body } => longer(body.size_hint(), read),
         }
@@ -256,6 +279,18 @@ where
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(data)))));
         }
         KindProj::Broken { error } => return Poll::Ready(error.take().map(Err)),
+        KindProj::Nested { body } => return body.as_mut().poll_frame(cx),
+        KindProj::Late { late } => match ready!(late.poll(cx)) {
+            late::Next::Comment(comment) => return Poll::Ready(Some(Ok(Frame::data(comment)))),
+            late::Next::Last(data) => {
+                kind.set(Kind::Own { data });
+                return poll_answer(kind, held, cx);
+            }
+            late::Next::Stream(body) => {
+                kind.set(Kind::Nested { body });
+                return poll_answer(kind, held, cx);
+            }
+        },
         KindProj::Upstream { body } => ready!(poll_engine(body, held, cx)),
         KindProj::Resumed { read, body } => match read.pop_front() {
             Some(frame) => Ok(frame),
@@ -308,7 +343,10 @@ where
         Poll::Ready(Some(Err(error))) => (RouteError::broken_off(), error.into()),
         Poll::Pending => {
             let silence = held.as_mut();
-            ready!(silence.map_or(Poll::Pending, |held| held.poll_silence(cx)));
+            match ready!(silence.map_or(Poll::Pending, |held| held.poll_pause(cx))) {
+                Pause::Comment(comment) => return Poll::Ready(Ok(Frame::data(comment))),
+                Pause::TooLong => {}
+            }
             (RouteError::stalled(), RouteError::stalled().into())
         }
     };

@@ -79,6 +79,16 @@ impl Watch {
         }))
     }
 
+    /// Whether a comment may stand between two of its events.
+    pub(super) fn takes_comments(&self) -> bool {
+        self.reader.format() == Format::Sse
+    }
+
+    /// Whether the last byte that was read ends an event.
+    pub(super) fn is_between_events(&self) -> bool {
+        self.reader.pending() == 0
+    }
+
     /// Reads the next bytes.
     pub(super) fn read(&mut self, mut data: &[u8]) -> Seen {
         let mut seen = Seen::default();

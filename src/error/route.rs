@@ -262,6 +262,25 @@ impl RouteError {
         )
     }
 
+    /// An answer that is no stream, behind a head that says so.
+    pub(crate) fn no_stream() -> Self {
+        Self::new(
+            RouteErrorKind::UpstreamUnreachable,
+            "the engine's answer is not the stream that was asked for",
+        )
+    }
+
+    /// An engine's refusal, behind a head that was sent already.
+    pub(crate) fn refused_late(status: StatusCode) -> Self {
+        Self::new(
+            RouteErrorKind::UpstreamUnreachable,
+            format!(
+                "the engine has answered with the status {}",
+                status.as_u16()
+            ),
+        )
+    }
+
     /// A connection that was lost in the middle of an answer.
     pub(crate) fn broken_off() -> Self {
         Self::new(

@@ -38,6 +38,7 @@ mod usage;
 mod word;
 mod write;
 
+pub(crate) use self::write::failure_event;
 pub use self::{
     dialect::Dialect,
     event::{End, Event, Kinds},

@@ -35,6 +35,15 @@ pub struct Interruption<'a> {
 ///
 /// `None` where the format has no place for one: one JSON value, and what is opaque.
 pub fn error_event(dialect: Dialect, format: Format, why: &Interruption<'_>) -> Option<Bytes> {
+    let json = error_json(dialect, why);
+    match format {
+        Format::Sse => Some(format!("{}data: {json}\n\n", name(dialect)).into()),
+        Format::Ndjson => Some(format!("{json}\n").into()),
+        Format::Json | Format::Opaque => None,
+    }
+}
+
+fn error_json(dialect: Dialect, why: &Interruption<'_>) -> Value {
     let body = ErrorBody {
         status: why.status,
         code: why.code,
@@ -43,26 +52,44 @@ pub fn error_event(dialect: Dialect, format: Format, why: &Interruption<'_>) -> 
         id: why.id,
     };
     let mut json = body.json(dialect.shape());
-    let name = match dialect {
-        Dialect::Responses => {
-            for (key, value) in [
-                ("type", "error".into()),
-                ("code", why.code.into()),
-                ("message", why.message.into()),
-                ("param", Value::Null),
-            ] {
-                json[key] = value;
-            }
-            "event: error\n"
+    if dialect == Dialect::Responses {
+        for (key, value) in [
+            ("type", "error".into()),
+            ("code", why.code.into()),
+            ("message", why.message.into()),
+            ("param", Value::Null),
+        ] {
+            json[key] = value;
         }
-        _ if dialect.shape() == Shape::Anthropic => "event: error\n",
-        _ => "",
-    };
-    match format {
-        Format::Sse => Some(format!("{name}data: {json}\n\n").into()),
-        Format::Ndjson => Some(format!("{json}\n").into()),
-        Format::Json | Format::Opaque => None,
     }
+    json
+}
+
+/// The line that names the event, in dialects whose clients go by it.
+fn name(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Responses | Dialect::Messages => "event: error\n",
+        _ => "",
+    }
+}
+
+/// The event of server-sent events that takes the place of an answer with `why.status`, whose head
+/// can't be sent any more. `said` is the engine's own error, if it has sent one: a JSON object with
+/// an `error`.
+///
+/// The status is in the event, in Google's shape as `code`, and else as `error.status`.
+pub(crate) fn failure_event(dialect: Dialect, said: &[u8], why: &Interruption<'_>) -> Bytes {
+    let said = serde_json::from_slice(said).ok();
+    let mut json = said
+        .filter(|json: &Value| json.get("error").is_some_and(Value::is_object))
+        .unwrap_or_else(|| error_json(dialect, why));
+    if let Some(error) = json.get_mut("error").and_then(Value::as_object_mut)
+        && dialect.shape() != Shape::Google
+    {
+        let status = why.status.as_u16();
+        error.entry("status").or_insert_with(|| status.into());
+    }
+    format!("{}data: {json}\n\n", name(dialect)).into()
 }
 
 /// What keeps a stream's connection open while nothing is to say: a comment, or in Anthropic's

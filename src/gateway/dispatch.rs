@@ -126,6 +126,11 @@ impl Matched {
         }
     }
 
+    /// Whether the body asks for a stream, as far as that was needed to know.
+    pub(super) fn asks_for_stream(&self) -> bool {
+        self.message.keys.stream
+    }
+
     pub(super) fn server(&self, target: u32) -> &Arc<Server> {
         self.table.server(self.selection, target)
     }

@@ -1,8 +1,8 @@
-//! The future of one request: a table of its states.
+//! The future of one request.
 
 use std::{
     fmt,
-    ops::ControlFlow,
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -15,15 +15,15 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    phase::{Arrival, Phase, PhaseOwned, PhaseProj, Routed, Sending},
-    steps,
+    phase::Arrival,
+    routing::{Progress, Routing},
+    waiter::Waiter,
 };
 use crate::{
-    attempt::{ResponseBody, RouteBody},
-    error::X_REQUEST_ID,
+    attempt::{Late, ResponseBody, RouteBody},
+    error::BoxError,
     observe::RequestSpan,
     route::CompiledTable,
-    server::Outcome,
     upload::{Drain, Receive},
 };
 
@@ -38,17 +38,39 @@ pin_project! {
         S: Service<Request<RouteBody>>,
     {
         #[pin]
-        phase: Phase<S, S::Future>,
-        span: RequestSpan,
-        // The request's.
-        id: HeaderValue,
+        state: State<S>,
     }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S>
+    where
+        S: Service<Request<RouteBody>>,
+    {
+        Short { #[pin] routing: Routing<S> },
+        // So that it can go on in the answer's body.
+        Long { long: Option<Long<S>> },
+    }
+}
+
+struct Long<S>
+where
+    S: Service<Request<RouteBody>>,
+{
+    routing: Pin<Box<Routing<S>>>,
+    waiter: Waiter,
 }
 
 impl<S> ResponseFuture<S>
 where
     S: Service<Request<RouteBody>>,
 {
+    fn new(routing: Routing<S>) -> Self {
+        let state = State::Short { routing };
+        Self { state }
+    }
+
     pub(super) fn receive(
         receive: Receive,
         table: Arc<CompiledTable>,
@@ -56,12 +78,7 @@ where
         span: RequestSpan,
         id: HeaderValue,
     ) -> Self {
-        let phase = Phase::Receiving {
-            receive,
-            table,
-            arrival,
-        };
-        Self { phase, span, id }
+        Self::new(Routing::receive(receive, table, arrival, span, id))
     }
 
     pub(super) fn forward(
@@ -70,13 +87,7 @@ where
         span: RequestSpan,
         id: HeaderValue,
     ) -> Self {
-        let sending = Sending {
-            request,
-            inner,
-            routed: None,
-        };
-        let phase = Phase::Sending { sending };
-        Self { phase, span, id }
+        Self::new(Routing::forward(request, inner, span, id))
     }
 
     pub(super) fn answer(
@@ -85,93 +96,81 @@ where
         span: RequestSpan,
         id: HeaderValue,
     ) -> Self {
-        let phase = Phase::Answering { response, rest };
-        Self { phase, span, id }
+        Self::new(Routing::answer(response, rest, span, id))
     }
-}
-
-/// Takes the parts out of the phase that has just been polled, which ends it.
-macro_rules! take {
-    ($phase:ident, $variant:ident { $($part:ident),* }) => {
-        let owned = $phase.as_mut().project_replace(Phase::Completed);
-        let PhaseOwned::$variant { $($part,)* .. } = owned else {
-            unreachable!("it was the phase that was polled");
-        };
-    };
 }
 
 impl<S, R> Future for ResponseFuture<S>
 where
-    S: Service<Request<RouteBody>, Response = Response<R>>,
+    S: Service<Request<RouteBody>, Response = Response<R>> + Send + 'static,
     S::Error: 'static,
-    R: Body,
+    S::Future: Send,
+    R: Body + Send + 'static,
+    R::Error: Into<BoxError>,
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let (mut phase, span, id) = (this.phase, &*this.span, &*this.id);
-        let _entered = span.enter();
+        let mut state = self.project().state;
         loop {
-            let next = match phase.as_mut().project() {
-                PhaseProj::Receiving { receive, .. } => {
-                    let received = ready!(Pin::new(receive).poll(cx));
-                    take!(phase, Receiving { table, arrival });
-                    steps::received(received, table, arrival, span)
-                }
-                PhaseProj::Queueing { queued } => {
-                    let lease = ready!(queued.poll_lease(cx));
-                    take!(phase, Queueing { queued });
-                    steps::freed(lease, *queued, span)
-                }
-                PhaseProj::Sending { sending } => {
-                    let ready = sending.inner.poll_ready(cx);
-                    if ready.is_pending() {
-                        ready!(Routed::poll_timeout(&mut sending.routed, cx));
+            match state.as_mut().project() {
+                StateProj::Short { routing } => match ready!(routing.poll(cx)) {
+                    Progress::Answer(answer) => return Poll::Ready(answer),
+                    Progress::Long(routing, waiter) => {
+                        let routing = Box::pin(routing);
+                        let long = Some(Long { routing, waiter });
+                        state.set(State::Long { long });
                     }
-                    take!(phase, Sending { sending });
-                    match ready {
-                        Poll::Ready(Ok(())) => steps::call(sending),
-                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                        Poll::Pending => steps::timed_out(sending.routed, Outcome::Shed, span),
+                },
+                StateProj::Long { long } => {
+                    let Some(Long { routing, waiter }) = long else {
+                        panic!("ResponseFuture polled after completion");
+                    };
+                    if let Poll::Ready(progress) = routing.as_mut().poll(cx) {
+                        return Poll::Ready(progress.into_answer());
                     }
+                    let comment = ready!(waiter.keep_alive.poll(cx));
+                    return match long.take() {
+                        Some(long) => Poll::Ready(Ok(long.open(comment))),
+                        None => Poll::Pending,
+                    };
                 }
-                PhaseProj::Calling { call, routed } => {
-                    let result = call.poll(cx);
-                    if result.is_pending() {
-                        ready!(Routed::poll_timeout(routed, cx));
-                    }
-                    take!(phase, Calling { routed });
-                    match result {
-                        Poll::Ready(result) => match steps::answered(result, routed, span) {
-                            ControlFlow::Break(answer) => return identified(answer, id),
-                            ControlFlow::Continue(next) => next,
-                        },
-                        Poll::Pending => steps::timed_out(routed, Outcome::OutOfTime, span),
-                    }
-                }
-                PhaseProj::Answering { rest, .. } => {
-                    ready!(Drain::poll_first(rest, cx));
-                    take!(phase, Answering { response, rest });
-                    return identified(Ok(steps::own(response, rest)), id);
-                }
-                PhaseProj::Completed => panic!("ResponseFuture polled after completion"),
-            };
-            phase.set(next);
+            }
         }
     }
 }
 
-/// Every answer has the id of its request, whatever the engine says.
-fn identified<R, E>(
-    mut answer: Result<Response<R>, E>,
-    id: &HeaderValue,
-) -> Poll<Result<Response<R>, E>> {
-    if let Ok(response) = &mut answer {
-        // An answer that has no room for another field goes without.
-        _ = response.headers_mut().try_insert(X_REQUEST_ID, id.clone());
+impl<S, R> Long<S>
+where
+    S: Service<Request<RouteBody>, Response = Response<R>> + Send + 'static,
+    S::Error: 'static,
+    S::Future: Send,
+    R: Body + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    /// The answer as the client sees it before there is one, with a first comment.
+    fn open(self, comment: Bytes) -> Response<ResponseBody<R>> {
+        let Self {
+            mut routing,
+            waiter,
+        } = self;
+        let decision = routing.decision();
+        let mut response = waiter.open();
+        if let Some(decision) = decision {
+            response.extensions_mut().insert(decision);
+        }
+        let call = async move {
+            let progress = poll_fn(|cx| routing.as_mut().poll(cx)).await;
+            progress.into_answer().ok()
+        };
+        let Waiter {
+            keep_alive,
+            dialect,
+            id,
+        } = waiter;
+        let late = Late::new(Box::pin(call), comment, keep_alive, dialect, id);
+        response.map(|()| ResponseBody::late(late))
     }
-    Poll::Ready(answer)
 }
 
 impl<S> fmt::Debug for ResponseFuture<S>
@@ -179,16 +178,13 @@ where
     S: Service<Request<RouteBody>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let phase = match self.phase {
-            Phase::Receiving { .. } => "receiving",
-            Phase::Queueing { .. } => "queueing",
-            Phase::Sending { .. } => "sending",
-            Phase::Calling { .. } => "calling",
-            Phase::Answering { .. } => "answering",
-            Phase::Completed => "completed",
+        let state = match &self.state {
+            State::Short { routing } => routing.state(),
+            State::Long { long: Some(long) } => long.routing.state(),
+            State::Long { long: None } => "completed",
         };
         f.debug_struct("ResponseFuture")
-            .field("phase", &phase)
+            .field("phase", &state)
             .finish_non_exhaustive()
     }
 }

@@ -27,11 +27,13 @@ mod layer;
 mod options;
 mod original_path;
 mod phase;
+mod routing;
 mod service;
 mod steps;
 mod target;
 mod upgrade;
 mod visible_models;
+mod waiter;
 
 pub use self::{
     future::ResponseFuture, layer::ModelRouteLayer, options::WithoutModel,

@@ -46,11 +46,13 @@ impl<S> ModelRouteService<S> {
 
 impl<S, B, R> Service<Request<B>> for ModelRouteService<S>
 where
-    S: Service<Request<RouteBody>, Response = Response<R>> + Clone,
+    S: Service<Request<RouteBody>, Response = Response<R>> + Clone + Send + 'static,
     S::Error: 'static,
+    S::Future: Send,
     B: Body + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    R: Body,
+    R: Body + Send + 'static,
+    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;

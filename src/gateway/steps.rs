@@ -17,9 +17,10 @@ use super::{
     options::Options,
     phase::{Arrival, Phase, Queued, Routed, Sending, Timer},
     upgrade::{Upgrade, switched},
+    waiter::Waiter,
 };
 use crate::{
-    attempt::{Held, ResponseBody, RouteBody, Watch, outcome_of},
+    attempt::{Held, KeepAlive, ResponseBody, RouteBody, Watch, outcome_of},
     config::OnInterruption,
     error::{Asker, RouteError},
     events::Dialect,
@@ -36,15 +37,16 @@ pub(super) fn received<S, F>(
     table: Arc<CompiledTable>,
     arrival: Arrival<S>,
     span: &RequestSpan,
-) -> Phase<S, F> {
+) -> (Phase<S, F>, Option<Waiter>) {
     let received = match received {
         Ok(received) if received.lacks(|model| table.reads_body_of(model)) => {
             let receive = received.read_on();
-            return Phase::Receiving {
+            let phase = Phase::Receiving {
                 receive,
                 table,
                 arrival,
             };
+            return (phase, None);
         }
         received => received,
     };
@@ -56,21 +58,36 @@ pub(super) fn received<S, F>(
             Err(error) => Err((error, matched.into_rest())),
         });
     match matched {
-        Err(refused) => rejected(refused, asker, head, &arrival.options, span),
-        Ok((Turn::Now(chosen), matched)) => {
-            let timer = timer(matched.server(chosen.0));
-            dispatched(matched, arrival, chosen, timer, span)
+        Err(refused) => {
+            let phase = rejected(refused, asker, head, &arrival.options, span);
+            (phase, None)
         }
-        Ok((Turn::Later(target), matched)) => Phase::Queueing {
-            queued: Box::new(Queued {
+        Ok((Turn::Now(chosen), matched)) => {
+            let waiter = waiter(&matched, chosen.0, &arrival);
+            let timer = timer(matched.server(chosen.0));
+            (dispatched(matched, arrival, chosen, timer, span), waiter)
+        }
+        Ok((Turn::Later(target), matched)) => {
+            let waiter = waiter(&matched, target, &arrival);
+            let queued = Box::new(Queued {
                 wait: Box::pin(matched.wait(head, target)),
                 timer: timer(matched.server(target)),
                 matched,
                 target,
                 arrival,
-            }),
-        },
+            });
+            (Phase::Queueing { queued }, waiter)
+        }
     }
+}
+
+/// Whether the client gets comments while it waits for this target.
+fn waiter<S>(matched: &Matched, target: u32, arrival: &Arrival<S>) -> Option<Waiter> {
+    let Arrival { head, asker, .. } = arrival;
+    let policy = &matched.server(target).policy;
+    policy.get_sse_keepalive()?;
+    let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
+    Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())
 }
 
 /// An endpoint has become free; or the queue was full, or the queue timeout or the
@@ -176,7 +193,11 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     let exchange = Arc::clone(&routed.exchange);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     let slow = watch.as_ref().and_then(|_| exchange.slow());
-    let held = Held::new(lease, exchange, idle_timeout, span.clone()).watching(watch, slow);
+    let interval = decision.policy().get_sse_keepalive();
+    let keep_alive = interval.and_then(|interval| KeepAlive::new(interval, routed.dialect));
+    let held = Held::new(lease, exchange, idle_timeout, span.clone())
+        .watching(watch, slow)
+        .keeping_alive(keep_alive);
     response.extensions_mut().insert(decision);
     let body = |body| ResponseBody::upstream(body, Some(held)).draining(rest);
     ControlFlow::Break(Ok(response.map(body)))
@@ -192,6 +213,7 @@ fn watch<R: Body>(
     let policy = decision.policy();
     let what = policy.get_on_interruption();
     let is_wanted = what != OnInterruption::Pass
+        || policy.get_sse_keepalive().is_some()
         || policy.get_stream_idle_timeout().is_some()
         || policy.get_first_event_slow().is_some()
         || lease.is_some_and(Lease::wants_latency);

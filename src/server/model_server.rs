@@ -285,9 +285,12 @@ impl Server {
             && (pass == Pass::LastResort || pass.allows(endpoint.health.state()))
     }
 
-    /// The keys in a request's body that the choice of an endpoint needs.
+    /// The keys in a request's body that are needed to serve it.
     pub(crate) fn needed_keys(&self) -> NeededKeys {
-        self.balancer.needed_keys()
+        NeededKeys {
+            stream: self.policy.get_sse_keepalive().is_some(),
+            ..self.balancer.needed_keys()
+        }
     }
 
     /// Whether the queue is empty.

@@ -7,6 +7,8 @@ use super::{conversation::Conversation, json::Json};
 pub(crate) struct NeededKeys {
     pub(crate) user: bool,
     pub(crate) session_id: bool,
+    /// Whether the answer is to be a stream.
+    pub(crate) stream: bool,
     /// This many bytes of the conversation.
     pub(crate) prefix: usize,
 }
@@ -22,6 +24,7 @@ impl NeededKeys {
         Self {
             user: self.user || other.user,
             session_id: self.session_id || other.session_id,
+            stream: self.stream || other.stream,
             prefix: self.prefix.max(other.prefix),
         }
     }
@@ -34,6 +37,8 @@ pub(crate) struct BodyKeys {
     pub(crate) user: Option<u64>,
     /// The hash of the top-level `session_id`.
     pub(crate) session_id: Option<u64>,
+    /// Whether the top-level `stream` is true.
+    pub(crate) stream: bool,
     /// The beginning of the conversation, up to the longest prefix that is wanted.
     pub(crate) conversation: Vec<u8>,
 }
@@ -53,6 +58,7 @@ impl BodyKeys {
             user: None,
             user_id: None,
             session_id: None,
+            stream: None,
             conversation: Conversation::new(needed.prefix),
         };
         // The keys found before an early end still count, so the end is ignored.
@@ -60,6 +66,7 @@ impl BodyKeys {
         Self {
             user: reader.user.or(reader.user_id),
             session_id: reader.session_id,
+            stream: reader.stream.unwrap_or_default(),
             conversation: reader.conversation.into_prefix(),
         }
     }
@@ -70,6 +77,7 @@ struct Reader {
     user: Option<u64>,
     user_id: Option<u64>,
     session_id: Option<u64>,
+    stream: Option<bool>,
     conversation: Conversation,
 }
 
@@ -83,6 +91,12 @@ impl Reader {
                 _ => value.skip(),
             })?,
             b"session_id" if self.needed.session_id => first(&mut self.session_id, value)?,
+            b"stream" if self.needed.stream => {
+                // The only word that begins so.
+                let is_true = value.peek()? == b't';
+                self.stream.get_or_insert(is_true);
+                value.skip()?;
+            }
             _ if self.needed.prefix > 0 => self.conversation.member(key, value)?,
             _ => value.skip()?,
         }
@@ -92,6 +106,7 @@ impl Reader {
     fn is_done(&self) -> bool {
         (!self.needed.user || self.user.is_some())
             && (!self.needed.session_id || self.session_id.is_some())
+            && (!self.needed.stream || self.stream.is_some())
             && (self.needed.prefix == 0 || self.conversation.is_done())
     }
 }
@@ -110,6 +125,7 @@ mod tests {
     const ALL: NeededKeys = NeededKeys {
         user: true,
         session_id: true,
+        stream: true,
         prefix: 100,
     };
 
@@ -141,6 +157,24 @@ mod tests {
         ] {
             let keys = read(body);
             assert_eq!((keys.user, keys.session_id), (user, session_id), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_asked_for_by_true_alone() {
+        for (body, stream) in [
+            (r#"{"stream":true,"model":"m"}"#, true),
+            (
+                r#"{"model":"m","messages":[{"stream":false}],"stream" : true }"#,
+                true,
+            ),
+            (r#"{"stream":false}"#, false),
+            (r#"{"stream":"true"}"#, false),
+            (r#"{"stream":1}"#, false),
+            (r#"{"x":{"stream":true}}"#, false),
+            (r#"{}"#, false),
+        ] {
+            assert_eq!(read(body).stream, stream, "{body}");
         }
     }
 
@@ -209,6 +243,7 @@ mod tests {
         let both = NeededKeys {
             user: true,
             session_id: true,
+            stream: false,
             prefix: 20,
         };
         assert_eq!(user.and(session), both);

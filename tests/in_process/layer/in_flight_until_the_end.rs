@@ -1,6 +1,6 @@
 //! A request is in flight from the decision until the answer's body has ended.
 
-use std::{convert::Infallible, pin::pin, rc::Rc};
+use std::{convert::Infallible, pin::pin, sync::Arc};
 
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Response, header::ETAG};
@@ -205,8 +205,8 @@ async fn dropping_the_future_ends_the_upload() {
 
 #[test]
 fn dropping_the_future_drops_the_call_below() {
-    struct Guard(Rc<()>);
-    let alive = Rc::new(());
+    struct Guard(Arc<()>);
+    let alive = Arc::new(());
     let calls = alive.clone();
     let table = simple();
     let mut service = ModelRouteLayer::new(table.clone()).layer(service_fn(move |_| {
@@ -220,9 +220,9 @@ fn dropping_the_future_drops_the_call_below() {
         let mut call = pin!(service.call(asked()));
         assert!(call.as_mut().now_or_never().is_none());
         assert_eq!(in_flight(&table), 1);
-        assert_eq!(Rc::strong_count(&alive), 3, "the call is running");
+        assert_eq!(Arc::strong_count(&alive), 3, "the call is running");
     }
-    assert_eq!(Rc::strong_count(&alive), 2, "the call was dropped");
+    assert_eq!(Arc::strong_count(&alive), 2, "the call was dropped");
     assert_eq!(in_flight(&table), 0);
 }
 

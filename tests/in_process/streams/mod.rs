@@ -4,6 +4,7 @@ mod ends_honestly;
 mod first_event_decides;
 mod late_first_events;
 mod progress_not_bytes;
+mod waiting_clients_get_comments;
 
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ const MESSAGES: Dialect = Dialect {
     start: "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"content\":[]}}\n\n",
     content: "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hi\"}}\n\n",
     terminal: "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
-    ping: "event: ping\ndata: {\"type\":\"ping\"}\n\n",
+    ping: "event: ping\ndata: {\"type\": \"ping\"}\n\n",
 };
 
 const RESPONSES: Dialect = Dialect {

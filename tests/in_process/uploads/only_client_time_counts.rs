@@ -39,10 +39,10 @@ async fn send(client: Script, document: Document, pauses: &[Duration]) {
 async fn status<F>(
     pauses: &[Duration],
     has_length: bool,
-    engine: impl Fn(Request<RouteBody>) -> F + Clone,
+    engine: impl Fn(Request<RouteBody>) -> F + Clone + Send + 'static,
 ) -> StatusCode
 where
-    F: Future<Output = Result<Response<String>, BoxError>>,
+    F: Future<Output = Result<Response<String>, BoxError>> + Send + 'static,
 {
     let document = Document::model_first(5_000);
     let length = document.sent().len() as u64;

@@ -1,0 +1,167 @@
+//! An answer that is not there yet, behind a head that is.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Mutex,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode};
+use http_body::{Body, Frame};
+
+use super::keep_alive::KeepAlive;
+use crate::{
+    error::{BoxError, RouteError},
+    events::{Dialect, Format, Interruption, failure_event},
+};
+
+/// The most that is read of an engine's error.
+const MAX_BYTES: usize = 64 << 10;
+
+/// What is to become the answer; `None` if it has failed without one.
+type Call<B> = Pin<Box<dyn Future<Output = Option<Response<B>>> + Send>>;
+
+/// Comments until the answer is there, then its events, or an error event.
+pub(crate) struct Late<B> {
+    state: State<B>,
+    /// The first, which opened the answer.
+    comment: Option<Bytes>,
+    keep_alive: KeepAlive,
+    dialect: Dialect,
+    /// The request's.
+    id: HeaderValue,
+}
+
+enum State<B> {
+    /// (A mutex, so that the call need not be `Sync`.)
+    Calling(Mutex<Call<B>>),
+    /// The answer is no stream: an error with this status, most often.
+    Failing {
+        status: StatusCode,
+        body: Pin<Box<B>>,
+        data: Vec<u8>,
+    },
+}
+
+/// What a poll brings.
+pub(super) enum Next<B> {
+    Comment(Bytes),
+    /// The stream itself.
+    Stream(Pin<Box<B>>),
+    /// The last event.
+    Last(Bytes),
+}
+
+impl<B> Late<B> {
+    pub(crate) fn new(
+        call: Call<B>,
+        comment: Bytes,
+        keep_alive: KeepAlive,
+        dialect: Dialect,
+        id: HeaderValue,
+    ) -> Box<Self> {
+        Box::new(Self {
+            state: State::Calling(Mutex::new(call)),
+            comment: Some(comment),
+            keep_alive,
+            dialect,
+            id,
+        })
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next<B>>
+    where
+        B: Body<Data = Bytes, Error = BoxError>,
+    {
+        if let Some(comment) = self.comment.take() {
+            return Poll::Ready(Next::Comment(comment));
+        }
+        loop {
+            let answer = match &mut self.state {
+                State::Calling(call) => {
+                    let call = call
+                        .get_mut()
+                        .unwrap_or_else(|poisoned| poisoned.into_inner());
+                    call.as_mut().poll(cx)
+                }
+                State::Failing { status, body, data } => {
+                    ready!(read(body.as_mut(), data, cx));
+                    let (status, data) = (*status, std::mem::take(data));
+                    return Poll::Ready(Next::Last(self.failure(status, &data)));
+                }
+            };
+            let Poll::Ready(answer) = answer else {
+                return self.keep_alive.poll(cx).map(Next::Comment);
+            };
+            let Some(answer) = answer else {
+                let error = RouteError::broken_off();
+                return Poll::Ready(Next::Last(self.error(error.status(), &error)));
+            };
+            let (head, body) = answer.into_parts();
+            if let Some(error) = head.extensions.get::<RouteError>() {
+                return Poll::Ready(Next::Last(self.error(head.status, error)));
+            }
+            let is_stream = Format::of(&head.headers) == Format::Sse;
+            if head.status.is_success() && is_stream {
+                return Poll::Ready(Next::Stream(Box::pin(body)));
+            }
+            self.state = State::Failing {
+                status: head.status,
+                body: Box::pin(body),
+                data: Vec::new(),
+            };
+        }
+    }
+
+    /// In the engine's words, if it has any.
+    fn failure(&self, status: StatusCode, data: &[u8]) -> Bytes {
+        let error = match status.is_success() {
+            true => RouteError::no_stream(),
+            false => RouteError::refused_late(status),
+        };
+        let status = match status.is_success() {
+            true => error.status(),
+            false => status,
+        };
+        failure_event(self.dialect, data, &self.why(status, &error))
+    }
+
+    fn error(&self, status: StatusCode, error: &RouteError) -> Bytes {
+        failure_event(self.dialect, b"", &self.why(status, error))
+    }
+
+    fn why<'a>(&'a self, status: StatusCode, error: &'a RouteError) -> Interruption<'a> {
+        Interruption {
+            status,
+            code: error.kind().code(),
+            message: error.message(),
+            id: &self.id,
+        }
+    }
+}
+
+/// Ready once the body has ended, or has more than is read of it.
+fn read<B>(mut body: Pin<&mut B>, data: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<()>
+where
+    B: Body<Data = Bytes, Error = BoxError>,
+{
+    while data.len() < MAX_BYTES {
+        match ready!(body.as_mut().poll_frame(cx)) {
+            None | Some(Err(_)) => break,
+            Some(Ok(frame)) => {
+                let more = Frame::into_data(frame).unwrap_or_default();
+                let room = MAX_BYTES - data.len();
+                data.extend_from_slice(more.get(..room).unwrap_or(&more));
+            }
+        }
+    }
+    Poll::Ready(())
+}
+
+impl<B> fmt::Debug for Late<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Late").finish_non_exhaustive()
+    }
+}

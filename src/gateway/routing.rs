@@ -1,0 +1,239 @@
+//! One request on its way: a table of its states.
+
+use std::{
+    ops::ControlFlow,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    phase::{Arrival, Phase, PhaseOwned, PhaseProj, Routed, Sending},
+    steps,
+    waiter::Waiter,
+};
+use crate::{
+    attempt::{ResponseBody, RouteBody},
+    error::X_REQUEST_ID,
+    observe::RequestSpan,
+    route::{CompiledTable, RouteDecision},
+    server::Outcome,
+    upload::{Drain, Receive},
+};
+
+pin_project! {
+    /// Dropping it cancels the request: it drops the upload and the call to the
+    /// engine, and the request no longer counts as in flight.
+    pub(super) struct Routing<S>
+    where
+        S: Service<Request<RouteBody>>,
+    {
+        #[pin]
+        phase: Phase<S, S::Future>,
+        span: RequestSpan,
+        // The request's.
+        id: HeaderValue,
+    }
+}
+
+impl<S> Routing<S>
+where
+    S: Service<Request<RouteBody>>,
+{
+    pub(super) fn receive(
+        receive: Receive,
+        table: Arc<CompiledTable>,
+        arrival: Arrival<S>,
+        span: RequestSpan,
+        id: HeaderValue,
+    ) -> Self {
+        let phase = Phase::Receiving {
+            receive,
+            table,
+            arrival,
+        };
+        Self { phase, span, id }
+    }
+
+    pub(super) fn forward(
+        request: Request<RouteBody>,
+        inner: S,
+        span: RequestSpan,
+        id: HeaderValue,
+    ) -> Self {
+        let sending = Sending {
+            request,
+            inner,
+            routed: None,
+        };
+        let phase = Phase::Sending { sending };
+        Self { phase, span, id }
+    }
+
+    pub(super) fn answer(
+        response: Response<Bytes>,
+        rest: Option<Box<Drain>>,
+        span: RequestSpan,
+        id: HeaderValue,
+    ) -> Self {
+        let phase = Phase::Answering { response, rest };
+        Self { phase, span, id }
+    }
+}
+
+/// Takes the parts out of the phase that has just been polled, which ends it.
+macro_rules! take {
+    ($phase:ident, $variant:ident { $($part:ident),* }) => {
+        let owned = $phase.as_mut().project_replace(Phase::Completed);
+        let PhaseOwned::$variant { $($part,)* .. } = owned else {
+            unreachable!("it was the phase that was polled");
+        };
+    };
+}
+
+/// What a poll of it brings.
+pub(super) enum Progress<S, R, E>
+where
+    S: Service<Request<RouteBody>>,
+{
+    Answer(Result<Response<ResponseBody<R>>, E>),
+    /// It goes on as this, which may take so long that the client is to be kept alive.
+    Long(Routing<S>, Waiter),
+}
+
+impl<S, R, E> Progress<S, R, E>
+where
+    S: Service<Request<RouteBody>>,
+{
+    /// The answer of one that is long already.
+    pub(super) fn into_answer(self) -> Result<Response<ResponseBody<R>>, E> {
+        match self {
+            Self::Answer(answer) => answer,
+            Self::Long(..) => unreachable!("it becomes long once its body is there"),
+        }
+    }
+}
+
+impl<S> Routing<S>
+where
+    S: Service<Request<RouteBody>>,
+{
+    pub(super) fn poll<R>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Progress<S, R, S::Error>>
+    where
+        S: Service<Request<RouteBody>, Response = Response<R>>,
+        S::Error: 'static,
+        R: Body,
+    {
+        let this = self.project();
+        let (mut phase, span, id) = (this.phase, &*this.span, &*this.id);
+        let _entered = span.enter();
+        loop {
+            let next = match phase.as_mut().project() {
+                PhaseProj::Receiving { receive, .. } => {
+                    let received = ready!(Pin::new(receive).poll(cx));
+                    take!(phase, Receiving { table, arrival });
+                    let (next, waiter) = steps::received(received, table, arrival, span);
+                    match waiter {
+                        None => next,
+                        Some(waiter) => {
+                            let next = Self {
+                                phase: next,
+                                span: span.clone(),
+                                id: id.clone(),
+                            };
+                            return Poll::Ready(Progress::Long(next, waiter));
+                        }
+                    }
+                }
+                PhaseProj::Queueing { queued } => {
+                    let lease = ready!(queued.poll_lease(cx));
+                    take!(phase, Queueing { queued });
+                    steps::freed(lease, *queued, span)
+                }
+                PhaseProj::Sending { sending } => {
+                    let ready = sending.inner.poll_ready(cx);
+                    if ready.is_pending() {
+                        ready!(Routed::poll_timeout(&mut sending.routed, cx));
+                    }
+                    take!(phase, Sending { sending });
+                    match ready {
+                        Poll::Ready(Ok(())) => steps::call(sending),
+                        Poll::Ready(Err(error)) => return identified(Err(error), id),
+                        Poll::Pending => steps::timed_out(sending.routed, Outcome::Shed, span),
+                    }
+                }
+                PhaseProj::Calling { call, routed } => {
+                    let result = call.poll(cx);
+                    if result.is_pending() {
+                        ready!(Routed::poll_timeout(routed, cx));
+                    }
+                    take!(phase, Calling { routed });
+                    match result {
+                        Poll::Ready(result) => match steps::answered(result, routed, span) {
+                            ControlFlow::Break(answer) => return identified(answer, id),
+                            ControlFlow::Continue(next) => next,
+                        },
+                        Poll::Pending => steps::timed_out(routed, Outcome::OutOfTime, span),
+                    }
+                }
+                PhaseProj::Answering { rest, .. } => {
+                    ready!(Drain::poll_first(rest, cx));
+                    take!(phase, Answering { response, rest });
+                    return identified(Ok(steps::own(response, rest)), id);
+                }
+                PhaseProj::Completed => panic!("ResponseFuture polled after completion"),
+            };
+            phase.set(next);
+        }
+    }
+}
+
+/// Every answer has the id of its request, whatever the engine says.
+fn identified<S, R, E>(
+    mut answer: Result<Response<ResponseBody<R>>, E>,
+    id: &HeaderValue,
+) -> Poll<Progress<S, R, E>>
+where
+    S: Service<Request<RouteBody>>,
+{
+    if let Ok(response) = &mut answer {
+        // An answer that has no room for another field goes without.
+        _ = response.headers_mut().try_insert(X_REQUEST_ID, id.clone());
+    }
+    Poll::Ready(Progress::Answer(answer))
+}
+
+impl<S> Routing<S>
+where
+    S: Service<Request<RouteBody>>,
+{
+    /// The decision so far.
+    pub(super) fn decision(&self) -> Option<RouteDecision> {
+        match &self.phase {
+            Phase::Sending { sending } => Some(sending.routed.as_ref()?.exchange.decision()),
+            Phase::Calling { routed, .. } => Some(routed.as_ref()?.exchange.decision()),
+            _ => None,
+        }
+    }
+
+    /// The name of the state.
+    pub(super) fn state(&self) -> &'static str {
+        match self.phase {
+            Phase::Receiving { .. } => "receiving",
+            Phase::Queueing { .. } => "queueing",
+            Phase::Sending { .. } => "sending",
+            Phase::Calling { .. } => "calling",
+            Phase::Answering { .. } => "answering",
+            Phase::Completed => "completed",
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What a client gets while it waits for an event, and what becomes of a failure behind it.
+
+use axum::body::Body;
+use http::Request;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use test_kit::{
+    engines::{says, status},
+    gateway::Rig,
+    paused::within,
+    table::retries,
+};
+use tokio::time::{Instant, sleep};
+use tower_model_route::{RouteDecision, TrafficPolicy};
+
+use super::{CHAT, Dialect, GEMINI, MESSAGES, OLLAMA, RESPONSES, SECOND, read};
+
+fn every(seconds: u32) -> TrafficPolicy {
+    retries(1).sse_keepalive(seconds * SECOND)
+}
+
+/// The text that has come in the time until the next does not.
+async fn text_within(body: &mut Body, seconds: u32) -> String {
+    let mut text = String::new();
+    let read = async {
+        while let Some(frame) = body.frame().await {
+            let data = frame.unwrap().into_data().unwrap();
+            text += std::str::from_utf8(&data).unwrap();
+        }
+    };
+    _ = tokio::time::timeout(seconds * SECOND, read).await;
+    text
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_is_opened_with_a_comment_and_goes_on_as_the_engines() {
+    for dialect in [&CHAT, &MESSAGES, &RESPONSES, &GEMINI] {
+        let rig = Rig::one(1, every(10));
+        let (script, act) = dialect.stream();
+        rig.engines.next([act.late(35 * SECOND)]);
+        script.data(dialect.content).data(dialect.terminal).end();
+        let start = Instant::now();
+        let answer = within(rig.send(dialect.request())).await;
+        assert_eq!(start.elapsed().as_secs(), 10);
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        assert!(answer.headers().contains_key("x-request-id"));
+        let (_, body) = read(answer).await;
+        let expected = [
+            dialect.ping.repeat(3).as_str(),
+            dialect.content,
+            dialect.terminal,
+        ]
+        .concat();
+        assert_eq!(body.unwrap(), expected);
+        assert_eq!(rig.in_flight(), 0);
+    }
+}
+
+/// vLLM sends the head at once, whatever its queue.
+#[tokio::test(start_paused = true)]
+async fn comments_stand_between_the_events_of_an_answer_that_has_begun() {
+    let rig = Rig::one(1, every(10));
+    let (script, act) = CHAT.stream();
+    rig.engines.next([act]);
+    let mut body = rig.send(CHAT.request()).await.into_body();
+    assert_eq!(text_within(&mut body, 25).await, CHAT.ping.repeat(2));
+    script.data(CHAT.start);
+    assert_eq!(text_within(&mut body, 9).await, CHAT.start);
+    // Never within an event.
+    let (half, rest) = CHAT.content.split_at(9);
+    script.data(half);
+    assert_eq!(text_within(&mut body, 50).await, half);
+    script.data(rest).data(CHAT.terminal).end();
+    let rest = [rest, CHAT.terminal].concat();
+    assert_eq!(text_within(&mut body, 50).await, rest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_attempt_may_follow_behind_it() {
+    let rig = Rig::one(2, every(10));
+    rig.engines.next([status(503).late(15 * SECOND)]);
+    rig.engines
+        .next([CHAT.says(&[CHAT.content, CHAT.terminal])]);
+    let (head, body) = CHAT.ask(&rig).await;
+    assert_eq!(head.status(), 200);
+    assert_eq!(
+        body.unwrap(),
+        [CHAT.ping, CHAT.content, CHAT.terminal].concat()
+    );
+    assert_eq!(rig.engines.hosts().len(), 2);
+    assert_eq!(rig.in_flight(), 0);
+}
+
+/// Before the comments a failure has its own status.
+#[tokio::test(start_paused = true)]
+async fn an_early_failure_has_its_own_status() {
+    let rig = Rig::one(1, every(10));
+    rig.engines.next([status(503), status(503)]);
+    assert_eq!(CHAT.ask(&rig).await.0.status(), 503);
+}
+
+#[track_caller]
+fn last_event(dialect: &Dialect, body: &str) -> Value {
+    let event = body.strip_prefix(dialect.ping).unwrap();
+    let data = event.rsplit_once("data: ").unwrap().1;
+    let is_named = event.starts_with("event: error\n");
+    assert_eq!(
+        is_named,
+        matches!(dialect.path, "/v1/messages" | "/v1/responses")
+    );
+    serde_json::from_str(data.trim_end()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_failure_is_an_error_event_with_its_status() {
+    let words = r#"{"error":{"message":"too long","type":"BadRequestError","code":400}}"#;
+    for dialect in [&CHAT, &MESSAGES, &RESPONSES] {
+        let rig = Rig::one(1, every(10));
+        rig.engines.next([says(400, words)
+            .header("content-type", "application/json")
+            .late(15 * SECOND)]);
+        let (head, body) = dialect.ask(&rig).await;
+        assert_eq!(head.status(), 200);
+        let error = last_event(dialect, &body.unwrap());
+        assert_eq!(error["error"]["message"], "too long");
+        assert_eq!(error["error"]["status"], 400);
+
+        // Our own, and one without words.
+        for act in [test_kit::engines::fails(), status(500)] {
+            rig.engines.next([act.late(15 * SECOND)]);
+            let (_, body) = dialect.ask(&rig).await;
+            let error = last_event(dialect, &body.unwrap());
+            assert!(
+                matches!(error["error"]["status"].as_u64(), Some(500 | 502)),
+                "{error}"
+            );
+        }
+        assert_eq!(rig.in_flight(), 0);
+    }
+    let rig = Rig::one(1, every(10));
+    rig.engines
+        .next([status(503).late(15 * SECOND), status(503)]);
+    let (_, body) = GEMINI.ask(&rig).await;
+    assert_eq!(last_event(&GEMINI, &body.unwrap())["error"]["code"], 503);
+}
+
+/// The total timeout goes on behind the head.
+#[tokio::test(start_paused = true)]
+async fn a_time_that_is_over_is_such_a_failure() {
+    let rig = Rig::one(1, every(10).total_timeout(15 * SECOND));
+    let (_script, act) = CHAT.stream();
+    rig.engines.next([act.late(60 * SECOND)]);
+    let (_, body) = CHAT.ask(&rig).await;
+    assert_eq!(last_event(&CHAT, &body.unwrap())["error"]["status"], 504);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_clients_that_ask_for_a_stream_of_events_get_it() {
+    let request = |body: &'static str, accept: &'static str| {
+        let request = Request::post(CHAT.path).header("accept", accept);
+        request.body(Body::from(body)).unwrap()
+    };
+    let stream = r#"{"model":"asked","stream":true}"#;
+    for (request, seconds) in [
+        (request(stream, "application/json"), 10),
+        (request(stream, "text/html, text/event-stream;q=0.5"), 10),
+        (request(stream, "*/*"), 10),
+        (request(stream, "text/html"), 35),
+        (request(r#"{"model":"asked","stream":false}"#, "*/*"), 35),
+        (request(r#"{"model":"asked"}"#, "text/event-stream"), 35),
+        (OLLAMA.request(), 35),
+    ] {
+        let rig = Rig::one(1, every(10));
+        rig.engines.next([says(200, "{}").late(35 * SECOND)]);
+        let start = Instant::now();
+        let told = format!("{request:?}");
+        let _answer = within(rig.send(request)).await;
+        assert_eq!(start.elapsed().as_secs(), seconds, "{told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_an_endpoint_gets_them_too() {
+    let policy = every(10)
+        .max_in_flight(1)
+        .max_queue(1)
+        .queue_timeout(60 * SECOND);
+    let rig = Rig::one(1, policy);
+    let (first, act) = CHAT.stream();
+    rig.engines
+        .next([act, CHAT.says(&[CHAT.content, CHAT.terminal])]);
+    let busy = rig.send(CHAT.request()).await;
+    let free = async {
+        sleep(25 * SECOND).await;
+        first.end();
+        drop(busy);
+    };
+    let (answer, ()) = tokio::join!(CHAT.ask(&rig), free);
+    assert_eq!(
+        answer.1.unwrap(),
+        CHAT.ping.repeat(2) + CHAT.content + CHAT.terminal
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_behind_the_head_ends_the_exchange() {
+    let rig = Rig::one(1, every(10));
+    let (script, act) = CHAT.stream();
+    rig.engines.next([act.late(60 * SECOND)]);
+    let answer = rig.send(CHAT.request()).await;
+    assert_eq!(rig.in_flight(), 1);
+    drop(answer);
+    assert_eq!(rig.in_flight(), 0);
+    assert!(script.is_dropped());
+    assert_eq!(rig.endpoint("e0").failures(), 0);
+}
+
+/// The head has the decision of the time at which it was sent; the body has the last one.
+#[tokio::test(start_paused = true)]
+async fn the_body_knows_the_final_decision() {
+    use tower::Service;
+
+    let rig = Rig::one(2, every(10));
+    rig.engines.next([status(503).late(15 * SECOND)]);
+    rig.engines
+        .next([CHAT.says(&[CHAT.content, CHAT.terminal])]);
+    let mut stack = tower_model_route::stack(rig.table.clone()).service(rig.engines.service());
+    let call = stack.call(CHAT.request());
+    let mut answer = within(call).await.unwrap();
+    let decision = answer.extensions().get::<RouteDecision>().unwrap();
+    assert_eq!(decision.attempts(), 1);
+    while within(answer.body_mut().frame()).await.is_some() {}
+    assert_eq!(answer.body().decision().unwrap().attempts(), 2);
+}

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Uri, request::Parts};
+use http::{HeaderName, Uri, request::Parts};
 use tower_layer::Layer;
 
 use super::{
@@ -69,6 +69,7 @@ impl ModelRouteLayer {
                 original_path: OriginalPath::default(),
                 via: Via::default(),
                 forwarded: ForwardedFields::default(),
+                deadline_header: None,
             },
         }
     }
@@ -286,6 +287,19 @@ impl ModelRouteLayer {
     /// `Forwarded`; by default what the client says itself.
     pub fn forwarded_fields(mut self, fields: ForwardedFields) -> Self {
         self.options.forwarded = fields;
+        self
+    }
+
+    /// Obeys the time that clients say they wait, in seconds with decimals, in the header
+    /// of this name, such as `x-request-timeout`. By default none is read.
+    ///
+    /// It counts from the arrival of the request's head, and bounds the
+    /// [`total_timeout`](crate::TrafficPolicy::total_timeout), which is the longest
+    /// that a client can ask for. No attempt is begun that has not its own time left, and the
+    /// first none with less than 100 ms: the client gets a 504. A value that is no such number
+    /// is passed over. The header is sent to the engine as it came.
+    pub fn deadline_header(mut self, name: HeaderName) -> Self {
+        self.options.deadline_header = Some(name);
         self
     }
 }

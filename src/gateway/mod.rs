@@ -21,6 +21,7 @@
 //! drops the upload and the call, and releases the lease. Only a WebSocket session
 //! ([`upgrade`]) has a task, which begins with the engine's 101.
 
+mod deadline;
 mod dispatch;
 mod future;
 mod layer;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Version, request::Parts};
+use http::{HeaderName, Version, request::Parts};
 
 use super::{original_path::OriginalPath, visible_models::VisibleModels};
 use crate::{
@@ -33,6 +33,7 @@ pub(super) struct Options {
     pub(super) original_path: OriginalPath,
     pub(super) via: Via,
     pub(super) forwarded: ForwardedFields,
+    pub(super) deadline_header: Option<HeaderName>,
 }
 
 impl Options {

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::{dispatch::Matched, options::Options, upgrade::Upgrade};
 use crate::{
@@ -46,6 +46,8 @@ pub(super) struct Arrival<S> {
     pub(super) head: Parts,
     pub(super) asker: Asker,
     pub(super) options: Arc<Options>,
+    /// When the client stops waiting.
+    pub(super) deadline: Option<Instant>,
     pub(super) inner: S,
 }
 

@@ -15,6 +15,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
+    deadline,
     future::ResponseFuture,
     options::{Options, WithoutModel},
     phase::Arrival,
@@ -77,6 +78,7 @@ where
                 let receive = Receive::new(inbound, self.options.buffering(), share);
                 let id = asker.id().clone();
                 let arrival = Arrival {
+                    deadline: deadline::of(self.options.deadline_header.as_ref(), &head),
                     head,
                     asker,
                     options: Arc::clone(&self.options),

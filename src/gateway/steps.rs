@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 use super::{
+    deadline,
     dispatch::{Matched, Turn},
     options::Options,
     phase::{Arrival, Phase, Queued, Routed, Sending, Timer},
@@ -53,6 +54,10 @@ pub(super) fn received<S, F>(
     let (head, asker) = (&arrival.head, &arrival.asker);
     let matched = received
         .and_then(|received| Matched::new(table, head, received))
+        .and_then(|matched| match deadline::check(arrival.deadline) {
+            Ok(()) => Ok(matched),
+            Err(error) => Err((error, matched.into_rest())),
+        })
         .and_then(|matched| match matched.choose(head) {
             Ok(turn) => Ok((turn, matched)),
             Err(error) => Err((error, matched.into_rest())),
@@ -64,14 +69,14 @@ pub(super) fn received<S, F>(
         }
         Ok((Turn::Now(chosen), matched)) => {
             let waiter = waiter(&matched, chosen.0, &arrival);
-            let timer = timer(matched.server(chosen.0));
+            let timer = timer(matched.server(chosen.0), arrival.deadline);
             (dispatched(matched, arrival, chosen, timer, span), waiter)
         }
         Ok((Turn::Later(target), matched)) => {
             let waiter = waiter(&matched, target, &arrival);
             let queued = Box::new(Queued {
                 wait: Box::pin(matched.wait(head, target)),
-                timer: timer(matched.server(target)),
+                timer: timer(matched.server(target), arrival.deadline),
                 matched,
                 target,
                 arrival,
@@ -104,19 +109,21 @@ pub(super) fn freed<S, F>(
         arrival,
         ..
     } = queued;
-    match lease {
-        Some(lease) => dispatched(matched, arrival, (target, lease), timer, span),
-        None => {
-            let refused = (matched.overloaded(), matched.into_rest());
-            rejected(
-                refused,
-                &arrival.asker,
-                &arrival.head,
-                &arrival.options,
-                span,
-            )
-        }
-    }
+    let refused = match lease {
+        Some(lease) => match deadline::check(arrival.deadline) {
+            Ok(()) => return dispatched(matched, arrival, (target, lease), timer, span),
+            Err(error) => error,
+        },
+        None => matched.overloaded(),
+    };
+    let refused = (refused, matched.into_rest());
+    rejected(
+        refused,
+        &arrival.asker,
+        &arrival.head,
+        &arrival.options,
+        span,
+    )
 }
 
 /// The inner service is ready.
@@ -238,9 +245,11 @@ fn rest(routed: &Routed) -> Option<Box<Drain>> {
     Drain::of(routed.exchange.upload()?, routed.drain)
 }
 
-fn timer(server: &Server) -> Timer {
-    let timeout = server.policy.get_total_timeout()?;
-    let until = Instant::now().checked_add(timeout)?;
+/// The total timeout, or the client's if that is sooner.
+fn timer(server: &Server, deadline: Option<Instant>) -> Timer {
+    let timeout = server.policy.get_total_timeout();
+    let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let until = until.into_iter().chain(deadline).min()?;
     Some(Box::pin(sleep_until(until)))
 }
 
@@ -256,6 +265,7 @@ fn dispatched<S, F>(
         asker,
         options,
         inner,
+        deadline: _,
     } = arrival;
     let drain = options.drain(&head);
     let deadline = timer.as_ref().map(|timer| timer.deadline());

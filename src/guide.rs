@@ -7,6 +7,7 @@
 //! | [`mounting`] | axum's `fallback_service`, `route_service` and `nest_service`; bare hyper |
 //! | [`extractors`] | reading the model out of an API of your own |
 //! | [`operating`] | TLS and keys, discovery, reload, health checks, what to watch, capacity |
+//! | [`streams`] | when a streamed attempt counts, what is progress, how the client learns of the end |
 //! | [`kthena`] | moving from Kthena Router, field by field |
 
 #[doc = include_str!("../docs/guides/extractors.md")]
@@ -26,3 +27,6 @@ pub mod operating {}
 
 #[doc = include_str!("../docs/guides/semantics.md")]
 pub mod semantics {}
+
+#[doc = include_str!("../docs/guides/streams.md")]
+pub mod streams {}

@@ -111,6 +111,7 @@
 //! - [`mounting`](guide::mounting): axum and bare hyper
 //! - [`extractors`](guide::extractors): writing your own extractor
 //! - [`operating`](guide::operating): TLS, discovery, reload, health, what to watch, capacity
+//! - [`streams`](guide::streams): the first event, progress, interruptions, comments to waiting clients
 //! - [`kthena`](guide::kthena): moving from Kthena Router
 //!
 //! # Features

@@ -403,6 +403,7 @@ mod tests {
         let body = BodyKeys {
             user: Some(1),
             session_id: Some(2),
+            stream: false,
             conversation: b"conversation".to_vec(),
         };
         assert_eq!(of_body(Key::User, &head, &body), Some(1));

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use self::record::Record;
 pub use self::state::EndpointHealth;
-pub(super) use self::{
+pub(crate) use self::{
     record::Verdict,
     recovery::{Recovery, Resort},
     state::HealthState,

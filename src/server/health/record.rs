@@ -56,10 +56,10 @@ pub(super) struct Ejection {
 
 /// An ejection to be.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct Verdict<'a> {
-    pub(in crate::server) detection: &'a OutlierDetection,
-    pub(in crate::server) within_limit: bool,
-    pub(in crate::server) refused: bool,
+pub(crate) struct Verdict<'a> {
+    pub(crate) detection: &'a OutlierDetection,
+    pub(crate) within_limit: bool,
+    pub(crate) refused: bool,
 }
 
 impl Record {

@@ -16,11 +16,11 @@ const SAME_OUTAGE: Duration = Duration::from_secs(30);
 
 /// What a success has ended; restored if its answer breaks off after all.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::server) struct Recovery {
+pub(crate) struct Recovery {
     failures: u32,
     completed: u32,
     /// When the ejection began that it ended.
-    pub(in crate::server) ejected_since: Option<Instant>,
+    pub(crate) ejected_since: Option<Instant>,
 }
 
 impl Recovery {
@@ -35,7 +35,7 @@ impl Recovery {
 
 /// The order in which endpoints that are out are used, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::server) enum Resort {
+pub(crate) enum Resort {
     /// It is usable after all.
     Usable,
     /// It has been spared for a while, and may be back: the longest spared first.

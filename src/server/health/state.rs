@@ -69,7 +69,7 @@ impl HealthState {
     }
 
     /// When this will change by itself.
-    pub(in crate::server) fn until(self) -> Option<Instant> {
+    pub(crate) fn until(self) -> Option<Instant> {
         match self {
             Self::Cooling(until) | Self::Ejected(until) | Self::Failing(until) => Some(until),
             Self::Healthy | Self::HalfOpen | Self::Tried | Self::Unhealthy => None,

@@ -43,6 +43,8 @@ pub enum MistakeKind {
     EmptyName,
     /// Two ModelServers have this name.
     DuplicateModelServer,
+    /// No ModelServer has this endpoint.
+    UnknownEndpoint,
     /// A ModelServer has the same endpoint twice.
     DuplicateEndpoint,
     /// A ModelRoute has the same LoRA adapter twice.
@@ -121,6 +123,14 @@ impl BuildError {
         let (place, words) = (Place::Other("ModelServer"), format!("ModelServer {name:?}"));
         Self {
             mistakes: vec![Mistake::new(place, words, MistakeKind::UnknownModelServer)],
+        }
+    }
+
+    /// Something is asked of an endpoint, and this is wrong with it.
+    pub(crate) fn endpoint(uri: &str, kind: MistakeKind) -> Self {
+        let (place, words) = (Place::Other("endpoint"), format!("endpoint {uri:?}"));
+        Self {
+            mistakes: vec![Mistake::new(place, words, kind)],
         }
     }
 
@@ -204,6 +214,7 @@ impl fmt::Display for MistakeKind {
         f.write_str(match self {
             Self::EmptyName => "the name is empty",
             Self::DuplicateModelServer => "another ModelServer already has this name",
+            Self::UnknownEndpoint => "no ModelServer has this endpoint",
             Self::DuplicateEndpoint => "the ModelServer already has this endpoint",
             Self::DuplicateAdapter => "the ModelRoute already has this LoRA adapter",
             Self::DuplicateTarget => "the rule already has this ModelServer as a target",

@@ -179,6 +179,11 @@ impl CompiledTable {
         self.target(self.rule(selection), target as usize)
     }
 
+    pub(super) fn endpoint(&self, uri: &str) -> Option<Arc<Endpoint>> {
+        let mut all = self.servers.iter().flat_map(|server| &server.endpoints);
+        all.find(|endpoint| **endpoint.uri() == *uri).cloned()
+    }
+
     /// Each once, also where several ModelServers share it.
     pub(crate) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
         let mut seen = HashSet::new();

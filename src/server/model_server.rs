@@ -84,7 +84,7 @@ impl Pass {
         match self {
             Self::Proven => state == HealthState::Healthy,
             Self::Healthy => !state.is_out(),
-            Self::LastResort => true,
+            Self::LastResort => state != HealthState::Draining,
         }
     }
 }
@@ -177,6 +177,12 @@ impl Server {
                 .any(|endpoint| self.is_usable(endpoint, pass))
     }
 
+    /// Whether there is an endpoint that is not taken out of service.
+    pub(crate) fn is_in_service(&self) -> bool {
+        let mut endpoints = self.endpoints.iter();
+        endpoints.any(|endpoint| !endpoint.health.is_draining())
+    }
+
     /// Whether an endpoint that is not among the `tried` is healthy, full or not.
     pub(crate) fn has_healthy(&self, tried: &[Arc<str>]) -> bool {
         self.endpoints
@@ -184,10 +190,10 @@ impl Server {
             .any(|endpoint| !endpoint.health.state().is_out() && !tried.contains(endpoint.uri()))
     }
 
-    /// Whether there is an endpoint that is not among the `tried`.
+    /// Whether there is an endpoint in service that is not among the `tried`.
     pub(crate) fn has_untried(&self, tried: &[Arc<str>]) -> bool {
         let mut endpoints = self.endpoints.iter();
-        endpoints.any(|endpoint| !tried.contains(endpoint.uri()))
+        endpoints.any(|endpoint| !endpoint.health.is_draining() && !tried.contains(endpoint.uri()))
     }
 
     /// Chooses an endpoint for a request, and returns what `take` makes of it.
@@ -267,8 +273,7 @@ impl Server {
     }
 
     pub(super) fn is_usable(&self, endpoint: &Endpoint, pass: Pass) -> bool {
-        endpoint.has_room(self.policy.get_max_in_flight())
-            && (pass == Pass::LastResort || pass.allows(endpoint.health.state()))
+        endpoint.has_room(self.policy.get_max_in_flight()) && pass.allows(endpoint.health.state())
     }
 
     /// The keys in a request's body that the choice of an endpoint needs.
@@ -282,7 +287,7 @@ impl Server {
     }
 
     pub(crate) fn has_room_to_wait(&self) -> bool {
-        self.has_endpoints() && self.live.queue.has_room(self.policy.get_max_queue())
+        self.is_in_service() && self.live.queue.has_room(self.policy.get_max_queue())
     }
 
     /// Ejects `endpoint`, which has failed too often, or has failed its trial; returns

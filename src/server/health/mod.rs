@@ -6,9 +6,4 @@ mod shared;
 mod state;
 
 pub use self::state::EndpointHealth;
-pub(crate) use self::{
-    record::Verdict,
-    recovery::Recovery,
-    shared::Health,
-    state::HealthState,
-};
+pub(crate) use self::{record::Verdict, recovery::Recovery, shared::Health, state::HealthState};

@@ -32,6 +32,8 @@ pub(super) struct Record {
     cooling_until: Option<Instant>,
     /// The health checks that fail, by their number.
     failed_checks: Vec<usize>,
+    /// Whether it is taken out of service.
+    is_draining: bool,
     /// When it last got a request although it was out.
     pub(super) last_resort: Option<Instant>,
     /// Since when connections to it are lost unanswered.
@@ -66,6 +68,7 @@ impl Record {
     pub(super) fn state(&self, now: Instant) -> HealthState {
         let cooling = self.cooling_until.filter(|&until| now < until);
         match self.ejection {
+            _ if self.is_draining => HealthState::Draining,
             _ if !self.failed_checks.is_empty() => HealthState::Unhealthy,
             None => cooling.map_or(HealthState::Healthy, HealthState::Cooling),
             Some(ejection) if ejection.on_trial => HealthState::Tried,
@@ -86,7 +89,10 @@ impl Record {
     }
 
     pub(super) fn is_out(&self) -> bool {
-        self.ejection.is_some() || self.cooling_until.is_some() || !self.failed_checks.is_empty()
+        self.ejection.is_some()
+            || self.cooling_until.is_some()
+            || !self.failed_checks.is_empty()
+            || self.is_draining
     }
 
     pub(super) fn is_spotless(&self) -> bool {
@@ -173,6 +179,11 @@ impl Record {
         } else if self.ejection.is_some_and(|ejection| ejection.refused) {
             self.ejection = None;
         }
+    }
+
+    /// Returns whether that is new.
+    pub(super) fn set_draining(&mut self, is_draining: bool) -> bool {
+        std::mem::replace(&mut self.is_draining, is_draining) != is_draining
     }
 
     pub(super) fn unchecked(&mut self, check: usize) {

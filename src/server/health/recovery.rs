@@ -54,7 +54,7 @@ impl Record {
         match self.state(now) {
             HealthState::Healthy | HealthState::HalfOpen => Resort::Usable,
             HealthState::Cooling(until) => Resort::Cooling(until),
-            HealthState::Unhealthy => Resort::Unhealthy(last),
+            HealthState::Unhealthy | HealthState::Draining => Resort::Unhealthy(last),
             _ if is_spared => Resort::Spared(last),
             _ => Resort::Tried(last),
         }

@@ -142,6 +142,16 @@ impl Health {
         self.change(|record| record.unchecked(check));
     }
 
+    /// Takes the endpoint out of service, or puts it back; returns whether that is new.
+    pub(crate) fn set_draining(&self, is_draining: bool) -> bool {
+        self.change(|record| record.set_draining(is_draining))
+    }
+
+    /// Whether it is taken out of service.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.state() == HealthState::Draining
+    }
+
     /// Whether it counts towards the maximum of ejected endpoints.
     pub(crate) fn is_ejected(&self) -> bool {
         !self.is_healthy.load(Ordering::Relaxed) && self.record().is_ejected_within_limit()

@@ -23,11 +23,14 @@ pub enum EndpointHealth {
     Failing,
     /// Its [`HealthCheck`](crate::HealthCheck) fails.
     Unhealthy,
+    /// It is taken out of service, in whatever health
+    /// ([`RouteTableHandle::drain`](crate::RouteTableHandle::drain)): it gets no requests at all.
+    Draining,
 }
 
 impl EndpointHealth {
     /// The name, in lower case: `healthy`, `half-open`, `cooling`, `ejected`,
-    /// `failing`, `unhealthy`.
+    /// `failing`, `unhealthy`, `draining`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
@@ -36,6 +39,7 @@ impl EndpointHealth {
             Self::Ejected => "ejected",
             Self::Failing => "failing",
             Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
         }
     }
 }
@@ -60,10 +64,12 @@ pub(crate) enum HealthState {
     Failing(Instant),
     /// Its health check fails.
     Unhealthy,
+    /// It gets no requests, whatever else is the matter with it.
+    Draining,
 }
 
 impl HealthState {
-    /// Whether the endpoint gets requests only where nothing is healthy.
+    /// Whether the endpoint gets requests only where nothing is healthy, or not even then.
     pub(crate) fn is_out(self) -> bool {
         !matches!(self, Self::Healthy | Self::HalfOpen)
     }
@@ -72,7 +78,7 @@ impl HealthState {
     pub(crate) fn until(self) -> Option<Instant> {
         match self {
             Self::Cooling(until) | Self::Ejected(until) | Self::Failing(until) => Some(until),
-            Self::Healthy | Self::HalfOpen | Self::Tried | Self::Unhealthy => None,
+            Self::Healthy | Self::HalfOpen | Self::Tried | Self::Unhealthy | Self::Draining => None,
         }
     }
 }
@@ -86,6 +92,7 @@ impl From<HealthState> for EndpointHealth {
             HealthState::Ejected(_) => Self::Ejected,
             HealthState::Failing(_) => Self::Failing,
             HealthState::Unhealthy => Self::Unhealthy,
+            HealthState::Draining => Self::Draining,
         }
     }
 }

@@ -73,6 +73,20 @@ async fn it_gets_nothing_where_nothing_else_is_healthy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_gets_nothing_where_the_others_are_out_and_full() {
+    let rig = Rig::one(2, TrafficPolicy::new().max_in_flight(1));
+    handle(&rig).drain("http://e0").unwrap();
+    rig.engines.at("e1", [(); 5].map(|()| status(502)));
+    rig.eject("e1").await;
+    rig.engines.at("e1", [Act::Hang]);
+    let busy = rig.spawn();
+    settle().await;
+    assert_eq!(rig.ask().await.code(), "overloaded");
+    assert!(!rig.engines.hosts().contains(&"e0".to_owned()));
+    busy.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_with_nowhere_to_go_is_told_so_at_once() {
     for policy in [TrafficPolicy::new(), queueing()] {
         let rig = Rig::one(2, policy);

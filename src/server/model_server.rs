@@ -120,7 +120,8 @@ impl Server {
 
     /// Takes over the live state of the table that is replaced: that of `old`, the
     /// ModelServer of the same name, and the `endpoints` with the same URI. The position
-    /// among the endpoints stays where they and their weights are the same.
+    /// among the endpoints stays where they and their weights are the same. An endpoint beside
+    /// which others were there before is new.
     pub(crate) fn carry_over(
         new: &mut Arc<Self>,
         old: Option<&Arc<Self>>,
@@ -135,8 +136,10 @@ impl Server {
             }
         }
         for endpoint in &mut server.endpoints {
-            if let Some(old) = endpoints.get(&**endpoint.uri()) {
-                *endpoint = Arc::clone(old);
+            if let Some(known) = endpoints.get(&**endpoint.uri()) {
+                *endpoint = Arc::clone(known);
+            } else if old.is_some_and(|old| old.has_endpoints()) {
+                endpoint.health.is_new();
             }
         }
         *new = Arc::new(server);
@@ -236,9 +239,11 @@ impl Server {
                     usable(0).then_some(0)?
                 }
                 Pass::Proven | Pass::Healthy => {
+                    let slow_start = self.policy.get_slow_start();
                     // The total matters only for requests with a key.
                     let total = key.map_or(0, |_| self.in_flight());
-                    self.balancer.pick(&self.endpoints, total, key, usable)?
+                    self.balancer
+                        .pick(&self.endpoints, total, key, slow_start, usable)?
                 }
                 Pass::LastResort => self.last_resort(usable)?,
             };

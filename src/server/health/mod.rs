@@ -1,5 +1,6 @@
 //! The health of an endpoint, judged by its answers and shared by all requests.
 
+mod fresh;
 mod record;
 mod recovery;
 mod shared;

@@ -89,10 +89,12 @@ impl Record {
     }
 
     pub(super) fn is_out(&self) -> bool {
-        self.ejection.is_some()
-            || self.cooling_until.is_some()
-            || !self.failed_checks.is_empty()
-            || self.is_draining
+        self.is_away() || self.cooling_until.is_some()
+    }
+
+    /// Whether it is out for more than a pause that it asked for.
+    pub(super) fn is_away(&self) -> bool {
+        self.ejection.is_some() || !self.failed_checks.is_empty() || self.is_draining
     }
 
     pub(super) fn is_spotless(&self) -> bool {

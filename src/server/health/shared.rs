@@ -14,6 +14,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
+    fresh::Fresh,
     record::{Record, Verdict},
     recovery::{Recovery, Resort},
     state::HealthState,
@@ -31,6 +32,8 @@ pub(crate) struct Health {
     is_spotless: AtomicBool,
     /// The number of answers that have come to their end; it wraps.
     completed: AtomicU32,
+    /// When it last was new or came back.
+    fresh: Fresh,
     record: Mutex<Record>,
 }
 
@@ -40,6 +43,7 @@ impl Default for Health {
             is_healthy: AtomicBool::new(true),
             is_spotless: AtomicBool::new(true),
             completed: AtomicU32::new(0),
+            fresh: Fresh::default(),
             record: Mutex::default(),
         }
     }
@@ -52,6 +56,16 @@ impl Health {
         }
         let now = Instant::now();
         self.change(|record| record.state(now))
+    }
+
+    /// It is new in a table that is in use.
+    pub(crate) fn is_new(&self) {
+        self.fresh.begin();
+    }
+
+    /// How much of its weight it gets where a slow start takes this long, which is more than zero.
+    pub(crate) fn share(&self, slow_start: Duration) -> f64 {
+        self.fresh.share(slow_start)
     }
 
     /// Its place among the endpoints that are out.
@@ -172,7 +186,11 @@ impl Health {
 
     fn change<T>(&self, change: impl FnOnce(&mut Record) -> T) -> T {
         let mut record = self.record();
+        let was_away = record.is_away();
         let result = change(&mut record);
+        if was_away && !record.is_away() {
+            self.fresh.begin();
+        }
         record.forget_past();
         let is_healthy = !record.is_out();
         self.is_healthy.store(is_healthy, Ordering::Relaxed);

@@ -87,7 +87,7 @@ pub enum MistakeKind {
     InvalidHeaderName,
     /// A header value is not one that HTTP allows.
     InvalidHeaderValue,
-    /// A ModelServer sends a header twice.
+    /// A ModelServer, or a health check, sends a header twice.
     DuplicateHeader,
     /// A header belongs to the connection, to the body's framing, or is Host: the gateway sets it.
     ReservedHeader,
@@ -112,26 +112,25 @@ impl BuildError {
 
     /// One mistake in something that is not part of a table.
     pub(crate) fn other(name: &'static str, kind: MistakeKind) -> Self {
-        let place = Place::Other(name);
+        Self::of(name, name.to_owned(), kind)
+    }
+
+    /// The same with the place in more words.
+    pub(crate) fn of(name: &'static str, words: String, kind: MistakeKind) -> Self {
         Self {
-            mistakes: vec![Mistake::new(place, name.to_owned(), kind)],
+            mistakes: vec![Mistake::new(Place::Other(name), words, kind)],
         }
     }
 
     /// Something is asked of a ModelServer that is not in the table.
     pub(crate) fn unknown_model_server(name: &str) -> Self {
-        let (place, words) = (Place::Other("ModelServer"), format!("ModelServer {name:?}"));
-        Self {
-            mistakes: vec![Mistake::new(place, words, MistakeKind::UnknownModelServer)],
-        }
+        let words = format!("ModelServer {name:?}");
+        Self::of("ModelServer", words, MistakeKind::UnknownModelServer)
     }
 
     /// Something is asked of an endpoint, and this is wrong with it.
     pub(crate) fn endpoint(uri: &str, kind: MistakeKind) -> Self {
-        let (place, words) = (Place::Other("endpoint"), format!("endpoint {uri:?}"));
-        Self {
-            mistakes: vec![Mistake::new(place, words, kind)],
-        }
+        Self::of("endpoint", format!("endpoint {uri:?}"), kind)
     }
 
     /// The mistakes, at least one: first those of the ModelServers, then those of the
@@ -247,7 +246,7 @@ impl fmt::Display for MistakeKind {
             }
             Self::InvalidHeaderName => "this is not a valid header name",
             Self::InvalidHeaderValue => "its value is not a valid header value",
-            Self::DuplicateHeader => "the ModelServer already sends this header",
+            Self::DuplicateHeader => "this header is already sent",
             Self::ReservedHeader => "the gateway itself sets this header",
             Self::InvalidPath(reason) => return write!(f, "the path is invalid: {reason}"),
             Self::InvalidRegex(reason) => {

@@ -217,9 +217,7 @@ impl fmt::Display for MistakeKind {
             Self::DuplicateEndpoint => "the ModelServer already has this endpoint",
             Self::DuplicateAdapter => "the ModelRoute already has this LoRA adapter",
             Self::DuplicateTarget => "the rule already has this ModelServer as a target",
-            Self::InvalidEndpoint(reason) => {
-                return write!(f, "this is not an endpoint: {reason}");
-            }
+            Self::InvalidEndpoint(reason) => return write!(f, "this is not an endpoint: {reason}"),
             Self::EndpointWeightZero => "the weight of an endpoint must be at least 1",
             Self::PrefixOfNothing => "a prefix must have at least 1 byte",
             Self::ZeroTime => "the time must be more than zero",

@@ -94,6 +94,7 @@
 //! | set timeouts, retries, limits, queues | [`TrafficPolicy`] |
 //! | fall back to another ModelServer if all targets fail | [`Rule::fallback`] |
 //! | eject failing endpoints, or probe them | [`OutlierDetection`], [`HealthCheck`] |
+//! | take an engine out of service, let a new one warm up | [`RouteTableHandle::drain`], [`TrafficPolicy::slow_start`] |
 //! | change the table while requests are in flight | [`RouteTableHandle`] |
 //! | read Kthena's manifests, and reload them | `manifest::Manifests`, `manifest::Watch` |
 //! | read the model from another place | [`ModelSources`], [`ExtractModel`] |

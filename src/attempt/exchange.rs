@@ -308,7 +308,7 @@ impl Exchange {
         match retries.choose(&state.decision, caller) {
             Ok((target, lease)) => state.next(target, lease).map(Upcoming::Now),
             Err(Unavailable::Full(Some(target))) => Some(Upcoming::Later(target)),
-            Err(Unavailable::Full(None) | Unavailable::NoEndpoint) => None,
+            Err(Unavailable::Full(None) | Unavailable::Draining | Unavailable::NoEndpoint) => None,
         }
     }
 

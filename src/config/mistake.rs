@@ -43,6 +43,8 @@ pub enum MistakeKind {
     EmptyName,
     /// Two ModelServers have this name.
     DuplicateModelServer,
+    /// No ModelServer has this endpoint.
+    UnknownEndpoint,
     /// A ModelServer has the same endpoint twice.
     DuplicateEndpoint,
     /// A ModelRoute has the same LoRA adapter twice.
@@ -85,7 +87,7 @@ pub enum MistakeKind {
     InvalidHeaderName,
     /// A header value is not one that HTTP allows.
     InvalidHeaderValue,
-    /// A ModelServer sends a header twice.
+    /// A ModelServer, or a health check, sends a header twice.
     DuplicateHeader,
     /// A header belongs to the connection, to the body's framing, or is Host: the gateway sets it.
     ReservedHeader,
@@ -110,18 +112,25 @@ impl BuildError {
 
     /// One mistake in something that is not part of a table.
     pub(crate) fn other(name: &'static str, kind: MistakeKind) -> Self {
-        let place = Place::Other(name);
+        Self::of(name, name.to_owned(), kind)
+    }
+
+    /// The same with the place in more words.
+    pub(crate) fn of(name: &'static str, words: String, kind: MistakeKind) -> Self {
         Self {
-            mistakes: vec![Mistake::new(place, name.to_owned(), kind)],
+            mistakes: vec![Mistake::new(Place::Other(name), words, kind)],
         }
     }
 
     /// Something is asked of a ModelServer that is not in the table.
     pub(crate) fn unknown_model_server(name: &str) -> Self {
-        let (place, words) = (Place::Other("ModelServer"), format!("ModelServer {name:?}"));
-        Self {
-            mistakes: vec![Mistake::new(place, words, MistakeKind::UnknownModelServer)],
-        }
+        let words = format!("ModelServer {name:?}");
+        Self::of("ModelServer", words, MistakeKind::UnknownModelServer)
+    }
+
+    /// Something is asked of an endpoint, and this is wrong with it.
+    pub(crate) fn endpoint(uri: &str, kind: MistakeKind) -> Self {
+        Self::of("endpoint", format!("endpoint {uri:?}"), kind)
     }
 
     /// The mistakes, at least one: first those of the ModelServers, then those of the
@@ -204,12 +213,11 @@ impl fmt::Display for MistakeKind {
         f.write_str(match self {
             Self::EmptyName => "the name is empty",
             Self::DuplicateModelServer => "another ModelServer already has this name",
+            Self::UnknownEndpoint => "no ModelServer has this endpoint",
             Self::DuplicateEndpoint => "the ModelServer already has this endpoint",
             Self::DuplicateAdapter => "the ModelRoute already has this LoRA adapter",
             Self::DuplicateTarget => "the rule already has this ModelServer as a target",
-            Self::InvalidEndpoint(reason) => {
-                return write!(f, "this is not an endpoint: {reason}");
-            }
+            Self::InvalidEndpoint(reason) => return write!(f, "this is not an endpoint: {reason}"),
             Self::EndpointWeightZero => "the weight of an endpoint must be at least 1",
             Self::PrefixOfNothing => "a prefix must have at least 1 byte",
             Self::ZeroTime => "the time must be more than zero",
@@ -236,7 +244,7 @@ impl fmt::Display for MistakeKind {
             }
             Self::InvalidHeaderName => "this is not a valid header name",
             Self::InvalidHeaderValue => "its value is not a valid header value",
-            Self::DuplicateHeader => "the ModelServer already sends this header",
+            Self::DuplicateHeader => "this header is already sent",
             Self::ReservedHeader => "the gateway itself sets this header",
             Self::InvalidPath(reason) => return write!(f, "the path is invalid: {reason}"),
             Self::InvalidRegex(reason) => {

@@ -258,6 +258,16 @@ impl RouteError {
         )
     }
 
+    pub(crate) fn draining(model: &str) -> Self {
+        Self::new(
+            RouteErrorKind::NoEndpoint,
+            format!(
+                "all engines for the model `{}` are taken out of service, try again shortly",
+                Excerpt(model)
+            ),
+        )
+    }
+
     /// The error's kind.
     pub fn kind(&self) -> RouteErrorKind {
         self.kind

@@ -89,6 +89,7 @@
 //!       maxInFlight: 64
 //!       maxQueue: 16
 //!       queueTimeout: 500ms
+//!       slowStart: 30s
 //!       outlierDetection:
 //!         consecutiveFailures: 3
 //!         baseEjectionTime: 5s

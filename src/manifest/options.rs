@@ -50,7 +50,7 @@ pub(super) const RETRY_STATUSES: &str = "retryStatuses";
 pub(super) const OUTLIER_DETECTION: &str = "outlierDetection";
 
 /// Options of a traffic policy that Kthena's schema does not have, except the two keys above.
-pub(super) const POLICY: [Setting<TrafficPolicy>; 6] = [
+pub(super) const POLICY: [Setting<TrafficPolicy>; 7] = [
     Setting {
         key: "streamIdleTimeout",
         access: Access::Time(
@@ -96,6 +96,12 @@ pub(super) const POLICY: [Setting<TrafficPolicy>; 6] = [
         access: Access::Time(TrafficPolicy::queue_timeout, |policy| {
             let default = TrafficPolicy::new().get_queue_timeout();
             unless(policy.get_queue_timeout(), default)
+        }),
+    },
+    Setting {
+        key: "slowStart",
+        access: Access::Time(TrafficPolicy::slow_start, |policy| {
+            unless(policy.get_slow_start(), Duration::ZERO)
         }),
     },
 ];

@@ -179,15 +179,19 @@ impl CompiledTable {
         self.target(self.rule(selection), target as usize)
     }
 
-    /// Each once, also where several ModelServers share it.
-    pub(crate) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+    pub(super) fn endpoint(&self, uri: &str) -> Option<Arc<Endpoint>> {
+        let mut all = self.servers.iter().flat_map(|server| &server.endpoints);
+        all.find(|endpoint| **endpoint.uri() == *uri).cloned()
+    }
+
+    /// Each once, with the first of the ModelServers that share it.
+    pub(crate) fn endpoints(&self) -> Vec<(Arc<Endpoint>, Arc<Server>)> {
         let mut seen = HashSet::new();
-        let all = self
-            .servers
-            .iter()
-            .flat_map(|server| server.endpoints.iter());
-        all.filter(|endpoint| seen.insert(Arc::as_ptr(endpoint)))
-            .cloned()
+        let all = self.servers.iter().flat_map(|server| {
+            let endpoints = server.endpoints.iter();
+            endpoints.map(move |endpoint| (Arc::clone(endpoint), Arc::clone(server)))
+        });
+        all.filter(|(endpoint, _)| seen.insert(Arc::as_ptr(endpoint)))
             .collect()
     }
 

@@ -71,7 +71,8 @@ const TOKEN_DELAY: Duration = Duration::from_millis(100);
 ///
 /// Open /_ in a browser for a live view of routes and engines; /_routes has it as JSON. POST
 /// /_explain, or --explain without a running gateway, tells where a request would be routed, and
-/// why.
+/// why. POST /_drain and /_undrain take an engine out of service and put it back: from this
+/// machine (--listen 127.0.0.1), or on an address of their own (--admin).
 ///
 /// Clients may speak HTTP/1.1 or h2c; engines too, or HTTPS. Ctrl-C or SIGTERM stops it once the
 /// requests in flight have finished, or after --drain. GET /healthz is 200 to the end, /readyz is
@@ -177,14 +178,18 @@ async fn serve(
     }
     let mut app = health.mount(app.layer(middleware::from_fn(show::line)));
     match serving.admin {
-        None => app = admin::mount(app, table.clone(), view),
+        None => {
+            // Clients of other machines take no engine out of service.
+            let read_only = !listener.local_addr()?.ip().is_loopback();
+            app = admin::mount(app, table.clone(), view, read_only);
+        }
         Some(addr) => {
             let listener = bind(addr).await?;
             say(format_args!(
                 "The admin view is at http://{}/_",
                 listener.local_addr()?
             ));
-            let admin = health.mount(admin::mount(Router::new(), table.clone(), view));
+            let admin = health.mount(admin::mount(Router::new(), table.clone(), view, false));
             let admin = Listener::new(listener, admin, ADMINS);
             tokio::spawn(admin.serve(future::pending(), future::ready(())));
         }

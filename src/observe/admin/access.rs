@@ -13,6 +13,8 @@ pub(super) struct Access {
     pub(super) hosts: Hosts,
     /// The headers whose values in conditions are shown, in lower case.
     pub(super) headers: Arc<Vec<String>>,
+    /// Whether endpoints can't be taken out of service here.
+    pub(super) is_read_only: bool,
 }
 
 /// The names by which the view may be asked.

@@ -3,9 +3,11 @@
 mod access;
 mod answer;
 mod body;
+mod cordon;
 mod future;
 mod page;
 mod question;
+mod rest;
 mod service;
 mod view;
 

@@ -14,7 +14,7 @@ use super::{
     access::{Access, Hosts, is_json},
     answer,
     body::AdminBody,
-    future::AdminFuture,
+    future::{AdminFuture, Asked},
     page, view,
 };
 use crate::route::RouteTableHandle;
@@ -26,12 +26,14 @@ use crate::route::RouteTableHandle;
 /// | `GET /_` | a page that shows it live |
 /// | `GET /_routes` | the same as JSON: routes, rules, shares as configured and as counted, ModelServers with endpoints, health and counts, the last reload |
 /// | `POST /_explain` | where a request would be routed, and why: an [`Explanation`](crate::Explanation) as JSON, or as text with `Accept: text/plain` |
+/// | `POST /_drain`, `POST /_undrain` | takes an endpoint out of service, or puts it back: see [`RouteTableHandle::drain`] |
 ///
 /// Only the last segment of the path matters, so it can be mounted under any
-/// prefix. It changes nothing, but it shows the names, addresses and rules of
-/// the gateway to everyone who can reach it. **It is never mounted by
-/// default, and it asks nobody who they are: mount it behind your own
-/// authentication**, or on a listener of its own.
+/// prefix. It shows the names, addresses and rules of the gateway to everyone
+/// who can reach it, and lets them take engines out of service, unless it is
+/// [read-only](Self::read_only). **It is never mounted by default, and it asks
+/// nobody who they are: mount it behind your own authentication**, or on a
+/// listener of its own.
 ///
 /// ```
 /// use tower_model_route::{Admin, RouteTable};
@@ -63,9 +65,14 @@ use crate::route::RouteTableHandle;
 /// the model, they count as they would in the request, and the `model` beside
 /// them is what its body names. The question may have up to 1 MiB.
 ///
+/// The body of the last two names an endpoint of the table, as in
+/// `{"endpoint": "http://10.0.0.7:8000"}`. The answer says whether it is `draining` now, and how
+/// many requests it still has `in_flight`; 404 `endpoint_not_found` if the table has no such
+/// endpoint.
+///
 /// A browser that runs a page of somebody else is kept out: the `Host` of a
 /// request must be an address, `localhost`, or a [name that is
-/// listed](Self::host) (against DNS rebinding; others get 421), and a question
+/// listed](Self::host) (against DNS rebinding; others get 421), and what is posted
 /// must have the Content-Type `application/json` (others get 415).
 ///
 /// What a condition compares a header to is shown as `***`, because it may be a
@@ -84,6 +91,14 @@ impl Admin {
             table: table.into(),
             access: Access::default(),
         }
+    }
+
+    /// Lets nobody change anything here: `_drain` and `_undrain` are answered with 403
+    /// `read_only`, and the page has no buttons for them.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.access.is_read_only = true;
+        self
     }
 
     /// Lets the view be asked by this host's name too, with any port, such as
@@ -120,6 +135,8 @@ enum Resource {
     Page,
     Routes,
     Explain,
+    Drain,
+    Undrain,
 }
 
 impl Resource {
@@ -128,6 +145,8 @@ impl Resource {
             "_" => Some(Self::Page),
             "_routes" => Some(Self::Routes),
             "_explain" => Some(Self::Explain),
+            "_drain" => Some(Self::Drain),
+            "_undrain" => Some(Self::Undrain),
             _ => None,
         }
     }
@@ -143,22 +162,35 @@ impl<B: Body> Service<Request<B>> for Admin {
     }
 
     fn call(&mut self, request: Request<B>) -> AdminFuture<B> {
-        let answer = match Resource::of(request.uri().path()) {
+        let resource = Resource::of(request.uri().path());
+        let answer = match resource {
             _ if !self.access.allows(&request) => answer::misdirected(),
-            Some(Resource::Explain) if request.method() == Method::POST => {
-                if is_json(request.headers()) {
-                    let access = self.access.clone();
-                    return AdminFuture::explain(&self.table, access, request);
-                }
-                answer::not_json()
-            }
-            Some(Resource::Explain) => answer::not_allowed("POST"),
             Some(Resource::Page) => answer::to_get(request.method(), page::answer),
-            Some(Resource::Routes) => answer::to_get(request.method(), || {
-                view::answer(&self.table, self.access.shown())
-            }),
+            Some(Resource::Routes) => {
+                answer::to_get(request.method(), || view::answer(&self.table, &self.access))
+            }
+            Some(_) if request.method() != Method::POST => answer::not_allowed("POST"),
+            Some(_) if !is_json(request.headers()) => answer::not_json(),
+            Some(Resource::Explain) => {
+                let asked = Asked::Explanation {
+                    headers: request.headers().clone(),
+                    table: self.table.table(),
+                    access: self.access.clone(),
+                };
+                return AdminFuture::read(asked, request);
+            }
+            Some(Resource::Drain | Resource::Undrain) if self.access.is_read_only => {
+                answer::read_only()
+            }
+            Some(Resource::Drain | Resource::Undrain) => {
+                let asked = Asked::Cordon {
+                    table: self.table.clone(),
+                    is_draining: resource == Some(Resource::Drain),
+                };
+                return AdminFuture::read(asked, request);
+            }
             None => answer::not_found(),
         };
-        AdminFuture::ready(answer)
+        AdminFuture::ready(answer, request)
     }
 }

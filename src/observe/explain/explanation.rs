@@ -157,7 +157,9 @@ impl Explanation {
                 explanation.verdict = match outlook.prospect {
                     Prospect::Sent(_) => Verdict::Sent,
                     Prospect::Waits => Verdict::Queued,
-                    Prospect::Overloaded | Prospect::NoEndpoint => Verdict::Refused,
+                    Prospect::Overloaded | Prospect::Draining | Prospect::NoEndpoint => {
+                        Verdict::Refused
+                    }
                 };
                 let unavailable = outlook.prospect.unavailable();
                 explanation.error = unavailable.map(|why| RouteError::unavailable(model, &why));

@@ -3,6 +3,7 @@
 mod view;
 
 mod auto_traits;
+mod endpoints_are_drained;
 mod explanations;
 mod kept_from_others;
 mod page_is_safe;

@@ -290,6 +290,7 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
         (0..4_u32, time(), time()),
         prop::collection::vec(select(&[429, 500, 502, 503, 599][..]), 0..3),
         (prop::option::of(any::<usize>()), any::<u16>(), time()),
+        prop_oneof![Just(Duration::ZERO), time()],
         prop_oneof![Just(OutlierDetection::new()), detection],
     )
         .prop_map(
@@ -298,6 +299,7 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
                 (retries, interval, most),
                 statuses,
                 (in_flight, queue, wait),
+                slow_start,
                 detection,
             )| {
                 let mut policy = TrafficPolicy::new()
@@ -311,6 +313,7 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
                     )
                     .max_queue(queue.into())
                     .queue_timeout(wait)
+                    .slow_start(slow_start)
                     .outlier_detection(detection);
                 if let Some(time) = timeout {
                     policy = policy.timeout(time);

@@ -75,6 +75,10 @@ pub enum MistakeKind {
     NoTargets,
     /// A target names a ModelServer that is not in the table.
     UnknownModelServer,
+    /// Requests without a model are routed as for one that no ModelRoute has; its name.
+    UnknownModel(String),
+    /// Requests without a model go to a ModelRoute that is not in the table; its name.
+    UnknownModelRoute(String),
     /// Some targets of a rule have a weight and others do not.
     MixedWeights,
     /// All targets of a rule have the weight 0.
@@ -125,7 +129,7 @@ impl BuildError {
     }
 
     /// The mistakes, at least one: first those of the ModelServers, then those of the
-    /// ModelRoutes, each in the order in which they were added.
+    /// ModelRoutes, each in the order in which they were added, and then that of `without_model`.
     pub fn mistakes(&self) -> &[Mistake] {
         &self.mistakes
     }
@@ -229,6 +233,12 @@ impl fmt::Display for MistakeKind {
             Self::NoRules => "it has no rule",
             Self::NoTargets => "it has no target",
             Self::UnknownModelServer => "there is no ModelServer of this name",
+            Self::UnknownModel(name) => {
+                return write!(f, "no ModelRoute has the model or LoRA adapter {name:?}");
+            }
+            Self::UnknownModelRoute(name) => {
+                return write!(f, "there is no ModelRoute {name:?}");
+            }
             Self::MixedWeights => "either all targets have a weight or none has",
             Self::AllWeightsZero => "all weights are 0",
             Self::WeightTooLarge(weight) => {

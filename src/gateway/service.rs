@@ -14,15 +14,11 @@ use http::{
 use http_body::Body;
 use tower_service::Service;
 
-use super::{
-    future::ResponseFuture,
-    options::{Options, WithoutModel},
-    phase::Arrival,
-    target,
-};
+use super::{future::ResponseFuture, options::Options, phase::Arrival, target};
 use crate::{
     attempt::{ResponseBody, RouteBody},
     coding::Decoder,
+    config::WithoutModel,
     error::{Asker, BoxError, RouteError, RouteErrorKind, X_REQUEST_ID},
     model::{Scan, check_json, check_one_type},
     observe::RequestSpan,
@@ -128,24 +124,32 @@ fn first_look(
             Err(error) => FirstLook::Reject(error),
         };
     }
+    let without_model = options.without_model(table);
     let scan = match (target, Scan::new(options.extract.begin(head).0)) {
         (Err(error), Ok(None))
             if error.kind() == RouteErrorKind::UnknownPath
-                && options.without_model == WithoutModel::Forward =>
+                && *without_model == WithoutModel::Forward =>
         {
             return FirstLook::Forward;
         }
-        (Err(error), _) | (Ok(()), Err(error)) => return FirstLook::Reject(error),
-        (Ok(()), Ok(Some(scan))) => scan,
-        (Ok(()), Ok(None)) if options.without_model == WithoutModel::Forward => {
-            return FirstLook::Forward;
-        }
-        (Ok(()), Ok(None)) => {
-            return FirstLook::Reject(RouteError::new(
-                RouteErrorKind::RouteNotFound,
-                "no such resource: this gateway only serves requests that name a model",
-            ));
-        }
+        (Err(error), _) => return FirstLook::Reject(error),
+        (Ok(()), Ok(Some(scan))) => scan.optional(without_model.is_routed()),
+        (Ok(()), found) => match (found, without_model) {
+            (Ok(_), WithoutModel::Forward) => return FirstLook::Forward,
+            (Ok(_), WithoutModel::Reject) => {
+                return FirstLook::Reject(RouteError::new(
+                    RouteErrorKind::RouteNotFound,
+                    "no such resource: this gateway only serves requests that name a model",
+                ));
+            }
+            (Ok(_), WithoutModel::Model(_) | WithoutModel::Route(_)) => Scan::none(),
+            (Err(error), what)
+                if error.kind() == RouteErrorKind::MissingModel && what.is_routed() =>
+            {
+                Scan::none()
+            }
+            (Err(error), _) => return FirstLook::Reject(error),
+        },
     };
     if let Err(error) = check_type(&scan, head) {
         return FirstLook::Reject(error);

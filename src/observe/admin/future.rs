@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{access::Access, answer, body::AdminBody, question};
+use super::{access::Access, answer, body::AdminBody, question, reading::Reading};
 use crate::route::{RouteTable, RouteTableHandle};
 
 /// The largest question in bytes.
@@ -38,6 +38,7 @@ pin_project! {
             headers: HeaderMap,
             table: RouteTable,
             access: Access,
+            reading: Reading,
         },
     }
 }
@@ -50,7 +51,12 @@ impl<B: Body> AdminFuture<B> {
         }
     }
 
-    pub(super) fn explain(table: &RouteTableHandle, access: Access, request: Request<B>) -> Self {
+    pub(super) fn explain(
+        table: &RouteTableHandle,
+        access: Access,
+        reading: Reading,
+        request: Request<B>,
+    ) -> Self {
         let (head, body) = request.into_parts();
         // Before the body is polled, at which hyper says 100 Continue.
         if body.size_hint().lower() > MAX_QUESTION as u64 {
@@ -63,6 +69,7 @@ impl<B: Body> AdminFuture<B> {
                 headers: head.headers,
                 table: table.table(),
                 access,
+                reading,
             },
         }
     }
@@ -82,8 +89,9 @@ impl<B: Body> Future for AdminFuture<B> {
                 headers,
                 table,
                 access,
+                reading,
             } => match ready!(read(body, question, cx)) {
-                Ok(()) => question::answer(table, access.shown(), headers, question),
+                Ok(()) => question::answer(table, reading, access.shown(), headers, question),
                 Err(refusal) => refusal,
             },
         };

@@ -6,6 +6,7 @@ mod body;
 mod future;
 mod page;
 mod question;
+mod reading;
 mod service;
 mod view;
 

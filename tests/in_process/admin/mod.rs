@@ -2,6 +2,7 @@
 
 mod view;
 
+mod as_the_layer_reads;
 mod auto_traits;
 mod explanations;
 mod kept_from_others;

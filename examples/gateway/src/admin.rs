@@ -2,7 +2,7 @@
 
 use axum::Router;
 use clap::Args;
-use tower_model_route::{Admin, RouteTableHandle};
+use tower_model_route::Admin;
 
 /// What the view answers to, and what it shows.
 #[derive(Debug, Args)]
@@ -18,12 +18,12 @@ pub(crate) struct Options {
     headers: Vec<String>,
 }
 
-/// Adds the view to `app`, outside of the layers that it has.
+/// Adds the view `admin` to `app`, outside of the layers that it has.
 ///
 /// It shows the gateway to everyone who can reach it. This one listens on 127.0.0.1 unless told
 /// otherwise; one that others can reach needs authentication around this.
-pub(crate) fn mount(app: Router, table: impl Into<RouteTableHandle>, options: &Options) -> Router {
-    let admin = options.hosts.iter().fold(Admin::new(table), Admin::host);
+pub(crate) fn mount(app: Router, admin: Admin, options: &Options) -> Router {
+    let admin = options.hosts.iter().fold(admin, Admin::host);
     // The header of the scenarios, which is no secret.
     let admin = options
         .headers

@@ -171,20 +171,21 @@ async fn serve(
     let (serving, view) = (&args.serving, &args.view);
     let health = Health::default();
     let (client, forward) = (serving.client()?, serving.forward.clone());
+    let shown = server::layer(table.clone(), forward.is_some()).admin();
     let mut app = server::app(table.clone(), client, forward, args.show_endpoints);
     if let Some(cors) = serving.cors() {
         app = app.layer(cors);
     }
     let mut app = health.mount(app.layer(middleware::from_fn(show::line)));
     match serving.admin {
-        None => app = admin::mount(app, table.clone(), view),
+        None => app = admin::mount(app, shown, view),
         Some(addr) => {
             let listener = bind(addr).await?;
             say(format_args!(
                 "The admin view is at http://{}/_",
                 listener.local_addr()?
             ));
-            let admin = health.mount(admin::mount(Router::new(), table.clone(), view));
+            let admin = health.mount(admin::mount(Router::new(), shown, view));
             let admin = Listener::new(listener, admin, ADMINS);
             tokio::spawn(admin.serve(future::pending(), future::ready(())));
         }

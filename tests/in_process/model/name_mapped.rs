@@ -283,6 +283,31 @@ async fn own_extractors_say_what_the_engine_gets() {
     }
 }
 
+/// Beside a path, the body must name what the client calls it, not what it is routed by.
+#[tokio::test]
+async fn what_the_client_has_written_must_agree() {
+    #[derive(Debug)]
+    struct Tenant;
+    impl ExtractModel for Tenant {
+        fn begin(&self, head: &Parts) -> Extraction {
+            let model = head.uri.path().strip_prefix("/t/");
+            model.map_or_else(Extraction::none, |model| {
+                let found = ExtractedModel::new(format!("acme/{model}")).asked_as(model);
+                Extraction::found(found.path_span(3..3 + model.len()))
+            })
+        }
+    }
+    let sources = || ModelSources::new().or(Tenant).or(JsonBody::new());
+    let (told, path, text) = sent(sources(), post("/t/n", r#"{"model":"n"}"#)).await;
+    assert_eq!(told, "n acme/n acme/n");
+    assert_eq!((&*path, &*text), ("/t/acme%2Fn", r#"{"model":"acme/n"}"#));
+    for body in ["acme/n", "m"] {
+        let other = post("/t/n", format!(r#"{{"model":"{body}"}}"#));
+        let outcome = send_through(layer(sources()), other, || says(200, "")).await;
+        outcome.refused(400, "ambiguous_model");
+    }
+}
+
 /// Without a place nothing is rewritten, and the decision says so.
 #[tokio::test]
 async fn the_decision_does_not_claim_what_was_not_written() {

@@ -205,61 +205,69 @@ impl fmt::Display for Mistake {
 
 impl fmt::Display for MistakeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        match self {
+            Self::InvalidEndpoint(reason) => write!(f, "this is not an endpoint: {reason}"),
+            Self::NotRetriable(status) => write!(
+                f,
+                "after {status} a request can't be sent again: only 429 and statuses from 500 on"
+            ),
+            Self::PercentTooLarge(percent) => write!(f, "{percent} percent is above 100"),
+            Self::UnknownModel(name) => {
+                write!(f, "no ModelRoute has the model or LoRA adapter {name:?}")
+            }
+            Self::UnknownModelRoute(name) => write!(f, "there is no ModelRoute {name:?}"),
+            Self::WeightTooLarge(weight) => write!(f, "the weight {weight} is above 100"),
+            Self::InvalidPath(reason) => write!(f, "the path is invalid: {reason}"),
+            Self::InvalidRegex(reason) => {
+                write!(f, "the regular expression does not compile: {reason}")
+            }
+            Self::InvalidCertificate(reason) => {
+                write!(f, "the certificate is not valid: {reason}")
+            }
+            fixed => f.write_str(fixed.words()),
+        }
+    }
+}
+
+impl MistakeKind {
+    /// The words for a kind that has no value.
+    fn words(&self) -> &'static str {
+        match self {
             Self::EmptyName => "the name is empty",
             Self::DuplicateModelServer => "another ModelServer already has this name",
             Self::DuplicateEndpoint => "the ModelServer already has this endpoint",
             Self::DuplicateAdapter => "the ModelRoute already has this LoRA adapter",
             Self::DuplicateTarget => "the rule already has this ModelServer as a target",
-            Self::InvalidEndpoint(reason) => {
-                return write!(f, "this is not an endpoint: {reason}");
-            }
             Self::EndpointWeightZero => "the weight of an endpoint must be at least 1",
             Self::PrefixOfNothing => "a prefix must have at least 1 byte",
             Self::ZeroTime => "the time must be more than zero",
             Self::ZeroLimit => "the limit must be at least 1",
-            Self::NotRetriable(status) => {
-                return write!(
-                    f,
-                    "after {status} a request can't be sent again: only 429 and statuses from 500 on"
-                );
-            }
             Self::QueueWithoutLimit => "without a max_in_flight nothing ever queues",
-            Self::PercentTooLarge(percent) => {
-                return write!(f, "{percent} percent is above 100");
-            }
             Self::MaximumTooSmall => "it is below the time with which it begins",
             Self::NoModel => "it has neither a model_name nor a LoRA adapter",
             Self::NoRules => "it has no rule",
             Self::NoTargets => "it has no target",
             Self::UnknownModelServer => "there is no ModelServer of this name",
-            Self::UnknownModel(name) => {
-                return write!(f, "no ModelRoute has the model or LoRA adapter {name:?}");
-            }
-            Self::UnknownModelRoute(name) => {
-                return write!(f, "there is no ModelRoute {name:?}");
-            }
             Self::MixedWeights => "either all targets have a weight or none has",
             Self::AllWeightsZero => "all weights are 0",
-            Self::WeightTooLarge(weight) => {
-                return write!(f, "the weight {weight} is above 100");
-            }
             Self::InvalidHeaderName => "this is not a valid header name",
             Self::InvalidHeaderValue => "its value is not a valid header value",
             Self::DuplicateHeader => "the ModelServer already sends this header",
             Self::ReservedHeader => "the gateway itself sets this header",
-            Self::InvalidPath(reason) => return write!(f, "the path is invalid: {reason}"),
-            Self::InvalidRegex(reason) => {
-                return write!(f, "the regular expression does not compile: {reason}");
-            }
-            Self::InvalidCertificate(reason) => {
-                return write!(f, "the certificate is not valid: {reason}");
-            }
             Self::InvalidPseudonym => "the name is neither a token nor a host with a port",
             Self::UnknownPath => {
                 "no inference API has this path, so no request with it is let through: \
                  add it to the table's paths"
             }
-        })
+            Self::InvalidEndpoint(_)
+            | Self::NotRetriable(_)
+            | Self::PercentTooLarge(_)
+            | Self::UnknownModel(_)
+            | Self::UnknownModelRoute(_)
+            | Self::WeightTooLarge(_)
+            | Self::InvalidPath(_)
+            | Self::InvalidRegex(_)
+            | Self::InvalidCertificate(_) => "",
+        }
     }
 }

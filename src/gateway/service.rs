@@ -1,6 +1,7 @@
 //! The service: a first look at each request's head.
 
 use std::{
+    ops::ControlFlow,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -126,29 +127,10 @@ fn first_look(
     }
     let without_model = options.without_model(table);
     let scan = match (target, Scan::new(options.extract.begin(head).0)) {
-        (Err(error), Ok(None))
-            if error.kind() == RouteErrorKind::UnknownPath
-                && *without_model == WithoutModel::Forward =>
-        {
-            return FirstLook::Forward;
-        }
-        (Err(error), _) => return FirstLook::Reject(error),
         (Ok(()), Ok(Some(scan))) => scan.optional(without_model.is_routed()),
-        (Ok(()), found) => match (found, without_model) {
-            (Ok(_), WithoutModel::Forward) => return FirstLook::Forward,
-            (Ok(_), WithoutModel::Reject) => {
-                return FirstLook::Reject(RouteError::new(
-                    RouteErrorKind::RouteNotFound,
-                    "no such resource: this gateway only serves requests that name a model",
-                ));
-            }
-            (Ok(_), WithoutModel::Model(_) | WithoutModel::Route(_)) => Scan::none(),
-            (Err(error), what)
-                if error.kind() == RouteErrorKind::MissingModel && what.is_routed() =>
-            {
-                Scan::none()
-            }
-            (Err(error), _) => return FirstLook::Reject(error),
+        (target, found) => match unnamed(target, found, without_model) {
+            ControlFlow::Continue(scan) => scan,
+            ControlFlow::Break(look) => return look,
         },
     };
     if let Err(error) = check_type(&scan, head) {
@@ -167,6 +149,35 @@ fn first_look(
         return FirstLook::Reject(RouteError::body_too_large(options.max_body_bytes));
     }
     FirstLook::Receive(scan)
+}
+
+/// What becomes of a request that has no path for engines, or whose head shows that it names no
+/// model or refuses it.
+fn unnamed(
+    target: Result<(), RouteError>,
+    found: Result<Option<Scan>, RouteError>,
+    without_model: &WithoutModel,
+) -> ControlFlow<FirstLook, Scan> {
+    let look = match (target, found, without_model) {
+        (Err(error), Ok(None), WithoutModel::Forward)
+            if error.kind() == RouteErrorKind::UnknownPath =>
+        {
+            FirstLook::Forward
+        }
+        (Err(error), ..) => FirstLook::Reject(error),
+        (Ok(()), Ok(_), WithoutModel::Forward) => FirstLook::Forward,
+        (Ok(()), Ok(_), WithoutModel::Reject) => FirstLook::Reject(RouteError::new(
+            RouteErrorKind::RouteNotFound,
+            "no such resource: this gateway only serves requests that name a model",
+        )),
+        (Ok(()), Err(error), what)
+            if error.kind() != RouteErrorKind::MissingModel || !what.is_routed() =>
+        {
+            FirstLook::Reject(error)
+        }
+        (Ok(()), _, _) => return ControlFlow::Continue(Scan::none()),
+    };
+    ControlFlow::Break(look)
 }
 
 /// Refuses a Content-Type by which an engine could read another model than `scan` does.

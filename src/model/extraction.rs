@@ -135,15 +135,22 @@ impl fmt::Debug for Plan {
 pub struct ExtractedModel {
     /// The request is routed by it.
     pub(crate) name: String,
-    /// What the client has written, if that is another name; empty if it has written none.
-    pub(crate) asked: Option<Box<str>>,
-    /// What engines are asked for, whatever their ModelServer says.
-    pub(crate) engine: Option<Box<str>>,
+    /// Its other names, if it has some.
+    pub(crate) aliases: Option<Box<Aliases>>,
     pub(crate) location: Location,
     /// A header that also names the model.
     pub(crate) header: Option<HeaderName>,
     /// The model in the body, if it is in the path or query too.
     pub(crate) beside: Option<Box<InBody>>,
+}
+
+/// The names of a model beside the one that it is routed by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Aliases {
+    /// What the client has written, if that is another name; empty if it has written none.
+    pub(crate) asked: Option<Box<str>>,
+    /// What engines are asked for, whatever their ModelServer says.
+    pub(crate) engine: Option<Box<str>>,
 }
 
 /// The places of the model in the body of a request whose path or query also names it.
@@ -209,8 +216,7 @@ impl ExtractedModel {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            asked: None,
-            engine: None,
+            aliases: None,
             location: Location::Nowhere,
             header: None,
             beside: None,
@@ -229,7 +235,9 @@ impl ExtractedModel {
 
     /// What the client has written, unescaped.
     pub(crate) fn asked(&self) -> &str {
-        self.asked.as_deref().unwrap_or(&self.name)
+        let aliases = self.aliases.as_deref();
+        let asked = aliases.and_then(|aliases| aliases.asked.as_deref());
+        asked.unwrap_or(&self.name)
     }
 
     /// The name for messages to the client.
@@ -245,14 +253,14 @@ impl ExtractedModel {
     /// Then the engine is asked for the [`ModelServer::model`](crate::ModelServer::model), or,
     /// where there is none, for the name to route by: it is written into all places.
     pub fn asked_as(mut self, name: impl Into<String>) -> Self {
-        self.asked = Some(name.into().into());
+        self.aliases.get_or_insert_default().asked = Some(name.into().into());
         self
     }
 
     /// The engine is asked for this name, whatever its ModelServer says: it is written into all
     /// places.
     pub fn for_engine(mut self, name: impl Into<String>) -> Self {
-        self.engine = Some(name.into().into());
+        self.aliases.get_or_insert_default().engine = Some(name.into().into());
         self
     }
 
@@ -272,12 +280,9 @@ impl ExtractedModel {
         if names.routed == model.name {
             return Ok(model);
         }
-        let asked = model.asked.or_else(|| Some(model.name.into()));
-        Ok(Self {
-            name: names.routed,
-            asked,
-            ..model
-        })
+        let asked = model.asked().to_owned();
+        let name = names.routed;
+        Ok(Self { name, ..model }.asked_as(asked))
     }
 
     /// Whether the request names the model in a place that is known.

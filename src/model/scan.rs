@@ -26,14 +26,18 @@ pub(crate) struct Scan {
     /// The model that a header names.
     claim: Option<Box<Other<ExtractedModel>>>,
     /// The model to use if the body names none.
-    default: Option<Other<String>>,
+    default: Option<Box<Other<String>>>,
     /// Whether it is no error if nothing names a model.
     optional: bool,
     /// What is made of the name, in this order.
-    maps: Vec<NameMap>,
+    maps: Option<Box<Maps>>,
     /// The decoder that decompresses the body before it is scanned.
     decoder: Option<Box<Decoder>>,
 }
+
+/// In a box, as few requests have some.
+#[derive(Debug, Default)]
+struct Maps(Vec<NameMap>);
 
 /// A model that counts if the body names none.
 #[derive(Debug)]
@@ -77,7 +81,7 @@ impl Scan {
             Plan::Default(name, plan) => {
                 let scan = Self::new(*plan)?;
                 return Ok(scan.map(|mut scan| {
-                    scan.default = Some(scan.other(name));
+                    scan.default = Some(Box::new(scan.other(name)));
                     scan
                 }));
             }
@@ -91,7 +95,7 @@ impl Scan {
             Plan::Mapped(map, plan) => {
                 let scan = Self::new(*plan)?;
                 return Ok(scan.map(|mut scan| {
-                    scan.maps.push(map);
+                    scan.maps.get_or_insert_default().0.push(map);
                     scan
                 }));
             }
@@ -105,13 +109,17 @@ impl Scan {
             claim: None,
             default: None,
             optional: false,
-            maps: Vec::new(),
+            maps: None,
             decoder: None,
         }
     }
 
+    fn maps(&self) -> &[NameMap] {
+        self.maps.as_deref().map_or(&[], |maps| &maps.0)
+    }
+
     fn other<M>(&self, model: M) -> Other<M> {
-        let skips = self.maps.len();
+        let skips = self.maps().len();
         Other { model, skips }
     }
 
@@ -209,7 +217,7 @@ impl Scan {
     /// The name to route by, if it is known yet.
     pub(crate) fn model(&self, head: &Parts) -> Option<Cow<'_, str>> {
         let mut name = Cow::Borrowed(self.unmapped()?);
-        for map in &self.maps {
+        for map in self.maps() {
             name = map.names(head, &name).ok()?.routed.into();
         }
         Some(name)
@@ -260,7 +268,7 @@ impl Scan {
     ) -> Result<ExtractedModel, RouteError> {
         let located = self.locate_unmapped(head, body, total);
         let (model, skips) = self.or_other(located)?;
-        let maps = self.maps.get(skips..).unwrap_or_default();
+        let maps = self.maps().get(skips..).unwrap_or_default();
         maps.iter()
             .try_fold(model, |model, map| model.mapped(map, head))
     }

@@ -21,17 +21,19 @@ impl Naming {
     /// `None` for a model that is routed by the client's name, as most are.
     pub(crate) fn of(model: &ExtractedModel) -> Option<Arc<Self>> {
         let has_place = model.has_place();
-        if has_place && model.asked.is_none() && model.engine.is_none() {
+        if has_place && model.aliases.is_none() {
             return None;
         }
-        let engine = model.engine.as_deref().unwrap_or(&model.name);
+        let aliases = model.aliases.as_deref();
+        let forced = aliases.and_then(|aliases| aliases.engine.as_deref());
+        let engine = forced.unwrap_or(&model.name);
         Some(Arc::new(Self {
             asked: model.asked().into(),
             engine: RealModel {
                 name: engine.into(),
                 json: serde_json::Value::from(engine).to_string().into(),
             },
-            is_forced: model.engine.is_some(),
+            is_forced: forced.is_some(),
             has_place,
         }))
     }

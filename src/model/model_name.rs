@@ -6,7 +6,7 @@ use http::request::Parts;
 
 use crate::error::RouteError;
 
-/// The names of a model, as [`ExtractModel::map_name`] gives them to a request.
+/// The names of a model, as [`ExtractModel::map_name`](crate::ExtractModel::map_name) gives them to a request.
 ///
 /// A text is one: the name to route by.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -161,12 +161,13 @@ pub use self::{
         ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, HashKey, Mistake,
         MistakeKind, ModelMatch, ModelRoute, ModelServer, OutlierDetection, Place, Reason,
         RoutePart, RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
+        WithoutModel,
     },
     error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
-    gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, WithoutModel},
+    gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, RuleMatch},
     model::{
-        DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody,
-        ModelSources, MultipartBody, PathModel, QueryModel,
+        DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody, MapName,
+        ModelName, ModelSources, MultipartBody, PathModel, QueryModel,
     },
     observe::{
         ConsideredCondition, ConsideredRoute, ConsideredRule, EndpointSnapshot, ExplainedEndpoint,

@@ -152,7 +152,7 @@ impl Exchange {
         decision.count();
         lease.begin(Duration::ZERO);
         if let Some(upload) = &upload {
-            upload.sent_as(decision.requested_model(), decision.model());
+            upload.sent_as(decision.requested_model(), decision.engine_model());
         }
         Arc::new(Self {
             state: Mutex::new(State {
@@ -342,7 +342,8 @@ impl Exchange {
         retries.mark(head);
         let to = &next.lease.endpoint().address;
         if let Some(upload) = &state.upload {
-            upload.sent_as(next.decision.requested_model(), next.decision.model());
+            let decision = &next.decision;
+            upload.sent_as(decision.requested_model(), decision.engine_model());
         }
         retries.origin().prepare(head, &next.decision, to).ok()
     }

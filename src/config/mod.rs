@@ -20,6 +20,7 @@ mod serial;
 mod string_match;
 mod target;
 mod traffic_policy;
+mod without_model;
 mod words;
 
 #[cfg(feature = "manifest")]
@@ -40,4 +41,5 @@ pub use self::{
     string_match::StringMatch,
     target::TargetModel,
     traffic_policy::TrafficPolicy,
+    without_model::WithoutModel,
 };

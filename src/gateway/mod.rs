@@ -21,6 +21,7 @@
 //! drops the upload and the call, and releases the lease. Only a WebSocket session
 //! ([`upgrade`]) has a task, which begins with the engine's 101.
 
+mod authorize;
 mod dispatch;
 mod future;
 mod layer;
@@ -34,6 +35,6 @@ mod upgrade;
 mod visible_models;
 
 pub use self::{
-    future::ResponseFuture, layer::ModelRouteLayer, options::WithoutModel,
+    authorize::RuleMatch, future::ResponseFuture, layer::ModelRouteLayer,
     service::ModelRouteService,
 };

@@ -36,7 +36,7 @@ pub(super) fn received<S, F>(
     span: &RequestSpan,
 ) -> Phase<S, F> {
     let received = match received {
-        Ok(received) if received.lacks(|model| table.reads_body_of(model)) => {
+        Ok(received) if received.lacks(&arrival.head, |model| table.reads_body_of(model)) => {
             let receive = received.read_on();
             return Phase::Receiving {
                 receive,
@@ -48,7 +48,11 @@ pub(super) fn received<S, F>(
     };
     let (head, asker) = (&arrival.head, &arrival.asker);
     let matched = received
-        .and_then(|received| Matched::new(table, head, received))
+        .and_then(|received| Matched::new(table, head, received, &arrival.options))
+        .and_then(|matched| match matched.authorize(head, &arrival.options) {
+            Ok(()) => Ok(matched),
+            Err(error) => Err((error, matched.into_rest())),
+        })
         .and_then(|matched| match matched.choose(head) {
             Ok(turn) => Ok((turn, matched)),
             Err(error) => Err((error, matched.into_rest())),

@@ -177,8 +177,13 @@ impl Server {
     /// The name that replaces the `requested` one in a request to its engines;
     /// `None` if the name is sent unchanged, as a LoRA adapter's always is.
     pub(crate) fn rewrite(&self, requested: &str, is_lora: bool) -> Option<&RealModel> {
-        let model = self.model.as_ref();
-        model.filter(|model| !is_lora && *model.name != *requested)
+        self.real_model(is_lora)
+            .filter(|model| *model.name != *requested)
+    }
+
+    /// The engines' own name of the model; that of an adapter is its own.
+    pub(crate) fn real_model(&self, is_lora: bool) -> Option<&RealModel> {
+        self.model.as_ref().filter(|_| !is_lora)
     }
 
     pub(crate) fn has_endpoints(&self) -> bool {

@@ -172,6 +172,7 @@ async fn serve(
     let (serving, view) = (&args.serving, &args.view);
     let health = Health::default();
     let (client, forward) = (serving.client()?, serving.forward.clone());
+    let shown = server::layer(table.clone(), forward.is_some()).admin();
     let mut app = server::app(table.clone(), client, forward, args.show_endpoints);
     if let Some(cors) = serving.cors() {
         app = app.layer(cors);
@@ -180,8 +181,11 @@ async fn serve(
     match serving.admin {
         None => {
             // Clients of other machines take no engine out of service.
-            let read_only = !listener.local_addr()?.ip().is_loopback();
-            app = admin::mount(app, table.clone(), view, read_only);
+            let shown = match listener.local_addr()?.ip().is_loopback() {
+                true => shown,
+                false => shown.read_only(),
+            };
+            app = admin::mount(app, shown, view);
         }
         Some(addr) => {
             let listener = bind(addr).await?;
@@ -189,7 +193,7 @@ async fn serve(
                 "The admin view is at http://{}/_",
                 listener.local_addr()?
             ));
-            let admin = health.mount(admin::mount(Router::new(), table.clone(), view, false));
+            let admin = health.mount(admin::mount(Router::new(), shown, view));
             let admin = Listener::new(listener, admin, ADMINS);
             tokio::spawn(admin.serve(future::pending(), future::ready(())));
         }

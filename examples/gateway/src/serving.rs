@@ -40,7 +40,8 @@ pub(crate) struct Serving {
     )]
     cors: Vec<HeaderValue>,
 
-    /// Forward requests that name no model to URL; by default they get 404
+    /// Forward requests that name no model to URL; by default they go where the manifests say,
+    /// or get 404
     #[arg(long, value_name = "URL", value_parser = base)]
     pub(crate) forward: Option<Uri>,
 }

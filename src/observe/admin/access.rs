@@ -6,7 +6,7 @@ use http::{HeaderMap, Request, header::CONTENT_TYPE, header::HOST, uri::Authorit
 
 use crate::observe::explain::Shown;
 
-/// The options of the admin view.
+/// Who may ask, and what is shown.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Access {
     /// `None` for every host.

@@ -12,7 +12,9 @@ use http::{HeaderMap, Request, Response, StatusCode, header::EXPECT};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{access::Access, answer, body::AdminBody, cordon, question, rest::Rest};
+use super::{
+    access::Access, answer, body::AdminBody, cordon, question, reading::Reading, rest::Rest,
+};
 use crate::route::{RouteTable, RouteTableHandle};
 
 /// The largest question in bytes.
@@ -47,6 +49,7 @@ pub(super) enum Asked {
         headers: HeaderMap,
         table: RouteTable,
         access: Access,
+        reading: Reading,
     },
     Cordon {
         table: RouteTableHandle,
@@ -61,7 +64,8 @@ impl Asked {
                 headers,
                 table,
                 access,
-            } => question::answer(table, access.shown(), headers, read),
+                reading,
+            } => question::answer(table, reading, access.shown(), headers, read),
             Self::Cordon { table, is_draining } => cordon::answer(table, *is_draining, read),
         }
     }

@@ -7,6 +7,7 @@ mod cordon;
 mod future;
 mod page;
 mod question;
+mod reading;
 mod rest;
 mod service;
 mod view;

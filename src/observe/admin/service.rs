@@ -15,9 +15,11 @@ use super::{
     answer,
     body::AdminBody,
     future::{AdminFuture, Asked},
-    page, view,
+    page,
+    reading::Reading,
+    view,
 };
-use crate::route::RouteTableHandle;
+use crate::{config::WithoutModel, model::ExtractModel, route::RouteTableHandle};
 
 /// An ordinary service that shows a table and its live state, for the people who run a gateway.
 ///
@@ -48,7 +50,8 @@ use crate::route::RouteTableHandle;
 /// ```
 ///
 /// The body of a request to `_explain` describes the request that is asked
-/// about. All of it is optional but that the model must be named somewhere:
+/// about. All of it is optional; what names no model is explained as
+/// [`WithoutModel`](crate::WithoutModel) says:
 ///
 /// ```json
 /// {
@@ -59,9 +62,8 @@ use crate::route::RouteTableHandle;
 /// }
 /// ```
 ///
-/// In place of the `model` there may be a `body`, out of which it is read as
-/// [`ModelSources::standard`](crate::ModelSources::standard) does: a JSON
-/// object, or a text that is the body as it is. If the path or the query names
+/// In place of the `model` there may be a `body`, out of which it is read by the
+/// [extractor](Self::extract_model): a JSON object, or a text that is the body as it is. If the path or the query names
 /// the model, they count as they would in the request, and the `model` beside
 /// them is what its body names. The question may have up to 1 MiB.
 ///
@@ -81,15 +83,20 @@ use crate::route::RouteTableHandle;
 pub struct Admin {
     table: RouteTableHandle,
     access: Access,
+    reading: Reading,
 }
 
 impl Admin {
     /// Shows `table`, which is a [`RouteTable`](crate::RouteTable), or a
     /// [`RouteTableHandle`] by which it may be replaced.
+    ///
+    /// [`ModelRouteLayer::admin`](crate::ModelRouteLayer::admin) also takes the layer's extractor
+    /// and what it does with requests without a model.
     pub fn new(table: impl Into<RouteTableHandle>) -> Self {
         Self {
             table: table.into(),
             access: Access::default(),
+            reading: Reading::default(),
         }
     }
 
@@ -98,6 +105,39 @@ impl Admin {
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.access.is_read_only = true;
+        self
+    }
+
+    /// Shows `table` and explains requests by the layer's own options.
+    pub(crate) fn of_layer(
+        table: RouteTableHandle,
+        extract: Arc<dyn ExtractModel>,
+        without_model: Option<WithoutModel>,
+    ) -> Self {
+        Self {
+            reading: Reading {
+                extract,
+                without_model,
+            },
+            ..Self::new(table)
+        }
+    }
+
+    /// The extractor of the layer
+    /// ([`ModelRouteLayer::extract_model`](crate::ModelRouteLayer::extract_model)), by which
+    /// questions are answered; [`ModelSources::standard`](crate::ModelSources::standard) by
+    /// default. A question has no extensions, so one that reads some sees none.
+    #[must_use]
+    pub fn extract_model(mut self, extract: impl ExtractModel) -> Self {
+        self.reading.extract = Arc::new(extract);
+        self
+    }
+
+    /// What the layer does with requests that name no model, if it is the layer that says it
+    /// ([`ModelRouteLayer::without_model`](crate::ModelRouteLayer::without_model)).
+    #[must_use]
+    pub fn without_model(mut self, what: WithoutModel) -> Self {
+        self.reading.without_model = Some(what);
         self
     }
 
@@ -176,6 +216,7 @@ impl<B: Body> Service<Request<B>> for Admin {
                     headers: request.headers().clone(),
                     table: self.table.table(),
                     access: self.access.clone(),
+                    reading: self.reading.clone(),
                 };
                 return AdminFuture::read(asked, request);
             }

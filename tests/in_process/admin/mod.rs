@@ -2,6 +2,7 @@
 
 mod view;
 
+mod as_the_layer_reads;
 mod auto_traits;
 mod endpoints_are_drained;
 mod explanations;

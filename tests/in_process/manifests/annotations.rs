@@ -5,10 +5,10 @@ use std::time::Duration;
 use http::StatusCode;
 use tower_model_route::{
     Balance, Endpoint, HashKey, ModelMatch, ModelRoute, ModelServer, OutlierDetection, RouteTable,
-    Rule, StringMatch, TrafficPolicy,
+    Rule, StringMatch, TrafficPolicy, WithoutModel,
 };
 
-use super::written::{build, errors, up, warnings};
+use super::written::{build, errors, route, up, warnings};
 
 const SERVER: &str = r#"
 apiVersion: networking.serving.volcano.sh/v1alpha1
@@ -208,5 +208,64 @@ fn rules_that_are_not_there_are_errors() {
         errors(&listed)[0].contains("has only 1 rules"),
         "{:?}",
         errors(&listed)
+    );
+}
+
+/// Two routes, each with this annotation or none.
+fn unnamed(first: Option<&str>, second: Option<&str>) -> String {
+    let route = |name: &str, takes: Option<&str>| {
+        let takes = takes.map_or(String::new(), |takes| {
+            format!("\n  annotations:\n    tower-model-route/without-model: {takes}")
+        });
+        let rules = "rules: [{targetModels: [{modelServerName: s}]}]";
+        route(name, &[&format!("modelName: {name}"), rules])
+            .replace("\nspec:", &format!("{takes}\nspec:"))
+    };
+    up("s") + &route("one", first) + &route("two", second)
+}
+
+#[test]
+fn one_route_takes_requests_without_a_model() {
+    let yes = Some("\"true\"");
+    let table = build(&[unnamed(None, yes)]);
+    let what = WithoutModel::Route("default/two".to_owned());
+    assert_eq!(table.config().get_without_model(), Some(&what));
+    let (head, ()) = http::Request::get("/v1/chat/completions")
+        .body(())
+        .unwrap()
+        .into_parts();
+    let explained = table.explain_request(&head, b"").unwrap();
+    assert_eq!(explained.route(), Some("default/two"));
+    // And back.
+    let yaml = table.to_yaml();
+    assert_eq!(
+        yaml.matches("tower-model-route/without-model: \"true\"")
+            .count(),
+        1
+    );
+    assert_eq!(build(&[yaml]).config(), table.config());
+    // Also where a YAML reader of YAML has made a truth value of it.
+    let table = build(&[unnamed(Some("true"), Some("\"false\""))]);
+    let what = WithoutModel::Route("default/one".to_owned());
+    assert_eq!(table.config().get_without_model(), Some(&what));
+    let table = build(&[unnamed(None, Some("\"false\""))]);
+    assert_eq!(table.config().get_without_model(), None);
+}
+
+#[test]
+fn two_routes_that_take_them_are_one_error() {
+    let yes = Some("\"true\"");
+    let found = errors(&unnamed(yes, yes));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("go to the ModelRoute \"default/one\" already, in ")
+            && found[0].ends_with("[duplicate-without-model]"),
+        "{found:?}"
+    );
+    let found = errors(&unnamed(Some("yes"), None));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("neither \"true\" nor \"false\""),
+        "{found:?}"
     );
 }

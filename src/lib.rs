@@ -94,6 +94,7 @@
 //! | set timeouts, retries, limits, queues | [`TrafficPolicy`] |
 //! | fall back to another ModelServer if all targets fail | [`Rule::fallback`] |
 //! | eject failing endpoints, or probe them | [`OutlierDetection`], [`HealthCheck`] |
+//! | take an engine out of service, let a new one warm up | [`RouteTableHandle::drain`], [`TrafficPolicy::slow_start`] |
 //! | change the table while requests are in flight | [`RouteTableHandle`] |
 //! | read Kthena's manifests, and reload them | `manifest::Manifests`, `manifest::Watch` |
 //! | read the model from another place | [`ModelSources`], [`ExtractModel`] |
@@ -162,13 +163,13 @@ pub use self::{
         ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, HashKey, Mistake,
         MistakeKind, ModelMatch, ModelRoute, ModelServer, OnInterruption, OutlierDetection, Place,
         Reason, RoutePart, RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel,
-        TrafficPolicy,
+        TrafficPolicy, WithoutModel,
     },
     error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
-    gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, WithoutModel},
+    gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, RuleMatch},
     model::{
-        DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody,
-        ModelSources, MultipartBody, PathModel, QueryModel,
+        DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody, MapName,
+        ModelName, ModelSources, MultipartBody, PathModel, QueryModel,
     },
     observe::{
         ConsideredCondition, ConsideredRoute, ConsideredRule, EndpointSnapshot, ExplainedEndpoint,

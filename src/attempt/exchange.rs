@@ -158,7 +158,7 @@ impl Exchange {
         decision.count();
         lease.begin(Duration::ZERO);
         if let Some(upload) = &upload {
-            upload.sent_as(decision.requested_model(), decision.model());
+            upload.sent_as(decision.requested_model(), decision.engine_model());
         }
         Arc::new(Self {
             state: Mutex::new(State {
@@ -320,7 +320,7 @@ impl Exchange {
         match retries.choose(&state.decision, caller) {
             Ok((target, lease)) => state.next(target, lease).map(Upcoming::Now),
             Err(Unavailable::Full(Some(target))) => Some(Upcoming::Later(target)),
-            Err(Unavailable::Full(None) | Unavailable::NoEndpoint) => None,
+            Err(Unavailable::Full(None) | Unavailable::Draining | Unavailable::NoEndpoint) => None,
         }
     }
 
@@ -354,7 +354,8 @@ impl Exchange {
         retries.mark(head);
         let to = &next.lease.endpoint().address;
         if let Some(upload) = &state.upload {
-            upload.sent_as(next.decision.requested_model(), next.decision.model());
+            let decision = &next.decision;
+            upload.sent_as(decision.requested_model(), decision.engine_model());
         }
         retries.origin().prepare(head, &next.decision, to).ok()
     }

@@ -27,7 +27,7 @@ pub enum Balance {
     /// The better of two endpoints, the next in turn and one drawn at random, by latency
     /// times requests in flight relative to the weight.
     ///
-    /// The latency is that to the answer's head, as an exponentially weighted
+    /// The latency is that to the first content of the answer, as an exponentially weighted
     /// moving average that jumps to peaks at once.
     PeakEwma,
     /// Requests with the same key go to the same endpoint, unless its load is

@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc};
 
 use tower::retry::budget::Budget;
 
-use super::{model_route::ModelRoute, model_server::ModelServer, paths::ApiPaths};
+use super::{
+    model_route::ModelRoute, model_server::ModelServer, paths::ApiPaths,
+    without_model::WithoutModel,
+};
 
 /// Collects ModelServers and ModelRoutes; made by [`RouteTable::builder`](crate::RouteTable::builder).
 ///
@@ -22,6 +25,8 @@ pub struct RouteTableBuilder {
     model_routes: Vec<ModelRoute>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     paths: Option<ApiPaths>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    without_model: Option<WithoutModel>,
     #[cfg_attr(feature = "serde", serde(skip))]
     retry_budget: Option<SharedBudget>,
 }
@@ -65,6 +70,16 @@ impl RouteTableBuilder {
         self
     }
 
+    /// What happens to requests that name no model; by default they are rejected.
+    ///
+    /// A layer's own ([`ModelRouteLayer::without_model`](crate::ModelRouteLayer::without_model))
+    /// takes its place. [`build`](Self::build) refuses a model or a ModelRoute that the table
+    /// does not have.
+    pub fn without_model(mut self, what: WithoutModel) -> Self {
+        self.without_model = Some(what);
+        self
+    }
+
     /// Limits the retries of all requests together; by default tower's `TpsBudget::default()`.
     ///
     /// The default allows ten retries a second, plus one for every five
@@ -89,6 +104,11 @@ impl RouteTableBuilder {
     /// The paths that were added.
     pub fn get_paths(&self) -> Option<&ApiPaths> {
         self.paths.as_ref()
+    }
+
+    /// What happens to requests that name no model, if it was said.
+    pub fn get_without_model(&self) -> Option<&WithoutModel> {
+        self.without_model.as_ref()
     }
 
     /// The ModelServers, to change, remove or reorder them, as in

@@ -9,7 +9,7 @@ use super::mistake::MistakeKind;
 /// The value is a secret: only [`parsed`](Self::parsed) gives it. Everything else, and everyone who
 /// reads a configuration, gets what is `shown` instead.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct EngineHeader {
+pub(crate) struct EngineHeader {
     name: String,
     shown: String,
     value: String,
@@ -32,7 +32,7 @@ const RESERVED: [&str; 11] = [
 
 impl EngineHeader {
     /// One whose value stands in the program: it is shown as a reference named after it.
-    pub(super) fn literal(name: String, value: String) -> Self {
+    pub(crate) fn literal(name: String, value: String) -> Self {
         let key = name.to_ascii_uppercase().replace('-', "_");
         let shown = format!("${{{key}}}");
         Self { name, shown, value }
@@ -44,11 +44,11 @@ impl EngineHeader {
         Self { name, shown, value }
     }
 
-    pub(super) fn shown(&self) -> (&str, &str) {
+    pub(crate) fn shown(&self) -> (&str, &str) {
         (&self.name, &self.shown)
     }
 
-    pub(super) fn parsed(&self) -> Result<(HeaderName, HeaderValue), MistakeKind> {
+    pub(crate) fn parsed(&self) -> Result<(HeaderName, HeaderValue), MistakeKind> {
         let name = HeaderName::try_from(&self.name).map_err(|_| MistakeKind::InvalidHeaderName)?;
         if RESERVED.contains(&name.as_str()) {
             return Err(MistakeKind::ReservedHeader);

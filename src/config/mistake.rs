@@ -43,6 +43,8 @@ pub enum MistakeKind {
     EmptyName,
     /// Two ModelServers have this name.
     DuplicateModelServer,
+    /// No ModelServer has this endpoint.
+    UnknownEndpoint,
     /// A ModelServer has the same endpoint twice.
     DuplicateEndpoint,
     /// A ModelRoute has the same LoRA adapter twice.
@@ -75,6 +77,10 @@ pub enum MistakeKind {
     NoTargets,
     /// A target names a ModelServer that is not in the table.
     UnknownModelServer,
+    /// Requests without a model are routed as for one that no ModelRoute has; its name.
+    UnknownModel(String),
+    /// Requests without a model go to a ModelRoute that is not in the table; its name.
+    UnknownModelRoute(String),
     /// Some targets of a rule have a weight and others do not.
     MixedWeights,
     /// All targets of a rule have the weight 0.
@@ -85,7 +91,7 @@ pub enum MistakeKind {
     InvalidHeaderName,
     /// A header value is not one that HTTP allows.
     InvalidHeaderValue,
-    /// A ModelServer sends a header twice.
+    /// A ModelServer, or a health check, sends a header twice.
     DuplicateHeader,
     /// A header belongs to the connection, to the body's framing, or is Host: the gateway sets it.
     ReservedHeader,
@@ -110,22 +116,29 @@ impl BuildError {
 
     /// One mistake in something that is not part of a table.
     pub(crate) fn other(name: &'static str, kind: MistakeKind) -> Self {
-        let place = Place::Other(name);
+        Self::of(name, name.to_owned(), kind)
+    }
+
+    /// The same with the place in more words.
+    pub(crate) fn of(name: &'static str, words: String, kind: MistakeKind) -> Self {
         Self {
-            mistakes: vec![Mistake::new(place, name.to_owned(), kind)],
+            mistakes: vec![Mistake::new(Place::Other(name), words, kind)],
         }
     }
 
     /// Something is asked of a ModelServer that is not in the table.
     pub(crate) fn unknown_model_server(name: &str) -> Self {
-        let (place, words) = (Place::Other("ModelServer"), format!("ModelServer {name:?}"));
-        Self {
-            mistakes: vec![Mistake::new(place, words, MistakeKind::UnknownModelServer)],
-        }
+        let words = format!("ModelServer {name:?}");
+        Self::of("ModelServer", words, MistakeKind::UnknownModelServer)
+    }
+
+    /// Something is asked of an endpoint, and this is wrong with it.
+    pub(crate) fn endpoint(uri: &str, kind: MistakeKind) -> Self {
+        Self::of("endpoint", format!("endpoint {uri:?}"), kind)
     }
 
     /// The mistakes, at least one: first those of the ModelServers, then those of the
-    /// ModelRoutes, each in the order in which they were added.
+    /// ModelRoutes, each in the order in which they were added, and then that of `without_model`.
     pub fn mistakes(&self) -> &[Mistake] {
         &self.mistakes
     }
@@ -201,29 +214,45 @@ impl fmt::Display for Mistake {
 
 impl fmt::Display for MistakeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        match self {
+            Self::InvalidEndpoint(reason) => write!(f, "this is not an endpoint: {reason}"),
+            Self::NotRetriable(status) => write!(
+                f,
+                "after {status} a request can't be sent again: only 429 and statuses from 500 on"
+            ),
+            Self::PercentTooLarge(percent) => write!(f, "{percent} percent is above 100"),
+            Self::UnknownModel(name) => {
+                write!(f, "no ModelRoute has the model or LoRA adapter {name:?}")
+            }
+            Self::UnknownModelRoute(name) => write!(f, "there is no ModelRoute {name:?}"),
+            Self::WeightTooLarge(weight) => write!(f, "the weight {weight} is above 100"),
+            Self::InvalidPath(reason) => write!(f, "the path is invalid: {reason}"),
+            Self::InvalidRegex(reason) => {
+                write!(f, "the regular expression does not compile: {reason}")
+            }
+            Self::InvalidCertificate(reason) => {
+                write!(f, "the certificate is not valid: {reason}")
+            }
+            fixed => f.write_str(fixed.words()),
+        }
+    }
+}
+
+impl MistakeKind {
+    /// The words for a kind that has no value.
+    fn words(&self) -> &'static str {
+        match self {
             Self::EmptyName => "the name is empty",
             Self::DuplicateModelServer => "another ModelServer already has this name",
+            Self::UnknownEndpoint => "no ModelServer has this endpoint",
             Self::DuplicateEndpoint => "the ModelServer already has this endpoint",
             Self::DuplicateAdapter => "the ModelRoute already has this LoRA adapter",
             Self::DuplicateTarget => "the rule already has this ModelServer as a target",
-            Self::InvalidEndpoint(reason) => {
-                return write!(f, "this is not an endpoint: {reason}");
-            }
             Self::EndpointWeightZero => "the weight of an endpoint must be at least 1",
             Self::PrefixOfNothing => "a prefix must have at least 1 byte",
             Self::ZeroTime => "the time must be more than zero",
             Self::ZeroLimit => "the limit must be at least 1",
-            Self::NotRetriable(status) => {
-                return write!(
-                    f,
-                    "after {status} a request can't be sent again: only 429 and statuses from 500 on"
-                );
-            }
             Self::QueueWithoutLimit => "without a max_in_flight nothing ever queues",
-            Self::PercentTooLarge(percent) => {
-                return write!(f, "{percent} percent is above 100");
-            }
             Self::MaximumTooSmall => "it is below the time with which it begins",
             Self::NoModel => "it has neither a model_name nor a LoRA adapter",
             Self::NoRules => "it has no rule",
@@ -231,25 +260,24 @@ impl fmt::Display for MistakeKind {
             Self::UnknownModelServer => "there is no ModelServer of this name",
             Self::MixedWeights => "either all targets have a weight or none has",
             Self::AllWeightsZero => "all weights are 0",
-            Self::WeightTooLarge(weight) => {
-                return write!(f, "the weight {weight} is above 100");
-            }
             Self::InvalidHeaderName => "this is not a valid header name",
             Self::InvalidHeaderValue => "its value is not a valid header value",
-            Self::DuplicateHeader => "the ModelServer already sends this header",
+            Self::DuplicateHeader => "this header is already sent",
             Self::ReservedHeader => "the gateway itself sets this header",
-            Self::InvalidPath(reason) => return write!(f, "the path is invalid: {reason}"),
-            Self::InvalidRegex(reason) => {
-                return write!(f, "the regular expression does not compile: {reason}");
-            }
-            Self::InvalidCertificate(reason) => {
-                return write!(f, "the certificate is not valid: {reason}");
-            }
             Self::InvalidPseudonym => "the name is neither a token nor a host with a port",
             Self::UnknownPath => {
                 "no inference API has this path, so no request with it is let through: \
                  add it to the table's paths"
             }
-        })
+            Self::InvalidEndpoint(_)
+            | Self::NotRetriable(_)
+            | Self::PercentTooLarge(_)
+            | Self::UnknownModel(_)
+            | Self::UnknownModelRoute(_)
+            | Self::WeightTooLarge(_)
+            | Self::InvalidPath(_)
+            | Self::InvalidRegex(_)
+            | Self::InvalidCertificate(_) => "",
+        }
     }
 }

@@ -22,11 +22,12 @@ mod streaming;
 mod string_match;
 mod target;
 mod traffic_policy;
+mod without_model;
 mod words;
 
 #[cfg(feature = "manifest")]
 pub(crate) use self::duration::format;
-pub(crate) use self::{address::Address, paths::has_dot_segment};
+pub(crate) use self::{address::Address, engine_header::EngineHeader, paths::has_dot_segment};
 pub use self::{
     balance::{Balance, HashKey},
     builder::RouteTableBuilder,
@@ -43,4 +44,5 @@ pub use self::{
     string_match::StringMatch,
     target::TargetModel,
     traffic_policy::TrafficPolicy,
+    without_model::WithoutModel,
 };

@@ -11,6 +11,8 @@ pub enum Place {
     ModelServer(usize, ServerPart),
     /// A ModelRoute, in the order in which they were added.
     ModelRoute(usize, RoutePart),
+    /// [`without_model`](crate::RouteTableBuilder::without_model).
+    WithoutModel,
     /// Something that is not part of a table, such as a
     /// [`HealthCheck`](crate::HealthCheck); its name.
     Other(&'static str),

@@ -29,6 +29,7 @@ use super::{
 /// | [`max_in_flight`](Self::max_in_flight) | none | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`max_queue`](Self::max_queue) | 0: a request that finds no free endpoint is shed at once | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`queue_timeout`](Self::queue_timeout) | 1 s | [`ModelRouteLayer`](crate::ModelRouteLayer) |
+/// | [`slow_start`](Self::slow_start) | off | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`outlier_detection`](Self::outlier_detection) | on, see there | [`ModelRouteLayer`](crate::ModelRouteLayer) and [`Failover`](crate::Failover) |
 ///
 /// If a request is retried on another ModelServer, the policy of the first
@@ -75,6 +76,8 @@ pub struct TrafficPolicy {
     max_queue: usize,
     #[cfg_attr(feature = "serde", serde(serialize_with = "serial::duration"))]
     queue_timeout: Duration,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serial::duration"))]
+    slow_start: Duration,
     outlier_detection: OutlierDetection,
 }
 
@@ -97,6 +100,7 @@ impl Default for TrafficPolicy {
             max_in_flight: None,
             max_queue: 0,
             queue_timeout: Duration::from_secs(1),
+            slow_start: Duration::ZERO,
             outlier_detection: OutlierDetection::default(),
         }
     }
@@ -196,6 +200,28 @@ impl TrafficPolicy {
         self
     }
 
+    /// Lets an endpoint that is new or back take its full share only after this time; zero, the
+    /// default, is off.
+    ///
+    /// New is an endpoint that is added, by a reload or
+    /// [`set_endpoints`](crate::RouteTableHandle::set_endpoints), to a ModelServer that had others;
+    /// back is one whose ejection, failed health checks or
+    /// [draining](crate::RouteTableHandle::drain) have ended. When the program starts, none is
+    /// either. Its weight counts a tenth at first, and grows in a straight line to all of it.
+    /// (Envoy's `slow_start_config` is the same line without the tenth, but at least 10 %.)
+    ///
+    /// | balance | meanwhile it gets |
+    /// |---|---|
+    /// | round robin, random | that share of its turns |
+    /// | least request, peak EWMA | that share of its turns at most, and nothing for being idle |
+    /// | consistent hash, prefix hash | that share of its keys; each moves over once. Requests without a key go as with least request |
+    ///
+    /// Where no other endpoint can take a request, it does at once.
+    pub fn slow_start(mut self, time: Duration) -> Self {
+        self.slow_start = time;
+        self
+    }
+
     /// When a failing endpoint is ejected, and for how long; on by default.
     pub fn outlier_detection(mut self, detection: OutlierDetection) -> Self {
         self.outlier_detection = detection;
@@ -247,6 +273,11 @@ impl TrafficPolicy {
     /// The longest time a request waits for an endpoint.
     pub fn get_queue_timeout(&self) -> Duration {
         self.queue_timeout
+    }
+
+    /// How long an endpoint that is new or back takes to its full share; zero is off.
+    pub fn get_slow_start(&self) -> Duration {
+        self.slow_start
     }
 
     /// When a failing endpoint is ejected.

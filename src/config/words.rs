@@ -21,6 +21,7 @@ impl Place {
                 .get_model_routes()
                 .get(position)
                 .map_or_else(String::new, |route| of_route(route, position, part)),
+            Self::WithoutModel => "without_model".to_owned(),
             Self::Other(name) => name.to_owned(),
         }
     }

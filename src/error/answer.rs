@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
+    header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ impl RouteError {
     ///
     /// Its JSON has the shape of the path's API: Anthropic's, Google's, that
     /// of Ollama and KServe (`{"error": "text"}`), or else OpenAI's. A 503
-    /// has a `Retry-After`; a 415 lists the accepted encodings in
+    /// has a `Retry-After`; a 401 has `WWW-Authenticate: Bearer`; a 415 lists the accepted encodings in
     /// `Accept-Encoding` (RFC 9110 section 15.5.16). It has a new id in
     /// `x-request-id`; [`to_response_to`](Self::to_response_to) takes that of
     /// the request.
@@ -124,6 +124,10 @@ impl RouteError {
         headers.insert(X_REQUEST_ID, asker.id.clone());
         if let Some(wait) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        if self.kind() == RouteErrorKind::Unauthorized {
+            // RFC 9110 section 15.5.2 requires one.
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.kind() == RouteErrorKind::UnsupportedEncoding {
             headers.insert(
@@ -191,6 +195,8 @@ impl ErrorBody<'_> {
 
     fn anthropic(&self) -> Value {
         let kind = match self.status {
+            StatusCode::UNAUTHORIZED => "authentication_error",
+            StatusCode::FORBIDDEN => "permission_error",
             StatusCode::NOT_FOUND => "not_found_error",
             StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
             StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
@@ -296,6 +302,36 @@ mod tests {
                 "model_not_found",
                 "{path}"
             );
+        }
+    }
+
+    #[test]
+    fn a_401_and_a_403_are_those_of_the_paths_api() {
+        for (kind, anthropic, google) in [
+            (
+                RouteErrorKind::Unauthorized,
+                "authentication_error",
+                "UNAUTHENTICATED",
+            ),
+            (
+                RouteErrorKind::Forbidden,
+                "permission_error",
+                "PERMISSION_DENIED",
+            ),
+        ] {
+            let error = RouteError::new(kind, "no");
+            let response = error.to_response("/v1/messages");
+            assert_eq!(response.status(), kind.status());
+            let challenge = response.headers().get(WWW_AUTHENTICATE);
+            assert_eq!(
+                challenge.is_some(),
+                response.status() == StatusCode::UNAUTHORIZED
+            );
+            assert_eq!(body(&error, "/v1/messages")["error"]["type"], anthropic);
+            let path = "/v1beta/models/m:generateContent";
+            assert_eq!(body(&error, path)["error"]["status"], google);
+            let openai = body(&error, "/v1/chat/completions");
+            assert_eq!(openai["error"]["code"], kind.code());
         }
     }
 

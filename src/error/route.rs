@@ -54,6 +54,11 @@ pub enum RouteErrorKind {
     InvalidTarget,
     /// 400 `invalid_host`: the request has several Hosts, or one that is not that of its target.
     InvalidHost,
+    /// 401 `unauthorized`: the caller is not known, with `WWW-Authenticate: Bearer`. For
+    /// extractors and layers of your own: the crate never says it.
+    Unauthorized,
+    /// 403 `forbidden`: the caller may not do this. For extractors and hooks of your own.
+    Forbidden,
     /// 404 `model_not_found`: no route has this model or adapter.
     ModelNotFound,
     /// 404 `unknown_path`: the path is none of the inference APIs
@@ -72,7 +77,8 @@ pub enum RouteErrorKind {
     UnsupportedEncoding,
     /// 431 `headers_too_large`: the request has more header fields than can be passed on.
     HeadersTooLarge,
-    /// 500 `extractor_error`: a custom `ExtractModel` returned a span outside the body.
+    /// 500 `extractor_error`: a custom `ExtractModel` returned a span outside the request, or
+    /// an empty name.
     ExtractorFault,
     /// 502 `upstream_unreachable`: the exchange with the engine failed.
     UpstreamUnreachable,
@@ -100,6 +106,8 @@ impl RouteErrorKind {
             | Self::InvalidBody
             | Self::InvalidTarget
             | Self::InvalidHost => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::ModelNotFound | Self::UnknownPath | Self::RouteNotFound => StatusCode::NOT_FOUND,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -126,6 +134,8 @@ impl RouteErrorKind {
             Self::InvalidBody => "invalid_body",
             Self::InvalidTarget => "invalid_target",
             Self::InvalidHost => "invalid_host",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::ModelNotFound => "model_not_found",
             Self::UnknownPath => "unknown_path",
             Self::RouteNotFound => "route_not_found",
@@ -157,7 +167,8 @@ impl RouteErrorKind {
 impl RouteError {
     /// An error of this kind; the client reads `message`.
     ///
-    /// For your own [`ExtractModel`](crate::ExtractModel).
+    /// For your own [`ExtractModel`](crate::ExtractModel), and for
+    /// [`ModelRouteLayer::authorize`](crate::ModelRouteLayer::authorize).
     pub fn new(kind: RouteErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
@@ -294,6 +305,16 @@ impl RouteError {
             RouteErrorKind::NoEndpoint,
             format!(
                 "no engine for the model `{}` is available, try again shortly",
+                Excerpt(model)
+            ),
+        )
+    }
+
+    pub(crate) fn draining(model: &str) -> Self {
+        Self::new(
+            RouteErrorKind::NoEndpoint,
+            format!(
+                "all engines for the model `{}` are taken out of service, try again shortly",
                 Excerpt(model)
             ),
         )

@@ -10,11 +10,12 @@ use http::{HeaderMap, request::Parts};
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::options::Options;
+use super::{authorize::RuleMatch, options::Options};
 use crate::{
     attempt::{Dispatched, Exchange, Retries, RouteBody},
     coding::Decoder,
-    error::RouteError,
+    config::WithoutModel,
+    error::{RouteError, RouteErrorKind},
     model::{BodyKeys, ExtractedModel},
     observe::RequestSpan,
     pieces::Chunks,
@@ -72,8 +73,9 @@ impl Matched {
         table: Arc<CompiledTable>,
         head: &Parts,
         mut received: Received,
+        options: &Options,
     ) -> Result<Self, Refused> {
-        match Read::new(&table, head, &mut received) {
+        match Read::new(&table, head, &mut received, options) {
             Err(error) => Err((error, received.into_rest())),
             Ok(read) => Ok(Self {
                 table,
@@ -96,6 +98,12 @@ impl Matched {
         (!self.message.whole).then_some(self.message.inbound)
     }
 
+    /// Fails if the caller may not use this model.
+    pub(super) fn authorize(&self, head: &Parts, options: &Options) -> Result<(), RouteError> {
+        let to = RuleMatch::new(&self.table, self.selection, &self.message.model);
+        options.authorize.check(head, &to)
+    }
+
     /// Chooses a target and takes a lease of an endpoint, if one is free.
     pub(super) fn choose(&self, head: &Parts) -> Result<Turn, RouteError> {
         let rule = self.table.rule(self.selection);
@@ -103,7 +111,7 @@ impl Matched {
             Ok(chosen) => Ok(Turn::Now(chosen)),
             Err(Unavailable::Full(Some(target))) => Ok(Turn::Later(target)),
             Err(unavailable) => Err(RouteError::unavailable(
-                &self.message.model.name,
+                self.message.model.shown(),
                 &unavailable,
             )),
         }
@@ -137,7 +145,7 @@ impl Matched {
 
     /// The error if the queue was full, or no endpoint became free in time.
     pub(super) fn overloaded(&self) -> RouteError {
-        RouteError::overloaded(&self.message.model.name)
+        RouteError::overloaded(self.message.model.shown())
     }
 
     /// Turns `head` and the received body into the request to the chosen engine.
@@ -159,7 +167,8 @@ impl Matched {
         let server = Arc::clone(lease.server());
         let may_send_again =
             server.policy.get_max_retries() > 0 || table.has_elsewhere(selection, &server);
-        let decision = RouteDecision::new(table, selection, target, server, lease.position());
+        let decision = RouteDecision::new(table, selection, target, server, lease.position())
+            .named(&message.model);
         options.via.add(head.version, &mut head.headers);
         options.forwarded.set(head);
         let mut packed = message.pack(head, may_send_again);
@@ -272,6 +281,7 @@ impl Read {
         table: &CompiledTable,
         head: &Parts,
         received: &mut Received,
+        options: &Options,
     ) -> Result<Self, RouteError> {
         let Received {
             chunks,
@@ -287,9 +297,17 @@ impl Read {
             _ => None,
         };
         let readable = plain.as_mut().unwrap_or(&mut *chunks);
-        let model = scan.locate(head, readable, total)?;
-        let selection = table.select(head, &model.name)?;
-        let keys = if !table.reads_body_of(&model.name) {
+        let (model, selection) = match scan.locate(head, readable, total) {
+            Ok(model) => {
+                let selection = table.select(head, &model.name, model.shown())?;
+                (model, selection)
+            }
+            Err(error) if error.kind() == RouteErrorKind::MissingModel => {
+                unnamed(options.without_model(table), table, head, error)?
+            }
+            Err(error) => return Err(error),
+        };
+        let keys = if !table.reads_body_by(table.rule(selection)) {
             BodyKeys::default()
         } else {
             if let Some(decoder) = scan.decoder()
@@ -307,6 +325,22 @@ impl Read {
             plain,
         })
     }
+}
+
+/// What a request that names no model is routed by; `error` if it isn't routed.
+fn unnamed(
+    what: &WithoutModel,
+    table: &CompiledTable,
+    head: &Parts,
+    error: RouteError,
+) -> Result<(ExtractedModel, Selection), RouteError> {
+    let selection = match what {
+        WithoutModel::Model(name) => table.select(head, name, name)?,
+        WithoutModel::Route(name) => table.select_route(head, name)?,
+        _ => return Err(error),
+    };
+    let model = ExtractedModel::of_unnamed(table.requested(selection));
+    Ok((model, selection))
 }
 
 fn inflate(decoder: &Decoder, body: &Chunks, share: &mut Share) -> Result<Chunks, RouteError> {

@@ -4,16 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, Uri, request::Parts};
 use tower_layer::Layer;
+use tracing::warn;
 
 use super::{
-    options::{Options, WithoutModel},
+    authorize::{Authorize, RuleMatch},
+    options::Options,
     original_path::OriginalPath,
     service::ModelRouteService,
     visible_models::VisibleModels,
 };
+#[cfg(feature = "admin")]
+use crate::observe::Admin;
 use crate::{
     attempt::Tunnels,
-    config::ApiPaths,
+    config::{ApiPaths, WithoutModel},
+    error::RouteError,
     model::{ExtractModel, ModelSources},
     route::{RouteTable, RouteTableHandle},
     upload::{DrainLimits, Memory, Pace},
@@ -64,7 +69,8 @@ impl ModelRouteLayer {
                 tunnels: Tunnels::new(),
                 models_endpoint: true,
                 visible_models: VisibleModels::default(),
-                without_model: WithoutModel::default(),
+                without_model: None,
+                authorize: Authorize::default(),
                 paths: ApiPaths::standard(),
                 original_path: OriginalPath::default(),
                 via: Via::default(),
@@ -182,6 +188,18 @@ impl ModelRouteLayer {
         self
     }
 
+    /// The admin view of the layer's table. It explains requests as this layer, with the options
+    /// that it has now, reads them.
+    #[cfg(feature = "admin")]
+    pub fn admin(&self) -> Admin {
+        let options = &self.options;
+        Admin::of_layer(
+            options.table.clone(),
+            Arc::clone(&options.extract),
+            options.without_model.clone(),
+        )
+    }
+
     /// The WebSocket sessions (`/v1/realtime`) of this layer and its clones, to let them
     /// end before a shutdown.
     pub fn tunnels(&self) -> Tunnels {
@@ -222,9 +240,70 @@ impl ModelRouteLayer {
         self
     }
 
-    /// The treatment of requests that name no model; by default they are rejected.
+    /// The treatment of requests that name no model, in place of the table's
+    /// ([`RouteTableBuilder::without_model`](crate::RouteTableBuilder::without_model)). If neither
+    /// says anything they are rejected.
+    ///
+    /// The table may be replaced by one that does not have the model or the ModelRoute. Then
+    /// these requests get a 404: `model_not_found`, or `route_not_found` with the ModelRoute's
+    /// name. If the present table does not have it, that is logged as a warning here.
+    ///
+    /// ```
+    /// use tower_model_route::{ModelRouteLayer, RouteTable, WithoutModel};
+    ///
+    /// # fn main() -> Result<(), tower_model_route::BuildError> {
+    /// # let table = RouteTable::builder().build()?;
+    /// let layer = ModelRouteLayer::new(table).without_model(WithoutModel::Model("small".into()));
+    /// # let _ = layer;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn without_model(mut self, what: WithoutModel) -> Self {
-        self.options.without_model = what;
+        if let Some(mistake) = self.options.table.load().mistake_in(&what) {
+            warn!("without_model: {mistake}");
+        }
+        self.options.without_model = Some(what);
+        self
+    }
+
+    /// Asks `may_go_on` who may use which model, by the request's head and by what is asked for.
+    ///
+    /// It is asked once for each request that is routed: when its rule is known, and before an
+    /// endpoint is chosen. An error is the answer to the client, in the dialect of its API. It
+    /// costs the engines nothing: no turn of a split or of an endpoint is taken, nothing is
+    /// counted, and the rest of the upload is [drained](Self::drain_bytes). Requests that are
+    /// [forwarded](WithoutModel::Forward) have no rule, and are not asked about; nor is
+    /// `GET /v1/models` (see [`visible_models`](Self::visible_models)).
+    ///
+    /// The closure must not block. What needs waiting for, such as a look-up of the caller's
+    /// key, is done by a layer above, which puts its result into the request's extensions.
+    ///
+    /// ```
+    /// use tower_model_route::{ModelRouteLayer, RouteError, RouteErrorKind, RouteTable};
+    ///
+    /// /// Set by a layer above that knows the caller.
+    /// #[derive(Clone)]
+    /// struct Groups(Vec<&'static str>);
+    ///
+    /// # fn main() -> Result<(), tower_model_route::BuildError> {
+    /// # let table = RouteTable::builder().build()?;
+    /// let layer = ModelRouteLayer::new(table).authorize(|head, to| {
+    ///     let groups = head.extensions.get::<Groups>();
+    ///     if groups.is_some_and(|groups| groups.0.contains(&to.route())) {
+    ///         return Ok(());
+    ///     }
+    ///     let message = format!("the model `{}` is not for you", to.requested_model());
+    ///     Err(RouteError::new(RouteErrorKind::Forbidden, message))
+    /// });
+    /// # let _ = layer;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn authorize(
+        mut self,
+        may_go_on: impl Fn(&Parts, &RuleMatch<'_>) -> Result<(), RouteError> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.authorize = Authorize::new(may_go_on);
         self
     }
 

@@ -21,6 +21,7 @@
 //! drops the upload and the call, and releases the lease. Only a WebSocket session
 //! ([`upgrade`]) has a task, which begins with the engine's 101.
 
+mod authorize;
 mod deadline;
 mod dispatch;
 mod future;
@@ -37,6 +38,6 @@ mod visible_models;
 mod waiter;
 
 pub use self::{
-    future::ResponseFuture, layer::ModelRouteLayer, options::WithoutModel,
+    authorize::RuleMatch, future::ResponseFuture, layer::ModelRouteLayer,
     service::ModelRouteService,
 };

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use http::{HeaderName, Version, request::Parts};
 
-use super::{original_path::OriginalPath, visible_models::VisibleModels};
+use super::{authorize::Authorize, original_path::OriginalPath, visible_models::VisibleModels};
 use crate::{
     attempt::Tunnels,
     coding,
-    config::ApiPaths,
+    config::{ApiPaths, WithoutModel},
     model::ExtractModel,
-    route::RouteTableHandle,
+    route::{CompiledTable, RouteTableHandle},
     upload::{Buffering, DrainLimits, Limits, Memory, Pace},
     wire::{ForwardedFields, Via},
 };
@@ -28,7 +28,8 @@ pub(super) struct Options {
     pub(super) tunnels: Tunnels,
     pub(super) models_endpoint: bool,
     pub(super) visible_models: VisibleModels,
-    pub(super) without_model: WithoutModel,
+    pub(super) without_model: Option<WithoutModel>,
+    pub(super) authorize: Authorize,
     pub(super) paths: ApiPaths,
     pub(super) original_path: OriginalPath,
     pub(super) via: Via,
@@ -37,6 +38,13 @@ pub(super) struct Options {
 }
 
 impl Options {
+    /// What happens to requests that name no model.
+    pub(super) fn without_model<'o>(&'o self, table: &'o CompiledTable) -> &'o WithoutModel {
+        let own = self.without_model.as_ref();
+        own.or(table.without_model())
+            .unwrap_or(&WithoutModel::Reject)
+    }
+
     pub(super) fn limits(&self) -> Limits {
         Limits {
             bytes: self.max_body_bytes,
@@ -71,16 +79,4 @@ impl Options {
             waits: false,
         }
     }
-}
-
-/// The treatment of requests that name no model, such as `GET /health`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WithoutModel {
-    /// Answers them with 404 and the code `route_not_found`.
-    #[default]
-    Reject,
-    /// Forwards them to the inner service unchanged: the URI, the headers (but
-    /// for `x-request-id`) and the body, which is streamed.
-    Forward,
 }

@@ -1,6 +1,7 @@
 //! The service: a first look at each request's head.
 
 use std::{
+    ops::ControlFlow,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -14,16 +15,11 @@ use http::{
 use http_body::Body;
 use tower_service::Service;
 
-use super::{
-    deadline,
-    future::ResponseFuture,
-    options::{Options, WithoutModel},
-    phase::Arrival,
-    target,
-};
+use super::{deadline, future::ResponseFuture, options::Options, phase::Arrival, target};
 use crate::{
     attempt::{ResponseBody, RouteBody},
     coding::Decoder,
+    config::WithoutModel,
     error::{Asker, BoxError, RouteError, RouteErrorKind, X_REQUEST_ID},
     model::{Scan, check_json, check_one_type},
     observe::RequestSpan,
@@ -132,24 +128,13 @@ fn first_look(
             Err(error) => FirstLook::Reject(error),
         };
     }
+    let without_model = options.without_model(table);
     let scan = match (target, Scan::new(options.extract.begin(head).0)) {
-        (Err(error), Ok(None))
-            if error.kind() == RouteErrorKind::UnknownPath
-                && options.without_model == WithoutModel::Forward =>
-        {
-            return FirstLook::Forward;
-        }
-        (Err(error), _) | (Ok(()), Err(error)) => return FirstLook::Reject(error),
-        (Ok(()), Ok(Some(scan))) => scan,
-        (Ok(()), Ok(None)) if options.without_model == WithoutModel::Forward => {
-            return FirstLook::Forward;
-        }
-        (Ok(()), Ok(None)) => {
-            return FirstLook::Reject(RouteError::new(
-                RouteErrorKind::RouteNotFound,
-                "no such resource: this gateway only serves requests that name a model",
-            ));
-        }
+        (Ok(()), Ok(Some(scan))) => scan.optional(without_model.is_routed()),
+        (target, found) => match unnamed(target, found, without_model) {
+            ControlFlow::Continue(scan) => scan,
+            ControlFlow::Break(look) => return look,
+        },
     };
     if let Err(error) = check_type(&scan, head) {
         return FirstLook::Reject(error);
@@ -167,6 +152,35 @@ fn first_look(
         return FirstLook::Reject(RouteError::body_too_large(options.max_body_bytes));
     }
     FirstLook::Receive(scan)
+}
+
+/// What becomes of a request that has no path for engines, or whose head shows that it names no
+/// model or refuses it.
+fn unnamed(
+    target: Result<(), RouteError>,
+    found: Result<Option<Scan>, RouteError>,
+    without_model: &WithoutModel,
+) -> ControlFlow<FirstLook, Scan> {
+    let look = match (target, found, without_model) {
+        (Err(error), Ok(None), WithoutModel::Forward)
+            if error.kind() == RouteErrorKind::UnknownPath =>
+        {
+            FirstLook::Forward
+        }
+        (Err(error), ..) => FirstLook::Reject(error),
+        (Ok(()), Ok(_), WithoutModel::Forward) => FirstLook::Forward,
+        (Ok(()), Ok(_), WithoutModel::Reject) => FirstLook::Reject(RouteError::new(
+            RouteErrorKind::RouteNotFound,
+            "no such resource: this gateway only serves requests that name a model",
+        )),
+        (Ok(()), Err(error), what)
+            if error.kind() != RouteErrorKind::MissingModel || !what.is_routed() =>
+        {
+            FirstLook::Reject(error)
+        }
+        (Ok(()), _, _) => return ControlFlow::Continue(Scan::none()),
+    };
+    ControlFlow::Break(look)
 }
 
 /// Refuses a Content-Type by which an engine could read another model than `scan` does.

@@ -40,7 +40,7 @@ pub(super) fn received<S, F>(
     span: &RequestSpan,
 ) -> (Phase<S, F>, Option<Waiter>) {
     let received = match received {
-        Ok(received) if received.lacks(|model| table.reads_body_of(model)) => {
+        Ok(received) if received.lacks(&arrival.head, |model| table.reads_body_of(model)) => {
             let receive = received.read_on();
             let phase = Phase::Receiving {
                 receive,
@@ -53,8 +53,8 @@ pub(super) fn received<S, F>(
     };
     let (head, asker) = (&arrival.head, &arrival.asker);
     let matched = received
-        .and_then(|received| Matched::new(table, head, received))
-        .and_then(|matched| match deadline::check(arrival.deadline) {
+        .and_then(|received| Matched::new(table, head, received, &arrival.options))
+        .and_then(|matched| match admitted(&matched, &arrival) {
             Ok(()) => Ok(matched),
             Err(error) => Err((error, matched.into_rest())),
         })
@@ -84,6 +84,12 @@ pub(super) fn received<S, F>(
             (Phase::Queueing { queued }, waiter)
         }
     }
+}
+
+/// Whether the caller may use the model, and waits long enough.
+fn admitted<S>(matched: &Matched, arrival: &Arrival<S>) -> Result<(), RouteError> {
+    matched.authorize(&arrival.head, &arrival.options)?;
+    deadline::check(arrival.deadline)
 }
 
 /// Whether the client gets comments while it waits for this target.

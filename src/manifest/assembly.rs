@@ -12,7 +12,10 @@ use super::{
     server_info::ServerInfo,
 };
 use crate::{
-    config::{Address, BuildError, MistakeKind, ModelServer, Place, RouteTableBuilder, ServerPart},
+    config::{
+        Address, BuildError, MistakeKind, ModelServer, Place, RouteTableBuilder, ServerPart,
+        WithoutModel,
+    },
     manifest::read::{
         model_route::RouteManifest, nearest::did_you_mean, server_manifest::ServerManifest,
     },
@@ -57,6 +60,7 @@ impl Assembly {
         match place {
             Place::ModelServer(server, part) => Some(self.servers.get(server)?.of(part)),
             Place::ModelRoute(route, part) => Some(self.routes.get(route)?.of(part)),
+            Place::WithoutModel => self.takes_unnamed().map(|(_, spot)| spot),
             Place::Other(_) => None,
         }
     }
@@ -65,7 +69,7 @@ impl Assembly {
     pub(super) fn server(&self, place: Place) -> Option<&ServerOrigin> {
         match place {
             Place::ModelServer(server, _) => self.servers.get(server),
-            Place::ModelRoute(..) | Place::Other(_) => None,
+            Place::ModelRoute(..) | Place::WithoutModel | Place::Other(_) => None,
         }
     }
 
@@ -141,6 +145,7 @@ impl Assembly {
             }
             self.add_route(manifest, &names, found);
         }
+        self.add_without_model(found);
         for server in names.given.keys() {
             let known = names.by_full_name.keys().map(String::as_str);
             let message = format!(
@@ -197,6 +202,36 @@ impl Assembly {
         });
         self.config = std::mem::take(&mut self.config).model_route(route);
         self.routes.push(manifest.origin.clone());
+    }
+
+    /// The first route to which requests without a model go: its name in the table, and where
+    /// that is said.
+    fn takes_unnamed(&self) -> Option<(&str, &Spot)> {
+        let routes = self.config.get_model_routes().iter().zip(&self.routes);
+        let mut takes = routes.filter_map(|(route, origin)| {
+            let spot = origin.without_model.as_ref()?;
+            Some((route.get_name(), spot))
+        });
+        takes.next()
+    }
+
+    /// Requests without a model go to one name of the table, which several routes may have.
+    fn add_without_model(&mut self, found: &mut Vec<Diagnostic>) {
+        let Some((name, first)) = self.takes_unnamed() else {
+            return;
+        };
+        let routes = self.config.get_model_routes().iter().zip(&self.routes);
+        let others = routes.filter(|(route, _)| route.get_name() != name);
+        for spot in others.filter_map(|(_, origin)| origin.without_model.as_ref()) {
+            let message = format!(
+                "requests without a model go to the ModelRoute {name:?} already, in {} line {}",
+                first.source.file, first.at.line
+            );
+            let code = "duplicate-without-model";
+            found.push(Diagnostic::new(Severity::Error, code, spot, message));
+        }
+        let what = WithoutModel::Route(name.to_owned());
+        self.config = std::mem::take(&mut self.config).without_model(what);
     }
 
     /// Gives the mistakes of a [`BuildError`] their places in the files.

@@ -89,6 +89,7 @@
 //!       maxInFlight: 64
 //!       maxQueue: 16
 //!       queueTimeout: 500ms
+//!       slowStart: 30s
 //!       outlierDetection:
 //!         consecutiveFailures: 3
 //!         baseEjectionTime: 5s
@@ -100,6 +101,8 @@
 //! metadata:
 //!   annotations:
 //!     tower-model-route/name: chat
+//!     # requests that name no model go to this route, and to no other
+//!     tower-model-route/without-model: "true"
 //!     # by the rules' names, or a list in the order of the rules
 //!     tower-model-route/rules: |
 //!       premium:

@@ -57,7 +57,7 @@ pub(super) const RETRY_STATUSES: &str = "retryStatuses";
 pub(super) const OUTLIER_DETECTION: &str = "outlierDetection";
 
 /// Options of a traffic policy that Kthena's schema does not have, except the two keys above.
-pub(super) const POLICY: [Setting<TrafficPolicy>; 11] = [
+pub(super) const POLICY: [Setting<TrafficPolicy>; 12] = [
     Setting {
         key: "streamIdleTimeout",
         access: Access::Time(TrafficPolicy::stream_idle_timeout, |policy| {
@@ -144,6 +144,12 @@ pub(super) const POLICY: [Setting<TrafficPolicy>; 11] = [
         access: Access::Time(TrafficPolicy::queue_timeout, |policy| {
             let default = TrafficPolicy::new().get_queue_timeout();
             unless(policy.get_queue_timeout(), default)
+        }),
+    },
+    Setting {
+        key: "slowStart",
+        access: Access::Time(TrafficPolicy::slow_start, |policy| {
+            unless(policy.get_slow_start(), Duration::ZERO)
         }),
     },
 ];

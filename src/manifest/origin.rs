@@ -74,6 +74,8 @@ pub(super) struct RouteOrigin {
     pub(super) model_name: Option<Spot>,
     pub(super) adapters: Vec<Spot>,
     pub(super) rules: Vec<RuleOrigin>,
+    /// Where it is said that requests without a model go to it.
+    pub(super) without_model: Option<Spot>,
 }
 
 #[derive(Clone, Debug)]

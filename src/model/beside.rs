@@ -123,7 +123,7 @@ impl Beside {
         }
     }
 
-    /// The model that the head names.
+    /// The model that the head names, by the name to route by.
     pub(super) fn model(&self) -> &str {
         &self.model.name
     }
@@ -179,13 +179,13 @@ impl Beside {
             Relation::Overwritten => "",
             Relation::Equal | Relation::Prefixed(_) => {
                 check(&chosen.value, self.body.field())?;
-                let prefix = self.relation.prefix(&chosen.value, &head.name);
+                let prefix = self.relation.prefix(&chosen.value, head.asked());
                 prefix.ok_or_else(|| self.ambiguous())?
             }
         };
         let is_settled = models
             .iter()
-            .all(|model| self.relation.prefix(&model.value, &head.name) == Some(prefix));
+            .all(|model| self.relation.prefix(&model.value, head.asked()) == Some(prefix));
         let beside = InBody {
             written: self.body.written(),
             spans: models.iter().map(|model| model.span.clone()).collect(),

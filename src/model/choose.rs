@@ -30,14 +30,12 @@ pub(super) fn choose(
         .cloned()
         .collect();
     Ok(ExtractedModel {
-        name,
         location: Location::Body {
             written,
             span,
             others,
         },
-        header: None,
-        beside: None,
+        ..ExtractedModel::new(name)
     })
 }
 

@@ -4,7 +4,11 @@ use std::fmt;
 
 use http::{Method, request::Parts};
 
-use super::extraction::Extraction;
+use super::{
+    extraction::{Extraction, Plan},
+    model_name::{ModelName, NameMap},
+};
+use crate::error::RouteError;
 
 /// Decides how the model of a request is found.
 ///
@@ -48,6 +52,80 @@ pub trait ExtractModel: fmt::Debug + Send + Sync + 'static {
     fn reads_path(&self, path: &str) -> bool {
         let _ = path;
         false
+    }
+
+    /// Routes by what `map` makes of the name that this extractor finds.
+    ///
+    /// `map` gets the request's head, with the extensions of layers above, and the name that the
+    /// client has written, and returns the name to route by, or a [`ModelName`] that also says
+    /// what engines are asked for. If it returns an error, that is the answer. It may be called
+    /// twice for a request. It is not asked about requests without a model, but about an
+    /// [`Extraction::or_model`].
+    ///
+    /// Where the path or a header and the body both name the model, they must agree in what the
+    /// client has written; then the name is mapped, and all places are rewritten.
+    ///
+    /// ```
+    /// use tower_model_route::{ExtractModel, ModelName, ModelSources, RouteError, RouteErrorKind};
+    ///
+    /// /// What a layer above has found out about the caller.
+    /// #[derive(Clone)]
+    /// struct Tenant(String);
+    ///
+    /// // A client says `m`; its tenant's route is `acme/m`, and engines know it as `m`.
+    /// let by_tenant = ModelSources::standard().map_name(|head, name| {
+    ///     let tenant = head.extensions.get::<Tenant>().ok_or_else(|| {
+    ///         RouteError::new(RouteErrorKind::Unauthorized, "who are you?")
+    ///     })?;
+    ///     Ok(ModelName::new(format!("{}/{name}", tenant.0)).for_engine(name))
+    /// });
+    /// # let _ = by_tenant;
+    /// ```
+    fn map_name<F, N>(self, map: F) -> MapName<Self>
+    where
+        Self: Sized,
+        F: Fn(&Parts, &str) -> Result<N, RouteError> + Send + Sync + 'static,
+        N: Into<ModelName>,
+    {
+        MapName::new(self, map)
+    }
+}
+
+/// An extractor whose names are mapped; made by [`ExtractModel::map_name`].
+#[derive(Clone)]
+#[must_use]
+pub struct MapName<E> {
+    extract: E,
+    map: NameMap,
+}
+
+impl<E> MapName<E> {
+    fn new<F, N>(extract: E, map: F) -> Self
+    where
+        F: Fn(&Parts, &str) -> Result<N, RouteError> + Send + Sync + 'static,
+        N: Into<ModelName>,
+    {
+        let map = NameMap::new(map);
+        Self { extract, map }
+    }
+}
+
+impl<E: ExtractModel> ExtractModel for MapName<E> {
+    fn begin(&self, head: &Parts) -> Extraction {
+        Extraction(match self.extract.begin(head).0 {
+            plan @ (Plan::NoModel | Plan::Refused(_)) => plan,
+            plan => Plan::Mapped(self.map.clone(), Box::new(plan)),
+        })
+    }
+
+    fn reads_path(&self, path: &str) -> bool {
+        self.extract.reads_path(path)
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for MapName<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MapName").field(&self.extract).finish()
     }
 }
 

@@ -4,8 +4,11 @@ use std::{borrow::Cow, fmt, ops::Range};
 
 use http::{HeaderName, request::Parts};
 
-use super::{duplicates::DuplicateModels, found::FIELD, multipart::Boundary, relation::Relation};
-use crate::error::RouteError;
+use super::{
+    duplicates::DuplicateModels, found::FIELD, model_name::NameMap, multipart::Boundary,
+    relation::Relation,
+};
+use crate::error::{RouteError, RouteErrorKind};
 
 /// The way to find the model of one request; see [`ExtractModel`](crate::ExtractModel).
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(crate) enum Plan {
     Json(Option<Box<str>>, DuplicateModels),
     Multipart(Boundary, DuplicateModels),
     Whole(FromWholeBody),
+    /// The model that this plan finds, by another name.
+    Mapped(NameMap, Box<Plan>),
 }
 
 pub(crate) type FromWholeBody =
@@ -34,8 +39,7 @@ pub(crate) type FromWholeBody =
 impl Extraction {
     /// The request names no model.
     ///
-    /// Its body is not read, and it is rejected or forwarded as
-    /// [`ModelRouteLayer::without_model`](crate::ModelRouteLayer::without_model) says.
+    /// Its body is not read, and [`WithoutModel`](crate::WithoutModel) says what happens to it.
     pub fn none() -> Self {
         Self(Plan::NoModel)
     }
@@ -95,7 +99,8 @@ impl Extraction {
     /// Sets the model to route by if the body is read and names none. Without
     /// it, such a request gets a 400 `missing_model`.
     ///
-    /// The default is not written into the request. It does not apply to a
+    /// The default is not written into the request, and comes before what
+    /// [`WithoutModel`](crate::WithoutModel) says. It does not apply to a
     /// request whose body is not read ([`none`](Self::none)): that has no model.
     pub fn or_model(self, name: impl Into<String>) -> Self {
         Self(Plan::Default(name.into(), Box::new(self.0)))
@@ -114,11 +119,12 @@ impl fmt::Debug for Plan {
             Self::Json(..) => "Json",
             Self::Multipart(..) => "Multipart",
             Self::Whole(_) => "Whole",
+            Self::Mapped(..) => "Mapped",
         })
     }
 }
 
-/// The model that a request names, and the place where it is rewritten.
+/// The model that a request is routed by, and the place where its name is rewritten.
 ///
 /// Without a place, the name is never rewritten. Places are byte ranges. The new
 /// name is written in the form that the place requires: as a quoted JSON string,
@@ -127,12 +133,24 @@ impl fmt::Debug for Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct ExtractedModel {
+    /// The request is routed by it.
     pub(crate) name: String,
+    /// Its other names, if it has some.
+    pub(crate) aliases: Option<Box<Aliases>>,
     pub(crate) location: Location,
     /// A header that also names the model.
     pub(crate) header: Option<HeaderName>,
     /// The model in the body, if it is in the path or query too.
     pub(crate) beside: Option<Box<InBody>>,
+}
+
+/// The names of a model beside the one that it is routed by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Aliases {
+    /// What the client has written, if that is another name; empty if it has written none.
+    pub(crate) asked: Option<Box<str>>,
+    /// What engines are asked for, whatever their ModelServer says.
+    pub(crate) engine: Option<Box<str>>,
 }
 
 /// The places of the model in the body of a request whose path or query also names it.
@@ -198,15 +216,78 @@ impl ExtractedModel {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            aliases: None,
             location: Location::Nowhere,
             header: None,
             beside: None,
         }
     }
 
-    /// The name, unescaped.
+    /// The model of a request that names none.
+    pub(crate) fn of_unnamed(name: impl Into<String>) -> Self {
+        Self::new(name).asked_as("")
+    }
+
+    /// The name to route by, unescaped.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the client has written, unescaped.
+    pub(crate) fn asked(&self) -> &str {
+        let aliases = self.aliases.as_deref();
+        let asked = aliases.and_then(|aliases| aliases.asked.as_deref());
+        asked.unwrap_or(&self.name)
+    }
+
+    /// The name for messages to the client.
+    pub(crate) fn shown(&self) -> &str {
+        match self.asked() {
+            "" => &self.name,
+            asked => asked,
+        }
+    }
+
+    /// The name by which the client asks for the model, if it isn't the one to route by.
+    ///
+    /// Then the engine is asked for the [`ModelServer::model`](crate::ModelServer::model), or,
+    /// where there is none, for the name to route by: it is written into all places.
+    pub fn asked_as(mut self, name: impl Into<String>) -> Self {
+        self.aliases.get_or_insert_default().asked = Some(name.into().into());
+        self
+    }
+
+    /// The engine is asked for this name, whatever its ModelServer says: it is written into all
+    /// places.
+    pub fn for_engine(mut self, name: impl Into<String>) -> Self {
+        self.aliases.get_or_insert_default().engine = Some(name.into().into());
+        self
+    }
+
+    /// The model by the names that `map` gives it.
+    pub(super) fn mapped(self, map: &NameMap, head: &Parts) -> Result<Self, RouteError> {
+        let names = map.names(head, &self.name)?;
+        if names.routed.is_empty() || names.engine.as_ref().is_some_and(String::is_empty) {
+            return Err(RouteError::new(
+                RouteErrorKind::ExtractorFault,
+                "the model was given an empty name",
+            ));
+        }
+        let model = match names.engine {
+            Some(engine) => self.for_engine(engine),
+            None => self,
+        };
+        if names.routed == model.name {
+            return Ok(model);
+        }
+        let asked = model.asked().to_owned();
+        let name = names.routed;
+        Ok(Self { name, ..model }.asked_as(asked))
+    }
+
+    /// Whether the request names the model in a place that is known.
+    pub(crate) fn has_place(&self) -> bool {
+        !matches!(self.location, Location::Nowhere) || self.header.is_some()
     }
 
     /// The name is this JSON string of the body, quotes included.

@@ -11,6 +11,7 @@ mod json;
 mod json_body;
 mod keys;
 mod media_type;
+mod model_name;
 mod multipart;
 mod multipart_body;
 mod params;
@@ -19,14 +20,13 @@ mod relation;
 mod scan;
 mod sources;
 
-#[cfg(feature = "admin")]
-pub(crate) use self::sources::is_named_by_head;
 pub use self::{
     duplicates::DuplicateModels,
-    extract::ExtractModel,
+    extract::{ExtractModel, MapName},
     extraction::{ExtractedModel, Extraction},
     head::{HeaderModel, PathModel, QueryModel},
     json_body::JsonBody,
+    model_name::ModelName,
     multipart_body::MultipartBody,
     sources::ModelSources,
 };
@@ -37,6 +37,7 @@ pub(crate) use self::{
     media_type::{check_json, check_one_type},
     paths::is_below_model,
     scan::Scan,
+    sources::body_naming,
 };
 #[cfg(fuzzing)]
 pub(crate) use self::{json::fuzz_json, multipart::fuzz_multipart};

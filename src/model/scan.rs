@@ -1,6 +1,6 @@
 //! Looks for the model in a body that arrives chunk by chunk.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use http::request::Parts;
 
@@ -10,6 +10,7 @@ use super::{
     duplicates::DuplicateModels,
     extraction::{ExtractedModel, FromWholeBody, Plan, Written},
     found::{FIELD, Refusal, Value},
+    model_name::NameMap,
 };
 use crate::{
     coding::Decoder,
@@ -23,14 +24,32 @@ use crate::{
 pub(crate) struct Scan {
     kind: Kind,
     /// The model that a header names.
-    claim: Option<Box<ExtractedModel>>,
+    claim: Option<Box<Other<ExtractedModel>>>,
     /// The model to use if the body names none.
-    default: Option<String>,
+    default: Option<Box<Other<String>>>,
+    /// Whether it is no error if nothing names a model.
+    optional: bool,
+    /// What is made of the name, in this order.
+    maps: Option<Box<Maps>>,
     /// The decoder that decompresses the body before it is scanned.
     decoder: Option<Box<Decoder>>,
 }
 
+/// In a box, as few requests have some.
+#[derive(Debug, Default)]
+struct Maps(Vec<NameMap>);
+
+/// A model that counts if the body names none.
+#[derive(Debug)]
+struct Other<M> {
+    model: M,
+    /// The maps that are for the body's name only: the first so many.
+    skips: usize,
+}
+
 enum Kind {
+    /// Nothing names a model, and the body is not scanned.
+    Nameless,
     /// The head names the model: the body is not scanned.
     Known(ExtractedModel),
     /// The head names the model, and the body may too.
@@ -61,35 +80,58 @@ impl Scan {
             Plan::Whole(read) => Kind::Whole(Some(read)),
             Plan::Default(name, plan) => {
                 let scan = Self::new(*plan)?;
-                return Ok(scan.map(|scan| Self {
-                    default: Some(name),
-                    ..scan
+                return Ok(scan.map(|mut scan| {
+                    scan.default = Some(Box::new(scan.other(name)));
+                    scan
                 }));
             }
             Plan::Claimed(claim, plan) => {
                 let scan = Self::new(*plan)?;
-                return Ok(scan.map(|scan| Self {
-                    claim: Some(Box::new(claim)),
-                    ..scan
+                return Ok(scan.map(|mut scan| {
+                    scan.claim = Some(Box::new(scan.other(claim)));
+                    scan
+                }));
+            }
+            Plan::Mapped(map, plan) => {
+                let scan = Self::new(*plan)?;
+                return Ok(scan.map(|mut scan| {
+                    scan.maps.get_or_insert_default().0.push(map);
+                    scan
                 }));
             }
         };
-        Ok(Some(Self {
+        Ok(Some(Self::of(kind)))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self {
             kind,
             claim: None,
             default: None,
+            optional: false,
+            maps: None,
             decoder: None,
-        }))
+        }
+    }
+
+    fn maps(&self) -> &[NameMap] {
+        self.maps.as_deref().map_or(&[], |maps| &maps.0)
+    }
+
+    fn other<M>(&self, model: M) -> Other<M> {
+        let skips = self.maps().len();
+        Other { model, skips }
     }
 
     /// A scan that looks for nothing.
     pub(crate) fn none() -> Self {
-        Self {
-            kind: Kind::Known(ExtractedModel::new("")),
-            claim: None,
-            default: None,
-            decoder: None,
-        }
+        Self::of(Kind::Nameless)
+    }
+
+    /// Takes a body that names no model, if it is `optional`: only [`locate`](Self::locate)
+    /// fails then, with [`RouteErrorKind::MissingModel`].
+    pub(crate) fn optional(self, optional: bool) -> Self {
+        Self { optional, ..self }
     }
 
     /// Reads the body through `decoder`. The whole body is then read, as a rewrite needs all of it.
@@ -122,11 +164,11 @@ impl Scan {
             Kind::Beside(beside) => return beside.finish(),
             Kind::Json(scanner, _) => scanner.finish(),
             Kind::Multipart(scanner, _) => scanner.finish(),
-            Kind::Known(_) | Kind::Whole(_) => Ok(()),
+            Kind::Nameless | Kind::Known(_) | Kind::Whole(_) => Ok(()),
         };
-        let has_other = self.claim.is_some() || self.default.is_some();
+        let has_other = self.optional || self.claim.is_some() || self.default.is_some();
         let finished = match finished {
-            // A header or the default may supply the model that the body lacks.
+            // A header or a default may supply the model that the body lacks.
             Err(Refusal::Missing | Refusal::Empty) if has_other => Ok(()),
             // To some engines the body names one.
             Err(Refusal::OtherCase) if has_other => Err(Refusal::Duplicate),
@@ -138,7 +180,7 @@ impl Scan {
     /// Whether the model is known, regardless of the rest of the body.
     pub(crate) fn is_found(&self) -> bool {
         let (models, duplicates) = match &self.kind {
-            Kind::Known(_) => return true,
+            Kind::Nameless | Kind::Known(_) => return true,
             // A compressed body is needed whole to rewrite it.
             Kind::Beside(_) => return self.decoder.is_none(),
             Kind::Json(scanner, duplicates) => (scanner.models(), duplicates),
@@ -152,7 +194,7 @@ impl Scan {
     pub(crate) fn needs_all(&self) -> bool {
         self.decoder.is_some()
             || match &self.kind {
-                Kind::Known(_) | Kind::Beside(_) => false,
+                Kind::Nameless | Kind::Known(_) | Kind::Beside(_) => false,
                 Kind::Json(_, duplicates) | Kind::Multipart(_, duplicates) => {
                     *duplicates != DuplicateModels::Refuse
                 }
@@ -172,14 +214,23 @@ impl Scan {
         }
     }
 
-    /// The model's name, if it is known yet.
-    pub(crate) fn model(&self) -> Option<&str> {
+    /// The name to route by, if it is known yet.
+    pub(crate) fn model(&self, head: &Parts) -> Option<Cow<'_, str>> {
+        let mut name = Cow::Borrowed(self.unmapped()?);
+        for map in self.maps() {
+            name = map.names(head, &name).ok()?.routed.into();
+        }
+        Some(name)
+    }
+
+    /// The name before it is mapped, if it is known yet.
+    fn unmapped(&self) -> Option<&str> {
         let models = match &self.kind {
             Kind::Known(model) => return Some(&model.name),
             Kind::Beside(beside) => return Some(beside.model()),
             Kind::Json(scanner, _) => scanner.models(),
             Kind::Multipart(scanner, _) => scanner.models(),
-            Kind::Whole(_) => return None,
+            Kind::Nameless | Kind::Whole(_) => return None,
         };
         match &models.first()?.value {
             Value::Name(name) => Some(name),
@@ -189,7 +240,7 @@ impl Scan {
 
     /// Whether the scan reads the body, and so needs it uncompressed.
     pub(crate) fn reads_body(&self) -> bool {
-        !matches!(self.kind, Kind::Known(_))
+        !matches!(self.kind, Kind::Nameless | Kind::Known(_))
     }
 
     /// Whether the scan reads the body as JSON.
@@ -197,7 +248,7 @@ impl Scan {
         match &self.kind {
             Kind::Json(..) => true,
             Kind::Beside(beside) => beside.reads_json(),
-            Kind::Known(_) | Kind::Multipart(..) | Kind::Whole(_) => false,
+            Kind::Nameless | Kind::Known(_) | Kind::Multipart(..) | Kind::Whole(_) => false,
         }
     }
 
@@ -215,8 +266,23 @@ impl Scan {
         body: &mut Chunks,
         total: Option<u64>,
     ) -> Result<ExtractedModel, RouteError> {
+        let located = self.locate_unmapped(head, body, total);
+        let (model, skips) = self.or_other(located)?;
+        let maps = self.maps().get(skips..).unwrap_or_default();
+        maps.iter()
+            .try_fold(model, |model, map| model.mapped(map, head))
+    }
+
+    /// The model before its name is mapped.
+    fn locate_unmapped(
+        &mut self,
+        head: &Parts,
+        body: &mut Chunks,
+        total: Option<u64>,
+    ) -> Result<ExtractedModel, RouteError> {
         let len = total.unwrap_or(body.len());
-        let located = match &mut self.kind {
+        match &mut self.kind {
+            Kind::Nameless => Err(Refusal::Missing.in_field(FIELD)),
             Kind::Known(model) => {
                 within(head, len, std::mem::replace(model, ExtractedModel::new("")))
             }
@@ -237,22 +303,31 @@ impl Scan {
                 }
                 None => Err(Refusal::Missing.in_field(FIELD)),
             },
-        };
+        }
+    }
+
+    /// The model that counts beside a header and a default, and how many maps are not for it.
+    fn or_other(
+        &mut self,
+        located: Result<ExtractedModel, RouteError>,
+    ) -> Result<(ExtractedModel, usize), RouteError> {
         let default = self.default.take();
-        match (self.claim.take(), located) {
-            (None, Err(error)) if error.kind() == RouteErrorKind::MissingModel => {
-                default.map(ExtractedModel::new).ok_or(error)
+        match (self.claim.take().map(|claim| *claim), located) {
+            (None, Err(error)) if error.kind() == RouteErrorKind::MissingModel => default
+                .map(|default| (ExtractedModel::of_unnamed(default.model), default.skips))
+                .ok_or(error),
+            (None, located) => Ok((located?, 0)),
+            (Some(claim), Ok(model)) if claim.model.name == model.asked() => {
+                let header = claim.model.header;
+                Ok((ExtractedModel { header, ..model }, 0))
             }
-            (None, located) => located,
-            (Some(claim), Ok(model)) if claim.name == model.name => Ok(ExtractedModel {
-                header: claim.header,
-                ..model
-            }),
             (Some(_), Ok(_)) => Err(RouteError::new(
                 RouteErrorKind::AmbiguousModel,
                 "the model header and the request name different models",
             )),
-            (Some(claim), Err(error)) if error.kind() == RouteErrorKind::MissingModel => Ok(*claim),
+            (Some(claim), Err(error)) if error.kind() == RouteErrorKind::MissingModel => {
+                Ok((claim.model, claim.skips))
+            }
             (Some(_), Err(error)) => Err(error),
         }
     }
@@ -275,7 +350,7 @@ impl Kind {
             Self::Beside(beside) => return beside.feed(chunk),
             Self::Json(scanner, _) => scanner.feed(chunk),
             Self::Multipart(scanner, _) => scanner.feed(chunk),
-            Self::Known(_) | Self::Whole(_) => Ok(()),
+            Self::Nameless | Self::Known(_) | Self::Whole(_) => Ok(()),
         }
         .map_err(|refusal: Refusal| refusal.in_field(self.field()))
     }
@@ -284,7 +359,11 @@ impl Kind {
     fn field(&self) -> &str {
         match self {
             Self::Json(scanner, _) => scanner.field(),
-            Self::Known(_) | Self::Beside(_) | Self::Multipart(..) | Self::Whole(_) => FIELD,
+            Self::Nameless
+            | Self::Known(_)
+            | Self::Beside(_)
+            | Self::Multipart(..)
+            | Self::Whole(_) => FIELD,
         }
     }
 }
@@ -292,6 +371,7 @@ impl Kind {
 impl fmt::Debug for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Nameless => "Nameless",
             Self::Known(_) => "Known",
             Self::Beside(_) => "Beside",
             Self::Json(..) => "Json",

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, header::CONTENT_TYPE, request::Parts};
+use serde_json::Value;
 
 use super::{
     extract::ExtractModel,
     extraction::{ExtractedModel, Extraction, Location, Plan},
+    found::FIELD,
     head::{HeaderModel, QueryModel},
     json_body::JsonBody,
     multipart_body::MultipartBody,
@@ -111,13 +113,15 @@ impl ExtractModel for ModelSources {
         let plan = plans
             .find(|plan| !matches!(plan, Plan::NoModel))
             .unwrap_or(Plan::NoModel);
-        let plan = match plan {
-            Plan::Found(model) => beside(model, head, plans),
-            plan => plan,
-        };
+        let plan = with_body(plan, head, plans);
         let claim = self.header.as_ref().map(|header| header.begin(head).0);
         Extraction(match (claim, plan) {
             (Some(Plan::Found(claim)), Plan::NoModel) => Plan::Found(claim),
+            (Some(Plan::Found(claim)), Plan::Refused(error))
+                if error.kind() == RouteErrorKind::MissingModel =>
+            {
+                Plan::Found(claim)
+            }
             (Some(Plan::Found(claim)), plan) => Plan::Claimed(claim, Box::new(plan)),
             (Some(Plan::Refused(error)), _) => Plan::Refused(error),
             (_, plan) => plan,
@@ -130,13 +134,36 @@ impl ExtractModel for ModelSources {
     }
 }
 
-/// Whether the head of a request names its model in one of the standard places, or tries to.
-#[cfg(feature = "admin")]
-pub(crate) fn is_named_by_head(head: &Parts) -> bool {
-    matches!(
-        ModelSources::standard().begin(head).0,
-        Plan::Found(_) | Plan::Beside(..) | Plan::Refused(_)
-    )
+/// The JSON body in which a request with this head names `model`; `None` if `extract` reads no
+/// JSON body of such a request.
+pub(crate) fn body_naming(extract: &dyn ExtractModel, head: &Parts, model: &str) -> Option<String> {
+    let plan = extract.begin(head).0;
+    let field = field_of(&plan)?;
+    let (field, model) = (Value::from(field), Value::from(model));
+    Some(format!("{{{field}:{model}}}"))
+}
+
+/// The field of a JSON body that names the model, also beside one that the head names.
+fn field_of(plan: &Plan) -> Option<&str> {
+    match plan {
+        Plan::Json(field, _) => Some(field.as_deref().unwrap_or(FIELD)),
+        Plan::Found(_) | Plan::Refused(_) => Some(FIELD),
+        Plan::Beside(_, _, plan) => Some(field_of(plan).unwrap_or(FIELD)),
+        Plan::Claimed(_, plan) | Plan::Default(_, plan) | Plan::Mapped(_, plan) => field_of(plan),
+        Plan::NoModel | Plan::Multipart(..) | Plan::Whole(_) => None,
+    }
+}
+
+/// `plan`, which also reads the body if it finds the model in the head.
+fn with_body(plan: Plan, head: &Parts, plans: impl Iterator<Item = Plan>) -> Plan {
+    match plan {
+        Plan::Found(model) => beside(model, head, plans),
+        Plan::Mapped(map, plan) => {
+            let plans: Box<dyn Iterator<Item = Plan>> = Box::new(plans);
+            Plan::Mapped(map, Box::new(with_body(*plan, head, plans)))
+        }
+        plan => plan,
+    }
 }
 
 /// The plan for a request whose head names `model`: if that is in the path or query, the body
@@ -160,8 +187,8 @@ fn beside(model: ExtractedModel, head: &Parts, mut plans: impl Iterator<Item = P
 /// `plan`, if it looks for a field of this body.
 fn of_body(plan: Plan, headers: &HeaderMap) -> Option<Plan> {
     match plan {
-        // The head has a model, so the default does not apply.
-        Plan::Default(_, plan) => of_body(*plan, headers),
+        // The head has a model, so the default does not apply, and the name in the head is mapped.
+        Plan::Default(_, plan) | Plan::Mapped(_, plan) => of_body(*plan, headers),
         Plan::Multipart(..) => Some(plan),
         Plan::Json(..) => may_be_json(headers).then_some(plan),
         // A form without a boundary: parsers may read it nevertheless.

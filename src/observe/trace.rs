@@ -62,7 +62,7 @@ impl RequestSpan {
         }
         let requested = Excerpt(decision.requested_model());
         let operation = operation(path).unwrap_or("route");
-        context::rename(&self.0, operation, requested.as_str());
+        context::rename(&self.0, operation, Excerpt(decision.model()).as_str());
         self.0
             .record("model_route.requested_model", requested.as_str());
         self.sent_to(decision);
@@ -70,7 +70,10 @@ impl RequestSpan {
 
     fn sent_to(&self, decision: &RouteDecision) {
         self.0
-            .record("gen_ai.request.model", Excerpt(decision.model()).as_str())
+            .record(
+                "gen_ai.request.model",
+                Excerpt(decision.engine_model()).as_str(),
+            )
             .record("model_route.route", decision.route())
             .record("model_route.rule", decision.rule())
             .record("model_route.server", decision.model_server())
@@ -144,11 +147,14 @@ impl AttemptSpan {
         if !span.is_disabled() {
             let decision = decision();
             let (host, port) = decision.address().host_and_port();
-            span.record("gen_ai.request.model", Excerpt(decision.model()).as_str())
-                .record("server.address", host)
-                .record("server.port", i64::from(port))
-                .record("model_route.server", decision.model_server())
-                .record("model_route.endpoint", decision.endpoint());
+            span.record(
+                "gen_ai.request.model",
+                Excerpt(decision.engine_model()).as_str(),
+            )
+            .record("server.address", host)
+            .record("server.port", i64::from(port))
+            .record("model_route.server", decision.model_server())
+            .record("model_route.endpoint", decision.endpoint());
             if decision.attempts() > 1 {
                 span.record(
                     "http.request.resend_count",

@@ -16,6 +16,8 @@ pub(crate) type Chosen<T = Lease> = (u32, T);
 pub(crate) enum Unavailable {
     /// The targets have no endpoints.
     NoEndpoint,
+    /// All endpoints of the targets are taken out of service.
+    Draining,
     /// All endpoints are full. If the request may wait for one: the target whose turn it is.
     Full(Option<u32>),
 }
@@ -137,11 +139,8 @@ impl CompiledTable {
 
     /// Why none of the targets that `may_wait` can take a request.
     fn unavailable(&self, rule: &CompiledRule, may_wait: impl Fn(usize) -> bool) -> Unavailable {
-        if !rule
-            .all()
-            .any(|target| self.target(rule, target).has_endpoints())
-        {
-            return Unavailable::NoEndpoint;
+        if let Some(none) = self.none_in_service(rule) {
+            return none;
         }
         let has_room =
             |target: usize| may_wait(target) && self.target(rule, target).has_room_to_wait();
@@ -155,6 +154,16 @@ impl CompiledTable {
         Unavailable::Full(queue.map(index))
     }
 
+    /// Why no target can take a request now or later; `None` if one can.
+    pub(super) fn none_in_service(&self, rule: &CompiledRule) -> Option<Unavailable> {
+        let any = |is: fn(&Server) -> bool| rule.all().any(|target| is(self.target(rule, target)));
+        match () {
+            () if any(Server::is_in_service) => None,
+            () if any(Server::has_endpoints) => Some(Unavailable::Draining),
+            () => Some(Unavailable::NoEndpoint),
+        }
+    }
+
     pub(super) fn target(&self, rule: &CompiledRule, target: usize) -> &Arc<Server> {
         &self.servers[rule.server(target) as usize]
     }
@@ -164,6 +173,7 @@ impl RouteError {
     pub(crate) fn unavailable(model: &str, why: &Unavailable) -> Self {
         match why {
             Unavailable::NoEndpoint => Self::no_endpoint(model),
+            Unavailable::Draining => Self::draining(model),
             Unavailable::Full(_) => Self::overloaded(model),
         }
     }

@@ -1,6 +1,10 @@
 //! From a configuration to a table: every name resolved, every mistake found.
 
-use std::{collections::HashSet, ops::Range, sync::Arc};
+use std::{
+    collections::HashSet,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use hashbrown::HashMap;
 use http::{HeaderName, HeaderValue};
@@ -34,8 +38,9 @@ impl RouteTableBuilder {
     /// unknown ModelServers, routes without rules, rules without targets,
     /// weights that are mixed, all 0 or above 100, invalid patterns and header
     /// names, endpoints that are not plain `http` or `https` URIs,
-    /// `retry_statuses` after which a retry is pointless, and rules for exactly
-    /// a path that is not let through (see [`paths`](Self::paths)).
+    /// `retry_statuses` after which a retry is pointless, rules for exactly
+    /// a path that is not let through (see [`paths`](Self::paths)), and a model or
+    /// ModelRoute for requests without a model that is not in the table.
     pub fn build(self) -> Result<RouteTable, BuildError> {
         let config = Arc::new(self);
         let mut compiler = Compiler::new(&config);
@@ -45,6 +50,7 @@ impl RouteTableBuilder {
         for (position, route) in config.get_model_routes().iter().enumerate() {
             compiler.route(position, route);
         }
+        compiler.without_model();
         let Compiler {
             mistakes,
             servers,
@@ -74,6 +80,7 @@ impl RouteTableBuilder {
                 .fold(NeededKeys::default(), NeededKeys::and),
             rules: rules.into(),
             route_names: route_names.into(),
+            by_name: OnceLock::new(),
             servers: servers.into(),
             names: names.into(),
             shared: shared.into(),
@@ -349,6 +356,18 @@ impl<'c> Compiler<'c> {
                 self.shared.push(vec![start..end, run]);
             }
             Run::Shared(shared) => self.shared[shared as usize].push(run),
+        }
+    }
+
+    fn without_model(&mut self) {
+        let mistake = self.config.get_without_model().and_then(|what| {
+            what.mistake(
+                |model| self.by_model.contains_key(model) || self.by_adapter.contains_key(model),
+                |route| self.route_names.iter().any(|name| **name == *route),
+            )
+        });
+        if let Some(mistake) = mistake {
+            self.mistake(Place::WithoutModel, mistake);
         }
     }
 

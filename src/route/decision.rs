@@ -7,12 +7,13 @@ use tower::retry::budget::Budget;
 
 use super::{
     choose::{Chosen, Unavailable},
+    naming::Naming,
     table::{CompiledTable, RouteTable, Selection, index},
 };
 use crate::{
     config::{Address, Encoding, TrafficPolicy},
     error::RouteError,
-    model::BodyKeys,
+    model::{BodyKeys, ExtractedModel},
     server::{Caller, Lease, RealModel, Server},
 };
 
@@ -42,6 +43,8 @@ pub struct RouteDecision {
     server: Arc<Server>,
     endpoint: u32,
     attempts: u32,
+    /// The names of the model, where it isn't routed by the client's.
+    naming: Option<Arc<Naming>>,
 }
 
 impl RouteDecision {
@@ -59,7 +62,14 @@ impl RouteDecision {
             server,
             endpoint: index(endpoint),
             attempts: 1,
+            naming: None,
         }
+    }
+
+    /// The same for a request that asks for this model.
+    pub(crate) fn named(self, model: &ExtractedModel) -> Self {
+        let naming = Naming::of(model);
+        Self { naming, ..self }
     }
 
     /// The decision of the next attempt.
@@ -120,13 +130,31 @@ impl RouteDecision {
         &*self.table.retry_budget
     }
 
-    /// The model name as the client asked for it, unescaped.
+    /// The model name as the client asked for it, unescaped; empty if it named none.
     pub fn requested_model(&self) -> &str {
+        match &self.naming {
+            Some(naming) => &naming.asked,
+            None => self.model(),
+        }
+    }
+
+    /// The model name by which the request was routed.
+    ///
+    /// That is what the client asked for, unless an extractor made another name of it
+    /// ([`map_name`](crate::ExtractModel::map_name)) or it named none: then it is the
+    /// [default](crate::Extraction::or_model), or what
+    /// [`WithoutModel`](crate::WithoutModel) says; for
+    /// [`WithoutModel::Route`](crate::WithoutModel::Route), the name of the route's model or of
+    /// its first adapter.
+    pub fn model(&self) -> &str {
         self.table.requested(self.selection)
     }
 
-    /// The model name that the engine is asked for.
-    pub fn model(&self) -> &str {
+    /// The model name that the engine gets.
+    ///
+    /// Where the request names none, or in a place that the extractor does not know, nothing
+    /// is rewritten: then it is the [`requested_model`](Self::requested_model).
+    pub fn engine_model(&self) -> &str {
         self.rewrite()
             .map_or(self.requested_model(), |model| &model.name)
     }
@@ -173,8 +201,10 @@ impl RouteDecision {
 
     /// The name that replaces the client's, if it differs.
     pub(crate) fn rewrite(&self) -> Option<&RealModel> {
-        let requested = self.table.requested(self.selection);
-        self.server().rewrite(requested, self.selection.lora)
+        match &self.naming {
+            None => self.server().rewrite(self.model(), self.selection.lora),
+            Some(naming) => naming.rewrite(self.server().real_model(self.selection.lora)),
+        }
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -224,7 +254,7 @@ impl RouteTable {
     /// the rule, fallbacks included, has an endpoint, or if all are full.
     pub fn decide(&self, head: &Parts, model: &str) -> Result<RouteDecision, RouteError> {
         let table = self.compiled();
-        let selection = table.select(head, model)?;
+        let selection = table.select(head, model, model)?;
         let caller = Caller {
             headers: &head.headers,
             extensions: &head.extensions,
@@ -251,6 +281,7 @@ impl fmt::Debug for RouteDecision {
         f.debug_struct("RouteDecision")
             .field("requested_model", &self.requested_model())
             .field("model", &self.model())
+            .field("engine_model", &self.engine_model())
             .field("route", &self.route())
             .field("rule", &self.rule())
             .field("target", &self.target())

@@ -11,8 +11,9 @@ use arc_swap::ArcSwap;
 
 use super::table::{CompiledTable, RouteTable};
 use crate::{
-    config::{BuildError, Endpoint, RouteTableBuilder},
+    config::{Address, BuildError, Endpoint, MistakeKind, RouteTableBuilder},
     pieces::lock,
+    server,
 };
 
 /// A [`RouteTable`] that can be replaced under load.
@@ -131,6 +132,61 @@ impl RouteTableHandle {
                 .endpoints(endpoints.clone());
             Ok(config)
         })
+    }
+
+    /// Takes an endpoint out of service without a reload: before an engine is restarted, say.
+    ///
+    /// It gets no new requests, not even where nothing else is healthy: a request that then has
+    /// nowhere to go is answered with 503 `no_endpoint`. What is in flight there ends as it would;
+    /// [`EndpointSnapshot::in_flight`](crate::EndpointSnapshot::in_flight) says when. Health checks
+    /// go on, and its health is shown as
+    /// [`EndpointHealth::Draining`](crate::EndpointHealth::Draining).
+    ///
+    /// `uri` may be written in any way that is the same endpoint. All ModelServers that have it are
+    /// concerned. It stays so until [`undrain`](Self::undrain), whatever is reloaded meanwhile; an
+    /// endpoint that a table does not have is forgotten, and returns as a new one.
+    ///
+    /// ```
+    /// # use tower_model_route::{ModelServer, RouteTable, RouteTableHandle};
+    /// # let server = ModelServer::new("small").endpoint("http://10.0.0.7:8000");
+    /// # let handle = RouteTableHandle::new(RouteTable::builder().model_server(server).build()?);
+    /// handle.drain("http://10.0.0.7:8000")?;
+    /// // ... restart the engine, and then
+    /// handle.undrain("http://10.0.0.7:8000")?;
+    /// # Ok::<(), tower_model_route::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `uri` is no endpoint, or none of the current table.
+    pub fn drain(&self, uri: &str) -> Result<(), BuildError> {
+        self.set_draining(uri, true).map(drop)
+    }
+
+    /// Puts an endpoint back into service that was [taken out](Self::drain); what waits in a
+    /// queue goes there at once. Does nothing to one in service.
+    ///
+    /// # Errors
+    ///
+    /// `uri` is no endpoint, or none of the current table.
+    pub fn undrain(&self, uri: &str) -> Result<(), BuildError> {
+        self.set_draining(uri, false).map(drop)
+    }
+
+    pub(crate) fn set_draining(
+        &self,
+        uri: &str,
+        is_draining: bool,
+    ) -> Result<Arc<server::Endpoint>, BuildError> {
+        let mistaken = |kind| BuildError::endpoint(uri, kind);
+        let address =
+            Address::parse(uri).map_err(|why| mistaken(MistakeKind::InvalidEndpoint(why)))?;
+        // Not while a table is replaced, which may have the endpoint and not be in use yet.
+        let _status = self.status();
+        let endpoint = self.load().endpoint(&address.uri);
+        let endpoint = endpoint.ok_or_else(|| mistaken(MistakeKind::UnknownEndpoint))?;
+        endpoint.set_draining(is_draining);
+        Ok(endpoint)
     }
 
     fn try_update(

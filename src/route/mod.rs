@@ -7,6 +7,7 @@ mod decision;
 mod handle;
 mod matcher;
 mod models;
+mod naming;
 mod outlook;
 mod picks;
 mod split;
@@ -16,6 +17,7 @@ mod walk;
 pub(crate) use self::{
     choose::{Chosen, Unavailable},
     models::IsVisible,
+    naming::Naming,
     outlook::{Outlook, Prospect, shares},
     table::{CompiledTable, Selection},
     walk::{Examined, Found, RuleView},

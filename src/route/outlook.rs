@@ -21,6 +21,7 @@ pub(crate) enum Prospect {
     /// The request has to wait for an endpoint to become free.
     Waits,
     Overloaded,
+    Draining,
     NoEndpoint,
 }
 
@@ -29,6 +30,7 @@ impl Prospect {
         match self {
             Self::Sent(_) | Self::Waits => None,
             Self::Overloaded => Some(Unavailable::Full(None)),
+            Self::Draining => Some(Unavailable::Draining),
             Self::NoEndpoint => Some(Unavailable::NoEndpoint),
         }
     }
@@ -70,11 +72,11 @@ impl CompiledTable {
                 shares,
             };
         }
-        let has_endpoints = |target: usize| self.target(rule, target).has_endpoints();
         Outlook {
-            prospect: match rule.all().any(has_endpoints) {
-                true => Prospect::Overloaded,
-                false => Prospect::NoEndpoint,
+            prospect: match self.none_in_service(rule) {
+                None | Some(Unavailable::Full(_)) => Prospect::Overloaded,
+                Some(Unavailable::Draining) => Prospect::Draining,
+                Some(Unavailable::NoEndpoint) => Prospect::NoEndpoint,
             },
             shares: vec![0.0; rule.all().len()],
         }

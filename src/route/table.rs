@@ -1,6 +1,13 @@
 //! The table that requests are routed by, and the decision.
 
-use std::{borrow::Cow, cell::OnceCell, collections::HashSet, fmt, ops::Range, sync::Arc};
+use std::{
+    borrow::Cow,
+    cell::OnceCell,
+    collections::HashSet,
+    fmt,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use hashbrown::HashMap;
 use http::{HeaderName, header::HOST, request::Parts};
@@ -9,8 +16,8 @@ use tower::retry::budget::Budget;
 
 use super::{matcher::Matcher, models::ModelList, picks::Picks, split::Split};
 use crate::{
-    config::{ApiPaths, RouteTableBuilder},
-    error::RouteError,
+    config::{ApiPaths, MistakeKind, RouteTableBuilder, WithoutModel},
+    error::{Excerpt, RouteError, RouteErrorKind},
     model::NeededKeys,
     server::{Endpoint, Server},
 };
@@ -70,6 +77,8 @@ impl fmt::Debug for RouteTable {
 pub(crate) struct CompiledTable {
     pub(super) rules: Box<[CompiledRule]>,
     pub(super) route_names: Box<[Arc<str>]>,
+    /// The routes' positions in the order of their names, once they are needed.
+    pub(super) by_name: OnceLock<Box<[u32]>>,
     pub(crate) servers: Box<[Arc<Server>]>,
     /// For names that several routes share: the runs of their rules.
     pub(super) shared: Box<[Vec<Range<u32>>]>,
@@ -159,6 +168,20 @@ impl CompiledTable {
         self.config.get_paths()
     }
 
+    /// What happens to requests that name no model.
+    pub(crate) fn without_model(&self) -> Option<&WithoutModel> {
+        self.config.get_without_model()
+    }
+
+    /// What requests without a model need and this table does not have.
+    pub(crate) fn mistake_in(&self, what: &WithoutModel) -> Option<MistakeKind> {
+        let names = [&self.by_model, &self.by_adapter];
+        what.mistake(
+            |model| names.iter().any(|names| names.contains_key(model)),
+            |route| !self.routes_named(route).is_empty(),
+        )
+    }
+
     pub(crate) fn requested(&self, selection: Selection) -> &str {
         &self.names[selection.name as usize]
     }
@@ -179,15 +202,19 @@ impl CompiledTable {
         self.target(self.rule(selection), target as usize)
     }
 
-    /// Each once, also where several ModelServers share it.
-    pub(crate) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+    pub(super) fn endpoint(&self, uri: &str) -> Option<Arc<Endpoint>> {
+        let mut all = self.servers.iter().flat_map(|server| &server.endpoints);
+        all.find(|endpoint| **endpoint.uri() == *uri).cloned()
+    }
+
+    /// Each once, with the first of the ModelServers that share it.
+    pub(crate) fn endpoints(&self) -> Vec<(Arc<Endpoint>, Arc<Server>)> {
         let mut seen = HashSet::new();
-        let all = self
-            .servers
-            .iter()
-            .flat_map(|server| server.endpoints.iter());
-        all.filter(|endpoint| seen.insert(Arc::as_ptr(endpoint)))
-            .cloned()
+        let all = self.servers.iter().flat_map(|server| {
+            let endpoints = server.endpoints.iter();
+            endpoints.map(move |endpoint| (Arc::clone(endpoint), Arc::clone(server)))
+        });
+        all.filter(|(endpoint, _)| seen.insert(Arc::as_ptr(endpoint)))
             .collect()
     }
 
@@ -196,19 +223,27 @@ impl CompiledTable {
         if self.needed_keys.is_none() {
             return false;
         }
-        let reads = |&rule: &u32| {
-            let rule = &self.rules[rule as usize];
-            let mut targets = rule.all().map(|target| self.target(rule, target));
-            targets.any(|server| !server.needed_keys().is_none())
-        };
+        let reads = |&rule: &u32| self.reads_body_by(&self.rules[rule as usize]);
         [&self.by_model, &self.by_adapter]
             .into_iter()
             .filter_map(|names| names.get(model))
             .any(|entry| self.find_rule(entry, reads).is_some())
     }
 
-    /// The first rule that matches, by model name, then by adapter name.
-    pub(crate) fn select(&self, head: &Parts, model: &str) -> Result<Selection, RouteError> {
+    /// Whether the choice of an endpoint by this rule may depend on a key in the body.
+    pub(crate) fn reads_body_by(&self, rule: &CompiledRule) -> bool {
+        let mut targets = rule.all().map(|target| self.target(rule, target));
+        targets.any(|server| !server.needed_keys().is_none())
+    }
+
+    /// The first rule that matches, by model name, then by adapter name; an error calls the
+    /// model as it is `shown` to the client.
+    pub(crate) fn select(
+        &self,
+        head: &Parts,
+        model: &str,
+        shown: &str,
+    ) -> Result<Selection, RouteError> {
         let request = RequestView::new(head, model);
         let by_model = self.by_model.get(model);
         let found = by_model.and_then(|entry| self.first_match(entry, &request));
@@ -219,13 +254,71 @@ impl CompiledTable {
                 let (name, rule) = by_adapter
                     .and_then(|entry| self.first_match(entry, &request))
                     .ok_or_else(|| match by_model.or(by_adapter) {
-                        Some(_) => RouteError::route_not_found(model),
-                        None => RouteError::model_not_found(model),
+                        Some(_) => RouteError::route_not_found(shown),
+                        None => RouteError::model_not_found(shown),
                     })?;
                 (name, rule, true)
             }
         };
         Ok(Selection { name, rule, lora })
+    }
+
+    /// The first rule that matches of the routes of this name, for a request without a model.
+    pub(crate) fn select_route(&self, head: &Parts, route: &str) -> Result<Selection, RouteError> {
+        let request = RequestView::new(head, "");
+        let routes = self.routes_named(route);
+        let mut rules = routes.iter().flat_map(|&route| self.rules_of(route));
+        let matching = rules.find(|&rule| self.rules[rule as usize].matches(&request));
+        let found = matching.and_then(|rule| {
+            let name = self.name_of(self.rules[rule as usize].route)?;
+            Some(Selection {
+                name,
+                rule,
+                lora: false,
+            })
+        });
+        found.ok_or_else(|| {
+            let route = Excerpt(route);
+            let message = match routes {
+                [] => format!(
+                    "requests that name no model go to the ModelRoute `{route}`, which does not exist"
+                ),
+                _ => format!(
+                    "the request names no model, and no rule of the ModelRoute `{route}` matches it"
+                ),
+            };
+            RouteError::new(RouteErrorKind::RouteNotFound, message)
+        })
+    }
+
+    /// The positions of the routes of this name, in order.
+    pub(super) fn routes_named(&self, name: &str) -> &[u32] {
+        let by_name = self.by_name.get_or_init(|| {
+            let mut routes: Box<[u32]> = (0..index(self.route_names.len())).collect();
+            routes.sort_by_key(|&route| &*self.route_names[route as usize]);
+            routes
+        });
+        let of = |route: &u32| &*self.route_names[*route as usize];
+        let start = by_name.partition_point(|route| of(route) < name);
+        let len = by_name[start..].partition_point(|route| of(route) == name);
+        &by_name[start..start + len]
+    }
+
+    /// The positions of a route's rules.
+    pub(super) fn rules_of(&self, route: u32) -> Range<u32> {
+        let start = self.rules.partition_point(|rule| rule.route < route);
+        let len = self.rules[start..].partition_point(|rule| rule.route == route);
+        index(start)..index(start + len)
+    }
+
+    /// The name of a route's model, or else of its first adapter.
+    fn name_of(&self, route: u32) -> Option<u32> {
+        let route = self.config.get_model_routes().get(route as usize)?;
+        let entry = match route.get_model_name() {
+            Some(model) => self.by_model.get(model),
+            None => self.by_adapter.get(&**route.get_lora_adapters().first()?),
+        };
+        Some(entry?.name)
     }
 
     /// The entry's name and the first of its rules that matches.

@@ -52,6 +52,14 @@ impl CompiledTable {
             .collect()
     }
 
+    /// The routes that have this as their own name.
+    pub(crate) fn find_route(&self, name: &str) -> Vec<Found<'_>> {
+        let routes = self.routes_named(name).iter();
+        routes
+            .filter_map(|&route| self.found(&self.rules_of(route), false))
+            .collect()
+    }
+
     /// All routes with their rules, in the order in which they were added.
     #[cfg(feature = "admin")]
     pub(crate) fn walk(&self) -> impl Iterator<Item = (&ModelRoute, Vec<RuleView<'_>>)> {

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
+use tracing::info;
+
 use super::{health::Health, queue::Queue};
 use crate::{config::Address, pieces::lock, server::balance::ewma::Ewma};
 
@@ -77,6 +79,22 @@ impl Endpoint {
             .filter_map(Weak::upgrade)
             .collect();
         queues.iter().for_each(|queue| queue.freed());
+    }
+
+    /// Takes it out of service, or puts it back: draining, it gets no new requests, and what is
+    /// in flight ends as it would.
+    pub(crate) fn set_draining(&self, is_draining: bool) {
+        if !self.health.set_draining(is_draining) {
+            return;
+        }
+        let endpoint = &**self.uri();
+        if is_draining {
+            let in_flight = self.in_flight();
+            info!(target: "tower_model_route::health", endpoint, in_flight, "endpoint is draining");
+        } else {
+            info!(target: "tower_model_route::health", endpoint, "endpoint takes requests again");
+            self.wake_all();
+        }
     }
 
     /// The normalised URI.

@@ -87,7 +87,7 @@ impl Pass {
         match self {
             Self::Proven => state == HealthState::Healthy,
             Self::Healthy => !state.is_out(),
-            Self::LastResort => true,
+            Self::LastResort => state != HealthState::Draining,
         }
     }
 }
@@ -134,7 +134,8 @@ impl Server {
 
     /// Takes over the live state of the table that is replaced: that of `old`, the
     /// ModelServer of the same name, and the `endpoints` with the same URI. The position
-    /// among the endpoints stays where they and their weights are the same.
+    /// among the endpoints stays where they and their weights are the same. An endpoint beside
+    /// which others were there before is new.
     pub(crate) fn carry_over(
         new: &mut Arc<Self>,
         old: Option<&Arc<Self>>,
@@ -149,8 +150,10 @@ impl Server {
             }
         }
         for endpoint in &mut server.endpoints {
-            if let Some(old) = endpoints.get(&**endpoint.uri()) {
-                *endpoint = Arc::clone(old);
+            if let Some(known) = endpoints.get(&**endpoint.uri()) {
+                *endpoint = Arc::clone(known);
+            } else if old.is_some_and(|old| old.has_endpoints()) {
+                endpoint.health.is_new();
             }
         }
         *new = Arc::new(server);
@@ -174,8 +177,13 @@ impl Server {
     /// The name that replaces the `requested` one in a request to its engines;
     /// `None` if the name is sent unchanged, as a LoRA adapter's always is.
     pub(crate) fn rewrite(&self, requested: &str, is_lora: bool) -> Option<&RealModel> {
-        let model = self.model.as_ref();
-        model.filter(|model| !is_lora && *model.name != *requested)
+        self.real_model(is_lora)
+            .filter(|model| *model.name != *requested)
+    }
+
+    /// The engines' own name of the model; that of an adapter is its own.
+    pub(crate) fn real_model(&self, is_lora: bool) -> Option<&RealModel> {
+        self.model.as_ref().filter(|_| !is_lora)
     }
 
     pub(crate) fn has_endpoints(&self) -> bool {
@@ -191,6 +199,12 @@ impl Server {
                 .any(|endpoint| self.is_usable(endpoint, pass))
     }
 
+    /// Whether there is an endpoint that is not taken out of service.
+    pub(crate) fn is_in_service(&self) -> bool {
+        let mut endpoints = self.endpoints.iter();
+        endpoints.any(|endpoint| !endpoint.health.is_draining())
+    }
+
     /// Whether an endpoint that is not among the `tried` is healthy, full or not.
     pub(crate) fn has_healthy(&self, tried: &[Arc<str>]) -> bool {
         self.endpoints
@@ -198,10 +212,10 @@ impl Server {
             .any(|endpoint| !endpoint.health.state().is_out() && !tried.contains(endpoint.uri()))
     }
 
-    /// Whether there is an endpoint that is not among the `tried`.
+    /// Whether there is an endpoint in service that is not among the `tried`.
     pub(crate) fn has_untried(&self, tried: &[Arc<str>]) -> bool {
         let mut endpoints = self.endpoints.iter();
-        endpoints.any(|endpoint| !tried.contains(endpoint.uri()))
+        endpoints.any(|endpoint| !endpoint.health.is_draining() && !tried.contains(endpoint.uri()))
     }
 
     /// Chooses an endpoint for a request, and returns what `take` makes of it.
@@ -244,9 +258,11 @@ impl Server {
                     usable(0).then_some(0)?
                 }
                 Pass::Proven | Pass::Healthy => {
+                    let slow_start = self.policy.get_slow_start();
                     // The total matters only for requests with a key.
                     let total = key.map_or(0, |_| self.in_flight());
-                    self.balancer.pick(&self.endpoints, total, key, usable)?
+                    self.balancer
+                        .pick(&self.endpoints, total, key, slow_start, usable)?
                 }
                 Pass::LastResort => self.last_resort(usable)?,
             };
@@ -281,8 +297,7 @@ impl Server {
     }
 
     pub(super) fn is_usable(&self, endpoint: &Endpoint, pass: Pass) -> bool {
-        endpoint.has_room(self.policy.get_max_in_flight())
-            && (pass == Pass::LastResort || pass.allows(endpoint.health.state()))
+        endpoint.has_room(self.policy.get_max_in_flight()) && pass.allows(endpoint.health.state())
     }
 
     /// The keys in a request's body that are needed to serve it.
@@ -299,7 +314,7 @@ impl Server {
     }
 
     pub(crate) fn has_room_to_wait(&self) -> bool {
-        self.has_endpoints() && self.live.queue.has_room(self.policy.get_max_queue())
+        self.is_in_service() && self.live.queue.has_room(self.policy.get_max_queue())
     }
 
     /// Ejects `endpoint`, which has failed too often, or has failed its trial; returns

@@ -5,6 +5,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use http::request::Parts;
+
 use super::{inbound::Inbound, memory::Share};
 use crate::{error::RouteError, pieces::Chunks};
 
@@ -47,9 +49,9 @@ pub(crate) struct Received {
 
 impl Received {
     /// Whether to read on, because more of the body `is_needed` for its model.
-    pub(crate) fn lacks(&self, is_needed: impl FnOnce(&str) -> bool) -> bool {
-        let model = self.inbound.scan.model();
-        !self.whole && !self.buffering.waits && model.is_some_and(is_needed)
+    pub(crate) fn lacks(&self, head: &Parts, is_needed: impl FnOnce(&str) -> bool) -> bool {
+        let model = || self.inbound.scan.model(head);
+        !self.whole && !self.buffering.waits && model().is_some_and(|model| is_needed(&model))
     }
 
     /// The unread part of the body.

@@ -100,7 +100,7 @@ impl Origin {
             rewrite::model_in_uri(head, &self.model, &real.name)?;
         }
         if is_again || decision.rewrite().is_some() {
-            rewrite::model_in_header(head, &self.model, decision.model());
+            rewrite::model_in_header(head, &self.model, decision.engine_model());
         }
         if is_again {
             rewrite::restore(head, &self.overwritten);
@@ -122,12 +122,12 @@ impl Origin {
             let beside = self.model.beside.as_deref();
             return beside.map_or(Edits::None, |beside| self.edits_beside(beside, decision));
         };
-        let name = &self.model.name;
+        let name = self.model.asked();
         let value = match (decision.rewrite(), written) {
             (None, _) if others.is_empty() => return Edits::None,
             (Some(real), Written::Json) => real.json.clone(),
             (Some(real), Written::Plain) => Bytes::copy_from_slice(real.name.as_bytes()),
-            (None, Written::Json) => Bytes::from(serde_json::Value::from(&**name).to_string()),
+            (None, Written::Json) => Bytes::from(serde_json::Value::from(name).to_string()),
             (None, Written::Plain) => Bytes::copy_from_slice(name.as_bytes()),
         };
         let edit = |span: &std::ops::Range<u64>| Edit {
@@ -148,7 +148,7 @@ impl Origin {
         if real.is_none() && beside.is_settled {
             return Edits::None;
         }
-        let name = real.map_or(&*self.model.name, |real| &real.name);
+        let name = real.map_or(self.model.asked(), |real| &real.name);
         let name = format!("{}{name}", beside.prefix);
         let value = match beside.written {
             Written::Json => Bytes::from(serde_json::Value::from(name).to_string()),

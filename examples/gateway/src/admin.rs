@@ -1,8 +1,8 @@
-//! The admin view of the library, at `/_`, `/_routes` and `/_explain`.
+//! The admin view of the library, at `/_` and the paths that begin with it.
 
 use axum::Router;
 use clap::Args;
-use tower_model_route::{Admin, RouteTableHandle};
+use tower_model_route::Admin;
 
 /// What the view answers to, and what it shows.
 #[derive(Debug, Args)]
@@ -18,18 +18,19 @@ pub(crate) struct Options {
     headers: Vec<String>,
 }
 
-/// Adds the view to `app`, outside of the layers that it has.
+/// Adds the view `admin` to `app`, outside of the layers that it has.
 ///
-/// It shows the gateway to everyone who can reach it. This one listens on 127.0.0.1 unless told
-/// otherwise; one that others can reach needs authentication around this.
-pub(crate) fn mount(app: Router, table: impl Into<RouteTableHandle>, options: &Options) -> Router {
-    let admin = options.hosts.iter().fold(Admin::new(table), Admin::host);
+/// It shows the gateway to everyone who can reach it, and lets them take engines out of service
+/// unless it is read-only. This one listens on 127.0.0.1 unless told otherwise; one that others
+/// can reach needs authentication around this.
+pub(crate) fn mount(app: Router, admin: Admin, options: &Options) -> Router {
+    let admin = options.hosts.iter().fold(admin, Admin::host);
     // The header of the scenarios, which is no secret.
     let admin = options
         .headers
         .iter()
         .fold(admin.show_header("user-type"), Admin::show_header);
-    ["/_", "/_routes", "/_explain"]
+    ["/_", "/_routes", "/_explain", "/_drain", "/_undrain"]
         .into_iter()
         .fold(app, |app, path| app.route_service(path, admin.clone()))
 }

@@ -47,6 +47,11 @@ pub(crate) struct Config {
     )]
     watch: bool,
 
+    /// With --watch: take a reload that leaves no route, as of an emptied directory; by default
+    /// it is refused, since it is more often an accident
+    #[arg(long, requires = "watch", verbatim_doc_comment)]
+    allow_no_routes: bool,
+
     /// Start, and reload, although a route's rateLimit is not enforced: without this flag
     /// such manifests are refused, since nothing would be limited
     #[arg(long, requires = "manifests", verbatim_doc_comment)]
@@ -166,8 +171,12 @@ impl Config {
         }
         let (endpoints, keys) = (self.endpoints.clone(), self.keys.clone());
         let (allowed, ignore) = (self.allowed.clone(), self.ignore_rate_limits);
+        let watch = match self.allow_no_routes {
+            true => Watch::new().allow_no_routes(),
+            false => Watch::new(),
+        };
         self.paths()
-            .fold(Watch::new(), Watch::path)
+            .fold(watch, Watch::path)
             .complete(move |manifests| {
                 let manifests = completed(manifests, &endpoints, &keys, &allowed);
                 without_rate_limits(manifests, ignore)

@@ -71,7 +71,8 @@ const TOKEN_DELAY: Duration = Duration::from_millis(100);
 ///
 /// Open /_ in a browser for a live view of routes and engines; /_routes has it as JSON. POST
 /// /_explain, or --explain without a running gateway, tells where a request would be routed, and
-/// why.
+/// why. POST /_drain and /_undrain take an engine out of service and put it back: from this
+/// machine (--listen 127.0.0.1), or on an address of their own (--admin).
 ///
 /// Clients may speak HTTP/1.1 or h2c; engines too, or HTTPS. Ctrl-C or SIGTERM stops it once the
 /// requests in flight have finished, or after --drain. GET /healthz is 200 to the end, /readyz is
@@ -171,20 +172,28 @@ async fn serve(
     let (serving, view) = (&args.serving, &args.view);
     let health = Health::default();
     let (client, forward) = (serving.client()?, serving.forward.clone());
+    let shown = server::layer(table.clone(), forward.is_some()).admin();
     let mut app = server::app(table.clone(), client, forward, args.show_endpoints);
     if let Some(cors) = serving.cors() {
         app = app.layer(cors);
     }
     let mut app = health.mount(app.layer(middleware::from_fn(show::line)));
     match serving.admin {
-        None => app = admin::mount(app, table.clone(), view),
+        None => {
+            // Clients of other machines take no engine out of service.
+            let shown = match listener.local_addr()?.ip().is_loopback() {
+                true => shown,
+                false => shown.read_only(),
+            };
+            app = admin::mount(app, shown, view);
+        }
         Some(addr) => {
             let listener = bind(addr).await?;
             say(format_args!(
                 "The admin view is at http://{}/_",
                 listener.local_addr()?
             ));
-            let admin = health.mount(admin::mount(Router::new(), table.clone(), view));
+            let admin = health.mount(admin::mount(Router::new(), shown, view));
             let admin = Listener::new(listener, admin, ADMINS);
             tokio::spawn(admin.serve(future::pending(), future::ready(())));
         }

@@ -15,18 +15,25 @@ use tower_model_route::{
 
 use crate::show;
 
+/// The layer that routes by this table. `forwards` takes the place of what the table says of
+/// requests without a model.
+pub(crate) fn layer(table: RouteTableHandle, forwards: bool) -> ModelRouteLayer {
+    let layer = ModelRouteLayer::new(table);
+    match forwards {
+        true => layer.without_model(WithoutModel::Forward),
+        false => layer,
+    }
+}
+
 /// Everything that the gateway serves, by the table that the handle has. Requests without a model
-/// go to `forward`, if there is one. `endpoints` tells clients the addresses of engines.
+/// go to `forward`, if there is one, and otherwise where the table says. `endpoints` tells clients the addresses of engines.
 pub(crate) fn app(
     table: RouteTableHandle,
     client: EngineClient,
     forward: Option<Uri>,
     endpoints: bool,
 ) -> Router {
-    let layer = ModelRouteLayer::new(table).without_model(match forward {
-        Some(_) => WithoutModel::Forward,
-        None => WithoutModel::Reject,
-    });
+    let layer = layer(table, forward.is_some());
     Router::new()
         .fallback_service(
             ServiceBuilder::new()

@@ -23,7 +23,7 @@ pub(crate) struct Serving {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), verbatim_doc_comment)]
     max_connections: Option<u32>,
 
-    /// Have /_, /_routes and /_explain on an address of their own, not on that of the traffic
+    /// Have /_ and its siblings on an address of their own, not on that of the traffic
     #[arg(long, value_name = "ADDR", conflicts_with = "demo")]
     pub(crate) admin: Option<SocketAddr>,
 
@@ -40,7 +40,8 @@ pub(crate) struct Serving {
     )]
     cors: Vec<HeaderValue>,
 
-    /// Forward requests that name no model to URL; by default they get 404
+    /// Forward requests that name no model to URL; by default they go where the manifests say,
+    /// or get 404
     #[arg(long, value_name = "URL", value_parser = base)]
     pub(crate) forward: Option<Uri>,
 }

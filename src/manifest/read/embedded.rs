@@ -62,6 +62,23 @@ pub(crate) fn name(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<String>
     Some(name.to_owned())
 }
 
+/// `true` or `false`.
+pub(crate) fn flag(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<bool> {
+    match field.loose_text().map(str::trim) {
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        _ => {
+            let spot = field.spot(reader);
+            reader.error(
+                &spot,
+                "invalid-value",
+                "it is neither \"true\" nor \"false\"",
+            );
+            None
+        }
+    }
+}
+
 /// An annotation with our prefix that we do not know.
 pub(crate) fn unknown(field: &Field<'_>, name: &str, known: &[&str], reader: &mut Reader<'_>) {
     let spot = field.spot(reader);

@@ -14,11 +14,15 @@ use crate::{
 
 pub(crate) const NAME: &str = "name";
 pub(crate) const RULES: &str = "rules";
+/// Whether requests without a model go to the route.
+pub(crate) const WITHOUT_MODEL: &str = "without-model";
 
 /// The options given as annotations.
 #[derive(Debug, Default)]
 pub(crate) struct RouteAnnotations {
     pub(crate) name: Option<String>,
+    /// Where it is said that requests without a model go to the route.
+    pub(crate) without_model: Option<Spot>,
     rules: Vec<RuleAnnotations>,
 }
 
@@ -46,7 +50,11 @@ pub(crate) fn read(metadata: &Metadata<'_>, reader: &mut Reader<'_>) -> RouteAnn
                     annotations.rules = rules(&text, reader);
                 }
             }
-            other => embedded::unknown(field, other, &[NAME, RULES], reader),
+            WITHOUT_MODEL => {
+                let takes = embedded::flag(field, reader).unwrap_or_default();
+                annotations.without_model = takes.then(|| field.spot(reader));
+            }
+            other => embedded::unknown(field, other, &[NAME, RULES, WITHOUT_MODEL], reader),
         }
     }
     annotations

@@ -75,6 +75,11 @@ impl Annotations {
         self.0.push((format!("{PREFIX}{name}"), yaml));
     }
 
+    pub(super) fn add_text(&mut self, name: &str, text: &str) {
+        let text = Annotation::Text(text.to_owned());
+        self.0.push((format!("{PREFIX}{name}"), text));
+    }
+
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -3,7 +3,11 @@
 use std::collections::HashMap;
 
 use super::{document::Document, names::names, route, server};
-use crate::route::RouteTable;
+use crate::{
+    config::{ModelRoute, WithoutModel},
+    manifest::read::route_annotations::WITHOUT_MODEL,
+    route::RouteTable,
+};
 
 impl RouteTable {
     /// Writes the table as manifests: a YAML document for each ModelServer and each ModelRoute.
@@ -15,6 +19,10 @@ impl RouteTable {
     /// not in the table and are filled in: the `inferenceEngine`, which is
     /// always `vLLM`, labels, and times; where the routes' names do not give
     /// their order, a `resourceVersion` does.
+    ///
+    /// Of [`without_model`](crate::RouteTableBuilder::without_model) it has the
+    /// [`Route`](crate::WithoutModel::Route); the rest, the paths and the retry budget
+    /// are the program's to say.
     ///
     /// Manifests have Go's regular expressions. A pattern that means something
     /// else there, such as `\d`, which Rust takes for the digits of all
@@ -35,9 +43,14 @@ impl RouteTable {
             let (annotations, spec) = server::write(config);
             Document::new("ModelServer", name, None, annotations, spec).to_yaml()
         });
+        let without_model = config.get_without_model();
+        let takes_unnamed = |route: &ModelRoute| matches!(without_model, Some(WithoutModel::Route(name)) if name == route.get_name());
         let routes = (1..).zip(config.get_model_routes().iter().zip(&routes));
         let routes = routes.map(|(position, (config, name))| {
-            let (annotations, spec) = route::write(config, &local);
+            let (mut annotations, spec) = route::write(config, &local);
+            if takes_unnamed(config) {
+                annotations.add_text(WITHOUT_MODEL, "true");
+            }
             let version = (!in_order).then_some(position);
             Document::new("ModelRoute", name, version, annotations, spec).to_yaml()
         });

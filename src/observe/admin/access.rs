@@ -6,13 +6,15 @@ use http::{HeaderMap, Request, header::CONTENT_TYPE, header::HOST, uri::Authorit
 
 use crate::observe::explain::Shown;
 
-/// The options of the admin view.
+/// Who may ask, and what is shown.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Access {
     /// `None` for every host.
     pub(super) hosts: Hosts,
     /// The headers whose values in conditions are shown, in lower case.
     pub(super) headers: Arc<Vec<String>>,
+    /// Whether endpoints can't be taken out of service here.
+    pub(super) is_read_only: bool,
 }
 
 /// The names by which the view may be asked.

@@ -68,7 +68,7 @@ pub(super) fn not_found() -> Response<AdminBody> {
     refusal(
         StatusCode::NOT_FOUND,
         "not_found",
-        "there are only _, _routes and _explain here",
+        "there are only _, _routes, _explain, _drain and _undrain here",
     )
 }
 
@@ -85,6 +85,14 @@ pub(super) fn not_json() -> Response<AdminBody> {
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
         "the Content-Type of a question must be application/json",
+    )
+}
+
+pub(super) fn read_only() -> Response<AdminBody> {
+    refusal(
+        StatusCode::FORBIDDEN,
+        "read_only",
+        "this admin view changes nothing",
     )
 }
 

@@ -1,4 +1,4 @@
-//! The answer of the admin view, once a question has been read.
+//! The answer of the admin view, once the request has been read.
 
 use std::{
     convert::Infallible,
@@ -8,11 +8,13 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, header::EXPECT};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{access::Access, answer, body::AdminBody, question};
+use super::{
+    access::Access, answer, body::AdminBody, cordon, question, reading::Reading, rest::Rest,
+};
 use crate::route::{RouteTable, RouteTableHandle};
 
 /// The largest question in bytes.
@@ -23,47 +25,75 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct AdminFuture<B> {
         #[pin]
-        state: State<B>,
+        body: B,
+        phase: Phase,
     }
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State<B> {
-        Ready { response: Option<Response<AdminBody>> },
-        Reading {
-            #[pin]
-            body: B,
-            question: Vec<u8>,
-            headers: HeaderMap,
-            table: RouteTable,
-            access: Access,
-        },
+enum Phase {
+    Reading {
+        read: Vec<u8>,
+        asked: Asked,
+    },
+    /// The answer, and the rest of the request, which is thrown away first.
+    Answered {
+        response: Response<AdminBody>,
+        rest: Option<Rest>,
+    },
+    Done,
+}
+
+/// What is asked by a body.
+pub(super) enum Asked {
+    Explanation {
+        headers: HeaderMap,
+        table: RouteTable,
+        access: Access,
+        reading: Reading,
+    },
+    Cordon {
+        table: RouteTableHandle,
+        is_draining: bool,
+    },
+}
+
+impl Asked {
+    fn answer(&self, read: &[u8]) -> Response<AdminBody> {
+        match self {
+            Self::Explanation {
+                headers,
+                table,
+                access,
+                reading,
+            } => question::answer(table, reading, access.shown(), headers, read),
+            Self::Cordon { table, is_draining } => cordon::answer(table, *is_draining, read),
+        }
     }
 }
 
 impl<B: Body> AdminFuture<B> {
-    pub(super) fn ready(response: Response<AdminBody>) -> Self {
-        let response = Some(response);
+    /// Answers with no look at what the body says.
+    pub(super) fn ready(response: Response<AdminBody>, request: Request<B>) -> Self {
+        // Who waits for a 100 Continue sends nothing, if it is not asked to.
+        let waits = request.headers().contains_key(EXPECT);
+        let body = request.into_body();
+        let rest = (!waits && !body.is_end_stream()).then(Rest::new);
         Self {
-            state: State::Ready { response },
+            body,
+            phase: Phase::Answered { response, rest },
         }
     }
 
-    pub(super) fn explain(table: &RouteTableHandle, access: Access, request: Request<B>) -> Self {
-        let (head, body) = request.into_parts();
+    /// Answers what is asked by the body.
+    pub(super) fn read(asked: Asked, request: Request<B>) -> Self {
         // Before the body is polled, at which hyper says 100 Continue.
-        if body.size_hint().lower() > MAX_QUESTION as u64 {
-            return Self::ready(too_large());
+        if request.body().size_hint().lower() > MAX_QUESTION as u64 {
+            return Self::ready(too_large(), request);
         }
+        let read = Vec::new();
         Self {
-            state: State::Reading {
-                body,
-                question: Vec::new(),
-                headers: head.headers,
-                table: table.table(),
-                access,
-            },
+            body: request.into_body(),
+            phase: Phase::Reading { read, asked },
         }
     }
 }
@@ -72,52 +102,70 @@ impl<B: Body> Future for AdminFuture<B> {
     type Output = Result<Response<AdminBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = match self.project().state.project() {
-            StateProj::Ready { response } => response
-                .take()
-                .expect("AdminFuture polled after completion"),
-            StateProj::Reading {
-                body,
-                question,
-                headers,
-                table,
-                access,
-            } => match ready!(read(body, question, cx)) {
-                Ok(()) => question::answer(table, access.shown(), headers, question),
-                Err(refusal) => refusal,
-            },
-        };
-        Poll::Ready(Ok(response))
+        let mut this = self.project();
+        loop {
+            match this.phase {
+                Phase::Reading { read, asked } => {
+                    let question = ready!(read_all(this.body.as_mut(), read, cx));
+                    let (response, rest) = match question {
+                        Ok(()) => (asked.answer(read), None),
+                        Err(Unread::Broken) => (broken(), None),
+                        Err(Unread::TooLarge) => (too_large(), Some(Rest::new())),
+                    };
+                    *this.phase = Phase::Answered { response, rest };
+                }
+                Phase::Answered { rest, .. } => {
+                    if let Some(rest) = rest {
+                        ready!(rest.poll(this.body.as_mut(), cx));
+                    }
+                    return match std::mem::replace(this.phase, Phase::Done) {
+                        Phase::Answered { response, .. } => Poll::Ready(Ok(response)),
+                        _ => unreachable!("it was the phase that was polled"),
+                    };
+                }
+                Phase::Done => panic!("AdminFuture polled after completion"),
+            }
+        }
     }
 }
 
-/// Reads the rest of the body into `question`.
-fn read<B: Body>(
+/// Why a question could not be read.
+enum Unread {
+    Broken,
+    TooLarge,
+}
+
+/// Reads the rest of the body.
+fn read_all<B: Body>(
     mut body: Pin<&mut B>,
-    question: &mut Vec<u8>,
+    read: &mut Vec<u8>,
     cx: &mut Context<'_>,
-) -> Poll<Result<(), Response<AdminBody>>> {
+) -> Poll<Result<(), Unread>> {
     while let Some(frame) = ready!(body.as_mut().poll_frame(cx)) {
         let Ok(frame) = frame else {
-            return Poll::Ready(Err(answer::refusal(
-                StatusCode::BAD_REQUEST,
-                "invalid_body",
-                "the request body could not be read to its end",
-            )));
+            return Poll::Ready(Err(Unread::Broken));
         };
         // Trailers say nothing here.
         let Ok(mut data) = frame.into_data() else {
             continue;
         };
-        if data.remaining() > MAX_QUESTION - question.len() {
-            return Poll::Ready(Err(too_large()));
+        if data.remaining() > MAX_QUESTION - read.len() {
+            return Poll::Ready(Err(Unread::TooLarge));
         }
         while data.has_remaining() {
-            question.extend_from_slice(data.chunk());
+            read.extend_from_slice(data.chunk());
             data.advance(data.chunk().len());
         }
     }
     Poll::Ready(Ok(()))
+}
+
+fn broken() -> Response<AdminBody> {
+    answer::refusal(
+        StatusCode::BAD_REQUEST,
+        "invalid_body",
+        "the request body could not be read to its end",
+    )
 }
 
 fn too_large() -> Response<AdminBody> {

@@ -3,9 +3,12 @@
 mod access;
 mod answer;
 mod body;
+mod cordon;
 mod future;
 mod page;
 mod question;
+mod reading;
+mod rest;
 mod service;
 mod view;
 

@@ -21,8 +21,8 @@ const PAGE: &str = concat!(
 /// page can frame it. A hash needs no randomness, and the page no state.
 const POLICY: &str = concat!(
     "default-src 'none'; ",
-    "style-src 'sha256-Cy3omOybror5DZWLg8KVblHBCoyBe8oXCnF9Y6XOJ8E='; ",
-    "script-src 'sha256-1+7l2dydO0IhWlOpbC6V+n3Dy9MCC4oJxcryMolYjeo='; ",
+    "style-src 'sha256-e5W9C7yLMHmH33U1gFEpyybmnPInhO3y9qNSh31LJUw='; ",
+    "script-src 'sha256-yf/RO3nwhm9ARFnOH7W4NxKJ670YpzMVTX+DEzKEJI4='; ",
     "connect-src 'self'; img-src data:; ",
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );

@@ -7,10 +7,10 @@ use http::{
     request::Parts,
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{answer, body::AdminBody};
-use crate::{model::is_named_by_head, observe::explain::Shown, route::RouteTable};
+use super::{answer, body::AdminBody, reading::Reading};
+use crate::{model::body_naming, observe::explain::Shown, route::RouteTable};
 
 /// A request that is asked about.
 #[derive(Deserialize)]
@@ -39,6 +39,7 @@ enum Values {
 
 pub(super) fn answer(
     table: &RouteTable,
+    reading: &Reading,
     shown: Shown<'_>,
     headers: &HeaderMap,
     question: &[u8],
@@ -53,21 +54,23 @@ pub(super) fn answer(
         Ok(head) => head,
         Err(message) => return invalid(&message),
     };
-    let explanation = match (&question.model, &question.body) {
+    let extract = &*reading.extract;
+    let body = match (&question.model, &question.body) {
         (Some(_), Some(_)) => return invalid("give either a `model` or a `body`, not both"),
         (Some(model), None) if model.is_empty() => return invalid("the `model` is empty"),
-        (Some(model), None) if !is_named_by_head(&head) => {
-            table.explain_showing(&head, model, shown)
-        }
-        (model, body) => {
-            let body = match (model, body) {
-                // Beside a model that the head names it is what a body would name.
-                (Some(model), _) => json!({ "model": model }).to_string(),
-                (None, None) => String::new(),
-                (None, Some(Value::String(text))) => text.clone(),
-                (None, Some(json)) => json.to_string(),
-            };
-            match table.explain_request_showing(&head, body.as_bytes(), shown) {
+        (Some(model), None) => body_naming(extract, &head, model),
+        (None, None) => Some(String::new()),
+        (None, Some(Value::String(text))) => Some(text.clone()),
+        (None, Some(json)) => Some(json.to_string()),
+    };
+    let explanation = match (body, &question.model) {
+        // No body of such a request could name it: it is taken for what is found.
+        (None, Some(model)) => table.explain_showing(&head, model, shown),
+        (body, _) => {
+            let body = body.unwrap_or_default();
+            let without_model = reading.without_model.as_ref();
+            let body = body.as_bytes();
+            match table.explain_request_showing(extract, without_model, &head, body, shown) {
                 Ok(explanation) => explanation,
                 Err(error) => return answer::unroutable(&error),
             }

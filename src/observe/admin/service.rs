@@ -14,10 +14,12 @@ use super::{
     access::{Access, Hosts, is_json},
     answer,
     body::AdminBody,
-    future::AdminFuture,
-    page, view,
+    future::{AdminFuture, Asked},
+    page,
+    reading::Reading,
+    view,
 };
-use crate::route::RouteTableHandle;
+use crate::{config::WithoutModel, model::ExtractModel, route::RouteTableHandle};
 
 /// An ordinary service that shows a table and its live state, for the people who run a gateway.
 ///
@@ -26,12 +28,14 @@ use crate::route::RouteTableHandle;
 /// | `GET /_` | a page that shows it live |
 /// | `GET /_routes` | the same as JSON: routes, rules, shares as configured and as counted, ModelServers with endpoints, health and counts, the last reload |
 /// | `POST /_explain` | where a request would be routed, and why: an [`Explanation`](crate::Explanation) as JSON, or as text with `Accept: text/plain` |
+/// | `POST /_drain`, `POST /_undrain` | takes an endpoint out of service, or puts it back: see [`RouteTableHandle::drain`] |
 ///
 /// Only the last segment of the path matters, so it can be mounted under any
-/// prefix. It changes nothing, but it shows the names, addresses and rules of
-/// the gateway to everyone who can reach it. **It is never mounted by
-/// default, and it asks nobody who they are: mount it behind your own
-/// authentication**, or on a listener of its own.
+/// prefix. It shows the names, addresses and rules of the gateway to everyone
+/// who can reach it, and lets them take engines out of service, unless it is
+/// [read-only](Self::read_only). **It is never mounted by default, and it asks
+/// nobody who they are: mount it behind your own authentication**, or on a
+/// listener of its own.
 ///
 /// ```
 /// use tower_model_route::{Admin, RouteTable};
@@ -46,7 +50,8 @@ use crate::route::RouteTableHandle;
 /// ```
 ///
 /// The body of a request to `_explain` describes the request that is asked
-/// about. All of it is optional but that the model must be named somewhere:
+/// about. All of it is optional; what names no model is explained as
+/// [`WithoutModel`](crate::WithoutModel) says:
 ///
 /// ```json
 /// {
@@ -57,15 +62,19 @@ use crate::route::RouteTableHandle;
 /// }
 /// ```
 ///
-/// In place of the `model` there may be a `body`, out of which it is read as
-/// [`ModelSources::standard`](crate::ModelSources::standard) does: a JSON
-/// object, or a text that is the body as it is. If the path or the query names
+/// In place of the `model` there may be a `body`, out of which it is read by the
+/// [extractor](Self::extract_model): a JSON object, or a text that is the body as it is. If the path or the query names
 /// the model, they count as they would in the request, and the `model` beside
 /// them is what its body names. The question may have up to 1 MiB.
 ///
+/// The body of the last two names an endpoint of the table, as in
+/// `{"endpoint": "http://10.0.0.7:8000"}`. The answer says whether it is `draining` now, and how
+/// many requests it still has `in_flight`; 404 `endpoint_not_found` if the table has no such
+/// endpoint.
+///
 /// A browser that runs a page of somebody else is kept out: the `Host` of a
 /// request must be an address, `localhost`, or a [name that is
-/// listed](Self::host) (against DNS rebinding; others get 421), and a question
+/// listed](Self::host) (against DNS rebinding; others get 421), and what is posted
 /// must have the Content-Type `application/json` (others get 415).
 ///
 /// What a condition compares a header to is shown as `***`, because it may be a
@@ -74,16 +83,62 @@ use crate::route::RouteTableHandle;
 pub struct Admin {
     table: RouteTableHandle,
     access: Access,
+    reading: Reading,
 }
 
 impl Admin {
     /// Shows `table`, which is a [`RouteTable`](crate::RouteTable), or a
     /// [`RouteTableHandle`] by which it may be replaced.
+    ///
+    /// [`ModelRouteLayer::admin`](crate::ModelRouteLayer::admin) also takes the layer's extractor
+    /// and what it does with requests without a model.
     pub fn new(table: impl Into<RouteTableHandle>) -> Self {
         Self {
             table: table.into(),
             access: Access::default(),
+            reading: Reading::default(),
         }
+    }
+
+    /// Lets nobody change anything here: `_drain` and `_undrain` are answered with 403
+    /// `read_only`, and the page has no buttons for them.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.access.is_read_only = true;
+        self
+    }
+
+    /// Shows `table` and explains requests by the layer's own options.
+    pub(crate) fn of_layer(
+        table: RouteTableHandle,
+        extract: Arc<dyn ExtractModel>,
+        without_model: Option<WithoutModel>,
+    ) -> Self {
+        Self {
+            reading: Reading {
+                extract,
+                without_model,
+            },
+            ..Self::new(table)
+        }
+    }
+
+    /// The extractor of the layer
+    /// ([`ModelRouteLayer::extract_model`](crate::ModelRouteLayer::extract_model)), by which
+    /// questions are answered; [`ModelSources::standard`](crate::ModelSources::standard) by
+    /// default. A question has no extensions, so one that reads some sees none.
+    #[must_use]
+    pub fn extract_model(mut self, extract: impl ExtractModel) -> Self {
+        self.reading.extract = Arc::new(extract);
+        self
+    }
+
+    /// What the layer does with requests that name no model, if it is the layer that says it
+    /// ([`ModelRouteLayer::without_model`](crate::ModelRouteLayer::without_model)).
+    #[must_use]
+    pub fn without_model(mut self, what: WithoutModel) -> Self {
+        self.reading.without_model = Some(what);
+        self
     }
 
     /// Lets the view be asked by this host's name too, with any port, such as
@@ -120,6 +175,8 @@ enum Resource {
     Page,
     Routes,
     Explain,
+    Drain,
+    Undrain,
 }
 
 impl Resource {
@@ -128,6 +185,8 @@ impl Resource {
             "_" => Some(Self::Page),
             "_routes" => Some(Self::Routes),
             "_explain" => Some(Self::Explain),
+            "_drain" => Some(Self::Drain),
+            "_undrain" => Some(Self::Undrain),
             _ => None,
         }
     }
@@ -143,22 +202,36 @@ impl<B: Body> Service<Request<B>> for Admin {
     }
 
     fn call(&mut self, request: Request<B>) -> AdminFuture<B> {
-        let answer = match Resource::of(request.uri().path()) {
+        let resource = Resource::of(request.uri().path());
+        let answer = match resource {
             _ if !self.access.allows(&request) => answer::misdirected(),
-            Some(Resource::Explain) if request.method() == Method::POST => {
-                if is_json(request.headers()) {
-                    let access = self.access.clone();
-                    return AdminFuture::explain(&self.table, access, request);
-                }
-                answer::not_json()
-            }
-            Some(Resource::Explain) => answer::not_allowed("POST"),
             Some(Resource::Page) => answer::to_get(request.method(), page::answer),
-            Some(Resource::Routes) => answer::to_get(request.method(), || {
-                view::answer(&self.table, self.access.shown())
-            }),
+            Some(Resource::Routes) => {
+                answer::to_get(request.method(), || view::answer(&self.table, &self.access))
+            }
+            Some(_) if request.method() != Method::POST => answer::not_allowed("POST"),
+            Some(_) if !is_json(request.headers()) => answer::not_json(),
+            Some(Resource::Explain) => {
+                let asked = Asked::Explanation {
+                    headers: request.headers().clone(),
+                    table: self.table.table(),
+                    access: self.access.clone(),
+                    reading: self.reading.clone(),
+                };
+                return AdminFuture::read(asked, request);
+            }
+            Some(Resource::Drain | Resource::Undrain) if self.access.is_read_only => {
+                answer::read_only()
+            }
+            Some(Resource::Drain | Resource::Undrain) => {
+                let asked = Asked::Cordon {
+                    table: self.table.clone(),
+                    is_draining: resource == Some(Resource::Drain),
+                };
+                return AdminFuture::read(asked, request);
+            }
             None => answer::not_found(),
         };
-        AdminFuture::ready(answer)
+        AdminFuture::ready(answer, request)
     }
 }

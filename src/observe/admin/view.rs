@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 use http::Response;
 use serde::Serialize;
 
-use super::{answer, body::AdminBody};
+use super::{access::Access, answer, body::AdminBody};
 use crate::{
     config::{ModelRoute, ModelServer, TargetModel},
     observe::{
@@ -22,6 +22,8 @@ struct View<'t> {
     routes: Vec<RouteJson<'t>>,
     model_servers: Vec<ServerJson<'t>>,
     reload: ReloadJson,
+    /// Whether `_drain` and `_undrain` answer here.
+    read_only: bool,
 }
 
 #[derive(Serialize)]
@@ -82,8 +84,8 @@ struct ReloadJson {
     error: Option<String>,
 }
 
-pub(super) fn answer(handle: &RouteTableHandle, shown: Shown<'_>) -> Response<AdminBody> {
-    let table = handle.load();
+pub(super) fn answer(handle: &RouteTableHandle, access: &Access) -> Response<AdminBody> {
+    let (table, shown) = (handle.load(), access.shown());
     answer::json(&View {
         routes: table
             .walk()
@@ -94,6 +96,7 @@ pub(super) fn answer(handle: &RouteTableHandle, shown: Shown<'_>) -> Response<Ad
             .map(|(config, server)| server_json(config, server))
             .collect(),
         reload: reload(handle),
+        read_only: access.is_read_only,
     })
 }
 

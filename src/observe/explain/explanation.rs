@@ -2,18 +2,21 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use http::request::Parts;
 
 #[cfg(feature = "serde")]
 use super::serial;
 use super::{
+    asked::Asked,
     considered::{self, ConsideredRoute},
     mask::{self, Shown},
     target::{self, ExplainedTarget},
 };
 use crate::{
+    config::WithoutModel,
     error::{RouteError, RouteErrorKind},
-    model::{ExtractModel, ModelSources, Scan, check_json},
+    model::{ExtractModel, ExtractedModel, ModelSources, Scan, check_json},
     pieces::Chunks,
     route::{CompiledTable, Prospect, RouteTable},
 };
@@ -33,7 +36,10 @@ use crate::{
 pub struct Explanation {
     method: String,
     target: String,
+    /// What the client asks for; empty if it names no model.
+    requested_model: String,
     model: String,
+    without_model: Option<WithoutModel>,
     verdict: Verdict,
     #[cfg_attr(feature = "serde", serde(serialize_with = "serial::error"))]
     error: Option<RouteError>,
@@ -59,6 +65,8 @@ pub enum Verdict {
     Queued,
     /// The gateway answers it with an error.
     Refused,
+    /// It names no model, and goes to the inner service as it is.
+    Forwarded,
 }
 
 impl RouteTable {
@@ -96,56 +104,127 @@ impl RouteTable {
         model: &str,
         shown: Shown<'_>,
     ) -> Explanation {
-        Explanation::new(self.compiled(), head, model, shown)
+        Explanation::new(self.compiled(), &Asked::named(head, model), shown)
     }
 
     /// As [`explain`](Self::explain), for a whole request: the model is read
     /// out of it as [`ModelSources::standard`] does.
     ///
+    /// A request that names no model is explained as the table's
+    /// [`without_model`](crate::RouteTableBuilder::without_model) says.
+    ///
     /// # Errors
     ///
     /// The answer to the client if no model can be read.
     pub fn explain_request(&self, head: &Parts, body: &[u8]) -> Result<Explanation, RouteError> {
-        self.explain_request_showing(head, body, Shown::ALL)
+        self.explain_request_with(&ModelSources::standard(), head, body)
     }
 
+    /// As [`explain_request`](Self::explain_request), with the extractor of your layer
+    /// ([`ModelRouteLayer::extract_model`](crate::ModelRouteLayer::extract_model)). Give `head`
+    /// the extensions that it reads.
+    ///
+    /// ```
+    /// use tower_model_route::{JsonBody, RouteTable, ExtractModel};
+    ///
+    /// # use tower_model_route::{ModelRoute, ModelServer, Rule};
+    /// # let table = RouteTable::builder()
+    /// #     .model_server(ModelServer::new("large").endpoint("http://10.0.0.3:8000"))
+    /// #     .model_route(ModelRoute::new("chat").model_name("acme/gpt").rule(Rule::new("all").target("large")))
+    /// #     .build()?;
+    /// let extract = JsonBody::new().map_name(|_, name| Ok(format!("acme/{name}")));
+    /// let (head, ()) = http::Request::post("/v1/chat/completions").body(())?.into_parts();
+    /// let explained = table.explain_request_with(&extract, &head, br#"{"model":"gpt"}"#)?;
+    /// assert_eq!((explained.requested_model(), explained.model()), ("gpt", "acme/gpt"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The answer to the client if no model can be read, or if the extractor refuses the request.
+    pub fn explain_request_with(
+        &self,
+        extract: &dyn ExtractModel,
+        head: &Parts,
+        body: &[u8],
+    ) -> Result<Explanation, RouteError> {
+        self.explain_request_showing(extract, None, head, body, Shown::ALL)
+    }
+
+    /// `without_model` takes the place of the table's.
     pub(crate) fn explain_request_showing(
         &self,
+        extract: &dyn ExtractModel,
+        without_model: Option<&WithoutModel>,
         head: &Parts,
         body: &[u8],
         shown: Shown<'_>,
     ) -> Result<Explanation, RouteError> {
-        let scan = Scan::new(ModelSources::standard().begin(head).0)?;
-        let mut scan = scan.ok_or_else(|| {
-            let message = "the request names no model: no body is read with this method, and its path has none";
-            RouteError::new(RouteErrorKind::RouteNotFound, message)
-        })?;
-        if scan.reads_json() {
-            check_json(&head.headers)?;
-        }
-        scan.feed(body)?;
-        scan.finish()?;
-        let model = scan.locate(head, &mut Chunks::default(), Some(body.len() as u64))?;
-        Ok(self.explain_showing(head, model.name(), shown))
+        let table = self.compiled();
+        let what = without_model
+            .or(table.without_model())
+            .unwrap_or(&WithoutModel::Reject);
+        let asked = match Scan::new(extract.begin(head).0) {
+            Ok(Some(scan)) => match located(scan.optional(what.is_routed()), head, body) {
+                Err(error) if is_missing(&error) && what.is_routed() => {
+                    Asked::unnamed(head, what, table)
+                }
+                located => Asked::new(head, located?),
+            },
+            Ok(None) if *what != WithoutModel::Reject => Asked::unnamed(head, what, table),
+            Ok(None) => {
+                let message = "the request names no model: no body is read with this method, and its path has none";
+                return Err(RouteError::new(RouteErrorKind::RouteNotFound, message));
+            }
+            Err(error) if is_missing(&error) && what.is_routed() => {
+                Asked::unnamed(head, what, table)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Explanation::new(table, &asked, shown))
     }
 }
 
+fn is_missing(error: &RouteError) -> bool {
+    error.kind() == RouteErrorKind::MissingModel
+}
+
+/// The model in a request whose body is complete.
+fn located(mut scan: Scan, head: &Parts, body: &[u8]) -> Result<ExtractedModel, RouteError> {
+    if scan.reads_json() {
+        check_json(&head.headers)?;
+    }
+    scan.feed(body)?;
+    scan.finish()?;
+    let mut chunks = Chunks::default();
+    chunks.push(Bytes::copy_from_slice(body));
+    scan.locate(head, &mut chunks, None)
+}
+
 impl Explanation {
-    fn new(table: &CompiledTable, head: &Parts, model: &str, shown: Shown<'_>) -> Self {
-        let found = table.find(model);
-        let (routes, matched) = considered::routes(&found, head, model, shown);
+    fn new(table: &CompiledTable, asked: &Asked<'_>, shown: Shown<'_>) -> Self {
         let mut explanation = Self {
-            method: head.method.to_string(),
-            target: mask::uri(&head.uri),
-            model: model.to_owned(),
+            method: asked.head.method.to_string(),
+            target: mask::uri(&asked.head.uri),
+            requested_model: asked.model.asked().to_owned(),
+            model: asked.model.name().to_owned(),
+            without_model: asked.without_model.clone(),
             verdict: Verdict::Refused,
             error: None,
             route: None,
             rule: None,
             lora: false,
-            routes,
+            routes: Vec::new(),
             targets: Vec::new(),
         };
+        if asked.without_model == Some(WithoutModel::Forward) {
+            explanation.verdict = Verdict::Forwarded;
+            return explanation;
+        }
+        let found = asked.routes(table);
+        let (routes, matched) =
+            considered::routes(&found, asked.head, asked.condition_model(), shown);
+        explanation.routes = routes;
         match matched {
             Some((found, rule)) => {
                 explanation.route = Some(found.route.get_name().to_owned());
@@ -153,19 +232,19 @@ impl Explanation {
                 explanation.lora = found.by_adapter;
                 let outlook = table.outlook(rule.compiled, &rule.weights());
                 explanation.targets =
-                    target::targets(table, rule, &outlook, head, model, found.by_adapter);
+                    target::targets(table, rule, &outlook, asked, found.by_adapter);
                 explanation.verdict = match outlook.prospect {
                     Prospect::Sent(_) => Verdict::Sent,
                     Prospect::Waits => Verdict::Queued,
-                    Prospect::Overloaded | Prospect::NoEndpoint => Verdict::Refused,
+                    Prospect::Overloaded | Prospect::Draining | Prospect::NoEndpoint => {
+                        Verdict::Refused
+                    }
                 };
                 let unavailable = outlook.prospect.unavailable();
+                let model = asked.model.shown();
                 explanation.error = unavailable.map(|why| RouteError::unavailable(model, &why));
             }
-            None if found.is_empty() => {
-                explanation.error = Some(RouteError::model_not_found(model))
-            }
-            None => explanation.error = Some(RouteError::route_not_found(model)),
+            None => explanation.error = Some(asked.no_match(table, &found)),
         }
         explanation
     }
@@ -180,9 +259,20 @@ impl Explanation {
         &self.target
     }
 
-    /// The model that was asked for.
+    /// The model that the client asks for; empty if it names none.
+    pub fn requested_model(&self) -> &str {
+        &self.requested_model
+    }
+
+    /// The model that the request is routed by, as in
+    /// [`RouteDecision::model`](crate::RouteDecision::model).
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// What happens to the request because it names no model; `None` if it names one.
+    pub fn without_model(&self) -> Option<&WithoutModel> {
+        self.without_model.as_ref()
     }
 
     /// The outcome of the request.
@@ -228,6 +318,7 @@ impl Verdict {
             Self::Sent => "sent",
             Self::Queued => "queued",
             Self::Refused => "refused",
+            Self::Forwarded => "forwarded",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! leaves no trace there: no turn of a split or a rotation is taken, nothing
 //! is counted.
 
+mod asked;
 mod considered;
 mod explanation;
 mod mask;

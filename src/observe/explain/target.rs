@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use http::{Request, request::Parts};
+use http::Request;
 
-use super::{mask, policy};
+use super::{asked::Asked, mask, policy};
 use crate::{
     config::{ModelServer, TargetModel},
-    model::{ExtractModel, ExtractedModel, ModelSources, Plan},
     observe::{
         snapshot::{EndpointSnapshot, ServerSnapshot},
         targets,
@@ -50,12 +49,9 @@ pub struct ExplainedEndpoint {
 }
 
 /// The facts that all targets share.
-struct Asked<'a> {
-    head: &'a Parts,
-    model: &'a str,
+struct Aim<'a> {
+    asked: &'a Asked<'a>,
     is_lora: bool,
-    /// Where the head names the model.
-    located: Option<ExtractedModel>,
     prospect: Prospect,
 }
 
@@ -64,14 +60,11 @@ pub(super) fn targets(
     table: &CompiledTable,
     rule: RuleView<'_>,
     outlook: &Outlook,
-    head: &Parts,
-    model: &str,
+    asked: &Asked<'_>,
     is_lora: bool,
 ) -> Vec<ExplainedTarget> {
-    let asked = Asked {
-        located: located(head, model),
-        head,
-        model,
+    let aim = Aim {
+        asked,
         is_lora,
         prospect: outlook.prospect,
     };
@@ -83,29 +76,15 @@ pub(super) fn targets(
             share: target.share,
             current_share: target.current_share,
             requests: target.requests,
-            model: asked.model_at(target.server).to_owned(),
+            model: asked.model_at(target.server, is_lora).to_owned(),
             balance: policy::balance(target.config.get_balance()),
             policy: policy::sentence(&target.server.policy),
-            endpoints: asked.endpoints(target.config, target.server),
+            endpoints: aim.endpoints(target.config, target.server),
         })
         .collect()
 }
 
-/// The standard place in the head that names `model`, if any.
-fn located(head: &Parts, model: &str) -> Option<ExtractedModel> {
-    match ModelSources::standard().begin(head).0 {
-        Plan::Found(found) | Plan::Beside(found, ..) if found.name == model => Some(found),
-        _ => None,
-    }
-}
-
-impl Asked<'_> {
-    /// The name that the engines of `server` are asked for.
-    fn model_at<'s>(&'s self, server: &'s Server) -> &'s str {
-        let real = server.rewrite(self.model, self.is_lora);
-        real.map_or(self.model, |real| &real.name)
-    }
-
+impl Aim<'_> {
     fn endpoints(&self, config: &ModelServer, server: &Server) -> Vec<ExplainedEndpoint> {
         let snapshot = ServerSnapshot::new(server);
         let both = server.endpoints.iter().zip(snapshot.endpoints());
@@ -121,7 +100,7 @@ impl Asked<'_> {
                     Prospect::Sent(pass) => server.might_take(position, pass),
                     _ => false,
                 },
-                request_uri: self.uri_at(endpoint, self.model_at(server)),
+                request_uri: self.uri_at(endpoint, self.asked.model_at(server, self.is_lora)),
                 request_host: endpoint.address.authority.to_string(),
                 ejected_for: state.ejected_for(),
                 state: state.clone(),
@@ -132,11 +111,9 @@ impl Asked<'_> {
     /// `None` for a request that can't be forwarded.
     fn uri_at(&self, endpoint: &Endpoint, model: &str) -> Option<String> {
         let (mut head, ()) = Request::new(()).into_parts();
-        head.uri = self.head.uri.clone();
-        if let Some(located) = &self.located
-            && model != self.model
-        {
-            rewrite::model_in_uri(&mut head, located, model).ok()?;
+        head.uri = self.asked.head.uri.clone();
+        if model != self.asked.model.asked() {
+            rewrite::model_in_uri(&mut head, &self.asked.model, model).ok()?;
         }
         rewrite::address(&mut head, &endpoint.address).ok()?;
         Some(mask::uri(&head.uri))

@@ -7,18 +7,14 @@ use super::{
     explanation::{Explanation, Verdict},
     target::{ExplainedEndpoint, ExplainedTarget},
 };
-use crate::{error::RouteErrorKind, server::EndpointHealth};
+use crate::{config::WithoutModel, error::RouteErrorKind, server::EndpointHealth};
 
 /// Text from a request is quoted or escaped: it can't write to a terminal.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (method, target, model) = (self.method(), self.target(), self.model());
-        writeln!(f, "{method} {target} asks for the model {model:?}")?;
-        if self.routes().is_empty() {
-            writeln!(f, "no route has it as its model name or as a LoRA adapter")?;
-        }
+        self.question(f)?;
         for route in self.routes() {
-            considered_route(f, route)?;
+            considered_route(f, route, self.without_model())?;
         }
         if let (Some(route), Some(rule)) = (self.route(), self.rule()) {
             writeln!(f, "targets of rule {rule:?} of route {route:?}:")?;
@@ -30,8 +26,13 @@ impl fmt::Display for Explanation {
     }
 }
 
-fn considered_route(f: &mut Formatter<'_>, route: &ConsideredRoute) -> fmt::Result {
+fn considered_route(
+    f: &mut Formatter<'_>,
+    route: &ConsideredRoute,
+    without_model: Option<&WithoutModel>,
+) -> fmt::Result {
     let found = match route.is_by_adapter() {
+        _ if matches!(without_model, Some(WithoutModel::Route(_))) => "by its own name",
         true => "as a LoRA adapter",
         false => "by its model name",
     };
@@ -85,8 +86,9 @@ fn explained_target(
         }
     }
     writeln!(f)?;
-    let (before, after) = (explanation.model(), target.model());
+    let (before, after) = (explanation.requested_model(), target.model());
     match explanation.is_lora() {
+        _ if after.is_empty() => writeln!(f, "    model: the engine is told none")?,
         _ if before != after => writeln!(f, "    model: {before:?} becomes {after:?}")?,
         true => writeln!(f, "    model: stays {after:?}, the name of a LoRA adapter")?,
         false => writeln!(f, "    model: stays {after:?}")?,
@@ -148,12 +150,47 @@ fn explained_endpoint(
 }
 
 impl Explanation {
+    /// What is asked for.
+    fn question(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (method, target, model) = (self.method(), self.target(), self.model());
+        write!(f, "{method} {target} ")?;
+        match self.without_model() {
+            Some(WithoutModel::Route(name)) => {
+                return writeln!(f, "names no model, and goes to the route {name:?}");
+            }
+            Some(WithoutModel::Model(_)) => {
+                writeln!(f, "names no model, and is routed as one for {model:?}")?;
+            }
+            Some(WithoutModel::Reject | WithoutModel::Forward) => {
+                return writeln!(f, "names no model");
+            }
+            None if self.requested_model().is_empty() => {
+                writeln!(f, "names no model: its extractor says {model:?}")?;
+            }
+            None if self.requested_model() != model => {
+                let requested = self.requested_model();
+                writeln!(
+                    f,
+                    "asks for the model {requested:?}, which is routed as {model:?}"
+                )?;
+            }
+            None => writeln!(f, "asks for the model {model:?}")?,
+        }
+        match self.routes() {
+            [] => writeln!(f, "no route has it as its model name or as a LoRA adapter"),
+            [..] => Ok(()),
+        }
+    }
+
     fn conclusion(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if let Some(error) = self.error() {
             let (status, code) = (error.status().as_u16(), error.kind().code());
             // It quotes the client.
             let message = error.message().replace(char::is_control, "\u{fffd}");
             return write!(f, "it is answered with {status} {code}: {message}");
+        }
+        if self.verdict() == Verdict::Forwarded {
+            return f.write_str("it is forwarded to the inner service as it is");
         }
         let verb = match self.verdict() {
             Verdict::Queued => "all endpoints are full: it waits for one of",

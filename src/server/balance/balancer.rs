@@ -1,6 +1,6 @@
 //! Which endpoint of a ModelServer takes the next request.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -8,7 +8,11 @@ use super::{
     affinity::{Affinity, Caller, Key},
     shares::{FEW, Shares},
 };
-use crate::{config::Balance, model::NeededKeys, server::endpoint::Endpoint};
+use crate::{
+    config::Balance,
+    model::{NeededKeys, hash},
+    server::endpoint::Endpoint,
+};
 
 /// A [`Balance`], ready for use.
 #[derive(Debug)]
@@ -76,23 +80,56 @@ impl Balancer {
     /// `endpoints` are those that the balancer was made for, in the same order, and
     /// `total` is the number of requests in flight to all of them. `usable` may be asked more
     /// than once for an endpoint, and should be cheap.
+    ///
+    /// If a `slow_start` takes time, an endpoint that is new or back gets only a share of its
+    /// turns, and none of an endpoint that is warmer, or a share of its keys; unless no other
+    /// endpoint is usable.
     pub(crate) fn pick(
         &self,
         endpoints: &[Arc<Endpoint>],
         total: usize,
         key: Option<u64>,
+        slow_start: Duration,
         usable: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         if self.shares.len() <= 1 {
             return (self.shares.len() == 1 && usable(0)).then_some(0);
         }
+        if slow_start.is_zero() {
+            let beside = |_, other| usable(other);
+            return self.choose(endpoints, total, key, &usable, beside);
+        }
+        let share = |i: usize| {
+            let endpoint = endpoints.get(i);
+            endpoint.map_or(1.0, |endpoint| endpoint.health.share(slow_start))
+        };
+        // What is drawn anew each time in place of a key, which always has the same.
+        let drawn = || key.map_or_else(fastrand::f64, fraction);
+        let in_its_turn = |i| usable(i) && (share(i) >= 1.0 || drawn() < share(i));
+        let beside = |first, other| usable(other) && share(other) >= share(first);
+        let in_turn = self.choose(endpoints, total, key, in_its_turn, beside);
+        in_turn.or_else(|| self.choose(endpoints, total, key, &usable, beside))
+    }
+
+    /// The first endpoint that is looked at is usable `in_its_turn`; those that may be chosen in
+    /// its place are usable `beside` it.
+    fn choose(
+        &self,
+        endpoints: &[Arc<Endpoint>],
+        total: usize,
+        key: Option<u64>,
+        in_its_turn: impl Fn(usize) -> bool,
+        beside: impl Fn(usize, usize) -> bool,
+    ) -> Option<usize> {
         let load = |i: usize| endpoints.get(i).map_or(0, |endpoint| endpoint.load());
         match (&self.strategy, key) {
-            (Strategy::RoundRobin, _) => self.shares.in_turn(usable),
-            (Strategy::Random, _) => self.shares.at_random(usable),
+            (Strategy::RoundRobin, _) => self.shares.in_turn(in_its_turn),
+            (Strategy::Random, _) => self.shares.at_random(in_its_turn),
             (Strategy::PeakEwma, _) => {
-                let first = self.shares.in_turn(&usable)?;
-                let second = self.shares.at_random_except(first, usable);
+                let first = self.shares.in_turn(in_its_turn)?;
+                let second = self
+                    .shares
+                    .at_random_except(first, |other| beside(first, other));
                 let now = Instant::now();
                 Some(self.cheapest(first, second, |i| {
                     endpoints
@@ -101,9 +138,11 @@ impl Balancer {
                 }))
             }
             (Strategy::Affinity(affinity), Some(key)) => {
-                affinity.pick(key, &self.shares, total, load, usable)
+                affinity.pick(key, &self.shares, total, load, in_its_turn)
             }
-            (Strategy::LeastRequest | Strategy::Affinity(_), _) => self.least_request(load, usable),
+            (Strategy::LeastRequest | Strategy::Affinity(_), _) => {
+                self.least_request(load, in_its_turn, beside)
+            }
         }
     }
 
@@ -112,16 +151,19 @@ impl Balancer {
     fn least_request(
         &self,
         load: impl Fn(usize) -> usize,
-        usable: impl Fn(usize) -> bool,
+        in_its_turn: impl Fn(usize) -> bool,
+        beside: impl Fn(usize, usize) -> bool,
     ) -> Option<usize> {
-        let first = self.shares.in_turn(&usable)?;
+        let first = self.shares.in_turn(in_its_turn)?;
         let cost = |i| load(i) as f64;
         if self.shares.len() > FEW {
-            let second = self.shares.at_random_except(first, usable);
+            let second = self
+                .shares
+                .at_random_except(first, |other| beside(first, other));
             return Some(self.cheapest(first, second, cost));
         }
         let (before, after) = (0..first, first + 1..self.shares.len());
-        let others = after.chain(before).filter(|&other| usable(other));
+        let others = after.chain(before).filter(|&other| beside(first, other));
         Some(self.cheapest(first, others, cost))
     }
 
@@ -146,6 +188,11 @@ impl Balancer {
     }
 }
 
+/// A number from 0 to 1 that has nothing to do with where on the ring the key is.
+fn fraction(key: u64) -> f64 {
+    hash(1, &key.to_le_bytes()) as f64 / u64::MAX as f64
+}
+
 #[cfg(test)]
 mod tests {
     use std::{collections::HashSet, time::Duration};
@@ -158,6 +205,7 @@ mod tests {
     struct Server {
         balancer: Balancer,
         endpoints: Vec<Arc<Endpoint>>,
+        slow_start: Duration,
     }
 
     impl Server {
@@ -173,6 +221,7 @@ mod tests {
             Self {
                 endpoints: uris.iter().map(endpoint).collect(),
                 balancer,
+                slow_start: Duration::ZERO,
             }
         }
 
@@ -182,7 +231,8 @@ mod tests {
 
         fn pick_for(&self, key: Option<u64>, usable: impl Fn(usize) -> bool) -> Option<usize> {
             let total = self.endpoints.iter().map(|e| e.in_flight()).sum();
-            self.balancer.pick(&self.endpoints, total, key, usable)
+            self.balancer
+                .pick(&self.endpoints, total, key, self.slow_start, usable)
         }
 
         fn pick(&self) -> usize {
@@ -219,15 +269,21 @@ mod tests {
         ]
     }
 
+    const SLOW_START: Duration = Duration::from_secs(100);
+
     proptest! {
         #[test]
         fn whichever_is_usable_is_found(
             weights in prop::collection::vec(1..4_u32, 0..40),
             up in prop::collection::vec(any::<bool>(), 40),
+            new in prop::collection::vec(any::<bool>(), 40),
             loads in prop::collection::vec(0..4_usize, 40),
+            is_slow in any::<bool>(),
         ) {
             for balance in every_balance() {
-                let server = Server::new(balance.clone(), &weights);
+                let mut server = Server::new(balance.clone(), &weights);
+                server.slow_start = if is_slow { SLOW_START } else { Duration::ZERO };
+                server.endpoints.iter().zip(&new).filter(|(_, new)| **new).for_each(|(e, _)| e.health.is_new());
                 let _held: Vec<_> = (0..weights.len()).map(|i| server.load(i, loads[i])).collect();
                 for key in [None, Some(1)] {
                     let picked = server.pick_for(key, |i| up[i]);
@@ -239,8 +295,14 @@ mod tests {
 
         #[test]
         fn idle_endpoints_take_exact_turns(weights in prop::collection::vec(1..20_u32, 1..8)) {
-            for balance in [Balance::LeastRequest, Balance::RoundRobin] {
-                let server = Server::new(balance, &weights);
+            for (balance, slow_start) in [
+                (Balance::LeastRequest, Duration::ZERO),
+                (Balance::RoundRobin, Duration::ZERO),
+                (Balance::LeastRequest, SLOW_START),
+                (Balance::RoundRobin, SLOW_START),
+            ] {
+                let mut server = Server::new(balance, &weights);
+                server.slow_start = slow_start;
                 let mut counts = vec![0; weights.len()];
                 (0..weights.iter().sum()).for_each(|_| counts[server.pick()] += 1);
                 prop_assert_eq!(&counts, &weights);
@@ -258,6 +320,89 @@ mod tests {
                 prop_assert!(relative.iter().all(|&other| relative[picked] <= other));
             }
         }
+    }
+
+    /// What endpoint 0, which is new, gets of 80,000 requests: part of what its weight is worth
+    /// among the full weights of the others.
+    async fn part_of_new(balance: Balance, weights: &[u32], after: Duration, loaded: usize) -> f64 {
+        let mut server = Server::new(balance, weights);
+        server.slow_start = SLOW_START;
+        server.endpoints[0].health.is_new();
+        let _held: Vec<_> = (1..weights.len()).map(|i| server.load(i, loaded)).collect();
+        tokio::time::advance(after).await;
+        let picks = (0..80_000).map(|_| server.pick_for(None, |_| true));
+        let own = picks.filter(|&picked| picked == Some(0)).count() as f64;
+        let others: u32 = weights.iter().skip(1).sum();
+        own / (80_000.0 - own) * f64::from(others) / f64::from(weights[0])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_endpoint_gets_its_part_and_no_more_for_being_idle() {
+        let many = [1; 12];
+        for weights in [&[2, 1, 1][..], &[1, 3], &many] {
+            for (seconds, expected) in [(0, 0.1), (50, 0.55), (75, 0.775)] {
+                let after = Duration::from_secs(seconds);
+                for (balance, loaded) in [
+                    (Balance::RoundRobin, 9),
+                    (Balance::Random, 9),
+                    (Balance::LeastRequest, 0),
+                    (Balance::LeastRequest, 9),
+                    (Balance::PeakEwma, 9),
+                ] {
+                    let part = part_of_new(balance.clone(), weights, after, loaded).await;
+                    let error = (part / expected - 1.0).abs();
+                    assert!(
+                        error < 0.2,
+                        "{balance:?} {weights:?} {loaded}: {part}, {expected}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Keys come over, each once, and none moves between the others.
+    #[tokio::test(start_paused = true)]
+    async fn a_new_endpoint_takes_its_keys_over_one_by_one() {
+        let mut server = Server::new(Balance::ConsistentHash(HashKey::User), &[1; 4]);
+        let keys: Vec<_> = (0..4000_u64)
+            .map(|key| hash(0, &key.to_le_bytes()))
+            .collect();
+        let homes = |server: &Server| -> Vec<_> {
+            let home = |&key| server.pick_for(Some(key), |_| true).unwrap();
+            keys.iter().map(home).collect()
+        };
+        let at_last = homes(&server);
+        let all = at_last.iter().filter(|home| **home == 0).count() as f64;
+        server.slow_start = SLOW_START;
+        server.endpoints[0].health.is_new();
+        let mut before = homes(&server);
+        for seconds in (0..=100).step_by(10) {
+            let now = homes(&server);
+            for ((before, now), last) in before.iter().zip(&now).zip(&at_last) {
+                assert!(now == before || (*now == 0 && now == last));
+            }
+            let own = now.iter().filter(|home| **home == 0).count() as f64;
+            let expected = 0.1 + 0.9 * f64::from(seconds) / 100.0;
+            assert!(
+                (own / all - expected).abs() < 0.08,
+                "{own} of {all}, {expected}"
+            );
+            before = now;
+            tokio::time::advance(SLOW_START / 10).await;
+        }
+        assert_eq!(before, at_last);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_came_together_are_compared_by_load() {
+        let mut server = Server::new(Balance::LeastRequest, &[1; 3]);
+        server.slow_start = SLOW_START;
+        server
+            .endpoints
+            .iter()
+            .for_each(|endpoint| endpoint.health.is_new());
+        let _held = server.load(1, 5);
+        assert!((0..100).all(|_| server.pick_for(None, |_| true) != Some(1)));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 mod view;
 
+mod as_the_layer_reads;
 mod auto_traits;
+mod endpoints_are_drained;
 mod explanations;
 mod kept_from_others;
 mod page_is_safe;

@@ -177,6 +177,7 @@ fn it_serializes_in_the_words_of_the_manifests() {
                 "maxInFlight": 8,
                 "maxQueue": 0,
                 "queueTimeout": "1s",
+                "slowStart": "0s",
                 "outlierDetection": {
                     "consecutiveFailures": 3,
                     "baseEjectionTime": "10s",

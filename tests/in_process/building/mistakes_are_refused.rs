@@ -6,7 +6,8 @@ use http::StatusCode;
 use test_kit::table::servers;
 use tower_model_route::{
     Balance, Endpoint, HashKey, MistakeKind, ModelMatch, ModelRoute, ModelServer, OutlierDetection,
-    RouteTable, RouteTableBuilder, Rule, StringMatch, TargetModel, TrafficPolicy,
+    RouteTable, RouteTableBuilder, RouteTableHandle, Rule, StringMatch, TargetModel, TrafficPolicy,
+    WithoutModel,
 };
 
 /// The places and kinds of what is wrong.
@@ -328,4 +329,57 @@ fn long_intervals_need_no_longer_maximum() {
         .outlier_detection(detection);
     let server = ModelServer::new("a").traffic_policy(policy);
     assert!(RouteTable::builder().model_server(server).build().is_ok());
+}
+
+#[test]
+fn requests_without_a_model_go_to_what_is_there() {
+    let table = || with(route().lora_adapter("l").rule(all()));
+    for (what, mistake) in [
+        (WithoutModel::Reject, None),
+        (WithoutModel::Forward, None),
+        (WithoutModel::Model("m".into()), None),
+        (WithoutModel::Model("l".into()), None),
+        (WithoutModel::Route("r".into()), None),
+        (
+            WithoutModel::Model("r".into()),
+            Some(MistakeKind::UnknownModel("r".into())),
+        ),
+        (
+            WithoutModel::Route("m".into()),
+            Some(MistakeKind::UnknownModelRoute("m".into())),
+        ),
+        (
+            WithoutModel::Model(String::new()),
+            Some(MistakeKind::EmptyName),
+        ),
+        (
+            WithoutModel::Route(String::new()),
+            Some(MistakeKind::EmptyName),
+        ),
+    ] {
+        let table = table().without_model(what.clone());
+        assert_eq!(table.get_without_model(), Some(&what));
+        match mistake {
+            None => assert!(table.build().is_ok(), "{what:?}"),
+            Some(mistake) => assert_mistake(table, "without_model", mistake),
+        }
+    }
+    let error = table().without_model(WithoutModel::Route("chat".into()));
+    assert_eq!(
+        error.build().unwrap_err().to_string(),
+        "1 mistake in the route table\n- without_model: there is no ModelRoute \"chat\""
+    );
+}
+
+/// A reload that takes the route away is refused as well.
+#[test]
+fn the_route_for_requests_without_a_model_stays() {
+    let table = with(route().rule(all())).without_model(WithoutModel::Route("r".into()));
+    let handle = RouteTableHandle::new(table.build().unwrap());
+    let error = handle.update(|mut config| {
+        config.model_routes_mut().clear();
+        config
+    });
+    assert!(error.unwrap_err().to_string().contains("no ModelRoute"));
+    assert_eq!(handle.table().config().get_model_routes().len(), 1);
 }

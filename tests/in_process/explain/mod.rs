@@ -2,6 +2,7 @@
 
 mod tables;
 
+mod as_the_layer_reads;
 mod leaves_no_trace;
 mod masks_credentials;
 mod reads_the_model;

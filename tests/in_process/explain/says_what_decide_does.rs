@@ -112,7 +112,7 @@ proptest! {
                     let target = &explained.targets()[decision.target()];
                     prop_assert_eq!(target.model_server(), decision.model_server());
                     prop_assert_eq!(target.is_fallback(), decision.is_fallback());
-                    prop_assert_eq!(target.model(), decision.model());
+                    prop_assert_eq!(target.model(), decision.engine_model());
                     servers.insert(decision.model_server());
                     endpoints.insert(decision.endpoint());
                 }

@@ -184,7 +184,7 @@ async fn the_decision_is_true_of_each_attempt_and_of_the_answer() {
         assert_eq!(decision.target() as u32, n - 1);
         assert_eq!(decision.endpoint(), format!("http://{name}"));
         assert_eq!(decision.model_server(), name);
-        assert_eq!(decision.model(), format!("{name}-model"));
+        assert_eq!(decision.engine_model(), format!("{name}-model"));
         assert_eq!(decision.requested_model(), "asked");
         assert_eq!(decision.is_fallback(), name == "c");
     }

@@ -8,7 +8,9 @@ use test_kit::{
     gateway::Rig,
     table::{one_server, table},
 };
-use tower_model_route::{EndpointHealth, HealthCheck, ModelServer, RouteBody, Rule, TrafficPolicy};
+use tower_model_route::{
+    EndpointHealth, HealthCheck, MistakeKind, ModelServer, RouteBody, Rule, TrafficPolicy,
+};
 
 use crate::SECOND;
 
@@ -248,4 +250,64 @@ async fn a_passed_check_ends_the_ejection_of_one_that_refused_connections() {
         assert_eq!(health == EndpointHealth::Healthy, is_back, "{health}");
         handle.stop().await;
     }
+}
+
+/// A vLLM with `--api-key` answers `/v1/models` with 401 otherwise.
+#[tokio::test(start_paused = true)]
+async fn engines_get_their_own_key_and_what_the_check_adds() {
+    let keyed = |name: &str, key: &str| {
+        let server = ModelServer::new(name).endpoint(format!("http://{name}"));
+        server.header("authorization", key).header("x-tenant", "t")
+    };
+    let open = ModelServer::new("c").endpoint("http://c");
+    // It shares an endpoint with the first.
+    let other = ModelServer::new("d")
+        .endpoint("http://a")
+        .header("authorization", "never");
+    let servers = [keyed("a", "Bearer a"), keyed("b", "Bearer b"), open, other];
+    let rig = Rig::new(table(servers, Rule::new("rule").target("a")));
+    let engines = Engines::default();
+    let checks = HealthCheck::new("/v1/models").header("X-Tenant", "checks");
+    let handle = checks.start(rig.table.clone(), engines.service()).unwrap();
+    tokio::time::sleep(SECOND).await;
+    handle.stop().await;
+    let attempts = engines.attempts();
+    let sent = |name| {
+        ["a", "b", "c"].map(|host| {
+            let to = attempts.iter().find(|attempt| attempt.host() == host);
+            to.unwrap().header(name)
+        })
+    };
+    assert_eq!(attempts.len(), 3);
+    assert_eq!(
+        sent("authorization"),
+        [Some("Bearer a"), Some("Bearer b"), None]
+    );
+    assert_eq!(sent("x-tenant"), [Some("checks"); 3]);
+}
+
+#[tokio::test]
+async fn a_header_that_is_none_is_refused_and_a_value_never_shown() {
+    let rig = Rig::new(one_server(1, TrafficPolicy::new()));
+    let check = || HealthCheck::new("/health").header("x-key", "S3CR3T");
+    assert!(!format!("{:?}", check()).contains("S3CR3T"));
+    for (check, kind) in [
+        (check().header("a b", "v"), MistakeKind::InvalidHeaderName),
+        (
+            check().header("x-other", "S3CR3T\n"),
+            MistakeKind::InvalidHeaderValue,
+        ),
+        (check().header("Host", "h"), MistakeKind::ReservedHeader),
+        (check().header("X-Key", "v"), MistakeKind::DuplicateHeader),
+    ] {
+        let started = check.start(rig.table.clone(), Engines::default().service());
+        let error = started.unwrap_err();
+        assert_eq!(*error.mistakes()[0].kind(), kind);
+        assert!(!error.to_string().contains("S3CR3T"), "{error}");
+    }
+    let error = check()
+        .header("te", "v")
+        .start(rig.table.clone(), Engines::default().service());
+    let words = "HealthCheck, header \"te\": the gateway itself sets this header";
+    assert!(error.unwrap_err().to_string().contains(words));
 }

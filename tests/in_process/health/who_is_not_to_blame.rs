@@ -111,6 +111,30 @@ async fn too_little_time_is_left() {
     assert_eq!(rig.endpoint("e1").failures(), 0);
 }
 
+/// What the queue took is nothing that the endpoint did.
+#[tokio::test(start_paused = true)]
+async fn the_queue_has_left_a_first_attempt_too_little_time() {
+    let left = Duration::from_millis(50);
+    let policy = strict()
+        .max_in_flight(1)
+        .max_queue(1)
+        .queue_timeout(100 * SECOND)
+        .timeout(3 * SECOND)
+        .total_timeout(10 * SECOND);
+    let rig = Rig::one(1, policy);
+    let (held, scripted) = script();
+    rig.engines.next([answers(200, scripted), Act::Hang]);
+    let first = rig.answer().await;
+    let call = rig.spawn();
+    tokio::time::sleep(10 * SECOND - left).await;
+    held.end();
+    Answer::of(first).await;
+    assert_eq!(call.await.unwrap().status(), 504);
+    let endpoint = rig.endpoint("e0");
+    assert_eq!((endpoint.requests(), endpoint.failures()), (2, 0));
+    assert_eq!(endpoint.health(), EndpointHealth::Healthy);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_layer_of_the_caller_refuses_or_gives_up() {
     let engines = test_kit::engines::Engines::default();

@@ -51,7 +51,7 @@ fn told(decision: &RouteDecision) -> String {
     format!(
         "{} as {}: {}/{}#{} -> {} at {}, lora {}, attempts {}",
         decision.requested_model(),
-        decision.model(),
+        decision.engine_model(),
         decision.route(),
         decision.rule(),
         decision.target(),

@@ -2,6 +2,7 @@
 
 mod always_ready;
 mod any_body_type;
+mod authorized_first;
 mod auto_traits;
 mod body_limit;
 mod body_rate;

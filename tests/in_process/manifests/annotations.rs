@@ -5,10 +5,10 @@ use std::time::Duration;
 use http::StatusCode;
 use tower_model_route::{
     Balance, Endpoint, HashKey, ModelMatch, ModelRoute, ModelServer, OnInterruption,
-    OutlierDetection, RouteTable, Rule, StringMatch, TrafficPolicy,
+    OutlierDetection, RouteTable, Rule, StringMatch, TrafficPolicy, WithoutModel,
 };
 
-use super::written::{build, errors, up, warnings};
+use super::written::{build, errors, route, up, warnings};
 
 const SERVER: &str = r#"
 apiVersion: networking.serving.volcano.sh/v1alpha1
@@ -36,6 +36,7 @@ metadata:
       maxInFlight: 64
       maxQueue: 16
       queueTimeout: 500ms
+      slowStart: 30s
       outlierDetection:
         consecutiveFailures: 3
         baseEjectionTime: 5s
@@ -97,6 +98,7 @@ fn they_say_what_the_builder_says() {
                         .max_in_flight(64)
                         .max_queue(16)
                         .queue_timeout(Duration::from_millis(500))
+                        .slow_start(Duration::from_secs(30))
                         .outlier_detection(
                             OutlierDetection::new()
                                 .consecutive_failures(3)
@@ -166,7 +168,7 @@ fn mistakes_in_them_have_the_lines_of_the_file() {
             "13:17 metadata.annotations[\"tower-model-route/balance\"]: this is not valid YAML: unclosed bracket '[' [invalid-yaml]",
             "15:21 metadata.annotations[\"tower-model-route/traffic-policy\"].totalTimeout: \"1d\" is not a duration: durations are written like \"10s\", \"1m30s\" or \"100ms\" [invalid-value]",
             "25:17 metadata.annotations[\"tower-model-route/traffic-policy\"].maxQueue: without a max_in_flight nothing ever queues [invalid-configuration]",
-            "28:30 metadata.annotations[\"tower-model-route/traffic-policy\"].outlierDetection.consecutiveFailures: -3 is not a whole number from 0 to 4294967295 [invalid-value]",
+            "29:30 metadata.annotations[\"tower-model-route/traffic-policy\"].outlierDetection.consecutiveFailures: -3 is not a whole number from 0 to 4294967295 [invalid-value]",
         ]
     );
     assert_eq!(
@@ -216,5 +218,64 @@ fn rules_that_are_not_there_are_errors() {
         errors(&listed)[0].contains("has only 1 rules"),
         "{:?}",
         errors(&listed)
+    );
+}
+
+/// Two routes, each with this annotation or none.
+fn unnamed(first: Option<&str>, second: Option<&str>) -> String {
+    let route = |name: &str, takes: Option<&str>| {
+        let takes = takes.map_or(String::new(), |takes| {
+            format!("\n  annotations:\n    tower-model-route/without-model: {takes}")
+        });
+        let rules = "rules: [{targetModels: [{modelServerName: s}]}]";
+        route(name, &[&format!("modelName: {name}"), rules])
+            .replace("\nspec:", &format!("{takes}\nspec:"))
+    };
+    up("s") + &route("one", first) + &route("two", second)
+}
+
+#[test]
+fn one_route_takes_requests_without_a_model() {
+    let yes = Some("\"true\"");
+    let table = build(&[unnamed(None, yes)]);
+    let what = WithoutModel::Route("default/two".to_owned());
+    assert_eq!(table.config().get_without_model(), Some(&what));
+    let (head, ()) = http::Request::get("/v1/chat/completions")
+        .body(())
+        .unwrap()
+        .into_parts();
+    let explained = table.explain_request(&head, b"").unwrap();
+    assert_eq!(explained.route(), Some("default/two"));
+    // And back.
+    let yaml = table.to_yaml();
+    assert_eq!(
+        yaml.matches("tower-model-route/without-model: \"true\"")
+            .count(),
+        1
+    );
+    assert_eq!(build(&[yaml]).config(), table.config());
+    // Also where a YAML reader of YAML has made a truth value of it.
+    let table = build(&[unnamed(Some("true"), Some("\"false\""))]);
+    let what = WithoutModel::Route("default/one".to_owned());
+    assert_eq!(table.config().get_without_model(), Some(&what));
+    let table = build(&[unnamed(None, Some("\"false\""))]);
+    assert_eq!(table.config().get_without_model(), None);
+}
+
+#[test]
+fn two_routes_that_take_them_are_one_error() {
+    let yes = Some("\"true\"");
+    let found = errors(&unnamed(yes, yes));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("go to the ModelRoute \"default/one\" already, in ")
+            && found[0].ends_with("[duplicate-without-model]"),
+        "{found:?}"
+    );
+    let found = errors(&unnamed(Some("yes"), None));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("neither \"true\" nor \"false\""),
+        "{found:?}"
     );
 }

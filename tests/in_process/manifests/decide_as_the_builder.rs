@@ -305,6 +305,7 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
         (0..4_u32, time(), time()),
         prop::collection::vec(select(&[429, 500, 502, 503, 599][..]), 0..3),
         (prop::option::of(any::<usize>()), any::<u16>(), time()),
+        prop_oneof![Just(Duration::ZERO), time()],
         prop_oneof![Just(OutlierDetection::new()), detection],
     )
         .prop_map(
@@ -314,6 +315,7 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
                 (retries, interval, most),
                 statuses,
                 (in_flight, queue, wait),
+                slow_start,
                 detection,
             )| {
                 let mut policy = TrafficPolicy::new()
@@ -332,6 +334,7 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
                     .first_event_timeout(first.unwrap_or_default())
                     .sse_keepalive(keepalive.unwrap_or_default())
                     .on_interruption(interruption)
+                    .slow_start(slow_start)
                     .outlier_detection(detection);
                 if let Some(time) = timeout {
                     policy = policy.timeout(time);

@@ -120,7 +120,10 @@ fn every_field_is_read() {
     let decision = table
         .decide(&test_kit::request::head("/", &[]), "deepseek")
         .unwrap();
-    assert_eq!(decision.model(), "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B");
+    assert_eq!(
+        decision.engine_model(),
+        "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"
+    );
 }
 
 #[test]

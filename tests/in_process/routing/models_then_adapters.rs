@@ -165,7 +165,7 @@ fn a_decision_knows_its_names_wherever_they_stand() {
         let head = head("/", &[("user", user)]);
         let decision = table.decide(&head, model).unwrap();
         assert_eq!(decision.requested_model(), model);
-        assert_eq!(decision.model(), target_model);
+        assert_eq!(decision.engine_model(), target_model);
         assert!(decision.is_lora());
         assert_eq!(decision.attempts(), 1);
     }
@@ -203,7 +203,7 @@ fn the_servers_model_is_what_the_engine_is_asked_for_but_for_adapters() {
         ("lora", "3", "lora"),
     ] {
         let head = head("/", &[("user", user)]);
-        assert_eq!(table.decide(&head, model).unwrap().model(), expected);
+        assert_eq!(table.decide(&head, model).unwrap().engine_model(), expected);
     }
 }
 

@@ -1,8 +1,7 @@
 //! What is logged of a request, and what is not.
 
 mod attempts_are_spans;
-mod collect;
+pub(super) mod collect;
 mod missing_layers_are_said;
-
 mod one_span_a_request;
 mod prompts_are_never_logged;

@@ -57,8 +57,15 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it, and returns when it listens.
     pub(crate) async fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        Self::start_on("127.0.0.1:0", args).await
+    }
+
+    pub(crate) async fn start_on<A: AsRef<OsStr>>(
+        address: &str,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
         let mut child = tokio::process::Command::new(PATH)
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", address])
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

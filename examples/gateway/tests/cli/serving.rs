@@ -157,6 +157,50 @@ async fn the_admin_view_may_have_its_own_address() {
     }
 }
 
+/// From this machine, or where only operators are; not by whoever can send a request.
+#[tokio::test]
+async fn an_engine_is_taken_out_of_service_by_operators() {
+    let engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let post = async |gateway: &Gateway, url: &str, path: &str| {
+        let request = Request::post(format!("{url}/{path}"))
+            .header("content-type", "application/json")
+            .body(format!("{{\"endpoint\": \"{}\"}}", engine.url()));
+        gateway.send(request.unwrap()).await.status().as_u16()
+    };
+    let (_directory, mut gateway) = start(&engine, &manifests(), &[]).await;
+    assert_eq!(post(&gateway, gateway.url(), "_drain").await, 200);
+    gateway.until("endpoint is draining").await;
+    let answer = gateway.ask("chat").await;
+    assert_eq!(answer.status(), 503);
+    assert!(
+        answer.body().contains("taken out of service"),
+        "{}",
+        answer.body()
+    );
+    assert_eq!(post(&gateway, gateway.url(), "_undrain").await, 200);
+    assert_eq!(gateway.ask("chat").await.status(), 200);
+
+    let directory = Directory::new();
+    let path = directory.write("all.yaml", &manifests());
+    let endpoint = format!("ml/small={}", engine.url());
+    let args = [
+        "--manifests",
+        path.to_str().unwrap(),
+        "--endpoint",
+        &endpoint,
+    ];
+    let gateway = Gateway::start_on("0.0.0.0:0", args).await;
+    assert_eq!(post(&gateway, gateway.url(), "_drain").await, 403);
+    let args = [&args[..], &["--admin", "127.0.0.1:0"]].concat();
+    let mut gateway = Gateway::start_on("0.0.0.0:0", args).await;
+    let said = gateway.until("The admin view is at ").await;
+    let (_, url) = said.trim().split_once("The admin view is at ").unwrap();
+    assert_eq!(
+        post(&gateway, url.strip_suffix("/_").unwrap(), "_drain").await,
+        200
+    );
+}
+
 #[tokio::test]
 async fn connections_beyond_the_maximum_wait() {
     let engine = Upstream::start(|_| Reply::ok("{}")).await;

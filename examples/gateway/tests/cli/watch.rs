@@ -61,3 +61,25 @@ async fn it_goes_by_what_the_files_say_now_and_by_the_last_that_were_sound() {
     // To begin with, there was no reload: nothing had changed.
     assert!(!first.contains("manifests reloaded"), "{first}");
 }
+
+/// An emptied file is an accident, unless it is said to be none.
+#[tokio::test]
+async fn the_last_route_goes_only_where_that_is_allowed() {
+    let engine = Engine::new("org/small").spawn().await.unwrap();
+    for (flags, said, status) in [
+        (&["--watch"][..], "manifests not reloaded", 200),
+        (&["--watch", "--allow-no-routes"], "manifests reloaded", 404),
+    ] {
+        let directory = Directory::new();
+        let all = server("small", "org/small") + &route("only", "small");
+        directory.write("all.yaml", &all);
+        let endpoint = format!("ml/small={}", engine.url());
+        let path = directory.path().to_str().unwrap();
+        let own = ["--manifests", path, "--endpoint", &endpoint];
+        let mut gateway = Gateway::start(flags.iter().copied().chain(own)).await;
+        assert_eq!(gateway.ask("only").await.status(), 200);
+        directory.write("all.yaml", &server("small", "org/small"));
+        gateway.until(said).await;
+        assert_eq!(gateway.ask("only").await.status(), status);
+    }
+}

@@ -51,15 +51,21 @@ function fill(node, columns, title, details, rows) {
     return row;
   });
   rows.forEach((cells, r) => cells.forEach((cell, c) => {
-    const { text, kind } = typeof cell === "object" ? cell : { text: String(cell), kind: "" };
+    const { text, kind, button } = typeof cell === "object" ? cell : { text: String(cell), kind: "" };
     const td = body.rows[r].cells[c];
-    if (td.children.length === 0) td.append(element("span"));
-    say(td.firstElementChild, text);
-    td.firstElementChild.className = kind;
+    if (td.children.length === 0) td.append(element(button ? "button" : "span"));
+    const content = td.firstElementChild;
+    say(content, text);
+    content.className = kind;
+    if (button) {
+      content.setAttribute("aria-label", `${text} ${button.endpoint}`);
+      content.onclick = () => post(button.path, button.endpoint);
+    }
   }));
 }
 
 const ENDPOINTS = [["Endpoint", ""], ["Health", ""], ["In flight", "number"], ["Requests", "number"], ["Failures", "number"], ["Ejections", "number"]];
+const SERVICE = [["Service", ""]];
 const RULES = [["Rule", ""], ["Conditions", ""], ["Target", ""], ["Weight", "number"], ["Share now", "number"], ["Counted", "number"], ["Requests", "number"]];
 
 const percent = (value) => value === null ? "–" : `${Math.round(value * 10) / 10} %`;
@@ -69,6 +75,28 @@ function health(endpoint) {
   const time = endpoint.health === "ejected" && wait !== null ? `, ${Math.ceil(wait)} s left` : "";
   const kind = { healthy: "good", ejected: "bad", unhealthy: "bad" }[endpoint.health] ?? "warn";
   return { text: endpoint.health + time, kind };
+}
+
+/** Takes an endpoint out of service, or puts it back. */
+function service(endpoint) {
+  const path = endpoint.health === "draining" ? "_undrain" : "_drain";
+  const text = path === "_drain" ? "Drain" : "Undrain";
+  return { text, kind: "", button: { path, endpoint: endpoint.uri } };
+}
+
+async function post(path, endpoint) {
+  try {
+    const response = await fetch(path, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ endpoint }),
+    });
+    if (!response.ok) throw new Error((await response.json()).error.message);
+    await refresh();
+  } catch (error) {
+    say(byId("status"), `Not done: ${error.message}`);
+    byId("status").className = "bad";
+  }
 }
 
 function endpointRow(endpoint) {
@@ -98,11 +126,13 @@ function ruleRows(rule) {
 
 function show(view) {
   const servers = byId("servers");
-  resize(servers, view.model_servers.length, () => table(ENDPOINTS));
+  const columns = view.read_only ? ENDPOINTS : [...ENDPOINTS, ...SERVICE];
+  resize(servers, view.model_servers.length, () => table(columns));
   view.model_servers.forEach((server, i) => {
     const model = server.model === null ? "the client's name of the model" : server.model;
     const details = `${model}; ${server.balance}; ${server.policy}`;
-    fill(servers.children[i], ENDPOINTS, server.name, details, server.endpoints.map(endpointRow));
+    const row = (endpoint) => view.read_only ? endpointRow(endpoint) : [...endpointRow(endpoint), service(endpoint)];
+    fill(servers.children[i], columns, server.name, details, server.endpoints.map(row));
   });
   const routes = byId("routes");
   resize(routes, view.routes.length, () => table(RULES));

@@ -58,9 +58,9 @@ impl Attempt {
         self.decision.as_ref().expect("a decision")
     }
 
-    /// The model that the client has asked for.
+    /// The model that the request was routed by.
     #[track_caller]
     pub fn asked_for(&self) -> &str {
-        self.decision().requested_model()
+        self.decision().model()
     }
 }

@@ -1,27 +1,19 @@
-//! Active health checks.
+//! The options of the checks, and their task.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
-use http::{Request, Response, Uri, uri::PathAndQuery};
-use tokio::{
-    task::{JoinHandle, JoinSet},
-    time::{Instant, sleep_until, timeout_at},
-};
+use http::{HeaderName, HeaderValue, Request, Response, uri::PathAndQuery};
+use tokio::{task::JoinHandle, time::Instant};
 use tower_service::Service;
 
+use super::{
+    round::{Question, Round},
+    verdicts::Verdicts,
+};
 use crate::{
     attempt::RouteBody,
-    config::{BuildError, MistakeKind},
+    config::{BuildError, EngineHeader, MistakeKind},
     route::RouteTableHandle,
-    server::Endpoint,
-    wire::rewrite,
 };
 
 /// Probes every endpoint of a table at regular intervals.
@@ -62,6 +54,7 @@ use crate::{
 #[must_use]
 pub struct HealthCheck {
     path: String,
+    headers: Vec<EngineHeader>,
     interval: Duration,
     timeout: Duration,
     unhealthy_after: u32,
@@ -77,11 +70,25 @@ impl HealthCheck {
     pub fn new(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
+            headers: Vec::new(),
             interval: Duration::from_secs(5),
             timeout: Duration::from_secs(2),
             unhealthy_after: 3,
             healthy_after: 2,
         }
+    }
+
+    /// Sends a header with each check, to every endpoint of the table.
+    ///
+    /// A check has the headers of the endpoint's own [`ModelServer::header`], and so its API key;
+    /// where several ModelServers share the endpoint, those of the first. This one takes the place
+    /// of theirs of the same name. The value is taken for a secret, and not shown by `Debug`.
+    ///
+    /// [`ModelServer::header`]: crate::ModelServer::header
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let header = EngineHeader::literal(name.into(), value.into());
+        self.headers.push(header);
+        self
     }
 
     /// The time from the start of one round of checks to the next, 5 s by default;
@@ -117,8 +124,9 @@ impl HealthCheck {
     ///
     /// # Errors
     ///
-    /// If the path is not a valid path that begins with a slash, or if the
-    /// timeout or one of the numbers of checks is zero.
+    /// If the path is not a valid path that begins with a slash, if a header is none, is
+    /// there twice or is the gateway's to set, or if the timeout or one of the numbers of checks
+    /// is zero.
     ///
     /// # Panics
     ///
@@ -133,8 +141,12 @@ impl HealthCheck {
         S::Future: Send,
         R: Send + 'static,
     {
-        let path = self.checked()?;
-        let task = tokio::spawn(self.run(path, table.into(), client));
+        let question = Question {
+            path: self.checked()?,
+            headers: self.parsed_headers()?,
+            timeout: self.timeout,
+        };
+        let task = tokio::spawn(self.run(question, table.into(), client));
         Ok(HealthCheckHandle(task))
     }
 
@@ -152,21 +164,36 @@ impl HealthCheck {
         Err(BuildError::other("HealthCheck", mistake))
     }
 
-    async fn run<S, R>(self, path: PathAndQuery, table: RouteTableHandle, client: S)
+    fn parsed_headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, BuildError> {
+        let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+        for header in &self.headers {
+            let mistaken = |kind| {
+                let (name, _) = header.shown();
+                let words = format!("HealthCheck, header {name:?}");
+                BuildError::of("HealthCheck", words, kind)
+            };
+            let (name, value) = header.parsed().map_err(mistaken)?;
+            if headers.iter().any(|(other, _)| *other == name) {
+                return Err(mistaken(MistakeKind::DuplicateHeader));
+            }
+            headers.push((name, value));
+        }
+        Ok(headers)
+    }
+
+    async fn run<S, R>(self, question: Question, table: RouteTableHandle, client: S)
     where
         S: Service<Request<RouteBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
         S::Future: Send,
         R: Send + 'static,
     {
-        let mut round = Round {
-            verdicts: Verdicts::new(&self),
-            checks: JoinSet::new(),
-            under_way: HashSet::new(),
-        };
+        let mut round = Round::new(Verdicts::new(self.unhealthy_after, self.healthy_after));
         let mut next = Instant::now();
         loop {
             let endpoints = table.load().endpoints();
-            round.verdicts.keep(&endpoints);
+            round
+                .verdicts
+                .keep(endpoints.iter().map(|(endpoint, _)| endpoint));
             let batches = endpoints.len().div_ceil(Self::AT_ONCE).max(1);
             let step = self.interval / u32::try_from(batches).unwrap_or(u32::MAX);
             for batch in 0..batches {
@@ -175,7 +202,7 @@ impl HealthCheck {
                     .skip(batch * Self::AT_ONCE)
                     .take(Self::AT_ONCE);
                 for endpoint in endpoints {
-                    round.check(endpoint, &path, client.clone(), self.timeout);
+                    round.check(endpoint, &question, client.clone());
                 }
                 next = next
                     .checked_add(step)
@@ -184,159 +211,6 @@ impl HealthCheck {
             }
             // Rounds that were missed are not caught up on.
             next = next.max(Instant::now());
-        }
-    }
-}
-
-/// The checks that are under way, and what they have said so far.
-struct Round {
-    verdicts: Verdicts,
-    checks: JoinSet<(Arc<Endpoint>, bool)>,
-    /// The endpoints whose check has not ended, by their address in memory.
-    under_way: HashSet<usize>,
-}
-
-impl Round {
-    /// Begins to check an endpoint, unless its last check has not ended.
-    fn check<S, R>(
-        &mut self,
-        endpoint: &Arc<Endpoint>,
-        path: &PathAndQuery,
-        client: S,
-        timeout: Duration,
-    ) where
-        S: Service<Request<RouteBody>, Response = Response<R>> + Send + 'static,
-        S::Future: Send,
-        R: Send + 'static,
-    {
-        if !self.under_way.insert(address(endpoint)) {
-            return;
-        }
-        let endpoint = Arc::clone(endpoint);
-        let request = request(path, &endpoint);
-        self.checks.spawn(async move {
-            let passed = match request {
-                Some(request) => passes(client, request, timeout).await,
-                None => false,
-            };
-            (endpoint, passed)
-        });
-    }
-
-    /// Takes what the checks say, until this time.
-    async fn collect_until(&mut self, until: Instant) {
-        loop {
-            match timeout_at(until, self.checks.join_next()).await {
-                Err(_) => return,
-                Ok(None) => return sleep_until(until).await,
-                // A client that panics says nothing; its endpoint is not checked again.
-                Ok(Some(Err(_))) => {}
-                Ok(Some(Ok((endpoint, passed)))) => {
-                    self.under_way.remove(&address(&endpoint));
-                    self.verdicts.count(endpoint, passed);
-                }
-            }
-        }
-    }
-}
-
-fn request(path: &PathAndQuery, endpoint: &Endpoint) -> Option<Request<RouteBody>> {
-    let request = Request::new(RouteBody::default());
-    let (mut head, body) = request.into_parts();
-    head.uri = Uri::from(path.clone());
-    rewrite::address(&mut head, &endpoint.address).ok()?;
-    Some(Request::from_parts(head, body))
-}
-
-async fn passes<S, R>(mut client: S, request: Request<RouteBody>, timeout: Duration) -> bool
-where
-    S: Service<Request<RouteBody>, Response = Response<R>>,
-{
-    let answer = async {
-        std::future::poll_fn(|cx| client.poll_ready(cx)).await?;
-        client.call(request).await
-    };
-    let answer = tokio::time::timeout(timeout, answer).await;
-    matches!(answer, Ok(Ok(response)) if response.status().is_success())
-}
-
-/// The results of the checks so far, keyed by the endpoint's address in memory.
-///
-/// Dropping it takes them back.
-struct Verdicts {
-    /// Tells these checks from others of the same endpoints.
-    number: usize,
-    unhealthy_after: u32,
-    healthy_after: u32,
-    known: HashMap<usize, Verdict>,
-}
-
-struct Verdict {
-    endpoint: Arc<Endpoint>,
-    passed: bool,
-    /// How many checks in a row have had this result.
-    times: u32,
-}
-
-impl Verdicts {
-    fn new(check: &HealthCheck) -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        Self {
-            number: NUMBER.fetch_add(1, Ordering::Relaxed),
-            unhealthy_after: check.unhealthy_after,
-            healthy_after: check.healthy_after,
-            known: HashMap::new(),
-        }
-    }
-
-    /// Forgets the endpoints that are not in the table any more.
-    fn keep(&mut self, endpoints: &[Arc<Endpoint>]) {
-        let present: HashSet<usize> = endpoints.iter().map(address).collect();
-        let number = self.number;
-        self.known.retain(|address, verdict| {
-            let is_present = present.contains(address);
-            if !is_present {
-                verdict.endpoint.health.unchecked(number);
-            }
-            is_present
-        });
-    }
-
-    fn count(&mut self, endpoint: Arc<Endpoint>, passed: bool) {
-        let verdict = self
-            .known
-            .entry(address(&endpoint))
-            .or_insert_with(|| Verdict {
-                endpoint,
-                passed,
-                times: 0,
-            });
-        if verdict.passed != passed {
-            verdict.passed = passed;
-            verdict.times = 0;
-        }
-        verdict.times = verdict.times.saturating_add(1);
-        let enough = match passed {
-            true => self.healthy_after,
-            false => self.unhealthy_after,
-        };
-        if verdict.times >= enough {
-            verdict.endpoint.health.checked(self.number, passed);
-            if passed {
-                verdict.endpoint.wake_all();
-            }
-        }
-    }
-}
-
-fn address(endpoint: &Arc<Endpoint>) -> usize {
-    Arc::as_ptr(endpoint).addr()
-}
-
-impl Drop for Verdicts {
-    fn drop(&mut self) {
-        for verdict in self.known.values() {
-            verdict.endpoint.health.unchecked(self.number);
         }
     }
 }

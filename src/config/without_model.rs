@@ -1,0 +1,74 @@
+//! What happens to requests that name no model.
+
+use super::mistake::MistakeKind;
+
+/// The treatment of requests that name no model.
+///
+/// The table has one ([`RouteTableBuilder::without_model`](crate::RouteTableBuilder::without_model)),
+/// and that of a layer ([`ModelRouteLayer::without_model`](crate::ModelRouteLayer::without_model))
+/// takes its place. There are two kinds of such requests:
+///
+/// - Those of which no body is read, because of their method or their extractor, and whose head
+///   has no model: `GET /health`, `GET /v1/realtime`.
+/// - Those whose body is read to its end and has no model: an empty one, a JSON object without
+///   the key `model`, a form without the field.
+///
+/// | | no body is read | the body has none |
+/// |---|---|---|
+/// | `Reject` | 404 `route_not_found` (400 `missing_model` where the query should have it) | 400 `missing_model` |
+/// | `Forward` | forwarded | 400 `missing_model` |
+/// | `Model`, `Route` | routed | routed |
+///
+/// A body that can't be read, or a model that is empty or no text, is an error in any case. What
+/// is routed must have a path that may reach an engine
+/// ([`ModelRouteLayer::paths`](crate::ModelRouteLayer::paths)); what is forwarded need not. A
+/// default of the extractor's own ([`Extraction::or_model`](crate::Extraction::or_model)) comes
+/// first.
+///
+/// No model is written into the request: the engine sees that none is named, and answers with its
+/// own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
+#[non_exhaustive]
+pub enum WithoutModel {
+    /// Answers them with an error.
+    #[default]
+    Reject,
+    /// Forwards those of which no body is read to the inner service unchanged: the URI, the
+    /// headers (but for `x-request-id`) and the body, which is streamed.
+    Forward,
+    /// Routes them as if they named this model or LoRA adapter.
+    Model(String),
+    /// Routes them by the rules of the ModelRoute of this name. Rules with a condition on the
+    /// model don't match.
+    Route(String),
+}
+
+impl WithoutModel {
+    /// What is wrong with it in a table that has these.
+    pub(crate) fn mistake(
+        &self,
+        has_model: impl FnOnce(&str) -> bool,
+        has_route: impl FnOnce(&str) -> bool,
+    ) -> Option<MistakeKind> {
+        match self {
+            Self::Model(name) | Self::Route(name) if name.is_empty() => {
+                Some(MistakeKind::EmptyName)
+            }
+            Self::Model(name) if !has_model(name) => Some(MistakeKind::UnknownModel(name.clone())),
+            Self::Route(name) if !has_route(name) => {
+                Some(MistakeKind::UnknownModelRoute(name.clone()))
+            }
+            Self::Reject | Self::Forward | Self::Model(_) | Self::Route(_) => None,
+        }
+    }
+
+    /// Whether such requests are routed.
+    pub(crate) fn is_routed(&self) -> bool {
+        matches!(self, Self::Model(_) | Self::Route(_))
+    }
+}

@@ -1,0 +1,58 @@
+//! `POST /_drain` and `POST /_undrain`: an endpoint is taken out of service, or put back.
+
+use std::borrow::Cow;
+
+use http::{Response, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::{answer, body::AdminBody};
+use crate::{
+    config::{Mistake, MistakeKind},
+    route::RouteTableHandle,
+};
+
+/// Which one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Order<'a> {
+    #[serde(borrow)]
+    endpoint: Cow<'a, str>,
+}
+
+/// How it is afterwards.
+#[derive(Serialize)]
+struct Done<'a> {
+    endpoint: &'a str,
+    draining: bool,
+    in_flight: usize,
+}
+
+pub(super) fn answer(
+    table: &RouteTableHandle,
+    is_draining: bool,
+    order: &[u8],
+) -> Response<AdminBody> {
+    let invalid =
+        |message: &str| answer::refusal(StatusCode::BAD_REQUEST, "invalid_question", message);
+    let order: Order<'_> = match serde_json::from_slice(order) {
+        Ok(order) => order,
+        Err(error) => return invalid(&format!("this names no `endpoint` in JSON: {error}")),
+    };
+    let error = match table.set_draining(&order.endpoint, is_draining) {
+        Ok(endpoint) => {
+            return answer::json(&Done {
+                endpoint: endpoint.uri(),
+                draining: endpoint.health.is_draining(),
+                in_flight: endpoint.in_flight(),
+            });
+        }
+        Err(error) => error,
+    };
+    let mistakes = error.mistakes().iter();
+    let message: String = mistakes.map(ToString::to_string).collect();
+    let is_unknown = |mistake: &Mistake| *mistake.kind() == MistakeKind::UnknownEndpoint;
+    match error.mistakes().iter().any(is_unknown) {
+        true => answer::refusal(StatusCode::NOT_FOUND, "endpoint_not_found", &message),
+        false => invalid(&message),
+    }
+}

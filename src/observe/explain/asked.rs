@@ -1,0 +1,104 @@
+//! The request that is explained, and the model that it is routed by.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use crate::{
+    config::WithoutModel,
+    error::RouteError,
+    model::{ExtractModel, ExtractedModel, ModelSources, Plan},
+    route::{CompiledTable, Found, Naming},
+    server::Server,
+};
+
+pub(super) struct Asked<'a> {
+    pub(super) head: &'a Parts,
+    pub(super) model: ExtractedModel,
+    /// What is said of requests that name no model, if this is one.
+    pub(super) without_model: Option<WithoutModel>,
+    naming: Option<Arc<Naming>>,
+}
+
+impl<'a> Asked<'a> {
+    /// A request for this model.
+    pub(super) fn new(head: &'a Parts, model: ExtractedModel) -> Self {
+        Self {
+            naming: Naming::of(&model),
+            head,
+            model,
+            without_model: None,
+        }
+    }
+
+    /// A request that names this model in a standard place of its head, or else in its body.
+    pub(super) fn named(head: &'a Parts, name: &str) -> Self {
+        let model = match ModelSources::standard().begin(head).0 {
+            Plan::Found(found) | Plan::Beside(found, ..) if found.name == name => found,
+            _ => ExtractedModel::new(name).json_span(0..0),
+        };
+        Self::new(head, model)
+    }
+
+    /// A request that names no model.
+    pub(super) fn unnamed(head: &'a Parts, what: &WithoutModel, table: &CompiledTable) -> Self {
+        let name = match what {
+            WithoutModel::Model(name) => name,
+            WithoutModel::Route(name) => match table.select_route(head, name) {
+                Ok(selection) => table.requested(selection),
+                Err(_) => "",
+            },
+            WithoutModel::Reject | WithoutModel::Forward => "",
+        };
+        Self {
+            without_model: Some(what.clone()),
+            ..Self::new(head, ExtractedModel::of_unnamed(name))
+        }
+    }
+
+    /// The route that was chosen by its own name.
+    fn route(&self) -> Option<&str> {
+        match &self.without_model {
+            Some(WithoutModel::Route(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The model that conditions see.
+    pub(super) fn condition_model(&self) -> &str {
+        match self.route() {
+            Some(_) => "",
+            None => &self.model.name,
+        }
+    }
+
+    /// The routes that are tried.
+    pub(super) fn routes<'t>(&self, table: &'t CompiledTable) -> Vec<Found<'t>> {
+        match self.route() {
+            Some(route) => table.find_route(route),
+            None => table.find(&self.model.name),
+        }
+    }
+
+    /// The answer if no rule of these routes matches.
+    pub(super) fn no_match(&self, table: &CompiledTable, routes: &[Found<'_>]) -> RouteError {
+        let model = self.model.shown();
+        match self.route() {
+            Some(route) => match table.select_route(self.head, route) {
+                Err(error) => error,
+                Ok(_) => RouteError::route_not_found(model),
+            },
+            None if routes.is_empty() => RouteError::model_not_found(model),
+            None => RouteError::route_not_found(model),
+        }
+    }
+
+    /// The name that the engines of `server` get.
+    pub(super) fn model_at<'s>(&'s self, server: &'s Server, is_lora: bool) -> &'s str {
+        let real = match &self.naming {
+            None => server.rewrite(&self.model.name, is_lora),
+            Some(naming) => naming.rewrite(server.real_model(is_lora)),
+        };
+        real.map_or(self.model.asked(), |real| &real.name)
+    }
+}

@@ -1,0 +1,77 @@
+//! Questions are answered by the options of the layer.
+
+use http::Request;
+use http_body_util::Full;
+use serde_json::{Value, json};
+use test_kit::table::hostile_names;
+use tower_model_route::{
+    Admin, ExtractModel, Extraction, ModelRouteLayer, ModelSources, WithoutModel,
+};
+
+use super::view::send;
+
+async fn explain(admin: Admin, question: Value) -> Value {
+    let request = Request::post("/_explain").header("content-type", "application/json");
+    let request = request.body(Full::from(question.to_string())).unwrap();
+    send(admin, request).await.json()
+}
+
+#[derive(Debug)]
+struct Engine;
+
+impl ExtractModel for Engine {
+    fn begin(&self, head: &http::request::Parts) -> Extraction {
+        match head.uri.path() {
+            "/own" => Extraction::json_field("engine"),
+            _ => Extraction::none(),
+        }
+    }
+}
+
+fn layer() -> ModelRouteLayer {
+    let sources = ModelSources::new().or(Engine).or(ModelSources::standard());
+    ModelRouteLayer::new(hostile_names())
+        .extract_model(sources.map_name(|_, name| Ok(name.to_lowercase())))
+        .without_model(WithoutModel::Model("sql".to_owned()))
+}
+
+#[tokio::test]
+async fn a_model_is_named_where_the_extractor_reads_it() {
+    for question in [
+        json!({"model": "GPT"}),
+        json!({"body": {"model": "GPT"}}),
+        json!({"path": "/own", "model": "GPT"}),
+        json!({"path": "/own", "body": {"engine": "GPT", "model": "other"}}),
+        json!({"path": "/v1/models/GPT:predict", "model": "GPT"}),
+    ] {
+        let explained = explain(layer().admin(), question.clone()).await;
+        assert_eq!(explained["model"], "gpt", "{question}");
+        assert_eq!(explained["requested_model"], "GPT", "{question}");
+        assert_eq!(explained["without_model"], Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn so_is_what_names_none() {
+    let explained = explain(layer().admin(), json!({"body": {}})).await;
+    assert_eq!(explained["model"], "sql");
+    assert_eq!(explained["requested_model"], "");
+    assert_eq!(explained["without_model"], json!({"model": "sql"}));
+    let forwarding = || layer().without_model(WithoutModel::Forward).admin();
+    let question = json!({"method": "GET", "path": "/health"});
+    let explained = explain(forwarding(), question).await;
+    assert_eq!(explained["verdict"], "forwarded");
+    let refused = explain(forwarding(), json!({"body": {}})).await;
+    assert_eq!(refused["error"]["code"], "missing_model");
+}
+
+#[tokio::test]
+async fn the_options_can_be_told_one_by_one() {
+    let admin = Admin::new(hostile_names())
+        .extract_model(Engine)
+        .without_model(WithoutModel::Model("sql".to_owned()));
+    let question = json!({"path": "/own", "body": {"engine": "gpt"}});
+    assert_eq!(explain(admin.clone(), question).await["model"], "gpt");
+    let question = json!({"path": "/own", "body": {}});
+    assert_eq!(explain(admin, question).await["model"], "sql");
+}

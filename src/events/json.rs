@@ -32,6 +32,8 @@ pub(super) struct Json {
     word: Word,
     /// The number so far, if it is an integer that fits.
     number: Option<u64>,
+    /// Whether the string that is read is kept as part of an error: the first of each part is.
+    is_said: bool,
     is_audio: bool,
     audio: Option<u64>,
     pub(super) found: Found,
@@ -104,6 +106,7 @@ impl Json {
             is_escaped: false,
             word: Word::EMPTY,
             number: None,
+            is_said: false,
             is_audio: false,
             audio: None,
             found: Found::NOTHING,
@@ -357,12 +360,22 @@ impl Json {
             Node::Finish => found.kinds |= Kinds::FINISH,
             Node::In(Inner::Error) => {
                 found.kinds |= Kinds::ERROR;
-                said(found).add(Part::Message, piece);
+                self.say(Part::Message, piece, is_first);
             }
-            Node::In(Inner::Message) => said(found).add(Part::Message, piece),
-            Node::Said(part) => said(found).add(part, piece),
+            Node::In(Inner::Message) => self.say(Part::Message, piece, is_first),
+            Node::Said(part) => self.say(part, piece, is_first),
             Node::Type | Node::Object | Node::BlockType | Node::Modality => self.word.decode(piece),
             _ => {}
+        }
+    }
+
+    fn say(&mut self, part: Part, piece: &[u8], is_first: bool) {
+        let said = said(&mut self.found);
+        if is_first {
+            self.is_said = !said.has(part);
+        }
+        if self.is_said {
+            said.add(part, piece);
         }
     }
 

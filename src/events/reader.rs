@@ -359,17 +359,17 @@ impl Reader {
             Type::Error => Kinds::ERROR,
             Type::None | Type::Other => Kinds::NONE,
         };
-        let is_whole_answer = matches!(self.list, List::Single | List::End);
-        if is_whole_answer && self.json.is_whole() {
-            kinds |= Kinds::TERMINAL;
-        }
         let is_known = self.dialect.has_terminal();
-        if is_known && !self.json.is_whole() {
-            kinds |= Kinds::MALFORMED;
-        }
         let says_end = kinds.has(Kinds::ERROR) || kinds.has(Kinds::TERMINAL);
         if !is_known && !says_end {
             kinds |= Kinds::CONTENT;
+        }
+        let is_whole = self.json.is_whole();
+        if is_known && !is_whole {
+            kinds |= Kinds::MALFORMED;
+        }
+        if is_whole && matches!(self.list, List::Single | List::End) {
+            kinds |= Kinds::TERMINAL;
         }
         match kinds.is_empty() {
             true => Kinds::METADATA,

@@ -1,6 +1,7 @@
 //! Streams of each API, as its documentation has them.
 
-use super::read::{Heard, hear_every_way, sse};
+use super::read::{hear_every_way, sse};
+use crate::events::hear::Heard;
 use crate::events::{Dialect, End, Format, Kinds, Reader, Usage};
 
 const START: Kinds = Kinds::START;

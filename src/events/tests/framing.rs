@@ -1,6 +1,7 @@
 //! How bytes are cut into events.
 
-use super::read::{hear, hear_every_way, sse};
+use super::read::{hear_every_way, sse};
+use crate::events::hear::hear;
 use crate::events::{Dialect, Format, Kinds, Reader};
 
 const CONTENT: Kinds = Kinds::CONTENT;

@@ -61,7 +61,14 @@ fn streams() -> Vec<(&'static str, Dialect, Vec<String>)> {
         );
         chat(n, word, &usage)
     };
+    // Nothing of these is known before: each is parsed.
+    let parsed = |n, word: &str| {
+        let logprob = n as f64 / -100.0;
+        let logprobs = format!("{{\"content\":[{{\"token\":\"{word}\",\"logprob\":{logprob}}}]}}");
+        chat(n, word, "").replace("\"logprobs\":null", &format!("\"logprobs\":{logprobs}"))
+    };
     vec![
+        ("chat_logprobs", Dialect::Chat, stream(parsed)),
         ("chat", Dialect::Chat, stream(|n, word| chat(n, word, ""))),
         ("messages", Dialect::Messages, stream(message)),
         ("responses", Dialect::Responses, stream(response)),

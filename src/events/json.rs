@@ -189,6 +189,12 @@ impl Json {
     #[inline]
     fn step(&mut self, rest: &[u8], offset: u64) -> usize {
         match self.at {
+            At::NextKey if rest.first() == Some(&b'"') => 1 + self.begin_key(rest),
+            At::Value if rest.first() == Some(&b'"') => {
+                self.begin_text(offset);
+                1
+            }
+            At::Word(word, read) => self.word(rest, word, read),
             At::Key => self.key(rest),
             At::Text(_) => self.text(rest, offset),
             At::Skip(in_string) => self.skip(rest, in_string),
@@ -202,7 +208,6 @@ impl Json {
         let Some(&byte) = rest.first() else { return 0 };
         match (self.at, byte) {
             (At::Done(read), _) => return self.done(read, byte),
-            (At::Word(word, read), _) => self.word(word, read, byte),
             (At::Minus, b'0'..=b'9') => self.at = At::Number,
             (At::Minus, b'I') => self.at = At::Word(INFINITY, 1),
             (At::Minus, _) => self.at = At::Bad,
@@ -315,6 +320,10 @@ impl Json {
             && key.get(end) == Some(&b'"')
         {
             self.end_key(name);
+            if key.get(end + 1) == Some(&b':') {
+                self.at = At::Value;
+                return end + 2;
+            }
             return end + 1;
         }
         self.word.clear();
@@ -354,10 +363,15 @@ impl Json {
             self.at = At::Text(true);
             self.piece(piece, is_first);
         }
-        if let Some(end) = end {
-            self.end_text(offset + end as u64);
+        let Some(end) = end else { return rest.len() };
+        self.end_text(offset + end as u64);
+        match rest.get(end + 1) {
+            Some(b',') if self.at == At::Comma && self.arrays & 1 == 0 => {
+                self.at = At::NextKey;
+                end + 2
+            }
+            _ => end + 1,
         }
-        end.map_or(rest.len(), |end| end + 1)
     }
 
     /// A piece of a string that matters.
@@ -428,17 +442,25 @@ impl Json {
         }
     }
 
-    fn word(&mut self, word: u8, read: u8, byte: u8) {
+    fn word(&mut self, rest: &[u8], word: u8, read: u8) -> usize {
         let text = WORDS.get(usize::from(word)).copied().unwrap_or_default();
-        if text.get(usize::from(read)) != Some(&byte) {
-            self.at = At::Bad;
-        } else if usize::from(read) + 1 < text.len() {
-            self.at = At::Word(word, read + 1);
-        } else {
+        let missing = text.get(usize::from(read)..).unwrap_or_default();
+        let pairs = missing.iter().zip(rest);
+        let same = pairs
+            .take_while(|(expected, byte)| expected == byte)
+            .count();
+        if same == missing.len() {
             if self.node == Node::Done && text == b"true" {
                 self.found.kinds |= Kinds::FINISH | Kinds::TERMINAL;
             }
             self.end_value();
+            same
+        } else if same == rest.len() {
+            self.at = At::Word(word, read + same as u8);
+            same
+        } else {
+            self.at = At::Bad;
+            same + 1
         }
     }
 

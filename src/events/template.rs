@@ -157,21 +157,23 @@ impl Template {
         if bytes.len().saturating_sub(varies) > self.max {
             return;
         }
+        self.len = 0;
         self.around.clear();
         self.around
             .reserve_exact(bytes.len().saturating_sub(varies));
-        self.kinds = event.kinds;
-        self.len = 0;
         let mut at = 0;
         for (hole, gap) in holes.iter().zip(&mut self.gaps) {
             let (start, end) = (hole.start as usize - before, hole.end as usize - before);
-            let literal = bytes.get(at..start).unwrap_or_default();
+            let Some(literal) = bytes.get(at..start) else {
+                return;
+            };
             self.around.extend_from_slice(literal);
             *gap = (literal.len() as u16, hole.varying);
             at = end;
         }
         self.around
             .extend_from_slice(bytes.get(at..).unwrap_or_default());
+        self.kinds = event.kinds;
         self.len = holes.len() as u8;
     }
 }

@@ -66,6 +66,29 @@ fn data_of_several_lines_is_one() {
 }
 
 #[test]
+fn an_event_that_only_looks_like_the_last_is_parsed() {
+    let event = |text| format!("data: {}\n\n", CHUNK.replace('x', text));
+    for (text, kinds) in [
+        ("y", CONTENT),
+        ("", METADATA),
+        ("\\", MALFORMED),
+        ("\\\\", CONTENT),
+        ("y\\", MALFORMED),
+        (
+            "y\"}}],\"usage\":{\"prompt_tokens\":1},\"x\":[{\"x\":{\"y\":\"",
+            CONTENT | Kinds::USAGE,
+        ),
+        (
+            "y\"},\"finish_reason\":\"stop\",\"x\":{\"y\":\"",
+            CONTENT | Kinds::FINISH,
+        ),
+    ] {
+        let heard = hear_every_way(&sse(Dialect::Chat), (event("x") + &event(text)).as_bytes());
+        assert!(heard.kinds()[1].has(kinds), "{text}: {:?}", heard.kinds());
+    }
+}
+
+#[test]
 fn an_events_bytes_can_be_cut_out() {
     let chunk = |text| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}");
     for end in ["\n\n", "\r\n\r\n", "\r\r"] {

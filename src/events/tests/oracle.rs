@@ -74,15 +74,18 @@ const FINISHES: [&str; 5] = [
 
 const COUNTS: [&str; 9] = [
     "usage.prompt_tokens",
+    "usage.input_tokens",
     "usage.output_tokens",
     "usage.prompt_tokens_details.cached_tokens",
+    "usage.prompt_tokens_details.reasoning_tokens",
+    "usage.completion_tokens_details.cached_tokens",
     "usage.completion_tokens_details.reasoning_tokens",
-    "response.usage.input_tokens",
-    "message.usage.input_tokens",
     "usageMetadata.promptTokenCount",
     "eval_count",
-    "meta.tokens.input_tokens",
 ];
+
+/// Where usage is beside the top level.
+const USAGES: [&str; 3] = ["response.usage", "message.usage", "meta.tokens"];
 
 /// The keys of all these paths.
 pub(super) fn keys() -> Vec<&'static str> {
@@ -91,7 +94,8 @@ pub(super) fn keys() -> Vec<&'static str> {
         .chain(OUTPUT_TEXT)
         .chain(ROLES)
         .chain(FINISHES)
-        .chain(COUNTS);
+        .chain(COUNTS)
+        .chain(USAGES);
     let mut keys: Vec<_> = paths.flat_map(|path| path.split('.')).collect();
     keys.extend([
         "message", "type", "object", "error", "done", "id", "index", "x",
@@ -131,12 +135,15 @@ fn has_members(path: &str) -> bool {
             .strip_prefix(path)
             .is_some_and(|rest| rest.starts_with('.'))
     };
-    ["", "error", "response.error", "item"].contains(&path) || paths.into_iter().any(is_below)
+    ["", "error", "response", "response.error", "item", "meta"].contains(&path)
+        || paths.into_iter().any(is_below)
 }
 
 fn walk(value: &Value, path: &str, kinds: &mut Kinds) {
     // A message in one piece is as a delta.
     let path = &path.replace("choices.message", "choices.delta")[..];
+    let usage = USAGES.iter().find_map(|usage| path.strip_prefix(usage));
+    let path = &usage.map_or(path.to_owned(), |rest| format!("usage{rest}"))[..];
     let is = |paths: &[&str]| paths.contains(&path);
     let is_text = matches!(value, Value::String(text) if !text.is_empty());
     if is(&OUTPUT) {

@@ -167,7 +167,8 @@ proptest! {
             let number = numbers[n % numbers.len()] >> (n * 7 % 64);
             let choices = json!([{"index": n % 3, "delta": {"content": text}}]);
             let usage = json!({"prompt_tokens": 7, "completion_tokens": number});
-            let chunk = json!({"created_at": text, "choices": choices, "usage": usage});
+            // Every third is not like the one before.
+            let chunk = json!({"id": n / 3, "created_at": text, "choices": choices, "usage": usage});
             stream += &match lines {
                 true => format!("{chunk}\n"),
                 false => format!("data: {chunk}{ends}"),

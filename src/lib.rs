@@ -209,6 +209,11 @@ pub mod fuzz {
         crate::model::fuzz_json(input);
     }
 
+    /// Panics if the reader of answers violates one of its invariants.
+    pub fn events(input: &[u8]) {
+        crate::events::fuzz_events(input);
+    }
+
     /// Panics if the multipart scanner violates one of its invariants.
     pub fn multipart(input: &[u8]) {
         crate::model::fuzz_multipart(input);

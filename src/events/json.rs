@@ -6,6 +6,7 @@ use super::{
     event::Kinds,
     names::{Inner, Node, Type, is_output},
     said::{Part, Said},
+    template::{Holes, Varying},
     usage::{Count, Usage},
     word::Word,
 };
@@ -32,8 +33,17 @@ pub(super) struct Json {
     word: Word,
     /// The number so far, if it is an integer that fits.
     number: Option<u64>,
+    /// Whether the string that is read is kept as part of an error: the first of each part is.
+    is_said: bool,
     is_audio: bool,
     audio: Option<u64>,
+    /// Where the value began, in the stream.
+    begin: u64,
+    /// Where the string or number that is read began, from there.
+    start: u64,
+    /// Where the number ends so far.
+    end: u64,
+    pub(super) holes: Holes,
     pub(super) found: Found,
     pub(super) usage: Usage,
 }
@@ -43,8 +53,6 @@ pub(super) struct Json {
 pub(super) struct Found {
     pub(super) kinds: Kinds,
     pub(super) name: Type,
-    /// Where the text of the first output that is a string is, in the stream.
-    pub(super) text: Option<(u64, u64)>,
     pub(super) said: Option<Box<Said>>,
 }
 
@@ -52,7 +60,6 @@ impl Found {
     const NOTHING: Self = Self {
         kinds: Kinds::NONE,
         name: Type::None,
-        text: None,
         said: None,
     };
 }
@@ -104,21 +111,33 @@ impl Json {
             is_escaped: false,
             word: Word::EMPTY,
             number: None,
+            is_said: false,
             is_audio: false,
             audio: None,
+            begin: 0,
+            start: 0,
+            end: 0,
+            holes: Holes::NONE,
             found: Found::NOTHING,
             usage: Usage::default(),
         }
     }
 
-    /// Before the next value. Only the usage stays.
-    pub(super) fn begin(&mut self) {
+    /// Before the next value, of an event that begins at `offset`. Only the usage stays.
+    pub(super) fn begin(&mut self, offset: u64) {
+        self.begin_at(offset);
+        self.holes.clear();
         self.at = At::Start;
         self.node = Node::In(Inner::Root);
         self.depth = 0;
         self.arrays = 0;
         self.is_escaped = false;
         self.found = Found::NOTHING;
+    }
+
+    /// Nothing has been read since, but the event begins at `offset`.
+    pub(super) fn begin_at(&mut self, offset: u64) {
+        self.begin = offset;
     }
 
     /// Whether nothing of a value has been read.
@@ -170,20 +189,25 @@ impl Json {
     #[inline]
     fn step(&mut self, rest: &[u8], offset: u64) -> usize {
         match self.at {
+            At::NextKey if rest.first() == Some(&b'"') => 1 + self.begin_key(rest),
+            At::Value if rest.first() == Some(&b'"') => {
+                self.begin_text(offset);
+                1
+            }
+            At::Word(word, read) => self.word(rest, word, read),
             At::Key => self.key(rest),
             At::Text(_) => self.text(rest, offset),
             At::Skip(in_string) => self.skip(rest, in_string),
-            At::Number => self.number(rest),
+            At::Number => self.number(rest, offset),
             At::Bad => rest.len(),
-            _ => self.token(rest),
+            _ => self.token(rest, offset),
         }
     }
 
-    fn token(&mut self, rest: &[u8]) -> usize {
+    fn token(&mut self, rest: &[u8], offset: u64) -> usize {
         let Some(&byte) = rest.first() else { return 0 };
         match (self.at, byte) {
             (At::Done(read), _) => return self.done(read, byte),
-            (At::Word(word, read), _) => self.word(word, read, byte),
             (At::Minus, b'0'..=b'9') => self.at = At::Number,
             (At::Minus, b'I') => self.at = At::Word(INFINITY, 1),
             (At::Minus, _) => self.at = At::Bad,
@@ -197,7 +221,7 @@ impl Json {
             }
             (_, b' ' | b'\t' | b'\n' | b'\r') => {}
             (At::Start, b'[') => self.at = At::Done(1),
-            (At::Start | At::Value | At::FirstElement, b'"') => self.begin_text(),
+            (At::Start | At::Value | At::FirstElement, b'"') => self.begin_text(offset),
             (At::Start | At::Value | At::FirstElement, b'{' | b'[') => self.open(byte),
             (At::FirstKey | At::NextKey, b'"') => return 1 + self.begin_key(rest),
             (At::FirstKey, b'}') | (At::FirstElement, b']') => self.close(byte),
@@ -209,7 +233,7 @@ impl Json {
                 };
             }
             (At::Comma, b'}' | b']') => self.close(byte),
-            (At::Start | At::Value | At::FirstElement, _) => self.begin_scalar(byte),
+            (At::Start | At::Value | At::FirstElement, _) => self.begin_scalar(byte, offset),
             _ => self.at = At::Bad,
         }
         1
@@ -296,6 +320,10 @@ impl Json {
             && key.get(end) == Some(&b'"')
         {
             self.end_key(name);
+            if key.get(end + 1) == Some(&b':') {
+                self.at = At::Value;
+                return end + 2;
+            }
             return end + 1;
         }
         self.word.clear();
@@ -321,7 +349,8 @@ impl Json {
         self.at = At::Colon;
     }
 
-    fn begin_text(&mut self) {
+    fn begin_text(&mut self, offset: u64) {
+        self.start = offset + 1 - self.begin;
         self.at = At::Text(false);
         self.word.clear();
     }
@@ -332,43 +361,56 @@ impl Json {
         if !piece.is_empty() {
             let is_first = self.at == At::Text(false);
             self.at = At::Text(true);
-            self.piece(piece, offset, is_first);
+            self.piece(piece, is_first);
         }
-        if end.is_some() {
-            self.end_text();
+        let Some(end) = end else { return rest.len() };
+        self.end_text(offset + end as u64);
+        match rest.get(end + 1) {
+            Some(b',') if self.at == At::Comma && self.arrays & 1 == 0 => {
+                self.at = At::NextKey;
+                end + 2
+            }
+            _ => end + 1,
         }
-        end.map_or(rest.len(), |end| end + 1)
     }
 
     /// A piece of a string that matters.
-    fn piece(&mut self, piece: &[u8], offset: u64, is_first: bool) {
+    fn piece(&mut self, piece: &[u8], is_first: bool) {
         let found = &mut self.found;
         match self.node {
-            Node::Text | Node::In(Inner::Delta | Inner::Response) => {
-                let end = offset + piece.len() as u64;
-                found.kinds |= Kinds::CONTENT;
-                found.text = match found.text {
-                    None => Some((offset, end)),
-                    Some((start, before)) if !is_first && before == offset => Some((start, end)),
-                    other => other,
-                };
-            }
+            Node::Text | Node::In(Inner::Delta | Inner::Response) => found.kinds |= Kinds::CONTENT,
             Node::Role => found.kinds |= Kinds::START,
             Node::Finish => found.kinds |= Kinds::FINISH,
             Node::In(Inner::Error) => {
                 found.kinds |= Kinds::ERROR;
-                said(found).add(Part::Message, piece);
+                self.say(Part::Message, piece, is_first);
             }
-            Node::In(Inner::Message) => said(found).add(Part::Message, piece),
-            Node::Said(part) => said(found).add(part, piece),
+            Node::In(Inner::Message) => self.say(Part::Message, piece, is_first),
+            Node::Said(part) => self.say(part, piece, is_first),
             Node::Type | Node::Object | Node::BlockType | Node::Modality => self.word.decode(piece),
             _ => {}
         }
     }
 
-    fn end_text(&mut self) {
+    fn say(&mut self, part: Part, piece: &[u8], is_first: bool) {
+        let said = said(&mut self.found);
+        if is_first {
+            self.is_said = !said.has(part);
+        }
+        if self.is_said {
+            said.add(part, piece);
+        }
+    }
+
+    /// A string has ended before the quote at `offset`.
+    fn end_text(&mut self, offset: u64) {
         let word = self.word.text();
+        let (start, end) = (self.start, offset - self.begin);
         match self.node {
+            Node::Text | Node::In(Inner::Delta | Inner::Response) if start < end => {
+                self.holes.add(Varying::Output, start, end);
+            }
+            Node::Varying => self.holes.add(Varying::Text, start, end),
             Node::Type => self.found.name = Type::of(word),
             Node::Object if word == b"error" => self.found.kinds |= Kinds::ERROR,
             Node::BlockType if is_output(word) => self.found.kinds |= Kinds::CONTENT,
@@ -381,7 +423,9 @@ impl Json {
         self.end_value();
     }
 
-    fn begin_scalar(&mut self, byte: u8) {
+    fn begin_scalar(&mut self, byte: u8, offset: u64) {
+        self.start = offset - self.begin;
+        self.end = self.start + 1;
         match byte {
             b'-' => {
                 self.number = None;
@@ -398,22 +442,30 @@ impl Json {
         }
     }
 
-    fn word(&mut self, word: u8, read: u8, byte: u8) {
+    fn word(&mut self, rest: &[u8], word: u8, read: u8) -> usize {
         let text = WORDS.get(usize::from(word)).copied().unwrap_or_default();
-        if text.get(usize::from(read)) != Some(&byte) {
-            self.at = At::Bad;
-        } else if usize::from(read) + 1 < text.len() {
-            self.at = At::Word(word, read + 1);
-        } else {
+        let missing = text.get(usize::from(read)..).unwrap_or_default();
+        let pairs = missing.iter().zip(rest);
+        let same = pairs
+            .take_while(|(expected, byte)| expected == byte)
+            .count();
+        if same == missing.len() {
             if self.node == Node::Done && text == b"true" {
                 self.found.kinds |= Kinds::FINISH | Kinds::TERMINAL;
             }
             self.end_value();
+            same
+        } else if same == rest.len() {
+            self.at = At::Word(word, read + same as u8);
+            same
+        } else {
+            self.at = At::Bad;
+            same + 1
         }
     }
 
     /// Reads a number. What follows it is read by the next step.
-    fn number(&mut self, rest: &[u8]) -> usize {
+    fn number(&mut self, rest: &[u8], offset: u64) -> usize {
         for (at, &byte) in rest.iter().enumerate() {
             self.number = match byte {
                 b'0'..=b'9' => self
@@ -425,14 +477,20 @@ impl Json {
                     return at;
                 }
             };
+            self.end = offset + at as u64 + 1 - self.begin;
         }
         rest.len()
     }
 
     fn end_number(&mut self) {
         if let Some(number) = self.number {
+            let (start, end) = (self.start, self.end);
             match self.node {
-                Node::Count(count) => self.count(count, number),
+                Node::Count(count) => {
+                    self.holes.add(Varying::Count(count), start, end);
+                    self.count(count, number);
+                }
+                Node::Varying => self.holes.add(Varying::Number, start, end),
                 Node::ModalityCount => {
                     self.audio = Some(number);
                     self.modality();

@@ -26,6 +26,10 @@
 mod dialect;
 mod event;
 mod format;
+#[cfg(fuzzing)]
+mod fuzz;
+#[cfg(any(test, fuzzing))]
+mod hear;
 mod json;
 mod names;
 mod reader;
@@ -38,6 +42,8 @@ mod usage;
 mod word;
 mod write;
 
+#[cfg(fuzzing)]
+pub(crate) use self::fuzz::fuzz_events;
 pub(crate) use self::write::failure_event;
 pub use self::{
     dialect::Dialect,

@@ -136,15 +136,17 @@ impl Reader {
             End::Complete
         } else if signs_of_life.contains(&self.seen) {
             End::Empty
-        } else if !self.dialect.has_terminal() {
-            End::Complete
-        } else if self.list == List::End && !self.seen.has(Kinds::MALFORMED) {
+        } else if !self.dialect.has_terminal() || self.is_whole_array() {
             End::Complete
         } else if self.list == List::Between {
             End::Truncated
         } else {
             End::Unterminated
         }
+    }
+
+    fn is_whole_array(&self) -> bool {
+        self.list == List::End && !self.seen.has(Kinds::MALFORMED)
     }
 
     /// What the engine has reported so far.
@@ -236,9 +238,10 @@ impl Reader {
     /// An event like the last one with content.
     #[inline]
     fn as_before(&mut self, rest: &mut &[u8]) -> Option<Event> {
-        let (kinds, len) = self.template.read(rest)?;
+        let (kinds, len) = self.template.read(rest, &mut self.json.usage)?;
         let bytes = self.advance(rest, len);
         self.sse.ended_with(bytes.last());
+        self.json.begin_at(self.read);
         Some(Event {
             kinds,
             start: self.start,
@@ -248,13 +251,12 @@ impl Reader {
 
     /// The event that ends before `rest`. If it was read in one piece, `whole` is where it began.
     fn whole_event(&mut self, whole: Option<&[u8]>, rest: &[u8]) -> Event {
-        let text = self.json.found.text;
-        let event = self.event();
-        if let (Some(whole), Some(text)) = (whole, text)
-            && let Some(bytes) = whole.get(..whole.len() - rest.len())
-        {
-            self.template.keep(bytes, &event, text);
+        let event = self.said();
+        let bytes = whole.and_then(|whole| whole.get(..whole.len() - rest.len()));
+        if let Some(bytes) = bytes {
+            self.template.keep(bytes, &event, &self.json.holes);
         }
+        self.begin();
         event
     }
 
@@ -326,12 +328,22 @@ impl Reader {
 
     /// The event that ends here, and nothing of it is left.
     fn event(&mut self) -> Event {
+        let event = self.said();
+        self.begin();
+        event
+    }
+
+    fn begin(&mut self) {
+        self.json.begin(self.read);
+        self.sse.begin();
+    }
+
+    /// The event that ends here.
+    fn said(&mut self) -> Event {
         let kinds = self.kinds();
         if kinds.has(Kinds::ERROR) && self.error.is_none() {
             self.error = Some(self.json.found.said.take().unwrap_or_default());
         }
-        self.json.begin();
-        self.sse.begin();
         Event {
             kinds,
             start: self.start,
@@ -359,17 +371,17 @@ impl Reader {
             Type::Error => Kinds::ERROR,
             Type::None | Type::Other => Kinds::NONE,
         };
-        let is_whole_answer = matches!(self.list, List::Single | List::End);
-        if is_whole_answer && self.json.is_whole() {
-            kinds |= Kinds::TERMINAL;
-        }
         let is_known = self.dialect.has_terminal();
-        if is_known && !self.json.is_whole() {
-            kinds |= Kinds::MALFORMED;
-        }
         let says_end = kinds.has(Kinds::ERROR) || kinds.has(Kinds::TERMINAL);
         if !is_known && !says_end {
             kinds |= Kinds::CONTENT;
+        }
+        let is_whole = self.json.is_whole();
+        if is_known && !is_whole {
+            kinds |= Kinds::MALFORMED;
+        }
+        if is_whole && matches!(self.list, List::Single | List::End) {
+            kinds |= Kinds::TERMINAL;
         }
         match kinds.is_empty() {
             true => Kinds::METADATA,

@@ -55,6 +55,15 @@ impl Said {
         StatusCode::from_u16(status).ok()
     }
 
+    pub(super) fn has(&self, part: Part) -> bool {
+        let text = match part {
+            Part::Message => &self.message,
+            Part::Kind => &self.kind,
+            Part::Code => &self.code,
+        };
+        !text.is_empty()
+    }
+
     /// Text as it was sent, with its escapes.
     pub(super) fn add(&mut self, part: Part, raw: &[u8]) {
         let text = match part {

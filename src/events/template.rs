@@ -1,53 +1,145 @@
-//! The last content event, from which the next mostly differs by nothing but its text.
+//! The last content event, from which the next mostly differs by nothing but its text and counts.
 
-use super::event::{Event, Kinds};
+use super::{
+    event::{Event, Kinds},
+    usage::{Count, Usage},
+};
 
-/// The longest event, without its text, that is kept as a template.
+/// The longest event, without what varies in it, that is kept as a template.
 pub const MAX_TEMPLATE: usize = 512;
 
-/// What surrounds the text of a content event, and what such an event is.
+/// As many values of an event may vary.
+const MAX_HOLES: usize = 8;
+
+/// A value that may be another one in the next event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Varying {
+    /// Output that is not empty.
+    Output,
+    /// A string that says nothing.
+    Text,
+    /// An integer that says nothing.
+    Number,
+    Count(Count),
+}
+
+/// Where such values are, from the beginning of an event.
+#[derive(Clone, Debug)]
+pub(super) struct Holes {
+    list: [Hole; MAX_HOLES],
+    len: u8,
+    /// Whether one that has to be read is not on the list.
+    is_incomplete: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hole {
+    varying: Varying,
+    start: u32,
+    end: u32,
+}
+
+impl Holes {
+    pub(super) const NONE: Self = Self {
+        list: [Hole {
+            varying: Varying::Text,
+            start: 0,
+            end: 0,
+        }; MAX_HOLES],
+        len: 0,
+        is_incomplete: false,
+    };
+
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+        self.is_incomplete = false;
+    }
+
+    pub(super) fn add(&mut self, varying: Varying, start: u64, end: u64) {
+        let place = self.list.get_mut(usize::from(self.len));
+        match (place, u32::try_from(start), u32::try_from(end)) {
+            (Some(place), Ok(start), Ok(end)) => {
+                *place = Hole {
+                    varying,
+                    start,
+                    end,
+                };
+                self.len += 1;
+            }
+            _ => self.is_incomplete |= matches!(varying, Varying::Output | Varying::Count(_)),
+        }
+    }
+
+    fn list(&self) -> Option<&[Hole]> {
+        let list = self.list.get(..usize::from(self.len));
+        list.filter(|list| !self.is_incomplete && !list.is_empty())
+    }
+}
+
+/// A content event without its values that vary, and what such an event is.
 ///
-/// An event is read without regard to those before it, and a string of output by nothing but where
-/// it ends and that it is not empty. So an event with the same bytes around another such string
-/// is the same.
+/// An event is read without regard to those before it. Of a string of output only matters where it
+/// ends and that it is not empty, of a count its number, and of the others that vary nothing. So an
+/// event with the same bytes around other such values is the same.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     around: Vec<u8>,
-    hole: usize,
+    /// What is behind so many bytes of `around`, each counted from the one before.
+    gaps: [(u16, Varying); MAX_HOLES],
+    len: u8,
     kinds: Kinds,
     max: usize,
 }
 
 impl Template {
-    /// Of events that have at most `max` bytes beside their text.
+    /// Of events that have at most `max` bytes beside what varies.
     pub(super) const fn new(max: usize) -> Self {
         Self {
             around: Vec::new(),
-            hole: 0,
+            gaps: [(0, Varying::Text); MAX_HOLES],
+            len: 0,
             kinds: Kinds::NONE,
             max,
         }
     }
 
     /// What the event is at the beginning of `bytes`, and its length, if it is like the last one
-    /// and whole.
+    /// and whole. Its counts are added to the usage.
     #[inline]
-    pub(super) fn read(&self, bytes: &[u8]) -> Option<(Kinds, usize)> {
-        let (before, after) = self.around.split_at_checked(self.hole)?;
-        if before.is_empty() {
+    pub(super) fn read(&self, bytes: &[u8], usage: &mut Usage) -> Option<(Kinds, usize)> {
+        let gaps = self.gaps.get(..usize::from(self.len))?;
+        if gaps.is_empty() {
             return None;
         }
-        let rest = bytes.strip_prefix(before)?;
-        let text = text(rest).filter(|&text| text > 0)?;
-        let rest = rest.get(text..)?.strip_prefix(after)?;
+        let mut around = &self.around[..];
+        let mut rest = bytes;
+        let mut counts = [0; MAX_HOLES];
+        for ((before, varying), count) in gaps.iter().zip(&mut counts) {
+            let (literal, behind) = around.split_at_checked(usize::from(*before))?;
+            around = behind;
+            rest = rest.strip_prefix(literal)?;
+            let len = match varying {
+                Varying::Output => text(rest).filter(|&len| len > 0)?,
+                Varying::Text => text(rest)?,
+                Varying::Number | Varying::Count(_) => number(rest, count)?,
+            };
+            rest = rest.get(len..)?;
+        }
+        rest = rest.strip_prefix(around)?;
+        if self.kinds.has(Kinds::USAGE) {
+            for ((_, varying), count) in gaps.iter().zip(counts) {
+                if let Varying::Count(which) = varying {
+                    usage.set(*which, count);
+                }
+            }
+        }
         Some((self.kinds, bytes.len() - rest.len()))
     }
 
-    /// Keeps an event if others can be told by it: `bytes` are all of it, and `text` is where its
-    /// text is in the stream. Counts and errors have to be read.
-    pub(super) fn keep(&mut self, bytes: &[u8], event: &Event, text: (u64, u64)) {
+    /// Keeps an event if others can be told by it: `bytes` are all of it, but for empty lines before
+    /// it. What may say more than a template has has to be read.
+    pub(super) fn keep(&mut self, bytes: &[u8], event: &Event, holes: &Holes) {
         let read = [
-            Kinds::USAGE,
             Kinds::ERROR,
             Kinds::FINISH,
             Kinds::TERMINAL,
@@ -56,24 +148,33 @@ impl Template {
         if !event.is(Kinds::CONTENT) || read.into_iter().any(|kind| event.is(kind)) {
             return;
         }
-        let begin = event.end - bytes.len() as u64;
-        let (start, end) = (text.0.checked_sub(begin), text.1.checked_sub(begin));
-        let (Some(start), Some(end)) = (start, end) else {
-            return;
-        };
-        let (Some(before), Some(after)) = (bytes.get(..start as usize), bytes.get(end as usize..))
-        else {
-            return;
-        };
-        if before.len() + after.len() > self.max {
+        let Some(holes) = holes.list() else { return };
+        let before = event.len().saturating_sub(bytes.len() as u64) as usize;
+        let varies: usize = holes
+            .iter()
+            .map(|hole| (hole.end - hole.start) as usize)
+            .sum();
+        if bytes.len().saturating_sub(varies) > self.max {
             return;
         }
+        self.len = 0;
         self.around.clear();
-        self.around.reserve_exact(before.len() + after.len());
-        self.around.extend_from_slice(before);
-        self.around.extend_from_slice(after);
-        self.hole = before.len();
+        self.around
+            .reserve_exact(bytes.len().saturating_sub(varies));
+        let mut at = 0;
+        for (hole, gap) in holes.iter().zip(&mut self.gaps) {
+            let (start, end) = (hole.start as usize - before, hole.end as usize - before);
+            let Some(literal) = bytes.get(at..start) else {
+                return;
+            };
+            self.around.extend_from_slice(literal);
+            *gap = (literal.len() as u16, hole.varying);
+            at = end;
+        }
+        self.around
+            .extend_from_slice(bytes.get(at..).unwrap_or_default());
         self.kinds = event.kinds;
+        self.len = holes.len() as u8;
     }
 }
 
@@ -94,4 +195,20 @@ fn text(bytes: &[u8]) -> Option<usize> {
             _ => at += 1,
         }
     }
+}
+
+/// The length of an integer, which is no part of another number by what follows it in the template.
+#[inline]
+fn number(bytes: &[u8], number: &mut u64) -> Option<usize> {
+    /// So many digits always fit.
+    const MAX_DIGITS: usize = 19;
+    let mut len = 0;
+    while let Some(byte) = bytes.get(len).filter(|byte| byte.is_ascii_digit()) {
+        if len == MAX_DIGITS {
+            return None;
+        }
+        *number = *number * 10 + u64::from(byte - b'0');
+        len += 1;
+    }
+    (len > 0).then_some(len)
 }

@@ -9,65 +9,85 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    Engine,
+    Engine, messages,
     question::{Endpoint, Question},
+    responses,
 };
 
 /// An answer of text, to be sent whole or token by token.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    chat: bool,
-    id: String,
-    created: u64,
-    model: String,
+    endpoint: Endpoint,
+    pub(crate) id: String,
+    pub(crate) created: u64,
+    pub(crate) model: String,
     /// The message; its words are the tokens, repeated as needed.
     words: Vec<String>,
     /// How many tokens are generated.
-    tokens: usize,
-    finish_reason: &'static str,
-    prompt_tokens: usize,
+    pub(crate) tokens: usize,
+    /// Whether the message was not cut short.
+    pub(crate) is_complete: bool,
+    pub(crate) prompt_tokens: usize,
 }
 
 impl Answer {
     pub(crate) fn new(engine: &Engine, endpoint: Endpoint, question: Question<'_>) -> Self {
-        let chat = endpoint == Endpoint::Chat;
         let message = format!("This is simulated message from {}!", question.model);
         let words: Vec<_> = message.split(' ').map(str::to_owned).collect();
         let wanted = engine.tokens.unwrap_or(words.len());
         let tokens = wanted.min(question.max_tokens.unwrap_or(usize::MAX));
-        let complete = tokens == wanted && tokens >= words.len();
+        let prefix = match endpoint {
+            Endpoint::Chat => "chatcmpl",
+            Endpoint::Completions | Endpoint::Embeddings => "cmpl",
+            Endpoint::Responses => "resp",
+            Endpoint::Messages => "msg",
+        };
         Self {
-            chat,
-            id: unique_id(if chat { "chatcmpl" } else { "cmpl" }),
+            endpoint,
+            id: unique_id(prefix),
             created: now(),
             model: question.model,
+            is_complete: tokens == wanted && tokens >= words.len(),
             words,
             tokens,
-            finish_reason: if complete { "stop" } else { "length" },
             prompt_tokens: question.prompt_tokens,
         }
     }
 
-    pub(crate) const fn is_chat(&self) -> bool {
-        self.chat
+    pub(crate) const fn endpoint(&self) -> Endpoint {
+        self.endpoint
     }
 
-    pub(crate) const fn tokens(&self) -> usize {
-        self.tokens
+    pub(crate) const fn is_chat(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Chat)
+    }
+
+    const fn finish_reason(&self) -> &'static str {
+        if self.is_complete { "stop" } else { "length" }
+    }
+
+    /// All the text.
+    pub(crate) fn text(&self) -> String {
+        (0..self.tokens).map(|index| self.token(index)).collect()
     }
 
     /// The answer in one piece.
     pub(crate) fn whole(&self) -> Value {
-        let text: String = (0..self.tokens).map(|index| self.token(index)).collect();
-        let choice = if self.chat {
+        match self.endpoint {
+            Endpoint::Responses => return responses::whole(self),
+            Endpoint::Messages => return messages::whole(self),
+            Endpoint::Chat | Endpoint::Completions | Endpoint::Embeddings => {}
+        }
+        let text = self.text();
+        let choice = if self.is_chat() {
             json!({
                 "index": 0,
                 "message": {"role": "assistant", "content": text},
                 "logprobs": null,
-                "finish_reason": self.finish_reason,
+                "finish_reason": self.finish_reason(),
             })
         } else {
-            self.text_choice(&text, Some(self.finish_reason))
+            self.text_choice(&text, Some(self.finish_reason()))
         };
         let mut whole = self.envelope("chat.completion", json!([choice]));
         whole["usage"] = self.usage();
@@ -82,13 +102,9 @@ impl Answer {
     /// The event of the `index`th token, which ends the choice if it is the last. An answer
     /// without tokens has one such event all the same, with an empty text.
     pub(crate) fn token_chunk(&self, index: usize) -> Value {
-        let text = if index < self.tokens {
-            self.token(index)
-        } else {
-            String::new()
-        };
-        let finish_reason = (index + 1 >= self.tokens).then_some(self.finish_reason);
-        if self.chat {
+        let text = self.token(index);
+        let finish_reason = (index + 1 >= self.tokens).then(|| self.finish_reason());
+        if self.is_chat() {
             self.chat_chunk(&json!({"content": text}), finish_reason)
         } else {
             self.envelope("", json!([self.text_choice(&text, finish_reason)]))
@@ -102,7 +118,11 @@ impl Answer {
         chunk
     }
 
-    fn token(&self, index: usize) -> String {
+    /// The text of the `index`th token, or none.
+    pub(crate) fn token(&self, index: usize) -> String {
+        if index >= self.tokens {
+            return String::new();
+        }
         let space = if index == 0 { "" } else { " " };
         let word = self.words.get(index % self.words.len().max(1));
         format!("{space}{}", word.map_or("", String::as_str))
@@ -132,7 +152,7 @@ impl Answer {
     fn envelope(&self, chat_object: &str, choices: Value) -> Value {
         json!({
             "id": self.id,
-            "object": if self.chat { chat_object } else { "text_completion" },
+            "object": if self.is_chat() { chat_object } else { "text_completion" },
             "created": self.created,
             "model": self.model,
             "choices": choices,
@@ -185,16 +205,18 @@ fn model_card(name: &str, parent: Option<&String>) -> Value {
 
 /// An error, whose type is the status's own name.
 pub(crate) fn error(status: StatusCode, message: &str, param: Option<&str>) -> Value {
-    let name = status
-        .canonical_reason()
-        .unwrap_or("Unknown")
-        .replace(' ', "");
-    let kind = if name.ends_with("Error") {
-        name
-    } else {
-        name + "Error"
-    };
+    let kind = error_type(status);
     json!({"error": {"message": message, "type": kind, "param": param, "code": status.as_u16()}})
+}
+
+/// The name of a status, as vLLM has it in errors.
+pub(crate) fn error_type(status: StatusCode) -> String {
+    let name = status.canonical_reason().unwrap_or("Unknown");
+    let name = name.replace(' ', "");
+    match name.ends_with("Error") {
+        true => name,
+        false => name + "Error",
+    }
 }
 
 fn usage(prompt_tokens: usize, completion_tokens: usize) -> Value {

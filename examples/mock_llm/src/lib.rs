@@ -1,5 +1,6 @@
-//! An LLM engine that generates nothing: vLLM's OpenAI-compatible interface over HTTP/1.1
-//! and h2c, with answers made of a fixed sentence and faults on demand.
+//! An LLM engine that generates nothing: vLLM's interface over HTTP/1.1 and h2c (OpenAI's chats,
+//! completions, responses and embeddings, Anthropic's messages), with answers made of a fixed
+//! sentence and faults on demand.
 //!
 //! ```
 //! use mock_llm::Engine;
@@ -12,8 +13,11 @@
 //! ```
 
 mod answer;
+mod fault;
+mod messages;
 mod monitor;
 mod question;
+mod responses;
 mod routes;
 mod server;
 mod stream;
@@ -27,6 +31,7 @@ use std::{
 
 use axum::{Router, http::StatusCode};
 
+pub use fault::Fault;
 pub use monitor::Received;
 pub use server::RunningEngine;
 
@@ -43,7 +48,10 @@ pub struct Engine {
     tokens: Option<usize>,
     fail_with: Option<StatusCode>,
     fail_every: Option<u64>,
-    break_after: Option<usize>,
+    first_event_delay: Duration,
+    first_token_delay: Duration,
+    comments: Option<Duration>,
+    fault: Option<(usize, Fault)>,
 }
 
 impl Engine {
@@ -59,7 +67,10 @@ impl Engine {
             tokens: None,
             fail_with: None,
             fail_every: None,
-            break_after: None,
+            first_event_delay: Duration::ZERO,
+            first_token_delay: Duration::ZERO,
+            comments: None,
+            fault: None,
         }
     }
 
@@ -122,10 +133,29 @@ impl Engine {
         self
     }
 
-    /// Breaks each stream that has more than `events` events: the connection (in HTTP/2, the
-    /// stream) is aborted after that many.
-    pub fn break_after(mut self, events: usize) -> Self {
-        self.break_after = Some(events);
+    /// Says nothing for this long between the head of a stream and its first event.
+    pub fn first_event_delay(mut self, delay: Duration) -> Self {
+        self.first_event_delay = delay;
+        self
+    }
+
+    /// Says nothing for this long before the first token of a stream, when it has been announced.
+    pub fn first_token_delay(mut self, delay: Duration) -> Self {
+        self.first_token_delay = delay;
+        self
+    }
+
+    /// While a stream says nothing, sends a comment (on `/v1/messages`, a ping) at this interval.
+    /// They are no events.
+    pub fn comments(mut self, interval: Duration) -> Self {
+        self.comments = Some(interval);
+        self
+    }
+
+    /// Makes each stream that has more than `events` events fail after that many: with 0, in place
+    /// of the first.
+    pub fn fault_after(mut self, events: usize, fault: Fault) -> Self {
+        self.fault = Some((events, fault));
         self
     }
 

@@ -9,14 +9,14 @@ use std::{error::Error, net::SocketAddr, time::Duration};
 
 use axum::http::StatusCode;
 use clap::Parser;
-use mock_llm::Engine;
+use mock_llm::{Engine, Fault};
 use serde_json::json;
 
 /// An LLM engine that generates nothing: vLLM's OpenAI-compatible HTTP interface (HTTP/1.1
 /// and h2c), answering every prompt with "This is simulated message from MODEL!".
 ///
-/// It serves POST /v1/completions, /v1/chat/completions and /v1/embeddings, and GET
-/// /v1/models and /health. A model that it does not serve is answered with 404.
+/// It serves POST /v1/completions, /v1/chat/completions, /v1/responses, /v1/messages and
+/// /v1/embeddings, and GET /v1/models and /health. A model that it does not serve is answered with 404.
 #[derive(Debug, Parser)]
 #[command(version, name = "mock_llm")]
 struct Args {
@@ -60,9 +60,65 @@ struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     fail_every: Option<u64>,
 
+    /// Milliseconds of silence between the head of a stream and its first event
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    first_event_delay_ms: u64,
+
+    /// Milliseconds of silence before the first token of a stream
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    first_token_delay_ms: u64,
+
+    /// Send a comment (or ping) every so many milliseconds while a stream is silent
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    comments_ms: Option<u64>,
+
+    #[command(flatten)]
+    fault: FaultArgs,
+}
+
+/// How streams fail.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(multiple = false)]
+struct FaultArgs {
     /// Break the connection after N events of a stream
     #[arg(long, value_name = "N")]
     break_after: Option<usize>,
+
+    /// Say nothing more after N events of a stream, and keep the connection
+    #[arg(long, value_name = "N")]
+    hang_after: Option<usize>,
+
+    /// End a stream after N events, without its last
+    #[arg(long, value_name = "N")]
+    end_after: Option<usize>,
+
+    /// Cut the event after N events of a stream short
+    #[arg(long, value_name = "N")]
+    malformed_after: Option<usize>,
+
+    /// Send an error with a status after N events of a stream, as in 0:503
+    #[arg(long, value_name = "N:STATUS", value_parser = error_after)]
+    error_after: Option<(usize, StatusCode)>,
+}
+
+impl FaultArgs {
+    fn fault(self) -> Option<(usize, Fault)> {
+        let after = |events: Option<usize>, fault| Some((events?, fault));
+        after(self.break_after, Fault::Break)
+            .or_else(|| after(self.hang_after, Fault::Hang))
+            .or_else(|| after(self.end_after, Fault::End))
+            .or_else(|| after(self.malformed_after, Fault::Malformed))
+            .or_else(|| {
+                self.error_after
+                    .map(|(n, status)| (n, Fault::Error(status)))
+            })
+    }
+}
+
+fn error_after(text: &str) -> Result<(usize, StatusCode), String> {
+    let (events, status) = text.split_once(':').ok_or("expected N:STATUS")?;
+    let events = events.parse().map_err(|error| format!("{error}"))?;
+    Ok((events, error_status(status)?))
 }
 
 impl Args {
@@ -71,7 +127,9 @@ impl Args {
         let (first, more) = self.models.split_first()?;
         let mut engine = Engine::new(first)
             .header_delay(Duration::from_millis(self.header_delay_ms))
-            .token_delay(Duration::from_millis(self.token_delay_ms));
+            .token_delay(Duration::from_millis(self.token_delay_ms))
+            .first_event_delay(Duration::from_millis(self.first_event_delay_ms))
+            .first_token_delay(Duration::from_millis(self.first_token_delay_ms));
         engine = more.iter().fold(engine, Engine::model);
         engine = self.adapters.iter().fold(engine, Engine::adapter);
         if self.any_model {
@@ -89,8 +147,11 @@ impl Args {
         if let Some(n) = self.fail_every {
             engine = engine.fail_every(n);
         }
-        if let Some(events) = self.break_after {
-            engine = engine.break_after(events);
+        if let Some(interval) = self.comments_ms {
+            engine = engine.comments(Duration::from_millis(interval));
+        }
+        if let Some((events, fault)) = self.fault.fault() {
+            engine = engine.fault_after(events, fault);
         }
         Some(engine)
     }

@@ -18,6 +18,10 @@ pub(crate) enum Endpoint {
     Completions,
     Chat,
     Embeddings,
+    /// OpenAI's responses.
+    Responses,
+    /// Anthropic's messages.
+    Messages,
 }
 
 impl Endpoint {
@@ -25,8 +29,8 @@ impl Endpoint {
     const fn input_member(self) -> &'static str {
         match self {
             Self::Completions => "prompt",
-            Self::Chat => "messages",
-            Self::Embeddings => "input",
+            Self::Chat | Self::Messages => "messages",
+            Self::Embeddings | Self::Responses => "input",
         }
     }
 }
@@ -61,6 +65,7 @@ impl<'a> Question<'a> {
                 .and_then(|options: Value| options.get("include_usage")?.as_bool())
                 .unwrap_or(false),
             max_tokens: decode(members.get("max_completion_tokens"))
+                .or_else(|| decode(members.get("max_output_tokens")))
                 .or_else(|| decode(members.get("max_tokens"))),
             prompt_tokens: input.map_or(0, count_words),
             input,
@@ -99,12 +104,13 @@ fn count_words(input: &RawValue) -> usize {
 /// in Python.
 struct Members<'a>(HashMap<String, &'a RawValue>);
 
-const MEMBERS: [&str; 8] = [
+const MEMBERS: [&str; 9] = [
     "model",
     "stream",
     "stream_options",
     "max_tokens",
     "max_completion_tokens",
+    "max_output_tokens",
     "prompt",
     "messages",
     "input",

@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::{
     Engine,
     answer::{self, Answer},
+    fault,
     monitor::{Call, Monitor, Received},
     question::{Endpoint, Question},
     stream,
@@ -42,6 +43,8 @@ pub(crate) fn router(engine: Engine, monitor: Arc<Monitor>) -> Router {
         .route("/v1/completions", inference(Endpoint::Completions))
         .route("/v1/chat/completions", inference(Endpoint::Chat))
         .route("/v1/embeddings", inference(Endpoint::Embeddings))
+        .route("/v1/responses", inference(Endpoint::Responses))
+        .route("/v1/messages", inference(Endpoint::Messages))
         .route("/v1/models", get(models))
         .route("/health", get(async || StatusCode::OK))
         .fallback(async || refusal(StatusCode::NOT_FOUND, "Not Found"))
@@ -94,10 +97,10 @@ struct Refused {
 }
 
 impl Refused {
-    fn new(status: StatusCode, message: &str, param: Option<&str>) -> Self {
+    fn new(endpoint: Endpoint, status: StatusCode, message: &str, param: Option<&str>) -> Self {
         Self {
             status,
-            body: answer::error(status, message, param),
+            body: fault::error(endpoint, status, message, param),
         }
     }
 }
@@ -110,7 +113,7 @@ async fn respond(
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, BODY_LIMIT).await.map_err(|error| {
         let message = format!("The body cannot be read: {error}");
-        Refused::new(StatusCode::BAD_REQUEST, &message, None)
+        Refused::new(endpoint, StatusCode::BAD_REQUEST, &message, None)
     })?;
     let number = monitor.record(Received {
         method: parts.method,
@@ -122,13 +125,18 @@ async fn respond(
 
     if let Some(status) = engine.failure(number) {
         let message = "This engine fails because it was told to.";
-        return Err(Refused::new(status, message, None));
+        return Err(Refused::new(endpoint, status, message, None));
     }
     let question = Question::read(endpoint, &body)
-        .map_err(|message| Refused::new(StatusCode::BAD_REQUEST, &message, None))?;
+        .map_err(|message| Refused::new(endpoint, StatusCode::BAD_REQUEST, &message, None))?;
     if !engine.serves(&question.model) {
         let message = format!("The model `{}` does not exist.", question.model);
-        return Err(Refused::new(StatusCode::NOT_FOUND, &message, Some("model")));
+        return Err(Refused::new(
+            endpoint,
+            StatusCode::NOT_FOUND,
+            &message,
+            Some("model"),
+        ));
     }
 
     if endpoint == Endpoint::Embeddings {
@@ -142,7 +150,7 @@ async fn respond(
             include_usage,
         });
     }
-    let tokens = u32::try_from(answer.tokens()).unwrap_or(u32::MAX);
+    let tokens = u32::try_from(answer.tokens).unwrap_or(u32::MAX);
     tokio::time::sleep(engine.token_delay.saturating_mul(tokens)).await;
     Ok(Reply::Whole(answer.whole()))
 }

@@ -1,6 +1,7 @@
 //! What a real vLLM sent, whole and split at every byte.
 
-use super::read::{Heard, hear_every_way};
+use super::read::hear_every_way;
+use crate::events::hear::Heard;
 use crate::events::{Dialect, End, Format, Kinds, Reader, Usage};
 
 const START: Kinds = Kinds::START;

@@ -1,59 +1,12 @@
-//! Reading a whole answer, cut into chunks.
+//! Reading a whole answer in every way.
 
-use crate::events::{Dialect, End, Event, Format, Kinds, Reader, Usage};
-
-/// All that a reader says of an answer.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Heard {
-    pub(super) events: Vec<Event>,
-    pub(super) end: End,
-    pub(super) usage: Usage,
-    /// Status, type, code and message of the error.
-    pub(super) error: Option<(Option<u16>, String, String, String)>,
-}
-
-impl Heard {
-    pub(super) fn kinds(&self) -> Vec<Kinds> {
-        self.events.iter().map(|event| event.kinds).collect()
-    }
-}
+use crate::events::{
+    Dialect, Format, Reader,
+    hear::{Heard, hear},
+};
 
 pub(super) fn sse(dialect: Dialect) -> Reader {
     Reader::new(dialect, Format::Sse)
-}
-
-pub(super) fn hear<'a>(mut reader: Reader, chunks: impl IntoIterator<Item = &'a [u8]>) -> Heard {
-    let mut events = Vec::new();
-    let mut read = 0;
-    for chunk in chunks {
-        let mut rest = chunk;
-        while let Some(event) = reader.next(&mut rest) {
-            assert_eq!(event.end, read + (chunk.len() - rest.len()) as u64);
-            events.push(event);
-        }
-        assert!(rest.is_empty());
-        read += chunk.len() as u64;
-        assert_eq!(reader.bytes(), read);
-    }
-    let (last, end) = reader.end();
-    events.extend(last);
-    let mut start = 0;
-    for event in &events {
-        assert!(event.start == start && event.end > start, "{events:?}");
-        start = event.end;
-    }
-    assert_eq!(reader.pending(), read - start);
-    let error = reader.error().map(|said| {
-        let status = said.status().map(|status| status.as_u16());
-        (status, said.kind(), said.code(), said.message())
-    });
-    let usage = *reader.usage();
-    Heard {
-        events,
-        end,
-        usage,
-        error,
-    }
 }
 
 /// Reads the answer whole, byte by byte, and cut in two at each byte; with and without templates.

@@ -1,0 +1,9 @@
+//! Any bytes: the reader of answers neither panics nor depends on how an answer is cut into chunks or
+//! on the event before, and finds nothing malformed that serde_json accepts.
+//!
+//! The input is a byte that chooses dialect and format, one that chooses the cuts, and the answer.
+//!
+//! `cargo +nightly fuzz run events fuzz/seeds/events -- -dict=fuzz/dictionaries/events`
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| tower_model_route::fuzz::events(input));

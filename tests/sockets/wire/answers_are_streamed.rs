@@ -18,6 +18,7 @@ use tower_model_route::ModelRouteLayer;
 const BODY: &str = r#"{"model":"alias","stream":true}"#;
 
 const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
+const TEXT: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
 
 #[tokio::test]
 async fn what_the_engine_has_said_is_there_before_it_says_more() {
@@ -27,7 +28,7 @@ async fn what_the_engine_has_said_is_there_before_it_says_more() {
             .then_wait(&head_seen)
             .then("9\r\ndata: 1\n\n\r\n")
             .then_wait(&first_seen)
-            .then("9\r\ndata: 2\n\n\r\n0\r\n\r\n"),
+            .then("e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"),
     )
     .await;
     let mut client = wire.connect().await;
@@ -39,7 +40,10 @@ async fn what_the_engine_has_said_is_there_before_it_says_more() {
     assert_eq!(client.raw_until("data: 1\n\n\r\n").await, "9\r\n");
     assert_eq!(wire.in_flight(), 1);
     first_seen.notify_one();
-    assert_eq!(client.raw_until("0\r\n\r\n").await, "9\r\ndata: 2\n\n\r\n");
+    assert_eq!(
+        client.raw_until("0\r\n\r\n").await,
+        "e\r\ndata: [DONE]\n\n\r\n"
+    );
     assert_eq!(wire.in_flight(), 0);
     wire.only().await;
 }
@@ -90,7 +94,7 @@ async fn an_answer_that_is_cut_looks_cut() {
     ] {
         let seen = Arc::<Notify>::default();
         let wire = Wire::answering(
-            Reply::new(format!("{EVENTS}{framing}\r\n\r\n"))
+            Reply::new(format!("{TEXT}{framing}\r\n\r\n"))
                 // Otherwise the head and the cut are one, and there is no answer to begin with.
                 .then_wait(&seen)
                 .then(part)
@@ -106,6 +110,39 @@ async fn an_answer_that_is_cut_looks_cut() {
         assert!(!answer.complete, "{part:?}");
         assert_eq!(wire.in_flight(), 0);
         wire.only().await;
+    }
+}
+
+/// However a stream is cut, also where its end is that of the connection, an SDK sees an error.
+#[tokio::test]
+async fn a_stream_that_is_cut_ends_in_an_error_event() {
+    let content = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+    let chunk = format!("{:x}\r\n{content}\r\n", content.len());
+    for (framing, part) in [
+        ("Transfer-Encoding: chunked", chunk.clone()),
+        ("Transfer-Encoding: chunked", format!("{chunk}7\r\n")),
+        ("Transfer-Encoding: chunked", format!("{chunk}zz\r\n")),
+        ("Transfer-Encoding: chunked", format!("{chunk}0\r\n\r\n")),
+        ("Connection: close", content.to_owned()),
+    ] {
+        let seen = Arc::<Notify>::default();
+        let wire = Wire::answering(
+            Reply::new(format!("{EVENTS}{framing}\r\n\r\n"))
+                .then_wait(&seen)
+                .then(part.clone())
+                .then_close(),
+        )
+        .await;
+        let mut client = wire.connect().await;
+        client.send(post(BODY)).await;
+        seen.notify_one();
+        let answer = client.answer().await;
+        assert!(answer.complete, "{part:?}");
+        let text = answer.text();
+        let event = text.strip_prefix(content).expect("what was sent");
+        assert!(event.starts_with("data: {\"error\":"), "{event}");
+        assert!(event.contains("\"stream_interrupted\""), "{event}");
+        assert_eq!(wire.in_flight(), 0);
     }
 }
 
@@ -153,8 +190,8 @@ async fn a_long_answer_keeps_its_bytes() {
         })
         .collect();
     for answer in [
-        format!("{EVENTS}Content-Length: {length}\r\n\r\n{text}"),
-        format!("{EVENTS}Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"),
+        format!("{TEXT}Content-Length: {length}\r\n\r\n{text}"),
+        format!("{TEXT}Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"),
     ] {
         let wire = Wire::answering(Reply::new(answer)).await;
         let answer = wire.ask(post(BODY)).await;

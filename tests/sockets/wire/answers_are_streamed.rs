@@ -42,7 +42,7 @@ async fn what_the_engine_has_said_is_there_before_it_says_more() {
     first_seen.notify_one();
     assert_eq!(
         client.raw_until("0\r\n\r\n").await,
-        "e\r\ndata: [DONE]\n\n\r\n"
+        "E\r\ndata: [DONE]\n\n\r\n"
     );
     assert_eq!(wire.in_flight(), 0);
     wire.only().await;

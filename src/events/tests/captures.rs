@@ -224,3 +224,33 @@ fn answers_in_one_piece() {
     assert_eq!(tokens(&heard), [Some(5), Some(8), Some(13), Some(0)]);
     assert_eq!(heard.end, End::Complete);
 }
+
+#[test]
+fn other_streams_of_the_same_shapes() {
+    let heard = capture!("completion_stream", Completions);
+    assert_eq!(
+        heard.kinds(),
+        [METADATA, CONTENT, CONTENT, CONTENT | FINISH, TERMINAL]
+    );
+    for heard in [
+        capture!("lora_A_stream", Chat),
+        capture!("orca_JSON_v1_chat_completions_stream", Chat),
+    ] {
+        let kinds = heard.kinds();
+        assert_eq!((kinds[0], kinds[kinds.len() - 1]), (START, TERMINAL));
+        assert!(kinds[kinds.len() - 2].has(FINISH), "{kinds:?}");
+    }
+}
+
+#[test]
+fn errors_in_one_piece() {
+    for (heard, status) in [
+        (capture!("admission_503", Chat, Json), Some(503)),
+        (capture!("too_long_stream", Chat, Json), Some(400)),
+        (capture!("busy_messages_stream", Messages, Json), Some(503)),
+        (capture!("api_key_wrong", Chat, Json), None),
+    ] {
+        assert_eq!(heard.kinds(), [ERROR | TERMINAL]);
+        assert_eq!(heard.error.unwrap().0, status);
+    }
+}

@@ -1,14 +1,35 @@
 //! Reading the events of a stream beside its bytes, for each event of about 200 bytes: against
-//! looking for the ends of its lines, and against parsing it.
+//! looking for the ends of its lines, and against parsing it. And what it costs to forward a
+//! stream of 1,000 events: the body alone, below the layer with nothing on, with the defaults,
+//! and below the stack with all that can be on.
 //!
 //! `cargo bench --bench stream`
 #![allow(missing_docs)]
 
-use std::hint::black_box;
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    hint::black_box,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use bytes::Bytes;
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::FutureExt;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::Full;
 use serde_json::Value;
-use tower_model_route::internal::{Dialect, Format, Kinds, Reader};
+use tokio::runtime::Builder;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_model_route::{
+    ModelRoute, ModelRouteLayer, ModelServer, OnInterruption, RouteBody, RouteTable, Rule,
+    TrafficPolicy,
+    internal::{Dialect, Format, Kinds, Reader},
+    stack,
+};
 
 const EVENTS: usize = 1000;
 
@@ -121,5 +142,113 @@ fn read(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, read);
+/// An engine's body: an event a frame.
+struct Events(VecDeque<Bytes>);
+
+impl Body for Events {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|event| Ok(Frame::data(event))))
+    }
+}
+
+fn events() -> VecDeque<Bytes> {
+    let mut events: VecDeque<_> = (0..EVENTS)
+        .map(|n| Bytes::from(chat(n, WORDS[n % WORDS.len()], "")))
+        .collect();
+    events.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
+    events
+}
+
+fn drain<B: Body>(body: B) -> usize {
+    let mut body = pin!(body);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut frames = 0;
+    while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
+        frames += usize::from(black_box(frame).is_ok());
+    }
+    frames
+}
+
+fn table(policy: TrafficPolicy) -> RouteTable {
+    RouteTable::builder()
+        .model_server(
+            ModelServer::new("s")
+                .endpoint("http://e")
+                .traffic_policy(policy),
+        )
+        .model_route(
+            ModelRoute::new("r")
+                .model_name("m")
+                .rule(Rule::new("all").target("s")),
+        )
+        .build()
+        .unwrap()
+}
+
+fn forward(c: &mut Criterion) {
+    let mut group = c.benchmark_group("forward");
+    group.throughput(Throughput::Elements(EVENTS as u64));
+    let events = events();
+    let expected = events.len();
+    group.bench_function("body_alone", |b| {
+        b.iter_batched(
+            || events.clone(),
+            |events| assert_eq!(drain(Events(events)), expected),
+            BatchSize::SmallInput,
+        );
+    });
+    let engine = move |_: Request<RouteBody>| {
+        let body = Events(events.clone());
+        let answer = Response::builder().header("content-type", "text/event-stream");
+        std::future::ready(Ok::<_, Infallible>(answer.body(body).unwrap()))
+    };
+    let request = || {
+        let body = Full::new(Bytes::from_static(br#"{"model":"m","stream":true}"#));
+        Request::post("/v1/chat/completions").body(body).unwrap()
+    };
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    let nothing = TrafficPolicy::new()
+        .stream_idle_timeout(Duration::ZERO)
+        .on_interruption(OnInterruption::Pass);
+    let second = Duration::from_secs(1);
+    let all = TrafficPolicy::new()
+        .first_event_timeout(100 * second)
+        .first_event_slow(50 * second)
+        .sse_keepalive(10 * second);
+    for (name, policy) in [("nothing_on", nothing), ("defaults", TrafficPolicy::new())] {
+        let service = ModelRouteLayer::new(table(policy)).layer(service_fn(engine.clone()));
+        group.bench_function(name, |b| {
+            // The answer is made outside of what is measured.
+            b.iter_batched(
+                || {
+                    let call = service.clone().oneshot(request());
+                    call.now_or_never().unwrap().unwrap().into_body()
+                },
+                |body| assert_eq!(drain(body), expected),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    let service = stack(table(all)).service(service_fn(engine));
+    group.bench_function("all_on", |b| {
+        b.iter_batched(
+            || {
+                let call = service.clone().oneshot(request());
+                call.now_or_never().unwrap().unwrap().into_body()
+            },
+            |body| assert_eq!(drain(body), expected),
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, read, forward);
 criterion_main!(benches);

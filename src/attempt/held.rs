@@ -30,7 +30,7 @@ pub(crate) struct Held {
     exchange: Arc<Exchange>,
     silence: Option<Silence>,
     /// Until the first event.
-    slow: Option<Slow>,
+    slow: Option<Box<Slow>>,
     /// `None` if nobody looks at the events, or there are none.
     watch: Option<Box<Watch>>,
     keep_alive: Option<Box<KeepAlive>>,
@@ -66,7 +66,7 @@ impl Held {
 
     /// Looks at the events; `slow` counts a missing first one as a failure.
     pub(crate) fn watching(mut self, watch: Option<Box<Watch>>, slow: Option<Slow>) -> Self {
-        self.slow = slow.filter(|_| watch.is_some());
+        self.slow = slow.filter(|_| watch.is_some()).map(Box::new);
         self.watch = watch;
         if self.watch.is_none() {
             self.has_begun();

@@ -117,7 +117,6 @@ where
                 StateProj::Short { routing } => match ready!(routing.poll(cx)) {
                     Progress::Answer(answer) => return Poll::Ready(answer),
                     Progress::Long(routing, waiter) => {
-                        let routing = Box::pin(routing);
                         let long = Some(Long { routing, waiter });
                         state.set(State::Long { long });
                     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
+use tower_service::Service;
 
 use super::{dispatch::Matched, options::Options, upgrade::Upgrade};
 use crate::{
@@ -104,6 +105,19 @@ impl<S> Queued<S> {
         match self.wait.as_mut().poll(cx) {
             Poll::Ready(lease) => Poll::Ready(lease),
             Poll::Pending => poll_timer(&mut self.timer, cx).map(|()| None),
+        }
+    }
+}
+
+impl<S: Service<Request<RouteBody>>> Sending<S> {
+    /// Ready once the inner service is, or with `None` once the total timeout has passed.
+    pub(super) fn poll_ready(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<(), S::Error>>> {
+        match self.inner.poll_ready(cx) {
+            Poll::Ready(ready) => Poll::Ready(Some(ready)),
+            Poll::Pending => Routed::poll_timeout(&mut self.routed, cx).map(|()| None),
         }
     }
 }

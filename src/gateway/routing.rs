@@ -98,19 +98,33 @@ macro_rules! take {
 }
 
 /// What a poll of it brings.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(super) enum Progress<S, R, E>
 where
     S: Service<Request<RouteBody>>,
 {
     Answer(Result<Response<ResponseBody<R>>, E>),
     /// It goes on as this, which may take so long that the client is to be kept alive.
-    Long(Routing<S>, Waiter),
+    Long(Pin<Box<Routing<S>>>, Waiter),
 }
 
 impl<S, R, E> Progress<S, R, E>
 where
     S: Service<Request<RouteBody>>,
 {
+    fn long(
+        (phase, waiter): steps::Long<S, S::Future>,
+        span: &RequestSpan,
+        id: &HeaderValue,
+    ) -> Poll<Self> {
+        let routing = Routing {
+            phase,
+            span: span.clone(),
+            id: id.clone(),
+        };
+        Poll::Ready(Self::Long(Box::pin(routing), waiter))
+    }
+
     /// The answer of one that is long already.
     pub(super) fn into_answer(self) -> Result<Response<ResponseBody<R>>, E> {
         match self {
@@ -141,17 +155,9 @@ where
                 PhaseProj::Receiving { receive, .. } => {
                     let received = ready!(Pin::new(receive).poll(cx));
                     take!(phase, Receiving { table, arrival });
-                    let (next, waiter) = steps::received(received, table, arrival, span);
-                    match waiter {
-                        None => next,
-                        Some(waiter) => {
-                            let next = Self {
-                                phase: next,
-                                span: span.clone(),
-                                id: id.clone(),
-                            };
-                            return Poll::Ready(Progress::Long(next, waiter));
-                        }
+                    match steps::received(received, table, arrival, span) {
+                        ControlFlow::Continue(next) => next,
+                        ControlFlow::Break(long) => return Progress::long(long, span, id),
                     }
                 }
                 PhaseProj::Queueing { queued } => {
@@ -160,15 +166,12 @@ where
                     steps::freed(lease, *queued, span)
                 }
                 PhaseProj::Sending { sending } => {
-                    let ready = sending.inner.poll_ready(cx);
-                    if ready.is_pending() {
-                        ready!(Routed::poll_timeout(&mut sending.routed, cx));
-                    }
+                    let ready = ready!(sending.poll_ready(cx));
                     take!(phase, Sending { sending });
                     match ready {
-                        Poll::Ready(Ok(())) => steps::call(sending),
-                        Poll::Ready(Err(error)) => return identified(Err(error), id),
-                        Poll::Pending => steps::timed_out(sending.routed, Outcome::Shed, span),
+                        Some(Ok(())) => steps::call(sending),
+                        Some(Err(error)) => return identified(Err(error), id),
+                        None => steps::timed_out(sending.routed, Outcome::Shed, span),
                     }
                 }
                 PhaseProj::Calling { call, routed } => {

@@ -32,13 +32,26 @@ use crate::{
     wire::{hide_endpoint, rewrite},
 };
 
+/// The next state of a request whose client gets comments while it waits.
+pub(super) type Long<S, F> = (Phase<S, F>, Waiter);
+
+fn waiting<S, F>(
+    phase: Phase<S, F>,
+    waiter: Option<Waiter>,
+) -> ControlFlow<Long<S, F>, Phase<S, F>> {
+    match waiter {
+        None => ControlFlow::Continue(phase),
+        Some(waiter) => ControlFlow::Break((phase, waiter)),
+    }
+}
+
 /// The body has been received far enough to route it, or receiving it failed.
 pub(super) fn received<S, F>(
     received: Result<Received, Refused>,
     table: Arc<CompiledTable>,
     arrival: Arrival<S>,
     span: &RequestSpan,
-) -> (Phase<S, F>, Option<Waiter>) {
+) -> ControlFlow<Long<S, F>, Phase<S, F>> {
     let received = match received {
         Ok(received) if received.lacks(&arrival.head, |model| table.reads_body_of(model)) => {
             let receive = received.read_on();
@@ -47,7 +60,7 @@ pub(super) fn received<S, F>(
                 table,
                 arrival,
             };
-            return (phase, None);
+            return ControlFlow::Continue(phase);
         }
         received => received,
     };
@@ -64,13 +77,12 @@ pub(super) fn received<S, F>(
         });
     match matched {
         Err(refused) => {
-            let phase = rejected(refused, asker, head, &arrival.options, span);
-            (phase, None)
+            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, span))
         }
         Ok((Turn::Now(chosen), matched)) => {
             let waiter = waiter(&matched, chosen.0, &arrival);
             let timer = timer(matched.server(chosen.0), arrival.deadline);
-            (dispatched(matched, arrival, chosen, timer, span), waiter)
+            waiting(dispatched(matched, arrival, chosen, timer, span), waiter)
         }
         Ok((Turn::Later(target), matched)) => {
             let waiter = waiter(&matched, target, &arrival);
@@ -81,7 +93,7 @@ pub(super) fn received<S, F>(
                 target,
                 arrival,
             });
-            (Phase::Queueing { queued }, waiter)
+            waiting(Phase::Queueing { queued }, waiter)
         }
     }
 }

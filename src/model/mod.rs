@@ -1,6 +1,8 @@
 //! Finds which model a request asks for, and where the request names it.
 
 mod beside;
+#[cfg(feature = "admin")]
+mod body_naming;
 mod choose;
 mod duplicates;
 mod extract;
@@ -20,6 +22,8 @@ mod relation;
 mod scan;
 mod sources;
 
+#[cfg(feature = "admin")]
+pub(crate) use self::body_naming::body_naming;
 pub use self::{
     duplicates::DuplicateModels,
     extract::{ExtractModel, MapName},
@@ -37,7 +41,6 @@ pub(crate) use self::{
     media_type::{check_json, check_one_type},
     paths::is_below_model,
     scan::Scan,
-    sources::body_naming,
 };
 #[cfg(fuzzing)]
 pub(crate) use self::{json::fuzz_json, multipart::fuzz_multipart};

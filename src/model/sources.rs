@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, header::CONTENT_TYPE, request::Parts};
-use serde_json::Value;
 
 use super::{
     extract::ExtractModel,
     extraction::{ExtractedModel, Extraction, Location, Plan},
-    found::FIELD,
     head::{HeaderModel, QueryModel},
     json_body::JsonBody,
     multipart_body::MultipartBody,
@@ -131,26 +129,6 @@ impl ExtractModel for ModelSources {
     fn reads_path(&self, path: &str) -> bool {
         let own = self.sources.iter().skip(self.standard);
         own.into_iter().any(|source| source.reads_path(path))
-    }
-}
-
-/// The JSON body in which a request with this head names `model`; `None` if `extract` reads no
-/// JSON body of such a request.
-pub(crate) fn body_naming(extract: &dyn ExtractModel, head: &Parts, model: &str) -> Option<String> {
-    let plan = extract.begin(head).0;
-    let field = field_of(&plan)?;
-    let (field, model) = (Value::from(field), Value::from(model));
-    Some(format!("{{{field}:{model}}}"))
-}
-
-/// The field of a JSON body that names the model, also beside one that the head names.
-fn field_of(plan: &Plan) -> Option<&str> {
-    match plan {
-        Plan::Json(field, _) => Some(field.as_deref().unwrap_or(FIELD)),
-        Plan::Found(_) | Plan::Refused(_) => Some(FIELD),
-        Plan::Beside(_, _, plan) => Some(field_of(plan).unwrap_or(FIELD)),
-        Plan::Claimed(_, plan) | Plan::Default(_, plan) | Plan::Mapped(_, plan) => field_of(plan),
-        Plan::NoModel | Plan::Multipart(..) | Plan::Whole(_) => None,
     }
 }
 

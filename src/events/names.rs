@@ -106,7 +106,7 @@ fn root(key: &[u8]) -> Node {
         b"prompt_eval_count" => Node::Count(Count::Input),
         b"eval_count" => Node::Count(Count::Output),
         b"meta" => Node::In(Inner::Meta),
-        b"sequence_number" | b"created" | b"created_at" | b"obfuscation" => Node::Varying,
+        b"sequence_number" | b"created_at" | b"obfuscation" => Node::Varying,
         // The responses' pieces and wholes, Ollama's thoughts, and whole answers of any API.
         b"text" | b"arguments" | b"refusal" | b"transcript" | b"partial_image_b64"
         | b"thinking" | b"content" | b"output" | b"data" | b"embedding" | b"embeddings"

@@ -121,7 +121,12 @@ impl Template {
             let len = match varying {
                 Varying::Output => text(rest).filter(|&len| len > 0)?,
                 Varying::Text => text(rest)?,
-                Varying::Number | Varying::Count(_) => number(rest, count)?,
+                Varying::Number => digits(rest)?,
+                Varying::Count(_) => {
+                    let len = digits(rest)?;
+                    *count = value(rest.get(..len)?);
+                    len
+                }
             };
             rest = rest.get(len..)?;
         }
@@ -199,16 +204,18 @@ fn text(bytes: &[u8]) -> Option<usize> {
 
 /// The length of an integer, which is no part of another number by what follows it in the template.
 #[inline]
-fn number(bytes: &[u8], number: &mut u64) -> Option<usize> {
-    /// So many digits always fit.
-    const MAX_DIGITS: usize = 19;
-    let mut len = 0;
-    while let Some(byte) = bytes.get(len).filter(|byte| byte.is_ascii_digit()) {
-        if len == MAX_DIGITS {
-            return None;
-        }
-        *number = *number * 10 + u64::from(byte - b'0');
-        len += 1;
-    }
-    (len > 0).then_some(len)
+fn digits(bytes: &[u8]) -> Option<usize> {
+    /// So many always fit.
+    const MAX: usize = 19;
+    let len = bytes
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    (1..=MAX).contains(&len).then_some(len)
+}
+
+fn value(digits: &[u8]) -> u64 {
+    digits
+        .iter()
+        .fold(0, |value, digit| value * 10 + u64::from(digit - b'0'))
 }

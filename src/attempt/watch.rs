@@ -112,6 +112,10 @@ impl Watch {
         match end {
             End::Complete => Ending::Complete,
             End::Empty if !self.reader.dialect().has_terminal() => Ending::Complete,
+            // Whatever it is, nothing is missing at its end.
+            End::Empty | End::Unterminated if self.reader.format() == Format::Json => {
+                Ending::Complete
+            }
             End::Empty | End::Truncated | End::Unterminated => {
                 let error = RouteError::interrupted();
                 Ending::Failed(match self.on_interruption {

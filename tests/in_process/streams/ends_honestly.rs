@@ -202,6 +202,28 @@ async fn where_an_event_has_no_place_the_message_breaks_off() {
     assert_eq!(rig.endpoint("e0").failures(), 2);
 }
 
+/// Only what is missing at its end counts: what Python writes, or no JSON at all, passes.
+#[tokio::test(start_paused = true)]
+async fn one_json_value_passes_whatever_it_is() {
+    let rig = Rig::one(1, TrafficPolicy::new());
+    for text in [
+        "{\"a\":NaN}",
+        "{\"a\":-Infinity}",
+        "{} {}",
+        "[1,2]",
+        "7",
+        "",
+        " \n",
+    ] {
+        let (json, body) = script();
+        json.data(text).end();
+        rig.engines
+            .next([answers(200, body).header("content-type", "application/json")]);
+        assert_eq!(CHAT.ask(&rig).await.1.unwrap(), text);
+        assert_eq!(rig.endpoint("e0").failures(), 0, "{text}");
+    }
+}
+
 /// Audio, images, what an engine calls its own: a clean end is an end.
 #[tokio::test(start_paused = true)]
 async fn where_no_terminal_is_known_a_clean_end_is_one() {

@@ -71,6 +71,8 @@ struct State {
     has_lost: bool,
     /// `None` if the request can't be sent again.
     retries: Option<Box<Retries>>,
+    /// Whether the request asks for a stream, if that is known.
+    asks_for_stream: Option<bool>,
     /// Which of our layers the request has passed.
     passed: Passed,
     /// From when on a missing first event counts as a failure.
@@ -96,6 +98,8 @@ pub(crate) struct Dispatched {
     pub(crate) has_body: bool,
     /// Tells the bodies of requests apart.
     pub(crate) fingerprint: u64,
+    /// Whether it asks for a stream, if that is known.
+    pub(crate) asks_for_stream: Option<bool>,
     /// What further attempts need; without it the request is sent once.
     pub(crate) retries: Option<Box<Retries>>,
     /// Counts the bytes of a body that was whole before it was sent.
@@ -152,6 +156,7 @@ impl Exchange {
             upload,
             has_body,
             fingerprint,
+            asks_for_stream,
             retries,
             held,
         } = dispatched;
@@ -171,6 +176,7 @@ impl Exchange {
                 suspects: Vec::new(),
                 has_lost: false,
                 retries,
+                asks_for_stream,
                 passed: Passed::default(),
                 slow: None,
                 held,
@@ -190,7 +196,10 @@ impl Exchange {
         };
         let times = AttemptTimes::of(&lease.server().policy, state.deadline);
         state.slow = times.slow;
-        times
+        AttemptTimes {
+            asks_for_stream: state.asks_for_stream,
+            ..times
+        }
     }
 
     /// The attempt has had no first event for too long, and goes on.

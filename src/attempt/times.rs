@@ -21,6 +21,8 @@ pub(crate) struct AttemptTimes {
     pub(crate) is_gated: bool,
     /// The longest time from the head to that.
     pub(crate) idle: Option<Duration>,
+    /// Whether the request asks for a stream, if that is known.
+    pub(crate) asks_for_stream: Option<bool>,
 }
 
 impl AttemptTimes {
@@ -33,7 +35,7 @@ impl AttemptTimes {
         if times == [None; 3] {
             return Self {
                 total,
-                is_gated: policy.get_first_event_gate(),
+                is_gated: policy.holds_first_event(),
                 idle: policy.get_stream_idle_timeout(),
                 ..Self::default()
             };
@@ -45,8 +47,9 @@ impl AttemptTimes {
             total,
             first,
             slow,
-            is_gated: policy.get_first_event_gate() || first.is_some(),
+            is_gated: policy.holds_first_event(),
             idle: policy.get_stream_idle_timeout(),
+            asks_for_stream: None,
         }
     }
 }

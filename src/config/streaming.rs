@@ -13,7 +13,9 @@ impl TrafficPolicy {
     /// - if the first event is an error, under the status that it carries: a vLLM that is full or
     ///   whose core has died answers 200 and then says so in the stream;
     /// - if the stream ends without an event;
-    /// - if the answer has a `Content-Type` that the API never has, such as a proxy's HTML.
+    /// - if the answer has a `Content-Type` that was not asked for: one that the API never has, such
+    ///   as a proxy's HTML, JSON for a stream, a stream for JSON. (Whether the request asks for a
+    ///   stream is known if its body was whole when it was sent.)
     ///
     /// If nothing is left to ask, the client gets that status and the engine's error, not the
     /// 200. What is held is at most 64 KiB; with more the answer is passed on.
@@ -92,6 +94,11 @@ impl TrafficPolicy {
     /// Whether answers are held back until their first content event.
     pub fn get_first_event_gate(&self) -> bool {
         self.streaming.first_event_gate
+    }
+
+    /// Whether answers are held back until their first content event, or until that is too late.
+    pub(crate) fn holds_first_event(&self) -> bool {
+        self.streaming.first_event_gate || self.streaming.first_event_timeout.is_some()
     }
 
     /// From when on a missing first event counts as a failure.

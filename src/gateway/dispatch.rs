@@ -16,7 +16,7 @@ use crate::{
     coding::Decoder,
     config::WithoutModel,
     error::{RouteError, RouteErrorKind},
-    model::{BodyKeys, ExtractedModel},
+    model::{BodyKeys, ExtractedModel, NeededKeys},
     observe::RequestSpan,
     pieces::Chunks,
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
@@ -171,6 +171,9 @@ impl Matched {
             .named(&message.model);
         options.via.add(head.version, &mut head.headers);
         options.forwarded.set(head);
+        let mut message = message;
+        let is_gated = decision.policy().holds_first_event();
+        let asks_for_stream = is_gated.then(|| message.asks_for_stream()).flatten();
         let mut packed = message.pack(head, may_send_again);
         let payload = match packed.payload(head, &decision, &lease) {
             Ok(payload) => payload,
@@ -189,6 +192,7 @@ impl Matched {
             upload,
             has_body: !body.is_end_stream(),
             fingerprint: packed.fingerprint,
+            asks_for_stream,
             retries,
             held: packed.share,
         });
@@ -198,6 +202,19 @@ impl Matched {
 }
 
 impl Message {
+    /// Whether the body asks for a stream, if all of it is there to be read.
+    fn asks_for_stream(&mut self) -> Option<bool> {
+        let is_plain = self.plain.is_some() || self.inbound.as_mut().scan().decoder().is_none();
+        (self.whole && is_plain).then(|| {
+            let needed = NeededKeys {
+                stream: true,
+                ..NeededKeys::default()
+            };
+            let text = self.plain.as_mut().unwrap_or(&mut self.chunks).contiguous();
+            BodyKeys::read(text, needed).stream
+        })
+    }
+
     /// Takes the fields of the client's connection off `head`.
     fn pack(self, head: &mut Parts, may_send_again: bool) -> Packed {
         let Self {

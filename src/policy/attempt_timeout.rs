@@ -20,7 +20,7 @@ use tower_service::Service;
 use super::{
     busy::{Reading, may_say_busy},
     clock::Clock,
-    first_event::{Opening, is_of_another_type, other_type},
+    first_event::{Gate, Opening, other_type},
     readdress::follow,
 };
 use crate::{
@@ -89,14 +89,17 @@ where
         let times = exchange.as_ref().map(|exchange| exchange.attempt_times());
         let times = times.unwrap_or_default();
         let span = span(&mut request);
-        let dialect = times.is_gated.then(|| Dialect::of(request.uri().path()));
+        let gate = times.is_gated.then(|| Gate {
+            dialect: Dialect::of(request.uri().path()),
+            stream: times.asks_for_stream,
+        });
         let call = {
             let _entered = span.enter();
             self.inner.call(request)
         };
         AttemptTimeoutFuture {
             clock: Clock::new(times),
-            gate: dialect,
+            gate,
             exchange,
             span,
             phase: Phase::Calling { call },
@@ -122,7 +125,7 @@ pin_project! {
         #[pin]
         clock: Clock,
         // Holds the answer back until its first content event.
-        gate: Option<Dialect>,
+        gate: Option<Gate>,
         #[pin]
         phase: Phase<F, R>,
     }
@@ -153,7 +156,7 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         is_routed: bool,
-        gate: Option<Dialect>,
+        gate: Option<Gate>,
     ) -> Poll<Ended<R>> {
         loop {
             let response = match self.as_mut().project() {
@@ -179,11 +182,11 @@ where
                 }
             };
             let next = match gate.filter(|_| response.status().is_success()) {
-                Some(dialect) if is_of_another_type(dialect, response.headers()) => {
+                Some(gate) if gate.refuses(response.headers()) => {
                     return Poll::Ready((Err(other_type()), Outcome::Failed));
                 }
-                Some(dialect) => Self::Opening {
-                    opening: Some(Opening::new(dialect, response)),
+                Some(gate) => Self::Opening {
+                    opening: Some(Opening::new(gate.dialect, response)),
                 },
                 None if is_routed && may_say_busy(&response) => Self::Reading {
                     reading: Reading::new(response),

@@ -25,12 +25,32 @@ use crate::{
 /// The most that is held; an answer that has more before its first content is passed on.
 const MAX_BYTES: usize = 64 << 10;
 
-/// Whether the head alone says that this is no answer of the API: a proxy's page, most often.
-pub(super) fn is_of_another_type(dialect: Dialect, headers: &HeaderMap) -> bool {
-    dialect.has_terminal()
-        && headers.contains_key(CONTENT_TYPE)
-        && !headers.contains_key(CONTENT_ENCODING)
-        && Format::of(headers) == Format::Opaque
+/// What is known of the request whose answer is held back.
+#[derive(Clone, Copy)]
+pub(super) struct Gate {
+    pub(super) dialect: Dialect,
+    /// Whether it asks for a stream, if that is known.
+    pub(super) stream: Option<bool>,
+}
+
+impl Gate {
+    /// Whether the head alone says that this is not the answer that was asked for: a proxy's page,
+    /// most often.
+    pub(super) fn refuses(self, headers: &HeaderMap) -> bool {
+        if !self.dialect.has_terminal()
+            || !headers.contains_key(CONTENT_TYPE)
+            || headers.contains_key(CONTENT_ENCODING)
+        {
+            return false;
+        }
+        match (Format::of(headers), self.dialect) {
+            (Format::Opaque, _) => true,
+            // Gemini's path says what is asked for, and Ollama streams unless told otherwise.
+            (_, Dialect::Gemini | Dialect::Ollama) => false,
+            (Format::Json, _) => self.stream == Some(true),
+            (Format::Sse | Format::Ndjson, _) => self.stream == Some(false),
+        }
+    }
 }
 
 /// The error of such an answer.

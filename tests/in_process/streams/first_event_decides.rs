@@ -1,7 +1,8 @@
 //! Before the first content event an attempt can still be followed by another.
 
-use http::StatusCode;
-use http_body::Body;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body::Body as _;
 use serde_json::Value;
 use test_kit::{
     body::{script, script_of},
@@ -149,6 +150,38 @@ async fn an_answer_without_an_event_goes_elsewhere_or_is_502() {
     }
 }
 
+/// The client of a stream can't read JSON, nor one of JSON a stream.
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_the_other_kind_goes_elsewhere() {
+    let json = || says(200, "{\"choices\":[]}").header("content-type", "application/json");
+    let stream = || CHAT.says(&[CHAT.content, CHAT.terminal]);
+    let asks = |stream: &str| {
+        let body = format!("{{\"model\":\"asked\"{stream}}}");
+        Request::post(CHAT.path).body(Body::from(body)).unwrap()
+    };
+    for (asked, wrong, right, text) in [
+        (
+            ",\"stream\":true",
+            json(),
+            stream(),
+            [CHAT.content, CHAT.terminal].concat(),
+        ),
+        (
+            ",\"stream\":false",
+            stream(),
+            json(),
+            "{\"choices\":[]}".to_owned(),
+        ),
+        ("", stream(), json(), "{\"choices\":[]}".to_owned()),
+    ] {
+        let rig = Rig::one(2, gated(1));
+        rig.engines.next([wrong, right]);
+        let answer = rig.send(asks(asked)).await;
+        assert_eq!(read(answer).await.1.unwrap(), text);
+        assert_eq!(rig.engines.hosts().len(), 2);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_is_given_out_before_the_first_content_and_then_all_of_it_in_order() {
     for dialect in ALL {
@@ -192,8 +225,8 @@ async fn an_answer_that_is_not_streamed_begins_with_its_first_byte() {
         script.data(text).end();
         rig.engines
             .next([answers(200, body).header("content-type", content_type)]);
-        let mut request = CHAT.request();
-        *request.uri_mut() = path.parse().unwrap();
+        let body = Body::from(r#"{"model":"asked"}"#);
+        let request = Request::post(path).body(body).unwrap();
         let answer = rig.send(request).await;
         assert_eq!(answer.body().size_hint().exact(), Some(length));
         assert_eq!(read(answer).await.1.unwrap(), text);

@@ -1,5 +1,6 @@
 //! Answers as streams of events: what an attempt is worth, and how the client learns of the end.
 
+mod bytes_pass;
 mod ends_honestly;
 mod first_event_decides;
 mod late_first_events;
@@ -19,6 +20,7 @@ use test_kit::{
 
 /// The dialects in which a stream can end badly: the path, an event that is the role alone, one
 /// with content, one that ends the stream.
+#[derive(Debug)]
 struct Dialect {
     path: &'static str,
     start: &'static str,

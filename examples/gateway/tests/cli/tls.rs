@@ -90,7 +90,7 @@ async fn a_client_certificate_is_shown_to_all_or_to_one_model_server() {
         (vec![cert(&format!("ml/a={good}"))], [200, 502]),
         (vec![cert(&good), cert(&format!("ml/b={bad}"))], [200, 502]),
     ] {
-        let flags = [&[ca.clone()], &flags[..]].concat();
+        let flags = [std::slice::from_ref(&ca), &flags[..]].concat();
         assert_eq!(statuses(&manifests, &flags).await, expected, "{flags:?}");
     }
 }

@@ -183,7 +183,7 @@ pub use self::{
     route::{RouteDecision, RouteTable, RouteTableHandle},
     server::EndpointHealth,
     stack::{RouteStack, RouteStackService, stack},
-    wire::{ForwardedFields, FreshConnection, Via},
+    wire::{ForModelServer, ForwardedFields, FreshConnection, Via},
 };
 
 /// The README's examples are compiled and run with the tests.

@@ -1,6 +1,6 @@
 //! The options of the client.
 
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use hyper_util::{
     client::legacy::{Builder, Client},
@@ -9,7 +9,7 @@ use hyper_util::{
 
 use super::{
     connector::Connector,
-    service::EngineClient,
+    service::{EngineClient, Pools},
     tls::{Certificates, Identity},
 };
 use crate::config::{BuildError, MistakeKind};
@@ -52,6 +52,7 @@ pub struct EngineClientBuilder {
     pool_idle_timeout: Duration,
     http2_prior_knowledge: bool,
     certificates: Certificates,
+    model_servers: Vec<(Arc<str>, EngineClientBuilder)>,
 }
 
 impl EngineClientBuilder {
@@ -61,6 +62,7 @@ impl EngineClientBuilder {
             pool_idle_timeout: Duration::from_secs(4),
             http2_prior_knowledge: false,
             certificates: Certificates::default(),
+            model_servers: Vec::new(),
         }
     }
 
@@ -109,23 +111,87 @@ impl EngineClientBuilder {
         self
     }
 
+    /// Gives the engines of one ModelServer options of their own, and connections of their own:
+    /// its certificate authorities are trusted for no other, and its client certificate is shown
+    /// to no other. By default there are none.
+    ///
+    /// These options take the place of the client's as a whole; clone the common ones to add to
+    /// them:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_model_route::EngineClient;
+    ///
+    /// let common = EngineClient::builder().connect_timeout(Duration::from_secs(2));
+    /// let client = common
+    ///     .clone()
+    ///     .model_server("grpc", common.http2_prior_knowledge())
+    ///     .build()?;
+    /// # Ok::<_, tower_model_route::BuildError>(())
+    /// ```
+    ///
+    /// A request goes by the ModelServer of its [decision](crate::RouteBody::decision), in each
+    /// attempt, and one without a decision by its [`ForModelServer`](crate::ForModelServer), as
+    /// health checks have it. The client knows no table: a name that none has is never used.
+    pub fn model_server(mut self, name: impl Into<Arc<str>>, options: EngineClientBuilder) -> Self {
+        self.model_servers.push((name.into(), options));
+        self
+    }
+
     /// Makes the client.
     ///
     /// # Errors
     ///
-    /// If the connect timeout is zero, or if a certificate or the key is not what it should be.
+    /// If a connect timeout is zero, if a certificate or a key is not what it should be, or if
+    /// options of a ModelServer have an empty name, are there twice, or have such options within
+    /// them. Each part is named with its first mistake.
     pub fn build(self) -> Result<EngineClient, BuildError> {
-        if self.connect_timeout.is_zero() {
-            let option = "EngineClient, connect_timeout";
-            return Err(BuildError::other(option, MistakeKind::ZeroTime));
+        let common = self.pools("EngineClient");
+        let (mut own, mut mistakes) = (HashMap::new(), Vec::new());
+        for (name, options) in &self.model_servers {
+            let is_duplicate = own.contains_key(name);
+            match options.own_pools(name, is_duplicate) {
+                Ok(pools) => _ = own.insert(Arc::clone(name), pools),
+                Err(error) => mistakes.extend_from_slice(error.mistakes()),
+            }
         }
-        let tls = self.certificates.config().map_err(|(option, reason)| {
-            BuildError::other(option, MistakeKind::InvalidCertificate(reason))
-        })?;
-        Ok(self.client(tls))
+        match (common, BuildError::new(mistakes)) {
+            (Ok(common), None) => Ok(EngineClient {
+                common,
+                own: Arc::new(own),
+            }),
+            (Err(error), None) | (Ok(_), Some(error)) => Err(error),
+            (Err(error), Some(others)) => Err(error.and(others)),
+        }
     }
 
-    fn client(&self, tls: rustls::ClientConfig) -> EngineClient {
+    /// As options of one ModelServer.
+    fn own_pools(&self, name: &str, is_duplicate: bool) -> Result<Pools, BuildError> {
+        let place = format!("EngineClient, ModelServer {name:?}");
+        let mistake = match name {
+            "" => MistakeKind::EmptyName,
+            _ if is_duplicate => MistakeKind::DuplicateModelServer,
+            _ if !self.model_servers.is_empty() => MistakeKind::NestedModelServers,
+            _ => return self.pools(&place),
+        };
+        Err(BuildError::of("EngineClient", place, mistake))
+    }
+
+    fn pools(&self, place: &str) -> Result<Pools, BuildError> {
+        let mistaken = |option, kind| {
+            let words = format!("{place}, {option}");
+            BuildError::of("EngineClient", words, kind)
+        };
+        if self.connect_timeout.is_zero() {
+            return Err(mistaken("connect_timeout", MistakeKind::ZeroTime));
+        }
+        let tls = self.certificates.config().map_err(|(option, reason)| {
+            mistaken(option, MistakeKind::InvalidCertificate(reason))
+        })?;
+        Ok(self.connected(tls))
+    }
+
+    fn connected(&self, tls: rustls::ClientConfig) -> Pools {
         let connector = Connector::new(tls, self.connect_timeout, self.http2_prior_knowledge);
         let mut builder = Client::builder(TokioExecutor::new());
         builder
@@ -138,7 +204,7 @@ impl EngineClientBuilder {
                 .pool_max_idle_per_host(if idle { usize::MAX } else { 0 })
                 .build(connector.clone())
         };
-        EngineClient {
+        Pools {
             pooled: pooled(&mut builder, !self.pool_idle_timeout.is_zero()),
             fresh: pooled(&mut builder, false),
         }

@@ -1,8 +1,10 @@
 //! The client as a service.
 
 use std::{
+    collections::HashMap,
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -13,7 +15,11 @@ use hyper_util::client::legacy::{Client, ResponseFuture};
 use tower_service::Service;
 
 use super::{connector::Connector, failure};
-use crate::{attempt::RouteBody, error::BoxError, wire::FreshConnection};
+use crate::{
+    attempt::RouteBody,
+    error::BoxError,
+    wire::{ForModelServer, FreshConnection},
+};
 
 /// An HTTP client for engines, to put below the layers. [`engine_client`](crate::engine_client) makes one.
 ///
@@ -30,13 +36,41 @@ use crate::{attempt::RouteBody, error::BoxError, wire::FreshConnection};
 /// - Its error is a [`ConnectionFailure`](crate::ConnectionFailure) if the connection failed, with
 ///   what is known of it, and otherwise hyper's.
 /// - A request with [`FreshConnection`] in its extensions gets a connection of its own.
+/// - The engines of a ModelServer may have
+///   [options of their own](crate::EngineClientBuilder::model_server), such as a private
+///   certificate authority.
 ///
 /// Clones share their connections. It needs a tokio runtime.
 #[derive(Clone)]
 pub struct EngineClient {
+    pub(super) common: Pools,
+    /// Of the ModelServers that have options of their own, by name.
+    pub(super) own: Arc<HashMap<Arc<str>, Pools>>,
+}
+
+/// The connections that are made with the same options.
+#[derive(Clone)]
+pub(super) struct Pools {
     pub(super) pooled: Client<Connector, RouteBody>,
     /// Keeps no connection.
     pub(super) fresh: Client<Connector, RouteBody>,
+}
+
+impl EngineClient {
+    fn pools(&self, request: &Request<RouteBody>) -> &Pools {
+        // Most clients have none: then no decision is copied.
+        if self.own.is_empty() {
+            return &self.common;
+        }
+        let own = match request.body().decision() {
+            Some(decision) => self.own.get(decision.model_server()),
+            None => request
+                .extensions()
+                .get::<ForModelServer>()
+                .and_then(|server| self.own.get(server.name())),
+        };
+        own.unwrap_or(&self.common)
+    }
 }
 
 impl fmt::Debug for EngineClient {
@@ -56,9 +90,10 @@ impl Service<Request<RouteBody>> for EngineClient {
 
     fn call(&mut self, request: Request<RouteBody>) -> EngineFuture {
         let start = Instant::now();
+        let pools = self.pools(&request);
         let client = match request.extensions().get::<FreshConnection>() {
-            Some(FreshConnection) => &self.fresh,
-            None => &self.pooled,
+            Some(FreshConnection) => &pools.fresh,
+            None => &pools.pooled,
         };
         EngineFuture {
             response: client.request(request),

@@ -52,7 +52,7 @@ impl Certificates {
     pub(super) fn config(&self) -> Result<ClientConfig, (&'static str, Reason)> {
         let roots = self
             .roots()
-            .map_err(|reason| ("EngineClient, root_certificates", reason))?;
+            .map_err(|reason| ("root_certificates", reason))?;
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|config| {
@@ -65,7 +65,7 @@ impl Certificates {
                     }
                 }
             })
-            .map_err(|error| ("EngineClient, client_certificate", error.to_string().into()))
+            .map_err(|error| ("client_certificate", error.to_string().into()))
     }
 
     fn roots(&self) -> Result<RootCertStore, Reason> {

@@ -101,6 +101,8 @@ pub enum MistakeKind {
     InvalidRegex(Reason),
     /// A certificate or a private key is not valid; the reason.
     InvalidCertificate(Reason),
+    /// Options for the engines of one ModelServer have such options within them.
+    NestedModelServers,
     /// A name for the field `Via` is neither a token nor a host.
     InvalidPseudonym,
     /// A rule is for exactly a path that no request to an engine can have: it is not on the
@@ -124,6 +126,13 @@ impl BuildError {
         Self {
             mistakes: vec![Mistake::new(Place::Other(name), words, kind)],
         }
+    }
+
+    /// Its mistakes, and then the others'.
+    #[cfg(feature = "client")]
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.mistakes.extend(others.mistakes);
+        self
     }
 
     /// Something is asked of a ModelServer that is not in the table.
@@ -264,6 +273,7 @@ impl MistakeKind {
             Self::InvalidHeaderValue => "its value is not a valid header value",
             Self::DuplicateHeader => "this header is already sent",
             Self::ReservedHeader => "the gateway itself sets this header",
+            Self::NestedModelServers => "options of one ModelServer can't have those of another",
             Self::InvalidPseudonym => "the name is neither a token nor a host with a port",
             Self::UnknownPath => {
                 "no inference API has this path, so no request with it is let through: \

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, error::ErrorKind};
 
-use tower_model_route::{ServerSnapshot, manifest::Manifests};
+use tower_model_route::{RouteTable, ServerSnapshot};
 
-use crate::{Args, config::Config, print::say};
+use crate::{Args, config::Config, print::say, tls::Tls};
 
-/// Prints the report, and fails if there are errors in it.
-pub(crate) fn run(config: &Config) -> ExitCode {
+/// Prints the report, and fails if there are errors in it or in the certificates.
+pub(crate) fn run(config: &Config, tls: &Tls) -> ExitCode {
     if config.paths().next().is_none() {
         let problem = "nothing to check: give a file or a directory, --check PATH";
         Args::command()
@@ -19,23 +19,26 @@ pub(crate) fn run(config: &Config) -> ExitCode {
     let manifests = config.manifests();
     let report = manifests.check();
     say(&report);
-    if has_https(&manifests) {
+    let table = manifests.build().ok();
+    if table.as_ref().is_some_and(has_https) {
         say(
             "note: the certificates of https endpoints must be known to the certificate \
              authorities of this machine, or to those of --ca",
         );
     }
-    if report.has_errors() {
+    let client = tls.client(table.as_ref());
+    if let Err(error) = &client {
+        eprintln!("{error}");
+    }
+    if report.has_errors() || client.is_err() {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     }
 }
 
-fn has_https(manifests: &Manifests) -> bool {
-    let servers = manifests.build().map(|table| table.servers());
-    servers.is_ok_and(|servers| {
-        let mut endpoints = servers.iter().flat_map(ServerSnapshot::endpoints);
-        endpoints.any(|endpoint| endpoint.uri().starts_with("https://"))
-    })
+fn has_https(table: &RouteTable) -> bool {
+    let servers = table.servers();
+    let mut endpoints = servers.iter().flat_map(ServerSnapshot::endpoints);
+    endpoints.any(|endpoint| endpoint.uri().starts_with("https://"))
 }

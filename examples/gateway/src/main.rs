@@ -25,6 +25,7 @@ mod server;
 mod serving;
 mod show;
 mod signals;
+mod tls;
 
 use std::{
     env,
@@ -41,7 +42,7 @@ use axum::{Router, middleware};
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_model_route::{RouteTableHandle, ServerSnapshot};
+use tower_model_route::{EngineClient, RouteTableHandle, ServerSnapshot};
 use tracing_subscriber::{
     EnvFilter, Layer, fmt::format::FmtSpan, layer::SubscriberExt, util::SubscriberInitExt,
 };
@@ -114,7 +115,7 @@ struct Args {
 async fn main() -> ExitCode {
     let args = Args::parse();
     if args.config.is_check() {
-        return check::run(&args.config);
+        return check::run(&args.config, &args.serving.tls);
     }
     trace(args.demo);
     let result = match args.explain {
@@ -144,6 +145,7 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
                 Some(advice) => format!("{error}\n{advice}"),
                 None => error.to_string(),
             })?;
+        let client = args.serving.tls.client(Some(&table))?;
         // What Kthena would refuse is for --check: it does not concern this gateway.
         let report = manifests.check();
         let warnings = report.warnings();
@@ -153,12 +155,13 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         introduce::own(&url, config, &table);
         let table = RouteTableHandle::new(table);
         let _watch = config.watch(&table)?;
-        serve(listener, table, args, signals).await
+        serve(listener, table, client, args, signals).await
     } else {
         let engines = Engines::start(TOKEN_DELAY).await?;
         let table = routes::table(&engines)?;
+        let client = args.serving.tls.client(Some(&table))?;
         introduce::scenarios(&url, &engines);
-        serve(listener, table.into(), args, signals).await
+        serve(listener, table.into(), client, args, signals).await
     }
 }
 
@@ -166,12 +169,13 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 async fn serve(
     listener: TcpListener,
     table: RouteTableHandle,
+    client: EngineClient,
     args: &Args,
     signals: Signals,
 ) -> Result<(), Box<dyn Error>> {
     let (serving, view) = (&args.serving, &args.view);
     let health = Health::default();
-    let (client, forward) = (serving.client()?, serving.forward.clone());
+    let forward = serving.forward.clone();
     let shown = server::layer(table.clone(), forward.is_some()).admin();
     let mut app = server::app(table.clone(), client, forward, args.show_endpoints);
     if let Some(cors) = serving.cors() {

@@ -1,11 +1,12 @@
 //! How the gateway serves, from the command line.
 
-use std::{error::Error, fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fs, net::SocketAddr, time::Duration};
 
 use axum::http::{HeaderValue, Uri};
 use clap::Args;
 use tower_http::cors::{Any, CorsLayer};
-use tower_model_route::EngineClient;
+
+use crate::tls::Tls;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Serving {
@@ -27,9 +28,8 @@ pub(crate) struct Serving {
     #[arg(long, value_name = "ADDR", conflicts_with = "demo")]
     pub(crate) admin: Option<SocketAddr>,
 
-    /// Trust the certificate authorities in FILE (PEM) for https endpoints, besides this machine's
-    #[arg(long, value_name = "FILE", conflicts_with = "demo")]
-    pub(crate) ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
 
     /// Let browsers use the answers on pages of ORIGIN, or "*" for all; may be given several times
     #[arg(
@@ -86,19 +86,6 @@ impl Serving {
             origins if origins.iter().any(|origin| origin == "*") => Some(cors.allow_origin(Any)),
             origins => Some(cors.allow_origin(origins.to_vec())),
         }
-    }
-
-    /// The client for the engines.
-    ///
-    /// # Errors
-    /// The certificate authorities are not there, or none.
-    pub(crate) fn client(&self) -> Result<EngineClient, Box<dyn Error>> {
-        let mut client = EngineClient::builder();
-        if let Some(file) = &self.ca {
-            let pem = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-            client = client.root_certificates(pem);
-        }
-        Ok(client.build()?)
     }
 
     pub(crate) fn max_connections(&self) -> usize {

@@ -119,6 +119,10 @@ impl HealthCheck {
     /// Starts a task that checks the endpoints of `table` with `client`, which may
     /// be any HTTP client.
     ///
+    /// Each check has a [`ForModelServer`](crate::ForModelServer) in its extensions, for clients
+    /// that have certificates for one ModelServer, such as `engine_client`: the endpoint's, and
+    /// the first of those that share it.
+    ///
     /// With a [`RouteTableHandle`] each round checks the endpoints of the current
     /// table.
     ///

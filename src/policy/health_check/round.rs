@@ -13,7 +13,7 @@ use super::verdicts::{Verdicts, address};
 use crate::{
     attempt::RouteBody,
     server::{Endpoint, Server},
-    wire::rewrite,
+    wire::{ForModelServer, rewrite},
 };
 
 /// The checks that are under way, and what they have said so far.
@@ -91,6 +91,8 @@ impl Question {
         rewrite::address(&mut head, &endpoint.address).ok()?;
         rewrite::overwrite(&mut head, &server.headers);
         rewrite::overwrite(&mut head, &self.headers);
+        let server = ForModelServer::new(Arc::clone(&server.name));
+        head.extensions.insert(server);
         Some(Request::from_parts(head, body))
     }
 }

@@ -9,7 +9,8 @@ use test_kit::{
     table::{one_server, table},
 };
 use tower_model_route::{
-    EndpointHealth, HealthCheck, MistakeKind, ModelServer, RouteBody, Rule, TrafficPolicy,
+    EndpointHealth, ForModelServer, HealthCheck, MistakeKind, ModelServer, RouteBody, Rule,
+    TrafficPolicy,
 };
 
 use crate::SECOND;
@@ -284,6 +285,29 @@ async fn engines_get_their_own_key_and_what_the_check_adds() {
         [Some("Bearer a"), Some("Bearer b"), None]
     );
     assert_eq!(sent("x-tenant"), [Some("checks"); 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_learns_for_which_model_server_a_check_is() {
+    let server = |name, host: &str| ModelServer::new(name).endpoint(format!("http://{host}"));
+    let servers = [server("a", "e0"), server("b", "e1"), server("c", "e0")];
+    let rig = Rig::new(table(servers, Rule::new("rule").target("a")));
+    let engines = Engines::default();
+    let handle = checks()
+        .start(rig.table.clone(), engines.service())
+        .unwrap();
+    tokio::time::sleep(SECOND).await;
+    handle.stop().await;
+    let attempts = engines.attempts();
+    let mut named: Vec<_> = attempts
+        .iter()
+        .map(|attempt| {
+            let server = attempt.head.extensions.get::<ForModelServer>();
+            (attempt.host(), server.expect("it is named").name())
+        })
+        .collect();
+    named.sort_unstable();
+    assert_eq!(named, [("e0", "a"), ("e1", "b")]);
 }
 
 #[tokio::test]

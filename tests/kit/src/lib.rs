@@ -9,6 +9,7 @@
 //! - [`engines`], [`gateway`], [`exchange`]: a gateway without a network, over scripted engines
 //! - [`answer`]: answers as clients get them
 //! - [`socket`]: clients, engines and gateways on loopback, down to the bytes
+//! - [`tls`]: engines behind TLS, and their certificate authorities
 //! - [`directory`]: temporary files
 //!
 //! A helper that only one subject needs is beside the tests of that subject.
@@ -30,3 +31,4 @@ pub mod request;
 pub mod socket;
 pub mod table;
 pub mod time;
+pub mod tls;

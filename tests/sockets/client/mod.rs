@@ -1,5 +1,6 @@
 //! The client for engines.
 
+mod each_model_server;
 mod early_answers_arrive;
 mod fresh_connections;
 mod http2;

@@ -20,7 +20,8 @@ fn the_help_names_each_flag() {
         "--drain-delay <SECONDS>",
         "--max-connections <COUNT>",
         "--admin <ADDR>",
-        "--ca <FILE>",
+        "--ca <[NAME=]FILE>",
+        "--client-cert <[NAME=]CHAIN,KEY>",
         "--cors <ORIGIN>",
         "--forward <URL>",
     ] {

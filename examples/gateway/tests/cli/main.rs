@@ -8,4 +8,5 @@ mod program;
 mod serve;
 mod serving;
 mod stop;
+mod tls;
 mod watch;

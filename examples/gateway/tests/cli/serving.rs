@@ -71,29 +71,6 @@ fn a_key_that_is_not_allowed_or_not_there() {
     );
 }
 
-#[test]
-fn https_endpoints_are_spoken_to_and_a_file_without_authorities_is_refused() {
-    let directory = Directory::new();
-    let path = directory.write("all.yaml", &manifests());
-    let path = path.to_str().unwrap();
-    let endpoint = ["--endpoint", "ml/small=https://127.0.0.1:9"];
-    let checked = run([&["--check", path][..], &endpoint].concat());
-    assert_eq!(checked.code, Some(0));
-    assert!(
-        checked.stdout.contains("note: the certificates of https"),
-        "{}",
-        checked.stdout
-    );
-    let ca = ["--ca", path, "--listen", "127.0.0.1:0"];
-    let refused = run([&["--manifests", path][..], &endpoint, &ca].concat());
-    assert_eq!(refused.code, Some(1));
-    assert!(
-        refused.stderr.contains("EngineClient, root_certificates"),
-        "{}",
-        refused.stderr
-    );
-}
-
 #[tokio::test]
 async fn both_versions_of_http_have_the_same_room_for_headers() {
     let engine = Upstream::start(|_| Reply::ok("{}")).await;

@@ -85,6 +85,12 @@ impl Held {
         self
     }
 
+    /// Whether the client may get more than the engine's bytes, or fewer. Then no length must be
+    /// announced: what has that length would be a whole answer.
+    pub(crate) fn may_add(&self) -> bool {
+        self.keep_alive.is_some() || self.watch.as_deref().is_some_and(Watch::may_add)
+    }
+
     /// Bytes of the answer have come, or its trailers.
     pub(super) fn received(&mut self, frame: &Frame<Bytes>) {
         if let Some(keep_alive) = &mut self.keep_alive {

@@ -54,8 +54,9 @@ pin_project! {
         Late { late: Box<Late<ResponseBody<R>>> },
         // It came late.
         Nested { body: Pin<Box<ResponseBody<R>>> },
-        // The message breaks off here.
-        Broken { error: Option<BoxError> },
+        // The message breaks off here, a turn after what precedes it: with the error, hyper throws
+        // away what it has not sent. (HTTP/2 is sent by another task, which may come too late.)
+        Broken { error: Option<BoxError>, is_due: bool },
     }
 }
 
@@ -77,9 +78,8 @@ impl<R: Body> ResponseBody<R> {
         };
         if this.kind.is_end_stream()
             && let Some(held) = this.held.take()
-            && let Farewell::Event(data) = held.ended()
         {
-            this.kind = Kind::Own { data };
+            this.kind = Kind::after(held.ended());
         }
         this
     }
@@ -195,7 +195,10 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        let left = self.kind.size_hint();
+        let left = match &self.held {
+            Some(held) if held.may_add() => SizeHint::default(),
+            _ => self.kind.size_hint(),
+        };
         match self.rest.as_deref() {
             Some(Rest {
                 end: Some(Some(last)),
@@ -210,11 +213,24 @@ where
     }
 }
 
+impl<R> Kind<R> {
+    fn after(farewell: Farewell) -> Self {
+        match farewell {
+            Farewell::End => Self::Own { data: Bytes::new() },
+            Farewell::Event(data) => Self::Own { data },
+            Farewell::Break(error) => Self::Broken {
+                error: Some(error),
+                is_due: false,
+            },
+        }
+    }
+}
+
 impl<R: Body> Kind<R> {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own { data } => data.is_empty(),
-            Self::Broken { error } => error.is_none(),
+            Self::Broken { error, .. } => error.is_none(),
             Self::Late { .. } | Self::Nested { .. } => false,
             Self::Upstream { body } => body.is_end_stream(),
             Self::Resumed { read, body } => read.is_empty() && body.is_end_stream(),
@@ -278,7 +294,13 @@ where
         KindProj::Own { data } => {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(data)))));
         }
-        KindProj::Broken { error } => return Poll::Ready(error.take().map(Err)),
+        KindProj::Broken { error, is_due } => {
+            if std::mem::replace(is_due, true) {
+                return Poll::Ready(error.take().map(Err));
+            }
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         KindProj::Nested { body } => return body.as_mut().poll_frame(cx),
         KindProj::Late { late } => match ready!(late.poll(cx)) {
             late::Next::Comment(comment) => return Poll::Ready(Some(Ok(Frame::data(comment)))),
@@ -310,11 +332,7 @@ where
     let Some(farewell) = farewell else {
         return Poll::Ready(frame);
     };
-    kind.set(match farewell {
-        Farewell::End => Kind::Own { data: Bytes::new() },
-        Farewell::Event(data) => Kind::Own { data },
-        Farewell::Break(error) => Kind::Broken { error: Some(error) },
-    });
+    kind.set(Kind::after(farewell));
     match frame {
         Some(frame) => Poll::Ready(Some(frame)),
         None => poll_answer(kind, held, cx),

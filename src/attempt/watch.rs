@@ -52,7 +52,7 @@ pub(super) enum Farewell {
 impl Watch {
     /// Watches an answer with these `headers`.
     ///
-    /// `None` if it has no events. `has_length` if nothing can be added to its end.
+    /// `None` if it has no events, or is one JSON value with a length.
     pub(crate) fn new(
         dialect: Dialect,
         headers: &HeaderMap,
@@ -71,12 +71,17 @@ impl Watch {
         Some(Box::new(Self {
             reader: Reader::new(dialect, format),
             on_interruption: match on_interruption {
-                OnInterruption::Event if has_length || is_whole => OnInterruption::Abort,
+                OnInterruption::Event if is_whole => OnInterruption::Abort,
                 what => what,
             },
             id: id.clone(),
             has_begun: false,
         }))
+    }
+
+    /// Whether something may follow the engine's last byte, or the message is to be broken off.
+    pub(super) fn may_add(&self) -> bool {
+        self.reader.format() != Format::Json && self.on_interruption != OnInterruption::Pass
     }
 
     /// Whether a comment may stand between two of its events.

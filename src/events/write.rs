@@ -93,12 +93,14 @@ pub(crate) fn failure_event(dialect: Dialect, said: &[u8], why: &Interruption<'_
 }
 
 /// What keeps a stream's connection open while nothing is to say: a comment, or in Anthropic's
-/// dialect its `ping`. `None` where the format has nothing like it.
+/// dialect its `ping`. In Gemini's it is an empty line, because Google's SDKs take a comment for
+/// broken JSON (google-genai 3.6, measured). `None` where the format has nothing like it.
 pub fn keep_alive(dialect: Dialect, format: Format) -> Option<Bytes> {
     match (format, dialect) {
         (Format::Sse, Dialect::Messages) => Some(Bytes::from_static(
             b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
         )),
+        (Format::Sse, Dialect::Gemini) => Some(Bytes::from_static(b"\n")),
         (Format::Sse, _) => Some(Bytes::from_static(b": keep-alive\n\n")),
         (Format::Ndjson | Format::Json | Format::Opaque, _) => None,
     }

@@ -7,7 +7,11 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
+use http::{
+    HeaderValue, Request, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH},
+    request::Parts,
+};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
@@ -49,7 +53,7 @@ fn waiting<S, F>(
 pub(super) fn received<S, F>(
     received: Result<Received, Refused>,
     table: Arc<CompiledTable>,
-    arrival: Arrival<S>,
+    mut arrival: Arrival<S>,
     span: &RequestSpan,
 ) -> ControlFlow<Long<S, F>, Phase<S, F>> {
     let received = match received {
@@ -80,14 +84,14 @@ pub(super) fn received<S, F>(
             ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, span))
         }
         Ok((Turn::Now(chosen), matched)) => {
-            let waiter = waiter(&matched, chosen.0, &arrival);
+            let waiter = waiter(&matched, chosen.0, &mut arrival);
             let timer = timer(matched.server(chosen.0), arrival.deadline);
             waiting(dispatched(matched, arrival, chosen, timer, span), waiter)
         }
         Ok((Turn::Later(target), matched)) => {
-            let waiter = waiter(&matched, target, &arrival);
+            let waiter = waiter(&matched, target, &mut arrival);
             let queued = Box::new(Queued {
-                wait: Box::pin(matched.wait(head, target)),
+                wait: Box::pin(matched.wait(&arrival.head, target)),
                 timer: timer(matched.server(target), arrival.deadline),
                 matched,
                 target,
@@ -105,12 +109,16 @@ fn admitted<S>(matched: &Matched, arrival: &Arrival<S>) -> Result<(), RouteError
 }
 
 /// Whether the client gets comments while it waits for this target.
-fn waiter<S>(matched: &Matched, target: u32, arrival: &Arrival<S>) -> Option<Waiter> {
+fn waiter<S>(matched: &Matched, target: u32, arrival: &mut Arrival<S>) -> Option<Waiter> {
     let Arrival { head, asker, .. } = arrival;
     let policy = &matched.server(target).policy;
     policy.get_sse_keepalive()?;
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
-    Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())
+    let waiter = Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())?;
+    // Its comments are plain text, so the events behind them must be.
+    let plain = HeaderValue::from_static("identity");
+    head.headers.insert(ACCEPT_ENCODING, plain);
+    Some(waiter)
 }
 
 /// An endpoint has become free; or the queue was full, or the queue timeout or the
@@ -223,6 +231,9 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     let held = Held::new(lease, exchange, idle_timeout, span.clone())
         .watching(watch, slow)
         .keeping_alive(keep_alive);
+    if held.may_add() {
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
     response.extensions_mut().insert(decision);
     let body = |body| ResponseBody::upstream(body, Some(held)).draining(rest);
     ControlFlow::Break(Ok(response.map(body)))

@@ -22,7 +22,8 @@ use crate::{
     server::Outcome,
 };
 
-/// The most that is held; an answer that has more before its first content is passed on.
+/// The most that is held; an answer that has more before its first content is passed on. Each frame
+/// counts with its own size, as one may have a single byte.
 const MAX_BYTES: usize = 64 << 10;
 
 /// Whether the head alone says that this is no answer of the API: a proxy's page, most often.
@@ -87,6 +88,7 @@ impl<R: Body> Opening<R> {
                 None => return Poll::Ready(self.ended()),
                 Some(Ok(frame)) => {
                     let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
+                    self.size += size_of_val(&frame);
                     let said = frame.data_ref().map(|data| {
                         self.size += data.len();
                         said(&mut self.reader, data)

@@ -1,7 +1,12 @@
 //! What the client sees of a stream that did not come to its end.
 
+use http_body::Body;
 use serde_json::Value;
-use test_kit::{body::script, engines::answers, gateway::Rig};
+use test_kit::{
+    body::script,
+    engines::{answers, says},
+    gateway::Rig,
+};
 use tower_model_route::{OnInterruption, TrafficPolicy};
 
 use super::{ALL, CHAT, Dialect, GEMINI, MESSAGES, OLLAMA, RESPONSES, SECOND, read};
@@ -96,6 +101,39 @@ async fn an_error_event_in_the_clients_dialect_and_no_terminator() {
             assert!(!body.contains(dialect.terminal));
             assert_eq!(rig.endpoint("e0").failures(), 1, "{} {way:?}", dialect.path);
             assert_eq!(rig.in_flight(), 0);
+        }
+    }
+}
+
+/// A client that gets as many bytes as were announced has a whole answer.
+#[tokio::test(start_paused = true)]
+async fn a_length_that_was_announced_does_not_hide_it() {
+    for dialect in ALL {
+        for sent in ["", dialect.content] {
+            for (what, is_event) in [
+                (OnInterruption::Event, true),
+                (OnInterruption::Abort, false),
+            ] {
+                let rig = Rig::one(1, on(what));
+                let act = says(200, sent)
+                    .header("content-type", dialect.content_type())
+                    .header("content-length", &sent.len().to_string());
+                rig.engines.next([act]);
+                let answer = rig.send(dialect.request()).await;
+                assert!(!answer.headers().contains_key("content-length"));
+                assert_ne!(answer.body().size_hint().exact(), Some(sent.len() as u64));
+                match read(answer).await.1 {
+                    Ok(body) => _ = farewell(dialect, &body, sent),
+                    Err(_) => assert!(!is_event),
+                }
+                assert_eq!(
+                    rig.endpoint("e0").failures(),
+                    1,
+                    "{} {what:?}",
+                    dialect.path
+                );
+                assert_eq!(rig.in_flight(), 0);
+            }
         }
     }
 }

@@ -202,18 +202,22 @@ async fn an_answer_that_is_not_streamed_begins_with_its_first_byte() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_held_is_bounded() {
-    let rig = Rig::one(1, gated(0));
-    let (script, act) = CHAT.stream();
-    rig.engines.next([act]);
-    for _ in 0..6000 {
-        script.data(CHAT.ping);
+    // Also where a frame is a single byte, and takes far more than that.
+    for comment in [CHAT.ping, ":"] {
+        let rig = Rig::one(1, gated(0));
+        let (script, act) = CHAT.stream();
+        rig.engines.next([act]);
+        for _ in 0..6000 {
+            script.data(comment);
+        }
+        let answer = test_kit::paused::within(rig.send(CHAT.request())).await;
+        script.data("\n\n");
+        script.data(CHAT.content).data(CHAT.terminal).end();
+        let (head, body) = read(answer).await;
+        assert_eq!(head.status(), 200);
+        let ends = ["\n\n", CHAT.content, CHAT.terminal].concat();
+        assert_eq!(body.unwrap(), comment.repeat(6000) + &ends);
     }
-    let answer = rig.send(CHAT.request()).await;
-    script.data(CHAT.content).data(CHAT.terminal).end();
-    let (head, body) = read(answer).await;
-    assert_eq!(head.status(), 200);
-    let ends = [CHAT.content, CHAT.terminal].concat();
-    assert_eq!(body.unwrap(), CHAT.ping.repeat(6000) + &ends);
 }
 
 #[tokio::test(start_paused = true)]

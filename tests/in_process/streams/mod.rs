@@ -64,7 +64,7 @@ const GEMINI: Dialect = Dialect {
     start: "data: {\"responseId\":\"r\"}\n\n",
     content: "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hi\"}]}}]}\n\n",
     terminal: "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"\"}]},\"finishReason\":\"STOP\"}]}\n\n",
-    ping: ": keep-alive\n\n",
+    ping: "\n",
 };
 
 const ALL: [&Dialect; 5] = [&CHAT, &MESSAGES, &RESPONSES, &OLLAMA, &GEMINI];

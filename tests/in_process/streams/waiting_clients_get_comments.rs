@@ -11,7 +11,7 @@ use test_kit::{
     table::retries,
 };
 use tokio::time::{Instant, sleep};
-use tower_model_route::{RouteDecision, TrafficPolicy};
+use tower_model_route::{OnInterruption, RouteDecision, TrafficPolicy};
 
 use super::{CHAT, Dialect, GEMINI, MESSAGES, OLLAMA, RESPONSES, SECOND, read};
 
@@ -74,6 +74,33 @@ async fn comments_stand_between_the_events_of_an_answer_that_has_begun() {
     script.data(rest).data(CHAT.terminal).end();
     let rest = [rest, CHAT.terminal].concat();
     assert_eq!(text_within(&mut body, 50).await, rest);
+}
+
+/// Comments are not in the length that the engine has announced.
+#[tokio::test(start_paused = true)]
+async fn an_answer_with_comments_has_no_length() {
+    let policy = every(10).on_interruption(OnInterruption::Pass);
+    let rig = Rig::one(1, policy);
+    let (_script, act) = CHAT.stream();
+    rig.engines.next([act.header("content-length", "500")]);
+    let answer = rig.send(CHAT.request()).await;
+    assert!(!answer.headers().contains_key("content-length"));
+}
+
+/// What is compressed can't follow a comment.
+#[tokio::test(start_paused = true)]
+async fn engines_are_asked_for_plain_events() {
+    for (policy, expected) in [(every(10), "identity"), (TrafficPolicy::new(), "gzip")] {
+        let rig = Rig::one(1, policy);
+        rig.engines
+            .next([CHAT.says(&[CHAT.content, CHAT.terminal])]);
+        let mut request = CHAT.request();
+        let headers = request.headers_mut();
+        headers.insert("accept-encoding", "gzip".parse().unwrap());
+        _ = read(rig.send(request).await).await.1.unwrap();
+        let attempts = rig.engines.attempts();
+        assert_eq!(attempts[0].header("accept-encoding"), Some(expected));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -52,7 +52,7 @@ async fn what_the_engine_has_said_is_there_before_it_says_more() {
 async fn an_answer_with_a_length_is_streamed_too() {
     let seen = Arc::<Notify>::default();
     let wire = Wire::answering(
-        Reply::new(format!("{EVENTS}Content-Length: 8\r\n\r\nhalf"))
+        Reply::new(format!("{TEXT}Content-Length: 8\r\n\r\nhalf"))
             .then_wait(&seen)
             .then("half"),
     )
@@ -110,6 +110,23 @@ async fn an_answer_that_is_cut_looks_cut() {
         assert!(!answer.complete, "{part:?}");
         assert_eq!(wire.in_flight(), 0);
         wire.only().await;
+    }
+}
+
+/// The head and the cut may come at once.
+#[tokio::test]
+async fn what_came_right_before_a_cut_is_not_lost() {
+    for framing in ["Content-Length: 10", "Transfer-Encoding: chunked"] {
+        let part = match framing {
+            "Content-Length: 10" => "hello",
+            _ => "5\r\nhello\r\n",
+        };
+        let reply = Reply::new(format!("{TEXT}{framing}\r\n\r\n{part}")).then_close();
+        let wire = Wire::answering(reply).await;
+        let answer = wire.ask(post(BODY)).await;
+        assert_eq!((answer.status(), answer.complete), (200, false));
+        assert_eq!(answer.text(), "hello");
+        assert_eq!(wire.in_flight(), 0);
     }
 }
 

@@ -157,7 +157,7 @@ async fn all_else_goes_to_the_engine_as_it_came() {
 #[tokio::test]
 async fn all_else_goes_to_the_client_as_it_came() {
     let answer = returned(
-        "Set-Cookie: b=1; Path=/\r\nContent-Type: text/event-stream\r\nset-cookie: a=2\r\n\
+        "Set-Cookie: b=1; Path=/\r\nContent-Type: text/plain\r\nset-cookie: a=2\r\n\
          X-Latin: \u{ff}\u{80}\r\nRetry-After: 7\r\nX-Empty:\r\nServer: uvicorn\r\n\
          Set-Cookie: b=3\r\nDate: today\r\nX-Request-Id: 1\r\nTrailer: x-sum\r\n",
     )
@@ -166,7 +166,7 @@ async fn all_else_goes_to_the_client_as_it_came() {
         answer.fields_but(&[]),
         [
             "content-length: 2",
-            "content-type: text/event-stream",
+            "content-type: text/plain",
             "date: today",
             "retry-after: 7",
             "server: uvicorn",

@@ -26,10 +26,6 @@ use crate::{
     upload::Drain,
 };
 
-/// How often the server gets a turn to send what it has before a message is broken off: with the
-/// error, hyper throws away what it has not sent. HTTP/1 needs one; HTTP/2 sends in another task.
-const TURNS: u8 = 16;
-
 pin_project! {
     /// The engine's answer, streamed frame by frame, or the gateway's own answer.
     ///
@@ -58,8 +54,9 @@ pin_project! {
         Late { late: Box<Late<ResponseBody<R>>> },
         // It came late.
         Nested { body: Pin<Box<ResponseBody<R>>> },
-        // The message breaks off here, some turns after what precedes it.
-        Broken { error: Option<BoxError>, turns: u8 },
+        // The message breaks off here, a turn after what precedes it: with the error, hyper throws
+        // away what it has not sent. (HTTP/2 is sent by another task, which may come too late.)
+        Broken { error: Option<BoxError>, is_due: bool },
     }
 }
 
@@ -223,7 +220,7 @@ impl<R> Kind<R> {
             Farewell::Event(data) => Self::Own { data },
             Farewell::Break(error) => Self::Broken {
                 error: Some(error),
-                turns: TURNS,
+                is_due: false,
             },
         }
     }
@@ -297,11 +294,10 @@ where
         KindProj::Own { data } => {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(data)))));
         }
-        KindProj::Broken { error, turns } => {
-            let Some(left) = turns.checked_sub(1) else {
+        KindProj::Broken { error, is_due } => {
+            if std::mem::replace(is_due, true) {
                 return Poll::Ready(error.take().map(Err));
-            };
-            *turns = left;
+            }
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -72,9 +72,11 @@ impl TrafficPolicy {
     ///
     /// It is done only for requests with `"stream": true` whose client does not exclude
     /// `text/event-stream`. The comment is `: keep-alive`, in Anthropic's dialect `event: ping`, and
-    /// in Gemini's an empty line, since Google's SDKs read no comments. The head (200, `text/event-stream`) is then the router's own, sent before the
-    /// engine's is known, without the engine's fields. Further attempts remain possible behind it;
-    /// if all fail, the client gets an error event that has their status.
+    /// in Gemini's an empty line, since Google's SDKs read no comments. The head (200,
+    /// `text/event-stream`) is then the router's own, sent before the engine's is known, without
+    /// the engine's fields. Further attempts remain possible behind it; if all fail, the client gets
+    /// an error event that has their status. Engines are asked for plain events
+    /// (`Accept-Encoding: identity`).
     pub fn sse_keepalive(mut self, interval: Duration) -> Self {
         self.streaming.sse_keepalive = unless_zero(interval);
         self

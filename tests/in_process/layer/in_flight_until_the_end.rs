@@ -125,6 +125,8 @@ fn an_error_in_the_body_ends_it() {
     answer.data("half").fail("the engine broke off");
     let mut body = response.into_body();
     assert!(next_is_data(&mut body));
+    // First the server has a turn to send what came before.
+    assert!(body.frame().now_or_never().is_none());
     let error = body.frame().now_or_never().unwrap().unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the engine broke off");
     assert_eq!(in_flight(&table), 0);

@@ -37,7 +37,8 @@ const POSIX: [&str; 14] = [
     "space", "upper", "word", "xdigit",
 ];
 const WORD_BOUNDARY: &str = r"(?-u:\b)";
-const NO_WORD_BOUNDARY: &str = r"(?-u:\B)";
+/// Only between two characters: alone the first part also matches within one that has several bytes.
+const NO_WORD_BOUNDARY: &str = r"(?:(?-u:\B)(?:\b|\B))";
 
 struct Translator<'p> {
     rest: &'p str,

@@ -14,6 +14,25 @@ fn matches(go: &str, text: &str) -> bool {
 }
 
 /// What has the same meaning in both keeps its spelling.
+/// Go reads character by character, so there is no position within one.
+#[test]
+fn no_boundary_is_between_two_characters() {
+    let matches = |pattern: &str, text: &str| {
+        let pattern = to_rust(pattern).unwrap();
+        let regex = regex::bytes::Regex::new(&pattern).unwrap();
+        regex.is_match(text.as_bytes())
+    };
+    for (text, expected) in [
+        ("aa", true),
+        ("\u{e9}\u{e9}", true),
+        ("a\u{e9}a", false),
+        ("a", false),
+        ("", true),
+    ] {
+        assert_eq!(matches(r"\B", text), expected, "{text}");
+    }
+}
+
 #[test]
 fn patterns_without_a_difference_stay_as_they_are() {
     for pattern in [
@@ -170,7 +189,10 @@ fn only_what_means_the_same_is_written_back() {
     ] {
         assert_eq!(from_rust(pattern), None, "{pattern}");
     }
-    assert_eq!(from_rust(r"(?-u:\b)x(?-u:\B)").unwrap(), r"\bx\B");
+    assert_eq!(
+        from_rust(r"(?-u:\b)x(?:(?-u:\B)(?:\b|\B))").unwrap(),
+        r"\bx\B"
+    );
 }
 
 // ===== random patterns, and the definition =====

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{dialect::Dialect, format::Format};
 use crate::error::{ErrorBody, Shape};
@@ -81,7 +81,7 @@ fn name(dialect: Dialect) -> &'static str {
 pub(crate) fn failure_event(dialect: Dialect, said: &[u8], why: &Interruption<'_>) -> Bytes {
     let said = serde_json::from_slice(said).ok();
     let mut json = said
-        .filter(|json: &Value| json.get("error").is_some_and(Value::is_object))
+        .and_then(in_error_object)
         .unwrap_or_else(|| error_json(dialect, why));
     if let Some(error) = json.get_mut("error").and_then(Value::as_object_mut)
         && dialect.shape() != Shape::Google
@@ -90,6 +90,18 @@ pub(crate) fn failure_event(dialect: Dialect, said: &[u8], why: &Interruption<'_
         error.entry("status").or_insert_with(|| status.into());
     }
     format!("{}data: {json}\n\n", name(dialect)).into()
+}
+
+/// An engine's error with the object `error` that SDKs look for; that of OpenAI's responses has its
+/// parts on the top level. `None` for what is no error.
+fn in_error_object(mut json: Value) -> Option<Value> {
+    if json.get("error").is_some_and(Value::is_object) {
+        return Some(json);
+    }
+    let message = json.get("message").filter(|message| message.is_string())?;
+    let error = json!({"message": message, "code": json.get("code")});
+    json["error"] = error;
+    Some(json)
 }
 
 /// What keeps a stream's connection open while nothing is to say: a comment, or in Anthropic's

@@ -172,6 +172,22 @@ async fn a_late_failure_is_an_error_event_with_its_status() {
     assert_eq!(last_event(&GEMINI, &body.unwrap())["error"]["code"], 503);
 }
 
+/// The error of OpenAI's responses has its words on the top level.
+#[tokio::test(start_paused = true)]
+async fn a_late_error_event_keeps_the_engines_words() {
+    let own = "event: error\ndata: {\"type\":\"error\",\"code\":503,\"message\":\"no room\"}\n\n";
+    let rig = Rig::one(
+        1,
+        retries(0).sse_keepalive(10 * SECOND).first_event_gate(true),
+    );
+    rig.engines.next([RESPONSES.says(&[own]).late(15 * SECOND)]);
+    let (_, body) = RESPONSES.ask(&rig).await;
+    let error = last_event(&RESPONSES, &body.unwrap());
+    assert_eq!(error["message"], "no room");
+    assert_eq!(error["error"]["message"], "no room");
+    assert_eq!(error["error"]["status"], 503);
+}
+
 /// The total timeout goes on behind the head.
 #[tokio::test(start_paused = true)]
 async fn a_time_that_is_over_is_such_a_failure() {

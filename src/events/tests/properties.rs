@@ -103,7 +103,7 @@ fn object(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn any_chunking_gives_the_same_events(

@@ -22,6 +22,17 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    #[cfg(any(test, fuzzing))]
+    pub(super) const ALL: [Self; 7] = [
+        Self::Chat,
+        Self::Completions,
+        Self::Responses,
+        Self::Messages,
+        Self::Gemini,
+        Self::Ollama,
+        Self::Other,
+    ];
+
     /// The API of a request's path, which may be mounted under any prefix.
     pub fn of(path: &str) -> Self {
         Self::in_shape(Shape::of_path(path), path)

@@ -11,16 +11,6 @@ use super::{
     write::data_of,
 };
 
-const DIALECTS: [Dialect; 7] = [
-    Dialect::Chat,
-    Dialect::Completions,
-    Dialect::Responses,
-    Dialect::Messages,
-    Dialect::Gemini,
-    Dialect::Ollama,
-    Dialect::Other,
-];
-
 const FORMATS: [Format; 4] = [Format::Sse, Format::Ndjson, Format::Json, Format::Opaque];
 
 /// The first byte chooses dialect and format, the second the cuts, and the rest is the answer.
@@ -28,8 +18,8 @@ pub(crate) fn fuzz_events(input: &[u8]) {
     let &[choice, cut, ref answer @ ..] = input else {
         return;
     };
-    let dialect = DIALECTS[usize::from(choice) % DIALECTS.len()];
-    let format = FORMATS[usize::from(choice) / DIALECTS.len() % FORMATS.len()];
+    let dialect = Dialect::ALL[usize::from(choice) % Dialect::ALL.len()];
+    let format = FORMATS[usize::from(choice) / Dialect::ALL.len() % FORMATS.len()];
     let reader = Reader::new(dialect, format);
     let whole = hear(reader.clone(), [answer]);
     let length = usize::from(cut) % 130 + 1;

@@ -1,17 +1,8 @@
 //! What a real vLLM sent, whole and split at every byte.
 
-use super::read::hear_every_way;
+use super::read::{CONTENT, ERROR, FINISH, METADATA, PING, START, TERMINAL, USAGE, hear_every_way};
 use crate::events::hear::Heard;
 use crate::events::{Dialect, End, Format, Kinds, Reader, Usage};
-
-const START: Kinds = Kinds::START;
-const CONTENT: Kinds = Kinds::CONTENT;
-const USAGE: Kinds = Kinds::USAGE;
-const METADATA: Kinds = Kinds::METADATA;
-const PING: Kinds = Kinds::PING;
-const ERROR: Kinds = Kinds::ERROR;
-const FINISH: Kinds = Kinds::FINISH;
-const TERMINAL: Kinds = Kinds::TERMINAL;
 
 macro_rules! capture {
     ($name:literal, $dialect:ident) => {

@@ -1,17 +1,10 @@
 //! Streams of each API, as its documentation has them.
 
-use super::read::{hear_every_way, sse};
+use super::read::{
+    CONTENT, ERROR, FINISH, METADATA, PING, START, TERMINAL, USAGE, hear_every_way, sse,
+};
 use crate::events::hear::Heard;
-use crate::events::{Dialect, End, Format, Kinds, Reader, Usage};
-
-const START: Kinds = Kinds::START;
-const CONTENT: Kinds = Kinds::CONTENT;
-const USAGE: Kinds = Kinds::USAGE;
-const METADATA: Kinds = Kinds::METADATA;
-const PING: Kinds = Kinds::PING;
-const ERROR: Kinds = Kinds::ERROR;
-const FINISH: Kinds = Kinds::FINISH;
-const TERMINAL: Kinds = Kinds::TERMINAL;
+use crate::events::{Dialect, End, Format, Reader, Usage};
 
 /// The data of events, each with its `type` in the field `event`, if it has one.
 fn stream(dialect: Dialect, data: &[&str]) -> Heard {

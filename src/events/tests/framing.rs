@@ -1,15 +1,8 @@
 //! How bytes are cut into events.
 
-use super::read::{hear_every_way, sse};
+use super::read::{CONTENT, ERROR, MALFORMED, METADATA, PING, TERMINAL, hear_every_way, sse};
 use crate::events::hear::hear;
 use crate::events::{Dialect, Format, Kinds, Reader};
-
-const CONTENT: Kinds = Kinds::CONTENT;
-const METADATA: Kinds = Kinds::METADATA;
-const PING: Kinds = Kinds::PING;
-const ERROR: Kinds = Kinds::ERROR;
-const TERMINAL: Kinds = Kinds::TERMINAL;
-const MALFORMED: Kinds = Kinds::MALFORMED;
 
 const CHUNK: &str = r#"{"choices":[{"delta":{"content":"x"}}]}"#;
 

@@ -1,9 +1,19 @@
 //! Reading a whole answer in every way.
 
 use crate::events::{
-    Dialect, Format, Reader,
+    Dialect, Format, Kinds, Reader,
     hear::{Heard, hear},
 };
+
+pub(super) const START: Kinds = Kinds::START;
+pub(super) const CONTENT: Kinds = Kinds::CONTENT;
+pub(super) const USAGE: Kinds = Kinds::USAGE;
+pub(super) const METADATA: Kinds = Kinds::METADATA;
+pub(super) const PING: Kinds = Kinds::PING;
+pub(super) const ERROR: Kinds = Kinds::ERROR;
+pub(super) const FINISH: Kinds = Kinds::FINISH;
+pub(super) const TERMINAL: Kinds = Kinds::TERMINAL;
+pub(super) const MALFORMED: Kinds = Kinds::MALFORMED;
 
 pub(super) fn sse(dialect: Dialect) -> Reader {
     Reader::new(dialect, Format::Sse)

@@ -8,16 +8,6 @@ use crate::events::{
     Dialect, Format, Interruption, Kinds, Reader, data_of, error_event, keep_alive,
 };
 
-const DIALECTS: [Dialect; 7] = [
-    Dialect::Chat,
-    Dialect::Completions,
-    Dialect::Responses,
-    Dialect::Messages,
-    Dialect::Gemini,
-    Dialect::Ollama,
-    Dialect::Other,
-];
-
 fn written(dialect: Dialect, format: Format) -> Option<String> {
     let id = HeaderValue::from_static("req_1");
     let why = Interruption {
@@ -63,7 +53,7 @@ fn an_error_event_is_one_in_its_dialect() {
     }
     let line = written(Dialect::Ollama, Format::Ndjson).unwrap();
     assert_eq!(line, "{\"error\":\"the engine \\\"a\\\" is gone\"}\n");
-    for dialect in DIALECTS {
+    for dialect in Dialect::ALL {
         for format in [Format::Sse, Format::Ndjson] {
             let event = written(dialect, format).unwrap();
             let heard = hear_every_way(&Reader::new(dialect, format), event.as_bytes());
@@ -77,7 +67,7 @@ fn an_error_event_is_one_in_its_dialect() {
 
 #[test]
 fn a_keep_alive_says_nothing() {
-    for dialect in DIALECTS {
+    for dialect in Dialect::ALL {
         let event = keep_alive(dialect, Format::Sse).unwrap();
         let heard = hear_every_way(&Reader::new(dialect, Format::Sse), &event);
         assert!(heard.kinds().iter().all(|&kinds| kinds == Kinds::PING));

@@ -103,7 +103,7 @@ impl Held {
         if let Some(silence) = &mut self.silence {
             silence.broken(seen.progress);
         }
-        if seen.first {
+        if seen.progress {
             self.has_begun();
         }
         if seen.failed {
@@ -186,6 +186,7 @@ impl Held {
         }
     }
 
+    /// The first content is there; later ones change nothing.
     fn has_begun(&mut self) {
         self.slow = None;
         if let Some(lease) = &mut self.lease {

@@ -1,14 +1,14 @@
 //! Comments to a client that waits for an event.
 
 use std::{
-    pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
+use super::alarm::Alarm;
 use crate::events::{Dialect, Format, keep_alive};
 
 /// Ready each time that the client has got nothing for an interval.
@@ -18,7 +18,7 @@ pub(crate) struct KeepAlive {
     comment: Bytes,
     /// When the client got something last; `None` if that was since the last look at the clock.
     last: Option<Instant>,
-    sleep: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
 }
 
 impl KeepAlive {
@@ -28,7 +28,7 @@ impl KeepAlive {
             interval,
             comment: keep_alive(dialect, Format::Sse)?,
             last: None,
-            sleep: None,
+            alarm: Alarm::default(),
         })
     }
 
@@ -39,19 +39,12 @@ impl KeepAlive {
 
     /// Ready with the comment.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        loop {
-            let last = *self.last.get_or_insert_with(Instant::now);
-            let Some(at) = last.checked_add(self.interval) else {
-                return Poll::Pending;
-            };
-            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-            // Most often it was set for an earlier time, and is set anew only once that has come.
-            ready!(sleep.as_mut().poll(cx));
-            if sleep.deadline() >= at {
-                self.last = None;
-                return Poll::Ready(self.comment.clone());
-            }
-            sleep.as_mut().reset(at);
-        }
+        let last = *self.last.get_or_insert_with(Instant::now);
+        let Some(at) = last.checked_add(self.interval) else {
+            return Poll::Pending;
+        };
+        ready!(self.alarm.poll(at, cx));
+        self.last = None;
+        Poll::Ready(self.comment.clone())
     }
 }

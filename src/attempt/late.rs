@@ -117,13 +117,10 @@ impl<B> Late<B> {
 
     /// In the engine's words, if it has any.
     fn failure(&self, status: StatusCode, data: &[u8]) -> Bytes {
-        let error = match status.is_success() {
-            true => RouteError::no_stream(),
-            false => RouteError::refused_late(status),
-        };
-        let status = match status.is_success() {
-            true => error.status(),
-            false => status,
+        let no_stream = status.is_success().then(RouteError::no_stream);
+        let (status, error) = match no_stream {
+            Some(error) => (error.status(), error),
+            None => (status, RouteError::refused_late(status)),
         };
         failure_event(self.dialect, data, &self.why(status, &error))
     }

@@ -1,6 +1,7 @@
 //! One attempt at a time: the exchange with the engine, the request body sent to
 //! it, and the answer that comes back.
 
+mod alarm;
 mod exchange;
 mod held;
 mod keep_alive;
@@ -21,7 +22,7 @@ pub(crate) use self::{
     keep_alive::KeepAlive,
     late::Late,
     outcome::{outcome_of, outcome_of_answer, outcome_of_error},
-    retries::Retries,
+    retries::{LEAST_TIME, Retries},
     times::AttemptTimes,
     watch::Watch,
 };

@@ -17,7 +17,7 @@ use crate::{
 /// before so many are asked, unless all are out.
 const MAX_MOVES: u32 = 16;
 /// The least time that an attempt without a timeout must have.
-const FLOOR: Duration = Duration::from_millis(100);
+pub(crate) const LEAST_TIME: Duration = Duration::from_millis(100);
 
 /// Everything that further attempts need.
 pub(crate) struct Retries {
@@ -193,7 +193,7 @@ impl Retries {
 
 /// Whether enough of the total timeout is left for `wait` and an attempt at `next`.
 pub(super) fn has_time(deadline: Option<Instant>, wait: Duration, next: &Server) -> bool {
-    let attempt = next.policy.get_timeout().unwrap_or(FLOOR);
+    let attempt = next.policy.get_timeout().unwrap_or(LEAST_TIME);
     let room = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     room.is_none_or(|room| room >= wait.saturating_add(attempt))
 }

@@ -1,12 +1,13 @@
 //! How long an answer may go on without progress.
 
 use std::{
-    pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
+
+use super::alarm::Alarm;
 
 /// Measures the time in which nothing was there to be read, from one progress to the next.
 ///
@@ -18,8 +19,7 @@ pub(super) struct Silence {
     waited: Duration,
     /// When the wait for the next bytes began.
     since: Option<Instant>,
-    /// Made at the first wait, and reused for later ones.
-    sleep: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
 }
 
 impl Silence {
@@ -28,7 +28,7 @@ impl Silence {
             timeout,
             waited: Duration::ZERO,
             since: None,
-            sleep: None,
+            alarm: Alarm::default(),
         }
     }
 
@@ -46,20 +46,9 @@ impl Silence {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let left = self.timeout.saturating_sub(self.waited);
-        let Some(until) = since.checked_add(left) else {
-            return Poll::Pending;
-        };
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(sleep_until(until)));
-        // Most often it was set for an earlier wait, and has time: it is set anew only once that
-        // time is over, and not for each event of a stream.
-        loop {
-            ready!(sleep.as_mut().poll(cx));
-            if sleep.deadline() >= until {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(until);
+        match since.checked_add(left) {
+            Some(until) => self.alarm.poll(until, cx),
+            None => Poll::Pending,
         }
     }
 }

@@ -1,28 +1,25 @@
 //! When a missing first event counts as a failure.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
+
+use super::alarm::Alarm;
 
 /// Ready once the attempt has been without a first event for too long.
 #[derive(Debug)]
 pub(crate) struct Slow {
     at: Instant,
-    sleep: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
 }
 
 impl Slow {
     pub(crate) fn new(at: Instant) -> Self {
-        Self { at, sleep: None }
+        let alarm = Alarm::default();
+        Self { at, alarm }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(sleep_until(self.at)));
-        sleep.as_mut().poll(cx)
+        self.alarm.poll(self.at, cx)
     }
 }

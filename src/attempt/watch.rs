@@ -16,7 +16,6 @@ pub(crate) struct Watch {
     on_interruption: OnInterruption,
     /// The request's.
     id: HeaderValue,
-    has_begun: bool,
 }
 
 /// What a part of an answer brings.
@@ -24,8 +23,6 @@ pub(crate) struct Watch {
 pub(super) struct Seen {
     /// The generation has got on.
     pub(super) progress: bool,
-    /// For the first time.
-    pub(super) first: bool,
     /// The engine says that it has failed.
     pub(super) failed: bool,
 }
@@ -75,7 +72,6 @@ impl Watch {
                 what => what,
             },
             id: id.clone(),
-            has_begun: false,
         }))
     }
 
@@ -102,8 +98,6 @@ impl Watch {
         }
         // One JSON value makes progress with each byte.
         seen.progress |= self.reader.format() == Format::Json;
-        seen.first = seen.progress && !self.has_begun;
-        self.has_begun |= seen.progress;
         seen
     }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use http::{HeaderName, request::Parts};
 use tokio::time::Instant;
 
-use crate::error::{RouteError, RouteErrorKind};
-
-/// The least time that an attempt is begun with.
-const FLOOR: Duration = Duration::from_millis(100);
+use crate::{
+    attempt::LEAST_TIME,
+    error::{RouteError, RouteErrorKind},
+};
 
 /// When a client stops waiting, if it says so in its header of this name.
 pub(super) fn of(name: Option<&HeaderName>, head: &Parts) -> Option<Instant> {
@@ -24,7 +24,7 @@ pub(super) fn of(name: Option<&HeaderName>, head: &Parts) -> Option<Instant> {
 /// Fails if too little time is left to begin an attempt.
 pub(super) fn check(deadline: Option<Instant>) -> Result<(), RouteError> {
     match deadline {
-        Some(deadline) if deadline.saturating_duration_since(Instant::now()) < FLOOR => {
+        Some(deadline) if deadline.saturating_duration_since(Instant::now()) < LEAST_TIME => {
             Err(RouteError::new(
                 RouteErrorKind::UpstreamTimeout,
                 "the time that the client waits is over before an engine was asked",

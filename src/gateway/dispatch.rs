@@ -162,7 +162,7 @@ impl Matched {
         let Self {
             table,
             selection,
-            message,
+            mut message,
         } = self;
         let server = Arc::clone(lease.server());
         let may_send_again =
@@ -171,7 +171,6 @@ impl Matched {
             .named(&message.model);
         options.via.add(head.version, &mut head.headers);
         options.forwarded.set(head);
-        let mut message = message;
         let is_gated = decision.policy().holds_first_event();
         let asks_for_stream = is_gated.then(|| message.asks_for_stream()).flatten();
         let mut packed = message.pack(head, may_send_again);

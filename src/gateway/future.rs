@@ -4,27 +4,22 @@ use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    phase::Arrival,
     routing::{Progress, Routing},
     waiter::Waiter,
 };
 use crate::{
     attempt::{Late, ResponseBody, RouteBody},
     error::BoxError,
-    observe::RequestSpan,
-    route::CompiledTable,
-    upload::{Drain, Receive},
 };
 
 pin_project! {
@@ -66,37 +61,9 @@ impl<S> ResponseFuture<S>
 where
     S: Service<Request<RouteBody>>,
 {
-    fn new(routing: Routing<S>) -> Self {
+    pub(super) fn new(routing: Routing<S>) -> Self {
         let state = State::Short { routing };
         Self { state }
-    }
-
-    pub(super) fn receive(
-        receive: Receive,
-        table: Arc<CompiledTable>,
-        arrival: Arrival<S>,
-        span: RequestSpan,
-        id: HeaderValue,
-    ) -> Self {
-        Self::new(Routing::receive(receive, table, arrival, span, id))
-    }
-
-    pub(super) fn forward(
-        request: Request<RouteBody>,
-        inner: S,
-        span: RequestSpan,
-        id: HeaderValue,
-    ) -> Self {
-        Self::new(Routing::forward(request, inner, span, id))
-    }
-
-    pub(super) fn answer(
-        response: Response<Bytes>,
-        rest: Option<Box<Drain>>,
-        span: RequestSpan,
-        id: HeaderValue,
-    ) -> Self {
-        Self::new(Routing::answer(response, rest, span, id))
     }
 }
 

@@ -61,11 +61,7 @@ impl ModelRouteLayer {
                     total: Duration::MAX,
                 },
                 memory: Memory::new(1 << 30),
-                drain: DrainLimits {
-                    bytes: 64 << 20,
-                    time: Duration::from_secs(5),
-                    first: false,
-                },
+                drain: DrainLimits::default(),
                 tunnels: Tunnels::new(),
                 models_endpoint: true,
                 visible_models: VisibleModels::default(),

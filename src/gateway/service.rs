@@ -15,13 +15,15 @@ use http::{
 use http_body::Body;
 use tower_service::Service;
 
-use super::{deadline, future::ResponseFuture, options::Options, phase::Arrival, target};
+use super::{
+    deadline, future::ResponseFuture, options::Options, phase::Arrival, routing::Routing, target,
+};
 use crate::{
     attempt::{ResponseBody, RouteBody},
     coding::Decoder,
     config::WithoutModel,
     error::{Asker, BoxError, RouteError, RouteErrorKind, X_REQUEST_ID},
-    model::{Scan, check_json, check_one_type},
+    model::Scan,
     observe::RequestSpan,
     pieces::{Chunks, Edits},
     route::CompiledTable,
@@ -66,13 +68,13 @@ where
         let span = RequestSpan::new(&head, asker.id());
         // Where there is no room for it the request is refused below.
         _ = head.headers.try_insert(X_REQUEST_ID, asker.id().clone());
+        let id = asker.id().clone();
         let table = self.options.table.load();
-        match first_look(&self.options, &table, &mut head, body.size_hint().lower()) {
+        let routing = match first_look(&self.options, &table, &mut head, body.size_hint().lower()) {
             FirstLook::Receive(scan) => {
                 let inbound = receive(body, scan, self.options.limits());
                 let share = Share::of(&self.options.memory);
                 let receive = Receive::new(inbound, self.options.buffering(), share);
-                let id = asker.id().clone();
                 let arrival = Arrival {
                     deadline: deadline::of(self.options.deadline_header.as_ref(), &head),
                     head,
@@ -80,23 +82,23 @@ where
                     options: Arc::clone(&self.options),
                     inner: self.inner.clone(),
                 };
-                ResponseFuture::receive(receive, table, arrival, span, id)
+                Routing::receive(receive, table, arrival, span, id)
             }
             FirstLook::Forward => {
                 let request = Request::from_parts(head, forwarded(body, &self.options));
-                ResponseFuture::forward(request, self.inner.clone(), span, asker.id().clone())
+                Routing::forward(request, self.inner.clone(), span, id)
             }
             FirstLook::Answer(response) => {
                 let rest = unread(&head, body, &self.options);
-                ResponseFuture::answer(response, rest, span, asker.id().clone())
+                Routing::answer(response, rest, span, id)
             }
             FirstLook::Reject(error) => {
                 span.rejected(&error);
                 let rest = unread(&head, body, &self.options);
-                let id = asker.id().clone();
-                ResponseFuture::answer(error.answer(&asker), rest, span, id)
+                Routing::answer(error.answer(&asker), rest, span, id)
             }
-        }
+        };
+        ResponseFuture::new(routing)
     }
 }
 
@@ -136,7 +138,7 @@ fn first_look(
             ControlFlow::Break(look) => return look,
         },
     };
-    if let Err(error) = check_type(&scan, head) {
+    if let Err(error) = scan.check_type(&head.headers) {
         return FirstLook::Reject(error);
     }
     let scan = if scan.reads_body() {
@@ -181,17 +183,6 @@ fn unnamed(
         (Ok(()), _, _) => return ControlFlow::Continue(Scan::none()),
     };
     ControlFlow::Break(look)
-}
-
-/// Refuses a Content-Type by which an engine could read another model than `scan` does.
-fn check_type(scan: &Scan, head: &Parts) -> Result<(), RouteError> {
-    if scan.reads_body() {
-        check_one_type(&head.headers)?;
-    }
-    if scan.reads_json() {
-        check_json(&head.headers)?;
-    }
-    Ok(())
 }
 
 /// The body of a request that is forwarded without being routed.

@@ -88,7 +88,7 @@ where
         let exchange = request.body().exchange().cloned();
         let times = exchange.as_ref().map(|exchange| exchange.attempt_times());
         let times = times.unwrap_or_default();
-        let span = span(&mut request);
+        let span = span(&mut request, exchange.as_deref());
         let gate = times.is_gated.then(|| Gate {
             dialect: Dialect::of(request.uri().path()),
             stream: times.asks_for_stream,
@@ -107,8 +107,8 @@ where
     }
 }
 
-fn span(request: &mut Request<RouteBody>) -> AttemptSpan {
-    let Some(exchange) = request.body().exchange().cloned() else {
+fn span(request: &mut Request<RouteBody>, exchange: Option<&Exchange>) -> AttemptSpan {
+    let Some(exchange) = exchange else {
         return AttemptSpan::none();
     };
     let method = request.method().clone();

@@ -14,7 +14,7 @@ const CHARSETS: &[&str] = &["utf-8", "utf8", "us-ascii", "ascii"];
 ///
 /// An engine on aiohttp decodes the body by its `charset`: in UTF-7 another model can be written.
 /// A form is read as a form by some and as JSON by others.
-pub(crate) fn check_json(headers: &HeaderMap) -> Result<(), RouteError> {
+pub(super) fn check_json(headers: &HeaderMap) -> Result<(), RouteError> {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return Ok(());
     };
@@ -37,7 +37,7 @@ fn is_form(media_type: &[u8]) -> bool {
 }
 
 /// Refuses several Content-Types, of which an engine may read the body by any.
-pub(crate) fn check_one_type(headers: &HeaderMap) -> Result<(), RouteError> {
+pub(super) fn check_one_type(headers: &HeaderMap) -> Result<(), RouteError> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let is_list = values.next().is_some_and(|value| {
         let (media_type, _) = split_value(value.as_bytes());

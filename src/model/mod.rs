@@ -38,7 +38,6 @@ pub(crate) use self::{
     extract::has_body,
     extraction::{InBody, Location, Plan, Written},
     keys::{BodyKeys, NeededKeys, hash, is_empty},
-    media_type::{check_json, check_one_type},
     paths::is_below_model,
     scan::Scan,
 };

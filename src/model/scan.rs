@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
 
 use super::{
     beside::{Beside, BodyScan},
@@ -10,6 +10,7 @@ use super::{
     duplicates::DuplicateModels,
     extraction::{ExtractedModel, FromWholeBody, Plan, Written},
     found::{FIELD, Refusal, Value},
+    media_type::{check_json, check_one_type},
     model_name::NameMap,
 };
 use crate::{
@@ -243,8 +244,19 @@ impl Scan {
         !matches!(self.kind, Kind::Nameless | Kind::Known(_))
     }
 
+    /// Refuses a Content-Type by which an engine could read another model than this does.
+    pub(crate) fn check_type(&self, headers: &HeaderMap) -> Result<(), RouteError> {
+        if self.reads_body() {
+            check_one_type(headers)?;
+        }
+        if self.reads_json() {
+            check_json(headers)?;
+        }
+        Ok(())
+    }
+
     /// Whether the scan reads the body as JSON.
-    pub(crate) fn reads_json(&self) -> bool {
+    fn reads_json(&self) -> bool {
         match &self.kind {
             Kind::Json(..) => true,
             Kind::Beside(beside) => beside.reads_json(),

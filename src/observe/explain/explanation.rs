@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::WithoutModel,
     error::{RouteError, RouteErrorKind},
-    model::{ExtractModel, ExtractedModel, ModelSources, Scan, check_json},
+    model::{ExtractModel, ExtractedModel, ModelSources, Scan},
     pieces::Chunks,
     route::{CompiledTable, Prospect, RouteTable},
 };
@@ -191,9 +191,7 @@ fn is_missing(error: &RouteError) -> bool {
 
 /// The model in a request whose body is complete.
 fn located(mut scan: Scan, head: &Parts, body: &[u8]) -> Result<ExtractedModel, RouteError> {
-    if scan.reads_json() {
-        check_json(&head.headers)?;
-    }
+    scan.check_type(&head.headers)?;
     scan.feed(body)?;
     scan.finish()?;
     let mut chunks = Chunks::default();

@@ -11,9 +11,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{inbound::Inbound, shared::Upload};
 
-/// A client that has sent nothing for this long has seen the answer and stopped.
-const QUIET: Duration = Duration::from_secs(1);
-
 /// How much of a refused upload is read, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DrainLimits {
@@ -21,6 +18,21 @@ pub(crate) struct DrainLimits {
     pub(crate) time: Duration,
     /// Whether the whole answer waits, and not only its end.
     pub(crate) first: bool,
+}
+
+impl DrainLimits {
+    /// A client that has sent nothing for this long has seen the answer and stopped.
+    pub(crate) const QUIET: Duration = Duration::from_secs(1);
+}
+
+impl Default for DrainLimits {
+    fn default() -> Self {
+        Self {
+            bytes: 64 << 20,
+            time: Duration::from_secs(5),
+            first: false,
+        }
+    }
 }
 
 /// Reads the rest of an upload whose answer is there already.
@@ -135,7 +147,7 @@ impl Drain {
 }
 
 fn next_look(last_read: Instant, ends: Option<Instant>) -> Instant {
-    let quiet = last_read + QUIET;
+    let quiet = last_read + DrainLimits::QUIET;
     ends.map_or(quiet, |ends| ends.min(quiet))
 }
 

@@ -3,19 +3,13 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Buf;
 use http_body::Body;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How much of it is read: what the layer reads of a refused upload by default.
-const BYTES: u64 = 64 << 20;
-/// For how long.
-const TIME: Duration = Duration::from_secs(5);
-/// A client that has sent nothing for this long waits for its answer.
-const QUIET: Duration = Duration::from_secs(1);
+use crate::upload::DrainLimits;
 
 /// Reads the rest of a body before its answer.
 ///
@@ -34,7 +28,7 @@ struct Clock {
 impl Rest {
     pub(super) fn new() -> Self {
         Self {
-            left: BYTES,
+            left: DrainLimits::default().bytes,
             clock: None,
         }
     }
@@ -62,7 +56,7 @@ impl Rest {
             if clock.ends <= now {
                 return Poll::Ready(());
             }
-            let next = clock.ends.min(now + QUIET);
+            let next = clock.ends.min(now + DrainLimits::QUIET);
             clock.timer.as_mut().reset(next);
         }
     }
@@ -70,8 +64,8 @@ impl Rest {
     fn clock(&mut self) -> (&mut Clock, Instant) {
         let now = Instant::now();
         let clock = self.clock.get_or_insert_with(|| Clock {
-            ends: now + TIME,
-            timer: Box::pin(sleep_until(now + QUIET)),
+            ends: now + DrainLimits::default().time,
+            timer: Box::pin(sleep_until(now + DrainLimits::QUIET)),
         });
         (clock, now)
     }

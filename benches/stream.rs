@@ -16,14 +16,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{
+    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+    measurement::WallTime,
+};
 use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::Full;
 use serde_json::Value;
 use tokio::runtime::Builder;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_model_route::{
     ModelRoute, ModelRouteLayer, ModelServer, OnInterruption, RouteBody, RouteTable, Rule,
     TrafficPolicy,
@@ -191,15 +194,35 @@ fn table(policy: TrafficPolicy) -> RouteTable {
         .unwrap()
 }
 
+/// Forwards the stream that `service` answers with; the answer is made outside of what is measured.
+fn forward_by<S, R>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, service: S)
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error = Infallible> + Clone,
+    R: Body,
+{
+    let answer = || {
+        let body = Full::new(Bytes::from_static(br#"{"model":"m","stream":true}"#));
+        let request = Request::post("/v1/chat/completions").body(body).unwrap();
+        let call = service.clone().oneshot(request);
+        call.now_or_never().unwrap().unwrap().into_body()
+    };
+    group.bench_function(name, |b| {
+        b.iter_batched(
+            answer,
+            |body| assert_eq!(drain(body), EVENTS + 1),
+            BatchSize::SmallInput,
+        );
+    });
+}
+
 fn forward(c: &mut Criterion) {
     let mut group = c.benchmark_group("forward");
     group.throughput(Throughput::Elements(EVENTS as u64));
     let events = events();
-    let expected = events.len();
     group.bench_function("body_alone", |b| {
         b.iter_batched(
             || events.clone(),
-            |events| assert_eq!(drain(Events(events)), expected),
+            |events| assert_eq!(drain(Events(events)), EVENTS + 1),
             BatchSize::SmallInput,
         );
     });
@@ -207,10 +230,6 @@ fn forward(c: &mut Criterion) {
         let body = Events(events.clone());
         let answer = Response::builder().header("content-type", "text/event-stream");
         std::future::ready(Ok::<_, Infallible>(answer.body(body).unwrap()))
-    };
-    let request = || {
-        let body = Full::new(Bytes::from_static(br#"{"model":"m","stream":true}"#));
-        Request::post("/v1/chat/completions").body(body).unwrap()
     };
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
@@ -224,29 +243,10 @@ fn forward(c: &mut Criterion) {
         .sse_keepalive(10 * second);
     for (name, policy) in [("nothing_on", nothing), ("defaults", TrafficPolicy::new())] {
         let service = ModelRouteLayer::new(table(policy)).layer(service_fn(engine.clone()));
-        group.bench_function(name, |b| {
-            // The answer is made outside of what is measured.
-            b.iter_batched(
-                || {
-                    let call = service.clone().oneshot(request());
-                    call.now_or_never().unwrap().unwrap().into_body()
-                },
-                |body| assert_eq!(drain(body), expected),
-                BatchSize::SmallInput,
-            );
-        });
+        forward_by(&mut group, name, service);
     }
     let service = stack(table(all)).service(service_fn(engine));
-    group.bench_function("all_on", |b| {
-        b.iter_batched(
-            || {
-                let call = service.clone().oneshot(request());
-                call.now_or_never().unwrap().unwrap().into_body()
-            },
-            |body| assert_eq!(drain(body), expected),
-            BatchSize::SmallInput,
-        );
-    });
+    forward_by(&mut group, "all_on", service);
     group.finish();
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mock_llm::{Engine, Fault, RunningEngine};
 use test_kit::{
-    socket::{Peer, post_to},
+    socket::{Message, Peer, post_to},
     time::{A_WHILE, within},
 };
 use tower_model_route::internal::{Dialect, End, Format, Kinds, Reader};
@@ -116,6 +116,18 @@ async fn a_stream_ends_early_or_with_an_event_cut_short() {
     }
 }
 
+/// Reads on for a while, in which the answer does not end.
+async fn never_ends(peer: &mut Peer, answer: &mut Message) {
+    let more = tokio::time::timeout(A_WHILE, async {
+        loop {
+            let bytes = answer.body.len() + 1;
+            peer.read(answer, bytes).await;
+        }
+    });
+    let never: Result<(), _> = more.await;
+    assert!(never.is_err());
+}
+
 #[tokio::test]
 async fn a_stream_hangs_with_comments_or_without() {
     for (after, comments) in [(0, true), (2, true), (2, false)] {
@@ -128,14 +140,7 @@ async fn a_stream_hangs_with_comments_or_without() {
             let mut peer = Peer::connect(engine.addr()).await;
             peer.send(asked(path, true)).await;
             let mut answer = peer.message().await;
-            let more = tokio::time::timeout(A_WHILE, async {
-                loop {
-                    let bytes = answer.body.len() + 1;
-                    peer.read(&mut answer, bytes).await;
-                }
-            });
-            let never: Result<(), _> = more.await;
-            assert!(never.is_err());
+            never_ends(&mut peer, &mut answer).await;
             let heard = hear(path, Format::Sse, &answer.body);
             let is_comment = |kinds: &&Kinds| kinds.has(Kinds::PING);
             let seen = heard.kinds.iter().filter(is_comment).count();
@@ -166,14 +171,7 @@ async fn the_first_event_or_the_first_token_comes_late() {
         peer.send(asked(PATHS[0], true)).await;
         let mut answer = peer.message().await;
         peer.read(&mut answer, before * 100 + 60).await;
-        let more = tokio::time::timeout(A_WHILE, async {
-            loop {
-                let bytes = answer.body.len() + 1;
-                peer.read(&mut answer, bytes).await;
-            }
-        });
-        let never: Result<(), _> = more.await;
-        assert!(never.is_err());
+        never_ends(&mut peer, &mut answer).await;
         let heard = hear(PATHS[0], Format::Sse, &answer.body);
         let events = heard.kinds.iter().filter(|kinds| !kinds.has(Kinds::PING));
         assert_eq!(events.count(), before);

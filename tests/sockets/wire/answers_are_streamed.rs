@@ -7,7 +7,7 @@ use axum::Router;
 use http::{Request, Response};
 use test_kit::{
     body::{BoxError, script},
-    socket::{Framing, Reply, Server, Wire, post},
+    socket::{Framing, Message, Reply, Server, Wire, post},
     table::{in_flight, of_each_kind},
     time::within,
 };
@@ -70,6 +70,22 @@ async fn an_answer_with_a_length_is_streamed_too() {
     assert_eq!(wire.in_flight(), 0);
 }
 
+/// The answer of an engine that sends this head and this part of a body, and closes.
+async fn cut(head: String, part: &str) -> (Wire, Message) {
+    let seen = Arc::<Notify>::default();
+    let reply = Reply::new(head)
+        // Otherwise the head and the cut are one, and there is no answer to begin with.
+        .then_wait(&seen)
+        .then(part)
+        .then_close();
+    let wire = Wire::answering(reply).await;
+    let mut client = wire.connect().await;
+    client.send(post(BODY)).await;
+    seen.notify_one();
+    let answer = client.answer().await;
+    (wire, answer)
+}
+
 /// What an engine has sent before it broke off reaches the client, and so does that it broke off.
 #[tokio::test]
 async fn an_answer_that_is_cut_looks_cut() {
@@ -96,19 +112,7 @@ async fn an_answer_that_is_cut_looks_cut() {
             Framing::Chunked,
         ),
     ] {
-        let seen = Arc::<Notify>::default();
-        let wire = Wire::answering(
-            Reply::new(format!("{TEXT}{framing}\r\n\r\n"))
-                // Otherwise the head and the cut are one, and there is no answer to begin with.
-                .then_wait(&seen)
-                .then(part)
-                .then_close(),
-        )
-        .await;
-        let mut client = wire.connect().await;
-        client.send(post(BODY)).await;
-        seen.notify_one();
-        let answer = client.answer().await;
+        let (wire, answer) = cut(format!("{TEXT}{framing}\r\n\r\n"), part).await;
         assert_eq!((answer.status(), answer.framing), (200, expected));
         assert_eq!(answer.text(), "hello");
         assert!(!answer.complete, "{part:?}");
@@ -146,18 +150,7 @@ async fn a_stream_that_is_cut_ends_in_an_error_event() {
         ("Transfer-Encoding: chunked", format!("{chunk}0\r\n\r\n")),
         ("Connection: close", content.to_owned()),
     ] {
-        let seen = Arc::<Notify>::default();
-        let wire = Wire::answering(
-            Reply::new(format!("{EVENTS}{framing}\r\n\r\n"))
-                .then_wait(&seen)
-                .then(part.clone())
-                .then_close(),
-        )
-        .await;
-        let mut client = wire.connect().await;
-        client.send(post(BODY)).await;
-        seen.notify_one();
-        let answer = client.answer().await;
+        let (wire, answer) = cut(format!("{EVENTS}{framing}\r\n\r\n"), &part).await;
         assert!(answer.complete, "{part:?}");
         let text = answer.text();
         let event = text.strip_prefix(content).expect("what was sent");

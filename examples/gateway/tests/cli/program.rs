@@ -12,6 +12,7 @@ use axum::{
 };
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use test_kit::{directory::Directory, socket::Upstream};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
     net::TcpStream,
@@ -55,6 +56,35 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    /// Starts it with these manifests, whose ModelServer `small` has this engine.
+    pub(crate) async fn serving(
+        engine: &Upstream,
+        manifests: &str,
+        more: &[&str],
+    ) -> (Directory, Self) {
+        Self::serving_on("127.0.0.1:0", engine, manifests, more).await
+    }
+
+    /// The same at this address.
+    pub(crate) async fn serving_on(
+        address: &str,
+        engine: &Upstream,
+        manifests: &str,
+        more: &[&str],
+    ) -> (Directory, Self) {
+        let directory = Directory::new();
+        let path = directory.write("all.yaml", manifests);
+        let endpoint = format!("ml/small={}", engine.url());
+        let args = [
+            "--manifests",
+            path.to_str().unwrap(),
+            "--endpoint",
+            &endpoint,
+        ];
+        let gateway = Self::start_on(address, [&args, more].concat()).await;
+        (directory, gateway)
+    }
+
     /// Starts it, and returns when it listens.
     pub(crate) async fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
         Self::start_on("127.0.0.1:0", args).await

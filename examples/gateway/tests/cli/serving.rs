@@ -11,19 +11,6 @@ use crate::{
     program::{Gateway, header, run},
 };
 
-async fn start(engine: &Upstream, manifests: &str, more: &[&str]) -> (Directory, Gateway) {
-    let directory = Directory::new();
-    let path = directory.write("all.yaml", manifests);
-    let endpoint = format!("ml/small={}", engine.url());
-    let args = [
-        "--manifests",
-        path.to_str().unwrap(),
-        "--endpoint",
-        &endpoint,
-    ];
-    (directory, Gateway::start([&args, more].concat()).await)
-}
-
 fn manifests() -> String {
     server("small", "m") + &route("chat", "small")
 }
@@ -39,7 +26,7 @@ async fn a_key_from_a_file_reaches_the_engine_and_is_not_shown() {
     let keys = Directory::new();
     let file = keys.write("key", "sk-7f3a\n");
     let keys = format!("K={}", file.display());
-    let (_directory, gateway) = start(&engine, &keyed(), &["--keys", &keys]).await;
+    let (_directory, gateway) = Gateway::serving(&engine, &keyed(), &["--keys", &keys]).await;
     assert_eq!(gateway.ask("chat").await.status(), 200);
     assert_eq!(
         engine.next().await.field("authorization"),
@@ -74,7 +61,7 @@ fn a_key_that_is_not_allowed_or_not_there() {
 #[tokio::test]
 async fn both_versions_of_http_have_the_same_room_for_headers() {
     let engine = Upstream::start(|_| Reply::ok("{}")).await;
-    let (_directory, gateway) = start(&engine, &manifests(), &[]).await;
+    let (_directory, gateway) = Gateway::serving(&engine, &manifests(), &[]).await;
     for bytes in [8_000, 20_000, 200_000, 500_000] {
         let mut statuses = Vec::new();
         for version in [Version::HTTP_11, Version::HTTP_2] {
@@ -93,9 +80,10 @@ async fn both_versions_of_http_have_the_same_room_for_headers() {
 async fn a_request_without_a_model_is_forwarded_if_asked_to() {
     let engine = Upstream::start(|_| Reply::ok("{}")).await;
     let mut other = Upstream::start(|_| Reply::ok("other")).await;
-    let (_directory, gateway) = start(&engine, &manifests(), &[]).await;
+    let (_directory, gateway) = Gateway::serving(&engine, &manifests(), &[]).await;
     assert_eq!(gateway.get("/version").await, 404);
-    let (_directory, gateway) = start(&engine, &manifests(), &["--forward", &other.url()]).await;
+    let (_directory, gateway) =
+        Gateway::serving(&engine, &manifests(), &["--forward", &other.url()]).await;
     assert_eq!(gateway.get("/version?x=1").await, 200);
     let seen = other.next().await;
     assert_eq!(seen.start, "GET /version?x=1 HTTP/1.1");
@@ -107,7 +95,7 @@ async fn a_request_without_a_model_is_forwarded_if_asked_to() {
 async fn browsers_may_be_let_in() {
     let engine = Upstream::start(|_| Reply::ok("{}")).await;
     let allowed = "https://chat.example";
-    let (_directory, gateway) = start(&engine, &manifests(), &["--cors", allowed]).await;
+    let (_directory, gateway) = Gateway::serving(&engine, &manifests(), &["--cors", allowed]).await;
     for (origin, expected) in [(allowed, allowed), ("https://other.example", "-")] {
         let request = Request::options(format!("{}/v1/chat/completions", gateway.url()))
             .header("origin", origin)
@@ -123,7 +111,7 @@ async fn browsers_may_be_let_in() {
 async fn the_admin_view_may_have_its_own_address() {
     let engine = Upstream::start(|_| Reply::ok("{}")).await;
     let args = ["--admin", "127.0.0.1:0"];
-    let (_directory, mut gateway) = start(&engine, &manifests(), &args).await;
+    let (_directory, mut gateway) = Gateway::serving(&engine, &manifests(), &args).await;
     assert_eq!(gateway.get("/_routes").await, 404);
     let said = gateway.until("The admin view is at ").await;
     let (_, url) = said.trim().split_once("The admin view is at ").unwrap();
@@ -144,7 +132,7 @@ async fn an_engine_is_taken_out_of_service_by_operators() {
             .body(format!("{{\"endpoint\": \"{}\"}}", engine.url()));
         gateway.send(request.unwrap()).await.status().as_u16()
     };
-    let (_directory, mut gateway) = start(&engine, &manifests(), &[]).await;
+    let (_directory, mut gateway) = Gateway::serving(&engine, &manifests(), &[]).await;
     assert_eq!(post(&gateway, gateway.url(), "_drain").await, 200);
     gateway.until("endpoint is draining").await;
     let answer = gateway.ask("chat").await;
@@ -157,19 +145,11 @@ async fn an_engine_is_taken_out_of_service_by_operators() {
     assert_eq!(post(&gateway, gateway.url(), "_undrain").await, 200);
     assert_eq!(gateway.ask("chat").await.status(), 200);
 
-    let directory = Directory::new();
-    let path = directory.write("all.yaml", &manifests());
-    let endpoint = format!("ml/small={}", engine.url());
-    let args = [
-        "--manifests",
-        path.to_str().unwrap(),
-        "--endpoint",
-        &endpoint,
-    ];
-    let gateway = Gateway::start_on("0.0.0.0:0", args).await;
+    let any = "0.0.0.0:0";
+    let (_directory, gateway) = Gateway::serving_on(any, &engine, &manifests(), &[]).await;
     assert_eq!(post(&gateway, gateway.url(), "_drain").await, 403);
-    let args = [&args[..], &["--admin", "127.0.0.1:0"]].concat();
-    let mut gateway = Gateway::start_on("0.0.0.0:0", args).await;
+    let admin = ["--admin", "127.0.0.1:0"];
+    let (_directory, mut gateway) = Gateway::serving_on(any, &engine, &manifests(), &admin).await;
     let said = gateway.until("The admin view is at ").await;
     let (_, url) = said.trim().split_once("The admin view is at ").unwrap();
     assert_eq!(
@@ -181,7 +161,8 @@ async fn an_engine_is_taken_out_of_service_by_operators() {
 #[tokio::test]
 async fn connections_beyond_the_maximum_wait() {
     let engine = Upstream::start(|_| Reply::ok("{}")).await;
-    let (_directory, gateway) = start(&engine, &manifests(), &["--max-connections", "1"]).await;
+    let (_directory, gateway) =
+        Gateway::serving(&engine, &manifests(), &["--max-connections", "1"]).await;
     let address = gateway.url().strip_prefix("http://").unwrap();
     let mut first = Peer::connect(address.parse().unwrap()).await;
     first.send(post(r#"{"model": "chat"}"#)).await;
@@ -205,7 +186,7 @@ async fn the_line_of_a_stream_tells_how_it_ended() {
         }
     };
     let engine = Upstream::start(script).await;
-    let (_directory, mut gateway) = start(&engine, &manifests(), &[]).await;
+    let (_directory, mut gateway) = Gateway::serving(&engine, &manifests(), &[]).await;
     let address = gateway
         .url()
         .strip_prefix("http://")

@@ -24,19 +24,9 @@ async fn slow(more: &[&str]) -> (Arc<Notify>, Directory, Gateway) {
         .then(chunk("last"))
         .then(LAST_CHUNK);
     let engine = Upstream::start(move |_| reply.clone()).await;
-    let directory = Directory::new();
-    let path = directory.write(
-        "all.yaml",
-        &(server("small", "m") + &route("chat", "small")),
-    );
-    let endpoint = format!("ml/small={}", engine.url());
-    let args = [
-        "--manifests",
-        path.to_str().unwrap(),
-        "--endpoint",
-        &endpoint,
-    ];
-    (go, directory, Gateway::start([&args, more].concat()).await)
+    let manifests = server("small", "m") + &route("chat", "small");
+    let (directory, gateway) = Gateway::serving(&engine, &manifests, more).await;
+    (go, directory, gateway)
 }
 
 async fn streaming(gateway: &Gateway) -> (Peer, test_kit::socket::Message) {

@@ -166,14 +166,16 @@ pub use self::{
         TrafficPolicy, WithoutModel,
     },
     error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
+    events::Usage,
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, RuleMatch},
     model::{
         DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody, MapName,
         ModelName, ModelSources, MultipartBody, PathModel, QueryModel,
     },
     observe::{
-        ConsideredCondition, ConsideredRoute, ConsideredRule, EndpointSnapshot, ExplainedEndpoint,
-        ExplainedTarget, Explanation, Lint, LintKind, RuleVerdict, ServerSnapshot, Verdict,
+        AttemptFacts, AttemptOutcome, ConsideredCondition, ConsideredRoute, ConsideredRule, EndFacts,
+        EndKind, EndpointSnapshot, ExplainedEndpoint, ExplainedTarget, Explanation, Lint, LintKind,
+        Observer, RequestFacts, RuleVerdict, ServerSnapshot, Times, Verdict,
     },
     policy::{
         AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer, AttemptTimeout, AttemptTimeoutFuture,

@@ -31,6 +31,7 @@ pub struct RouteError {
     kind: RouteErrorKind,
     message: Cow<'static, str>,
     source: Option<Arc<dyn Error + Send + Sync>>,
+    model: Option<Arc<str>>,
 }
 
 /// The kinds of [`RouteError`], each with its HTTP status and error code.
@@ -174,6 +175,7 @@ impl RouteError {
             kind,
             message: message.into(),
             source: None,
+            model: None,
         }
     }
 
@@ -182,11 +184,19 @@ impl RouteError {
         self
     }
 
+    fn about(self, model: &str) -> Self {
+        Self {
+            model: Some(Excerpt(model).as_str().into()),
+            ..self
+        }
+    }
+
     pub(crate) fn model_not_found(model: &str) -> Self {
         Self::new(
             RouteErrorKind::ModelNotFound,
             format!("the model `{}` does not exist", Excerpt(model)),
         )
+        .about(model)
     }
 
     pub(crate) fn route_not_found(model: &str) -> Self {
@@ -197,6 +207,7 @@ impl RouteError {
                 Excerpt(model)
             ),
         )
+        .about(model)
     }
 
     pub(crate) fn model_too_late(limit: u64) -> Self {
@@ -333,6 +344,12 @@ impl RouteError {
     /// The message that the client reads.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The model that the client asked for, where no rule was found for it: its name, cut to 256
+    /// characters.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
     }
 
     /// How long a 503 tells the client to wait (`Retry-After`); `None` for other errors.

@@ -17,7 +17,7 @@ use crate::{
     config::WithoutModel,
     error::{RouteError, RouteErrorKind},
     model::{BodyKeys, ExtractedModel, NeededKeys},
-    observe::RequestSpan,
+    observe::Report,
     pieces::Chunks,
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
     server::{Caller, Lease, Server},
@@ -98,6 +98,11 @@ impl Matched {
         (!self.message.whole).then_some(self.message.inbound)
     }
 
+    /// Says so.
+    pub(super) fn tell(&self, report: &mut Report) {
+        report.ruled(&self.table, self.selection, &self.message.model);
+    }
+
     /// Fails if the caller may not use this model.
     pub(super) fn authorize(&self, head: &Parts, options: &Options) -> Result<(), RouteError> {
         let to = RuleMatch::new(&self.table, self.selection, &self.message.model);
@@ -157,7 +162,7 @@ impl Matched {
         head: &mut Parts,
         (target, lease): Chosen,
         deadline: Option<Instant>,
-        span: &RequestSpan,
+        report: &mut Report,
     ) -> Result<(RouteBody, Arc<Exchange>), Refused> {
         let Self {
             table,
@@ -179,7 +184,7 @@ impl Matched {
             Err(error) => return Err((error, packed.rest)),
         };
         let (mut body, upload) = packed.send(payload, options.replay_bytes);
-        span.routed(head.uri.path(), &decision);
+        let attempts = report.sent(head.uri.path(), &decision);
         let retries = may_send_again.then(|| {
             let server = Arc::clone(lease.server());
             Retries::new(packed.origin, packed.keys, &head.method, server)
@@ -194,6 +199,7 @@ impl Matched {
             asks_for_stream,
             retries,
             held: packed.share,
+            report: attempts,
         });
         body.attach(Arc::clone(&exchange));
         Ok((body, exchange))

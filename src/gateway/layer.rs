@@ -20,6 +20,7 @@ use crate::{
     config::{ApiPaths, WithoutModel},
     error::RouteError,
     model::{ExtractModel, ModelSources},
+    observe::{Observer, Observers},
     route::{RouteTable, RouteTableHandle},
     upload::{DrainLimits, Memory, Pace},
     wire::{ForwardedFields, Via},
@@ -72,6 +73,7 @@ impl ModelRouteLayer {
                 via: Via::default(),
                 forwarded: ForwardedFields::default(),
                 deadline_header: None,
+                observers: Observers::default(),
             },
         }
     }
@@ -375,6 +377,33 @@ impl ModelRouteLayer {
     /// is passed over. The header is sent to the engine as it came.
     pub fn deadline_header(mut self, name: HeaderName) -> Self {
         self.options.deadline_header = Some(name);
+        self
+    }
+
+    /// Tells `observer` what becomes of each request; none by default, and each call adds one.
+    ///
+    /// A layer without observers does nothing for them: it reads no answer and no clock.
+    ///
+    /// ```
+    /// # use tower_model_route::{EndFacts, ModelRouteLayer, Observer, RouteTable};
+    /// struct Printer;
+    ///
+    /// impl Observer for Printer {
+    ///     fn ended(&self, end: &EndFacts<'_>) {
+    ///         println!("{} {:?} {:?}", end.request().path(), end.status(), end.usage().output);
+    ///     }
+    /// }
+    ///
+    /// # let table = RouteTable::builder().build().unwrap();
+    /// let layer = ModelRouteLayer::new(table).observer(Printer);
+    /// ```
+    pub fn observer(self, observer: impl Observer) -> Self {
+        self.shared_observer(Arc::new(observer))
+    }
+
+    /// The same for an observer that is used elsewhere too.
+    pub fn shared_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.options.observers.add(observer);
         self
     }
 }

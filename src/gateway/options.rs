@@ -10,6 +10,7 @@ use crate::{
     coding,
     config::{ApiPaths, WithoutModel},
     model::ExtractModel,
+    observe::Observers,
     route::{CompiledTable, RouteTableHandle},
     upload::{Buffering, DrainLimits, Limits, Memory, Pace},
     wire::{ForwardedFields, Via},
@@ -35,6 +36,7 @@ pub(super) struct Options {
     pub(super) via: Via,
     pub(super) forwarded: ForwardedFields,
     pub(super) deadline_header: Option<HeaderName>,
+    pub(super) observers: Observers,
 }
 
 impl Options {

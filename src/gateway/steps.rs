@@ -29,7 +29,7 @@ use crate::{
     config::OnInterruption,
     error::{Asker, RouteError},
     events::Dialect,
-    observe::RequestSpan,
+    observe::Report,
     route::{Chosen, CompiledTable, RouteDecision},
     server::{Lease, Outcome, Server},
     upload::{Drain, Received, Refused},
@@ -54,7 +54,7 @@ pub(super) fn received<S, F>(
     received: Result<Received, Refused>,
     table: Arc<CompiledTable>,
     mut arrival: Arrival<S>,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> ControlFlow<Long<S, F>, Phase<S, F>> {
     let received = match received {
         Ok(received) if received.lacks(&arrival.head, |model| table.reads_body_of(model)) => {
@@ -71,6 +71,7 @@ pub(super) fn received<S, F>(
     let (head, asker) = (&arrival.head, &arrival.asker);
     let matched = received
         .and_then(|received| Matched::new(table, head, received, &arrival.options))
+        .inspect(|matched| matched.tell(report))
         .and_then(|matched| match admitted(&matched, &arrival) {
             Ok(()) => Ok(matched),
             Err(error) => Err((error, matched.into_rest())),
@@ -81,12 +82,12 @@ pub(super) fn received<S, F>(
         });
     match matched {
         Err(refused) => {
-            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, span))
+            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, report))
         }
         Ok((Turn::Now(chosen), matched)) => {
             let waiter = waiter(&matched, chosen.0, &mut arrival);
             let timer = timer(matched.server(chosen.0), arrival.deadline);
-            waiting(dispatched(matched, arrival, chosen, timer, span), waiter)
+            waiting(dispatched(matched, arrival, chosen, timer, report), waiter)
         }
         Ok((Turn::Later(target), matched)) => {
             let waiter = waiter(&matched, target, &mut arrival);
@@ -126,7 +127,7 @@ fn waiter<S>(matched: &Matched, target: u32, arrival: &mut Arrival<S>) -> Option
 pub(super) fn freed<S, F>(
     lease: Option<Lease>,
     queued: Queued<S>,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> Phase<S, F> {
     let Queued {
         matched,
@@ -135,9 +136,10 @@ pub(super) fn freed<S, F>(
         arrival,
         ..
     } = queued;
+    report.waited();
     let refused = match lease {
         Some(lease) => match deadline::check(arrival.deadline) {
-            Ok(()) => return dispatched(matched, arrival, (target, lease), timer, span),
+            Ok(()) => return dispatched(matched, arrival, (target, lease), timer, report),
             Err(error) => error,
         },
         None => matched.overloaded(),
@@ -148,7 +150,7 @@ pub(super) fn freed<S, F>(
         &arrival.asker,
         &arrival.head,
         &arrival.options,
-        span,
+        report,
     )
 }
 
@@ -171,13 +173,13 @@ where
 pub(super) fn timed_out<S, F>(
     routed: Option<Routed>,
     outcome: Outcome,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> Phase<S, F> {
     let Some(routed) = routed else {
         return Phase::Completed;
     };
     routed.exchange.settle(|| outcome);
-    answering(&RouteError::upstream_timeout(), &routed, span)
+    answering(&RouteError::upstream_timeout(), &routed, report)
 }
 
 type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
@@ -186,28 +188,29 @@ type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
 pub(super) fn answered<S, F, R: Body, E: 'static>(
     result: Result<Response<R>, E>,
     routed: Option<Routed>,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> ControlFlow<Answer<R, E>, Phase<S, F>> {
     let Some(mut routed) = routed else {
-        return ControlFlow::Break(
-            result.map(|response| response.map(|body| ResponseBody::upstream(body, None))),
-        );
+        return ControlFlow::Break(forwarded(result, report));
     };
     routed.exchange.settle(|| outcome_of(&result));
     // If the client's upload failed, the engine has seen only a part of it, so
     // its answer does not count.
     if let Some(error) = routed.exchange.upload_failure() {
-        return ControlFlow::Continue(answering(&error, &routed, span));
+        return ControlFlow::Continue(answering(&error, &routed, report));
     }
     let mut response = match result {
         Ok(response) => response,
-        Err(error) => return ControlFlow::Break(Err(error)),
+        Err(error) => {
+            report.failed();
+            return ControlFlow::Break(Err(error));
+        }
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let upgrade = routed.upgrade.take();
-        return match switched(response, upgrade, &routed.exchange, span) {
+        return match switched(response, upgrade, &routed.exchange, report) {
             Ok(response) => ControlFlow::Break(Ok(response)),
-            Err(error) => ControlFlow::Continue(answering(&error, &routed, span)),
+            Err(error) => ControlFlow::Continue(answering(&error, &routed, report)),
         };
     }
     let rest = rest(&routed);
@@ -217,18 +220,18 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     }
     let (decision, lease) = routed.exchange.finish();
     let error = response.extensions().get::<RouteError>();
-    span.answered(response.status(), &decision, error);
+    report.answered(response.status(), &decision, error);
     let version = response.version();
     rewrite::response_head(&mut response);
     routed.via.add(version, response.headers_mut());
     hide_endpoint(response.headers_mut(), decision.address());
-    let watch = watch(&response, &routed, &decision, lease.as_ref());
+    let watch = watch(&response, &routed, &decision, lease.as_ref(), report);
     let exchange = Arc::clone(&routed.exchange);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     let slow = watch.as_ref().and_then(|_| exchange.slow());
     let interval = decision.policy().get_sse_keepalive();
     let keep_alive = interval.and_then(|interval| KeepAlive::new(interval, routed.dialect));
-    let held = Held::new(lease, exchange, idle_timeout, span.clone())
+    let held = Held::new(lease, Some(exchange), idle_timeout, std::mem::take(report))
         .watching(watch, slow)
         .keeping_alive(keep_alive);
     if held.may_add() {
@@ -239,12 +242,21 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     ControlFlow::Break(Ok(response.map(body)))
 }
 
+/// The answer to a request that was not routed.
+fn forwarded<R: Body, E>(result: Result<Response<R>, E>, report: &mut Report) -> Answer<R, E> {
+    let response = result.inspect_err(|_| report.failed())?;
+    report.forwarded(response.status());
+    let held = Held::new(None, None, None, std::mem::take(report)).watching(None, None);
+    Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
+}
+
 /// What looks at the answer's events, if anything asks for it.
 fn watch<R: Body>(
     response: &Response<R>,
     routed: &Routed,
     decision: &RouteDecision,
     lease: Option<&Lease>,
+    report: &Report,
 ) -> Option<Box<Watch>> {
     let policy = decision.policy();
     let what = policy.get_on_interruption();
@@ -253,12 +265,13 @@ fn watch<R: Body>(
         || policy.get_stream_idle_timeout().is_some()
         || policy.get_first_event_slow().is_some()
         || lease.is_some_and(Lease::wants_latency);
-    if !is_wanted || !response.status().is_success() {
+    let why = (is_wanted, report.reads_answer());
+    if why == (false, false) || !response.status().is_success() {
         return None;
     }
     let has_length = response.body().size_hint().exact().is_some();
     let (dialect, id) = (routed.dialect, routed.asker.id());
-    Watch::new(dialect, response.headers(), has_length, what, id)
+    Watch::new(dialect, response.headers(), has_length, why, what, id)
 }
 
 /// The gateway's own answer, which drains the rest of the upload.
@@ -287,7 +300,7 @@ fn dispatched<S, F>(
     arrival: Arrival<S>,
     chosen: Chosen,
     timer: Timer,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> Phase<S, F> {
     let Arrival {
         mut head,
@@ -299,8 +312,8 @@ fn dispatched<S, F>(
     let drain = options.drain(&head);
     let deadline = timer.as_ref().map(|timer| timer.deadline());
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
-    match matched.dispatch(&options, &mut head, chosen, deadline, span) {
-        Err(refused) => rejected(refused, &asker, &head, &options, span),
+    match matched.dispatch(&options, &mut head, chosen, deadline, report) {
+        Err(refused) => rejected(refused, &asker, &head, &options, report),
         Ok((body, exchange)) => {
             let routed = Routed {
                 exchange,
@@ -327,9 +340,9 @@ fn rejected<S, F>(
     asker: &Asker,
     head: &Parts,
     options: &Options,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> Phase<S, F> {
-    span.rejected(&error);
+    report.rejected(&error);
     Phase::Answering {
         response: error.answer(asker),
         rest: Drain::of_unread(rest, options.drain(head)),
@@ -337,8 +350,8 @@ fn rejected<S, F>(
 }
 
 /// The gateway answers a request itself that was routed.
-fn answering<S, F>(error: &RouteError, routed: &Routed, span: &RequestSpan) -> Phase<S, F> {
-    span.rejected(error);
+fn answering<S, F>(error: &RouteError, routed: &Routed, report: &mut Report) -> Phase<S, F> {
+    report.rejected(error);
     let mut response = error.answer(&routed.asker);
     response.extensions_mut().insert(routed.exchange.decision());
     let rest = rest(routed);

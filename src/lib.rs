@@ -173,9 +173,9 @@ pub use self::{
         ModelName, ModelSources, MultipartBody, PathModel, QueryModel,
     },
     observe::{
-        AttemptFacts, AttemptOutcome, ConsideredCondition, ConsideredRoute, ConsideredRule, EndFacts,
-        EndKind, EndpointSnapshot, ExplainedEndpoint, ExplainedTarget, Explanation, Lint, LintKind,
-        Observer, RequestFacts, RuleVerdict, ServerSnapshot, Times, Verdict,
+        AttemptFacts, AttemptOutcome, ConsideredCondition, ConsideredRoute, ConsideredRule,
+        EndFacts, EndKind, EndpointSnapshot, ExplainedEndpoint, ExplainedTarget, Explanation, Lint,
+        LintKind, Observer, RequestFacts, RuleVerdict, ServerSnapshot, Times, Verdict,
     },
     policy::{
         AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer, AttemptTimeout, AttemptTimeoutFuture,

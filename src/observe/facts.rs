@@ -5,12 +5,7 @@ use std::{fmt, time::Duration};
 use http::{Extensions, HeaderValue, Method, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
-use crate::{
-    error::RouteError,
-    events::Usage,
-    route::RouteDecision,
-    server::Outcome,
-};
+use crate::{error::RouteError, events::Usage, route::RouteDecision, server::Outcome};
 
 /// What is known of a request by its head.
 #[derive(Debug)]

@@ -126,7 +126,10 @@ struct All {
 
 impl Observers {
     pub(crate) fn add(&mut self, observer: Arc<dyn Observer>) {
-        let mut each = self.0.as_ref().map_or_else(Vec::new, |all| all.each.clone());
+        let mut each = self
+            .0
+            .as_ref()
+            .map_or_else(Vec::new, |all| all.each.clone());
         each.push(observer);
         let read_answers = each.iter().any(|observer| observer.reads_answers());
         self.0 = Some(Arc::new(All { each, read_answers }));

@@ -88,7 +88,13 @@ impl Report {
     #[allow(dead_code, reason = "for limits")]
     pub(crate) fn settled_by(&mut self, settle: Box<dyn Settle>, head: &Parts, id: &HeaderValue) {
         let told = self.told.get_or_insert_with(|| {
-            Told::new(Observers::default(), Instant::now(), head, id, Extensions::new())
+            Told::new(
+                Observers::default(),
+                Instant::now(),
+                head,
+                id,
+                Extensions::new(),
+            )
         });
         told.settle = Some(settle);
     }
@@ -273,15 +279,15 @@ impl Told {
             self.usage = *reader.usage();
             self.is_exact = has_finished;
         }
-        self.is_whole = seen.has(Kinds::TERMINAL)
-            || (has_finished && reader.dialect() == Dialect::Gemini);
+        self.is_whole =
+            seen.has(Kinds::TERMINAL) || (has_finished && reader.dialect() == Dialect::Gemini);
     }
 
     /// How it has ended, where nobody has said so: it was dropped.
     fn kind(&self) -> EndKind {
-        let is_error = self.status.is_some_and(|status| {
-            status.is_client_error() || status.is_server_error()
-        });
+        let is_error = self
+            .status
+            .is_some_and(|status| status.is_client_error() || status.is_server_error());
         match self.kind {
             Some(EndKind::Ok) | None if is_error => EndKind::Error,
             Some(kind) => kind,

@@ -11,6 +11,7 @@
 //!   owns it.
 
 use std::{
+    error::Error,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -222,6 +223,15 @@ impl Exchange {
     /// The HTTP client has begun to read the body, and may have sent some of it.
     pub(super) fn begin_body(&self) {
         self.body_begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Says why the engine can't be reached, if that is how the attempt has ended.
+    pub(crate) fn complain(&self, outcome: Outcome, error: &(dyn Error + 'static)) {
+        if matches!(outcome, Outcome::NotConnected | Outcome::Failed)
+            && let Some(lease) = &self.state().lease
+        {
+            lease.complain(error);
+        }
     }
 
     /// Counts how the attempt ended. The first layer that observes the outcome

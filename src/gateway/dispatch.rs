@@ -184,7 +184,7 @@ impl Matched {
             Err(error) => return Err((error, packed.rest)),
         };
         let (mut body, upload) = packed.send(payload, options.replay_bytes);
-        let attempts = report.sent(head.uri.path(), &decision);
+        let attempts = report.sent(&decision);
         let retries = may_send_again.then(|| {
             let server = Arc::clone(lease.server());
             Retries::new(packed.origin, packed.keys, &head.method, server)

@@ -10,7 +10,7 @@ use crate::{
     coding,
     config::{ApiPaths, WithoutModel},
     model::ExtractModel,
-    observe::Observers,
+    observe::{Observers, SpanLevel},
     route::{CompiledTable, RouteTableHandle},
     upload::{Buffering, DrainLimits, Limits, Memory, Pace},
     wire::{ForwardedFields, Via},
@@ -37,6 +37,7 @@ pub(super) struct Options {
     pub(super) forwarded: ForwardedFields,
     pub(super) deadline_header: Option<HeaderName>,
     pub(super) observers: Observers,
+    pub(super) span_level: SpanLevel,
 }
 
 impl Options {

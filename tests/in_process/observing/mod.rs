@@ -1,8 +1,11 @@
 //! What observers are told of requests.
 
+mod access_log_has_a_line_each;
 mod each_end_is_told_once;
 mod facts_in_order;
+mod metrics_have_known_names_only;
 mod observing_changes_nothing;
+mod unreachable_engines_are_said;
 mod usage_of_each_api;
 
 use std::{

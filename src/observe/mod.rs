@@ -9,6 +9,7 @@ mod context;
 mod explain;
 mod facts;
 mod lint;
+mod listening;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod observer;

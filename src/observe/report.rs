@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{
     attempts::AttemptReport,
     facts::{EndFacts, EndKind, LimitFacts, RequestFacts, Ruled, Times},
+    listening::Listening,
     observer::Observers,
     operation::Operation,
     trace::{RequestSpan, SpanLevel},
@@ -30,13 +31,6 @@ pub(crate) struct Report(
     /// `None` if nobody listens.
     Option<Box<Told>>,
 );
-
-/// The request, and who is told of it.
-#[derive(Debug)]
-pub(super) struct Listening {
-    pub(super) request: RequestFacts,
-    pub(super) observers: Observers,
-}
 
 struct Told {
     span: RequestSpan,

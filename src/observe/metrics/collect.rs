@@ -8,7 +8,8 @@ use std::{
 use metrics::SharedString;
 
 use super::{
-    Metrics, names,
+    names,
+    recorder::Metrics,
     series::{counter, describe, gauge},
 };
 use crate::{

@@ -74,17 +74,14 @@ names! {
     RELOADS = "model_route_reloads_total", Counter, Count: "Reloads of the table, by their result.";
 }
 
-impl super::Metrics {
-    /// The histograms and the upper bounds of their buckets: those of OpenTelemetry's GenAI
-    /// conventions, where they have one. An exporter has to be told; see [`Metrics`](super::Metrics).
-    pub const BUCKETS: &'static [(&'static str, &'static [f64])] = &[
-        (CLIENT_DURATION, DURATION),
-        (CLIENT_TOKENS, TOKENS),
-        (CLIENT_FIRST, DURATION),
-        (CLIENT_EACH, DURATION),
-        (SERVER_DURATION, DURATION),
-        (SERVER_FIRST, FIRST_TOKEN),
-        (SERVER_EACH, OUTPUT_TOKEN),
-        (QUEUE_SECONDS, FIRST_TOKEN),
-    ];
-}
+/// The histograms and the upper bounds of their buckets.
+pub(super) const BUCKETS: &[(&str, &[f64])] = &[
+    (CLIENT_DURATION, DURATION),
+    (CLIENT_TOKENS, TOKENS),
+    (CLIENT_FIRST, DURATION),
+    (CLIENT_EACH, DURATION),
+    (SERVER_DURATION, DURATION),
+    (SERVER_FIRST, FIRST_TOKEN),
+    (SERVER_EACH, OUTPUT_TOKEN),
+    (QUEUE_SECONDS, FIRST_TOKEN),
+];

@@ -1,6 +1,9 @@
 //! The series that a request counts in, by labels that only the table and engines' statuses make.
 
-use std::hash::{Hash, Hasher};
+use std::{
+    hash::{Hash, Hasher},
+    sync::OnceLock,
+};
 
 use metrics::{Counter, Histogram, Key, Label, Level, Metadata, SharedString};
 
@@ -15,6 +18,8 @@ static METADATA: Metadata<'static> =
 
 /// What a model is called that the table does not know.
 const UNKNOWN: &str = "unknown";
+/// An error that the engine has answered with.
+const ENGINE_ERROR: &str = "engine_error";
 
 type Labels = Vec<(&'static str, SharedString)>;
 
@@ -82,7 +87,7 @@ impl<'a> Name<'a> {
             error: match (end.error(), end.kind()) {
                 (Some(error), _) => Some(error.kind().code()),
                 (None, EndKind::Ok) => None,
-                (None, EndKind::Error) => Some("engine_error"),
+                (None, EndKind::Error) => Some(ENGINE_ERROR),
                 (None, EndKind::ClientGone) => Some("client_gone"),
                 (None, EndKind::Interrupted) => Some("stream_interrupted"),
             },
@@ -114,19 +119,19 @@ pub(super) struct Series {
     rest: (Operation, Option<u16>, Option<&'static str>),
     requests: Counter,
     durations: [Histogram; 2],
-    firsts: [Histogram; 2],
-    eaches: [Histogram; 2],
-    tokens: Tokens,
+    /// What only answers of engines have.
+    answer: OnceLock<Answer>,
+    stream: OnceLock<[Histogram; 4]>,
 }
 
-struct Tokens {
-    input: Histogram,
-    output: Histogram,
+/// The handles for what an engine says.
+struct Answer {
+    tokens: [Histogram; 2],
     /// By their type, of usage that is exact.
-    reported: [Counter; 7],
-    estimated: Counter,
+    reported: [OnceLock<Counter>; 7],
+    estimated: OnceLock<Counter>,
     /// Exact, estimated, unknown.
-    usage: [Counter; 3],
+    usage: [OnceLock<Counter>; 3],
 }
 
 const TYPES: [&str; 7] = [
@@ -138,82 +143,53 @@ const TYPES: [&str; 7] = [
     "input_audio",
     "output_audio",
 ];
+const USAGE: [&str; 3] = ["exact", "estimated", "unknown"];
+
+fn owned(text: &str) -> SharedString {
+    text.to_owned().into()
+}
+
+/// The labels of the GenAI conventions.
+fn gen_ai(operation: Operation, model: &str) -> Labels {
+    vec![
+        ("gen_ai.operation.name", operation.as_str().into()),
+        ("gen_ai.provider.name", operation.provider().into()),
+        ("gen_ai.request.model", owned(model)),
+    ]
+}
 
 impl Series {
     pub(super) fn is(&self, name: &Name<'_>) -> bool {
+        let mut texts = self.texts.iter().zip(name.texts());
         self.rest == (name.operation, name.status, name.error)
-            && self
-                .texts
-                .iter()
-                .zip(name.texts())
-                .all(|(own, other)| **own == *other)
+            && texts.all(|(own, other)| **own == *other)
     }
 
     pub(super) fn new(name: &Name<'_>) -> Self {
-        let owned = |text: &str| SharedString::from(text.to_owned());
-        let gen_ai = |metric, error: bool, token_type: Option<&'static str>| {
-            let mut labels = vec![
-                ("gen_ai.operation.name", name.operation.as_str().into()),
-                ("gen_ai.provider.name", name.operation.provider().into()),
-                ("gen_ai.request.model", owned(name.engine_model)),
-            ];
-            let status = name.status.filter(|_| name.error == Some("engine_error"));
-            if let Some(code) = name.error.filter(|_| error) {
-                let code =
-                    status.map_or(code.into(), |status| SharedString::from(status.to_string()));
-                labels.push(("error.type", code));
-            }
-            labels.extend(token_type.map(|kind| ("gen_ai.token.type", kind.into())));
-            histogram(metric, labels)
-        };
-        let tokens_of = |kind: &'static str, how: &'static str| {
-            counter(
-                names::TOKENS_TOTAL,
-                vec![
-                    ("model", owned(name.model)),
-                    ("server", owned(name.server)),
-                    ("type", kind.into()),
-                    ("how", how.into()),
-                ],
-            )
-        };
-        let usage = |how: &'static str| {
-            counter(
-                names::USAGE,
-                vec![("server", owned(name.server)), ("how", how.into())],
-            )
-        };
-        let status = name
-            .status
-            .map_or("none".to_owned(), |status| status.to_string());
+        let status = name.status.map(|status| status.to_string());
+        let mut labels = gen_ai(name.operation, name.engine_model);
+        match (name.error, &status) {
+            (Some(ENGINE_ERROR), Some(status)) => labels.push(("error.type", owned(status))),
+            (Some(code), _) => labels.push(("error.type", code.into())),
+            (None, _) => {}
+        }
+        let durations = [names::CLIENT_DURATION, names::SERVER_DURATION];
+        let requests = vec![
+            ("model", owned(name.model)),
+            ("route", owned(name.route)),
+            ("rule", owned(name.rule)),
+            ("server", owned(name.server)),
+            ("endpoint", owned(name.endpoint)),
+            ("status", status.map_or("none".into(), SharedString::from)),
+            ("error_code", name.error.unwrap_or_default().into()),
+        ];
         Self {
             texts: name.texts().map(Into::into),
             rest: (name.operation, name.status, name.error),
-            requests: counter(
-                names::REQUESTS,
-                vec![
-                    ("model", owned(name.model)),
-                    ("route", owned(name.route)),
-                    ("rule", owned(name.rule)),
-                    ("server", owned(name.server)),
-                    ("endpoint", owned(name.endpoint)),
-                    ("status", status.into()),
-                    ("error_code", name.error.unwrap_or_default().into()),
-                ],
-            ),
-            durations: [names::CLIENT_DURATION, names::SERVER_DURATION]
-                .map(|metric| gen_ai(metric, true, None)),
-            firsts: [names::CLIENT_FIRST, names::SERVER_FIRST]
-                .map(|metric| gen_ai(metric, false, None)),
-            eaches: [names::CLIENT_EACH, names::SERVER_EACH]
-                .map(|metric| gen_ai(metric, false, None)),
-            tokens: Tokens {
-                input: gen_ai(names::CLIENT_TOKENS, false, Some("input")),
-                output: gen_ai(names::CLIENT_TOKENS, false, Some("output")),
-                reported: TYPES.map(|kind| tokens_of(kind, "exact")),
-                estimated: tokens_of("output", "estimated"),
-                usage: ["exact", "estimated", "unknown"].map(usage),
-            },
+            requests: counter(names::REQUESTS, requests),
+            durations: durations.map(|metric| histogram(metric, labels.clone())),
+            answer: OnceLock::new(),
+            stream: OnceLock::new(),
         }
     }
 
@@ -224,45 +200,69 @@ impl Series {
         self.durations
             .iter()
             .for_each(|duration| duration.record(total));
-        if let Some(first) = times.to_first_content {
-            let first = first.as_secs_f64();
-            self.firsts
-                .iter()
-                .for_each(|histogram| histogram.record(first));
+        if !end.is_answered() {
+            return;
         }
-        let [chunk, token] = &self.eaches;
+        self.record_usage(end);
+        let Some(first) = times.to_first_content else {
+            return;
+        };
+        let [chunk, token, each_chunk, each_token] = self.stream.get_or_init(|| self.stream());
+        chunk.record(first.as_secs_f64());
+        token.record(first.as_secs_f64());
         if let Some(each) = times.per_output_event {
-            chunk.record(each.as_secs_f64());
+            each_chunk.record(each.as_secs_f64());
         }
         if let Some(each) = times.per_output_token {
-            token.record(each.as_secs_f64());
-        }
-        if end.is_answered() {
-            self.tokens.record(end);
+            each_token.record(each.as_secs_f64());
         }
     }
-}
 
-impl Tokens {
-    fn record(&self, end: &EndFacts<'_>) {
-        let [exact, estimated, unknown] = &self.usage;
+    fn stream(&self) -> [Histogram; 4] {
+        let [_, engine_model, ..] = &self.texts;
+        let metrics = [
+            names::CLIENT_FIRST,
+            names::SERVER_FIRST,
+            names::CLIENT_EACH,
+            names::SERVER_EACH,
+        ];
+        metrics.map(|metric| histogram(metric, gen_ai(self.rest.0, engine_model)))
+    }
+
+    fn answer(&self) -> Answer {
+        let [_, engine_model, ..] = &self.texts;
+        let tokens = ["input", "output"].map(|kind| {
+            let mut labels = gen_ai(self.rest.0, engine_model);
+            labels.push(("gen_ai.token.type", kind.into()));
+            histogram(names::CLIENT_TOKENS, labels)
+        });
+        Answer {
+            tokens,
+            reported: Default::default(),
+            estimated: OnceLock::new(),
+            usage: Default::default(),
+        }
+    }
+
+    fn record_usage(&self, end: &EndFacts<'_>) {
         let usage = end.usage();
+        let is_reported = usage.input.is_some() || usage.output.is_some();
+        let estimate = end.output_tokens();
+        let how = match end.is_exact() {
+            true => 0,
+            false if is_reported || estimate > 0 => 1,
+            false if end.kind() == EndKind::Error => return,
+            false => 2,
+        };
+        let answer = self.answer.get_or_init(|| self.answer());
+        if let (Some(counter), Some(how)) = (answer.usage.get(how), USAGE.get(how)) {
+            counter.get_or_init(|| self.usage(how)).increment(1);
+        }
         if !end.is_exact() {
-            let output = end.output_tokens();
-            self.estimated.increment(output);
-            let how = if output > 0 || usage.input.is_some() {
-                estimated
-            } else {
-                unknown
-            };
-            return how.increment(1);
-        }
-        exact.increment(1);
-        if let Some(input) = usage.input {
-            self.input.record(input as f64);
-        }
-        if let Some(output) = usage.output {
-            self.output.record(output as f64);
+            let estimated = answer
+                .estimated
+                .get_or_init(|| self.tokens("output", "estimated"));
+            return estimated.increment(estimate);
         }
         let counts = [
             usage.input,
@@ -273,10 +273,36 @@ impl Tokens {
             usage.input_audio,
             usage.output_audio,
         ];
-        for (counter, count) in self.reported.iter().zip(counts) {
-            if let Some(count @ 1..) = count {
-                counter.increment(count);
+        for (histogram, count) in answer.tokens.iter().zip(counts) {
+            if let Some(count) = count {
+                histogram.record(count as f64);
             }
         }
+        for ((counter, kind), count) in answer.reported.iter().zip(TYPES).zip(counts) {
+            if let Some(count @ 1..) = count {
+                counter
+                    .get_or_init(|| self.tokens(kind, "exact"))
+                    .increment(count);
+            }
+        }
+    }
+
+    fn usage(&self, how: &'static str) -> Counter {
+        let [.., server, _] = &self.texts;
+        counter(
+            names::USAGE,
+            vec![("server", owned(server)), ("how", how.into())],
+        )
+    }
+
+    fn tokens(&self, kind: &'static str, how: &'static str) -> Counter {
+        let [model, .., server, _] = &self.texts;
+        let labels = vec![
+            ("model", owned(model)),
+            ("server", owned(server)),
+            ("type", kind.into()),
+            ("how", how.into()),
+        ];
+        counter(names::TOKENS_TOTAL, labels)
     }
 }

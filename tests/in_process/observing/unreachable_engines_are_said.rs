@@ -5,7 +5,7 @@ use std::{error::Error, fmt, io};
 use test_kit::{
     engines::{Act, status},
     gateway::Rig,
-    table::{one_server, retries},
+    table::retries,
 };
 use tokio::time::sleep;
 use tracing::Level;

@@ -54,8 +54,8 @@ fn a_routed_request_has_one_span_with_all_its_fields() {
     assert_eq!((spans.len(), spans[0].name), (1, "model_route"));
     assert_eq!(spans[0].level, Level::INFO);
     assert_eq!(spans[0].fields.all(), HEAD, "the answer is not there yet");
-    reply.send_response(ok(""));
-    assert_ready_ok!(call.poll());
+    reply.send_response(ok("text"));
+    text(assert_ready_ok!(call.poll()).into_body());
     let spans = seen.spans();
     let fields = spans[0].fields.all();
     let times = |(name, _): &(&str, &str)| name.ends_with("seconds");

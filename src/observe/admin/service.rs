@@ -77,6 +77,9 @@ use crate::{config::WithoutModel, model::ExtractModel, route::RouteTableHandle};
 /// listed](Self::host) (against DNS rebinding; others get 421), and what is posted
 /// must have the Content-Type `application/json` (others get 415).
 ///
+/// Every answer has the request's id in `x-request-id`, as those of the layer
+/// ([`request_id`](crate::request_id)).
+///
 /// What a condition compares a header to is shown as `***`, because it may be a
 /// key, unless [the header is listed](Self::show_header).
 #[derive(Clone, Debug)]
@@ -206,9 +209,9 @@ impl<B: Body> Service<Request<B>> for Admin {
         let answer = match resource {
             _ if !self.access.allows(&request) => answer::misdirected(),
             Some(Resource::Page) => answer::to_get(request.method(), page::answer),
-            Some(Resource::Routes) => {
-                answer::to_get(request.method(), || view::answer(&self.table, &self.access))
-            }
+            Some(Resource::Routes) => answer::to_get(request.method(), || {
+                view::answer(&self.table, &self.access, &self.reading)
+            }),
             Some(_) if request.method() != Method::POST => answer::not_allowed("POST"),
             Some(_) if !is_json(request.headers()) => answer::not_json(),
             Some(Resource::Explain) => {

@@ -27,7 +27,11 @@ mod words;
 
 #[cfg(feature = "manifest")]
 pub(crate) use self::duration::format;
-pub(crate) use self::{address::Address, engine_header::EngineHeader, paths::has_dot_segment};
+pub(crate) use self::{
+    address::Address,
+    engine_header::EngineHeader,
+    paths::{has_dot_segment, is_version},
+};
 pub use self::{
     balance::{Balance, HashKey},
     builder::RouteTableBuilder,

@@ -30,7 +30,7 @@ use super::mistake::{BuildError, MistakeKind};
 /// | Vertex AI | `/{version}/projects/{rest}:{verb}`, `/{version}/publishers/{rest}:{verb}`, `/{version}/projects/{rest}/chat/completions` |
 /// | Bedrock | `/model/{model}/invoke`, `/model/{model}/invoke-with-response-stream`, `/model/{model}/converse`, `/model/{model}/converse-stream`, `/model/{model}/count-tokens` |
 /// | Ollama | `/api/chat`, `/api/generate`, `/api/embed`, `/api/embeddings` |
-/// | Azure | `/openai/deployments/{model}/chat/completions`, `/openai/deployments/{model}/completions`, `/openai/deployments/{model}/embeddings`, `/openai/deployments/{model}/audio/speech`, `/openai/deployments/{model}/audio/transcriptions`, `/openai/deployments/{model}/audio/translations`, `/openai/deployments/{model}/images/generations`, `/openai/deployments/{model}/images/edits`, `/openai/responses`, `/openai/responses/{rest}`, `/openai/realtime` |
+/// | Azure | `/openai/deployments/{model}/chat/completions`, `/openai/deployments/{model}/completions`, `/openai/deployments/{model}/embeddings`, `/openai/deployments/{model}/audio/speech`, `/openai/deployments/{model}/audio/transcriptions`, `/openai/deployments/{model}/audio/translations`, `/openai/deployments/{model}/images/generations`, `/openai/deployments/{model}/images/edits`, `/openai/deployments/{model}/images/variations`, `/openai/deployments/{model}/responses`, `/openai/deployments/{model}/realtime`, `/openai/responses`, `/openai/responses/{rest}`, `/openai/realtime` |
 /// | Cohere | `/{version}/chat`, `/{version}/embed` |
 /// | KServe v2, Triton | `/v2/models/{model}/ready`, `/v2/models/{model}/infer`, `/v2/models/{model}/infer_stream`, `/v2/models/{model}/generate`, `/v2/models/{model}/generate_stream` |
 /// | to read or delete what belongs to a model (GET, HEAD, DELETE) | `/v1/models/{rest}` |
@@ -78,7 +78,7 @@ enum Base {
 }
 
 /// The standard list for any method, the most frequent first.
-const STANDARD: [&str; 67] = [
+const STANDARD: [&str; 70] = [
     "/{version}/chat/completions",
     "/{version}/completions",
     "/{version}/embeddings",
@@ -136,6 +136,9 @@ const STANDARD: [&str; 67] = [
     "/openai/deployments/{model}/audio/translations",
     "/openai/deployments/{model}/images/generations",
     "/openai/deployments/{model}/images/edits",
+    "/openai/deployments/{model}/images/variations",
+    "/openai/deployments/{model}/responses",
+    "/openai/deployments/{model}/realtime",
     "/openai/responses",
     "/openai/responses/{rest}",
     "/openai/realtime",
@@ -195,6 +198,11 @@ impl ApiPaths {
                 Err(BuildError::other("ApiPaths", mistake))
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn standard_patterns() -> impl Iterator<Item = &'static str> {
+        STANDARD.into_iter()
     }
 
     /// Whether requests with this method for `path` pass.
@@ -295,7 +303,7 @@ impl Part {
     }
 }
 
-fn is_version(segment: &str) -> bool {
+pub(crate) fn is_version(segment: &str) -> bool {
     match segment.as_bytes() {
         [b'v', first, rest @ ..] => {
             first.is_ascii_digit()

@@ -10,7 +10,7 @@ use super::{
     extraction::{ExtractedModel, Extraction},
 };
 use crate::{
-    config::{BuildError, MistakeKind},
+    config::{BuildError, MistakeKind, is_version},
     error::{RouteError, RouteErrorKind},
 };
 
@@ -133,12 +133,22 @@ impl QueryModel {
         };
         Err(BuildError::other("QueryModel", mistake))
     }
+}
 
-    /// A path and a parameter that are known to be valid.
-    pub(super) const fn of(path: &'static str, parameter: &'static str) -> Self {
-        Self {
-            path: Cow::Borrowed(path),
-            parameter: Cow::Borrowed(parameter),
+/// The query of the known APIs that name the model there: `model` of OpenAI's realtime sessions,
+/// and `deployment` of Azure's. They may be mounted under any prefix.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StandardQuery;
+
+impl ExtractModel for StandardQuery {
+    fn begin(&self, head: &Parts) -> Extraction {
+        let path = head.uri.path();
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let before = path.strip_suffix("/realtime");
+        match before.and_then(|before| Some(before.rsplit_once('/')?.1)) {
+            Some("openai") => in_query(head, "deployment"),
+            Some(version) if is_version(version) => in_query(head, "model"),
+            _ => Extraction::none(),
         }
     }
 }
@@ -148,34 +158,39 @@ impl ExtractModel for QueryModel {
         if head.uri.path() != self.path {
             return Extraction::none();
         }
-        let query = head.uri.query().unwrap_or_default();
-        let mut start = 0;
-        let mut values = query.split('&').filter_map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let at = start + pair.len() - value.len();
-            start += pair.len() + 1;
-            (form_decoded(name)? == self.parameter).then_some((at, value))
-        });
-        match (values.next(), values.next()) {
-            (Some((at, value)), None) => {
-                let span = at..at + value.len();
-                found(&value.replace('+', " "), |name| {
-                    ExtractedModel::new(name).query_span(span)
-                })
-            }
-            (Some(_), Some(_)) => Extraction::refused(RouteError::new(
-                RouteErrorKind::AmbiguousModel,
-                "the query names more than one model",
-            )),
-            (None, _) => Extraction::refused(RouteError::new(
-                RouteErrorKind::MissingModel,
-                "the query names no model",
-            )),
-        }
+        in_query(head, &self.parameter)
     }
 
     fn reads_path(&self, path: &str) -> bool {
         path == self.path
+    }
+}
+
+/// The model is this parameter of the query.
+fn in_query(head: &Parts, parameter: &str) -> Extraction {
+    let query = head.uri.query().unwrap_or_default();
+    let mut start = 0;
+    let mut values = query.split('&').filter_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let at = start + pair.len() - value.len();
+        start += pair.len() + 1;
+        (form_decoded(name)? == parameter).then_some((at, value))
+    });
+    match (values.next(), values.next()) {
+        (Some((at, value)), None) => {
+            let span = at..at + value.len();
+            found(&value.replace('+', " "), |name| {
+                ExtractedModel::new(name).query_span(span)
+            })
+        }
+        (Some(_), Some(_)) => Extraction::refused(RouteError::new(
+            RouteErrorKind::AmbiguousModel,
+            "the query names more than one model",
+        )),
+        (None, _) => Extraction::refused(RouteError::new(
+            RouteErrorKind::MissingModel,
+            "the query names no model",
+        )),
     }
 }
 

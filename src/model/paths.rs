@@ -5,6 +5,7 @@ use std::ops::Range;
 use http::request::Parts;
 
 use super::{extract::ExtractModel, extraction::Extraction, head::in_path};
+use crate::config::is_version;
 
 /// The model in the path of one of the APIs that
 /// [`ModelSources::standard`](crate::ModelSources::standard) lists.
@@ -58,6 +59,7 @@ const KSERVE_1: Endings = &[
 const KSERVE_2: Endings = &[
     "ready",
     "infer",
+    "infer_stream",
     "generate",
     "generate_stream",
     "stats",
@@ -65,32 +67,45 @@ const KSERVE_2: Endings = &[
     "versions/*",
     "versions/*/ready",
     "versions/*/infer",
+    "versions/*/infer_stream",
     "versions/*/generate",
     "versions/*/generate_stream",
     "versions/*/stats",
     "versions/*/config",
 ];
 
-/// The model's part of a path.
+/// The model's part of a path, which may be mounted under any prefix, as
+/// [`ApiPaths`](crate::ApiPaths) lets it pass.
 fn find(path: &str) -> Option<Range<usize>> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let slashes = path.match_indices('/').map(|(at, _)| at);
+    slashes.into_iter().find_map(|at| {
+        let span = find_below(path.get(at..)?, at == 0)?;
+        Some(at + span.start..at + span.end)
+    })
+}
+
+/// The model's part of a path that begins with the API. What ends in no known operation names one
+/// at the root alone: below a prefix it may be anything.
+fn find_below(path: &str, is_root: bool) -> Option<Range<usize>> {
     let (first, rest) = path.strip_prefix('/')?.split_once('/')?;
+    let any = |rest: &str| rest.find('/').filter(|_| is_root);
     let (len, rest) = match first {
         "openai" => {
             let rest = rest.strip_prefix("deployments/")?;
-            let len = before_ending(rest, AZURE).or_else(|| first_segment(rest))?;
-            (len, rest)
+            (before_ending(rest, AZURE).or_else(|| any(rest))?, rest)
         }
         "model" => (before_ending(rest, BEDROCK)?, rest),
-        "v2" => {
-            let rest = rest.strip_prefix("models/")?;
-            let len = before_ending(rest, KSERVE_2).or_else(|| first_segment(rest))?;
-            (len, rest)
+        "v2" if let Some(rest) = rest.strip_prefix("models/")
+            && before_method(rest).is_none() =>
+        {
+            (before_ending(rest, KSERVE_2).or_else(|| any(rest))?, rest)
         }
         "v1" if let Some(rest) = rest.strip_prefix("models/") => {
             let len = before_ending(rest, KSERVE_1).or_else(|| before_method(rest));
-            (len.or_else(|| first_segment(rest))?, rest)
+            (len.or_else(|| any(rest))?, rest)
         }
-        "v1" | "v1alpha" | "v1alpha1" | "v1beta" | "v1beta1" | "v1beta2" => {
+        version if is_version(version) => {
             let rest = google(rest)?;
             (before_method(rest)?, rest)
         }
@@ -150,15 +165,12 @@ fn before_method(rest: &str) -> Option<usize> {
     (!method.contains('/')).then_some(before.len())
 }
 
-fn first_segment(rest: &str) -> Option<usize> {
-    rest.find('/')
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::ApiPaths;
 
     fn name(path: &str) -> Option<&str> {
         find(path).map(|span| &path[span])
@@ -219,11 +231,46 @@ mod tests {
             ("/model/m/other", None),
             ("/model//invoke", None),
             ("/v1/chat/completions", None),
+            ("/pre/openai/deployments/m/chat/completions", Some("m")),
+            ("/a/b/openai/deployments/org/m/embeddings/", Some("org/m")),
+            ("/pre/v1beta/models/org/m:generateContent", Some("org/m")),
+            ("/pre/v3/models/m:generateContent", Some("m")),
+            ("/pre/v2/models/m/infer", Some("m")),
+            ("/pre/model/m/invoke", Some("m")),
+            ("/pre/v1/models/m/ready", Some("m")),
+            ("/pre/v1/models/m/other", None),
+            ("/pre/openai/deployments/m/unknown", None),
+            ("/openai/deployments/m/chat/completions/", Some("m")),
+            ("/v2/models/m:generateContent", Some("m")),
             ("/", None),
             ("*", None),
         ] {
             assert_eq!(name(path), expected, "{path}");
         }
+    }
+
+    /// Else a request could pass whose path names a model that nobody looks at.
+    #[test]
+    fn what_passes_and_names_a_model_is_read_below_any_prefix() {
+        let patterns = ApiPaths::standard_patterns().filter(|pattern| pattern.contains("{model}"));
+        let mut count = 0;
+        for pattern in patterns {
+            for model in ["m", "org/m"] {
+                let path = pattern
+                    .replace("{version}", "v1beta")
+                    .replace("{model}", model)
+                    .replace("{verb}", "generateContent");
+                for prefix in ["", "/pre", "/a/v1/b"] {
+                    for end in ["", "/"] {
+                        let path = format!("{prefix}{path}{end}");
+                        assert!(ApiPaths::standard().has_for_any(&path), "{path}");
+                        assert_eq!(name(&path), Some(model), "{path}");
+                    }
+                }
+            }
+            count += 1;
+        }
+        assert!(count > 15, "{count} patterns");
     }
 
     proptest! {

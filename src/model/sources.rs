@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, header::CONTENT_TYPE, request::Parts};
 use super::{
     extract::ExtractModel,
     extraction::{ExtractedModel, Extraction, Location, Plan},
-    head::{HeaderModel, QueryModel},
+    head::{HeaderModel, StandardQuery},
     json_body::JsonBody,
     multipart_body::MultipartBody,
     paths::StandardPaths,
@@ -53,9 +53,11 @@ impl ModelSources {
     ///   - KServe, Triton, TensorFlow Serving: `/v1/models/{model}:...`,
     ///     `/v1/models/{model}/...` and `/v2/models/{model}/...`;
     ///   - Bedrock: `/model/{model}/invoke` and its siblings;
-    /// - the query of `/v1/realtime?model=`;
+    /// - the query of `/v1/realtime?model=`, and of Azure's `/openai/realtime?deployment=`;
     /// - the field `model` of a multipart/form-data body (audio, image edits);
     /// - the top-level `model` of any other body, as JSON.
+    ///
+    /// Each may be mounted under any prefix.
     ///
     /// A name with slashes may stand in a path as it is, or escaped: it ends where a known
     /// operation of the API, such as `/chat/completions` or `:generateContent`, ends the path.
@@ -66,7 +68,7 @@ impl ModelSources {
     pub fn standard() -> Self {
         let sources = Self::new()
             .or(StandardPaths)
-            .or(QueryModel::of("/v1/realtime", "model"))
+            .or(StandardQuery)
             .or(MultipartBody::new())
             .or(JsonBody::new());
         Self {

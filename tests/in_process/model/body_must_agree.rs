@@ -55,6 +55,33 @@ async fn equal_names_are_rewritten_in_both() {
     }
 }
 
+/// A prefix passes, so what is behind it is read as it is at the root.
+#[tokio::test]
+async fn below_a_prefix_too() {
+    let realtime = ("/openai/realtime?deployment=", "&api-version=1");
+    let invoke = ("/model/", "/invoke");
+    let answers = ("/openai/deployments/", "/responses");
+    for (before, after) in [GEMINI, AZURE, KSERVE, QUERY, realtime, invoke, answers] {
+        for prefix in ["", "/pre", "/openai", "/v1/gateway"] {
+            let before = format!("{prefix}{before}");
+            let sent = request((&before, after), "alias", r#"{"model":"alias"}"#);
+            let forwarded = send(sent).await.forwarded();
+            let expected = format!("http://engine.test:8000/base{before}{REAL_IN_URI}{after}");
+            assert_eq!(forwarded.uri().to_string(), expected);
+            assert_eq!(forwarded.bytes(), format!(r#"{{"model":{REAL_IN_JSON}}}"#));
+
+            let sent = request((&before, after), "alias", r#"{"model":"lora"}"#);
+            let outcome = send(sent).await;
+            if before.ends_with(AZURE.0) {
+                let body = outcome.forwarded().bytes();
+                assert_eq!(body, format!(r#"{{"model":{REAL_IN_JSON}}}"#), "{before}");
+            } else {
+                outcome.refused(400, "ambiguous_model");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn names_that_stay_keep_their_spelling() {
     for api in [GEMINI, AZURE, KSERVE, QUERY] {

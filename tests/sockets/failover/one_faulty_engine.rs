@@ -14,8 +14,8 @@ fn policy() -> TrafficPolicy {
     TrafficPolicy::new()
         .max_retries(1)
         .retry_interval(Duration::from_millis(1))
-        .timeout(Duration::from_millis(200))
-        .stream_idle_timeout(Duration::from_millis(200))
+        .timeout(Duration::from_secs(1))
+        .stream_idle_timeout(Duration::from_secs(1))
         .outlier_detection(OutlierDetection::new().consecutive_failures(1))
 }
 

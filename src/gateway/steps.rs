@@ -307,7 +307,7 @@ fn dispatched<S, F>(
                 timer,
                 asker,
                 dialect,
-                via: options.via.clone(),
+                via: options.admission.via.clone(),
                 drain,
                 upgrade: Upgrade::asked(&mut head, &options.tunnels),
             };

@@ -159,7 +159,9 @@ impl<R: Body> Opening<R> {
                 let headers = &mut self.head.headers;
                 headers.remove(CONTENT_LENGTH);
                 headers.remove(TRANSFER_ENCODING);
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                // An engine's own head may be as full as a map can be.
+                headers.remove(CONTENT_TYPE);
+                _ = headers.try_insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 let error = error_of(&self.held, &event, self.reader.format());
                 let is_busy = says_busy(&error);
                 let response = Response::from_parts(self.head, ResponseBody::own(error));

@@ -120,7 +120,10 @@ async fn main() -> ExitCode {
     }
     trace(args.demo);
     let result = match args.explain {
-        Some(file) => explain::run(&file, &args.config).await,
+        Some(file) => {
+            let forwards = args.serving.forward.is_some();
+            explain::run(&file, &args.config, forwards).await
+        }
         None if args.demo => demo::run().await,
         None => run(&args).await,
     };

@@ -19,7 +19,12 @@ use super::{
     reading::Reading,
     view,
 };
-use crate::{config::WithoutModel, model::ExtractModel, route::RouteTableHandle};
+use crate::{
+    config::{ApiPaths, WithoutModel},
+    model::ExtractModel,
+    route::RouteTableHandle,
+    wire::Admission,
+};
 
 /// An ordinary service that shows a table and its live state, for the people who run a gateway.
 ///
@@ -93,8 +98,8 @@ impl Admin {
     /// Shows `table`, which is a [`RouteTable`](crate::RouteTable), or a
     /// [`RouteTableHandle`] by which it may be replaced.
     ///
-    /// [`ModelRouteLayer::admin`](crate::ModelRouteLayer::admin) also takes the layer's extractor
-    /// and what it does with requests without a model.
+    /// [`ModelRouteLayer::admin`](crate::ModelRouteLayer::admin) also takes the layer's options, by
+    /// which requests are explained.
     pub fn new(table: impl Into<RouteTableHandle>) -> Self {
         Self {
             table: table.into(),
@@ -114,11 +119,13 @@ impl Admin {
     /// Shows `table` and explains requests by the layer's own options.
     pub(crate) fn of_layer(
         table: RouteTableHandle,
+        admission: Admission,
         extract: Arc<dyn ExtractModel>,
         without_model: Option<WithoutModel>,
     ) -> Self {
         Self {
             reading: Reading {
+                admission,
                 extract,
                 without_model,
             },
@@ -141,6 +148,15 @@ impl Admin {
     #[must_use]
     pub fn without_model(mut self, what: WithoutModel) -> Self {
         self.reading.without_model = Some(what);
+        self
+    }
+
+    /// The paths that the layer lets through beside those of the table
+    /// ([`ModelRouteLayer::paths`](crate::ModelRouteLayer::paths));
+    /// [`ApiPaths::standard`] by default.
+    #[must_use]
+    pub fn paths(mut self, paths: ApiPaths) -> Self {
+        self.reading.admission.paths = paths;
         self
     }
 

@@ -70,14 +70,44 @@ async fn the_404_has_the_shape_of_the_clients_api() {
     let message = |path: &str| format!("no inference API has the path `{path}`");
     for (path, header, pointer, expected) in [
         ("/flush_cache", None, "/error/code", json!("unknown_path")),
-        ("/v1/engines", None, "/error/type", json!("invalid_request_error")),
+        (
+            "/v1/engines",
+            None,
+            "/error/type",
+            json!("invalid_request_error"),
+        ),
         ("/api/pull", None, "/error", json!(message("/api/pull"))),
-        ("/llm/api/delete", None, "/error", json!(message("/llm/api/delete"))),
-        ("/v2/models/asked/load", None, "/error", json!(message("/v2/models/asked/load"))),
-        ("/v1beta/models/asked", None, "/error/status", json!("NOT_FOUND")),
+        (
+            "/llm/api/delete",
+            None,
+            "/error",
+            json!(message("/llm/api/delete")),
+        ),
+        (
+            "/v2/models/asked/load",
+            None,
+            "/error",
+            json!(message("/v2/models/asked/load")),
+        ),
+        (
+            "/v1beta/models/asked",
+            None,
+            "/error/status",
+            json!("NOT_FOUND"),
+        ),
         ("/v1beta/models/asked", None, "/error/code", json!(404)),
-        ("/v1/models/asked", Some("anthropic-version"), "/type", json!("error")),
-        ("/v1/models/asked", Some("anthropic-version"), "/error/type", json!("not_found_error")),
+        (
+            "/v1/models/asked",
+            Some("anthropic-version"),
+            "/type",
+            json!("error"),
+        ),
+        (
+            "/v1/models/asked",
+            Some("anthropic-version"),
+            "/error/type",
+            json!("not_found_error"),
+        ),
     ] {
         let mut request = post(path, ASKED);
         if let Some(name) = header {
@@ -85,7 +115,10 @@ async fn the_404_has_the_shape_of_the_clients_api() {
             request.headers_mut().insert(name, value);
         }
         let answer = Answer::of(rig.send(request).await).await;
-        assert_eq!((answer.status(), &*answer.code()), (StatusCode::NOT_FOUND, "unknown_path"));
+        assert_eq!(
+            (answer.status(), &*answer.code()),
+            (StatusCode::NOT_FOUND, "unknown_path")
+        );
         let found = answer.json().pointer(pointer).cloned();
         assert_eq!(found, Some(expected), "{path}: {}", answer.text());
     }

@@ -165,7 +165,7 @@ pub use self::{
         Reason, RoutePart, RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel,
         TrafficPolicy, WithoutModel,
     },
-    error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
+    error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind, request_id},
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, RuleMatch},
     model::{
         DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody, MapName,

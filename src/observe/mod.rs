@@ -13,7 +13,10 @@ mod trace;
 pub use self::admin::{Admin, AdminBody, AdminFuture};
 #[cfg(feature = "manifest")]
 pub(crate) use self::explain::is_secret;
-pub(crate) use self::trace::{AttemptSpan, RequestSpan};
+pub(crate) use self::{
+    explain::{AsLayer, Shown},
+    trace::{AttemptSpan, RequestSpan},
+};
 pub use self::{
     explain::{
         ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedTarget,

@@ -204,7 +204,9 @@ impl Exchange {
 
     /// The attempt has had no first event for too long, and goes on.
     pub(crate) fn is_slow(&self) {
-        if let Some(lease) = &mut self.state().lease {
+        let mut state = self.state();
+        let is_whole = state.has_whole_upload();
+        if let Some(lease) = state.lease.as_mut().filter(|_| is_whole) {
             lease.failed();
         }
     }
@@ -235,8 +237,7 @@ impl Exchange {
 
     /// Whether nothing of the client's body is missing.
     pub(super) fn has_whole_upload(&self) -> bool {
-        let state = self.state();
-        state.upload.as_ref().is_none_or(Upload::has_ended)
+        self.state().has_whole_upload()
     }
 
     /// Whether another attempt may follow the one that begins now. Whoever asks sees to it.
@@ -442,6 +443,10 @@ impl Exchange {
 }
 
 impl State {
+    fn has_whole_upload(&self) -> bool {
+        self.upload.as_ref().is_none_or(Upload::has_ended)
+    }
+
     /// Options that nobody enforces are a trap. By the end of an attempt it has passed all layers.
     fn warn_unenforced(&self) {
         let Some(lease) = &self.lease else { return };
@@ -472,7 +477,7 @@ impl State {
             return;
         };
         lease.end(outcome);
-        if outcome == Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) {
+        if outcome == Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) && !lease.has_failed() {
             let suspect = (Arc::clone(lease.server()), lease.position());
             self.suspects.push(suspect);
         } else if outcome.is_success() {

@@ -103,11 +103,12 @@ impl Held {
         if let Some(silence) = &mut self.silence {
             silence.broken(seen.progress);
         }
-        if seen.progress {
-            self.has_begun();
-        }
+        // In this order: to fail at once is not to be fast.
         if seen.failed {
             self.blame();
+        }
+        if seen.progress {
+            self.has_begun();
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Seen {
 #[derive(Debug)]
 pub(super) enum Ending {
     Complete,
-    /// The engine has failed, and what the client still gets of it.
+    /// The engine has failed, and what the client still gets.
     Failed(Farewell),
 }
 
@@ -85,9 +85,9 @@ impl Watch {
         self.reader.format() == Format::Sse
     }
 
-    /// Whether the last byte that was read ends an event.
+    /// Whether nothing of a next event has come.
     pub(super) fn is_between_events(&self) -> bool {
-        self.reader.pending() == 0
+        self.reader.is_between()
     }
 
     /// Reads the next bytes.
@@ -103,10 +103,10 @@ impl Watch {
 
     /// The body has come to its end.
     pub(super) fn ended(&mut self) -> Ending {
-        let (last, end) = self.reader.end();
-        let is_failure = self.reader.error().is_some();
-        if is_failure || last.is_some_and(|event| event.is(Kinds::ERROR)) {
-            return Ending::Failed(Farewell::End);
+        let is_between = self.is_between_events();
+        let (_, end) = self.reader.end();
+        if self.reader.error().is_some() {
+            return Ending::Failed(self.engines_own(is_between));
         }
         match end {
             End::Complete => Ending::Complete,
@@ -119,7 +119,7 @@ impl Watch {
                 let error = RouteError::interrupted();
                 Ending::Failed(match self.on_interruption {
                     OnInterruption::Pass => Farewell::End,
-                    _ => self.farewell(&error, error.clone().into()),
+                    _ => self.farewell(&error, error.clone().into(), is_between),
                 })
             }
         }
@@ -127,22 +127,34 @@ impl Watch {
 
     /// The body has broken off with `cause`; `error` is what the client is told.
     pub(super) fn broke(&mut self, error: &RouteError, cause: BoxError) -> Ending {
-        if self.on_interruption == OnInterruption::Pass {
-            return Ending::Failed(Farewell::Break(cause));
-        }
+        let is_between = self.is_between_events();
         let (_, end) = self.reader.end();
-        let has_error = self.reader.error().is_some();
-        if self.on_interruption == OnInterruption::Event && (end == End::Complete || has_error) {
-            // The client has all that it needs to know.
-            return match has_error {
-                true => Ending::Failed(Farewell::End),
-                false => Ending::Complete,
-            };
+        match (self.on_interruption, self.reader.error()) {
+            (_, None) if end == End::Complete => Ending::Complete,
+            (OnInterruption::Event, Some(_)) => Ending::Failed(self.engines_own(is_between)),
+            (OnInterruption::Pass, _) => Ending::Failed(Farewell::Break(cause)),
+            _ => Ending::Failed(self.farewell(error, cause, is_between)),
         }
-        Ending::Failed(self.farewell(error, cause))
     }
 
-    fn farewell(&self, error: &RouteError, cause: BoxError) -> Farewell {
+    /// The engine's own error has passed. If the body has ended with its last byte, clients do not
+    /// know yet that it is whole.
+    fn engines_own(&self, is_between: bool) -> Farewell {
+        match self.on_interruption {
+            OnInterruption::Event if !is_between => Farewell::Event(self.separator().into()),
+            _ => Farewell::End,
+        }
+    }
+
+    /// Ends an event, so that what follows is read on its own.
+    fn separator(&self) -> &'static [u8] {
+        match self.reader.format() {
+            Format::Sse => b"\n\n",
+            Format::Ndjson | Format::Json | Format::Opaque => b"\n",
+        }
+    }
+
+    fn farewell(&self, error: &RouteError, cause: BoxError, is_between: bool) -> Farewell {
         let why = Interruption {
             status: error.status(),
             code: RouteError::INTERRUPTED,
@@ -153,9 +165,8 @@ impl Watch {
         let event = error_event(dialect, format, &why);
         match event.filter(|_| self.on_interruption == OnInterruption::Event) {
             None => Farewell::Break(cause),
-            Some(event) if self.reader.pending() == 0 => Farewell::Event(event),
-            // What has come of an event ends here, so that this one is read on its own.
-            Some(event) => Farewell::Event([b"\n\n", &*event].concat().into()),
+            Some(event) if is_between => Farewell::Event(event),
+            Some(event) => Farewell::Event([self.separator(), &*event].concat().into()),
         }
     }
 }

@@ -201,17 +201,16 @@ impl Matched {
 }
 
 impl Message {
-    /// Whether the body asks for a stream, if all of it is there to be read.
+    /// Whether the body asks for a stream, if there is one, and all of it is there to be read.
     fn asks_for_stream(&mut self) -> Option<bool> {
         let is_plain = self.plain.is_some() || self.inbound.as_mut().scan().decoder().is_none();
-        (self.whole && is_plain).then(|| {
-            let needed = NeededKeys {
-                stream: true,
-                ..NeededKeys::default()
-            };
-            let text = self.plain.as_mut().unwrap_or(&mut self.chunks).contiguous();
-            BodyKeys::read(text, needed).stream
-        })
+        (self.whole && is_plain).then_some(())?;
+        let needed = NeededKeys {
+            stream: true,
+            ..NeededKeys::default()
+        };
+        let text = self.plain.as_mut().unwrap_or(&mut self.chunks).contiguous();
+        (!text.is_empty()).then(|| BodyKeys::read(text, needed).stream)
     }
 
     /// Takes the fields of the client's connection off `head`.

@@ -4,7 +4,7 @@
 //! settled. [`answered`] moves the lease into the answer's body; otherwise it is
 //! released when [`Routed`] is dropped.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -86,13 +86,16 @@ pub(super) fn received<S, F>(
         Ok((Turn::Now(chosen), matched)) => {
             let waiter = waiter(&matched, chosen.0, &mut arrival);
             let timer = timer(matched.server(chosen.0), arrival.deadline);
-            waiting(dispatched(matched, arrival, chosen, timer, span), waiter)
+            let keep_alive = waiter.as_ref().map(|waiter| waiter.interval);
+            let dispatched = dispatched(matched, arrival, chosen, timer, keep_alive, span);
+            waiting(dispatched, waiter)
         }
         Ok((Turn::Later(target), matched)) => {
             let waiter = waiter(&matched, target, &mut arrival);
             let queued = Box::new(Queued {
                 wait: Box::pin(matched.wait(&arrival.head, target)),
                 timer: timer(matched.server(target), arrival.deadline),
+                keep_alive: waiter.as_ref().map(|waiter| waiter.interval),
                 matched,
                 target,
                 arrival,
@@ -132,15 +135,18 @@ pub(super) fn freed<S, F>(
         matched,
         target,
         timer,
+        keep_alive,
         arrival,
         ..
     } = queued;
-    let refused = match lease {
-        Some(lease) => match deadline::check(arrival.deadline) {
-            Ok(()) => return dispatched(matched, arrival, (target, lease), timer, span),
-            Err(error) => error,
-        },
-        None => matched.overloaded(),
+    let total = timer.as_ref().map(|timer| timer.deadline());
+    let refused = match (lease, deadline::check(arrival.deadline)) {
+        (_, Err(error)) => error,
+        (Some(lease), Ok(())) if deadline::has_time(total) => {
+            let chosen = (target, lease);
+            return dispatched(matched, arrival, chosen, timer, keep_alive, span);
+        }
+        (_, Ok(())) => matched.overloaded(),
     };
     let refused = (refused, matched.into_rest());
     rejected(
@@ -226,8 +232,8 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     let exchange = Arc::clone(&routed.exchange);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     let slow = watch.as_ref().and_then(|_| exchange.slow());
-    let interval = decision.policy().get_sse_keepalive();
-    let keep_alive = interval.and_then(|interval| KeepAlive::new(interval, routed.dialect));
+    let keep_alive = routed.keep_alive;
+    let keep_alive = keep_alive.and_then(|interval| KeepAlive::new(interval, routed.dialect));
     let held = Held::new(lease, exchange, idle_timeout, span.clone())
         .watching(watch, slow)
         .keeping_alive(keep_alive);
@@ -249,7 +255,7 @@ fn watch<R: Body>(
     let policy = decision.policy();
     let what = policy.get_on_interruption();
     let is_wanted = what != OnInterruption::Pass
-        || policy.get_sse_keepalive().is_some()
+        || routed.keep_alive.is_some()
         || policy.get_stream_idle_timeout().is_some()
         || policy.get_first_event_slow().is_some()
         || lease.is_some_and(Lease::wants_latency);
@@ -287,6 +293,7 @@ fn dispatched<S, F>(
     arrival: Arrival<S>,
     chosen: Chosen,
     timer: Timer,
+    keep_alive: Option<Duration>,
     span: &RequestSpan,
 ) -> Phase<S, F> {
     let Arrival {
@@ -307,6 +314,7 @@ fn dispatched<S, F>(
                 timer,
                 asker,
                 dialect,
+                keep_alive,
                 via: options.admission.via.clone(),
                 drain,
                 upgrade: Upgrade::asked(&mut head, &options.tunnels),

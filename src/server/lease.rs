@@ -162,6 +162,11 @@ impl Lease {
         self.begun.is_some()
     }
 
+    /// Whether this attempt has counted as a failure.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
     /// Records that the request will be sent after `wait`.
     pub(crate) fn begin(&mut self, wait: Duration) {
         self.has_failed = false;
@@ -186,7 +191,9 @@ impl Lease {
                     .get_max_retry_after();
                 let wait = wait.unwrap_or(BUSY).min(longest);
                 self.endpoint().health.cool_down(wait);
-                self.succeeded();
+                if !self.has_failed {
+                    self.succeeded();
+                }
             }
             Outcome::NotConnected | Outcome::Failed => self.failed_by(Some(outcome)),
             Outcome::TimedOut => {

@@ -276,6 +276,27 @@ async fn connections_beyond_the_maximum_wait() {
     assert_eq!(second.answer().await.status(), 200);
 }
 
+/// Rust's own words for values are for its programmers.
+#[tokio::test]
+async fn what_it_says_of_failures_is_plain() {
+    let engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let gone = Upstream::start(|_| Reply::close()).await;
+    let dead = format!("ml/small={}", gone.url());
+    gone.kill().await;
+    let args = ["--endpoint", &dead];
+    let (_directory, mut gateway) = Gateway::serving(&engine, &manifests(), &args).await;
+    for _ in 0..20 {
+        assert_eq!(gateway.ask("chat").await.status(), 200);
+    }
+    let said = gateway.until("endpoint ejected").await;
+    assert!(said.contains("*** sent again"), "{said}");
+    assert!(said.contains("outcome=no connection"), "{said}");
+    assert!(said.contains("cause=no connection"), "{said}");
+    for word in ["Some(", "None", "Error", "Outcome", "{", "\""] {
+        assert!(!said.contains(word), "{word} in:\n{said}");
+    }
+}
+
 #[tokio::test]
 async fn the_line_of_a_stream_tells_how_it_ended() {
     let script = |request: &Message| {

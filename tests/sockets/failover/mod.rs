@@ -4,3 +4,4 @@ mod engine;
 
 mod killed_under_load;
 mod one_faulty_engine;
+mod streams_that_fail;

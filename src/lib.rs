@@ -170,7 +170,7 @@ pub use self::{
         Reason, RoutePart, RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel,
         TrafficPolicy, WithoutModel,
     },
-    error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
+    error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind, request_id},
     events::Usage,
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, RuleMatch},
     model::{

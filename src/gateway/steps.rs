@@ -330,7 +330,7 @@ fn dispatched<S, F>(
                 asker,
                 dialect,
                 keep_alive,
-                via: options.via.clone(),
+                via: options.admission.via.clone(),
                 drain,
                 upgrade: Upgrade::asked(&mut head, &options.tunnels),
             };

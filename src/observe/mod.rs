@@ -23,6 +23,7 @@ mod trace;
 pub use self::admin::{Admin, AdminBody, AdminFuture};
 #[cfg(feature = "manifest")]
 pub(crate) use self::explain::is_secret;
+pub(crate) use self::explain::{AsLayer, Shown};
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;
 #[allow(unused_imports, reason = "for limits")]

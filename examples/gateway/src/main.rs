@@ -18,6 +18,7 @@ mod events;
 mod explain;
 mod heads;
 mod health;
+mod ids;
 mod introduce;
 mod listen;
 mod metrics;
@@ -125,7 +126,10 @@ async fn main() -> ExitCode {
     }
     trace(args.demo);
     let result = match args.explain {
-        Some(file) => explain::run(&file, &args.config).await,
+        Some(file) => {
+            let forwards = args.serving.forward.is_some();
+            explain::run(&file, &args.config, forwards).await
+        }
         None if args.demo => demo::run().await,
         None => run(&args).await,
     };
@@ -185,7 +189,8 @@ async fn serve(
     let forward = serving.forward.clone();
     let wants_metrics = view.here || serving.admin.is_some() || serving.metrics_listen.is_some();
     let measured = wants_metrics.then(|| Measured::new(&table)).transpose()?;
-    let layer = server::layer(table.clone(), forward.is_some());
+    let layer = server::layer(table.clone(), forward.is_some())
+        .forwarded_fields(serving.forwarded_fields.into());
     let shown = layer.admin();
     let layer = observed(layer, serving.access_log, measured.as_ref());
     let mut app = server::app(layer, client, forward, args.show_endpoints);
@@ -213,7 +218,7 @@ async fn serve(
         let metrics = with_metrics(Router::new());
         beside(addr, "The metrics are", "metrics", &health, metrics).await?;
     }
-    let gateway = Listener::new(listener, app, serving.max_connections());
+    let gateway = Listener::new(listener, ids::on(app), serving.max_connections());
     let stop = CancellationToken::new();
     let gateway = gateway.serve(stop.cancelled(), all_answered(&table));
     tokio::select! {
@@ -253,7 +258,7 @@ async fn beside(
         "{what} at http://{}/{path}",
         listener.local_addr()?
     ));
-    let listener = Listener::new(listener, health.mount(app), ADMINS);
+    let listener = Listener::new(listener, ids::on(health.mount(app)), ADMINS);
     tokio::spawn(listener.serve(future::pending(), future::ready(())));
     Ok(())
 }

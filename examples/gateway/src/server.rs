@@ -25,9 +25,8 @@ pub(crate) fn layer(table: RouteTableHandle, forwards: bool) -> ModelRouteLayer 
     }
 }
 
-/// Everything that the gateway serves, by this layer. Requests without a model go to `forward`, if
-/// there is one, and otherwise where the table says. `endpoints` tells clients the addresses of
-/// engines.
+/// Everything that the gateway serves. Requests that the layer forwards go to `forward`.
+/// `endpoints` tells clients the addresses of engines.
 pub(crate) fn app(
     layer: ModelRouteLayer,
     client: EngineClient,

@@ -98,7 +98,6 @@ macro_rules! take {
 }
 
 /// What a poll of it brings.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(super) enum Progress<S, R, E>
 where
     S: Service<Request<RouteBody>>,
@@ -149,8 +148,7 @@ where
     {
         let this = self.project();
         let (mut phase, report, id) = (this.phase, this.report, &*this.id);
-        let span = report.span();
-        let _entered = span.enter();
+        let _entered = report.entered();
         loop {
             let next = match phase.as_mut().project() {
                 PhaseProj::Receiving { receive, .. } => {
@@ -171,10 +169,7 @@ where
                     take!(phase, Sending { sending });
                     match ready {
                         Some(Ok(())) => steps::call(sending),
-                        Some(Err(error)) => {
-                            report.failed();
-                            return identified(Err(error), id);
-                        }
+                        Some(Err(error)) => return identified(report.failed(error), id),
                         None => steps::timed_out(sending.routed, Outcome::Shed, report),
                     }
                 }
@@ -195,8 +190,7 @@ where
                 PhaseProj::Answering { rest, .. } => {
                     ready!(Drain::poll_first(rest, cx));
                     take!(phase, Answering { response, rest });
-                    drop(std::mem::take(report));
-                    return identified(Ok(steps::own(response, rest)), id);
+                    return identified(Ok(steps::own(response, rest, report)), id);
                 }
                 PhaseProj::Completed => panic!("ResponseFuture polled after completion"),
             };

@@ -207,10 +207,7 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     }
     let mut response = match result {
         Ok(response) => response,
-        Err(error) => {
-            report.failed();
-            return ControlFlow::Break(Err(error));
-        }
+        Err(error) => return ControlFlow::Break(report.failed(error)),
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let upgrade = routed.upgrade.take();
@@ -251,7 +248,7 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
 
 /// The answer to a request that was not routed.
 fn forwarded<R: Body, E>(result: Result<Response<R>, E>, report: &mut Report) -> Answer<R, E> {
-    let response = result.inspect_err(|_| report.failed())?;
+    let response = result.or_else(|error| report.failed(error))?;
     report.forwarded(response.status());
     let held = Held::new(None, None, None, std::mem::take(report)).watching(None, None);
     Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
@@ -286,7 +283,10 @@ fn watch<R: Body>(
 pub(super) fn own<R>(
     response: Response<Bytes>,
     rest: Option<Box<Drain>>,
+    report: &mut Report,
 ) -> Response<ResponseBody<R>> {
+    // The request ends here, whatever becomes of the few bytes.
+    drop(std::mem::take(report));
     response.map(|data| ResponseBody::own(data).draining(rest))
 }
 

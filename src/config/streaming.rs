@@ -90,7 +90,7 @@ impl TrafficPolicy {
     ///
     /// `stream_options.include_usage` is written into the request, and the event that has only the
     /// usage is taken out of the answer: every other byte stays as it is. It is done if the body is
-    /// JSON that fits into [`max_buffer_bytes`](crate::ModelRouteLayer::max_buffer_bytes) and asks
+    /// JSON that fits into [`replay_bytes`](crate::ModelRouteLayer::replay_bytes) and asks
     /// for a stream in OpenAI's API; other APIs report usage unasked. An engine that sends
     /// `"usage": null` in its other events does so here too. What of an event has come is held
     /// until its end, up to 64 KiB.

@@ -44,6 +44,12 @@ pub(super) fn switched<R>(
         .ok_or_else(|| {
             refused("the engine switched protocols, which the request did not ask for")
         })?;
+    let engine = match &upgrade.client {
+        Some(_) => Some(response.extensions_mut().remove().ok_or_else(|| {
+            refused("the engine switched protocols, which its client can not do")
+        })?),
+        None => None,
+    };
     let (decision, lease) = exchange.finish();
     report.answered(response.status(), &decision, None);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
@@ -51,14 +57,13 @@ pub(super) fn switched<R>(
     let held =
         Held::new(lease, Some(Arc::clone(exchange)), idle_timeout, report).watching(None, None);
     response.extensions_mut().insert(decision);
-    let Some(client) = upgrade.client else {
+    let (Some(client), Some(engine)) = (upgrade.client, engine) else {
         return Ok(response.map(|body| ResponseBody::upgraded(body, held)));
     };
-    response
-        .extensions_mut()
-        .remove()
-        .and_then(|engine| upgrade.tunnels.begin(client, engine, held))
-        .ok_or_else(|| refused("the engine switched protocols, which its client can not do"))?;
+    upgrade
+        .tunnels
+        .begin(client, engine, held)
+        .ok_or_else(|| refused("the engine switched protocols, and there is no runtime for it"))?;
     Ok(response.map(|_| ResponseBody::own(Bytes::new())))
 }
 

@@ -332,7 +332,7 @@ impl ModelRouteLayer {
     /// escaped) is answered with 400 `invalid_target`: an engine would resolve
     /// it, out of its endpoint's prefix and past a rule's condition on the path.
     /// So is one with an empty segment (`//v1/completions`), which some servers
-    /// leave out.
+    /// leave out, unless the list is [`ApiPaths::any`].
     pub fn paths(mut self, paths: ApiPaths) -> Self {
         self.options.admission.paths = paths;
         self

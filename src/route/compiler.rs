@@ -384,7 +384,8 @@ impl<'c> Compiler<'c> {
             Some(paths) => paths.allow_exactly(path),
             None => ApiPaths::none().allow_exactly(path),
         };
-        if let Some(what) = bad_segment(path) {
+        let any = paths.is_some_and(ApiPaths::are_all);
+        if let Some(what) = bad_segment(path, any) {
             let why = Reason::from(format!("no request may have {what}"));
             self.mistake(place, MistakeKind::InvalidPath(why));
         } else if !is_allowed {

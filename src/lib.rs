@@ -141,6 +141,7 @@ mod error;
 mod events;
 mod gateway;
 pub mod guide;
+mod limit;
 #[cfg(feature = "manifest")]
 pub mod manifest;
 mod model;
@@ -157,16 +158,19 @@ mod wire;
 pub use self::client::{EngineClient, EngineClientBuilder, EngineFuture, engine_client};
 #[cfg(feature = "admin")]
 pub use self::observe::{Admin, AdminBody, AdminFuture};
+#[cfg(feature = "redis")]
+pub use self::limit::RedisStore;
 pub use self::{
     attempt::{ResponseBody, RouteBody, Tunnels},
     config::{
-        ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, HashKey, Mistake,
-        MistakeKind, ModelMatch, ModelRoute, ModelServer, OnInterruption, OutlierDetection, Place,
-        Reason, RoutePart, RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel,
+        ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, HashKey, LimitKey, LimitUnit, Mistake,
+        MistakeKind, ModelMatch, ModelRoute, ModelServer, OnInterruption, OutlierDetection, Per, Place, RateLimit,
+        Reason, RoutePart, RouteTableBuilder, Rule, ServerPart, StoreFailure, StringMatch, TargetModel,
         TrafficPolicy, WithoutModel,
     },
     error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, RuleMatch},
+    limit::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket},
     model::{
         DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody, MapName,
         ModelName, ModelSources, MultipartBody, PathModel, QueryModel,

@@ -16,6 +16,7 @@ use crate::{
     coding::Decoder,
     config::WithoutModel,
     error::{RouteError, RouteErrorKind},
+    limit::{Estimate, Pending, Refusal, Reservation, Standings},
     model::{BodyKeys, ExtractedModel, NeededKeys},
     observe::RequestSpan,
     pieces::Chunks,
@@ -30,6 +31,8 @@ pub(super) struct Matched {
     table: Arc<CompiledTable>,
     selection: Selection,
     message: Message,
+    /// What it has taken of the limits of its route, if that has any.
+    reservation: Option<Box<Reservation>>,
 }
 
 /// What was received of it.
@@ -80,6 +83,7 @@ impl Matched {
             Ok(read) => Ok(Self {
                 table,
                 selection: read.selection,
+                reservation: None,
                 message: Message {
                     model: read.model,
                     keys: read.keys,
@@ -102,6 +106,31 @@ impl Matched {
     pub(super) fn authorize(&self, head: &Parts, options: &Options) -> Result<(), RouteError> {
         let to = RuleMatch::new(&self.table, self.selection, &self.message.model);
         options.authorize.check(head, &to)
+    }
+
+    /// Reserves what it will probably use of the limits of its route.
+    pub(super) fn reserve(
+        &self,
+        head: &Parts,
+        options: &Options,
+    ) -> Result<Result<Reservation, Refusal>, Pending> {
+        let rule = self.table.rule(self.selection);
+        let limits = self.table.limits_by(rule);
+        if limits.is_empty() {
+            return Ok(Ok(Reservation::default()));
+        }
+        let to = RuleMatch::new(&self.table, self.selection, &self.message.model);
+        let (server, estimate) = (self.table.main_server(rule), self.message.estimate());
+        options.limits.reserve(limits, head, &to, server, &estimate)
+    }
+
+    pub(super) fn set_reservation(&mut self, reservation: Reservation) {
+        self.reservation = reservation.into_held().map(Box::new);
+    }
+
+    /// What was left of its limits.
+    pub(super) fn standings(&self) -> Option<Standings> {
+        self.reservation.as_ref().map(|taken| taken.standings)
     }
 
     /// Chooses a target and takes a lease of an endpoint, if one is free.
@@ -163,6 +192,7 @@ impl Matched {
             table,
             selection,
             mut message,
+            reservation,
         } = self;
         let server = Arc::clone(lease.server());
         let may_send_again =
@@ -201,6 +231,24 @@ impl Matched {
 }
 
 impl Message {
+    /// How much it will probably use.
+    fn estimate(&self) -> Estimate {
+        let Some(tokens) = self.keys.tokens else {
+            return Estimate::default();
+        };
+        let read = self.plain.as_ref().unwrap_or(&self.chunks).len();
+        // The rest of a picture that has begun is no text either.
+        let rest = match self.whole || tokens.ends_in_data {
+            true => 0,
+            false => self.inbound.total().unwrap_or(0).saturating_sub(read),
+        };
+        Estimate {
+            text_bytes: read.saturating_sub(tokens.data).saturating_add(rest),
+            has_media: tokens.data > 0,
+            max_output: tokens.max_output(),
+        }
+    }
+
     /// Whether the body asks for a stream, if all of it is there to be read.
     fn asks_for_stream(&mut self) -> Option<bool> {
         let is_plain = self.plain.is_some() || self.inbound.as_mut().scan().decoder().is_none();
@@ -323,7 +371,15 @@ impl Read {
             }
             Err(error) => return Err(error),
         };
-        let keys = if !table.reads_body_by(table.rule(selection)) {
+        let rule = table.rule(selection);
+        let needed = NeededKeys {
+            tokens: table.limits_tokens_by(rule),
+            ..match table.reads_body_by(rule) {
+                true => table.needed_keys,
+                false => NeededKeys::default(),
+            }
+        };
+        let keys = if needed.is_none() {
             BodyKeys::default()
         } else {
             if let Some(decoder) = scan.decoder()
@@ -332,7 +388,7 @@ impl Read {
                 plain = Some(inflate(decoder, chunks, share)?);
             }
             let text = plain.as_mut().unwrap_or(chunks).contiguous();
-            BodyKeys::read(text, table.needed_keys)
+            BodyKeys::read(text, needed)
         };
         Ok(Self {
             selection,

@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::{
     authorize::{Authorize, RuleMatch},
+    limits::LimitOptions,
     options::Options,
     original_path::OriginalPath,
     service::ModelRouteService,
@@ -19,6 +20,7 @@ use crate::{
     attempt::Tunnels,
     config::{ApiPaths, WithoutModel},
     error::RouteError,
+    limit::LimitStore,
     model::{ExtractModel, ModelSources},
     route::{RouteTable, RouteTableHandle},
     upload::{DrainLimits, Memory, Pace},
@@ -72,6 +74,7 @@ impl ModelRouteLayer {
                 via: Via::default(),
                 forwarded: ForwardedFields::default(),
                 deadline_header: None,
+                limits: LimitOptions::default(),
             },
         }
     }
@@ -375,6 +378,55 @@ impl ModelRouteLayer {
     /// is passed over. The header is sent to the engine as it came.
     pub fn deadline_header(mut self, name: HeaderName) -> Self {
         self.options.deadline_header = Some(name);
+        self
+    }
+
+    /// What a [`RateLimit`](crate::RateLimit) with the key
+    /// [`LimitKey::Named`](crate::LimitKey::Named) of this name goes by: requests for which `of`
+    /// says the same share a bucket, and a request for which it says `None` is not limited.
+    ///
+    /// It sees the client's head, with the extensions that layers above have put there, such as the
+    /// claims of a token, and which model, route and rule the request has. It must not
+    /// block. A name that is given again takes the place of the first; a limit whose name is not
+    /// given counts all requests together, which is said in the log.
+    ///
+    /// ```
+    /// use tower_model_route::{ModelRouteLayer, RouteTable};
+    ///
+    /// #[derive(Clone)]
+    /// struct Tenant(String);
+    ///
+    /// # fn main() -> Result<(), tower_model_route::BuildError> {
+    /// # let table = RouteTable::builder().build()?;
+    /// let layer = ModelRouteLayer::new(table).limit_key("tenant", |head, _rule| {
+    ///     let tenant = head.extensions.get::<Tenant>()?;
+    ///     Some(tenant.0.clone())
+    /// });
+    /// # let _ = layer;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn limit_key(
+        mut self,
+        name: impl Into<String>,
+        of: impl Fn(&Parts, &RuleMatch<'_>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.limits.add_key(name.into(), of);
+        self
+    }
+
+    /// Keeps the buckets of all limits here, but for those on requests at a time; by default in
+    /// memory, or where the limit says.
+    pub fn limit_store(mut self, store: Arc<dyn LimitStore>) -> Self {
+        self.options.limits.set_store(store);
+        self
+    }
+
+    /// Whether answers say what is left of the limits, in `x-ratelimit-limit-tokens`,
+    /// `-remaining-tokens`, `-reset-tokens`, and the same for `requests` (OpenAI's names); on by
+    /// default. The limit with the least left is said. What the engine says there itself stays.
+    pub fn limit_headers(mut self, says: bool) -> Self {
+        self.options.limits.says_what_is_left = says;
         self
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, Version, request::Parts};
 
-use super::{authorize::Authorize, original_path::OriginalPath, visible_models::VisibleModels};
+use super::{authorize::Authorize, limits::LimitOptions, original_path::OriginalPath, visible_models::VisibleModels};
 use crate::{
     attempt::Tunnels,
     coding,
@@ -35,6 +35,7 @@ pub(super) struct Options {
     pub(super) via: Via,
     pub(super) forwarded: ForwardedFields,
     pub(super) deadline_header: Option<HeaderName>,
+    pub(super) limits: LimitOptions,
 }
 
 impl Options {

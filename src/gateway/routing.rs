@@ -160,6 +160,14 @@ where
                         ControlFlow::Break(long) => return Progress::long(long, span, id),
                     }
                 }
+                PhaseProj::Limiting { limiting } => {
+                    let reserved = ready!(limiting.pending.as_mut().poll(cx));
+                    take!(phase, Limiting { limiting });
+                    match steps::limited(reserved, *limiting, span) {
+                        ControlFlow::Continue(next) => next,
+                        ControlFlow::Break(long) => return Progress::long(long, span, id),
+                    }
+                }
                 PhaseProj::Queueing { queued } => {
                     let lease = ready!(queued.poll_lease(cx));
                     take!(phase, Queueing { queued });
@@ -232,6 +240,7 @@ where
     pub(super) fn state(&self) -> &'static str {
         match self.phase {
             Phase::Receiving { .. } => "receiving",
+            Phase::Limiting { .. } => "limiting",
             Phase::Queueing { .. } => "queueing",
             Phase::Sending { .. } => "sending",
             Phase::Calling { .. } => "calling",

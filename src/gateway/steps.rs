@@ -20,7 +20,7 @@ use super::{
     deadline,
     dispatch::{Matched, Turn},
     options::Options,
-    phase::{Arrival, Phase, Queued, Routed, Sending, Timer},
+    phase::{Arrival, Limiting, Phase, Queued, Routed, Sending, Timer},
     upgrade::{Upgrade, switched},
     waiter::Waiter,
 };
@@ -29,6 +29,7 @@ use crate::{
     config::OnInterruption,
     error::{Asker, RouteError},
     events::Dialect,
+    limit::{Refusal, Reservation},
     observe::RequestSpan,
     route::{Chosen, CompiledTable, RouteDecision},
     server::{Lease, Outcome, Server},
@@ -53,7 +54,7 @@ fn waiting<S, F>(
 pub(super) fn received<S, F>(
     received: Result<Received, Refused>,
     table: Arc<CompiledTable>,
-    mut arrival: Arrival<S>,
+    arrival: Arrival<S>,
     span: &RequestSpan,
 ) -> ControlFlow<Long<S, F>, Phase<S, F>> {
     let received = match received {
@@ -74,21 +75,80 @@ pub(super) fn received<S, F>(
         .and_then(|matched| match admitted(&matched, &arrival) {
             Ok(()) => Ok(matched),
             Err(error) => Err((error, matched.into_rest())),
-        })
-        .and_then(|matched| match matched.choose(head) {
-            Ok(turn) => Ok((turn, matched)),
-            Err(error) => Err((error, matched.into_rest())),
         });
     match matched {
         Err(refused) => {
             ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, span))
         }
-        Ok((Turn::Now(chosen), matched)) => {
+        Ok(matched) => match matched.reserve(head, &arrival.options) {
+            Ok(reserved) => reserved_for(reserved, matched, arrival, span),
+            Err(pending) => ControlFlow::Continue(Phase::Limiting {
+                limiting: Box::new(Limiting {
+                    pending,
+                    matched,
+                    arrival,
+                }),
+            }),
+        },
+    }
+}
+
+/// The store of its limits has answered, or has failed.
+pub(super) fn limited<S, F>(
+    reserved: Result<Reservation, Refusal>,
+    limiting: Limiting<S>,
+    span: &RequestSpan,
+) -> ControlFlow<Long<S, F>, Phase<S, F>> {
+    let Limiting {
+        matched, arrival, ..
+    } = limiting;
+    reserved_for(reserved, matched, arrival, span)
+}
+
+/// What a request will probably use is reserved, or is not there.
+fn reserved_for<S, F>(
+    reserved: Result<Reservation, Refusal>,
+    mut matched: Matched,
+    arrival: Arrival<S>,
+    span: &RequestSpan,
+) -> ControlFlow<Long<S, F>, Phase<S, F>> {
+    match reserved {
+        Ok(reservation) => {
+            matched.set_reservation(reservation);
+            chosen(matched, arrival, span)
+        }
+        Err(refusal) => {
+            let refused = (refusal.error, matched.into_rest());
+            let (asker, head, options) = (&arrival.asker, &arrival.head, &arrival.options);
+            let mut phase = rejected(refused, asker, head, options, span);
+            if let Phase::Answering { response, .. } = &mut phase
+                && options.limits.says_what_is_left
+            {
+                refusal.standings.write(response.headers_mut());
+            }
+            ControlFlow::Continue(phase)
+        }
+    }
+}
+
+/// The request may go on: to an endpoint, or into the queue.
+fn chosen<S, F>(
+    matched: Matched,
+    mut arrival: Arrival<S>,
+    span: &RequestSpan,
+) -> ControlFlow<Long<S, F>, Phase<S, F>> {
+    let (head, asker) = (&arrival.head, &arrival.asker);
+    match matched.choose(head) {
+        Err(error) => {
+            let refused = (error, matched.into_rest());
+            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, span))
+        }
+        Ok(Turn::Now(chosen)) => {
             let waiter = waiter(&matched, chosen.0, &mut arrival);
             let timer = timer(matched.server(chosen.0), arrival.deadline);
             waiting(dispatched(matched, arrival, chosen, timer, span), waiter)
         }
-        Ok((Turn::Later(target), matched)) => {
+        Ok(Turn::Later(target)) => {
             let waiter = waiter(&matched, target, &mut arrival);
             let queued = Box::new(Queued {
                 wait: Box::pin(matched.wait(&arrival.head, target)),
@@ -222,6 +282,9 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     rewrite::response_head(&mut response);
     routed.via.add(version, response.headers_mut());
     hide_endpoint(response.headers_mut(), decision.address());
+    if let Some(standings) = &routed.standings {
+        standings.write(response.headers_mut());
+    }
     let watch = watch(&response, &routed, &decision, lease.as_ref());
     let exchange = Arc::clone(&routed.exchange);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
@@ -299,6 +362,8 @@ fn dispatched<S, F>(
     let drain = options.drain(&head);
     let deadline = timer.as_ref().map(|timer| timer.deadline());
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
+    let says = options.limits.says_what_is_left;
+    let standings = matched.standings().filter(|_| says);
     match matched.dispatch(&options, &mut head, chosen, deadline, span) {
         Err(refused) => rejected(refused, &asker, &head, &options, span),
         Ok((body, exchange)) => {
@@ -309,6 +374,7 @@ fn dispatched<S, F>(
                 dialect,
                 via: options.via.clone(),
                 drain,
+                standings,
                 upgrade: Upgrade::asked(&mut head, &options.tunnels),
             };
             Phase::Sending {

@@ -53,6 +53,7 @@ pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Rou
             model_name: None,
             adapters: Vec::new(),
             rules: Vec::new(),
+            limits: Vec::new(),
             without_model: annotations.without_model.clone(),
         },
         namespace: metadata.namespace,

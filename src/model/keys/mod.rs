@@ -4,6 +4,7 @@ mod body;
 mod conversation;
 mod hash;
 mod json;
+mod tokens;
 
 pub(crate) use self::{
     body::{BodyKeys, NeededKeys},

@@ -1,0 +1,123 @@
+//! What a request takes of the limits of its route.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use http::request::Parts;
+use tracing::warn;
+
+use super::authorize::RuleMatch;
+use crate::{
+    config::LimitKey,
+    limit::{Asked, Estimate, LimitStore, LiveLimit, Pending, Refusal, Reservation, SharedStore},
+    server::Server,
+};
+
+/// The layer's options of limits.
+#[derive(Clone, Debug)]
+pub(super) struct LimitOptions {
+    keys: Vec<NamedKey>,
+    /// Takes the place of memory and of what limits say themselves.
+    store: Option<Arc<SharedStore>>,
+    /// Whether answers say what is left.
+    pub(super) says_what_is_left: bool,
+    has_warned: Arc<AtomicBool>,
+}
+
+#[derive(Clone)]
+struct NamedKey {
+    name: Arc<str>,
+    of: Arc<KeyFn>,
+}
+
+type KeyFn = dyn Fn(&Parts, &RuleMatch<'_>) -> Option<String> + Send + Sync;
+
+impl Default for LimitOptions {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            store: None,
+            says_what_is_left: true,
+            has_warned: Arc::default(),
+        }
+    }
+}
+
+impl LimitOptions {
+    pub(super) fn add_key(
+        &mut self,
+        name: String,
+        of: impl Fn(&Parts, &RuleMatch<'_>) -> Option<String> + Send + Sync + 'static,
+    ) {
+        self.keys.retain(|key| *key.name != *name);
+        self.keys.push(NamedKey {
+            name: name.into(),
+            of: Arc::new(of),
+        });
+    }
+
+    pub(super) fn set_store(&mut self, store: Arc<dyn LimitStore>) {
+        self.store = Some(SharedStore::new(store));
+    }
+
+    /// Reserves what a request asks of the `limits` of its route.
+    pub(super) fn reserve(
+        &self,
+        limits: &[Arc<LiveLimit>],
+        head: &Parts,
+        to: &RuleMatch<'_>,
+        server: &Server,
+        estimate: &Estimate,
+    ) -> Result<Result<Reservation, Refusal>, Pending> {
+        let keyed = limits.iter().filter_map(|limit| {
+            let key = self.key(limit.config.get_key(), head, to)?;
+            Some((limit, key))
+        });
+        Asked::new(keyed, self.store.as_ref(), server.estimates(), estimate).reserve()
+    }
+
+    /// The request's key; `None` if the limit is not for it.
+    fn key<'a>(
+        &self,
+        key: &LimitKey,
+        head: &'a Parts,
+        to: &RuleMatch<'_>,
+    ) -> Option<Cow<'a, str>> {
+        match key {
+            LimitKey::Route => Some(Cow::default()),
+            LimitKey::Header(name) => {
+                let value = head.headers.get(name);
+                Some(value.map_or_else(Cow::default, |value| String::from_utf8_lossy(value.as_bytes())))
+            }
+            LimitKey::Named(name) => match self.keys.iter().find(|key| *key.name == **name) {
+                Some(key) => (key.of)(head, to).map(Cow::Owned),
+                None => {
+                    self.warn_unknown(name);
+                    Some(Cow::default())
+                }
+            },
+        }
+    }
+
+    fn warn_unknown(&self, name: &str) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            warn!(
+                target: "tower_model_route::config",
+                key = name,
+                "the ModelRouteLayer has no `limit_key` of this name: all requests share the limit",
+            );
+        }
+    }
+}
+
+impl fmt::Debug for NamedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NamedKey").field(&self.name).finish()
+    }
+}

@@ -156,19 +156,20 @@ mod wire;
 
 #[cfg(feature = "client")]
 pub use self::client::{EngineClient, EngineClientBuilder, EngineFuture, engine_client};
-#[cfg(feature = "admin")]
-pub use self::observe::{Admin, AdminBody, AdminFuture};
 #[cfg(feature = "redis")]
 pub use self::limit::RedisStore;
+#[cfg(feature = "admin")]
+pub use self::observe::{Admin, AdminBody, AdminFuture};
 pub use self::{
     attempt::{ResponseBody, RouteBody, Tunnels},
     config::{
-        ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, HashKey, LimitKey, LimitUnit, Mistake,
-        MistakeKind, ModelMatch, ModelRoute, ModelServer, OnInterruption, OutlierDetection, Per, Place, RateLimit,
-        Reason, RoutePart, RouteTableBuilder, Rule, ServerPart, StoreFailure, StringMatch, TargetModel,
-        TrafficPolicy, WithoutModel,
+        ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, HashKey, LimitKey, LimitUnit,
+        Mistake, MistakeKind, ModelMatch, ModelRoute, ModelServer, OnInterruption,
+        OutlierDetection, Per, Place, RateLimit, Reason, RoutePart, RouteTableBuilder, Rule,
+        ServerPart, StoreFailure, StringMatch, TargetModel, TrafficPolicy, WithoutModel,
     },
     error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
+    events::Usage,
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, RuleMatch},
     limit::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket},
     model::{
@@ -176,8 +177,9 @@ pub use self::{
         ModelName, ModelSources, MultipartBody, PathModel, QueryModel,
     },
     observe::{
-        ConsideredCondition, ConsideredRoute, ConsideredRule, EndpointSnapshot, ExplainedEndpoint,
-        ExplainedTarget, Explanation, Lint, LintKind, RuleVerdict, ServerSnapshot, Verdict,
+        AttemptFacts, AttemptOutcome, ConsideredCondition, ConsideredRoute, ConsideredRule,
+        EndFacts, EndKind, EndpointSnapshot, ExplainedEndpoint, ExplainedTarget, Explanation, Lint,
+        LintKind, Observer, RequestFacts, RuleVerdict, ServerSnapshot, Times, Verdict,
     },
     policy::{
         AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer, AttemptTimeout, AttemptTimeoutFuture,

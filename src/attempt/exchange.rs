@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     error::RouteError,
+    observe::AttemptReport,
     pieces::lock,
     route::{RouteDecision, Unavailable},
     server::{Caller, Lease, Outcome, Server},
@@ -79,6 +80,8 @@ struct State {
     slow: Option<Instant>,
     /// Counts the bytes of a body that was whole before it was sent.
     held: Share,
+    /// `None` if nobody listens.
+    report: Option<AttemptReport>,
 }
 
 /// The layers that enforce what the policy says of attempts.
@@ -104,6 +107,8 @@ pub(crate) struct Dispatched {
     pub(crate) retries: Option<Box<Retries>>,
     /// Counts the bytes of a body that was whole before it was sent.
     pub(crate) held: Share,
+    /// What is told of the attempts, if anybody listens.
+    pub(crate) report: Option<AttemptReport>,
 }
 
 /// The next attempt, not begun yet. Dropping it releases its lease.
@@ -159,9 +164,13 @@ impl Exchange {
             asks_for_stream,
             retries,
             held,
+            mut report,
         } = dispatched;
         decision.count();
         lease.begin(Duration::ZERO);
+        if let Some(report) = &mut report {
+            report.begin(&decision);
+        }
         if let Some(upload) = &upload {
             upload.sent_as(decision.requested_model(), decision.engine_model());
         }
@@ -180,6 +189,7 @@ impl Exchange {
                 passed: Passed::default(),
                 slow: None,
                 held,
+                report,
             }),
             body_begun: AtomicBool::new(!has_body),
             has_body,
@@ -309,6 +319,9 @@ impl Exchange {
         if let Some(lease) = &mut state.lease {
             lease.begin(Duration::ZERO);
         }
+        if let Some(report) = &mut state.report {
+            report.begin_again(&state.decision, Duration::ZERO);
+        }
         if let Some(upload) = &state.upload {
             upload.begin_attempt();
         }
@@ -393,6 +406,9 @@ impl Exchange {
             upload.begin_attempt();
         }
         lease.begin(wait);
+        if let Some(report) = &mut state.report {
+            report.begin_again(&decision, wait);
+        }
         state.decision = decision;
         state.lease = Some(lease);
         state.outcome = None;
@@ -431,6 +447,7 @@ impl Exchange {
     pub(crate) fn abandon(&self) {
         let mut state = self.state();
         state.judge_suspects();
+        state.tell_end(Outcome::ClientFailed);
         let lease = state.lease.take();
         drop(state);
         drop(lease);
@@ -468,6 +485,7 @@ impl State {
             _ => outcome,
         };
         self.outcome = Some(outcome);
+        self.tell_end(outcome);
         let Some(lease) = &mut self.lease else {
             return;
         };
@@ -480,6 +498,13 @@ impl State {
             for (server, position) in self.suspects.drain(..) {
                 server.answered_500(position, None);
             }
+        }
+    }
+
+    /// The attempt has ended like this, if it has not before.
+    fn tell_end(&mut self, outcome: Outcome) {
+        if let Some(report) = &mut self.report {
+            report.end(&self.decision, outcome);
         }
     }
 

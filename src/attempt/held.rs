@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::{BoxError, RouteError},
-    observe::RequestSpan,
+    observe::{EndKind, Report},
     server::Lease,
 };
 
@@ -27,15 +27,16 @@ use crate::{
 pub(crate) struct Held {
     /// `None` if the answer is from an earlier attempt, whose lease was released.
     lease: Option<Lease>,
-    exchange: Arc<Exchange>,
+    /// `None` if the request was not routed.
+    exchange: Option<Arc<Exchange>>,
     silence: Option<Silence>,
     /// Until the first event.
     slow: Option<Box<Slow>>,
     /// `None` if nobody looks at the events, or there are none.
     watch: Option<Box<Watch>>,
     keep_alive: Option<Box<KeepAlive>>,
-    #[allow(dead_code, reason = "held for what its drop does")]
-    span: RequestSpan,
+    /// It tells the end when it is dropped.
+    report: Report,
 }
 
 /// What is due while the engine says nothing.
@@ -49,9 +50,9 @@ impl Held {
     /// `idle_timeout` is the longest time without progress.
     pub(crate) fn new(
         lease: Option<Lease>,
-        exchange: Arc<Exchange>,
+        exchange: Option<Arc<Exchange>>,
         idle_timeout: Option<Duration>,
-        span: RequestSpan,
+        report: Report,
     ) -> Self {
         Self {
             silence: idle_timeout.map(Silence::new),
@@ -60,22 +61,27 @@ impl Held {
             keep_alive: None,
             lease,
             exchange,
-            span,
+            report,
         }
     }
 
     /// Looks at the events; `slow` counts a missing first one as a failure.
     pub(crate) fn watching(mut self, watch: Option<Box<Watch>>, slow: Option<Slow>) -> Self {
-        self.slow = slow.filter(|_| watch.is_some()).map(Box::new);
         self.watch = watch;
-        if self.watch.is_none() {
+        self.slow = slow.filter(|_| self.judges()).map(Box::new);
+        if !self.judges() {
             self.has_begun();
         }
         self
     }
 
-    pub(super) fn exchange(&self) -> Arc<Exchange> {
-        Arc::clone(&self.exchange)
+    pub(super) fn exchange(&self) -> Option<Arc<Exchange>> {
+        self.exchange.clone()
+    }
+
+    /// Whether somebody looks at the events for the endpoint's sake.
+    fn judges(&self) -> bool {
+        self.watch.as_deref().is_some_and(Watch::judges)
     }
 
     /// Sends comments in pauses between two events.
@@ -96,17 +102,22 @@ impl Held {
         if let Some(keep_alive) = &mut self.keep_alive {
             keep_alive.sent();
         }
-        let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref()) else {
+        let Some(data) = frame.data_ref() else {
+            return self.broken_silence();
+        };
+        self.report.passed(data.len());
+        let Some(watch) = &mut self.watch else {
             return self.broken_silence();
         };
         let seen = watch.read(data);
+        self.report.read(watch.reader(), seen.kinds);
         if let Some(silence) = &mut self.silence {
             silence.broken(seen.progress);
         }
         if seen.progress {
             self.has_begun();
         }
-        if seen.failed {
+        if seen.failed && self.judges() {
             self.blame();
         }
     }
@@ -148,13 +159,24 @@ impl Held {
     /// unless the client's own upload has not come to its end: then the connection may have
     /// broken because of the client.
     pub(super) fn failed(mut self) {
+        self.report.ended(EndKind::Interrupted);
         self.blame();
     }
 
     /// The answer has come to its end; what follows its last frame.
     pub(super) fn ended(mut self) -> Farewell {
-        let ending = self.watch.as_mut().map(|watch| watch.ended());
-        self.end(ending.unwrap_or(Ending::Complete))
+        let Some(watch) = &mut self.watch else {
+            return self.end(Ending::Complete);
+        };
+        let (ending, last) = watch.ended();
+        self.report.read(watch.reader(), last);
+        if watch.judges() {
+            return self.end(ending);
+        }
+        if matches!(ending, Ending::Failed(_)) {
+            self.report.ended(EndKind::Interrupted);
+        }
+        self.end(Ending::Complete)
     }
 
     /// The answer has broken off with `cause`, of which the client is told `error`.
@@ -174,12 +196,14 @@ impl Held {
     fn end(mut self, ending: Ending) -> Farewell {
         match ending {
             Ending::Complete => {
+                self.report.ended(EndKind::Ok);
                 if let Some(lease) = self.lease {
                     lease.completed();
                 }
                 Farewell::End
             }
             Ending::Failed(farewell) => {
+                self.report.ended(EndKind::Interrupted);
                 self.blame();
                 farewell
             }
@@ -195,8 +219,9 @@ impl Held {
     }
 
     fn blame(&mut self) {
+        let is_whole = |exchange: &Arc<Exchange>| exchange.has_whole_upload();
         if let Some(lease) = &mut self.lease
-            && self.exchange.has_whole_upload()
+            && self.exchange.as_ref().is_none_or(is_whole)
         {
             lease.failed();
         }

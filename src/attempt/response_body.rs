@@ -71,7 +71,7 @@ struct Rest {
 impl<R: Body> ResponseBody<R> {
     pub(crate) fn upstream(body: R, held: Option<Held>) -> Self {
         let mut this = Self {
-            exchange: held.as_ref().map(Held::exchange),
+            exchange: held.as_ref().and_then(Held::exchange),
             held,
             kind: Kind::Upstream { body },
             rest: None,
@@ -109,7 +109,7 @@ impl<R> ResponseBody<R> {
     /// The body of a 101 that a layer above tunnels: what is held goes with the body.
     pub(crate) fn upgraded(body: R, held: Held) -> Self {
         Self {
-            exchange: Some(held.exchange()),
+            exchange: held.exchange(),
             kind: Kind::Upstream { body },
             held: Some(held),
             rest: None,

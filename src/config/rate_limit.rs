@@ -288,7 +288,10 @@ impl RateLimit {
             && self.key == LimitKey::Route
             && has_model;
         let checks = [
-            (self.amount == 0 || self.max_keys == 0, MistakeKind::ZeroLimit),
+            (
+                self.amount == 0 || self.max_keys == 0,
+                MistakeKind::ZeroLimit,
+            ),
             (self.amount > most, MistakeKind::LimitTooLarge(most)),
             (others.iter().any(is_same), MistakeKind::DuplicateLimit),
             (
@@ -308,7 +311,9 @@ impl RateLimit {
                 MistakeKind::RedisNotBuilt,
             ),
         ];
-        let found = checks.into_iter().filter_map(|(is, kind)| is.then_some(kind));
+        let found = checks
+            .into_iter()
+            .filter_map(|(is, kind)| is.then_some(kind));
         key.into_iter().chain(found).collect()
     }
 }

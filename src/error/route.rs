@@ -33,6 +33,7 @@ pub struct RouteError {
     /// How long a client that is over a limit has to wait.
     wait: Duration,
     source: Option<Arc<dyn Error + Send + Sync>>,
+    model: Option<Arc<str>>,
 }
 
 /// The kinds of [`RouteError`], each with its HTTP status and error code.
@@ -181,6 +182,7 @@ impl RouteError {
             message: message.into(),
             wait: Duration::ZERO,
             source: None,
+            model: None,
         }
     }
 
@@ -189,11 +191,19 @@ impl RouteError {
         self
     }
 
+    fn about(self, model: &str) -> Self {
+        Self {
+            model: Some(Excerpt(model).as_str().into()),
+            ..self
+        }
+    }
+
     pub(crate) fn model_not_found(model: &str) -> Self {
         Self::new(
             RouteErrorKind::ModelNotFound,
             format!("the model `{}` does not exist", Excerpt(model)),
         )
+        .about(model)
     }
 
     pub(crate) fn route_not_found(model: &str) -> Self {
@@ -204,6 +214,7 @@ impl RouteError {
                 Excerpt(model)
             ),
         )
+        .about(model)
     }
 
     pub(crate) fn model_too_late(limit: u64) -> Self {
@@ -353,6 +364,12 @@ impl RouteError {
     /// The message that the client reads.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The model that the client asked for, where no rule was found for it: its name, cut to 256
+    /// characters.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
     }
 
     /// How long a 429 or a 503 tells the client to wait (`Retry-After`, in whole seconds, at least

@@ -10,15 +10,16 @@ use http::{HeaderMap, request::Parts};
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::{authorize::RuleMatch, options::Options};
+use super::{authorize::RuleMatch, limits::Settling, options::Options};
 use crate::{
     attempt::{Dispatched, Exchange, Retries, RouteBody},
     coding::Decoder,
     config::WithoutModel,
-    error::{RouteError, RouteErrorKind},
+    error::{Asker, RouteError, RouteErrorKind},
+    events::Dialect,
     limit::{Estimate, Pending, Refusal, Reservation, Standings},
     model::{BodyKeys, ExtractedModel, NeededKeys},
-    observe::RequestSpan,
+    observe::Report,
     pieces::Chunks,
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
     server::{Caller, Lease, Server},
@@ -31,8 +32,8 @@ pub(super) struct Matched {
     table: Arc<CompiledTable>,
     selection: Selection,
     message: Message,
-    /// What it has taken of the limits of its route, if that has any.
-    reservation: Option<Box<Reservation>>,
+    /// What was left of the limits of its route, if that has any.
+    standings: Option<Standings>,
 }
 
 /// What was received of it.
@@ -83,7 +84,7 @@ impl Matched {
             Ok(read) => Ok(Self {
                 table,
                 selection: read.selection,
-                reservation: None,
+                standings: None,
                 message: Message {
                     model: read.model,
                     keys: read.keys,
@@ -100,6 +101,11 @@ impl Matched {
     /// The part of the body that was not read.
     pub(super) fn into_rest(self) -> Option<Inbound> {
         (!self.message.whole).then_some(self.message.inbound)
+    }
+
+    /// Says so.
+    pub(super) fn tell(&self, report: &mut Report) {
+        report.ruled(&self.table, self.selection, &self.message.model);
     }
 
     /// Fails if the caller may not use this model.
@@ -124,13 +130,25 @@ impl Matched {
         options.limits.reserve(limits, head, &to, server, &estimate)
     }
 
-    pub(super) fn set_reservation(&mut self, reservation: Reservation) {
-        self.reservation = reservation.into_held().map(Box::new);
+    /// From now on what it has taken is settled when it ends.
+    pub(super) fn set_reservation(
+        &mut self,
+        reservation: Reservation,
+        head: &Parts,
+        asker: &Asker,
+        report: &mut Report,
+    ) {
+        self.standings = Some(reservation.standings);
+        if !reservation.is_empty() {
+            let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
+            let settling = Settling::new(reservation, self.message.estimate(), dialect);
+            report.settled_by(Box::new(settling), head, asker.id());
+        }
     }
 
     /// What was left of its limits.
     pub(super) fn standings(&self) -> Option<Standings> {
-        self.reservation.as_ref().map(|taken| taken.standings)
+        self.standings
     }
 
     /// Chooses a target and takes a lease of an endpoint, if one is free.
@@ -186,13 +204,13 @@ impl Matched {
         head: &mut Parts,
         (target, lease): Chosen,
         deadline: Option<Instant>,
-        span: &RequestSpan,
+        report: &mut Report,
     ) -> Result<(RouteBody, Arc<Exchange>), Refused> {
         let Self {
             table,
             selection,
             mut message,
-            reservation,
+            standings: _,
         } = self;
         let server = Arc::clone(lease.server());
         let may_send_again =
@@ -209,7 +227,7 @@ impl Matched {
             Err(error) => return Err((error, packed.rest)),
         };
         let (mut body, upload) = packed.send(payload, options.replay_bytes);
-        span.routed(head.uri.path(), &decision);
+        let attempts = report.sent(head.uri.path(), &decision);
         let retries = may_send_again.then(|| {
             let server = Arc::clone(lease.server());
             Retries::new(packed.origin, packed.keys, &head.method, server)
@@ -224,6 +242,7 @@ impl Matched {
             asks_for_stream,
             retries,
             held: packed.share,
+            report: attempts,
         });
         body.attach(Arc::clone(&exchange));
         Ok((body, exchange))

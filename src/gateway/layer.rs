@@ -22,6 +22,7 @@ use crate::{
     error::RouteError,
     limit::LimitStore,
     model::{ExtractModel, ModelSources},
+    observe::{Observer, Observers},
     route::{RouteTable, RouteTableHandle},
     upload::{DrainLimits, Memory, Pace},
     wire::{ForwardedFields, Via},
@@ -75,6 +76,7 @@ impl ModelRouteLayer {
                 forwarded: ForwardedFields::default(),
                 deadline_header: None,
                 limits: LimitOptions::default(),
+                observers: Observers::default(),
             },
         }
     }
@@ -427,6 +429,33 @@ impl ModelRouteLayer {
     /// default. The limit with the least left is said. What the engine says there itself stays.
     pub fn limit_headers(mut self, says: bool) -> Self {
         self.options.limits.says_what_is_left = says;
+        self
+    }
+
+    /// Tells `observer` what becomes of each request; none by default, and each call adds one.
+    ///
+    /// A layer without observers does nothing for them: it reads no answer and no clock.
+    ///
+    /// ```
+    /// # use tower_model_route::{EndFacts, ModelRouteLayer, Observer, RouteTable};
+    /// struct Printer;
+    ///
+    /// impl Observer for Printer {
+    ///     fn ended(&self, end: &EndFacts<'_>) {
+    ///         println!("{} {:?} {:?}", end.request().path(), end.status(), end.usage().output);
+    ///     }
+    /// }
+    ///
+    /// # let table = RouteTable::builder().build().unwrap();
+    /// let layer = ModelRouteLayer::new(table).observer(Printer);
+    /// ```
+    pub fn observer(self, observer: impl Observer) -> Self {
+        self.shared_observer(Arc::new(observer))
+    }
+
+    /// The same for an observer that is used elsewhere too.
+    pub fn shared_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.options.observers.add(observer);
         self
     }
 }

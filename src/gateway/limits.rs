@@ -15,7 +15,11 @@ use tracing::warn;
 use super::authorize::RuleMatch;
 use crate::{
     config::LimitKey,
-    limit::{Asked, Estimate, LimitStore, LiveLimit, Pending, Refusal, Reservation, SharedStore},
+    events::{Dialect, Usage},
+    limit::{
+        Asked, Estimate, LimitStore, LiveLimit, Pending, Refusal, Reservation, SharedStore, Used,
+    },
+    observe::{EndFacts, EndKind, Settle},
     server::Server,
 };
 
@@ -83,17 +87,14 @@ impl LimitOptions {
     }
 
     /// The request's key; `None` if the limit is not for it.
-    fn key<'a>(
-        &self,
-        key: &LimitKey,
-        head: &'a Parts,
-        to: &RuleMatch<'_>,
-    ) -> Option<Cow<'a, str>> {
+    fn key<'a>(&self, key: &LimitKey, head: &'a Parts, to: &RuleMatch<'_>) -> Option<Cow<'a, str>> {
         match key {
             LimitKey::Route => Some(Cow::default()),
             LimitKey::Header(name) => {
                 let value = head.headers.get(name);
-                Some(value.map_or_else(Cow::default, |value| String::from_utf8_lossy(value.as_bytes())))
+                Some(value.map_or_else(Cow::default, |value| {
+                    String::from_utf8_lossy(value.as_bytes())
+                }))
             }
             LimitKey::Named(name) => match self.keys.iter().find(|key| *key.name == **name) {
                 Some(key) => (key.of)(head, to).map(Cow::Owned),
@@ -119,5 +120,81 @@ impl LimitOptions {
 impl fmt::Debug for NamedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("NamedKey").field(&self.name).finish()
+    }
+}
+
+/// Settles what a request has taken when it ends.
+pub(super) struct Settling {
+    reservation: Reservation,
+    estimate: Estimate,
+    dialect: Dialect,
+}
+
+impl Settling {
+    pub(super) fn new(reservation: Reservation, estimate: Estimate, dialect: Dialect) -> Self {
+        Self {
+            reservation,
+            estimate,
+            dialect,
+        }
+    }
+
+    /// What the engine has reported, in tokens that were read and written: Anthropic's input is
+    /// without what was cached, Gemini's output without its thoughts, and rerankers only have a total.
+    fn reported(&self, usage: &Usage) -> (Option<u64>, Option<u64>) {
+        let sum = |parts: &[Option<u64>]| {
+            let known = parts.iter().copied().flatten();
+            known.reduce(u64::saturating_add)
+        };
+        let output = match self.dialect {
+            Dialect::Gemini => sum(&[usage.output, usage.reasoning]),
+            _ => usage.output,
+        };
+        let input = match self.dialect {
+            Dialect::Messages => sum(&[usage.input, usage.cached, usage.cache_written]),
+            _ => usage.input,
+        };
+        let rest = usage
+            .total
+            .map(|total| total.saturating_sub(output.unwrap_or(0)));
+        (input.or(rest), output)
+    }
+
+    fn used(&self, end: &EndFacts<'_>) -> Used {
+        let (input, output) = self.reported(end.usage());
+        let output = output.unwrap_or(0);
+        if end.is_exact() {
+            return Used {
+                input: input.unwrap_or(0),
+                output,
+                is_exact: input.is_some(),
+            };
+        }
+        // A stream has counted events. Of an answer in one piece all that is known is its length.
+        let counted = match end.is_stream() {
+            true => end.contents(),
+            false if end.contents() > 0 => end.bytes() / 4,
+            false => 0,
+        };
+        Used {
+            input: input.unwrap_or(0),
+            output: output.max(counted),
+            is_exact: false,
+        }
+    }
+}
+
+impl Settle for Settling {
+    fn settle(mut self: Box<Self>, end: &EndFacts<'_>) {
+        let is_unused = !end.is_answered() && end.kind() != EndKind::ClientGone;
+        let Some(decision) = end.decision().filter(|_| !is_unused) else {
+            return self.reservation.refund();
+        };
+        if end.is_exact() {
+            let (input, output) = self.reported(end.usage());
+            let estimates = decision.server().estimates();
+            estimates.learn(&self.estimate, input, output);
+        }
+        self.reservation.settle(self.used(end));
     }
 }

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use http::{HeaderName, Version, request::Parts};
 
-use super::{authorize::Authorize, limits::LimitOptions, original_path::OriginalPath, visible_models::VisibleModels};
+use super::{
+    authorize::Authorize, limits::LimitOptions, original_path::OriginalPath,
+    visible_models::VisibleModels,
+};
 use crate::{
     attempt::Tunnels,
     coding,
     config::{ApiPaths, WithoutModel},
     model::ExtractModel,
+    observe::Observers,
     route::{CompiledTable, RouteTableHandle},
     upload::{Buffering, DrainLimits, Limits, Memory, Pace},
     wire::{ForwardedFields, Via},
@@ -36,6 +40,7 @@ pub(super) struct Options {
     pub(super) forwarded: ForwardedFields,
     pub(super) deadline_header: Option<HeaderName>,
     pub(super) limits: LimitOptions,
+    pub(super) observers: Observers,
 }
 
 impl Options {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     attempt::{ResponseBody, RouteBody},
     error::X_REQUEST_ID,
-    observe::RequestSpan,
+    observe::Report,
     route::{CompiledTable, RouteDecision},
     server::Outcome,
     upload::{Drain, Receive},
@@ -36,7 +36,7 @@ pin_project! {
     {
         #[pin]
         phase: Phase<S, S::Future>,
-        span: RequestSpan,
+        report: Report,
         // The request's.
         id: HeaderValue,
     }
@@ -50,7 +50,7 @@ where
         receive: Receive,
         table: Arc<CompiledTable>,
         arrival: Arrival<S>,
-        span: RequestSpan,
+        report: Report,
         id: HeaderValue,
     ) -> Self {
         let phase = Phase::Receiving {
@@ -58,13 +58,13 @@ where
             table,
             arrival,
         };
-        Self { phase, span, id }
+        Self { phase, report, id }
     }
 
     pub(super) fn forward(
         request: Request<RouteBody>,
         inner: S,
-        span: RequestSpan,
+        report: Report,
         id: HeaderValue,
     ) -> Self {
         let sending = Sending {
@@ -73,17 +73,17 @@ where
             routed: None,
         };
         let phase = Phase::Sending { sending };
-        Self { phase, span, id }
+        Self { phase, report, id }
     }
 
     pub(super) fn answer(
         response: Response<Bytes>,
         rest: Option<Box<Drain>>,
-        span: RequestSpan,
+        report: Report,
         id: HeaderValue,
     ) -> Self {
         let phase = Phase::Answering { response, rest };
-        Self { phase, span, id }
+        Self { phase, report, id }
     }
 }
 
@@ -114,12 +114,12 @@ where
 {
     fn long(
         (phase, waiter): steps::Long<S, S::Future>,
-        span: &RequestSpan,
+        report: &mut Report,
         id: &HeaderValue,
     ) -> Poll<Self> {
         let routing = Routing {
             phase,
-            span: span.clone(),
+            report: std::mem::take(report),
             id: id.clone(),
         };
         Poll::Ready(Self::Long(Box::pin(routing), waiter))
@@ -148,38 +148,42 @@ where
         R: Body,
     {
         let this = self.project();
-        let (mut phase, span, id) = (this.phase, &*this.span, &*this.id);
+        let (mut phase, report, id) = (this.phase, this.report, &*this.id);
+        let span = report.span().clone();
         let _entered = span.enter();
         loop {
             let next = match phase.as_mut().project() {
                 PhaseProj::Receiving { receive, .. } => {
                     let received = ready!(Pin::new(receive).poll(cx));
                     take!(phase, Receiving { table, arrival });
-                    match steps::received(received, table, arrival, span) {
+                    match steps::received(received, table, arrival, report) {
                         ControlFlow::Continue(next) => next,
-                        ControlFlow::Break(long) => return Progress::long(long, span, id),
+                        ControlFlow::Break(long) => return Progress::long(long, report, id),
                     }
                 }
                 PhaseProj::Limiting { limiting } => {
                     let reserved = ready!(limiting.pending.as_mut().poll(cx));
                     take!(phase, Limiting { limiting });
-                    match steps::limited(reserved, *limiting, span) {
+                    match steps::limited(reserved, *limiting, report) {
                         ControlFlow::Continue(next) => next,
-                        ControlFlow::Break(long) => return Progress::long(long, span, id),
+                        ControlFlow::Break(long) => return Progress::long(long, report, id),
                     }
                 }
                 PhaseProj::Queueing { queued } => {
                     let lease = ready!(queued.poll_lease(cx));
                     take!(phase, Queueing { queued });
-                    steps::freed(lease, *queued, span)
+                    steps::freed(lease, *queued, report)
                 }
                 PhaseProj::Sending { sending } => {
                     let ready = ready!(sending.poll_ready(cx));
                     take!(phase, Sending { sending });
                     match ready {
                         Some(Ok(())) => steps::call(sending),
-                        Some(Err(error)) => return identified(Err(error), id),
-                        None => steps::timed_out(sending.routed, Outcome::Shed, span),
+                        Some(Err(error)) => {
+                            report.failed();
+                            return identified(Err(error), id);
+                        }
+                        None => steps::timed_out(sending.routed, Outcome::Shed, report),
                     }
                 }
                 PhaseProj::Calling { call, routed } => {
@@ -189,16 +193,17 @@ where
                     }
                     take!(phase, Calling { routed });
                     match result {
-                        Poll::Ready(result) => match steps::answered(result, routed, span) {
+                        Poll::Ready(result) => match steps::answered(result, routed, report) {
                             ControlFlow::Break(answer) => return identified(answer, id),
                             ControlFlow::Continue(next) => next,
                         },
-                        Poll::Pending => steps::timed_out(routed, Outcome::OutOfTime, span),
+                        Poll::Pending => steps::timed_out(routed, Outcome::OutOfTime, report),
                     }
                 }
                 PhaseProj::Answering { rest, .. } => {
                     ready!(Drain::poll_first(rest, cx));
                     take!(phase, Answering { response, rest });
+                    drop(std::mem::take(report));
                     return identified(Ok(steps::own(response, rest)), id);
                 }
                 PhaseProj::Completed => panic!("ResponseFuture polled after completion"),
@@ -227,6 +232,11 @@ impl<S> Routing<S>
 where
     S: Service<Request<RouteBody>>,
 {
+    /// The client gets a head before there is an answer.
+    pub(super) fn open(self: Pin<&mut Self>) {
+        self.project().report.opened();
+    }
+
     /// The decision so far.
     pub(super) fn decision(&self) -> Option<RouteDecision> {
         match &self.phase {

@@ -13,6 +13,7 @@ use http::{
     request::Parts,
 };
 use http_body::Body;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
@@ -24,7 +25,7 @@ use crate::{
     config::WithoutModel,
     error::{Asker, BoxError, RouteError, RouteErrorKind, X_REQUEST_ID},
     model::Scan,
-    observe::RequestSpan,
+    observe::{Report, RequestSpan},
     pieces::{Chunks, Edits},
     route::CompiledTable,
     upload::{Drain, Limits, Receive, Share, Upload, receive},
@@ -66,6 +67,9 @@ where
         let (mut head, body) = request.into_parts();
         let asker = Asker::new(head.uri.path(), &head.headers);
         let span = RequestSpan::new(&head, asker.id());
+        let observers = &self.options.observers;
+        let begun = (!observers.is_empty()).then(Instant::now);
+        let mut report = Report::new(span, observers, begun, &head, asker.id());
         // Where there is no room for it the request is refused below.
         _ = head.headers.try_insert(X_REQUEST_ID, asker.id().clone());
         let id = asker.id().clone();
@@ -82,20 +86,21 @@ where
                     options: Arc::clone(&self.options),
                     inner: self.inner.clone(),
                 };
-                Routing::receive(receive, table, arrival, span, id)
+                Routing::receive(receive, table, arrival, report, id)
             }
             FirstLook::Forward => {
                 let request = Request::from_parts(head, forwarded(body, &self.options));
-                Routing::forward(request, self.inner.clone(), span, id)
+                Routing::forward(request, self.inner.clone(), report, id)
             }
             FirstLook::Answer(response) => {
+                report.served(response.status());
                 let rest = unread(&head, body, &self.options);
-                Routing::answer(response, rest, span, id)
+                Routing::answer(response, rest, report, id)
             }
             FirstLook::Reject(error) => {
-                span.rejected(&error);
+                report.rejected(&error);
                 let rest = unread(&head, body, &self.options);
-                Routing::answer(error.answer(&asker), rest, span, id)
+                Routing::answer(error.answer(&asker), rest, report, id)
             }
         };
         ResponseFuture::new(routing)

@@ -30,7 +30,7 @@ use crate::{
     error::{Asker, RouteError},
     events::Dialect,
     limit::{Refusal, Reservation},
-    observe::RequestSpan,
+    observe::Report,
     route::{Chosen, CompiledTable, RouteDecision},
     server::{Lease, Outcome, Server},
     upload::{Drain, Received, Refused},
@@ -55,7 +55,7 @@ pub(super) fn received<S, F>(
     received: Result<Received, Refused>,
     table: Arc<CompiledTable>,
     arrival: Arrival<S>,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> ControlFlow<Long<S, F>, Phase<S, F>> {
     let received = match received {
         Ok(received) if received.lacks(&arrival.head, |model| table.reads_body_of(model)) => {
@@ -72,16 +72,17 @@ pub(super) fn received<S, F>(
     let (head, asker) = (&arrival.head, &arrival.asker);
     let matched = received
         .and_then(|received| Matched::new(table, head, received, &arrival.options))
+        .inspect(|matched| matched.tell(report))
         .and_then(|matched| match admitted(&matched, &arrival) {
             Ok(()) => Ok(matched),
             Err(error) => Err((error, matched.into_rest())),
         });
     match matched {
         Err(refused) => {
-            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, span))
+            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, report))
         }
         Ok(matched) => match matched.reserve(head, &arrival.options) {
-            Ok(reserved) => reserved_for(reserved, matched, arrival, span),
+            Ok(reserved) => reserved_for(reserved, matched, arrival, report),
             Err(pending) => ControlFlow::Continue(Phase::Limiting {
                 limiting: Box::new(Limiting {
                     pending,
@@ -97,12 +98,12 @@ pub(super) fn received<S, F>(
 pub(super) fn limited<S, F>(
     reserved: Result<Reservation, Refusal>,
     limiting: Limiting<S>,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> ControlFlow<Long<S, F>, Phase<S, F>> {
     let Limiting {
         matched, arrival, ..
     } = limiting;
-    reserved_for(reserved, matched, arrival, span)
+    reserved_for(reserved, matched, arrival, report)
 }
 
 /// What a request will probably use is reserved, or is not there.
@@ -110,17 +111,17 @@ fn reserved_for<S, F>(
     reserved: Result<Reservation, Refusal>,
     mut matched: Matched,
     arrival: Arrival<S>,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> ControlFlow<Long<S, F>, Phase<S, F>> {
     match reserved {
         Ok(reservation) => {
-            matched.set_reservation(reservation);
-            chosen(matched, arrival, span)
+            matched.set_reservation(reservation, &arrival.head, &arrival.asker, report);
+            chosen(matched, arrival, report)
         }
         Err(refusal) => {
             let refused = (refusal.error, matched.into_rest());
             let (asker, head, options) = (&arrival.asker, &arrival.head, &arrival.options);
-            let mut phase = rejected(refused, asker, head, options, span);
+            let mut phase = rejected(refused, asker, head, options, report);
             if let Phase::Answering { response, .. } = &mut phase
                 && options.limits.says_what_is_left
             {
@@ -135,18 +136,18 @@ fn reserved_for<S, F>(
 fn chosen<S, F>(
     matched: Matched,
     mut arrival: Arrival<S>,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> ControlFlow<Long<S, F>, Phase<S, F>> {
     let (head, asker) = (&arrival.head, &arrival.asker);
     match matched.choose(head) {
         Err(error) => {
             let refused = (error, matched.into_rest());
-            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, span))
+            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, report))
         }
         Ok(Turn::Now(chosen)) => {
             let waiter = waiter(&matched, chosen.0, &mut arrival);
             let timer = timer(matched.server(chosen.0), arrival.deadline);
-            waiting(dispatched(matched, arrival, chosen, timer, span), waiter)
+            waiting(dispatched(matched, arrival, chosen, timer, report), waiter)
         }
         Ok(Turn::Later(target)) => {
             let waiter = waiter(&matched, target, &mut arrival);
@@ -186,7 +187,7 @@ fn waiter<S>(matched: &Matched, target: u32, arrival: &mut Arrival<S>) -> Option
 pub(super) fn freed<S, F>(
     lease: Option<Lease>,
     queued: Queued<S>,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> Phase<S, F> {
     let Queued {
         matched,
@@ -195,9 +196,10 @@ pub(super) fn freed<S, F>(
         arrival,
         ..
     } = queued;
+    report.waited();
     let refused = match lease {
         Some(lease) => match deadline::check(arrival.deadline) {
-            Ok(()) => return dispatched(matched, arrival, (target, lease), timer, span),
+            Ok(()) => return dispatched(matched, arrival, (target, lease), timer, report),
             Err(error) => error,
         },
         None => matched.overloaded(),
@@ -208,7 +210,7 @@ pub(super) fn freed<S, F>(
         &arrival.asker,
         &arrival.head,
         &arrival.options,
-        span,
+        report,
     )
 }
 
@@ -231,13 +233,13 @@ where
 pub(super) fn timed_out<S, F>(
     routed: Option<Routed>,
     outcome: Outcome,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> Phase<S, F> {
     let Some(routed) = routed else {
         return Phase::Completed;
     };
     routed.exchange.settle(|| outcome);
-    answering(&RouteError::upstream_timeout(), &routed, span)
+    answering(&RouteError::upstream_timeout(), &routed, report)
 }
 
 type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
@@ -246,28 +248,29 @@ type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
 pub(super) fn answered<S, F, R: Body, E: 'static>(
     result: Result<Response<R>, E>,
     routed: Option<Routed>,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> ControlFlow<Answer<R, E>, Phase<S, F>> {
     let Some(mut routed) = routed else {
-        return ControlFlow::Break(
-            result.map(|response| response.map(|body| ResponseBody::upstream(body, None))),
-        );
+        return ControlFlow::Break(forwarded(result, report));
     };
     routed.exchange.settle(|| outcome_of(&result));
     // If the client's upload failed, the engine has seen only a part of it, so
     // its answer does not count.
     if let Some(error) = routed.exchange.upload_failure() {
-        return ControlFlow::Continue(answering(&error, &routed, span));
+        return ControlFlow::Continue(answering(&error, &routed, report));
     }
     let mut response = match result {
         Ok(response) => response,
-        Err(error) => return ControlFlow::Break(Err(error)),
+        Err(error) => {
+            report.failed();
+            return ControlFlow::Break(Err(error));
+        }
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let upgrade = routed.upgrade.take();
-        return match switched(response, upgrade, &routed.exchange, span) {
+        return match switched(response, upgrade, &routed.exchange, report) {
             Ok(response) => ControlFlow::Break(Ok(response)),
-            Err(error) => ControlFlow::Continue(answering(&error, &routed, span)),
+            Err(error) => ControlFlow::Continue(answering(&error, &routed, report)),
         };
     }
     let rest = rest(&routed);
@@ -277,7 +280,7 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     }
     let (decision, lease) = routed.exchange.finish();
     let error = response.extensions().get::<RouteError>();
-    span.answered(response.status(), &decision, error);
+    report.answered(response.status(), &decision, error);
     let version = response.version();
     rewrite::response_head(&mut response);
     routed.via.add(version, response.headers_mut());
@@ -285,13 +288,13 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     if let Some(standings) = &routed.standings {
         standings.write(response.headers_mut());
     }
-    let watch = watch(&response, &routed, &decision, lease.as_ref());
+    let watch = watch(&response, &routed, &decision, lease.as_ref(), report);
     let exchange = Arc::clone(&routed.exchange);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     let slow = watch.as_ref().and_then(|_| exchange.slow());
     let interval = decision.policy().get_sse_keepalive();
     let keep_alive = interval.and_then(|interval| KeepAlive::new(interval, routed.dialect));
-    let held = Held::new(lease, exchange, idle_timeout, span.clone())
+    let held = Held::new(lease, Some(exchange), idle_timeout, std::mem::take(report))
         .watching(watch, slow)
         .keeping_alive(keep_alive);
     if held.may_add() {
@@ -302,12 +305,21 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     ControlFlow::Break(Ok(response.map(body)))
 }
 
+/// The answer to a request that was not routed.
+fn forwarded<R: Body, E>(result: Result<Response<R>, E>, report: &mut Report) -> Answer<R, E> {
+    let response = result.inspect_err(|_| report.failed())?;
+    report.forwarded(response.status());
+    let held = Held::new(None, None, None, std::mem::take(report)).watching(None, None);
+    Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
+}
+
 /// What looks at the answer's events, if anything asks for it.
 fn watch<R: Body>(
     response: &Response<R>,
     routed: &Routed,
     decision: &RouteDecision,
     lease: Option<&Lease>,
+    report: &Report,
 ) -> Option<Box<Watch>> {
     let policy = decision.policy();
     let what = policy.get_on_interruption();
@@ -316,12 +328,13 @@ fn watch<R: Body>(
         || policy.get_stream_idle_timeout().is_some()
         || policy.get_first_event_slow().is_some()
         || lease.is_some_and(Lease::wants_latency);
-    if !is_wanted || !response.status().is_success() {
+    let why = (is_wanted, report.reads_answer());
+    if why == (false, false) || !response.status().is_success() {
         return None;
     }
     let has_length = response.body().size_hint().exact().is_some();
     let (dialect, id) = (routed.dialect, routed.asker.id());
-    Watch::new(dialect, response.headers(), has_length, what, id)
+    Watch::new(dialect, response.headers(), has_length, why, what, id)
 }
 
 /// The gateway's own answer, which drains the rest of the upload.
@@ -350,7 +363,7 @@ fn dispatched<S, F>(
     arrival: Arrival<S>,
     chosen: Chosen,
     timer: Timer,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> Phase<S, F> {
     let Arrival {
         mut head,
@@ -364,8 +377,8 @@ fn dispatched<S, F>(
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
     let says = options.limits.says_what_is_left;
     let standings = matched.standings().filter(|_| says);
-    match matched.dispatch(&options, &mut head, chosen, deadline, span) {
-        Err(refused) => rejected(refused, &asker, &head, &options, span),
+    match matched.dispatch(&options, &mut head, chosen, deadline, report) {
+        Err(refused) => rejected(refused, &asker, &head, &options, report),
         Ok((body, exchange)) => {
             let routed = Routed {
                 exchange,
@@ -393,9 +406,9 @@ fn rejected<S, F>(
     asker: &Asker,
     head: &Parts,
     options: &Options,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> Phase<S, F> {
-    span.rejected(&error);
+    report.rejected(&error);
     Phase::Answering {
         response: error.answer(asker),
         rest: Drain::of_unread(rest, options.drain(head)),
@@ -403,8 +416,8 @@ fn rejected<S, F>(
 }
 
 /// The gateway answers a request itself that was routed.
-fn answering<S, F>(error: &RouteError, routed: &Routed, span: &RequestSpan) -> Phase<S, F> {
-    span.rejected(error);
+fn answering<S, F>(error: &RouteError, routed: &Routed, report: &mut Report) -> Phase<S, F> {
+    report.rejected(error);
     let mut response = error.answer(&routed.asker);
     response.extensions_mut().insert(routed.exchange.decision());
     let rest = rest(routed);

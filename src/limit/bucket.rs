@@ -320,7 +320,10 @@ mod tests {
     #[test]
     fn a_count_never_exceeds_its_most() {
         let count = Count::default();
-        assert_eq!((count.enter(2), count.enter(2), count.enter(2)), (Some(1), Some(0), None));
+        assert_eq!(
+            (count.enter(2), count.enter(2), count.enter(2)),
+            (Some(1), Some(0), None)
+        );
         count.leave();
         assert_eq!(count.enter(2), Some(0));
     }

@@ -113,7 +113,10 @@ mod tests {
         estimates.learn(&picture, Some(1000), None);
         estimates.learn(&text(100), Some(0), Some(0));
         estimates.learn(&text(0), Some(10), None);
-        assert_eq!((estimates.input(&text(400)), estimates.output(&text(0))), (100, 256));
+        assert_eq!(
+            (estimates.input(&text(400)), estimates.output(&text(0))),
+            (100, 256)
+        );
     }
 
     #[test]
@@ -123,11 +126,17 @@ mod tests {
             max_output: Some(77),
             ..text(9)
         };
-        assert_eq!((estimates.output(&most), estimates.output(&text(9))), (77, 256));
+        assert_eq!(
+            (estimates.output(&most), estimates.output(&text(9))),
+            (77, 256)
+        );
         estimates.learn(&text(9), None, Some(100));
         assert_eq!(estimates.output(&text(9)), 100);
         estimates.learn(&text(9), None, Some(200));
-        assert_eq!((estimates.output(&most), estimates.output(&text(9))), (77, 120));
+        assert_eq!(
+            (estimates.output(&most), estimates.output(&text(9))),
+            (77, 120)
+        );
     }
 
     #[test]

@@ -75,7 +75,9 @@ impl<T: Default> Keyed<T> {
     #[cfg(test)]
     fn len(&self) -> usize {
         let shards = self.shards.iter().map(|shard| lock(shard));
-        shards.map(|shard| shard.young.len() + shard.old.len()).sum()
+        shards
+            .map(|shard| shard.young.len() + shard.old.len())
+            .sum()
     }
 }
 

@@ -205,7 +205,10 @@ mod tests {
         );
         let keyed = name(&by_header, "a");
         let prefix = "tower-model-route:limit:{a}:requests:day:header:x-api-key:";
-        assert!(keyed.starts_with(prefix) && !keyed.contains("secret"), "{keyed}");
+        assert!(
+            keyed.starts_with(prefix) && !keyed.contains("secret"),
+            "{keyed}"
+        );
         assert_eq!(keyed.len(), prefix.len() + 32);
         let kthenas = RateLimit::output_tokens(5, Per::Day).kthena_keys(true);
         assert_eq!(name(&kthenas, "a"), "kthena:ratelimit:m:output");

@@ -26,14 +26,14 @@ mod store;
 pub use self::redis::RedisStore;
 #[cfg(feature = "redis")]
 pub(crate) use self::redis::store_at;
+pub use self::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket};
 pub(crate) use self::{
     estimate::{Estimate, Estimates},
-    live::{Left, LiveLimit},
+    live::LiveLimit,
     reservation::{Asked, Refusal, Reservation, Used},
     shared::{Pending, SharedStore},
     standing::Standings,
 };
-pub use self::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket};
 
 /// The store at this address; `None` where none is built.
 #[cfg(not(feature = "redis"))]

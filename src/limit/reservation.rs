@@ -28,8 +28,9 @@ struct Expected {
 /// What a request has used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Used {
-    /// `None` if no engine has said it: then what was reserved counts.
-    pub(crate) input: Option<u64>,
+    pub(crate) input: u64,
+    /// Whether an engine has said that; otherwise at least what was reserved counts.
+    pub(crate) is_exact: bool,
     pub(crate) output: u64,
 }
 
@@ -49,13 +50,11 @@ pub(crate) struct Asked {
     asks: Vec<Ask>,
 }
 
-/// What a request has taken. It is settled once; dropped unsettled it is given back, or, once the
-/// request was sent, what was reserved for the input stays taken.
+/// What a request has taken. It is settled once; dropped unsettled, it is given back.
 #[derive(Debug, Default)]
 pub(crate) struct Reservation {
     expected: Expected,
     held: Vec<Held>,
-    is_sent: bool,
     pub(crate) standings: Standings,
 }
 
@@ -123,8 +122,11 @@ impl Asked {
         reservation.take(&local, Instant::now())?;
         // Mostly there is one store.
         while let Some(store) = stored.last().and_then(|ask| ask.store.clone()) {
-            let is_there =
-                |ask: &mut Ask| ask.store.as_ref().is_some_and(|its| Arc::ptr_eq(its, &store));
+            let is_there = |ask: &mut Ask| {
+                ask.store
+                    .as_ref()
+                    .is_some_and(|its| Arc::ptr_eq(its, &store))
+            };
             let asks: Vec<Ask> = stored.extract_if(.., is_there).collect();
             let takes: Arc<[StoreTake]> = asks.iter().map(Ask::store_take).collect();
             match store.reserve(Arc::clone(&takes)).await {
@@ -314,14 +316,9 @@ impl Reservation {
         }
     }
 
-    /// `None` if nothing was taken, and nothing is left to say.
-    pub(crate) fn into_held(self) -> Option<Self> {
-        (!self.held.is_empty() || self.standings != Standings::default()).then_some(self)
-    }
-
-    /// The request is sent to an engine, which may use what can't be known.
-    pub(crate) fn sent(&mut self) {
-        self.is_sent = true;
+    /// Whether nothing was taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
     }
 
     /// The request has used this much.
@@ -332,7 +329,11 @@ impl Reservation {
         let now = Instant::now();
         for held in self.held.drain(..) {
             let most = held.limit.config.get_amount();
-            let input = used.input.unwrap_or(self.expected.input.min(most));
+            let reserved = self.expected.input.min(most);
+            let input = match used.is_exact {
+                true => used.input,
+                false => used.input.max(reserved),
+            };
             let actual = match held.limit.config.get_unit() {
                 LimitUnit::InputTokens => input,
                 LimitUnit::OutputTokens => used.output,
@@ -357,13 +358,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        match self.is_sent {
-            true => self.settle(Used {
-                input: None,
-                output: 0,
-            }),
-            false => self.refund(),
-        }
+        self.refund();
     }
 }
 

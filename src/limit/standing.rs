@@ -128,7 +128,10 @@ mod tests {
         for (limit, left) in [
             (RateLimit::total_tokens(1000, Per::Minute), 700),
             (RateLimit::input_tokens(500, Per::Minute), -4),
-            (RateLimit::output_tokens(9, Per::Minute).observe_only(true), -9),
+            (
+                RateLimit::output_tokens(9, Per::Minute).observe_only(true),
+                -9,
+            ),
             (RateLimit::requests(50, Per::Minute), 49),
             (RateLimit::concurrent_requests(1), 0),
         ] {

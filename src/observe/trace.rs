@@ -22,6 +22,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct RequestSpan(Span);
 
+impl Default for RequestSpan {
+    fn default() -> Self {
+        Self(Span::none())
+    }
+}
+
 impl RequestSpan {
     pub(crate) fn new(head: &Parts, id: &HeaderValue) -> Self {
         let span = info_span!(

@@ -5,5 +5,5 @@ mod registry;
 mod script;
 mod store;
 
-pub use self::store::RedisStore;
 pub(crate) use self::registry::store_at;
+pub use self::store::RedisStore;

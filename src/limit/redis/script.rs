@@ -72,7 +72,11 @@ impl Mode {
 }
 
 /// The call for these buckets.
-pub(super) fn call<'s>(script: &'s Script, takes: &[StoreTake], mode: Mode) -> ScriptInvocation<'s> {
+pub(super) fn call<'s>(
+    script: &'s Script,
+    takes: &[StoreTake],
+    mode: Mode,
+) -> ScriptInvocation<'s> {
     let mut call = script.prepare_invoke();
     for take in takes {
         call.key(&*take.key)

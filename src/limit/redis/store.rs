@@ -77,7 +77,8 @@ impl RedisStore {
             true => address.to_owned(),
             false => format!("redis://{address}"),
         };
-        let mistake = |_: RedisError| BuildError::other("RedisStore", MistakeKind::InvalidRedisAddress);
+        let mistake =
+            |_: RedisError| BuildError::other("RedisStore", MistakeKind::InvalidRedisAddress);
         let info: ConnectionInfo = url.into_connection_info().map_err(mistake)?;
         let client = Client::open(info).map_err(mistake)?;
         Ok(Self {
@@ -124,7 +125,8 @@ impl LimitStore for RedisStore {
     }
 
     fn settle(&self, take: StoreTake) {
-        if !self.shared.unsettled.add(take) && !self.shared.has_overflown.swap(true, Ordering::Relaxed)
+        if !self.shared.unsettled.add(take)
+            && !self.shared.has_overflown.swap(true, Ordering::Relaxed)
         {
             error!(
                 target: "tower_model_route::limit",

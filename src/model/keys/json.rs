@@ -210,11 +210,9 @@ fn is_data(string: &[u8]) -> bool {
         _ => 0,
     };
     let data = string.get(start..).unwrap_or_default();
-    let is_base64 =
-        |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_\\".contains(byte);
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_\\".contains(byte);
     let ends = [data.get(..SAMPLE), data.get(data.len() - SAMPLE..)];
-    ends.into_iter().flatten().flatten().all(is_base64)
-        && data.iter().step_by(61).all(is_base64)
+    ends.into_iter().flatten().flatten().all(is_base64) && data.iter().step_by(61).all(is_base64)
 }
 
 /// The text between the quotes of a string, escapes included.

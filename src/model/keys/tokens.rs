@@ -5,7 +5,11 @@ use super::json::Json;
 /// The keys of the top level that set the most output tokens: OpenAI's, the older OpenAI's and
 /// Anthropic's, and that of `/v1/responses`. The largest counts: which of them an engine obeys is
 /// its own affair.
-const MOST: [&[u8]; 3] = [b"max_completion_tokens", b"max_tokens", b"max_output_tokens"];
+const MOST: [&[u8]; 3] = [
+    b"max_completion_tokens",
+    b"max_tokens",
+    b"max_output_tokens",
+];
 
 /// What a body says of tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +32,10 @@ impl Tokens {
 
     pub(super) fn takes(&self, key: &[u8]) -> bool {
         MOST.contains(&key)
-            || matches!(key, b"n" | b"options" | b"generationConfig" | b"generation_config")
+            || matches!(
+                key,
+                b"n" | b"options" | b"generationConfig" | b"generation_config"
+            )
     }
 
     pub(super) fn member(&mut self, key: &[u8], value: &mut Json<'_>) -> Option<()> {
@@ -94,8 +101,14 @@ mod tests {
         for (body, expected) in [
             (json!({"model": "m"}), None),
             (json!({"max_tokens": 7}), Some(7)),
-            (json!({"max_tokens": 7, "max_completion_tokens": 70}), Some(70)),
-            (json!({"max_completion_tokens": 70, "max_tokens": 700}), Some(700)),
+            (
+                json!({"max_tokens": 7, "max_completion_tokens": 70}),
+                Some(70),
+            ),
+            (
+                json!({"max_completion_tokens": 70, "max_tokens": 700}),
+                Some(700),
+            ),
             (json!({"max_output_tokens": 9, "stream": true}), Some(9)),
             (json!({"n": 3, "max_tokens": 7}), Some(21)),
             (json!({"max_tokens": 7, "n": 0}), Some(7)),
@@ -106,7 +119,10 @@ mod tests {
                 json!({"generationConfig": {"maxOutputTokens": 5, "candidateCount": 2}}),
                 Some(10),
             ),
-            (json!({"generation_config": {"max_output_tokens": 5}}), Some(5)),
+            (
+                json!({"generation_config": {"max_output_tokens": 5}}),
+                Some(5),
+            ),
             (json!({"messages": [{"max_tokens": 7}]}), None),
             (json!({"max_tokens": "7"}), None),
             (json!({"max_tokens": null}), None),
@@ -125,11 +141,26 @@ mod tests {
         let url = format!("data:image/png;base64,{data}");
         for (body, expected) in [
             (json!({"messages": [{"content": text}]}), 0),
-            (json!({"messages": [{"content": [{"image_url": {"url": url}}]}]}), url.len()),
-            (json!({"messages": [{"content": [{"input_audio": {"data": data}}]}]}), data.len()),
-            (json!({"messages": [{"content": [{"source": {"data": data}}]}]}), data.len()),
-            (json!({"messages": [{"content": "", "images": [data, data]}]}), 2 * data.len()),
-            (json!({"contents": [{"parts": [{"inlineData": {"data": data}}]}]}), data.len()),
+            (
+                json!({"messages": [{"content": [{"image_url": {"url": url}}]}]}),
+                url.len(),
+            ),
+            (
+                json!({"messages": [{"content": [{"input_audio": {"data": data}}]}]}),
+                data.len(),
+            ),
+            (
+                json!({"messages": [{"content": [{"source": {"data": data}}]}]}),
+                data.len(),
+            ),
+            (
+                json!({"messages": [{"content": "", "images": [data, data]}]}),
+                2 * data.len(),
+            ),
+            (
+                json!({"contents": [{"parts": [{"inlineData": {"data": data}}]}]}),
+                data.len(),
+            ),
             (json!({"prompt": "x".repeat(1023)}), 0),
             (json!({"prompt": "\u{6f22}".repeat(2000)}), 0),
         ] {

@@ -178,8 +178,9 @@ pub use self::{
     },
     observe::{
         AttemptFacts, AttemptOutcome, ConsideredCondition, ConsideredRoute, ConsideredRule,
-        EndFacts, EndKind, EndpointSnapshot, ExplainedEndpoint, ExplainedTarget, Explanation, Lint,
-        LintKind, Observer, RequestFacts, RuleVerdict, ServerSnapshot, Times, Verdict,
+        EndFacts, EndKind, EndpointSnapshot, ExplainedEndpoint, ExplainedLimit, ExplainedTarget,
+        Explanation, Lint, LintKind, Observer, RequestFacts, RuleVerdict, ServerSnapshot, Times,
+        Verdict,
     },
     policy::{
         AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer, AttemptTimeout, AttemptTimeoutFuture,

@@ -347,6 +347,7 @@ fn is_address(text: &str) -> bool {
 
 impl LimitUnit {
     /// The names in manifests.
+    #[cfg(feature = "manifest")]
     pub(crate) const NAMES: [&'static str; 5] = [
         "inputTokens",
         "outputTokens",
@@ -354,6 +355,7 @@ impl LimitUnit {
         "requests",
         "concurrentRequests",
     ];
+    #[cfg(feature = "manifest")]
     const ALL: [Self; 5] = [
         Self::InputTokens,
         Self::OutputTokens,
@@ -397,7 +399,9 @@ impl LimitUnit {
 
 impl Per {
     /// The names in manifests, which are Kthena's.
+    #[cfg(feature = "manifest")]
     pub(crate) const NAMES: [&'static str; 5] = ["second", "minute", "hour", "day", "month"];
+    #[cfg(feature = "manifest")]
     const ALL: [Self; 5] = [
         Self::Second,
         Self::Minute,

@@ -163,17 +163,17 @@ impl Settling {
     fn used(&self, end: &EndFacts<'_>) -> Used {
         let (input, output) = self.reported(end.usage());
         let output = output.unwrap_or(0);
-        if end.is_exact() {
+        if is_exact(end) {
             return Used {
                 input: input.unwrap_or(0),
                 output,
                 is_exact: input.is_some(),
             };
         }
-        // A stream has counted events. Of an answer in one piece all that is known is its length.
+        // A stream has counted events. Of a text in one piece all that is known is its length.
         let counted = match end.is_stream() {
             true => end.contents(),
-            false if end.contents() > 0 => end.bytes() / 4,
+            false if end.contents() > 0 && self.dialect.has_terminal() => end.bytes() / 4,
             false => 0,
         };
         Used {
@@ -184,13 +184,22 @@ impl Settling {
     }
 }
 
+/// Whether the engine has said all that was used. Of an answer in one piece what it says is final.
+fn is_exact(end: &EndFacts<'_>) -> bool {
+    let usage = end.usage();
+    let is_reported = [usage.input, usage.output, usage.total]
+        .iter()
+        .any(Option::is_some);
+    end.is_exact() || (is_reported && !end.is_stream() && end.kind() == EndKind::Ok)
+}
+
 impl Settle for Settling {
     fn settle(mut self: Box<Self>, end: &EndFacts<'_>) {
         let is_unused = !end.is_answered() && end.kind() != EndKind::ClientGone;
         let Some(decision) = end.decision().filter(|_| !is_unused) else {
             return self.reservation.refund();
         };
-        if end.is_exact() {
+        if is_exact(end) {
             let (input, output) = self.reported(end.usage());
             let estimates = decision.server().estimates();
             estimates.learn(&self.estimate, input, output);

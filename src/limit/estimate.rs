@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The output of a request that sets no maximum, while nothing is known of others.
-const OUTPUT: u64 = 256;
+pub(crate) const TYPICAL_OUTPUT: u64 = 256;
 /// Bytes of a token, before an engine has reported any.
 const BYTES_PER_TOKEN: f32 = 4.0;
 /// How much of the average the last answer makes (Kthena's cost-aware scheduler has the same).
@@ -49,7 +49,7 @@ impl Estimates {
     pub(super) fn output(&self, estimate: &Estimate) -> u64 {
         estimate.max_output.unwrap_or_else(|| {
             match f32::from_bits(self.output.load(Ordering::Relaxed)) {
-                0.0 => OUTPUT,
+                0.0 => TYPICAL_OUTPUT,
                 average => average.ceil() as u64,
             }
         })

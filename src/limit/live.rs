@@ -42,8 +42,8 @@ pub(super) enum Place {
 /// What is left of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// This many, and the time until all are back.
-    Here(i64, Duration),
+    /// This many; below zero in debt.
+    Here(i64),
     /// It is in a store, which is not asked.
     Stored,
 }
@@ -97,9 +97,8 @@ impl LiveLimit {
     }
 
     /// What is left for this key, without a trace.
-    pub(crate) fn left(&self, key: &str, own: bool, now: Instant) -> Left {
-        if (own || self.store.is_some()) && self.config.get_unit() != LimitUnit::ConcurrentRequests
-        {
+    pub(crate) fn left(&self, key: &str, now: Instant) -> Left {
+        if self.store.is_some() && self.config.get_unit() != LimitUnit::ConcurrentRequests {
             return Left::Stored;
         }
         let full = self.inflow.capacity();
@@ -119,7 +118,16 @@ impl LiveLimit {
             Buckets::Count(count) => free(count),
             Buckets::Counts(keyed) => keyed.look(&short(key)).map_or(whole, |count| free(&count)),
         };
-        Left::Here(level.left, level.until_full)
+        Left::Here(level.left)
+    }
+
+    /// How long it takes until there is so much, if so much is left.
+    pub(crate) fn wait_for(&self, amount: i64, left: i64) -> Duration {
+        match self.config.get_unit() {
+            // When one ends can't be known.
+            LimitUnit::ConcurrentRequests => Duration::ZERO,
+            _ => self.inflow.time_of(amount.saturating_sub(left)),
+        }
     }
 
     /// What a store is asked for.

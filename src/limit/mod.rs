@@ -28,8 +28,8 @@ pub use self::redis::RedisStore;
 pub(crate) use self::redis::store_at;
 pub use self::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket};
 pub(crate) use self::{
-    estimate::{Estimate, Estimates},
-    live::LiveLimit,
+    estimate::{Estimate, Estimates, TYPICAL_OUTPUT},
+    live::{Left, LiveLimit},
     reservation::{Asked, Refusal, Reservation, Used},
     shared::{Pending, SharedStore},
     standing::Standings,

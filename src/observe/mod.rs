@@ -26,8 +26,8 @@ pub(crate) use self::{
 };
 pub use self::{
     explain::{
-        ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedTarget,
-        Explanation, RuleVerdict, Verdict,
+        ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedLimit,
+        ExplainedTarget, Explanation, RuleVerdict, Verdict,
     },
     facts::{AttemptFacts, AttemptOutcome, EndFacts, EndKind, RequestFacts, Times},
     lint::{Lint, LintKind},

@@ -1,6 +1,6 @@
 //! Rules that no request can reach.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use regex::bytes::Regex;
 
@@ -34,6 +34,18 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
             Some(Lint::new(config, LintKind::UnreachableRule, place, message))
         });
     lints.collect()
+}
+
+/// The routes of which no rule is reached.
+pub(super) fn unreached_routes(config: &RouteTableBuilder) -> BTreeSet<usize> {
+    let verdicts = verdicts(config);
+    let routes = verdicts.keys().map(|(route, _)| *route);
+    let reached: BTreeSet<usize> = verdicts
+        .iter()
+        .filter(|(_, verdict)| verdict.is_none())
+        .map(|((route, _), _)| *route)
+        .collect();
+    routes.filter(|route| !reached.contains(route)).collect()
 }
 
 /// Of each rule: why it is not reached, `None` if it is by some name.

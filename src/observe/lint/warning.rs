@@ -45,6 +45,10 @@ pub enum LintKind {
     UnreachableRule,
     /// A LoRA adapter has the name of a base model, which is looked for first.
     HiddenAdapter,
+    /// No request meets a limit: other ModelRoutes take all that its own matches.
+    UnreachableLimit,
+    /// A limit on tokens is smaller than what a typical request uses.
+    SmallLimit,
     /// No rule sends anything to a ModelServer.
     UnusedModelServer,
     /// A ModelServer has no endpoints: requests that only it could serve get 503.
@@ -77,6 +81,8 @@ impl LintKind {
         match self {
             Self::UnreachableRule => "unreachable-rule",
             Self::HiddenAdapter => "hidden-adapter",
+            Self::UnreachableLimit => "unreachable-limit",
+            Self::SmallLimit => "small-limit",
             Self::UnusedModelServer => "unused-model-server",
             Self::NoEndpoints => "no-endpoints",
             Self::ZeroWeight => "zero-weight",

@@ -44,8 +44,8 @@ impl Inflow {
     }
 
     /// How long it takes until so many units have flowed in.
-    pub(super) fn time_of(&self, units: i64) -> Duration {
-        let nanos = u128::from(u64::try_from(units).unwrap_or(0))
+    pub(super) fn time_of(&self, units: u64) -> Duration {
+        let nanos = u128::from(units)
             .saturating_mul(self.period.as_nanos())
             .div_ceil(u128::from(self.amount.max(1)));
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -53,7 +53,7 @@ impl Inflow {
 
     /// How long it is from `now` until so many units have flowed in since the beginning.
     fn until(&self, units: u64, now: Instant) -> Duration {
-        let then = self.time_of(i64::try_from(units).unwrap_or(i64::MAX));
+        let then = self.time_of(units);
         then.saturating_sub(now.saturating_duration_since(self.start))
     }
 }
@@ -126,6 +126,12 @@ impl Bucket {
             }
         }
     }
+}
+
+/// How much has to flow in until there is so much.
+pub(super) fn missing(amount: u64, left: i64) -> u64 {
+    let amount = i64::try_from(amount).unwrap_or(i64::MAX);
+    u64::try_from(amount.saturating_sub(left)).unwrap_or(0)
 }
 
 fn level(full: u64, inflow: &Inflow, now: Instant) -> Level {

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt::Write, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    bucket::{Bucket, Count, Inflow, Level},
+    bucket::{Bucket, Count, Inflow, Level, missing},
     keyed::Keyed,
     shared::SharedStore,
     store::StoreTake,
@@ -122,11 +122,11 @@ impl LiveLimit {
     }
 
     /// How long it takes until there is so much, if so much is left.
-    pub(crate) fn wait_for(&self, amount: i64, left: i64) -> Duration {
+    pub(crate) fn wait_for(&self, amount: u64, left: i64) -> Duration {
         match self.config.get_unit() {
             // When one ends can't be known.
             LimitUnit::ConcurrentRequests => Duration::ZERO,
-            _ => self.inflow.time_of(amount.saturating_sub(left)),
+            _ => self.inflow.time_of(missing(amount, left)),
         }
     }
 

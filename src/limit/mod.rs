@@ -30,8 +30,8 @@ pub use self::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBu
 pub(crate) use self::{
     estimate::{Estimate, Estimates, TYPICAL_OUTPUT},
     live::{Left, LiveLimit},
-    reservation::{Asked, Refusal, Reservation, Used},
-    shared::{Pending, SharedStore},
+    reservation::{Asked, Pending, Refusal, Reservation, Used},
+    shared::SharedStore,
     standing::Standings,
 };
 

@@ -1,15 +1,15 @@
 //! What a request takes of its limits, and how it is settled.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
-    bucket::{Bucket, Count, Inflow, Level},
+    bucket::{Bucket, Count, Inflow, Level, missing},
     estimate::{Estimate, Estimates},
     live::{LiveLimit, Place},
-    shared::{Pending, SharedStore},
+    shared::SharedStore,
     standing::Standings,
     store::{StoreLevel, StoreTake},
 };
@@ -17,6 +17,9 @@ use crate::{
     config::{LimitUnit, StoreFailure},
     error::{RouteError, RouteErrorKind},
 };
+
+/// A reservation that a store is asked for.
+pub(crate) type Pending = Pin<Box<dyn Future<Output = Result<Reservation, Refusal>> + Send>>;
 
 /// What a request will probably use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -262,11 +265,11 @@ impl Reservation {
             let inflow = &ask.limit.inflow;
             let standing = Level {
                 left: level.left,
-                until_full: inflow.time_of(inflow.capacity() as i64 - level.left),
+                until_full: inflow.time_of(missing(inflow.capacity(), level.left)),
             };
             self.standings.add(&ask.limit.config, standing);
             if !level.fits && !ask.observes() {
-                let wait = inflow.time_of(ask.amount as i64 - level.left);
+                let wait = inflow.time_of(missing(ask.amount, level.left));
                 if refused.is_none_or(|(_, longest)| wait > longest) {
                     refused = Some((ask, wait));
                 }

@@ -1,7 +1,6 @@
 //! Asking a store, which may be slow or fail.
 
 use std::{
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,19 +11,13 @@ use std::{
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::{
-    reservation::{Refusal, Reservation},
-    store::{LimitStore, StoreLevel, StoreTake, UnusableBucket},
-};
+use super::store::{LimitStore, StoreLevel, StoreTake, UnusableBucket};
 use crate::{error::BoxError, pieces::lock};
 
 /// The longest that a request waits for a store.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// How long a store is left alone after it has failed.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// A reservation that a store is asked for.
-pub(crate) type Pending = Pin<Box<dyn Future<Output = Result<Reservation, Refusal>> + Send>>;
 
 /// A store, and how it does.
 #[derive(Debug)]

@@ -1,0 +1,106 @@
+//! Gateways that share limits in a Redis.
+
+use std::sync::Arc;
+
+use test_kit::redis::Redis;
+use tower_model_route::{LimitKey, Per, RateLimit, RedisStore};
+
+use super::{Gateway, count, engine, load, table};
+
+const MANY: u64 = 1_000_000;
+const REQUESTS: &str = "tower-model-route:limit:{route}:requests:month";
+const TOKENS: &str = "tower-model-route:limit:{route}:totalTokens:month";
+
+#[tokio::test]
+async fn sixty_four_clients_of_two_gateways_get_exactly_the_limit() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let engine = engine().await;
+    let limits = [
+        RateLimit::requests(200, Per::Month).redis(redis.address()),
+        RateLimit::total_tokens(MANY, Per::Month).redis(redis.address()),
+    ];
+    let mut gateways = Vec::new();
+    for store in [true, false] {
+        let table = table(&engine.url(), limits.clone());
+        // A connection each, as in two processes.
+        gateways.push(Arc::new(match store {
+            true => Gateway::storing(table, RedisStore::new(&redis.address()).unwrap()).await,
+            false => Gateway::new(table).await,
+        }));
+    }
+    let statuses = load(&gateways, 5).await;
+    assert_eq!((count(&statuses, 200), count(&statuses, 429)), (200, 120));
+    assert!(redis.tokens(REQUESTS).await < 1.0);
+    // Each has used 12, whatever it had reserved.
+    let expected = (MANY - 200 * 12) as f64;
+    let mut settled = 0.0;
+    for _ in 0..1000 {
+        settled = redis.tokens(TOKENS).await;
+        if (settled - expected).abs() < 30.0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    // In a month a million flow in: some in a while.
+    assert!(
+        (0.0..30.0).contains(&(settled - expected)),
+        "{settled} of {expected}"
+    );
+}
+
+#[tokio::test]
+async fn a_decision_is_one_call_whatever_is_asked() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let engine = engine().await;
+    let by_key = LimitKey::Header("x-api-key".into());
+    let limits = [
+        RateLimit::requests(MANY, Per::Month),
+        RateLimit::total_tokens(MANY, Per::Month),
+        RateLimit::output_tokens(MANY, Per::Day).key(by_key),
+    ];
+    let limits = limits.map(|limit| limit.redis(redis.address()));
+    let gateway = Gateway::new(table(&engine.url(), limits)).await;
+    assert_eq!(gateway.chat().await.status(), 200);
+    let calls = async || {
+        let stats = redis.ask(&["INFO", "commandstats"]).await.concat();
+        let of = |name: &str| -> u64 {
+            let line = stats.lines().find_map(|line| line.strip_prefix(name));
+            line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+        };
+        of("cmdstat_evalsha:calls=")
+    };
+    // What was reserved more than used is settled: two limits on tokens.
+    let quiet = async || loop {
+        let before = calls().await;
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        if calls().await == before {
+            return before;
+        }
+    };
+    let before = quiet().await;
+    for _ in 0..10 {
+        let answer = gateway.chat().await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.header("x-ratelimit-limit-tokens"), Some("1000000"));
+    }
+    let settled = quiet().await - before - 10;
+    assert!(settled <= 20, "{settled}");
+    // What clients send is no name there.
+    let keys = redis.ask(&["KEYS", "*"]).await;
+    assert_eq!(keys.len(), 3, "{keys:?}");
+    assert!(
+        keys.iter()
+            .all(|key| key.starts_with("tower-model-route:limit:{route}:"))
+    );
+    for key in keys {
+        let seconds: u64 = redis.ask(&["TTL", &key]).await.concat().parse().unwrap();
+        assert!(
+            (3 * 86_400 - 60..=90 * 86_400).contains(&seconds),
+            "{key}: {seconds}"
+        );
+    }
+}

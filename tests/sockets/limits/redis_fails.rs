@@ -1,0 +1,162 @@
+//! A Redis that is killed, slow, not ours, or has something else under a key.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use test_kit::redis::{Redis, Slow};
+use tower_model_route::{Per, RateLimit, RedisStore, StoreFailure};
+
+use super::{Gateway, count, engine, load, table};
+
+const REQUESTS: &str = "tower-model-route:limit:{route}:requests:month";
+
+/// Until what is asked goes to Redis, which counts it there.
+async fn until_counted(redis: &Redis, gateway: &Gateway) {
+    test_kit::time::within(async {
+        loop {
+            gateway.chat().await;
+            if !redis
+                .ask(&["EXISTS", REQUESTS])
+                .await
+                .contains(&"0".to_owned())
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_client_notices_a_redis_that_is_killed_under_load_and_started_again() {
+    let Some(mut redis) = Redis::start().await else {
+        return;
+    };
+    let engine = engine().await;
+    let limit = RateLimit::requests(1_000_000, Per::Month).redis(redis.address());
+    let gateway = Arc::new(Gateway::new(table(&engine.url(), [limit])).await);
+    until_counted(&redis, &gateway).await;
+    let clients = tokio::spawn({
+        let gateway = Arc::clone(&gateway);
+        async move { load(&[gateway], 40).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    redis.kill().await;
+    let start = Instant::now();
+    let statuses = clients.await.unwrap();
+    assert_eq!(count(&statuses, 200), statuses.len());
+    // Nobody waits for what is not there.
+    assert!(start.elapsed() < Duration::from_secs(20));
+    redis.restart().await;
+    until_counted(&redis, &gateway).await;
+    let left = redis.tokens(REQUESTS).await;
+    assert!(left > 999_000.0, "{left}");
+}
+
+#[tokio::test]
+async fn a_limit_holds_in_each_gateway_while_redis_is_gone() {
+    let Some(mut redis) = Redis::start().await else {
+        return;
+    };
+    redis.kill().await;
+    let engine = engine().await;
+    for (what, expected) in [
+        (StoreFailure::Local, [200, 200, 429, 429]),
+        (StoreFailure::Open, [200; 4]),
+        (StoreFailure::Closed, [503; 4]),
+    ] {
+        let limit = RateLimit::requests(2, Per::Month)
+            .redis(redis.address())
+            .on_store_failure(what);
+        let gateway = Gateway::new(table(&engine.url(), [limit])).await;
+        for expected in expected {
+            assert_eq!(gateway.chat().await.status(), expected, "{what:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_redis_costs_a_request_50_ms_and_the_next_nothing() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let slow = Slow::before(&redis).await;
+    let engine = engine().await;
+    let limit = RateLimit::requests(1_000_000, Per::Month).redis(slow.address.to_string());
+    let gateway = Gateway::new(table(&engine.url(), [limit])).await;
+    until_counted(&redis, &gateway).await;
+    slow.delay(400);
+    let start = Instant::now();
+    for _ in 0..50 {
+        assert_eq!(gateway.chat().await.status(), 200);
+    }
+    // It is tried once a second.
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        start.elapsed()
+    );
+    slow.delay(0);
+    let before = redis.tokens(REQUESTS).await;
+    test_kit::time::within(async {
+        while redis.tokens(REQUESTS).await > before - 3.0 {
+            gateway.chat().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_makes_limits_local_and_a_right_one_does_not() {
+    let Some(redis) = Redis::with_password(Some("right")).await else {
+        return;
+    };
+    let engine = engine().await;
+    let limits = [RateLimit::requests(3, Per::Month)];
+    for password in ["wrong", "right"] {
+        let url = format!("redis://:{password}@{}/0", redis.address());
+        let store = RedisStore::new(&url).unwrap();
+        let shown = format!("{store:?}");
+        assert!(
+            !shown.contains(password) && shown.contains(&redis.address()),
+            "{shown}"
+        );
+        let gateway = Gateway::storing(table(&engine.url(), limits.clone()), store).await;
+        for expected in [200, 200, 200, 429] {
+            assert_eq!(gateway.chat().await.status(), expected, "{password}");
+        }
+        let exists = redis.ask(&["EXISTS", REQUESTS]).await.concat();
+        assert_eq!(exists == "1", password == "right");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_holds_something_else_makes_its_own_limit_local_and_no_other() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let engine = engine().await;
+    redis.ask(&["SET", REQUESTS, "something else"]).await;
+    let limits = |units| {
+        [
+            RateLimit::requests(2, Per::Month),
+            RateLimit::requests(units, Per::Day),
+        ]
+        .map(|limit| limit.redis(redis.address()))
+    };
+    let gateway = Gateway::new(table(&engine.url(), limits(1000))).await;
+    for expected in [200, 200, 429] {
+        assert_eq!(gateway.chat().await.status(), expected);
+    }
+    let [_, other] = limits(1000);
+    let others = Gateway::new(table(&engine.url(), [other])).await;
+    assert_eq!(others.chat().await.status(), 200);
+    let left = redis
+        .tokens("tower-model-route:limit:{route}:requests:day")
+        .await;
+    assert!((998.0..=999.5).contains(&left), "{left}");
+    assert_eq!(redis.ask(&["GET", REQUESTS]).await, ["something else"]);
+}

@@ -4,6 +4,7 @@ mod check;
 mod explain;
 mod files;
 mod flags;
+mod limits;
 mod program;
 mod serve;
 mod serving;

@@ -7,6 +7,7 @@
 //! | [`mounting`] | axum's `fallback_service`, `route_service` and `nest_service`; bare hyper |
 //! | [`extractors`] | reading the model out of an API of your own |
 //! | [`operating`] | TLS and keys, discovery, reload, health checks, what to watch, capacity |
+//! | [`observing`] | observers, metrics and their labels, the access log, spans, usage |
 //! | [`streams`] | when a streamed attempt counts, what is progress, how the client learns of the end |
 //! | [`kthena`] | moving from Kthena Router, field by field |
 
@@ -21,6 +22,9 @@ pub mod layer_order {}
 
 #[doc = include_str!("../docs/guides/mounting.md")]
 pub mod mounting {}
+
+#[doc = include_str!("../docs/guides/observing.md")]
+pub mod observing {}
 
 #[doc = include_str!("../docs/guides/operating.md")]
 pub mod operating {}

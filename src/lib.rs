@@ -100,6 +100,7 @@
 //! | read the model from another place | [`ModelSources`], [`ExtractModel`] |
 //! | find out where a request went | [`RouteDecision`], [`RouteBody::decision`] |
 //! | find out why, or where a request would go | [`RouteTable::explain`], [`RouteTable::decide`] |
+//! | know what each request has cost, count it, log it | [`Observer`], `Metrics`, [`AccessLog`] |
 //! | see load, health and counts | [`RouteTable::servers`], `Admin` |
 //! | find mistakes in a valid table | [`RouteTable::lint`] |
 //! | let WebSocket sessions end before a shutdown | [`Tunnels`] |
@@ -112,6 +113,7 @@
 //! - [`mounting`](guide::mounting): axum and bare hyper
 //! - [`extractors`](guide::extractors): writing your own extractor
 //! - [`operating`](guide::operating): TLS, discovery, reload, health, what to watch, capacity
+//! - [`observing`](guide::observing): observers, metrics, the access log, spans, usage
 //! - [`streams`](guide::streams): the first event, progress, interruptions, comments to waiting clients
 //! - [`kthena`](guide::kthena): moving from Kthena Router
 //!
@@ -124,6 +126,7 @@
 //! | `client` | `engine_client()`: an HTTP client for engines, with HTTP/2 and TLS | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
+//! | `metrics` | `Metrics`, an observer that counts and measures through the `metrics` facade | off |
 //! | `opentelemetry` | a request to an engine has the trace context of its attempt, through the propagator that you have set | off |
 //! | `serde` | the configuration, [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
 //! | `watch` | reloads manifests when their files change: `manifest::Watch` | off |
@@ -158,6 +161,8 @@ mod wire;
 pub use self::client::{EngineClient, EngineClientBuilder, EngineFuture, engine_client};
 #[cfg(feature = "redis")]
 pub use self::limit::RedisStore;
+#[cfg(feature = "metrics")]
+pub use self::observe::Metrics;
 #[cfg(feature = "admin")]
 pub use self::observe::{Admin, AdminBody, AdminFuture};
 pub use self::{
@@ -177,10 +182,10 @@ pub use self::{
         ModelName, ModelSources, MultipartBody, PathModel, QueryModel,
     },
     observe::{
-        AttemptFacts, AttemptOutcome, ConsideredCondition, ConsideredRoute, ConsideredRule,
-        EndFacts, EndKind, EndpointSnapshot, ExplainedEndpoint, ExplainedLimit, ExplainedTarget,
-        Explanation, Lint, LintKind, Observer, RequestFacts, RuleVerdict, ServerSnapshot, Times,
-        Verdict,
+        AccessLog, AccessStyle, AttemptFacts, AttemptOutcome, ConsideredCondition, ConsideredRoute,
+        ConsideredRule, EndFacts, EndKind, EndpointSnapshot, ExplainedEndpoint, ExplainedLimit, ExplainedTarget,
+        Explanation, LimitFacts, LimitVerdict, Lint, LintKind, Observer, RequestFacts, RuleVerdict,
+        ServerSnapshot, SpanLevel, Times, Verdict,
     },
     policy::{
         AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer, AttemptTimeout, AttemptTimeoutFuture,

@@ -11,6 +11,7 @@
 //!   owns it.
 
 use std::{
+    error::Error,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -214,7 +215,9 @@ impl Exchange {
 
     /// The attempt has had no first event for too long, and goes on.
     pub(crate) fn is_slow(&self) {
-        if let Some(lease) = &mut self.state().lease {
+        let mut state = self.state();
+        let is_whole = state.has_whole_upload();
+        if let Some(lease) = state.lease.as_mut().filter(|_| is_whole) {
             lease.failed();
         }
     }
@@ -222,6 +225,15 @@ impl Exchange {
     /// The HTTP client has begun to read the body, and may have sent some of it.
     pub(super) fn begin_body(&self) {
         self.body_begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Says why the engine can't be reached, if that is how the attempt has ended.
+    pub(crate) fn complain(&self, outcome: Outcome, error: &(dyn Error + 'static)) {
+        if matches!(outcome, Outcome::NotConnected | Outcome::Failed)
+            && let Some(lease) = &self.state().lease
+        {
+            lease.complain(error);
+        }
     }
 
     /// Counts how the attempt ended. The first layer that observes the outcome
@@ -245,8 +257,7 @@ impl Exchange {
 
     /// Whether nothing of the client's body is missing.
     pub(super) fn has_whole_upload(&self) -> bool {
-        let state = self.state();
-        state.upload.as_ref().is_none_or(Upload::has_ended)
+        self.state().has_whole_upload()
     }
 
     /// Whether another attempt may follow the one that begins now. Whoever asks sees to it.
@@ -459,6 +470,10 @@ impl Exchange {
 }
 
 impl State {
+    fn has_whole_upload(&self) -> bool {
+        self.upload.as_ref().is_none_or(Upload::has_ended)
+    }
+
     /// Options that nobody enforces are a trap. By the end of an attempt it has passed all layers.
     fn warn_unenforced(&self) {
         let Some(lease) = &self.lease else { return };
@@ -490,7 +505,7 @@ impl State {
             return;
         };
         lease.end(outcome);
-        if outcome == Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) {
+        if outcome == Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) && !lease.has_failed() {
             let suspect = (Arc::clone(lease.server()), lease.position());
             self.suspects.push(suspect);
         } else if outcome.is_success() {

@@ -114,11 +114,12 @@ impl Held {
         if let Some(silence) = &mut self.silence {
             silence.broken(seen.progress);
         }
-        if seen.progress {
-            self.has_begun();
-        }
+        // In this order: to fail at once is not to be fast.
         if seen.failed && self.judges() {
             self.blame();
+        }
+        if seen.progress {
+            self.has_begun();
         }
     }
 
@@ -182,8 +183,8 @@ impl Held {
     /// The answer has broken off with `cause`, of which the client is told `error`.
     pub(super) fn broke(mut self, error: &RouteError, cause: BoxError) -> Farewell {
         let ending = match &mut self.watch {
-            Some(watch) => watch.broke(error, cause),
-            None => Ending::Failed(Farewell::Break(cause)),
+            Some(watch) if watch.judges() => watch.broke(error, cause),
+            _ => Ending::Failed(Farewell::Break(cause)),
         };
         self.end(ending)
     }

@@ -45,6 +45,13 @@ enum State<B> {
     },
 }
 
+/// What has come.
+enum Read<B> {
+    Answer(Option<Response<B>>),
+    /// The body of one that has failed.
+    Failure(StatusCode, Vec<u8>),
+}
+
 /// What a poll brings.
 pub(super) enum Next<B> {
     Comment(Bytes),
@@ -84,16 +91,19 @@ impl<B> Late<B> {
                     let call = call
                         .get_mut()
                         .unwrap_or_else(|poisoned| poisoned.into_inner());
-                    call.as_mut().poll(cx)
+                    call.as_mut().poll(cx).map(Read::Answer)
                 }
                 State::Failing { status, body, data } => {
-                    ready!(read(body.as_mut(), data, cx));
-                    let (status, data) = (*status, std::mem::take(data));
-                    return Poll::Ready(Next::Last(self.failure(status, &data)));
+                    let (status, read) = (*status, read(body.as_mut(), data, cx));
+                    read.map(|()| Read::Failure(status, std::mem::take(data)))
                 }
             };
-            let Poll::Ready(answer) = answer else {
-                return self.keep_alive.poll(cx).map(Next::Comment);
+            let answer = match answer {
+                Poll::Pending => return self.keep_alive.poll(cx).map(Next::Comment),
+                Poll::Ready(Read::Failure(status, data)) => {
+                    return Poll::Ready(Next::Last(self.failure(status, &data)));
+                }
+                Poll::Ready(Read::Answer(answer)) => answer,
             };
             let Some(answer) = answer else {
                 let error = RouteError::broken_off();

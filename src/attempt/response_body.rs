@@ -321,22 +321,33 @@ where
     };
     let (frame, farewell) = match next {
         Ok(frame) => {
-            if let Some(held) = held {
-                held.received(&frame);
-            }
-            let farewell = held.take_if(|_| kind.is_end_stream()).map(Held::ended);
-            (Some(Ok(frame)), farewell)
+            let is_last = frame.is_trailers() || kind.is_end_stream();
+            received(frame, held, is_last)
         }
         Err(farewell) => (None, Some(farewell)),
     };
-    let Some(farewell) = farewell else {
-        return Poll::Ready(frame);
-    };
-    kind.set(Kind::after(farewell));
+    if let Some(farewell) = farewell {
+        kind.set(Kind::after(farewell));
+    }
     match frame {
-        Some(frame) => Poll::Ready(Some(frame)),
+        Some(frame) => Poll::Ready(Some(Ok(frame))),
         None => poll_answer(kind, held, cx),
     }
+}
+
+/// The engine's next frame as the client gets it, and what follows it if it is the last.
+fn received(
+    frame: Frame<Bytes>,
+    held: &mut Option<Held>,
+    is_last: bool,
+) -> (Option<Frame<Bytes>>, Option<Farewell>) {
+    if let Some(held) = held {
+        held.received(&frame);
+    }
+    let farewell = held.take_if(|_| is_last).map(Held::ended);
+    // Trailers end a message, so that nothing could follow them.
+    let is_hidden = frame.is_trailers() && !matches!(farewell, None | Some(Farewell::End));
+    ((!is_hidden).then_some(frame), farewell)
 }
 
 /// The next frame from the engine, or what follows its last one.

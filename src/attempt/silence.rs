@@ -9,6 +9,9 @@ use tokio::time::Instant;
 
 use super::alarm::Alarm;
 
+/// By how much an alarm may be late.
+const LATE: Duration = Duration::from_millis(100);
+
 /// Measures the time in which nothing was there to be read, from one progress to the next.
 ///
 /// A client that reads slowly does not poll, so its own pauses do not count.
@@ -38,7 +41,11 @@ impl Silence {
         if by_progress {
             self.waited = Duration::ZERO;
         } else if let Some(since) = since {
-            self.waited = self.waited.saturating_add(since.elapsed());
+            let waited = self.waited.saturating_add(since.elapsed());
+            // Who reads would have heard the alarm: beyond that it was the client who paused.
+            if waited <= self.timeout.saturating_add(LATE) {
+                self.waited = waited;
+            }
         }
     }
 

@@ -35,7 +35,7 @@ pub(super) struct Seen {
 #[derive(Debug)]
 pub(super) enum Ending {
     Complete,
-    /// The engine has failed, and what the client still gets of it.
+    /// The engine has failed, and what the client still gets.
     Failed(Farewell),
 }
 
@@ -101,9 +101,9 @@ impl Watch {
         self.reader.format() == Format::Sse
     }
 
-    /// Whether the last byte that was read ends an event.
+    /// Whether nothing of a next event has come.
     pub(super) fn is_between_events(&self) -> bool {
-        self.reader.pending() == 0
+        self.reader.is_between()
     }
 
     /// Reads the next bytes.
@@ -119,17 +119,17 @@ impl Watch {
 
     /// The body has come to its end; and what its last event is, if that has not been read before.
     pub(super) fn ended(&mut self) -> (Ending, Kinds) {
+        let is_between = self.is_between_events();
         let (last, end) = self.reader.end();
         let kinds = last.map_or(Kinds::NONE, |event| event.kinds);
-        let is_failure = self.reader.error().is_some() || kinds.has(Kinds::ERROR);
-        let ending = match is_failure {
-            true => Ending::Failed(Farewell::End),
-            false => self.ending(end),
+        let ending = match self.reader.error() {
+            Some(_) => Ending::Failed(self.engines_own(is_between)),
+            None => self.ending(end, is_between),
         };
         (ending, kinds)
     }
 
-    fn ending(&self, end: End) -> Ending {
+    fn ending(&self, end: End, is_between: bool) -> Ending {
         match end {
             End::Complete => Ending::Complete,
             End::Empty if !self.reader.dialect().has_terminal() => Ending::Complete,
@@ -141,7 +141,7 @@ impl Watch {
                 let error = RouteError::interrupted();
                 Ending::Failed(match self.on_interruption {
                     OnInterruption::Pass => Farewell::End,
-                    _ => self.farewell(&error, error.clone().into()),
+                    _ => self.farewell(&error, error.clone().into(), is_between),
                 })
             }
         }
@@ -149,22 +149,34 @@ impl Watch {
 
     /// The body has broken off with `cause`; `error` is what the client is told.
     pub(super) fn broke(&mut self, error: &RouteError, cause: BoxError) -> Ending {
-        if self.on_interruption == OnInterruption::Pass {
-            return Ending::Failed(Farewell::Break(cause));
-        }
+        let is_between = self.is_between_events();
         let (_, end) = self.reader.end();
-        let has_error = self.reader.error().is_some();
-        if self.on_interruption == OnInterruption::Event && (end == End::Complete || has_error) {
-            // The client has all that it needs to know.
-            return match has_error {
-                true => Ending::Failed(Farewell::End),
-                false => Ending::Complete,
-            };
+        match (self.on_interruption, self.reader.error()) {
+            (_, None) if end == End::Complete => Ending::Complete,
+            (OnInterruption::Event, Some(_)) => Ending::Failed(self.engines_own(is_between)),
+            (OnInterruption::Pass, _) => Ending::Failed(Farewell::Break(cause)),
+            _ => Ending::Failed(self.farewell(error, cause, is_between)),
         }
-        Ending::Failed(self.farewell(error, cause))
     }
 
-    fn farewell(&self, error: &RouteError, cause: BoxError) -> Farewell {
+    /// The engine's own error has passed. If the body has ended with its last byte, clients do not
+    /// know yet that it is whole.
+    fn engines_own(&self, is_between: bool) -> Farewell {
+        match self.on_interruption {
+            OnInterruption::Event if !is_between => Farewell::Event(self.separator().into()),
+            _ => Farewell::End,
+        }
+    }
+
+    /// Ends an event, so that what follows is read on its own.
+    fn separator(&self) -> &'static [u8] {
+        match self.reader.format() {
+            Format::Sse => b"\n\n",
+            Format::Ndjson | Format::Json | Format::Opaque => b"\n",
+        }
+    }
+
+    fn farewell(&self, error: &RouteError, cause: BoxError, is_between: bool) -> Farewell {
         let why = Interruption {
             status: error.status(),
             code: RouteError::INTERRUPTED,
@@ -175,9 +187,8 @@ impl Watch {
         let event = error_event(dialect, format, &why);
         match event.filter(|_| self.on_interruption == OnInterruption::Event) {
             None => Farewell::Break(cause),
-            Some(event) if self.reader.pending() == 0 => Farewell::Event(event),
-            // What has come of an event ends here, so that this one is read on its own.
-            Some(event) => Farewell::Event([b"\n\n", &*event].concat().into()),
+            Some(event) if is_between => Farewell::Event(event),
+            Some(event) => Farewell::Event([self.separator(), &*event].concat().into()),
         }
     }
 }

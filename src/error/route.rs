@@ -418,6 +418,26 @@ pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
     chain(error).find_map(|error| error.downcast_ref())
 }
 
+/// An error with all its causes, for people.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = String::new();
+        for (position, error) in chain(self.0).enumerate() {
+            let text = error.to_string();
+            // Some errors say what their cause says.
+            if position == 0 {
+                f.write_str(&text)?;
+            } else if !before.ends_with(&text) {
+                write!(f, ": {text}")?;
+            }
+            before = text;
+        }
+        Ok(())
+    }
+}
+
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| {
         // The `source` of an io::Error skips the error that it wraps.

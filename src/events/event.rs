@@ -114,8 +114,9 @@ impl fmt::Debug for Kinds {
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
-    /// As it should: a finish or a terminal was seen, or none is known for the dialect. Whether the
-    /// engine said an error before, [`Reader::error`](super::Reader::error) tells.
+    /// As it should: a terminal was seen, or a finish with no content behind it (of several choices
+    /// one may end before another), or none is known for the dialect. Whether the engine said an
+    /// error before, [`Reader::error`](super::Reader::error) tells.
     Complete,
     /// Without any event but comments and pings.
     Empty,

@@ -8,7 +8,7 @@ use http::{
 pub enum Format {
     /// Server-sent events, as WHATWG's HTML standard has them (section 9.2.6): `text/event-stream`.
     Sse,
-    /// A JSON value a line: `application/x-ndjson`, `application/jsonl`.
+    /// A JSON value a line: `application/x-ndjson`, `application/jsonl`, both with and without `x-`.
     Ndjson,
     /// One JSON value, which is one event, at its end. In Gemini's dialect each element of an array
     /// is an event: so it streams without `alt=sse`.
@@ -36,7 +36,14 @@ impl Format {
         };
         if is("text/event-stream") {
             Self::Sse
-        } else if is("application/x-ndjson") || is("application/ndjson") || is("application/jsonl")
+        } else if [
+            "application/x-ndjson",
+            "application/ndjson",
+            "application/jsonl",
+            "application/x-jsonl",
+        ]
+        .into_iter()
+        .any(is)
         {
             Self::Ndjson
         } else if is("application/json") {
@@ -58,6 +65,7 @@ mod tests {
             ("TEXT/Event-Stream", "Identity", Format::Sse),
             ("text/event-stream", "gzip", Format::Opaque),
             ("application/x-ndjson", "identity", Format::Ndjson),
+            ("application/x-jsonl", "identity", Format::Ndjson),
             ("application/json;charset=utf-8", "identity", Format::Json),
             ("audio/mpeg", "identity", Format::Opaque),
             ("", "identity", Format::Opaque),

@@ -42,6 +42,8 @@ pub struct Reader {
     template: Template,
     seen: Kinds,
     contents: u64,
+    /// Whether a finish has come, and no content behind it.
+    is_finished: bool,
     error: Option<Box<Said>>,
 }
 
@@ -72,6 +74,7 @@ impl Reader {
             template: Template::new(MAX_TEMPLATE),
             seen: Kinds::NONE,
             contents: 0,
+            is_finished: false,
             error: None,
         }
     }
@@ -101,9 +104,7 @@ impl Reader {
                 None
             }
         }?;
-        self.start = event.end;
-        self.seen |= event.kinds;
-        self.contents += u64::from(event.is(Kinds::CONTENT));
+        self.passed(&event);
         Some(event)
     }
 
@@ -118,17 +119,24 @@ impl Reader {
         };
         let is_event = has_rest && self.json.is_whole();
         let event = is_event.then(|| self.event());
-        if let Some(event) = event {
-            self.start = event.end;
-            self.seen |= event.kinds;
-            self.contents += u64::from(event.is(Kinds::CONTENT));
+        if let Some(event) = &event {
+            self.passed(event);
         }
         (event, self.how(has_rest && !is_event))
     }
 
+    #[inline]
+    fn passed(&mut self, event: &Event) {
+        self.start = event.end;
+        self.seen |= event.kinds;
+        self.contents += u64::from(event.is(Kinds::CONTENT));
+        // Of several choices the first may end long before the last.
+        self.is_finished = event.is(Kinds::FINISH) || self.is_finished && !event.is(Kinds::CONTENT);
+    }
+
     fn how(&self, is_within: bool) -> End {
         let signs_of_life = [Kinds::PING, Kinds::NONE];
-        if self.seen.has(Kinds::FINISH) || self.seen.has(Kinds::TERMINAL) {
+        if self.is_finished || self.seen.has(Kinds::TERMINAL) {
             End::Complete
         } else if is_within {
             End::Truncated
@@ -174,9 +182,14 @@ impl Reader {
         self.read
     }
 
-    /// How many bytes have been read behind the last event: of the next one, or empty lines.
-    pub fn pending(&self) -> u64 {
-        self.read - self.start
+    /// Whether nothing of a next event has been read: no byte of a line, and no line but empty ones.
+    pub fn is_between(&self) -> bool {
+        let is_within_mark = (1..MARK.len()).contains(&usize::from(self.mark));
+        match self.format {
+            Format::Sse => self.sse.is_between() && !is_within_mark,
+            Format::Ndjson => self.json.is_empty() && !is_within_mark,
+            Format::Json | Format::Opaque => false,
+        }
     }
 
     /// The API that is read.
@@ -215,7 +228,7 @@ impl Reader {
     fn next_of_sse(&mut self, rest: &mut &[u8]) -> Option<Event> {
         let mut whole = None;
         while !rest.is_empty() {
-            if self.sse.is_between() {
+            if self.sse.may_begin() {
                 if let Some(event) = self.as_before(rest) {
                     return Some(event);
                 }

@@ -65,8 +65,14 @@ impl Sse {
 
     /// Whether an event may begin with the next byte.
     #[inline]
+    pub(super) fn may_begin(&self) -> bool {
+        self.is_between() && !self.is_after_cr
+    }
+
+    /// Whether nothing of an event has been read.
+    #[inline]
     pub(super) fn is_between(&self) -> bool {
-        !self.has_lines && self.line == Line::Start && !self.is_after_cr
+        !self.has_lines && self.line == Line::Start
     }
 
     /// Whether an event has begun, other than with a comment.

@@ -21,17 +21,21 @@ pub(super) fn of(name: Option<&HeaderName>, head: &Parts) -> Option<Instant> {
     Instant::now().checked_add(time)
 }
 
-/// Fails if too little time is left to begin an attempt.
+/// Fails if too little of the client's time is left to begin an attempt.
 pub(super) fn check(deadline: Option<Instant>) -> Result<(), RouteError> {
-    match deadline {
-        Some(deadline) if deadline.saturating_duration_since(Instant::now()) < LEAST_TIME => {
-            Err(RouteError::new(
-                RouteErrorKind::UpstreamTimeout,
-                "the time that the client waits is over before an engine was asked",
-            ))
-        }
-        _ => Ok(()),
+    match has_time(deadline) {
+        true => Ok(()),
+        false => Err(RouteError::new(
+            RouteErrorKind::UpstreamTimeout,
+            "the time that the client waits is over before an engine was asked",
+        )),
     }
+}
+
+/// Whether enough time is left to begin an attempt.
+pub(super) fn has_time(until: Option<Instant>) -> bool {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    left.is_none_or(|left| left >= LEAST_TIME)
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ use crate::{
     config::WithoutModel,
     error::{Asker, RouteError, RouteErrorKind},
     events::Dialect,
-    limit::{Estimate, Pending, Refusal, Reservation, Standings},
+    limit::{Estimate, Pending, Refusal, Reservation, Said, Standings, Verdict},
     model::{BodyKeys, ExtractedModel, NeededKeys},
-    observe::Report,
+    observe::{LimitFacts, LimitVerdict, Report},
     pieces::Chunks,
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
     server::{Caller, Lease, Server},
@@ -139,11 +139,28 @@ impl Matched {
         report: &mut Report,
     ) {
         self.standings = Some(reservation.standings);
+        reservation
+            .said()
+            .for_each(|said| self.tell_limit(&said, report));
         if !reservation.is_empty() {
             let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
             let settling = Settling::new(reservation, self.message.estimate(), dialect);
-            report.settled_by(Box::new(settling), head, asker.id());
+            report.settled_by(Box::new(settling), head, asker);
         }
+    }
+
+    /// Tells what a limit has said.
+    pub(super) fn tell_limit(&self, said: &Said, report: &Report) {
+        report.limited(&LimitFacts {
+            name: &said.limit.name,
+            route: self.table.route_name(self.selection),
+            verdict: match said.verdict {
+                Verdict::Allowed => LimitVerdict::Allowed,
+                Verdict::Refused => LimitVerdict::Refused,
+                Verdict::Observed => LimitVerdict::Observed,
+            },
+            store: said.store,
+        });
     }
 
     /// What was left of its limits.
@@ -227,7 +244,7 @@ impl Matched {
             Err(error) => return Err((error, packed.rest)),
         };
         let (mut body, upload) = packed.send(payload, options.replay_bytes);
-        let attempts = report.sent(head.uri.path(), &decision);
+        let attempts = report.sent(&decision);
         let retries = may_send_again.then(|| {
             let server = Arc::clone(lease.server());
             Retries::new(packed.origin, packed.keys, &head.method, server)
@@ -268,17 +285,16 @@ impl Message {
         }
     }
 
-    /// Whether the body asks for a stream, if all of it is there to be read.
+    /// Whether the body asks for a stream, if there is one, and all of it is there to be read.
     fn asks_for_stream(&mut self) -> Option<bool> {
         let is_plain = self.plain.is_some() || self.inbound.as_mut().scan().decoder().is_none();
-        (self.whole && is_plain).then(|| {
-            let needed = NeededKeys {
-                stream: true,
-                ..NeededKeys::default()
-            };
-            let text = self.plain.as_mut().unwrap_or(&mut self.chunks).contiguous();
-            BodyKeys::read(text, needed).stream
-        })
+        (self.whole && is_plain).then_some(())?;
+        let needed = NeededKeys {
+            stream: true,
+            ..NeededKeys::default()
+        };
+        let text = self.plain.as_mut().unwrap_or(&mut self.chunks).contiguous();
+        (!text.is_empty()).then(|| BodyKeys::read(text, needed).stream)
     }
 
     /// Takes the fields of the client's connection off `head`.

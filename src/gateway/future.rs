@@ -134,6 +134,7 @@ where
             keep_alive,
             dialect,
             id,
+            ..
         } = waiter;
         let late = Late::new(Box::pin(call), comment, keep_alive, dialect, id);
         response.map(|()| ResponseBody::late(late))

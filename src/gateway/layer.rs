@@ -22,7 +22,7 @@ use crate::{
     error::RouteError,
     limit::LimitStore,
     model::{ExtractModel, ModelSources},
-    observe::{Observer, Observers},
+    observe::{Observer, Observers, SpanLevel},
     route::{RouteTable, RouteTableHandle},
     upload::{DrainLimits, Memory, Pace},
     wire::{ForwardedFields, Via},
@@ -77,6 +77,7 @@ impl ModelRouteLayer {
                 deadline_header: None,
                 limits: LimitOptions::default(),
                 observers: Observers::default(),
+                span_level: SpanLevel::default(),
             },
         }
     }
@@ -456,6 +457,16 @@ impl ModelRouteLayer {
     /// The same for an observer that is used elsewhere too.
     pub fn shared_observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.options.observers.add(observer);
+        self
+    }
+
+    /// The level of the request's span, [`SpanLevel::Info`] by default.
+    ///
+    /// A span that nobody wants costs nothing; one that a subscriber wants costs some
+    /// microseconds a request, and has the answer read for its usage. The spans of the attempts are
+    /// at INFO, with the target `tower_model_route::attempt`.
+    pub fn span_level(mut self, level: SpanLevel) -> Self {
+        self.options.span_level = level;
         self
     }
 }

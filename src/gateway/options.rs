@@ -13,7 +13,7 @@ use crate::{
     coding,
     config::{ApiPaths, WithoutModel},
     model::ExtractModel,
-    observe::Observers,
+    observe::{Observers, SpanLevel},
     route::{CompiledTable, RouteTableHandle},
     upload::{Buffering, DrainLimits, Limits, Memory, Pace},
     wire::{ForwardedFields, Via},
@@ -41,6 +41,7 @@ pub(super) struct Options {
     pub(super) deadline_header: Option<HeaderName>,
     pub(super) limits: LimitOptions,
     pub(super) observers: Observers,
+    pub(super) span_level: SpanLevel,
 }
 
 impl Options {

@@ -4,6 +4,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -66,6 +67,7 @@ pub(super) struct Queued<S> {
     pub(super) matched: Matched,
     pub(super) target: u32,
     pub(super) timer: Timer,
+    pub(super) keep_alive: Option<Duration>,
     pub(super) arrival: Arrival<S>,
 }
 
@@ -82,6 +84,8 @@ pub(super) struct Routed {
     pub(super) timer: Timer,
     pub(super) asker: Asker,
     pub(super) dialect: Dialect,
+    /// How often its client gets a comment while it waits, if it does.
+    pub(super) keep_alive: Option<Duration>,
     pub(super) via: Via,
     pub(super) drain: DrainLimits,
     /// What was left of its limits when it came, if the answer is to say that.

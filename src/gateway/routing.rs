@@ -149,7 +149,7 @@ where
     {
         let this = self.project();
         let (mut phase, report, id) = (this.phase, this.report, &*this.id);
-        let span = report.span().clone();
+        let span = report.span();
         let _entered = span.enter();
         loop {
             let next = match phase.as_mut().project() {

@@ -13,7 +13,6 @@ use http::{
     request::Parts,
 };
 use http_body::Body;
-use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
@@ -25,7 +24,7 @@ use crate::{
     config::WithoutModel,
     error::{Asker, BoxError, RouteError, RouteErrorKind, X_REQUEST_ID},
     model::Scan,
-    observe::{Report, RequestSpan},
+    observe::Report,
     pieces::{Chunks, Edits},
     route::CompiledTable,
     upload::{Drain, Limits, Receive, Share, Upload, receive},
@@ -66,10 +65,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let asker = Asker::new(head.uri.path(), &head.headers);
-        let span = RequestSpan::new(&head, asker.id());
-        let observers = &self.options.observers;
-        let begun = (!observers.is_empty()).then(Instant::now);
-        let mut report = Report::new(span, observers, begun, &head, asker.id());
+        let (level, observers) = (self.options.span_level, &self.options.observers);
+        let mut report = Report::new(level, observers, &head, &asker);
         // Where there is no room for it the request is refused below.
         _ = head.headers.try_insert(X_REQUEST_ID, asker.id().clone());
         let id = asker.id().clone();

@@ -4,7 +4,7 @@
 //! settled. [`answered`] moves the lease into the answer's body; otherwise it is
 //! released when [`Routed`] is dropped.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -119,6 +119,7 @@ fn reserved_for<S, F>(
             chosen(matched, arrival, report)
         }
         Err(refusal) => {
+            matched.tell_limit(&refusal.by, report);
             let refused = (refusal.error, matched.into_rest());
             let (asker, head, options) = (&arrival.asker, &arrival.head, &arrival.options);
             let mut phase = rejected(refused, asker, head, options, report);
@@ -147,13 +148,16 @@ fn chosen<S, F>(
         Ok(Turn::Now(chosen)) => {
             let waiter = waiter(&matched, chosen.0, &mut arrival);
             let timer = timer(matched.server(chosen.0), arrival.deadline);
-            waiting(dispatched(matched, arrival, chosen, timer, report), waiter)
+            let keep_alive = waiter.as_ref().map(|waiter| waiter.interval);
+            let dispatched = dispatched(matched, arrival, chosen, timer, keep_alive, report);
+            waiting(dispatched, waiter)
         }
         Ok(Turn::Later(target)) => {
             let waiter = waiter(&matched, target, &mut arrival);
             let queued = Box::new(Queued {
                 wait: Box::pin(matched.wait(&arrival.head, target)),
                 timer: timer(matched.server(target), arrival.deadline),
+                keep_alive: waiter.as_ref().map(|waiter| waiter.interval),
                 matched,
                 target,
                 arrival,
@@ -193,16 +197,19 @@ pub(super) fn freed<S, F>(
         matched,
         target,
         timer,
+        keep_alive,
         arrival,
         ..
     } = queued;
     report.waited();
-    let refused = match lease {
-        Some(lease) => match deadline::check(arrival.deadline) {
-            Ok(()) => return dispatched(matched, arrival, (target, lease), timer, report),
-            Err(error) => error,
-        },
-        None => matched.overloaded(),
+    let total = timer.as_ref().map(|timer| timer.deadline());
+    let refused = match (lease, deadline::check(arrival.deadline)) {
+        (_, Err(error)) => error,
+        (Some(lease), Ok(())) if deadline::has_time(total) => {
+            let chosen = (target, lease);
+            return dispatched(matched, arrival, chosen, timer, keep_alive, report);
+        }
+        (_, Ok(())) => matched.overloaded(),
     };
     let refused = (refused, matched.into_rest());
     rejected(
@@ -292,8 +299,8 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     let exchange = Arc::clone(&routed.exchange);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     let slow = watch.as_ref().and_then(|_| exchange.slow());
-    let interval = decision.policy().get_sse_keepalive();
-    let keep_alive = interval.and_then(|interval| KeepAlive::new(interval, routed.dialect));
+    let keep_alive = routed.keep_alive;
+    let keep_alive = keep_alive.and_then(|interval| KeepAlive::new(interval, routed.dialect));
     let held = Held::new(lease, Some(exchange), idle_timeout, std::mem::take(report))
         .watching(watch, slow)
         .keeping_alive(keep_alive);
@@ -324,7 +331,7 @@ fn watch<R: Body>(
     let policy = decision.policy();
     let what = policy.get_on_interruption();
     let is_wanted = what != OnInterruption::Pass
-        || policy.get_sse_keepalive().is_some()
+        || routed.keep_alive.is_some()
         || policy.get_stream_idle_timeout().is_some()
         || policy.get_first_event_slow().is_some()
         || lease.is_some_and(Lease::wants_latency);
@@ -363,6 +370,7 @@ fn dispatched<S, F>(
     arrival: Arrival<S>,
     chosen: Chosen,
     timer: Timer,
+    keep_alive: Option<Duration>,
     report: &mut Report,
 ) -> Phase<S, F> {
     let Arrival {
@@ -385,6 +393,7 @@ fn dispatched<S, F>(
                 timer,
                 asker,
                 dialect,
+                keep_alive,
                 via: options.via.clone(),
                 drain,
                 standings,

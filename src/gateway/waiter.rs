@@ -1,5 +1,7 @@
 //! A client that may have to wait for the first event of a stream.
 
+use std::time::Duration;
+
 use http::{
     HeaderMap, HeaderValue, Response,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
@@ -10,6 +12,7 @@ use crate::{attempt::KeepAlive, config::TrafficPolicy, error::X_REQUEST_ID, even
 
 /// What it gets before there is an answer.
 pub(super) struct Waiter {
+    pub(super) interval: Duration,
     pub(super) keep_alive: KeepAlive,
     pub(super) dialect: Dialect,
     /// The request's.
@@ -17,8 +20,9 @@ pub(super) struct Waiter {
 }
 
 impl Waiter {
-    /// `None` if the policy does not ask for it, or the client does not ask for a stream of
-    /// server-sent events; `stream` says whether its body does.
+    /// `None` if the policy does not ask for it, the client does not ask for a stream of server-sent
+    /// events (`stream` says whether its body does), or its API is not known to have such streams:
+    /// what is asked for may be audio.
     pub(super) fn new(
         policy: &TrafficPolicy,
         head: &Parts,
@@ -28,11 +32,12 @@ impl Waiter {
     ) -> Option<Self> {
         let interval = policy.get_sse_keepalive()?;
         // Ollama's streams are lines of JSON, which have no comments.
-        let is_wanted = (stream || streams_by_path(head))
-            && dialect != Dialect::Ollama
-            && !excludes_events(&head.headers);
+        let has_events = dialect.has_terminal() && dialect != Dialect::Ollama;
+        let is_asked_for = stream || streams_by_path(head);
+        let is_wanted = has_events && is_asked_for && !excludes_events(&head.headers);
         is_wanted.then_some(())?;
         Some(Self {
+            interval,
             keep_alive: KeepAlive::new(interval, dialect)?,
             dialect,
             id: id.clone(),

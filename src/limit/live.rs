@@ -16,6 +16,8 @@ use crate::config::{LimitKey, LimitUnit, Per, RateLimit};
 #[derive(Debug)]
 pub(crate) struct LiveLimit {
     pub(crate) config: RateLimit,
+    /// It in words.
+    pub(crate) name: Box<str>,
     pub(super) inflow: Inflow,
     buckets: Buckets,
     /// Where its buckets are, if not in memory.
@@ -72,6 +74,7 @@ impl LiveLimit {
                 Some(model) => kthenas_key(model, config.get_unit()).into(),
                 None => store_key(route, config).into(),
             },
+            name: config.to_string().into(),
             config: config.clone(),
         })
     }

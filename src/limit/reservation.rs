@@ -58,6 +58,8 @@ pub(crate) struct Asked {
 pub(crate) struct Reservation {
     expected: Expected,
     held: Vec<Held>,
+    /// Limits that let the request pass and hold nothing of it.
+    others: Vec<Said>,
     pub(crate) standings: Standings,
 }
 
@@ -65,7 +67,27 @@ pub(crate) struct Reservation {
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) error: RouteError,
+    /// The limit that refuses.
+    pub(crate) by: Said,
     pub(crate) standings: Standings,
+}
+
+/// What a limit has said.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) limit: Arc<LiveLimit>,
+    pub(crate) verdict: Verdict,
+    /// Where it looked: `memory`, `store`, or what stands in for a store that fails: `local`, `open`,
+    /// `closed`.
+    pub(crate) store: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Allowed,
+    Refused,
+    /// It would refuse, and only observes.
+    Observed,
 }
 
 #[derive(Debug)]
@@ -73,6 +95,7 @@ struct Held {
     limit: Arc<LiveLimit>,
     amount: u64,
     place: Kept,
+    store: &'static str,
 }
 
 /// Where something was taken.
@@ -194,20 +217,41 @@ impl Ask {
 
     fn held(&self, place: Kept) -> Held {
         Held {
+            store: match place {
+                Kept::Bucket(_) | Kept::Count(_) => self.memory(),
+                Kept::Store(..) => "store",
+            },
             limit: Arc::clone(&self.limit),
             amount: self.amount,
             place,
         }
     }
 
+    /// Where its buckets in memory stand in for a store.
+    fn memory(&self) -> &'static str {
+        match self.store {
+            None => "memory",
+            Some(_) => "local",
+        }
+    }
+
+    fn says(&self, verdict: Verdict, store: &'static str) -> Said {
+        Said {
+            limit: Arc::clone(&self.limit),
+            verdict,
+            store,
+        }
+    }
+
     /// The request does not fit, but the limit only observes.
-    fn would_refuse(&self) {
+    fn would_refuse(&self, store: &'static str) -> Said {
         debug!(
             target: "tower_model_route::limit",
             limit = %self.limit.config,
             amount = self.amount,
             "a limit that only observes would have refused a request",
         );
+        self.says(Verdict::Observed, store)
     }
 }
 
@@ -241,12 +285,12 @@ impl Reservation {
             }
         }
         if let Some((ask, wait)) = refused {
-            return Err(self.refuse(&ask.limit, wait));
+            return Err(self.refuse(ask.says(Verdict::Refused, ask.memory()), wait));
         }
         for ask in observing {
             match ask.take(now) {
                 Ok((place, _)) => self.held.push(ask.held(place)),
-                Err(_) => ask.would_refuse(),
+                Err(_) => self.others.push(ask.would_refuse(ask.memory())),
             }
         }
         Ok(())
@@ -276,7 +320,7 @@ impl Reservation {
             }
         }
         if let Some((ask, wait)) = refused {
-            return Err(self.refuse(&ask.limit, wait));
+            return Err(self.refuse(ask.says(Verdict::Refused, "store"), wait));
         }
         for ((ask, level), take) in asks.iter().zip(levels).zip(takes) {
             match level.fits {
@@ -284,7 +328,7 @@ impl Reservation {
                     let place = Kept::Store(Arc::clone(store), take.clone());
                     self.held.push(ask.held(place));
                 }
-                false => ask.would_refuse(),
+                false => self.others.push(ask.would_refuse("store")),
             }
         }
         Ok(())
@@ -294,9 +338,10 @@ impl Reservation {
     fn without_store(&mut self, asks: Vec<Ask>) -> Result<(), Refusal> {
         let what = |ask: &Ask| ask.limit.config.get_on_store_failure();
         let is_closed = |ask: &Ask| what(ask) == StoreFailure::Closed && !ask.observes();
-        if asks.iter().any(is_closed) {
+        if let Some(ask) = asks.iter().find(|ask| is_closed(ask)) {
             self.refund();
             return Err(Refusal {
+                by: ask.says(Verdict::Refused, "closed"),
                 error: RouteError::new(
                     RouteErrorKind::Overloaded,
                     "what is left of a limit can't be known at the moment, try again shortly",
@@ -304,19 +349,31 @@ impl Reservation {
                 standings: Standings::default(),
             });
         }
-        let local: Vec<_> = asks
+        let (local, open): (Vec<_>, Vec<_>) = asks
             .into_iter()
-            .filter(|ask| what(ask) == StoreFailure::Local)
-            .collect();
+            .partition(|ask| what(ask) == StoreFailure::Local);
+        let open = open.iter().map(|ask| ask.says(Verdict::Allowed, "open"));
+        self.others.extend(open);
         self.take(&local, Instant::now())
     }
 
-    fn refuse(&mut self, limit: &LiveLimit, wait: Duration) -> Refusal {
+    fn refuse(&mut self, by: Said, wait: Duration) -> Refusal {
         self.refund();
         Refusal {
-            error: RouteError::rate_limited(limit.config.get_unit().words(), wait),
+            error: RouteError::rate_limited(by.limit.config.get_unit().words(), wait),
             standings: self.standings,
+            by,
         }
+    }
+
+    /// What its limits have said.
+    pub(crate) fn said(&self) -> impl Iterator<Item = Said> {
+        let held = self.held.iter().map(|held| Said {
+            limit: Arc::clone(&held.limit),
+            verdict: Verdict::Allowed,
+            store: held.store,
+        });
+        held.chain(self.others.iter().cloned())
     }
 
     /// Whether nothing was taken.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     facts::{AttemptFacts, AttemptOutcome},
-    report::Listening,
+    listening::Listening,
 };
 use crate::{route::RouteDecision, server::Outcome};
 

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use http::{Extensions, HeaderValue, Method, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
+use super::operation::Operation;
 use crate::{error::RouteError, events::Usage, route::RouteDecision, server::Outcome};
 
 /// What is known of a request by its head.
@@ -14,6 +15,7 @@ pub struct RequestFacts {
     pub(super) uri: Uri,
     pub(super) version: Version,
     pub(super) id: HeaderValue,
+    pub(super) operation: Operation,
     pub(super) begun: Instant,
     pub(super) notes: Extensions,
 }
@@ -32,6 +34,12 @@ impl RequestFacts {
     /// The client's URI.
     pub fn uri(&self) -> &Uri {
         &self.uri
+    }
+
+    /// What it asks for, as OpenTelemetry's `gen_ai.operation.name` has it: `chat`,
+    /// `text_completion`, `embeddings`, `generate_content`; `None` for anything else.
+    pub fn operation(&self) -> Option<&'static str> {
+        self.operation.name()
     }
 
     /// The protocol that the client speaks.
@@ -171,6 +179,61 @@ impl EndKind {
     }
 }
 
+/// What a limit has said of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitFacts<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) route: &'a str,
+    pub(crate) verdict: LimitVerdict,
+    pub(crate) store: &'static str,
+}
+
+impl<'a> LimitFacts<'a> {
+    /// The limit in words, such as `60 requests per minute and header "x-api-key"`.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The name of the ModelRoute.
+    pub fn route(&self) -> &'a str {
+        self.route
+    }
+
+    /// What it has said.
+    pub fn verdict(&self) -> LimitVerdict {
+        self.verdict
+    }
+
+    /// Where it has looked, in one word: `memory`, `store`, or what stands in for a store that fails:
+    /// `local`, `open` or `closed`.
+    pub fn store(&self) -> &'static str {
+        self.store
+    }
+}
+
+/// What a limit says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LimitVerdict {
+    /// The request goes on.
+    Allowed,
+    /// It is answered with 429.
+    Refused,
+    /// It would be, and goes on because the limit only observes.
+    Observed,
+}
+
+impl LimitVerdict {
+    /// One word, for a label: `allowed`, `refused`, `observed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Refused => "refused",
+            Self::Observed => "observed",
+        }
+    }
+}
+
 /// The times of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -187,6 +250,8 @@ pub struct Times {
     /// From one output token to the next, on average: from the first content to the end, divided by
     /// the number of tokens behind the first. Where no usage is reported, by that of events.
     pub per_output_token: Option<Duration>,
+    /// The same for the events with content.
+    pub per_output_event: Option<Duration>,
     /// From the request's arrival to its end.
     pub total: Duration,
 }

@@ -1,6 +1,7 @@
 //! Everything that is for people: what is told of a request, its span, snapshots, explanations,
 //! warnings, the admin view.
 
+mod access_log;
 #[cfg(feature = "admin")]
 mod admin;
 mod attempts;
@@ -8,7 +9,11 @@ mod context;
 mod explain;
 mod facts;
 mod lint;
+mod listening;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod observer;
+mod operation;
 mod report;
 mod snapshot;
 mod targets;
@@ -18,19 +23,25 @@ mod trace;
 pub use self::admin::{Admin, AdminBody, AdminFuture};
 #[cfg(feature = "manifest")]
 pub(crate) use self::explain::is_secret;
-pub(crate) use self::{
-    attempts::AttemptReport,
-    observer::Observers,
-    report::{Report, Settle},
-    trace::{AttemptSpan, RequestSpan},
-};
+#[cfg(feature = "metrics")]
+pub use self::metrics::Metrics;
+#[allow(unused_imports, reason = "for limits")]
+pub(crate) use self::report::Settle;
 pub use self::{
+    access_log::{AccessLog, AccessStyle},
     explain::{
         ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedLimit,
         ExplainedTarget, Explanation, RuleVerdict, Verdict,
     },
-    facts::{AttemptFacts, AttemptOutcome, EndFacts, EndKind, RequestFacts, Times},
+    facts::{
+        AttemptFacts, AttemptOutcome, EndFacts, EndKind, LimitFacts, LimitVerdict, RequestFacts,
+        Times,
+    },
     lint::{Lint, LintKind},
     observer::Observer,
     snapshot::{EndpointSnapshot, ServerSnapshot},
+    trace::SpanLevel,
+};
+pub(crate) use self::{
+    attempts::AttemptReport, observer::Observers, report::Report, trace::AttemptSpan,
 };

@@ -8,6 +8,7 @@
 //! ```text
 //! the head is there       received            a note or two of the listener's own (who is asking)
 //! routed                  decided             where to: model, route, rule, ModelServer, endpoint
+//! a limit is asked        limited             what it says
 //! or refused              rejected            by which error; with the route, if it is known
 //! an attempt              attempt_begun       at which endpoint, and why it is a retry, if it is
 //!                         attempt_ended       how, and after how long
@@ -42,7 +43,7 @@ use std::{fmt, sync::Arc};
 
 use http::{Extensions, request::Parts};
 
-use super::facts::{AttemptFacts, EndFacts, RequestFacts};
+use super::facts::{AttemptFacts, EndFacts, LimitFacts, RequestFacts};
 use crate::{error::RouteError, route::RouteDecision};
 
 /// Is told what becomes of each request; see [`ModelRouteLayer::observer`](crate::ModelRouteLayer::observer).
@@ -85,6 +86,11 @@ pub trait Observer: Send + Sync + 'static {
     /// free, or the time was over.
     fn rejected(&self, request: &RequestFacts, error: &RouteError) {
         _ = (request, error);
+    }
+
+    /// A limit has been asked, and has said this.
+    fn limited(&self, request: &RequestFacts, limit: &LimitFacts<'_>) {
+        _ = (request, limit);
     }
 
     /// The request is sent to an endpoint, for the first time or again.

@@ -2,17 +2,19 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderValue, StatusCode, request::Parts};
+use http::{Extensions, StatusCode, request::Parts};
 use tokio::time::Instant;
 
 use super::{
     attempts::AttemptReport,
-    facts::{EndFacts, EndKind, RequestFacts, Ruled, Times},
+    facts::{EndFacts, EndKind, LimitFacts, RequestFacts, Ruled, Times},
+    listening::Listening,
     observer::Observers,
-    trace::RequestSpan,
+    operation::Operation,
+    trace::{RequestSpan, SpanLevel},
 };
 use crate::{
-    error::RouteError,
+    error::{Asker, RouteError},
     events::{Dialect, Format, Kinds, Reader, Usage},
     model::ExtractedModel,
     route::{CompiledTable, RouteDecision, Selection},
@@ -25,20 +27,13 @@ pub(crate) trait Settle: Send + Sync {
 
 /// What one request tells. Dropping it tells the end.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
-    span: RequestSpan,
+pub(crate) struct Report(
     /// `None` if nobody listens.
-    told: Option<Box<Told>>,
-}
-
-/// The request, and who is told of it.
-#[derive(Debug)]
-pub(super) struct Listening {
-    pub(super) request: RequestFacts,
-    pub(super) observers: Observers,
-}
+    Option<Box<Told>>,
+);
 
 struct Told {
+    span: RequestSpan,
     listening: Arc<Listening>,
     ruled: Option<(Arc<CompiledTable>, Selection)>,
     /// If it is not the one of the table.
@@ -64,38 +59,46 @@ struct Told {
 }
 
 impl Report {
-    /// Of a request with this head, which has begun at `begun` if anybody listens.
+    /// Of a request with this head, if anybody listens.
     pub(crate) fn new(
-        span: RequestSpan,
+        level: SpanLevel,
         observers: &Observers,
-        begun: Option<Instant>,
         head: &Parts,
-        id: &HeaderValue,
+        asker: &Asker,
     ) -> Self {
-        let told = begun.map(|begun| {
-            let mut notes = Extensions::new();
-            observers.tell(|observer| observer.received(head, &mut notes));
-            Told::new(observers.clone(), begun, head, id, notes)
-        });
-        Self { span, told }
+        let operation = Operation::new(asker.shape(), head.uri.path());
+        let span = RequestSpan::new(level, head, operation, asker.id());
+        if observers.is_empty() && !span.is_on() {
+            return Self(None);
+        }
+        let mut notes = Extensions::new();
+        observers.tell(|observer| observer.received(head, &mut notes));
+        let told = Told::new(span, observers.clone(), head, asker, notes);
+        Self(Some(told))
     }
 
-    pub(crate) fn span(&self) -> &RequestSpan {
-        &self.span
+    /// The request's span.
+    pub(crate) fn span(&self) -> RequestSpan {
+        self.0
+            .as_ref()
+            .map_or_else(RequestSpan::default, |told| told.span.clone())
     }
 
     /// Lets `settle` hear of the end.
-    pub(crate) fn settled_by(&mut self, settle: Box<dyn Settle>, head: &Parts, id: &HeaderValue) {
-        let told = self.told.get_or_insert_with(|| {
-            Told::new(
-                Observers::default(),
-                Instant::now(),
-                head,
-                id,
-                Extensions::new(),
-            )
+    pub(crate) fn settled_by(&mut self, settle: Box<dyn Settle>, head: &Parts, asker: &Asker) {
+        let told = self.0.get_or_insert_with(|| {
+            let (span, nobody) = (RequestSpan::default(), Observers::default());
+            Told::new(span, nobody, head, asker, Extensions::new())
         });
         told.settle = Some(settle);
+    }
+
+    /// A limit has said this.
+    pub(crate) fn limited(&self, limit: &LimitFacts<'_>) {
+        if let Some(told) = &self.0 {
+            let Listening { request, observers } = &*told.listening;
+            observers.tell(|observer| observer.limited(request, limit));
+        }
     }
 
     /// The rule is known.
@@ -105,7 +108,7 @@ impl Report {
         selection: Selection,
         model: &ExtractedModel,
     ) {
-        let Some(told) = &mut self.told else { return };
+        let Some(told) = &mut self.0 else { return };
         told.received = Some(Instant::now());
         told.ruled = Some((Arc::clone(table), selection));
         let asked = model.asked();
@@ -114,15 +117,14 @@ impl Report {
 
     /// The request has waited in the queue, and goes on.
     pub(crate) fn waited(&mut self) {
-        if let Some(told) = &mut self.told {
+        if let Some(told) = &mut self.0 {
             told.sent = Some(Instant::now());
         }
     }
 
     /// The request is about to be sent to an engine. Returns what tells of its attempts.
-    pub(crate) fn sent(&mut self, path: &str, decision: &RouteDecision) -> Option<AttemptReport> {
-        self.span.routed(path, decision);
-        let told = self.told.as_mut()?;
+    pub(crate) fn sent(&mut self, decision: &RouteDecision) -> Option<AttemptReport> {
+        let told = self.0.as_mut()?;
         let now = told.sent.or(told.received).unwrap_or_else(Instant::now);
         told.sent = Some(now);
         told.decision = Some(decision.clone());
@@ -134,8 +136,8 @@ impl Report {
 
     /// The gateway answers itself.
     pub(crate) fn rejected(&mut self, error: &RouteError) {
-        self.span.rejected(error);
-        let Some(told) = &mut self.told else { return };
+        let Some(told) = &mut self.0 else { return };
+        told.span.rejected(error);
         told.status = Some(error.status());
         told.kind = Some(EndKind::Error);
         let Listening { request, observers } = &*told.listening;
@@ -145,28 +147,28 @@ impl Report {
 
     /// The gateway answers itself, and well.
     pub(crate) fn served(&mut self, status: StatusCode) {
-        let Some(told) = &mut self.told else { return };
+        let Some(told) = &mut self.0 else { return };
         told.status = Some(status);
         told.kind = Some(EndKind::Ok);
     }
 
     /// The client has got a head before there is an answer.
     pub(crate) fn opened(&mut self) {
-        if let Some(told) = &mut self.told {
+        if let Some(told) = &mut self.0 {
             told.status = Some(StatusCode::OK);
         }
     }
 
     /// A service below has failed, and nobody has made an answer of it.
     pub(crate) fn failed(&mut self) {
-        if let Some(told) = &mut self.told {
+        if let Some(told) = &mut self.0 {
             told.kind = Some(EndKind::Error);
         }
     }
 
     /// There is an answer, to a request that was not routed.
     pub(crate) fn forwarded(&mut self, status: StatusCode) {
-        if let Some(told) = &mut self.told {
+        if let Some(told) = &mut self.0 {
             told.head = Some(Instant::now());
             told.status = Some(status);
             told.answered = true;
@@ -180,8 +182,7 @@ impl Report {
         decision: &RouteDecision,
         error: Option<&RouteError>,
     ) {
-        self.span.answered(status, decision, error);
-        let Some(told) = &mut self.told else { return };
+        let Some(told) = &mut self.0 else { return };
         told.head = Some(Instant::now());
         told.status = Some(status);
         told.answered = error.is_none();
@@ -191,26 +192,26 @@ impl Report {
 
     /// Whether the answer's events are to be read.
     pub(crate) fn reads_answer(&self) -> bool {
-        self.told.as_ref().is_some_and(|told| told.reads_answer())
+        self.0.as_ref().is_some_and(|told| told.reads_answer())
     }
 
     /// Bytes of the answer have come.
     pub(crate) fn passed(&mut self, bytes: usize) {
-        if let Some(told) = &mut self.told {
+        if let Some(told) = &mut self.0 {
             told.bytes += bytes as u64;
         }
     }
 
     /// Events of these kinds have been read since the last time.
     pub(crate) fn read(&mut self, reader: &Reader, kinds: Kinds) {
-        if let Some(told) = &mut self.told {
+        if let Some(told) = &mut self.0 {
             told.read(reader, kinds);
         }
     }
 
     /// The answer has come to its end like this; an error in it counts before that.
     pub(crate) fn ended(&mut self, kind: EndKind) {
-        if let Some(told) = &mut self.told {
+        if let Some(told) = &mut self.0 {
             told.kind.get_or_insert(kind);
         }
     }
@@ -218,21 +219,23 @@ impl Report {
 
 impl Told {
     fn new(
+        span: RequestSpan,
         observers: Observers,
-        begun: Instant,
         head: &Parts,
-        id: &HeaderValue,
+        asker: &Asker,
         notes: Extensions,
     ) -> Box<Self> {
         let request = RequestFacts {
             method: head.method.clone(),
             uri: head.uri.clone(),
             version: head.version,
-            id: id.clone(),
-            begun,
+            id: asker.id().clone(),
+            operation: Operation::new(asker.shape(), head.uri.path()),
+            begun: Instant::now(),
             notes,
         };
         Box::new(Self {
+            span,
             listening: Arc::new(Listening { request, observers }),
             ruled: None,
             requested: None,
@@ -256,7 +259,7 @@ impl Told {
     }
 
     fn reads_answer(&self) -> bool {
-        self.settle.is_some() || self.listening.observers.read_answers()
+        self.settle.is_some() || self.span.is_on() || self.listening.observers.read_answers()
     }
 
     fn read(&mut self, reader: &Reader, kinds: Kinds) {
@@ -307,14 +310,15 @@ impl Told {
             queue: left.saturating_sub(receive),
             to_head: self.head.map(since),
             to_first_content: self.content.map(since),
-            per_output_token: self.per_output_token(now),
+            per_output_token: self.per_output(now, self.usage.output.filter(|_| self.is_exact)),
+            per_output_event: self.per_output(now, None),
             total,
         }
     }
 
-    fn per_output_token(&self, now: Instant) -> Option<Duration> {
-        let reported = self.usage.output.filter(|_| self.is_exact);
-        let behind_first = reported.unwrap_or(self.contents).checked_sub(1)?;
+    /// Of so many tokens, or of the events with content.
+    fn per_output(&self, now: Instant, tokens: Option<u64>) -> Option<Duration> {
+        let behind_first = tokens.unwrap_or(self.contents).checked_sub(1)?;
         let generation = now.saturating_duration_since(self.content?);
         generation.checked_div(u32::try_from(behind_first).ok()?)
     }
@@ -351,6 +355,7 @@ impl Drop for Told {
         if let Some(settle) = settle {
             settle.settle(&end);
         }
+        self.span.ended(&end);
         observers.tell(|observer| observer.ended(&end));
     }
 }

@@ -201,9 +201,9 @@ where
         }
     }
 
-    /// Whether the head of the answer is there.
+    /// Whether the head of an answer is there that is held back. A 503 that is read is not yet one.
     fn has_head(&self) -> bool {
-        !matches!(self, Self::Calling { .. })
+        matches!(self, Self::Opening { .. })
     }
 }
 
@@ -239,6 +239,9 @@ where
         let status = result.as_ref().ok().map(Response::status);
         this.span.ended(status, outcome);
         if let Some(exchange) = this.exchange {
+            if let Err(error) = &result {
+                exchange.complain(outcome, &**error);
+            }
             exchange.settle(|| outcome);
         }
         Poll::Ready(result)

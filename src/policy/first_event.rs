@@ -13,6 +13,7 @@ use http::{
     response,
 };
 use http_body::{Body, Frame};
+use serde_json::{Map, Value};
 
 use super::busy::says_busy;
 use crate::{
@@ -154,13 +155,16 @@ impl<R: Body> Opening<R> {
                 Ok((response, outcome))
             }
             Opened::Refused(event) => {
+                let error = error_of(&self.held, &event, self.reader.format());
+                if serde_json::from_slice::<Map<String, Value>>(&error).is_err() {
+                    return Err(fault("the engine's first event is an error without words"));
+                }
                 let status = self.reader.error().and_then(|error| error.status());
                 self.head.status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 let headers = &mut self.head.headers;
                 headers.remove(CONTENT_LENGTH);
                 headers.remove(TRANSFER_ENCODING);
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                let error = error_of(&self.held, &event, self.reader.format());
                 let is_busy = says_busy(&error);
                 let response = Response::from_parts(self.head, ResponseBody::own(error));
                 let outcome = outcome_of_refusal(&response, is_busy);
@@ -181,10 +185,10 @@ pub(super) enum Opened {
 fn said(reader: &mut Reader, mut data: &[u8]) -> Said {
     // An answer that is not streamed is content from its first byte. Gemini streams arrays.
     let is_list = |data: &[u8]| data.trim_ascii_start().starts_with(b"[");
-    let has_events = match reader.format() {
-        Format::Sse | Format::Ndjson => true,
-        Format::Json => reader.bytes() > 0 || is_list(data),
-        Format::Opaque => false,
+    let has_events = match (reader.format(), reader.dialect()) {
+        (Format::Sse | Format::Ndjson, _) => true,
+        (Format::Json, Dialect::Gemini) => reader.bytes() > 0 || is_list(data),
+        (Format::Json, _) | (Format::Opaque, _) => false,
     };
     if !has_events && !data.is_empty() {
         return Said::Content;
@@ -223,15 +227,15 @@ fn error_of(held: &VecDeque<Frame<Bytes>>, event: &Event, format: Format) -> Byt
 /// By its status: a 4xx says nothing of the engine, and one that is busy is set aside.
 fn outcome_of_refusal<R>(response: &Response<R>, is_busy: bool) -> Outcome {
     let status = response.status();
-    match outcome_of_answer(response) {
+    let outcome = outcome_of_answer(response);
+    match outcome {
         Outcome::Answered(status) if is_busy => Outcome::Full(status, None),
         // Anthropic's status for being overloaded.
         Outcome::Answered(_) if status.as_u16() == 529 => {
             Outcome::Full(StatusCode::SERVICE_UNAVAILABLE, None)
         }
-        Outcome::Answered(status)
-            if status.is_server_error() && status != StatusCode::INTERNAL_SERVER_ERROR =>
-        {
+        // As the status of an answer it would say that the engine works: no stream begins so.
+        Outcome::Answered(status) if status.is_server_error() && outcome.is_success() => {
             Outcome::Failed
         }
         outcome => outcome,

@@ -159,6 +159,14 @@ impl RouteDecision {
             .map_or(self.requested_model(), |model| &model.name)
     }
 
+    /// What the engine calls the model as far as the table says it: no name that only the client
+    /// knows.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn known_engine_model(&self) -> &str {
+        let real = self.server().real_model(self.selection.lora);
+        real.map_or(self.model(), |real| &real.name)
+    }
+
     /// The name of the [`ModelRoute`](crate::ModelRoute).
     pub fn route(&self) -> &str {
         self.table.route_name(self.selection)

@@ -35,6 +35,8 @@ struct Current {
 struct Status {
     reloaded: Option<SystemTime>,
     error: Option<Arc<dyn Error + Send + Sync>>,
+    /// How many reloads have succeeded, and how many have failed.
+    counts: (u64, u64),
 }
 
 impl RouteTableHandle {
@@ -221,6 +223,7 @@ impl RouteTableHandle {
         *status = Status {
             reloaded: Some(SystemTime::now()),
             error: None,
+            counts: (status.counts.0 + 1, status.counts.1),
         };
     }
 
@@ -228,7 +231,9 @@ impl RouteTableHandle {
     ///
     /// [`last_error`](Self::last_error) returns the reason until a table is replaced.
     pub fn failed(&self, error: impl Into<Box<dyn Error + Send + Sync>>) {
-        self.status().error = Some(error.into().into());
+        let mut status = self.status();
+        status.error = Some(error.into().into());
+        status.counts.1 += 1;
     }
 
     /// Records that there is nothing to reload: what failed before is over.
@@ -244,6 +249,11 @@ impl RouteTableHandle {
     /// When the table was last replaced, if it ever was.
     pub fn last_reload(&self) -> Option<SystemTime> {
         self.status().reloaded
+    }
+
+    /// How many reloads have replaced the table, and how many have failed.
+    pub fn reloads(&self) -> (u64, u64) {
+        self.status().counts
     }
 
     fn status(&self) -> MutexGuard<'_, Status> {

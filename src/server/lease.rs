@@ -4,6 +4,7 @@
 //! the queue, so that a waiting request finds the endpoint free.
 
 use std::{
+    error::Error,
     fmt,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -18,6 +19,7 @@ use super::{
     health::{HealthState, Recovery},
     model_server::Server,
 };
+use crate::error::Chain;
 
 /// For how long an endpoint is passed over that is full and does not say until when.
 const BUSY: Duration = Duration::from_secs(1);
@@ -150,6 +152,11 @@ impl Lease {
         self.begun.is_some()
     }
 
+    /// Whether this attempt has counted as a failure.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
     /// Records that the request will be sent after `wait`.
     pub(crate) fn begin(&mut self, wait: Duration) {
         self.has_failed = false;
@@ -174,7 +181,9 @@ impl Lease {
                     .get_max_retry_after();
                 let wait = wait.unwrap_or(BUSY).min(longest);
                 self.endpoint().health.cool_down(wait);
-                self.succeeded();
+                if !self.has_failed {
+                    self.succeeded();
+                }
             }
             Outcome::NotConnected => self.failed_by(true),
             Outcome::TimedOut => {
@@ -196,6 +205,21 @@ impl Lease {
             | Outcome::OutOfTime
             | Outcome::Shed
             | Outcome::ClientFailed => {}
+        }
+    }
+
+    /// Says, every ten seconds at most, why the endpoint can't be reached.
+    pub(crate) fn complain(&self, error: &(dyn Error + 'static)) {
+        let endpoint = self.endpoint();
+        if let Some(unsaid) = endpoint.complaints.due() {
+            warn!(
+                target: "tower_model_route::upstream",
+                server = &*self.server.name,
+                endpoint = &**endpoint.uri(),
+                unsaid,
+                error = %Chain(error),
+                "engine can't be reached"
+            );
         }
     }
 

@@ -166,6 +166,11 @@ impl Server {
         *lock(&new.live.current) = Arc::downgrade(new);
     }
 
+    /// How many requests wait for an endpoint with room.
+    pub(crate) fn queued(&self) -> usize {
+        self.live.queue.all()
+    }
+
     /// Lets the requests that wait look again: their ModelServer has changed.
     pub(crate) fn changed(&self) {
         self.live.queue.freed();

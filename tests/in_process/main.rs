@@ -20,6 +20,7 @@ mod lint;
 #[cfg(feature = "manifest")]
 mod manifests;
 mod model;
+mod observing;
 mod passing_on;
 mod paths;
 mod promises;

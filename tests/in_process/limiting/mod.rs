@@ -6,6 +6,7 @@ mod refused;
 mod reloaded;
 mod settled;
 mod sums;
+mod told;
 mod with_a_store;
 
 use http::{Request, Response};

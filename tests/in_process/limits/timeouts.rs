@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode};
 use test_kit::{
     answer::Answer,
-    body::{Scripted, script},
+    body::{Scripted, script, script_of},
     engines::{Act, Engines, answers, fails, says, status},
     gateway::{Gateway, Rig},
     paused::within,
@@ -44,6 +44,20 @@ async fn an_attempt_has_the_timeout_of_its_server() {
     // The calls were dropped, which closes the exchange.
     assert_eq!((rig.engines.under_way(), rig.in_flight()), (0, 0));
     assert_eq!(rig.endpoint("quick").failures(), 1);
+}
+
+/// Of a 503 the words are part of it: they may say that the engine is only busy.
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_does_not_finish_its_503_has_not_answered() {
+    let rig = Rig::one(2, retries(1).timeout(2 * SECOND));
+    let (busy, body) = script_of(Some(100));
+    busy.data(r#"{"error":"#);
+    rig.engines
+        .next([answers(503, body).header("content-type", "application/json")]);
+    let start = Instant::now();
+    assert_eq!(rig.ask().await.status(), 200);
+    assert_eq!(start.elapsed().as_secs(), 2);
+    assert!(busy.is_dropped());
 }
 
 #[tokio::test(start_paused = true)]

@@ -343,10 +343,8 @@ fn times_of_streams_that_never_come_are_reported() {
     let policy = || TrafficPolicy::new().first_event_timeout(seconds(20));
     for policy in [
         policy().first_event_slow(seconds(20)),
-        policy().stream_idle_timeout(seconds(10)),
+        policy().timeout(seconds(20)),
         policy().total_timeout(seconds(20)),
-        policy().sse_keepalive(seconds(30)),
-        TrafficPolicy::new().sse_keepalive(seconds(300)),
         TrafficPolicy::new()
             .first_event_gate(true)
             .first_event_slow(seconds(9))
@@ -357,8 +355,14 @@ fn times_of_streams_that_never_come_are_reported() {
     for policy in [
         policy()
             .first_event_slow(seconds(5))
-            .sse_keepalive(seconds(10))
+            .timeout(seconds(19))
             .total_timeout(seconds(21)),
+        // These begin at other times: at the head, at what the client got last.
+        policy().stream_idle_timeout(seconds(10)),
+        policy().sse_keepalive(seconds(30)),
+        TrafficPolicy::new()
+            .sse_keepalive(seconds(300))
+            .first_event_slow(seconds(300)),
         TrafficPolicy::new()
             .first_event_slow(seconds(9))
             .total_timeout(seconds(8)),

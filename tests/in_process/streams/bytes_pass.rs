@@ -20,10 +20,14 @@ fn part() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Whether this stands behind what the engine has sent: nothing, or one error event.
+/// Whether this may stand behind what the engine has sent: nothing, or one error event; before it
+/// the end of an event that has none.
 fn is_farewell(rest: &[u8]) -> bool {
-    let rest = String::from_utf8_lossy(rest);
-    rest.is_empty() || (rest.contains("error"))
+    let event = std::str::from_utf8(rest).unwrap().trim();
+    let data = event.strip_prefix("event: error\n").unwrap_or(event);
+    let data = data.strip_prefix("data: ").unwrap_or(data);
+    let json = serde_json::from_str::<serde_json::Value>(data);
+    event.is_empty() || json.is_ok_and(|json| json.get("error").is_some())
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -1,6 +1,9 @@
 //! What the client sees of a stream that did not come to its end.
 
-use http_body::Body;
+use axum::body::Body;
+use http::{HeaderMap, HeaderName, Request};
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use serde_json::Value;
 use test_kit::{
     body::script,
@@ -21,6 +24,13 @@ fn on(what: OnInterruption) -> TrafficPolicy {
 #[track_caller]
 fn farewell(dialect: &Dialect, body: &str, sent: &str) -> Value {
     let event = body.strip_prefix(sent).expect("what was sent").trim_start();
+    let before = body.strip_suffix(event).unwrap();
+    match dialect.path {
+        // Its clients take an empty line for broken JSON.
+        "/api/chat" => assert!(before.is_empty() || before.ends_with('\n')),
+        _ => assert!(before.is_empty() || before.ends_with("\n\n"), "{body}"),
+    }
+    assert!(dialect.path != "/api/chat" || !body.contains("\n\n"));
     let (name, data) = match event.split_once('\n').unwrap() {
         (name, data) if name.starts_with("event: ") => (name, data),
         _ => ("", event),
@@ -40,7 +50,10 @@ fn farewell(dialect: &Dialect, body: &str, sent: &str) -> Value {
 enum Way {
     Lost,
     Ends,
-    EndsWithin,
+    /// So many bytes before an event's end.
+    EndsWithin(usize),
+    /// The same, and the connection is lost.
+    LostWithin(usize),
     Silent,
 }
 
@@ -63,9 +76,13 @@ async fn broken(
             script.end();
             None
         }
-        Way::EndsWithin => {
-            let half = &dialect.content[..dialect.content.len() - 4];
-            script.data(half.to_owned()).end();
+        Way::EndsWithin(missing) | Way::LostWithin(missing) => {
+            let half = &dialect.content[..dialect.content.len() - missing];
+            script.data(half.to_owned());
+            match way {
+                Way::EndsWithin(_) => script.end(),
+                _ => script.fail("reset"),
+            };
             sent += half;
             None
         }
@@ -75,7 +92,17 @@ async fn broken(
     (rig, body, sent)
 }
 
-const WAYS: [Way; 4] = [Way::Lost, Way::Ends, Way::EndsWithin, Way::Silent];
+const WAYS: [Way; 9] = [
+    Way::Lost,
+    Way::Ends,
+    Way::EndsWithin(4),
+    Way::EndsWithin(2),
+    Way::EndsWithin(1),
+    Way::LostWithin(4),
+    Way::LostWithin(2),
+    Way::LostWithin(1),
+    Way::Silent,
+];
 
 #[tokio::test(start_paused = true)]
 async fn an_error_event_in_the_clients_dialect_and_no_terminator() {
@@ -149,7 +176,7 @@ async fn or_a_message_that_is_broken_off() {
 
 #[tokio::test(start_paused = true)]
 async fn or_as_it_came() {
-    for way in [Way::Ends, Way::EndsWithin] {
+    for way in [Way::Ends, Way::EndsWithin(4), Way::EndsWithin(1)] {
         let (rig, body, sent) = broken(&CHAT, way, on(OnInterruption::Pass)).await;
         assert_eq!(body.unwrap(), sent);
         assert_eq!(rig.endpoint("e0").failures(), 1);
@@ -181,24 +208,121 @@ async fn a_stream_with_its_end_passes_as_it_came() {
     }
 }
 
-/// Some engines send a finish reason and no `[DONE]`.
+const FINISH: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+
+/// Some engines send a finish reason and no `[DONE]`, and some leave the connection open.
 #[tokio::test(start_paused = true)]
-async fn a_finish_reason_is_an_end_even_if_the_connection_is_lost_then() {
-    let finish = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
-    for lost in [false, true] {
+async fn what_happens_behind_its_end_does_not_matter() {
+    for what in [
+        OnInterruption::Event,
+        OnInterruption::Abort,
+        OnInterruption::Pass,
+    ] {
+        for end in [FINISH, CHAT.terminal] {
+            for way in [Way::Ends, Way::Lost, Way::Silent] {
+                let rig = Rig::one(1, on(what));
+                let (script, act) = CHAT.stream();
+                script.data(CHAT.content).data(end);
+                match way {
+                    Way::Ends => _ = script.end(),
+                    Way::Lost => _ = script.fail("reset"),
+                    _ => {}
+                }
+                rig.engines.next([act]);
+                assert_eq!(
+                    CHAT.ask(&rig).await.1.unwrap(),
+                    [CHAT.content, end].concat()
+                );
+                assert_eq!(rig.endpoint("e0").failures(), 0, "{what:?} {way:?}");
+            }
+        }
+    }
+}
+
+/// With `n` above 1 the first choice may end long before the last.
+#[tokio::test(start_paused = true)]
+async fn the_finish_of_one_choice_is_not_that_of_all() {
+    let other = "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+    let rig = Rig::one(1, TrafficPolicy::new());
+    let sent = [CHAT.content, FINISH, other];
+    rig.engines.next([CHAT.says(&sent)]);
+    let body = CHAT.ask(&rig).await.1.unwrap();
+    let error = farewell(&CHAT, &body, &sent.concat());
+    assert_eq!(error["error"]["code"], "stream_interrupted");
+    assert_eq!(rig.endpoint("e0").failures(), 1);
+
+    let last = FINISH.replace("\"index\":0", "\"index\":1");
+    let (script, act) = CHAT.stream();
+    script.data(sent.concat()).data(last.clone()).end();
+    rig.engines.next([act]);
+    assert_eq!(CHAT.ask(&rig).await.1.unwrap(), sent.concat() + &last);
+    assert_eq!(rig.endpoint("e0").failures(), 1);
+}
+
+/// Trailers end a message, so that an error event can't follow them.
+#[tokio::test(start_paused = true)]
+async fn trailers_come_only_behind_a_whole_stream() {
+    let trailers =
+        || HeaderMap::from_iter([(HeaderName::from_static("x-sum"), "1".parse().unwrap())]);
+    for (end, is_whole) in [(CHAT.terminal, true), ("", false)] {
+        for what in [OnInterruption::Event, OnInterruption::Abort] {
+            let rig = Rig::one(1, on(what));
+            let (script, act) = CHAT.stream();
+            script
+                .data(CHAT.content)
+                .data(end)
+                .trailers(trailers())
+                .end();
+            rig.engines.next([act]);
+            let answer = rig.send(CHAT.request()).await;
+            match (answer.into_body().collect().await, what) {
+                (Ok(body), _) if is_whole => assert_eq!(body.trailers(), Some(&trailers())),
+                (Ok(body), OnInterruption::Event) => {
+                    assert_eq!(body.trailers(), None);
+                    let body = String::from_utf8(body.to_bytes().to_vec()).unwrap();
+                    farewell(&CHAT, &body, CHAT.content);
+                }
+                (body, _) => assert!(body.is_err() && !is_whole),
+            }
+            assert_eq!(rig.endpoint("e0").failures(), u64::from(!is_whole));
+        }
+    }
+}
+
+/// An event that only its own end is missing of is not read by clients.
+#[tokio::test(start_paused = true)]
+async fn the_engines_own_error_is_ended_for_it() {
+    let own = "data: {\"error\": {\"message\": \"no\", \"code\": 500}}";
+    for way in [Way::Ends, Way::Lost] {
         let rig = Rig::one(1, TrafficPolicy::new());
         let (script, act) = CHAT.stream();
-        script.data(CHAT.content).data(finish);
-        match lost {
-            true => script.fail("reset"),
-            false => script.end(),
+        script.data(CHAT.content).data(own);
+        match way {
+            Way::Ends => script.end(),
+            _ => script.fail("reset"),
         };
         rig.engines.next([act]);
-        assert_eq!(
-            CHAT.ask(&rig).await.1.unwrap(),
-            [CHAT.content, finish].concat()
-        );
-        assert_eq!(rig.endpoint("e0").failures(), 0);
+        let expected = [CHAT.content, own, "\n\n"].concat();
+        assert_eq!(CHAT.ask(&rig).await.1.unwrap(), expected);
+        assert_eq!(rig.endpoint("e0").failures(), 1);
+    }
+}
+
+/// Gemini without `alt=sse` streams one array, which has no place for an error.
+#[tokio::test(start_paused = true)]
+async fn an_array_that_is_cut_breaks_off() {
+    let element = "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hi\"}]}}]}";
+    for (rest, is_whole) in [("", false), (",", false), ("]", true)] {
+        let rig = Rig::one(1, TrafficPolicy::new());
+        let (json, body) = script();
+        json.data(format!("[{element}{rest}")).end();
+        rig.engines
+            .next([answers(200, body).header("content-type", "application/json")]);
+        let path = "/v1beta/models/asked:streamGenerateContent";
+        let request = Request::post(path).body(Body::from("{}")).unwrap();
+        assert_eq!(read(rig.send(request).await).await.1.is_ok(), is_whole);
+        assert_eq!(rig.endpoint("e0").failures(), u64::from(!is_whole));
     }
 }
 

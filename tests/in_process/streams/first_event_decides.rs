@@ -1,7 +1,7 @@
 //! Before the first content event an attempt can still be followed by another.
 
 use axum::body::Body;
-use http::{Request, StatusCode};
+use http::{HeaderName, Request, StatusCode};
 use http_body::Body as _;
 use serde_json::Value;
 use test_kit::{
@@ -9,11 +9,11 @@ use test_kit::{
     engines::{Act, answers, says},
     gateway::Rig,
     paused::settle,
-    table::retries,
+    table::{one_server, retries},
 };
-use tower_model_route::{EndpointHealth, TrafficPolicy};
+use tower_model_route::{EndpointHealth, ModelRouteLayer, ModelSources, TrafficPolicy};
 
-use super::{ALL, CHAT, Dialect, MESSAGES, SECOND, read};
+use super::{ALL, CHAT, Dialect, MESSAGES, RESPONSES, SECOND, read};
 
 fn gated(times: u32) -> TrafficPolicy {
     retries(times).first_event_gate(true)
@@ -104,6 +104,52 @@ async fn what_it_says_of_the_endpoint_is_what_its_status_says() {
     }
 }
 
+/// Failover's rules hold: the status must be one of the policy's. What is none that an answer
+/// fails with is a failed attempt.
+#[tokio::test(start_paused = true)]
+async fn a_status_in_the_stream_is_retried_as_one_of_an_answer_is() {
+    for (code, statuses, attempts) in [
+        (504, &[StatusCode::GATEWAY_TIMEOUT][..], 2),
+        (504, &[StatusCode::BAD_GATEWAY], 1),
+        (429, &[StatusCode::BAD_GATEWAY], 1),
+        (520, &[StatusCode::BAD_GATEWAY], 2),
+    ] {
+        let policy = gated(1).retry_statuses(statuses.iter().copied());
+        let rig = Rig::one(2, policy);
+        let (script, act) = CHAT.stream();
+        let event = format!("data: {{\"error\":{{\"message\":\"m\",\"code\":{code}}}}}\n\n");
+        script.data(event).end();
+        rig.engines.next([act]);
+        rig.engines
+            .next([CHAT.says(&[CHAT.content, CHAT.terminal])]);
+        CHAT.ask(&rig).await.1.unwrap();
+        let hosts = rig.engines.hosts();
+        assert_eq!(hosts.len(), attempts, "{code}");
+        let failures = u64::from(code != 429);
+        assert_eq!(rig.endpoint(&hosts[0]).failures(), failures, "{code}");
+    }
+}
+
+/// There is nothing to pass on but that there was an error.
+#[tokio::test(start_paused = true)]
+async fn an_error_without_words_is_a_502_of_ours() {
+    for event in [
+        "event: error\n\n",
+        "event: error\ndata: oops\n\n",
+        "event: error\ndata: \"oops\"\n\n",
+    ] {
+        for dialect in [&CHAT, &MESSAGES] {
+            let rig = Rig::one(1, gated(0));
+            rig.engines.next([dialect.says(&[event])]);
+            let (head, body) = dialect.ask(&rig).await;
+            assert_eq!(head.status(), 502, "{event}");
+            let body: Value = serde_json::from_str(&body.unwrap()).unwrap();
+            assert!(body["error"]["message"].is_string());
+            assert_eq!(rig.endpoint("e0").failures(), 1);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_4xx_in_the_stream_is_the_clients_and_goes_nowhere_else() {
     let rig = Rig::one(2, gated(1));
@@ -147,6 +193,25 @@ async fn an_answer_without_an_event_goes_elsewhere_or_is_502() {
         assert_eq!(CHAT.ask(&rig).await.0.status(), 502);
         assert_eq!(rig.endpoint("e0").failures(), 1);
         assert_eq!(rig.in_flight(), 0);
+    }
+}
+
+/// What the request has no body to say may be a stream or not.
+#[tokio::test(start_paused = true)]
+async fn a_response_that_is_read_again_may_be_either() {
+    let name = HeaderName::from_static("x-model");
+    for act in [
+        RESPONSES.says(&[RESPONSES.content, RESPONSES.terminal]),
+        says(200, "{\"id\":\"resp_1\"}").header("content-type", "application/json"),
+    ] {
+        let rig = Rig::with(one_server(1, gated(0)), |table| {
+            let sources = ModelSources::standard().and_header(name.clone());
+            ModelRouteLayer::new(table).extract_model(sources)
+        });
+        rig.engines.next([act]);
+        let request = Request::get("/v1/responses/resp_1?stream=true").header(&name, "asked");
+        let request = request.body(Body::empty()).unwrap();
+        assert_eq!(rig.send(request).await.status(), 200);
     }
 }
 
@@ -213,6 +278,7 @@ async fn an_answer_that_is_not_streamed_begins_with_its_first_byte() {
     let rig = Rig::one(1, gated(0));
     for (content_type, text) in [
         ("application/json", "{\"choices\":[]}"),
+        ("application/json", "[1]"),
         ("audio/mpeg", "ID3"),
     ] {
         let path = if content_type == "audio/mpeg" {

@@ -1,7 +1,9 @@
 //! The two times for the first content event.
 
-use test_kit::{gateway::Rig, paused::within, table::retries};
-use tokio::time::Instant;
+use std::time::Duration;
+
+use test_kit::{body::script, engines::status, gateway::Rig, paused::within, table::retries};
+use tokio::time::{Instant, sleep};
 use tower_model_route::{EndpointHealth, OutlierDetection, TrafficPolicy};
 
 use super::{CHAT, SECOND, read};
@@ -37,7 +39,7 @@ async fn with_nothing_left_it_is_504() {
 #[tokio::test(start_paused = true)]
 async fn the_last_moment_counts() {
     let rig = Rig::one(1, TrafficPolicy::new().first_event_timeout(3 * SECOND));
-    for (after, status) in [(2999, 200), (3001, 504)] {
+    for (after, status) in [(2999, 200), (3000, 504), (3001, 504)] {
         let (script, act) = CHAT.stream();
         rig.engines.next([act]);
         let feed = async {
@@ -47,6 +49,106 @@ async fn the_last_moment_counts() {
         let (answer, ()) = tokio::join!(CHAT.ask(&rig), feed);
         assert_eq!(answer.0.status(), status);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_is_from_its_time_on() {
+    for gate in [true, false] {
+        for (after, failures) in [(1999, 0), (2001, 1)] {
+            let policy = TrafficPolicy::new()
+                .first_event_slow(2 * SECOND)
+                .first_event_gate(gate);
+            let rig = Rig::one(1, policy);
+            let (script, act) = CHAT.stream();
+            rig.engines.next([act]);
+            let feed = async {
+                sleep(Duration::from_millis(after)).await;
+                script.data(CHAT.content).data(CHAT.terminal).end();
+            };
+            let (answer, ()) = tokio::join!(CHAT.ask(&rig), feed);
+            assert!(answer.1.is_ok());
+            assert_eq!(rig.endpoint("e0").failures(), failures, "{after} {gate}");
+        }
+    }
+}
+
+/// Whatever comes of it: it has failed, and once.
+#[tokio::test(start_paused = true)]
+async fn a_slow_attempt_counts_once() {
+    for code in [200, 400, 429, 500, 502, 503] {
+        let detection = OutlierDetection::new().consecutive_failures(9);
+        let policy = TrafficPolicy::new()
+            .first_event_slow(2 * SECOND)
+            .outlier_detection(detection);
+        let rig = Rig::one(1, policy);
+        rig.engines.next([status(code).late(5 * SECOND)]);
+        rig.ask().await;
+        assert_eq!(rig.endpoint("e0").failures(), 1, "{code}");
+        // In a row.
+        for _ in 0..8 {
+            rig.engines.next([status(502)]);
+            rig.ask().await;
+        }
+        assert_eq!(rig.endpoint("e0").ejections(), 1, "{code}");
+    }
+}
+
+/// An engine that waits for its request is not slow.
+#[tokio::test(start_paused = true)]
+async fn what_the_upload_takes_is_the_clients() {
+    for gate in [true, false] {
+        let policy = TrafficPolicy::new()
+            .first_event_slow(2 * SECOND)
+            .first_event_gate(gate);
+        let rig = Rig::one(1, policy);
+        let (answer, act) = CHAT.stream();
+        rig.engines.next([act]);
+        let (upload, body) = script();
+        upload.data(r#"{"model":"asked","#);
+        let feed = async {
+            sleep(5 * SECOND).await;
+            upload.data(r#""stream":true}"#).end();
+            answer.data(CHAT.content).data(CHAT.terminal).end();
+        };
+        let request = http::Request::post(CHAT.path).body(body).unwrap();
+        let (answer, ()) = tokio::join!(rig.send(request), feed);
+        assert!(read(answer).await.1.is_ok());
+        assert_eq!(rig.endpoint("e0").failures(), 0, "{gate}");
+    }
+}
+
+/// A trial that is slow has failed: the endpoint stays out.
+#[tokio::test(start_paused = true)]
+async fn a_slow_trial_has_failed() {
+    let detection = OutlierDetection::new()
+        .consecutive_failures(1)
+        .base_ejection_time(10 * SECOND);
+    let policy = TrafficPolicy::new()
+        .first_event_slow(2 * SECOND)
+        .outlier_detection(detection);
+    let rig = Rig::one(2, policy);
+    rig.engines.at("e0", [status(502)]);
+    while rig.endpoint("e0").failures() == 0 {
+        rig.ask().await;
+    }
+    sleep(11 * SECOND).await;
+    let (script, act) = CHAT.stream();
+    rig.engines.at("e0", [act]);
+    let feed = async {
+        sleep(5 * SECOND).await;
+        script.data(CHAT.content).data(CHAT.terminal).end();
+    };
+    let trial = async {
+        while rig.engines.count("e0") < 2 {
+            rig.engines
+                .at("e1", [CHAT.says(&[CHAT.content, CHAT.terminal])]);
+            assert!(CHAT.ask(&rig).await.1.is_ok());
+        }
+    };
+    tokio::join!(trial, feed);
+    let endpoint = rig.endpoint("e0");
+    assert_eq!((endpoint.failures(), endpoint.ejections()), (2, 2));
+    assert_eq!(endpoint.health(), EndpointHealth::Ejected);
 }
 
 /// With the gate and without it the attempt goes on.

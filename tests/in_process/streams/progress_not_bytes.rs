@@ -2,7 +2,7 @@
 
 use http_body_util::BodyExt;
 use test_kit::{gateway::Rig, paused::within};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tower_model_route::{OnInterruption, TrafficPolicy};
 
 use super::{CHAT, MESSAGES, SECOND};
@@ -77,4 +77,61 @@ async fn the_pauses_of_a_slow_client_do_not_count() {
     script.data(CHAT.content).data(CHAT.terminal).end();
     assert!(within(body.collect()).await.is_ok());
     assert_eq!(rig.endpoint("e0").failures(), 0);
+}
+
+/// It has asked for more, and then does not come back for what is there.
+#[tokio::test(start_paused = true)]
+async fn nor_do_pauses_that_begin_in_silence() {
+    let rig = Rig::one(1, idle(10));
+    let (script, act) = CHAT.stream();
+    rig.engines.next([act]);
+    let mut body = rig.send(CHAT.request()).await.into_body();
+    for _ in 0..5 {
+        assert!(timeout(SECOND, body.frame()).await.is_err());
+        script.data(CHAT.ping);
+        sleep(30 * SECOND).await;
+        assert!(within(body.frame()).await.unwrap().is_ok());
+        let feed = async {
+            sleep(5 * SECOND).await;
+            script.data(CHAT.content);
+        };
+        let (frame, ()) = tokio::join!(body.frame(), feed);
+        assert!(frame.unwrap().is_ok());
+    }
+    script.data(CHAT.terminal).end();
+    assert!(within(body.collect()).await.is_ok());
+    assert_eq!(rig.endpoint("e0").failures(), 0);
+}
+
+/// Also before the first content, and where the answer is held back.
+#[tokio::test(start_paused = true)]
+async fn silence_before_the_first_content_counts_from_the_head_on() {
+    for gate in [false, true] {
+        for (sign, head) in [(CHAT.ping, 3), (CHAT.start, 0)] {
+            let rig = Rig::one(1, idle(10).first_event_gate(gate));
+            let (script, act) = CHAT.stream();
+            rig.engines.next([act.late(head * SECOND)]);
+            let start = Instant::now();
+            let read = async {
+                let answer = rig.send(CHAT.request()).await;
+                let status = answer.status().as_u16();
+                (status, answer.into_body().collect().await.is_ok())
+            };
+            let feed = async {
+                sleep(head * SECOND).await;
+                while !script.is_dropped() {
+                    script.data(sign);
+                    sleep(SECOND).await;
+                }
+            };
+            let ((status, is_whole), ()) = tokio::join!(read, feed);
+            assert_eq!(
+                (status, is_whole),
+                if gate { (504, true) } else { (200, false) }
+            );
+            let took = start.elapsed().as_secs() as u32 - head;
+            assert!((10..=11).contains(&took), "{sign} {gate} {took}");
+            assert_eq!(rig.endpoint("e0").failures(), 1);
+        }
+    }
 }

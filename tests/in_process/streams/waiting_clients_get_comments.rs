@@ -1,17 +1,18 @@
 //! What a client gets while it waits for an event, and what becomes of a failure behind it.
 
 use axum::body::Body;
-use http::Request;
+use http::{HeaderName, Request};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use test_kit::{
-    engines::{says, status},
+    body::script,
+    engines::{answers, says, status},
     gateway::Rig,
     paused::within,
-    table::retries,
+    table::{one_server, retries},
 };
 use tokio::time::{Instant, sleep};
-use tower_model_route::{OnInterruption, RouteDecision, TrafficPolicy};
+use tower_model_route::{ModelRouteLayer, OnInterruption, RouteDecision, TrafficPolicy};
 
 use super::{CHAT, Dialect, GEMINI, MESSAGES, OLLAMA, RESPONSES, SECOND, read};
 
@@ -74,6 +75,41 @@ async fn comments_stand_between_the_events_of_an_answer_that_has_begun() {
     script.data(rest).data(CHAT.terminal).end();
     let rest = [rest, CHAT.terminal].concat();
     assert_eq!(text_within(&mut body, 50).await, rest);
+}
+
+/// vLLM sends LF, Gemini CRLF.
+#[tokio::test(start_paused = true)]
+async fn whichever_way_its_lines_end() {
+    for dialect in [&CHAT, &MESSAGES, &GEMINI] {
+        let rig = Rig::one(1, every(10));
+        let (script, act) = dialect.stream();
+        rig.engines.next([act]);
+        let mut body = rig.send(dialect.request()).await.into_body();
+        for _ in 0..2 {
+            let content = dialect.content.replace('\n', "\r\n");
+            script.data(content.clone());
+            let expected = content + &dialect.ping.repeat(3);
+            assert_eq!(text_within(&mut body, 35).await, expected);
+        }
+    }
+}
+
+/// An engine that sends its error word by word.
+#[tokio::test(start_paused = true)]
+async fn comments_go_on_while_an_error_is_read() {
+    let rig = Rig::one(1, retries(0).sse_keepalive(10 * SECOND));
+    let (script, error) = script();
+    rig.engines.next([answers(400, error)
+        .header("content-type", "application/json")
+        .late(15 * SECOND)]);
+    let feed = async {
+        sleep(45 * SECOND).await;
+        script.data(r#"{"error":{"message":"no"}}"#).end();
+    };
+    let ((_, body), ()) = tokio::join!(CHAT.ask(&rig), feed);
+    let body = body.unwrap();
+    let event = body.strip_prefix(&CHAT.ping.repeat(4)).unwrap();
+    assert!(event.starts_with("data: {\"error\""), "{body}");
 }
 
 /// Comments are not in the length that the engine has announced.
@@ -205,6 +241,7 @@ async fn only_clients_that_ask_for_a_stream_of_events_get_it() {
         request.body(Body::from(body)).unwrap()
     };
     let stream = r#"{"model":"asked","stream":true}"#;
+    let to = |path| Request::post(path).body(Body::from(stream)).unwrap();
     for (request, seconds) in [
         (request(stream, "application/json"), 10),
         (request(stream, "text/html, text/event-stream;q=0.5"), 10),
@@ -213,6 +250,8 @@ async fn only_clients_that_ask_for_a_stream_of_events_get_it() {
         (request(r#"{"model":"asked","stream":false}"#, "*/*"), 35),
         (request(r#"{"model":"asked"}"#, "text/event-stream"), 35),
         (OLLAMA.request(), 35),
+        (to("/v1/audio/speech"), 35),
+        (to("/v1/images/generations"), 35),
     ] {
         let rig = Rig::one(1, every(10));
         rig.engines.next([says(200, "{}").late(35 * SECOND)]);
@@ -220,6 +259,55 @@ async fn only_clients_that_ask_for_a_stream_of_events_get_it() {
         let told = format!("{request:?}");
         let _answer = within(rig.send(request)).await;
         assert_eq!(start.elapsed().as_secs(), seconds, "{told}");
+    }
+}
+
+/// A stream that nobody has asked for.
+#[tokio::test(start_paused = true)]
+async fn nor_does_a_client_in_the_middle_of_one() {
+    for (text, comments) in [
+        (r#"{"model":"asked","stream":true}"#, 2),
+        (r#"{"model":"asked","stream":false}"#, 0),
+        (r#"{"model":"asked"}"#, 0),
+    ] {
+        let rig = Rig::one(1, every(10));
+        let (_script, act) = CHAT.stream();
+        rig.engines.next([act]);
+        let request = Request::post(CHAT.path).body(Body::from(text)).unwrap();
+        let mut body = rig.send(request).await.into_body();
+        let expected = CHAT.ping.repeat(comments);
+        assert_eq!(text_within(&mut body, 25).await, expected, "{text}");
+    }
+}
+
+/// Behind comments what the queue says is an event too.
+#[tokio::test(start_paused = true)]
+async fn a_place_that_does_not_come_free_is_such_a_failure() {
+    for (deadline, status) in [(None, 503), (Some("25"), 504)] {
+        let policy = retries(0)
+            .sse_keepalive(10 * SECOND)
+            .max_in_flight(1)
+            .max_queue(1)
+            .queue_timeout(30 * SECOND);
+        let rig = Rig::with(one_server(1, policy), |table| {
+            ModelRouteLayer::new(table).deadline_header(HeaderName::from_static("x-deadline"))
+        });
+        let (_first, act) = CHAT.stream();
+        rig.engines.next([act]);
+        let _busy = rig.send(CHAT.request()).await;
+        let mut request = CHAT.request();
+        let deadline = deadline.map(|text: &str| text.parse().unwrap());
+        request
+            .headers_mut()
+            .extend(deadline.map(|text| (HeaderName::from_static("x-deadline"), text)));
+        let (head, body) = read(rig.send(request).await).await;
+        assert_eq!(head.status(), 200);
+        let body = body.unwrap();
+        let event = body.trim_start_matches(CHAT.ping);
+        let data = event.strip_prefix("data: ").unwrap();
+        let error: Value = serde_json::from_str(data.trim_end()).unwrap();
+        assert_eq!(error["error"]["status"], status);
+        assert_eq!(rig.engines.hosts().len(), 1);
     }
 }
 

@@ -179,7 +179,9 @@ fn waiter<S>(matched: &Matched, target: u32, arrival: &mut Arrival<S>) -> Option
     let policy = &matched.server(target).policy;
     policy.get_sse_keepalive()?;
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
-    let waiter = Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())?;
+    let mut waiter = Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())?;
+    let says = arrival.options.limits.says_what_is_left;
+    waiter.standings = matched.standings().filter(|_| says);
     // Its comments are plain text, so the events behind them must be.
     let plain = HeaderValue::from_static("identity");
     head.headers.insert(ACCEPT_ENCODING, plain);

@@ -8,7 +8,10 @@ use http::{
     request::Parts,
 };
 
-use crate::{attempt::KeepAlive, config::TrafficPolicy, error::X_REQUEST_ID, events::Dialect};
+use crate::{
+    attempt::KeepAlive, config::TrafficPolicy, error::X_REQUEST_ID, events::Dialect,
+    limit::Standings,
+};
 
 /// What it gets before there is an answer.
 pub(super) struct Waiter {
@@ -17,6 +20,8 @@ pub(super) struct Waiter {
     pub(super) dialect: Dialect,
     /// The request's.
     pub(super) id: HeaderValue,
+    /// What was left of its limits, if the head is to say that.
+    pub(super) standings: Option<Standings>,
 }
 
 impl Waiter {
@@ -41,6 +46,7 @@ impl Waiter {
             keep_alive: KeepAlive::new(interval, dialect)?,
             dialect,
             id: id.clone(),
+            standings: None,
         })
     }
 
@@ -52,6 +58,9 @@ impl Waiter {
         headers.insert(CONTENT_TYPE, events);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(X_REQUEST_ID, self.id.clone());
+        if let Some(standings) = &self.standings {
+            standings.write(headers);
+        }
         response
     }
 }

@@ -265,10 +265,7 @@ impl Reservation {
     /// Takes all or nothing from memory. On a refusal what was taken is given back.
     fn take(&mut self, asks: &[Ask], now: Instant) -> Result<(), Refusal> {
         let mut refused: Option<(&Ask, Duration)> = None;
-        // Those that only observe come last: they take nothing from a request that is refused.
-        let (observing, enforced): (Vec<&Ask>, Vec<&Ask>) =
-            asks.iter().partition(|ask| ask.observes());
-        for ask in enforced {
+        for ask in asks.iter().filter(|ask| !ask.observes()) {
             match ask.take(now) {
                 Ok((place, level)) => {
                     self.standings.add(&ask.limit.config, level);
@@ -287,7 +284,8 @@ impl Reservation {
         if let Some((ask, wait)) = refused {
             return Err(self.refuse(ask.says(Verdict::Refused, ask.memory()), wait));
         }
-        for ask in observing {
+        // Those that only observe take nothing from a request that is refused.
+        for ask in asks.iter().filter(|ask| ask.observes()) {
             match ask.take(now) {
                 Ok((place, _)) => self.held.push(ask.held(place)),
                 Err(_) => self.others.push(ask.would_refuse(ask.memory())),

@@ -1,11 +1,17 @@
 //! What a client is told of limits.
 
+use std::time::Duration;
+
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
-use test_kit::{engines::says, request::post};
-use tower_model_route::{Per, RateLimit, RouteError};
+use test_kit::{
+    engines::{Act, says},
+    gateway::Rig,
+    request::post,
+};
+use tower_model_route::{ModelServer, Per, RateLimit, RouteError, TrafficPolicy};
 
-use super::{ask, chat, left, rig, rig_with, used};
+use super::{ask, chat, left, limited, rig, rig_with, used};
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_says_when_to_come_back_and_then_the_request_passes() {
@@ -22,10 +28,10 @@ async fn a_refusal_says_when_to_come_back_and_then_the_request_passes() {
     let error = answer.head.extensions.get::<RouteError>().unwrap();
     assert_eq!(error.retry_after().unwrap().as_secs(), 30);
     assert_eq!(rig.engines.attempts().len(), 2);
-    tokio::time::advance(std::time::Duration::from_secs(29)).await;
+    tokio::time::advance(Duration::from_secs(29)).await;
     let answer = ask(&rig, chat(5)).await;
     assert_eq!(answer.header("retry-after"), Some("1"));
-    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(ask(&rig, chat(5)).await.status(), StatusCode::OK);
 }
 
@@ -153,6 +159,21 @@ async fn a_request_larger_than_the_limit_passes_when_the_bucket_is_full() {
     let answer = ask(&rig, chat(4000)).await;
     // 500 are missing, at 100 a minute.
     assert_eq!(answer.header("retry-after"), Some("300"));
-    tokio::time::advance(std::time::Duration::from_secs(300)).await;
+    tokio::time::advance(Duration::from_secs(300)).await;
     assert_eq!(ask(&rig, chat(4000)).await.status(), StatusCode::OK);
+}
+
+/// A stream whose head is sent before there is an answer says it all the same.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_is_sent_early_says_what_is_left() {
+    let mut table = limited([RateLimit::requests(60, Per::Minute)]);
+    let policy = TrafficPolicy::new().sse_keepalive(Duration::from_secs(1));
+    table.model_servers_mut()[0] = ModelServer::new("server")
+        .endpoint("http://e0")
+        .traffic_policy(policy);
+    let rig = Rig::new(table.build().unwrap());
+    rig.engines.next([Act::Hang]);
+    let body = json!({"model": "asked", "stream": true, "messages": []}).to_string();
+    let answer = rig.send(post("/v1/chat/completions", body)).await;
+    assert_eq!(answer.headers()["x-ratelimit-remaining-requests"], "59");
 }

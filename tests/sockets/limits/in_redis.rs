@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use test_kit::redis::Redis;
-use tower_model_route::{LimitKey, Per, RateLimit, RedisStore};
+use tower_model_route::{LimitKey, Per, RateLimit, RedisStore, StoreFailure};
 
 use super::{Gateway, count, engine, load, table};
 
 const MANY: u64 = 1_000_000;
-const REQUESTS: &str = "tower-model-route:limit:{route}:requests:month";
 const TOKENS: &str = "tower-model-route:limit:{route}:totalTokens:month";
 
 #[tokio::test]
@@ -18,9 +17,16 @@ async fn sixty_four_clients_of_two_gateways_get_exactly_the_limit() {
     };
     let engine = engine().await;
     let limits = [
-        RateLimit::requests(200, Per::Month).redis(redis.address()),
-        RateLimit::total_tokens(MANY, Per::Month).redis(redis.address()),
+        RateLimit::requests(200, Per::Month),
+        RateLimit::total_tokens(MANY, Per::Month),
     ];
+    // On a starved machine Redis may not answer in 50 ms. Then the client gets a 503, and something
+    // may have been taken for nobody.
+    let limits = limits.map(|limit| {
+        limit
+            .redis(redis.address())
+            .on_store_failure(StoreFailure::Closed)
+    });
     let mut gateways = Vec::new();
     for store in [true, false] {
         let table = table(&engine.url(), limits.clone());
@@ -31,23 +37,26 @@ async fn sixty_four_clients_of_two_gateways_get_exactly_the_limit() {
         }));
     }
     let statuses = load(&gateways, 5).await;
-    assert_eq!((count(&statuses, 200), count(&statuses, 429)), (200, 120));
-    assert!(redis.tokens(REQUESTS).await < 1.0);
+    let (passed, unknown) = (count(&statuses, 200), count(&statuses, 503));
+    assert_eq!(passed + unknown + count(&statuses, 429), statuses.len());
+    assert!(
+        passed <= 200 && passed + unknown >= 200,
+        "{passed} and {unknown}"
+    );
     // Each has used 12, whatever it had reserved.
-    let expected = (MANY - 200 * 12) as f64;
+    let expected = (MANY - passed as u64 * 12) as f64;
     let mut settled = 0.0;
     for _ in 0..1000 {
         settled = redis.tokens(TOKENS).await;
-        if (settled - expected).abs() < 30.0 {
+        if (settled - expected).abs() < 10.0 {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    // In a month a million flow in: some in a while.
-    assert!(
-        (0.0..30.0).contains(&(settled - expected)),
-        "{settled} of {expected}"
-    );
+    // In a month a million flow in: one in three seconds. What was taken for nobody is missing.
+    let lost = unknown as f64 * 40.0;
+    let range = expected - lost..expected + 30.0;
+    assert!(range.contains(&settled), "{settled} of {expected}");
 }
 
 #[tokio::test]

@@ -21,14 +21,13 @@ fn manifests(limit: &str) -> String {
 async fn a_rate_limit_is_enforced() {
     let engine = Engine::new("org/small").spawn().await.unwrap();
     let directory = Directory::new();
-    let limit = "{outputTokensPerUnit: 300, unit: hour}";
+    let limit = "{outputTokensPerUnit: 20, unit: hour}";
     let path = directory.write("all.yaml", &manifests(limit));
     let path = path.to_str().unwrap();
     let checked = run(["--check", path]);
     assert_eq!(checked.code, Some(0), "{checked:?}");
     let endpoint = format!("ml/small={}", engine.url());
     let gateway = Gateway::start(["--manifests", path, "--endpoint", &endpoint]).await;
-    // Each reserves 256 and uses less.
     let mut refused = None;
     for _ in 0..20 {
         let answer = gateway.ask("chat").await;
@@ -43,7 +42,7 @@ async fn a_rate_limit_is_enforced() {
                 .contains_key("x-ratelimit-remaining-tokens")
         );
     }
-    let refused = refused.expect("300 tokens are not for twenty answers");
+    let refused = refused.expect("20 tokens are not for twenty answers");
     assert!(refused.headers().contains_key("retry-after"));
 }
 
@@ -59,6 +58,9 @@ async fn mistakes_in_limits_have_their_line() {
 }
 
 /// 64 clients ask two processes, which share a limit of 150.
+///
+/// On a starved machine Redis may not answer in 50 ms. Then the client gets a 503, and one of the 150
+/// may have been taken for nobody.
 #[tokio::test]
 async fn two_gateways_in_two_processes_share_a_limit_exactly() {
     let Some(mut redis) = Redis::start().await else {
@@ -68,7 +70,7 @@ async fn two_gateways_in_two_processes_share_a_limit_exactly() {
     let directory = Directory::new();
     let annotation = format!(
         "  annotations:\n    tower-model-route/limits: |\n      - {{unit: requests, limit: 150, per: month, \
-         redis: \"{}\"}}\nspec:\n  modelName",
+         redis: \"{}\", onStoreFailure: closed}}\nspec:\n  modelName",
         redis.address()
     );
     let all = server("small", "org/small") + &route("chat", "small");
@@ -87,33 +89,33 @@ async fn two_gateways_in_two_processes_share_a_limit_exactly() {
     for client in 0..64 {
         let gateways = Arc::clone(&gateways);
         clients.spawn(async move {
-            let mut passed = 0;
-            for turn in 0..4 {
+            let mut statuses = Vec::new();
+            for turn in 0..8 {
                 let answer = gateways[(client + turn) % 2].ask("chat").await;
-                match answer.status().as_u16() {
-                    200 => passed += 1,
-                    429 => {}
-                    other => panic!("{other}"),
-                }
+                statuses.push(answer.status().as_u16());
             }
-            passed
+            statuses
         });
     }
-    let passed: usize = within(clients.join_all()).await.into_iter().sum();
-    assert_eq!(passed, 150);
-    assert!(redis.tokens(REQUESTS).await < 1.0);
+    let statuses = within(clients.join_all()).await.concat();
+    let count = |status| statuses.iter().filter(|&&found| found == status).count();
+    let (passed, unknown) = (count(200), count(503));
+    assert_eq!(passed + unknown + count(429), statuses.len());
+    assert!(
+        passed <= 150 && passed + unknown >= 150,
+        "{passed} and {unknown}"
+    );
 
-    // Killed and started again: each gateway has its own limit meanwhile, and nobody is hurt.
+    // Killed and started again.
     redis.kill().await;
-    for gateway in &*gateways {
-        assert_eq!(gateway.ask("chat").await.status(), 200);
-    }
+    assert_eq!(gateways[0].ask("chat").await.status(), 503);
     redis.restart().await;
     within(async {
-        while redis.ask(&["EXISTS", REQUESTS]).await.concat() == "0" {
-            gateways[0].ask("chat").await;
+        while gateways[0].ask("chat").await.status() != 200 {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     })
     .await;
+    let left = redis.tokens(REQUESTS).await;
+    assert!((140.0..=149.5).contains(&left), "{left}");
 }

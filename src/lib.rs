@@ -176,7 +176,7 @@ pub use self::{
         OutlierDetection, Per, Place, RateLimit, Reason, RoutePart, RouteTableBuilder, Rule,
         ServerPart, StoreFailure, StringMatch, TargetModel, TrafficPolicy, WithoutModel,
     },
-    error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind},
+    error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind, request_id},
     events::Usage,
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, RuleMatch},
     limit::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket},

@@ -5,6 +5,7 @@ use std::{
     pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use allocation_counter::{AllocationInfo, measure, opt_out};
@@ -15,7 +16,8 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, service_fn};
 use tower_model_route::{
-    Balance, HashKey, ModelRoute, ModelRouteLayer, ModelServer, RouteBody, RouteTable, Rule,
+    Balance, HashKey, ModelRoute, ModelRouteLayer, ModelServer, OnInterruption, RouteBody,
+    RouteTable, Rule, TrafficPolicy,
 };
 
 /// What each routed request allocates:
@@ -267,5 +269,101 @@ fn the_number_of_endpoints_does_not_matter() {
                 .count_total
         });
         assert_eq!(allocated[0], allocated[1], "{balance:?}");
+    }
+}
+
+/// A stream that never ends, with an event at every second look.
+struct Events(bool);
+
+const EVENT: &[u8] = b"data: {\"id\":\"chatcmpl-a1598ab13fcbac04\",\"object\":\"chat.completion.chunk\",\"created\":1795833026,\"model\":\"org/base\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" the\"},\"finish_reason\":null}]}\n\n";
+
+impl Body for Events {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0 = !self.0;
+        match self.0 {
+            true => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(EVENT))))),
+            false => Poll::Pending,
+        }
+    }
+}
+
+/// What is held of a stream that is open, and what its next 1,000 events allocate.
+fn open_stream(policy: TrafficPolicy) -> (i64, u64) {
+    let engine = service_fn(|request: Request<RouteBody>| {
+        let mut response = None;
+        opt_out(|| {
+            drop(request);
+            let answer = Response::builder().header("content-type", "text/event-stream");
+            response = Some(Ok::<_, Infallible>(answer.body(Events(false)).unwrap()));
+        });
+        std::future::ready(response.unwrap())
+    });
+    let server = ModelServer::new("server").endpoint("http://engine:8000");
+    let table = RouteTable::builder()
+        .model_server(server.traffic_policy(policy))
+        .model_route(
+            ModelRoute::new("route")
+                .model_name("asked")
+                .rule(Rule::new("rule").target("server")),
+        )
+        .build()
+        .unwrap();
+    let mut service = ModelRouteLayer::new(table).layer(engine);
+    let text = r#"{"model":"asked","stream":true}"#;
+    let body = shared(text.to_owned());
+    let mut open = || {
+        let request = request(text.len(), Full::new(body.clone()));
+        let mut answer = None;
+        let held = measure(|| {
+            let response = service.call(request).now_or_never().expect("it is there");
+            let mut body = Box::pin(response.unwrap().into_body());
+            for _ in 0..4 {
+                _ = body.frame().now_or_never();
+            }
+            answer = Some(body);
+        });
+        let mut body = answer.expect("an answer");
+        let later = measure(|| (0..2000).for_each(|_| _ = body.frame().now_or_never()));
+        (held.bytes_current, later.count_total)
+    };
+    open();
+    open()
+}
+
+/// Of all that can be said of streams: what it takes beside what the stream takes anyway.
+#[test]
+fn an_open_stream_holds_little_and_its_events_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let off = || {
+        TrafficPolicy::new()
+            .stream_idle_timeout(Duration::ZERO)
+            .on_interruption(OnInterruption::Pass)
+    };
+    // The request's own parts are freed meanwhile.
+    let (nothing_on, later) = open_stream(off());
+    assert_eq!(later, 0);
+    for (policy, most) in [
+        (off().stream_idle_timeout(minutes(5)), 1000),
+        (TrafficPolicy::new(), 1000),
+        (
+            TrafficPolicy::new()
+                .first_event_slow(minutes(1))
+                .sse_keepalive(minutes(1)),
+            1900,
+        ),
+    ] {
+        let (held, later) = open_stream(policy.clone());
+        let more = held - nothing_on;
+        assert!(more <= most, "{more} bytes are held: {policy:?}");
+        assert_eq!(later, 0, "{policy:?}");
     }
 }

@@ -3,7 +3,10 @@
 //!
 //! The input is a byte that chooses dialect and format, one that chooses the cuts, and the answer.
 //!
-//! `cargo +nightly fuzz run events fuzz/seeds/events -- -dict=fuzz/dictionaries/events`
+//! ```text
+//! mkdir -p fuzz/corpus/events  # where it puts what it finds
+//! cargo +nightly fuzz run events fuzz/corpus/events fuzz/seeds/events -- -dict=fuzz/dictionaries/events
+//! ```
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| tower_model_route::fuzz::events(input));

@@ -32,6 +32,8 @@ pub(crate) fn outcome_of_answer<R>(response: &Response<R>) -> Outcome {
     let status = response.status();
     match status {
         StatusCode::TOO_MANY_REQUESTS => Outcome::Full(status, retry_after(response)),
+        // Anthropic's for being overloaded.
+        _ if status.as_u16() == 529 => Outcome::Full(status, retry_after(response)),
         StatusCode::SERVICE_UNAVAILABLE => match retry_after(response) {
             Some(wait) => Outcome::Full(status, Some(wait)),
             None => Outcome::Answered(status),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, request::Parts};
+use http::{Method, StatusCode, request::Parts};
 use tokio::time::Instant;
 
 use crate::{
@@ -90,7 +90,9 @@ impl Retries {
         match outcome {
             Outcome::Answered(status) | Outcome::Full(status, _) => {
                 let statuses = self.server.policy.get_retry_statuses();
+                let is_overloaded = status.as_u16() == 529;
                 statuses.contains(&status)
+                    || is_overloaded && statuses.contains(&StatusCode::SERVICE_UNAVAILABLE)
             }
             Outcome::NotConnected
             | Outcome::NotProcessed

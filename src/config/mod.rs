@@ -31,7 +31,7 @@ pub(crate) use self::duration::format;
 pub(crate) use self::{
     address::Address,
     engine_header::EngineHeader,
-    paths::{has_dot_segment, is_version},
+    paths::{bad_segment, is_version},
 };
 pub use self::{
     balance::{Balance, HashKey},

@@ -9,21 +9,27 @@ use super::serial;
 /// When a failing endpoint is ejected, for how long, and how many at once.
 ///
 /// Failures are connections that could not be opened or were lost, attempts that timed
-/// out, answers that break off or fall silent in the middle, and the statuses 502, 503 and
-/// 504. A 500 counts where it is not the request's fault: if another endpoint answered the
+/// out, first events that were late
+/// ([`first_event_slow`](crate::TrafficPolicy::first_event_slow),
+/// [`first_event_timeout`](crate::TrafficPolicy::first_event_timeout)), answers that break
+/// off or fall silent in the middle, and the statuses 502, 503 and 504. A 500 counts where it is not the request's fault: if another endpoint answered the
 /// same request, or else once for each body. What says nothing of the endpoint: any 4xx, the
 /// client's own part, the total timeout, a limit or a shortage of the gateway itself, and an
 /// idle connection that was lost before a byte of an answer.
 ///
-/// An endpoint that is full is not failing: after a 429, or a 503 with `Retry-After` or with
-/// an error that says `busy` (as vLLM's does), it is passed over for as long as it asked, or a
-/// second.
+/// An endpoint that is full is not failing: after a 429 or 529, or a 503 with `Retry-After` or
+/// with a JSON error of at most 4 KiB that says `busy` (as vLLM's does), it is passed over for as
+/// long as it asked, or a second.
 ///
 /// An ejected endpoint gets no requests for the ejection time. Then it is half-open: one
 /// trial request is let through. If the trial succeeds, the endpoint is back; if it fails, it
 /// is ejected for twice as long, but never for more than 30 s if it refuses connections. A
 /// success brings it back at any time, and where nothing else was healthy also those that
-/// the same outage had put out.
+/// the same outage had put out. Passed [health checks](crate::HealthCheck) bring one back that
+/// refused connections.
+///
+/// Each ejection is an event at WARN of the target `tower_model_route::health` with its cause;
+/// so are eight failures in a row of an endpoint that is not ejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -104,7 +110,7 @@ impl OutlierDetection {
 
     /// The longest `Retry-After` accepted from an engine, 60 s by default.
     ///
-    /// An endpoint that answered 429 or 503 with `Retry-After` gets no new
+    /// An endpoint that answered 429, 503 or 529 with `Retry-After` gets no new
     /// requests for that time, at most this long, while others are usable.
     pub fn max_retry_after(mut self, time: Duration) -> Self {
         self.max_retry_after = time;

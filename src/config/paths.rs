@@ -261,12 +261,24 @@ fn ends_as(path: &str, pattern: &str) -> bool {
     }
 }
 
+/// What `path` has that no request may have.
+///
+/// An empty segment is left out by some servers on the way, nginx among them, and matched by
+/// others: past a condition on the path. No inference API has one.
+pub(crate) fn bad_segment(path: &str) -> Option<&'static str> {
+    match path {
+        _ if has_dot_segment(path) => Some("a dot segment"),
+        _ if path.contains("//") => Some("an empty segment"),
+        _ => None,
+    }
+}
+
 /// Whether `path` has a segment that is `.` or `..`, plain or escaped, once or twice.
 ///
 /// Somewhere on the way it would be resolved (RFC 3986 section 5.2.4): out of an endpoint's
 /// prefix, and past a condition on the path. What follows a `;` is not part of the name to some
 /// servers, and a backslash is a slash to others.
-pub(crate) fn has_dot_segment(path: &str) -> bool {
+fn has_dot_segment(path: &str) -> bool {
     let is_dots = |segment: &[u8]| {
         let name = segment.split(|&byte| byte == b';').next();
         matches!(name, Some(b"." | b".."))
@@ -530,6 +542,25 @@ mod tests {
         ] {
             assert!(!has_dot_segment(path), "{path}");
         }
+    }
+
+    #[test]
+    fn empty_segments_are_seen_but_at_the_end() {
+        for path in ["//v1/x", "/v1//x", "/v1/x//", "//"] {
+            assert_eq!(bad_segment(path), Some("an empty segment"), "{path}");
+        }
+        // A name may be a URL.
+        for path in [
+            "/",
+            "/v1/x/",
+            "*",
+            "",
+            "/model/s3:%2f%2Fbucket/invoke",
+            "/a:b::c",
+        ] {
+            assert_eq!(bad_segment(path), None, "{path}");
+        }
+        assert_eq!(bad_segment("/v1//../x"), Some("a dot segment"));
     }
 
     #[test]

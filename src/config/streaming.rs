@@ -11,7 +11,9 @@ impl TrafficPolicy {
     /// Content is text, reasoning, a tool call; an answer that is not streamed is content from
     /// its first byte. Before it an attempt counts as failed
     /// - if the first event is an error, under the status that it carries: a vLLM that is full or
-    ///   whose core has died answers 200 and then says so in the stream;
+    ///   whose core has died answers 200 and then says so in the stream. Whether another attempt
+    ///   follows is said by the [`retry_statuses`](Self::retry_statuses); a status from 501 on that no
+    ///   engine answers with (not 502 to 504, nor 529) counts as an attempt without an answer;
     /// - if the stream ends without an event;
     /// - if the answer has a `Content-Type` that was not asked for: one that the API never has, such
     ///   as a proxy's HTML, JSON for a stream, a stream for JSON. (Whether the request asks for a
@@ -70,8 +72,9 @@ impl TrafficPolicy {
     /// with the head of the answer, and then again after each such time. Off by default, and if
     /// zero; 10 s is a good value where proxies or clients give up on silent connections.
     ///
-    /// It is done only for requests with `"stream": true` whose client does not exclude
-    /// `text/event-stream`. The comment is `: keep-alive`, in Anthropic's dialect `event: ping`, and
+    /// It is done only for requests with `"stream": true` in an API whose streams are known (chat,
+    /// completions, responses, Anthropic's messages, Gemini), and whose client does not exclude
+    /// `text/event-stream`. The interval is that of the ModelServer that is asked first. The comment is `: keep-alive`, in Anthropic's dialect `event: ping`, and
     /// in Gemini's an empty line, since Google's SDKs read no comments. The head (200,
     /// `text/event-stream`) is then the router's own, sent before the engine's is known, without
     /// the engine's fields. Further attempts remain possible behind it; if all fail, the client gets

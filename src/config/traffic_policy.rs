@@ -107,7 +107,8 @@ impl Default for TrafficPolicy {
 }
 
 impl TrafficPolicy {
-    /// The defaults: no time limits, no retries, no limit on requests in flight.
+    /// The defaults: no time limits but the `stream_idle_timeout` of 5 minutes, no retries, no limit on
+    /// requests in flight.
     pub fn new() -> Self {
         Self::default()
     }
@@ -123,8 +124,9 @@ impl TrafficPolicy {
         self
     }
 
-    /// The time the whole request may take up to the answer's head:
-    /// queueing, all attempts, and the intervals between them.
+    /// The time the whole request may take up to the answer's head, with the
+    /// [`first_event_gate`](Self::first_event_gate) up to the first content event: queueing, all
+    /// attempts, and the intervals between them.
     ///
     /// The time starts when the request is routed: its model is known and it
     /// begins to be sent. A retry is started only if the remaining time covers
@@ -165,7 +167,8 @@ impl TrafficPolicy {
     /// The statuses after which a request is retried: by default 429, 500, 502, 503 and 504.
     ///
     /// A vLLM that is shutting down, or whose engine core has died, answers every request with
-    /// 500 (measured with 0.32); so a sibling may do better.
+    /// 500 (measured with 0.32); so a sibling may do better. 529, which Anthropic answers when it is
+    /// overloaded, is retried as 503 is.
     ///
     /// Connection errors and timeouts of an attempt are always retriable. 429
     /// and statuses from 500 on are accepted; any other is a

@@ -15,5 +15,6 @@ pub(crate) use self::{
 };
 pub use self::{
     connection::{ConnectionFailure, ConnectionFailureKind},
+    request_id::request_id,
     route::{RouteError, RouteErrorKind},
 };

@@ -8,8 +8,23 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 
 const MAX_LEN: usize = 128;
 
-/// The client's id if it is 1 to 128 visible ASCII characters, or else 128 random bits in hex.
-pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
+/// The id of a request with these headers, as the layer takes it: the `x-request-id` if it is one
+/// of 1 to 128 visible ASCII characters, or else 128 random bits in hex, new with each call.
+///
+/// The answers of [`ModelRouteLayer`](crate::ModelRouteLayer) and `Admin` have it. This is for
+/// what stands beside them, such as a health check: set what it returns in the request and in the
+/// answer.
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue};
+/// use tower_model_route::request_id;
+///
+/// let mut headers = HeaderMap::new();
+/// assert_eq!(request_id(&headers).len(), 32);
+/// headers.insert("x-request-id", HeaderValue::from_static("req-7"));
+/// assert_eq!(request_id(&headers), "req-7");
+/// ```
+pub fn request_id(headers: &HeaderMap) -> HeaderValue {
     let mut given = headers.get_all(&X_REQUEST_ID).iter();
     match (given.next(), given.next()) {
         (Some(id), None) if is_id(id.as_bytes()) => id.clone(),

@@ -234,7 +234,7 @@ impl Matched {
             server.policy.get_max_retries() > 0 || table.has_elsewhere(selection, &server);
         let decision = RouteDecision::new(table, selection, target, server, lease.position())
             .named(&message.model);
-        options.via.add(head.version, &mut head.headers);
+        options.admission.via.add(head.version, &mut head.headers);
         options.forwarded.set(head);
         let is_gated = decision.policy().holds_first_event();
         let asks_for_stream = is_gated.then(|| message.asks_for_stream()).flatten();

@@ -10,7 +10,6 @@ use super::{
     authorize::{Authorize, RuleMatch},
     limits::LimitOptions,
     options::Options,
-    original_path::OriginalPath,
     service::ModelRouteService,
     visible_models::VisibleModels,
 };
@@ -22,10 +21,10 @@ use crate::{
     error::RouteError,
     limit::LimitStore,
     model::{ExtractModel, ModelSources},
-    observe::{Observer, Observers, SpanLevel},
+    observe::{AsLayer, Explanation, Observer, Observers, Shown, SpanLevel},
     route::{RouteTable, RouteTableHandle},
     upload::{DrainLimits, Memory, Pace},
-    wire::{ForwardedFields, Via},
+    wire::{Admission, ForwardedFields, OriginalPath, Via},
 };
 
 /// Routes inference requests by the model named in the request.
@@ -66,13 +65,10 @@ impl ModelRouteLayer {
                 memory: Memory::new(1 << 30),
                 drain: DrainLimits::default(),
                 tunnels: Tunnels::new(),
-                models_endpoint: true,
+                admission: Admission::default(),
                 visible_models: VisibleModels::default(),
                 without_model: None,
                 authorize: Authorize::default(),
-                paths: ApiPaths::standard(),
-                original_path: OriginalPath::default(),
-                via: Via::default(),
                 forwarded: ForwardedFields::default(),
                 deadline_header: None,
                 limits: LimitOptions::default(),
@@ -190,6 +186,26 @@ impl ModelRouteLayer {
         self
     }
 
+    /// Explains how this layer would answer a request now, and why; see
+    /// [`RouteTable::explain`]. Give `head` the extensions that the layer's options read.
+    ///
+    /// [`authorize`](Self::authorize) is not asked, and the limits on bodies don't count.
+    ///
+    /// # Errors
+    ///
+    /// The answer to the client if the request is not let through, if no model can be read, or if
+    /// the extractor refuses the request.
+    pub fn explain(&self, head: &Parts, body: &[u8]) -> Result<Explanation, RouteError> {
+        let options = &self.options;
+        let layer = AsLayer {
+            admission: &options.admission,
+            extract: &*options.extract,
+            without_model: options.without_model.as_ref(),
+        };
+        let table = options.table.table();
+        table.explain_request_showing(layer, head, body, Shown::ALL)
+    }
+
     /// The admin view of the layer's table. It explains requests as this layer, with the options
     /// that it has now, reads them.
     #[cfg(feature = "admin")]
@@ -197,6 +213,7 @@ impl ModelRouteLayer {
         let options = &self.options;
         Admin::of_layer(
             options.table.clone(),
+            options.admission.clone(),
             Arc::clone(&options.extract),
             options.without_model.clone(),
         )
@@ -211,7 +228,7 @@ impl ModelRouteLayer {
     /// Whether `GET /v1/models` and `GET /v1/models/{id}` are answered from the
     /// table; on by default.
     pub fn models_endpoint(mut self, on: bool) -> Self {
-        self.options.models_endpoint = on;
+        self.options.admission.models_endpoint = on;
         self
     }
 
@@ -319,8 +336,10 @@ impl ModelRouteLayer {
     /// well. Whatever the list, a path with a dot segment (`/../`, also
     /// escaped) is answered with 400 `invalid_target`: an engine would resolve
     /// it, out of its endpoint's prefix and past a rule's condition on the path.
+    /// So is one with an empty segment (`//v1/completions`), which some servers
+    /// leave out.
     pub fn paths(mut self, paths: ApiPaths) -> Self {
-        self.options.paths = paths;
+        self.options.admission.paths = paths;
         self
     }
 
@@ -352,7 +371,7 @@ impl ModelRouteLayer {
         mut self,
         original: impl Fn(&Parts) -> Option<Uri> + Send + Sync + 'static,
     ) -> Self {
-        self.options.original_path = OriginalPath::new(original);
+        self.options.admission.original_path = OriginalPath::new(original);
         self
     }
 
@@ -360,7 +379,7 @@ impl ModelRouteLayer {
     /// that it passes on; by default by a random name of the process. A
     /// request that has this name already is answered with 508 `loop_detected`.
     pub fn via(mut self, via: Via) -> Self {
-        self.options.via = via;
+        self.options.admission.via = via;
         self
     }
 

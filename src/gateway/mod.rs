@@ -1,8 +1,8 @@
 //! The life of one request.
 //!
 //! [`service`] looks at the head before it reads any of the body: it may answer
-//! at once (`GET /v1/models`, a refusal; [`target`] says which paths pass),
-//! forward the request without routing it, or begin to receive the body. From there on the request is a [`future`],
+//! at once (`GET /v1/models`, a refusal), forward the request without routing
+//! it, or begin to receive the body. From there on the request is a [`future`],
 //! which is a state machine ([`phase`]). Each state ends in a function of
 //! [`steps`], which returns the next state:
 //!
@@ -29,12 +29,10 @@ mod future;
 mod layer;
 mod limits;
 mod options;
-mod original_path;
 mod phase;
 mod routing;
 mod service;
 mod steps;
-mod target;
 mod upgrade;
 mod visible_models;
 mod waiter;

@@ -4,19 +4,16 @@ use std::sync::Arc;
 
 use http::{HeaderName, Version, request::Parts};
 
-use super::{
-    authorize::Authorize, limits::LimitOptions, original_path::OriginalPath,
-    visible_models::VisibleModels,
-};
+use super::{authorize::Authorize, limits::LimitOptions, visible_models::VisibleModels};
 use crate::{
     attempt::Tunnels,
     coding,
-    config::{ApiPaths, WithoutModel},
+    config::WithoutModel,
     model::ExtractModel,
     observe::{Observers, SpanLevel},
     route::{CompiledTable, RouteTableHandle},
     upload::{Buffering, DrainLimits, Limits, Memory, Pace},
-    wire::{ForwardedFields, Via},
+    wire::{Admission, ForwardedFields},
 };
 
 #[derive(Clone, Debug)]
@@ -30,13 +27,10 @@ pub(super) struct Options {
     pub(super) drain: DrainLimits,
     pub(super) memory: Arc<Memory>,
     pub(super) tunnels: Tunnels,
-    pub(super) models_endpoint: bool,
+    pub(super) admission: Admission,
     pub(super) visible_models: VisibleModels,
     pub(super) without_model: Option<WithoutModel>,
     pub(super) authorize: Authorize,
-    pub(super) paths: ApiPaths,
-    pub(super) original_path: OriginalPath,
-    pub(super) via: Via,
     pub(super) forwarded: ForwardedFields,
     pub(super) deadline_header: Option<HeaderName>,
     pub(super) limits: LimitOptions,

@@ -1,7 +1,6 @@
 //! The service: a first look at each request's head.
 
 use std::{
-    ops::ControlFlow,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -15,19 +14,17 @@ use http::{
 use http_body::Body;
 use tower_service::Service;
 
-use super::{
-    deadline, future::ResponseFuture, options::Options, phase::Arrival, routing::Routing, target,
-};
+use super::{deadline, future::ResponseFuture, options::Options, phase::Arrival, routing::Routing};
 use crate::{
     attempt::{ResponseBody, RouteBody},
     coding::Decoder,
-    config::WithoutModel,
-    error::{Asker, BoxError, RouteError, RouteErrorKind, X_REQUEST_ID},
+    error::{Asker, BoxError, RouteError, X_REQUEST_ID},
     model::Scan,
     observe::Report,
     pieces::{Chunks, Edits},
     route::CompiledTable,
     upload::{Drain, Limits, Receive, Share, Upload, receive},
+    wire::{Admitted, admitted},
 };
 
 /// The service made by [`ModelRouteLayer`](crate::ModelRouteLayer).
@@ -119,12 +116,13 @@ fn first_look(
     head: &mut Parts,
     length: u64,
 ) -> FirstLook {
-    if let Err(error) = target::check(options, head) {
+    let (admission, extract) = (&options.admission, &*options.extract);
+    if let Err(error) = admission.check(head) {
         return FirstLook::Reject(error);
     }
-    let target = target::settle(options, table, head);
-    if target.is_ok()
-        && options.models_endpoint
+    let settled = admission.settle(extract, table, head);
+    if settled.is_ok()
+        && admission.models_endpoint
         && let Some(answer) = table.models.answer(head, options.visible_models.get())
     {
         return match answer {
@@ -132,13 +130,11 @@ fn first_look(
             Err(error) => FirstLook::Reject(error),
         };
     }
-    let without_model = options.without_model(table);
-    let scan = match (target, Scan::new(options.extract.begin(head).0)) {
-        (Ok(()), Ok(Some(scan))) => scan.optional(without_model.is_routed()),
-        (target, found) => match unnamed(target, found, without_model) {
-            ControlFlow::Continue(scan) => scan,
-            ControlFlow::Break(look) => return look,
-        },
+    let scan = match admitted(settled, extract, head, options.without_model(table)) {
+        Ok(Admitted::Named(scan)) => scan,
+        Ok(Admitted::Unnamed) => Scan::none(),
+        Ok(Admitted::Forwarded) => return FirstLook::Forward,
+        Err(error) => return FirstLook::Reject(error),
     };
     if let Err(error) = scan.check_type(&head.headers) {
         return FirstLook::Reject(error);
@@ -156,35 +152,6 @@ fn first_look(
         return FirstLook::Reject(RouteError::body_too_large(options.max_body_bytes));
     }
     FirstLook::Receive(scan)
-}
-
-/// What becomes of a request that has no path for engines, or whose head shows that it names no
-/// model or refuses it.
-fn unnamed(
-    target: Result<(), RouteError>,
-    found: Result<Option<Scan>, RouteError>,
-    without_model: &WithoutModel,
-) -> ControlFlow<FirstLook, Scan> {
-    let look = match (target, found, without_model) {
-        (Err(error), Ok(None), WithoutModel::Forward)
-            if error.kind() == RouteErrorKind::UnknownPath =>
-        {
-            FirstLook::Forward
-        }
-        (Err(error), ..) => FirstLook::Reject(error),
-        (Ok(()), Ok(_), WithoutModel::Forward) => FirstLook::Forward,
-        (Ok(()), Ok(_), WithoutModel::Reject) => FirstLook::Reject(RouteError::new(
-            RouteErrorKind::RouteNotFound,
-            "no such resource: this gateway only serves requests that name a model",
-        )),
-        (Ok(()), Err(error), what)
-            if error.kind() != RouteErrorKind::MissingModel || !what.is_routed() =>
-        {
-            FirstLook::Reject(error)
-        }
-        (Ok(()), _, _) => return ControlFlow::Continue(Scan::none()),
-    };
-    ControlFlow::Break(look)
 }
 
 /// The body of a request that is forwarded without being routed.

@@ -396,7 +396,7 @@ fn dispatched<S, F>(
                 asker,
                 dialect,
                 keep_alive,
-                via: options.via.clone(),
+                via: options.admission.via.clone(),
                 drain,
                 standings,
                 upgrade: Upgrade::asked(&mut head, &options.tunnels),

@@ -84,6 +84,11 @@
 //!     tower-model-route/traffic-policy: |
 //!       totalTimeout: 1m
 //!       streamIdleTimeout: 10s
+//!       firstEventGate: true
+//!       firstEventSlow: 5s
+//!       firstEventTimeout: 20s
+//!       sseKeepalive: 10s
+//!       onInterruption: event
 //!       maxRetryInterval: 2s
 //!       retryStatuses: [429, 503]
 //!       maxInFlight: 64

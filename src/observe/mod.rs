@@ -25,8 +25,10 @@ pub use self::admin::{Admin, AdminBody, AdminFuture};
 pub(crate) use self::explain::is_secret;
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;
-#[allow(unused_imports, reason = "for limits")]
-pub(crate) use self::report::Settle;
+pub(crate) use self::{
+    explain::{AsLayer, Shown},
+    report::Settle,
+};
 pub use self::{
     access_log::{AccessLog, AccessStyle},
     explain::{

@@ -164,7 +164,9 @@ impl<R: Body> Opening<R> {
                 let headers = &mut self.head.headers;
                 headers.remove(CONTENT_LENGTH);
                 headers.remove(TRANSFER_ENCODING);
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                // An engine's own head may be as full as a map can be.
+                headers.remove(CONTENT_TYPE);
+                _ = headers.try_insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 let is_busy = says_busy(&error);
                 let response = Response::from_parts(self.head, ResponseBody::own(error));
                 let outcome = outcome_of_refusal(&response, is_busy);
@@ -226,14 +228,9 @@ fn error_of(held: &VecDeque<Frame<Bytes>>, event: &Event, format: Format) -> Byt
 
 /// By its status: a 4xx says nothing of the engine, and one that is busy is set aside.
 fn outcome_of_refusal<R>(response: &Response<R>, is_busy: bool) -> Outcome {
-    let status = response.status();
     let outcome = outcome_of_answer(response);
     match outcome {
         Outcome::Answered(status) if is_busy => Outcome::Full(status, None),
-        // Anthropic's status for being overloaded.
-        Outcome::Answered(_) if status.as_u16() == 529 => {
-            Outcome::Full(StatusCode::SERVICE_UNAVAILABLE, None)
-        }
         // As the status of an answer it would say that the engine works: no stream begins so.
         Outcome::Answered(status) if status.is_server_error() && outcome.is_success() => {
             Outcome::Failed

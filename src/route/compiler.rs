@@ -23,7 +23,7 @@ use crate::{
     config::{
         Address, ApiPaths, Balance, BuildError, Condition, HashKey, Mistake, MistakeKind,
         ModelRoute, ModelServer, Place, Reason, RoutePart, RouteTableBuilder, Rule, ServerPart,
-        StringMatch, has_dot_segment,
+        StringMatch, bad_segment,
     },
     limit::{LiveLimit, store_at},
     model::NeededKeys,
@@ -414,8 +414,8 @@ impl<'c> Compiler<'c> {
             Some(paths) => paths.allow_exactly(path),
             None => ApiPaths::none().allow_exactly(path),
         };
-        if has_dot_segment(path) {
-            let why = Reason::from("no request may have a dot segment");
+        if let Some(what) = bad_segment(path) {
+            let why = Reason::from(format!("no request may have {what}"));
             self.mistake(place, MistakeKind::InvalidPath(why));
         } else if !is_allowed {
             self.mistake(place, MistakeKind::UnknownPath);

@@ -12,7 +12,7 @@ use std::{
 
 use http::StatusCode;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{field::display, info, warn};
 
 use super::{
     endpoint::Endpoint,
@@ -102,6 +102,18 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What has made an endpoint fail, if it is not its answer.
+struct Cause(Option<Outcome>);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(outcome) => outcome.fmt(f),
+            None => f.write_str("its answer was late or broke off"),
+        }
+    }
+}
+
 impl Lease {
     /// Counts one more request as in flight to the endpoint.
     ///
@@ -185,20 +197,21 @@ impl Lease {
                     self.succeeded();
                 }
             }
-            Outcome::NotConnected => self.failed_by(true),
+            Outcome::NotConnected | Outcome::Failed => self.failed_by(Some(outcome)),
             Outcome::TimedOut => {
                 self.observe();
-                self.failed();
+                self.failed_by(Some(outcome));
             }
-            Outcome::Failed => self.failed(),
-            Outcome::Stale | Outcome::Lost if self.endpoint().health.lost() => self.failed(),
+            Outcome::Stale | Outcome::Lost if self.endpoint().health.lost() => {
+                self.failed_by(Some(outcome));
+            }
             // It was slow, which an answer in the end does not undo.
             Outcome::Answered(_) if outcome.is_success() && self.has_failed => {}
             Outcome::Answered(_) if outcome.is_success() => self.succeeded(),
             Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) if !self.on_trial => {
                 self.begun = None;
             }
-            Outcome::Answered(_) => self.failed(),
+            Outcome::Answered(_) => self.failed_by(Some(outcome)),
             Outcome::NotProcessed
             | Outcome::Stale
             | Outcome::Lost
@@ -264,39 +277,48 @@ impl Lease {
         self.endpoint().health.completed();
     }
 
-    /// The endpoint has failed this request, before its answer or in the middle of it.
+    /// The answer came too late, or has broken off.
     pub(crate) fn failed(&mut self) {
-        self.failed_by(false);
+        self.failed_by(None);
     }
 
-    fn failed_by(&mut self, refused: bool) {
+    /// The endpoint has failed this request, by how the attempt ended or in its answer.
+    fn failed_by(&mut self, cause: Option<Outcome>) {
         if !std::mem::replace(&mut self.has_failed, true) {
             let on_trial = std::mem::take(&mut self.on_trial);
             let recovery = std::mem::take(&mut self.recovery);
             let endpoint = self.endpoint();
-            self.server.blame(endpoint, recovery, on_trial, refused);
+            self.server.blame(endpoint, recovery, on_trial, cause);
         }
     }
 }
 
 impl Server {
     /// Counts a failure of an endpoint, and ejects the endpoint if there are too many.
-    fn blame(&self, endpoint: &Endpoint, recovery: Recovery, on_trial: bool, refused: bool) {
+    fn blame(
+        &self,
+        endpoint: &Endpoint,
+        recovery: Recovery,
+        on_trial: bool,
+        cause: Option<Outcome>,
+    ) {
+        let refused = cause == Some(Outcome::NotConnected);
         endpoint.counts.failures.fetch_add(1, Ordering::Relaxed);
         let (before, now) = endpoint.health.failed(recovery);
         let detection = self.policy.get_outlier_detection();
         let too_often = on_trial || now >= detection.get_consecutive_failures();
         let ejected = too_often.then(|| self.eject(endpoint, on_trial, refused));
         let (server, uri) = (&*self.name, &**endpoint.uri());
+        let cause = display(Cause(cause));
         if let Some(time) = ejected.flatten() {
             endpoint.counts.ejections.fetch_add(1, Ordering::Relaxed);
             let seconds = time.as_secs_f64();
-            warn!(target: "tower_model_route::health", server, endpoint = uri, seconds, "endpoint ejected");
+            warn!(target: "tower_model_route::health", server, endpoint = uri, cause, seconds, "endpoint ejected");
         } else if before < MANY_FAILURES
             && now >= MANY_FAILURES
             && !endpoint.health.state().is_out()
         {
-            warn!(target: "tower_model_route::health", server, endpoint = uri, failures = now, "endpoint keeps failing");
+            warn!(target: "tower_model_route::health", server, endpoint = uri, cause, failures = now, "endpoint keeps failing");
         }
     }
 
@@ -306,7 +328,8 @@ impl Server {
         if let Some(endpoint) = self.endpoints.get(position)
             && body.is_none_or(|body| endpoint.health.is_new_body(body))
         {
-            self.blame(endpoint, Recovery::default(), false, false);
+            let cause = Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR);
+            self.blame(endpoint, Recovery::default(), false, Some(cause));
         }
     }
 }

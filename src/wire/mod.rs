@@ -1,18 +1,22 @@
-//! Turns the client's request head into the engine's, and the engine's response
-//! head into the client's.
+//! Says which requests pass by their heads, turns the client's request head into the engine's, and
+//! the engine's response head into the client's.
 
+mod admission;
 mod for_model_server;
 mod forwarded;
 mod fresh;
 mod location;
 mod origin;
+mod original_path;
 pub(crate) mod rewrite;
 mod via;
 
-pub use self::{
-    for_model_server::ForModelServer, forwarded::ForwardedFields, fresh::FreshConnection, via::Via,
-};
 pub(crate) use self::{
+    admission::{Admission, Admitted, admitted},
     location::hide_endpoint,
     origin::{Coded, Origin, Payload},
+    original_path::OriginalPath,
+};
+pub use self::{
+    for_model_server::ForModelServer, forwarded::ForwardedFields, fresh::FreshConnection, via::Via,
 };

@@ -38,7 +38,7 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
     let engines = Engines::start(Duration::ZERO).await?;
     let table = routes::table(&engines)?;
     let app = server::app(
-        RouteTableHandle::new(table.clone()),
+        server::layer(RouteTableHandle::new(table.clone()), false),
         engine_client(),
         None,
         true,

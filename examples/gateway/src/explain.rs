@@ -10,13 +10,18 @@ use std::{
 
 use axum::http::{HeaderName, HeaderValue, Request, request::Parts};
 
-use crate::{config::Config, engines::Engines, print::say, routes};
+use crate::{config::Config, engines::Engines, print::say, routes, server};
 
-/// Explains the request in `file`, or on stdin where that is `-`.
+/// Explains the request in `file`, or on stdin where that is `-`. `forwards` is for a gateway that
+/// forwards requests without a model.
 ///
 /// # Errors
 /// The file can't be read, is no request, or names no model; or there is no table.
-pub(crate) async fn run(file: &Path, config: &Config) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn run(
+    file: &Path,
+    config: &Config,
+    forwards: bool,
+) -> Result<(), Box<dyn Error>> {
     let name = file.display();
     let text = read(file).map_err(|error| format!("{name}: {error}"))?;
     let (head, body) =
@@ -26,7 +31,8 @@ pub(crate) async fn run(file: &Path, config: &Config) -> Result<(), Box<dyn Erro
     } else {
         routes::table(&Engines::start(Duration::ZERO).await?)?
     };
-    let explanation = table.explain_request(&head, body).map_err(|error| {
+    let layer = server::layer(table.into(), forwards);
+    let explanation = layer.explain(&head, body).map_err(|error| {
         let (status, code) = (error.status().as_u16(), error.kind().code());
         format!("the request is answered with {status} {code}: {error}")
     })?;

@@ -17,6 +17,7 @@ mod events;
 mod explain;
 mod heads;
 mod health;
+mod ids;
 mod introduce;
 mod listen;
 mod print;
@@ -119,7 +120,10 @@ async fn main() -> ExitCode {
     }
     trace(args.demo);
     let result = match args.explain {
-        Some(file) => explain::run(&file, &args.config).await,
+        Some(file) => {
+            let forwards = args.serving.forward.is_some();
+            explain::run(&file, &args.config, forwards).await
+        }
         None if args.demo => demo::run().await,
         None => run(&args).await,
     };
@@ -171,8 +175,10 @@ async fn serve(
     let (serving, view) = (&args.serving, &args.view);
     let health = Health::default();
     let forward = serving.forward.clone();
-    let shown = server::layer(table.clone(), forward.is_some()).admin();
-    let mut app = server::app(table.clone(), client, forward, args.show_endpoints);
+    let layer = server::layer(table.clone(), forward.is_some())
+        .forwarded_fields(serving.forwarded_fields.into());
+    let shown = layer.admin();
+    let mut app = server::app(layer, client, forward, args.show_endpoints);
     if let Some(cors) = serving.cors() {
         app = app.layer(cors);
     }
@@ -193,11 +199,11 @@ async fn serve(
                 listener.local_addr()?
             ));
             let admin = health.mount(admin::mount(Router::new(), shown, view));
-            let admin = Listener::new(listener, admin, ADMINS);
+            let admin = Listener::new(listener, ids::on(admin), ADMINS);
             tokio::spawn(admin.serve(future::pending(), future::ready(())));
         }
     }
-    let gateway = Listener::new(listener, app, serving.max_connections());
+    let gateway = Listener::new(listener, ids::on(app), serving.max_connections());
     let stop = CancellationToken::new();
     let gateway = gateway.serve(stop.cancelled(), all_answered(&table));
     tokio::select! {

@@ -25,15 +25,14 @@ pub(crate) fn layer(table: RouteTableHandle, forwards: bool) -> ModelRouteLayer 
     }
 }
 
-/// Everything that the gateway serves, by the table that the handle has. Requests without a model
-/// go to `forward`, if there is one, and otherwise where the table says. `endpoints` tells clients the addresses of engines.
+/// Everything that the gateway serves. Requests that the layer forwards go to `forward`.
+/// `endpoints` tells clients the addresses of engines.
 pub(crate) fn app(
-    table: RouteTableHandle,
+    layer: ModelRouteLayer,
     client: EngineClient,
     forward: Option<Uri>,
     endpoints: bool,
 ) -> Router {
-    let layer = layer(table, forward.is_some());
     Router::new()
         .fallback_service(
             ServiceBuilder::new()

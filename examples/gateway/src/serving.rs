@@ -3,8 +3,9 @@
 use std::{fs, net::SocketAddr, time::Duration};
 
 use axum::http::{HeaderValue, Uri};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tower_http::cors::{Any, CorsLayer};
+use tower_model_route::ForwardedFields;
 
 use crate::tls::Tls;
 
@@ -44,6 +45,39 @@ pub(crate) struct Serving {
     /// or get 404
     #[arg(long, value_name = "URL", value_parser = base)]
     pub(crate) forward: Option<Uri>,
+
+    /// What engines are told in X-Forwarded-* and Forwarded: what the client says (unchanged),
+    /// nothing (remove), its address, host and protocol (replace), or these behind what it says,
+    /// where all clients are proxies that can be trusted (append)
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_enum,
+        default_value_t = Forwarded::Unchanged,
+        hide_possible_values = true,
+        verbatim_doc_comment
+    )]
+    pub(crate) forwarded_fields: Forwarded,
+}
+
+/// The library's `ForwardedFields`, on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Forwarded {
+    Unchanged,
+    Remove,
+    Replace,
+    Append,
+}
+
+impl From<Forwarded> for ForwardedFields {
+    fn from(how: Forwarded) -> Self {
+        match how {
+            Forwarded::Unchanged => Self::Unchanged,
+            Forwarded::Remove => Self::Remove,
+            Forwarded::Replace => Self::Replace,
+            Forwarded::Append => Self::Append,
+        }
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

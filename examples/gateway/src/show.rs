@@ -37,9 +37,10 @@ pub(crate) fn with_headers<B>(mut response: Response<B>, endpoints: bool) -> Res
             if name == ENDPOINT && !endpoints {
                 continue;
             }
-            // A name may hold what a header may not; then the client is not told.
+            // A name may hold what a header may not, and the engine's own headers may leave no
+            // room for more; then the client is not told.
             if let Ok(value) = HeaderValue::from_str(value) {
-                response.headers_mut().insert(name, value);
+                _ = response.headers_mut().try_insert(name, value);
             }
         }
     }

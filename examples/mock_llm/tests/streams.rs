@@ -154,10 +154,16 @@ async fn a_stream_hangs_with_comments_or_without() {
 async fn a_connection_breaks_within_a_stream() {
     let engine = Engine::new("m").fault_after(1, Fault::Break);
     let engine = engine.spawn().await.unwrap();
-    let mut peer = Peer::connect(engine.addr()).await;
-    peer.send(asked(PATHS[0], true)).await;
-    let got = peer.raw_until("\"role\":\"assistant\"").await;
-    assert!(got.starts_with("HTTP/1.1 200"));
+    for path in PATHS {
+        let mut peer = Peer::connect(engine.addr()).await;
+        peer.send(asked(path, true)).await;
+        let mut answer = peer.message().await;
+        within(peer.reader.read_to_end(&mut answer)).await;
+        assert_eq!(answer.status(), 200);
+        assert!(!answer.complete, "{path}");
+        let heard = hear(path, Format::Sse, &answer.body);
+        assert_eq!((heard.kinds.len(), heard.end), (1, End::Unterminated));
+    }
 }
 
 #[tokio::test]
@@ -167,13 +173,18 @@ async fn the_first_event_or_the_first_token_comes_late() {
         (Engine::new("m").first_token_delay(LONG), 1),
     ] {
         let engine = engine.comments(SHORT).spawn().await.unwrap();
-        let mut peer = Peer::connect(engine.addr()).await;
-        peer.send(asked(PATHS[0], true)).await;
-        let mut answer = peer.message().await;
-        peer.read(&mut answer, before * 100 + 60).await;
-        never_ends(&mut peer, &mut answer).await;
-        let heard = hear(PATHS[0], Format::Sse, &answer.body);
-        let events = heard.kinds.iter().filter(|kinds| !kinds.has(Kinds::PING));
-        assert_eq!(events.count(), before);
+        for path in PATHS {
+            let mut peer = Peer::connect(engine.addr()).await;
+            peer.send(asked(path, true)).await;
+            let mut answer = peer.message().await;
+            peer.read(&mut answer, before * 100 + 60).await;
+            never_ends(&mut peer, &mut answer).await;
+            let heard = hear(path, Format::Sse, &answer.body);
+            let events = heard.kinds.iter().filter(|kinds| !kinds.has(Kinds::PING));
+            assert!(events.clone().all(|kinds| !kinds.has(Kinds::CONTENT)));
+            // Completions have no event before their first token.
+            let has_begun = before > 0 && path != PATHS[1];
+            assert_eq!(events.count() > 0, has_begun, "{path}");
+        }
     }
 }

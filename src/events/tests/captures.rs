@@ -226,11 +226,32 @@ fn other_streams_of_the_same_shapes() {
     for heard in [
         capture!("lora_A_stream", Chat),
         capture!("orca_JSON_v1_chat_completions_stream", Chat),
+        capture!("orca_TEXT_v1_chat_completions_stream", Chat),
     ] {
         let kinds = heard.kinds();
         assert_eq!((kinds[0], kinds[kinds.len() - 1]), (START, TERMINAL));
         assert!(kinds[kinds.len() - 2].has(FINISH), "{kinds:?}");
     }
+}
+
+/// Its first chunk has text, and no role before it.
+#[test]
+fn completions_whose_head_says_more() {
+    for heard in [
+        capture!("orca_JSON_v1_completions_stream", Completions),
+        capture!("orca_TEXT_v1_completions_stream", Completions),
+    ] {
+        let kinds = heard.kinds();
+        assert_eq!((kinds[0], kinds[2]), (CONTENT, TERMINAL));
+        assert!(kinds[1].has(FINISH), "{kinds:?}");
+    }
+    let heard = capture!("force_usage_completion_stream", Completions);
+    let content = CONTENT | USAGE;
+    assert_eq!(
+        heard.kinds(),
+        [content, content, content | FINISH, USAGE, TERMINAL]
+    );
+    assert_eq!(tokens(&heard), [Some(1), Some(3), Some(4), None]);
 }
 
 #[test]

@@ -8,14 +8,17 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{HeaderMap, Request, Response, StatusCode, header::EXPECT};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::EXPECT};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
     access::Access, answer, body::AdminBody, cordon, question, reading::Reading, rest::Rest,
 };
-use crate::route::{RouteTable, RouteTableHandle};
+use crate::{
+    error::{X_REQUEST_ID, request_id},
+    route::{RouteTable, RouteTableHandle},
+};
 
 /// The largest question in bytes.
 const MAX_QUESTION: usize = 1 << 20;
@@ -26,6 +29,7 @@ pin_project! {
     pub struct AdminFuture<B> {
         #[pin]
         body: B,
+        id: HeaderValue,
         phase: Phase,
     }
 }
@@ -76,10 +80,12 @@ impl<B: Body> AdminFuture<B> {
     pub(super) fn ready(response: Response<AdminBody>, request: Request<B>) -> Self {
         // Who waits for a 100 Continue sends nothing, if it is not asked to.
         let waits = request.headers().contains_key(EXPECT);
+        let id = request_id(request.headers());
         let body = request.into_body();
         let rest = (!waits && !body.is_end_stream()).then(Rest::new);
         Self {
             body,
+            id,
             phase: Phase::Answered { response, rest },
         }
     }
@@ -92,6 +98,7 @@ impl<B: Body> AdminFuture<B> {
         }
         let read = Vec::new();
         Self {
+            id: request_id(request.headers()),
             body: request.into_body(),
             phase: Phase::Reading { read, asked },
         }
@@ -119,7 +126,11 @@ impl<B: Body> Future for AdminFuture<B> {
                         ready!(rest.poll(this.body.as_mut(), cx));
                     }
                     return match std::mem::replace(this.phase, Phase::Done) {
-                        Phase::Answered { response, .. } => Poll::Ready(Ok(response)),
+                        Phase::Answered { mut response, .. } => {
+                            let headers = response.headers_mut();
+                            headers.insert(X_REQUEST_ID, this.id.clone());
+                            Poll::Ready(Ok(response))
+                        }
                         _ => unreachable!("it was the phase that was polled"),
                     };
                 }

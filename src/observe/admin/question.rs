@@ -63,18 +63,18 @@ pub(super) fn answer(
         (None, Some(Value::String(text))) => Some(text.clone()),
         (None, Some(json)) => Some(json.to_string()),
     };
+    let layer = reading.as_layer();
     let explanation = match (body, &question.model) {
         // No body of such a request could name it: it is taken for what is found.
-        (None, Some(model)) => table.explain_showing(&head, model, shown),
+        (None, Some(model)) => table.explain_admitted_showing(layer, &head, model, shown),
         (body, _) => {
             let body = body.unwrap_or_default();
-            let without_model = reading.without_model.as_ref();
-            let body = body.as_bytes();
-            match table.explain_request_showing(extract, without_model, &head, body, shown) {
-                Ok(explanation) => explanation,
-                Err(error) => return answer::unroutable(&error),
-            }
+            table.explain_request_showing(layer, &head, body.as_bytes(), shown)
         }
+    };
+    let explanation = match explanation {
+        Ok(explanation) => explanation,
+        Err(error) => return answer::unroutable(&error),
     };
     if wants_text(headers) {
         let text = format!("{explanation}\n");

@@ -19,7 +19,12 @@ use super::{
     reading::Reading,
     view,
 };
-use crate::{config::WithoutModel, model::ExtractModel, route::RouteTableHandle};
+use crate::{
+    config::{ApiPaths, WithoutModel},
+    model::ExtractModel,
+    route::RouteTableHandle,
+    wire::Admission,
+};
 
 /// An ordinary service that shows a table and its live state, for the people who run a gateway.
 ///
@@ -77,6 +82,9 @@ use crate::{config::WithoutModel, model::ExtractModel, route::RouteTableHandle};
 /// listed](Self::host) (against DNS rebinding; others get 421), and what is posted
 /// must have the Content-Type `application/json` (others get 415).
 ///
+/// Every answer has the request's id in `x-request-id`, as those of the layer
+/// ([`request_id`](crate::request_id)).
+///
 /// What a condition compares a header to is shown as `***`, because it may be a
 /// key, unless [the header is listed](Self::show_header).
 #[derive(Clone, Debug)]
@@ -90,8 +98,8 @@ impl Admin {
     /// Shows `table`, which is a [`RouteTable`](crate::RouteTable), or a
     /// [`RouteTableHandle`] by which it may be replaced.
     ///
-    /// [`ModelRouteLayer::admin`](crate::ModelRouteLayer::admin) also takes the layer's extractor
-    /// and what it does with requests without a model.
+    /// [`ModelRouteLayer::admin`](crate::ModelRouteLayer::admin) also takes the layer's options, by
+    /// which requests are explained.
     pub fn new(table: impl Into<RouteTableHandle>) -> Self {
         Self {
             table: table.into(),
@@ -111,11 +119,13 @@ impl Admin {
     /// Shows `table` and explains requests by the layer's own options.
     pub(crate) fn of_layer(
         table: RouteTableHandle,
+        admission: Admission,
         extract: Arc<dyn ExtractModel>,
         without_model: Option<WithoutModel>,
     ) -> Self {
         Self {
             reading: Reading {
+                admission,
                 extract,
                 without_model,
             },
@@ -138,6 +148,15 @@ impl Admin {
     #[must_use]
     pub fn without_model(mut self, what: WithoutModel) -> Self {
         self.reading.without_model = Some(what);
+        self
+    }
+
+    /// The paths that the layer lets through beside those of the table
+    /// ([`ModelRouteLayer::paths`](crate::ModelRouteLayer::paths));
+    /// [`ApiPaths::standard`] by default.
+    #[must_use]
+    pub fn paths(mut self, paths: ApiPaths) -> Self {
+        self.reading.admission.paths = paths;
         self
     }
 
@@ -206,9 +225,9 @@ impl<B: Body> Service<Request<B>> for Admin {
         let answer = match resource {
             _ if !self.access.allows(&request) => answer::misdirected(),
             Some(Resource::Page) => answer::to_get(request.method(), page::answer),
-            Some(Resource::Routes) => {
-                answer::to_get(request.method(), || view::answer(&self.table, &self.access))
-            }
+            Some(Resource::Routes) => answer::to_get(request.method(), || {
+                view::answer(&self.table, &self.access, &self.reading)
+            }),
             Some(_) if request.method() != Method::POST => answer::not_allowed("POST"),
             Some(_) if !is_json(request.headers()) => answer::not_json(),
             Some(Resource::Explain) => {

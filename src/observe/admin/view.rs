@@ -5,9 +5,9 @@ use std::time::UNIX_EPOCH;
 use http::Response;
 use serde::Serialize;
 
-use super::{access::Access, answer, body::AdminBody};
+use super::{access::Access, answer, body::AdminBody, reading::Reading};
 use crate::{
-    config::{ModelRoute, ModelServer, TargetModel},
+    config::{ModelRoute, ModelServer, TargetModel, WithoutModel},
     observe::{
         explain::{Shown, balance, described, sentence},
         snapshot::{EndpointSnapshot, ServerSnapshot},
@@ -21,6 +21,8 @@ use crate::{
 struct View<'t> {
     routes: Vec<RouteJson<'t>>,
     model_servers: Vec<ServerJson<'t>>,
+    /// What becomes of requests without a model: the layer says it, or else the table.
+    without_model: Option<&'t WithoutModel>,
     reload: ReloadJson,
     /// Whether `_drain` and `_undrain` answer here.
     read_only: bool,
@@ -84,7 +86,11 @@ struct ReloadJson {
     error: Option<String>,
 }
 
-pub(super) fn answer(handle: &RouteTableHandle, access: &Access) -> Response<AdminBody> {
+pub(super) fn answer(
+    handle: &RouteTableHandle,
+    access: &Access,
+    reading: &Reading,
+) -> Response<AdminBody> {
     let (table, shown) = (handle.load(), access.shown());
     answer::json(&View {
         routes: table
@@ -95,6 +101,7 @@ pub(super) fn answer(handle: &RouteTableHandle, access: &Access) -> Response<Adm
             .walk_servers()
             .map(|(config, server)| server_json(config, server))
             .collect(),
+        without_model: reading.without_model.as_ref().or(table.without_model()),
         reload: reload(handle),
         read_only: access.is_read_only,
     })

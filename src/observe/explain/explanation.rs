@@ -20,6 +20,7 @@ use crate::{
     model::{ExtractModel, ExtractedModel, ModelSources, Scan},
     pieces::Chunks,
     route::{CompiledTable, Prospect, RouteTable},
+    wire::{Admission, Admitted, admitted},
 };
 
 /// The whole decision about one request, as data and, by its `Display`, as text.
@@ -109,15 +110,16 @@ impl RouteTable {
         Explanation::new(self.compiled(), &Asked::named(head, model), shown)
     }
 
-    /// As [`explain`](Self::explain), for a whole request: the model is read
-    /// out of it as [`ModelSources::standard`] does.
+    /// As [`explain`](Self::explain), for a whole request, by a layer without options: its path
+    /// and Host are checked, and the model is read out of it as [`ModelSources::standard`] does.
+    /// [`ModelRouteLayer::explain`](crate::ModelRouteLayer::explain) goes by the options of yours.
     ///
     /// A request that names no model is explained as the table's
     /// [`without_model`](crate::RouteTableBuilder::without_model) says.
     ///
     /// # Errors
     ///
-    /// The answer to the client if no model can be read.
+    /// The answer to the client if the request is not let through, or if no model can be read.
     pub fn explain_request(&self, head: &Parts, body: &[u8]) -> Result<Explanation, RouteError> {
         self.explain_request_with(&ModelSources::standard(), head, body)
     }
@@ -143,52 +145,76 @@ impl RouteTable {
     ///
     /// # Errors
     ///
-    /// The answer to the client if no model can be read, or if the extractor refuses the request.
+    /// The answer to the client if the request is not let through, if no model can be read, or if
+    /// the extractor refuses the request.
     pub fn explain_request_with(
         &self,
         extract: &dyn ExtractModel,
         head: &Parts,
         body: &[u8],
     ) -> Result<Explanation, RouteError> {
-        self.explain_request_showing(extract, None, head, body, Shown::ALL)
+        let layer = AsLayer {
+            admission: &Admission::default(),
+            extract,
+            without_model: None,
+        };
+        self.explain_request_showing(layer, head, body, Shown::ALL)
     }
 
-    /// `without_model` takes the place of the table's.
     pub(crate) fn explain_request_showing(
         &self,
-        extract: &dyn ExtractModel,
-        without_model: Option<&WithoutModel>,
+        layer: AsLayer<'_>,
         head: &Parts,
         body: &[u8],
         shown: Shown<'_>,
     ) -> Result<Explanation, RouteError> {
         let table = self.compiled();
-        let what = without_model
+        let what = layer
+            .without_model
             .or(table.without_model())
             .unwrap_or(&WithoutModel::Reject);
-        let asked = match Scan::new(extract.begin(head).0) {
-            Ok(Some(scan)) => match located(scan.optional(what.is_routed()), head, body) {
-                Err(error) if is_missing(&error) && what.is_routed() => {
-                    Asked::unnamed(head, what, table)
+        let (admission, extract) = (layer.admission, layer.extract);
+        admission.check(head)?;
+        let mut settled = head.clone();
+        let target = admission.settle(extract, table, &mut settled);
+        let asked = match admitted(target, extract, &settled, what)? {
+            Admitted::Named(scan) => match located(scan, &settled, body) {
+                Err(error) if error.kind() == RouteErrorKind::MissingModel && what.is_routed() => {
+                    Asked::unnamed(&settled, what, table)
                 }
-                located => Asked::new(head, located?),
+                located => Asked::new(&settled, located?),
             },
-            Ok(None) if *what != WithoutModel::Reject => Asked::unnamed(head, what, table),
-            Ok(None) => {
-                let message = "the request names no model: no body is read with this method, and its path has none";
-                return Err(RouteError::new(RouteErrorKind::RouteNotFound, message));
-            }
-            Err(error) if is_missing(&error) && what.is_routed() => {
-                Asked::unnamed(head, what, table)
-            }
-            Err(error) => return Err(error),
+            Admitted::Unnamed | Admitted::Forwarded => Asked::unnamed(&settled, what, table),
         };
-        Ok(Explanation::new(table, &asked, shown))
+        Ok(Explanation::new(table, &asked, shown).of(head))
+    }
+
+    /// As [`explain_showing`](Self::explain_showing), if this layer lets the request through.
+    #[cfg(feature = "admin")]
+    pub(crate) fn explain_admitted_showing(
+        &self,
+        layer: AsLayer<'_>,
+        head: &Parts,
+        model: &str,
+        shown: Shown<'_>,
+    ) -> Result<Explanation, RouteError> {
+        let AsLayer {
+            admission, extract, ..
+        } = layer;
+        admission.check(head)?;
+        let mut settled = head.clone();
+        admission.settle(extract, self.compiled(), &mut settled)?;
+        Ok(self.explain_showing(&settled, model, shown).of(head))
     }
 }
 
-fn is_missing(error: &RouteError) -> bool {
-    error.kind() == RouteErrorKind::MissingModel
+/// The layer by whose options a request is explained.
+#[derive(Clone, Copy)]
+pub(crate) struct AsLayer<'a> {
+    pub(crate) admission: &'a Admission,
+    pub(crate) extract: &'a dyn ExtractModel,
+    /// In place of the table's.
+    pub(crate) without_model: Option<&'a WithoutModel>,
 }
 
 /// The model in a request whose body is complete.
@@ -253,6 +279,12 @@ impl Explanation {
             None => explanation.error = Some(asked.no_match(table, &found)),
         }
         explanation
+    }
+
+    /// With the target as the client sent it.
+    fn of(self, head: &Parts) -> Self {
+        let target = mask::uri(&head.uri);
+        Self { target, ..self }
     }
 
     /// The request's method.

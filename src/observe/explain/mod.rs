@@ -23,8 +23,9 @@ pub use self::{
     limits::ExplainedLimit,
     target::{ExplainedEndpoint, ExplainedTarget},
 };
+pub(crate) use self::{explanation::AsLayer, mask::Shown};
 #[cfg(feature = "admin")]
 pub(crate) use self::{
-    mask::{Shown, described},
+    mask::described,
     policy::{balance, sentence},
 };

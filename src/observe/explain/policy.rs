@@ -129,5 +129,12 @@ mod tests {
              any time without progress in an answer; a comment to waiting clients every 10s; \
              interrupted streams break off"
         );
+        let policy = TrafficPolicy::new()
+            .first_event_timeout(Duration::from_secs(8))
+            .on_interruption(OnInterruption::Pass);
+        assert_eq!(
+            sentence(&policy),
+            "no retries; 8s for the first event; interrupted streams pass"
+        );
     }
 }

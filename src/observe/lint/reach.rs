@@ -1,11 +1,13 @@
-//! Rules that no request can reach.
+//! Rules that no request can reach, and requests that can reach no rule.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use regex::bytes::Regex;
 
 use super::warning::{Lint, LintKind};
-use crate::config::{Condition, Place, RoutePart, RouteTableBuilder, Rule, StringMatch};
+use crate::config::{
+    Condition, Place, RoutePart, RouteTableBuilder, Rule, StringMatch, WithoutModel,
+};
 
 /// A rule's position: of its route, and in it.
 type At = (usize, usize);
@@ -33,7 +35,36 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
             };
             Some(Lint::new(config, LintKind::UnreachableRule, place, message))
         });
-    lints.collect()
+    lints.chain(lint_without_model(config)).collect()
+}
+
+/// Whether requests without a model go where each rule has a condition on it.
+fn lint_without_model(config: &RouteTableBuilder) -> Option<Lint> {
+    let (name, routes) = of_unnamed(config)?;
+    let rules = routes
+        .iter()
+        .flat_map(|&route| config.get_model_routes()[route].get_rules());
+    let mut rules = rules.peekable();
+    rules.peek()?;
+    if rules.any(|rule| conditions(rule, None).is_some()) {
+        return None;
+    }
+    let message = format!(
+        "every rule of the ModelRoute {name:?} has a body_model, which a request without a model \
+         does not meet: each is answered with 404"
+    );
+    let kind = LintKind::UnreachableWithoutModel;
+    Some(Lint::new(config, kind, Place::WithoutModel, message))
+}
+
+/// The ModelRoutes to which requests without a model go, by their name and their positions.
+fn of_unnamed(config: &RouteTableBuilder) -> Option<(&str, Vec<usize>)> {
+    let Some(WithoutModel::Route(name)) = config.get_without_model() else {
+        return None;
+    };
+    let routes = config.get_model_routes().iter().enumerate();
+    let named = routes.filter(|(_, route)| route.get_name() == name);
+    Some((name, named.map(|(position, _)| position).collect()))
 }
 
 /// The routes of which no rule is reached.
@@ -94,8 +125,9 @@ fn behind(config: &RouteTableBuilder, route: usize, (other, rule): At) -> String
     format!("it is never reached: all that it matches goes to the rule {rule:?}{of} before it")
 }
 
-/// The routes of each model name and of each adapter name, as they are tried.
-fn by_name(config: &RouteTableBuilder) -> Vec<(&str, Vec<usize>)> {
+/// The routes of each model name, of each adapter name, and of requests without a model, as they
+/// are tried.
+fn by_name(config: &RouteTableBuilder) -> Vec<(Option<&str>, Vec<usize>)> {
     let mut by_model: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut by_adapter: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (position, route) in config.get_model_routes().iter().enumerate() {
@@ -106,15 +138,18 @@ fn by_name(config: &RouteTableBuilder) -> Vec<(&str, Vec<usize>)> {
             by_adapter.entry(name).or_default().push(position);
         }
     }
-    by_model.into_iter().chain(by_adapter).collect()
+    let named = by_model.into_iter().chain(by_adapter);
+    let named = named.map(|(name, routes)| (Some(name), routes));
+    let unnamed = of_unnamed(config).map(|(_, routes)| (None, routes));
+    named.chain(unnamed).collect()
 }
 
 /// The other conditions of a rule on requests for `name`; `None` if it matches none of them.
-fn conditions<'r>(rule: &'r Rule, name: &str) -> Option<Vec<&'r Condition>> {
+fn conditions<'r>(rule: &'r Rule, name: Option<&str>) -> Option<Vec<&'r Condition>> {
     let mut conditions = Vec::new();
     for condition in rule.get_conditions() {
         match condition {
-            Condition::BodyModel(model) if model == name => {}
+            Condition::BodyModel(model) if Some(&**model) == name => {}
             Condition::BodyModel(_) => return None,
             condition => conditions.push(condition),
         }

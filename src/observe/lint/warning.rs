@@ -43,6 +43,9 @@ pub struct Lint {
 pub enum LintKind {
     /// No request can reach a rule: earlier ones take all that it matches, or it matches nothing.
     UnreachableRule,
+    /// Requests without a model go to a ModelRoute whose rules all ask for a model, so that each
+    /// of them is answered with 404.
+    UnreachableWithoutModel,
     /// A LoRA adapter has the name of a base model, which is looked for first.
     HiddenAdapter,
     /// No request meets a limit: other ModelRoutes take all that its own matches.
@@ -80,6 +83,7 @@ impl LintKind {
     pub fn code(self) -> &'static str {
         match self {
             Self::UnreachableRule => "unreachable-rule",
+            Self::UnreachableWithoutModel => "unreachable-without-model",
             Self::HiddenAdapter => "hidden-adapter",
             Self::UnreachableLimit => "unreachable-limit",
             Self::SmallLimit => "small-limit",

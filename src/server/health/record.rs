@@ -19,6 +19,8 @@ const MAX_ABOVE_LIMIT: Duration = Duration::from_secs(1);
 /// that counts as a failure: idle connections that an engine has closed are
 /// used up by then.
 const STALE: Duration = Duration::from_secs(10);
+/// After so long without a loss the next one is the first again.
+const APART: Duration = Duration::from_secs(60);
 /// How many request bodies that were answered with 500 are remembered.
 const BODIES: usize = 64;
 
@@ -36,8 +38,8 @@ pub(super) struct Record {
     is_draining: bool,
     /// When it last got a request although it was out.
     pub(super) last_resort: Option<Instant>,
-    /// Since when connections to it are lost unanswered.
-    pub(super) losing_since: Option<Instant>,
+    /// The first and the last loss of those that follow each other unanswered.
+    pub(super) losses: Option<(Instant, Instant)>,
     /// The fingerprints of the bodies that it answered with 500 since its last success.
     pub(super) bodies: Vec<u64>,
 }
@@ -133,8 +135,12 @@ impl Record {
     pub(super) fn lost(&mut self) -> bool {
         let now = Instant::now();
         self.last_failure = Some(now);
-        let since = *self.losing_since.get_or_insert(now);
-        now.saturating_duration_since(since) >= STALE
+        let last = self
+            .losses
+            .filter(|(_, last)| now.saturating_duration_since(*last) <= APART);
+        let first = last.map_or(now, |(first, _)| first);
+        self.losses = Some((first, now));
+        now.saturating_duration_since(first) >= STALE
     }
 
     pub(super) fn eject(&mut self, verdict: Verdict<'_>) -> Duration {

@@ -79,7 +79,7 @@ impl Record {
     /// A success; `completed` is the number of answers that have come to their end.
     pub(super) fn recover(&mut self, completed: u32) -> Recovery {
         let ejection = self.ejection.take();
-        self.losing_since = None;
+        self.losses = None;
         self.bodies.clear();
         self.last_failure = None;
         Recovery {

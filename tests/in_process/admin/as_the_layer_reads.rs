@@ -5,7 +5,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use test_kit::table::hostile_names;
 use tower_model_route::{
-    Admin, ExtractModel, Extraction, ModelRouteLayer, ModelSources, WithoutModel,
+    Admin, ApiPaths, ExtractModel, Extraction, ModelRouteLayer, ModelSources, WithoutModel,
 };
 
 use super::view::send;
@@ -25,6 +25,10 @@ impl ExtractModel for Engine {
             "/own" => Extraction::json_field("engine"),
             _ => Extraction::none(),
         }
+    }
+
+    fn reads_path(&self, path: &str) -> bool {
+        path == "/own"
     }
 }
 
@@ -73,5 +77,10 @@ async fn the_options_can_be_told_one_by_one() {
     let question = json!({"path": "/own", "body": {"engine": "gpt"}});
     assert_eq!(explain(admin.clone(), question).await["model"], "gpt");
     let question = json!({"path": "/own", "body": {}});
-    assert_eq!(explain(admin, question).await["model"], "sql");
+    assert_eq!(explain(admin.clone(), question).await["model"], "sql");
+    let question = json!({"path": "/other", "model": "gpt"});
+    let refused = explain(admin.clone(), question.clone()).await;
+    assert_eq!(refused["error"]["code"], "unknown_path");
+    let wider = admin.paths(ApiPaths::none().and("/other").unwrap());
+    assert_eq!(explain(wider, question).await["verdict"], "sent");
 }

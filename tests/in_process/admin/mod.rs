@@ -8,4 +8,5 @@ mod endpoints_are_drained;
 mod explanations;
 mod kept_from_others;
 mod page_is_safe;
+mod request_ids;
 mod table_as_json;

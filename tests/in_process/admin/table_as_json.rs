@@ -8,7 +8,9 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use test_kit::table::{HOSTILE, hostile_names};
 use tower::{ServiceExt, service_fn};
-use tower_model_route::{Admin, RouteBody, RouteTable, RouteTableHandle, stack};
+use tower_model_route::{
+    Admin, ModelRouteLayer, RouteBody, RouteTable, RouteTableHandle, WithoutModel, stack,
+};
 
 use super::view::{get, send};
 
@@ -78,6 +80,28 @@ async fn the_model_servers_are_there_with_their_endpoints() {
     assert_eq!(view["model_servers"][0], small);
     assert_eq!(view["model_servers"][1]["name"], HOSTILE);
     assert_eq!(view["model_servers"][2]["endpoints"], json!([]));
+}
+
+/// That of the layer takes the place of the table's.
+#[tokio::test]
+async fn what_becomes_of_requests_without_a_model_is_there() {
+    let plain = hostile_names();
+    assert_eq!(
+        view(&Admin::new(plain.clone())).await["without_model"],
+        Value::Null
+    );
+    let table = plain
+        .config()
+        .clone()
+        .without_model(WithoutModel::Model("sql".to_owned()));
+    let table = table.build().unwrap();
+    let told = view(&Admin::new(table.clone())).await;
+    assert_eq!(told["without_model"], json!({"model": "sql"}));
+    let layer = ModelRouteLayer::new(table).without_model(WithoutModel::Route(HOSTILE.to_owned()));
+    let told = view(&layer.admin()).await;
+    assert_eq!(told["without_model"], json!({"route": HOSTILE}));
+    let rejects = Admin::new(plain).without_model(WithoutModel::Reject);
+    assert_eq!(view(&rejects).await["without_model"], "reject");
 }
 
 #[tokio::test]

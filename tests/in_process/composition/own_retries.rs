@@ -5,6 +5,7 @@ use std::{
     future::{Ready, ready},
 };
 
+use futures_util::future::Either;
 use http::{Request, Response, StatusCode};
 use test_kit::{
     answer::Answer,
@@ -19,7 +20,7 @@ use tower::{
 };
 use tower_model_route::{
     AnswerErrorsLayer, AttemptTimeoutLayer, Failover, FailoverLayer, ModelRouteLayer, ModelServer,
-    RouteBody, RouteTable, Rule, TrafficPolicy,
+    RetryInterval, RouteBody, RouteTable, Rule, TrafficPolicy,
 };
 
 /// Sends again what was answered with 409 or 503, up to so many times.
@@ -169,4 +170,76 @@ async fn around_the_failover_it_begins_where_that_has_ended() {
     let hosts: HashSet<_> = engines.hosts().into_iter().collect();
     assert_eq!(hosts.len(), 3, "an endpoint was asked twice");
     assert_eq!(in_flight(&table), 0);
+}
+
+/// The policy of this crate, and a 409 is sent elsewhere too.
+struct OnConflict<R>(Failover<R>);
+
+/// One for each request, as tower has it.
+impl<R> Clone for OnConflict<R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<R: Default, E: 'static> Policy<Request<RouteBody>, Response<R>, E> for OnConflict<R> {
+    type Future = Either<RetryInterval, Ready<()>>;
+
+    fn retry(
+        &mut self,
+        request: &mut Request<RouteBody>,
+        result: &mut Result<Response<R>, E>,
+    ) -> Option<Self::Future> {
+        let is_conflict = |answer: &Response<R>| answer.status() == StatusCode::CONFLICT;
+        if result.as_ref().is_ok_and(is_conflict) {
+            return Failover::next(request).then(|| Either::Right(ready(())));
+        }
+        self.0.retry(request, result).map(Either::Left)
+    }
+
+    fn clone_request(&mut self, request: &Request<RouteBody>) -> Option<Request<RouteBody>> {
+        Some(request.clone())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_wraps_the_failover_adds_to_what_it_sends_again() {
+    // `max_retries` is for what the policy itself sends again.
+    for (max_retries, met, ends, attempts) in [
+        (0, &[409][..], 200, 2),
+        (0, &[503], 503, 1),
+        (0, &[409, 503], 503, 2),
+        (0, &[409, 409, 409], 409, 3),
+        (1, &[503], 200, 2),
+        (1, &[409, 503], 200, 3),
+        (1, &[503, 409], 200, 3),
+        (1, &[503, 503], 503, 2),
+    ] {
+        let (engines, table) = (Engines::default(), one_server(3, retries(max_retries)));
+        let layer = ServiceBuilder::new()
+            .layer(ModelRouteLayer::new(table.clone()))
+            .layer(AnswerErrorsLayer::new())
+            .layer(RetryLayer::new(OnConflict(Failover::new())))
+            .layer(AttemptTimeoutLayer::new());
+        let gateway = Gateway::over(&engines, layer);
+        engines.next(met.iter().copied().map(status));
+        let answer = ask(&gateway).await;
+        assert_eq!(answer.status(), ends, "{max_retries} {met:?}");
+        assert_eq!(
+            answer.decision().attempts(),
+            attempts,
+            "{max_retries} {met:?}"
+        );
+        let hosts = engines.hosts();
+        let elsewhere: HashSet<_> = hosts.iter().collect();
+        assert_eq!(hosts.len() as u32, attempts, "{max_retries} {met:?}");
+        assert_eq!(
+            elsewhere.len(),
+            hosts.len(),
+            "an endpoint was asked twice: {hosts:?}"
+        );
+        let failed = met.iter().filter(|status| **status == 503).count();
+        assert_eq!(failures(&table), failed as u64, "{max_retries} {met:?}");
+        assert_eq!(in_flight(&table), 0);
+    }
 }

@@ -118,8 +118,13 @@ fn what_is_forwarded_or_rejected_is_said() {
     let error = table.explain_request(&chat(&[]), b"{}").unwrap_err();
     assert_eq!(error.kind(), RouteErrorKind::MissingModel);
     let table = with(WithoutModel::Reject);
-    let error = table.explain_request(&get("/health"), b"").unwrap_err();
-    assert_eq!(error.kind(), RouteErrorKind::RouteNotFound);
+    for (path, kind) in [
+        ("/v1/chat/completions", RouteErrorKind::RouteNotFound),
+        ("/health", RouteErrorKind::UnknownPath),
+    ] {
+        let error = table.explain_request(&get(path), b"").unwrap_err();
+        assert_eq!(error.kind(), kind);
+    }
 }
 
 #[test]

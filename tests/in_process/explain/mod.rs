@@ -4,6 +4,7 @@ mod tables;
 
 mod as_the_layer_reads;
 mod leaves_no_trace;
+mod lets_through_as_the_layer;
 mod masks_credentials;
 mod reads_the_model;
 mod says_what_decide_does;

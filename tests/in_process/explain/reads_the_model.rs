@@ -42,9 +42,14 @@ fn what_names_no_model_is_refused_as_by_the_gateway() {
         let error = table().explain_request(&chat(&[]), body.as_bytes());
         assert_eq!(error.unwrap_err().kind().code(), code, "{body}");
     }
-    let (get, ()) = http::Request::get("/health").body(()).unwrap().into_parts();
-    let error = table().explain_request(&get, b"").unwrap_err();
-    assert_eq!(error.kind().code(), "route_not_found");
+    for (path, code) in [
+        ("/v1/chat/completions", "route_not_found"),
+        ("/health", "unknown_path"),
+    ] {
+        let (get, ()) = http::Request::get(path).body(()).unwrap().into_parts();
+        let error = table().explain_request(&get, b"").unwrap_err();
+        assert_eq!(error.kind().code(), code);
+    }
 }
 
 #[test]

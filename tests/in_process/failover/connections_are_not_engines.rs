@@ -171,6 +171,19 @@ async fn losses_that_go_on_for_ten_seconds_without_an_answer_count() {
     assert!(rig.endpoint("e0").ejections() >= 1);
 }
 
+/// Where little is asked each idle connection may be found closed, and another engine answers.
+#[tokio::test(start_paused = true)]
+async fn losses_that_are_far_apart_do_not() {
+    let rig = Rig::one(2, retries(1));
+    rig.engines.always("e0", resets);
+    for _ in 0..20 {
+        assert_eq!(rig.ask().await.status(), 200);
+        tokio::time::sleep(61 * SECOND).await;
+    }
+    assert!(rig.engines.count("e0") > 5);
+    assert_eq!(rig.endpoint("e0").failures(), 0);
+}
+
 /// RFC 9110 section 9.2.2: a request that may have been processed is repeated only if that does
 /// no harm, or if it was allowed.
 #[tokio::test(start_paused = true)]

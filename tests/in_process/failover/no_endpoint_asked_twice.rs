@@ -239,7 +239,7 @@ fn check(servers: &[Server], met: &[&(usize, String, String, Behaviour)], answer
     for (_, _, _, behaviour) in &met[..met.len() - 1] {
         let again = behaviour
             .status()
-            .is_none_or(|status| [429, 500, 502, 503, 504].contains(&status));
+            .is_none_or(|status| [429, 500, 502, 503, 504, 529].contains(&status));
         assert!(again, "{met:?}");
     }
 }

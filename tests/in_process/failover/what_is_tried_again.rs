@@ -12,12 +12,12 @@ use test_kit::{
 use tower_model_route::{OutlierDetection, Rule, TrafficPolicy};
 
 #[tokio::test(start_paused = true)]
-async fn only_429_500_502_503_and_504_are_tried_again() {
+async fn only_429_500_502_503_504_and_529_are_tried_again() {
     for code in 200..600 {
         let rig = Rig::one(3, retries(2));
         rig.engines.next([status(code)]);
         let answer = rig.ask().await;
-        let again = [429, 500, 502, 503, 504].contains(&code);
+        let again = [429, 500, 502, 503, 504, 529].contains(&code);
         assert_eq!(
             rig.engines.attempts().len(),
             1 + usize::from(again),

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use test_kit::{
     answer::Answer,
-    engines::{fails, status},
+    engines::{Act, fails, status},
     gateway::Rig,
+    table::{one_server, server, table},
 };
 use tokio::task::JoinHandle;
-use tower_model_route::{EndpointHealth, OutlierDetection, TrafficPolicy};
+use tower_model_route::{
+    Balance, EndpointHealth, OutlierDetection, RouteTable, Rule, TrafficPolicy,
+};
 
 use crate::SECOND;
 
@@ -28,7 +31,11 @@ struct Load {
 
 impl Load {
     fn new(endpoints: usize, policy: TrafficPolicy) -> Self {
-        let rig = Rig::one(endpoints, policy);
+        Self::with(one_server(endpoints, policy))
+    }
+
+    fn with(table: RouteTable) -> Self {
+        let rig = Rig::new(table);
         rig.engines
             .everywhere(|| status(200).late(Duration::from_millis(200)));
         Self {
@@ -246,4 +253,34 @@ async fn who_refuses_is_asked_again_at_least_every_thirty_seconds() {
     load.run(31).await;
     assert_eq!(load.rig.endpoint("e1").health(), EndpointHealth::Healthy);
     assert_eq!(load.errors().await, 0);
+}
+
+/// Even where nobody is ejected: a failure counts as load for a while, and has no latency.
+#[tokio::test(start_paused = true)]
+async fn who_fails_at_once_never_looks_idle() {
+    let acts: [fn() -> Act; 3] = [fails, || status(502), || status(503)];
+    for act in acts {
+        for balance in [Balance::LeastRequest, Balance::PeakEwma] {
+            let never = TrafficPolicy::new().outlier_detection(OutlierDetection::off());
+            let server = server(2, never).balance(balance.clone());
+            let mut load = Load::with(table([server], Rule::new("rule").target("server")));
+            // It was the quicker one, too.
+            let quick = || status(200).late(Duration::from_millis(5));
+            load.rig.engines.always("e0", quick);
+            load.run(10).await;
+            load.errors().await;
+            load.rig.engines.attempts();
+            load.rig.engines.always("e0", act);
+            load.run(20).await;
+            load.errors().await;
+            let asked = load.rig.engines.hosts();
+            let failed = asked.iter().filter(|host| *host == "e0").count();
+            // Once or twice a second, to see whether it is back.
+            assert!(
+                (10..=50).contains(&failed),
+                "{balance:?}: {failed} of {}",
+                asked.len()
+            );
+        }
+    }
 }

@@ -41,7 +41,7 @@ async fn passed_over(rig: &Rig, host: &str) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn it_gets_no_requests_for_so_long() {
-    for status in [429, 503] {
+    for status in [429, 503, 529] {
         let (rig, host) = told(busy(status, "7"), OutlierDetection::new()).await;
         assert_eq!(rig.endpoint(&host).health(), EndpointHealth::Cooling);
         assert_eq!(rig.endpoint(&host).failures(), 0);
@@ -102,7 +102,7 @@ async fn nonsense_is_not_believed_and_makes_a_503_an_ordinary_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_with_429_and_503_it_is_for_us() {
+async fn only_with_429_503_and_529_it_is_for_us() {
     for status in [301, 413, 502, 504] {
         let (rig, host) = told(busy(status, "7"), OutlierDetection::new()).await;
         assert_eq!(

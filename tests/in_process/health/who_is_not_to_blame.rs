@@ -6,15 +6,22 @@ use axum::body::Body;
 use test_kit::{
     answer::Answer,
     body::{script, script_of},
-    engines::{Act, answers, fails, resets, status},
+    engines::{Act, Engines, answers, fails, resets, status},
     gateway::{Gateway, Rig},
     paused::{settle, within},
     request::{asked, chat, chat_of},
-    table::{one_server, single, table},
+    table::{failures, one_server, single, table},
 };
-use tower::{ServiceBuilder, ServiceExt, load_shed::LoadShedLayer, timeout::TimeoutLayer};
+use tower::{
+    BoxError, ServiceBuilder, ServiceExt,
+    buffer::Buffer,
+    load_shed::{LoadShedLayer, error::Overloaded},
+    timeout::TimeoutLayer,
+};
 use tower_model_route::{
-    AnswerErrorsLayer, EndpointHealth, ModelRouteLayer, OutlierDetection, Rule, TrafficPolicy,
+    AnswerErrorsLayer, ConnectionFailure, ConnectionFailureKind::NotConnected, EndpointHealth,
+    ModelRoute, ModelRouteLayer, ModelServer, OutlierDetection, RouteTable, Rule, TrafficPolicy,
+    stack,
 };
 
 use crate::SECOND;
@@ -137,7 +144,7 @@ async fn the_queue_has_left_a_first_attempt_too_little_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_layer_of_the_caller_refuses_or_gives_up() {
-    let engines = test_kit::engines::Engines::default();
+    let engines = Engines::default();
     engines.everywhere(|| Act::Hang);
     let limits_of_the_caller = [
         Gateway::over(&engines, {
@@ -181,11 +188,63 @@ async fn the_gateway_itself_is_short_of_something() {
         || io::ErrorKind::OutOfMemory.into(),
     ];
     for shortage in shortages {
-        let rig = Rig::one(1, strict());
-        rig.engines.next([Act::Fail(shortage().into())]);
-        assert_eq!(rig.ask().await.code(), "overloaded");
-        assert_eq!(rig.endpoint("e0").failures(), 0, "{}", shortage());
+        // As any client says it, and as the crate's own does.
+        let of_connection = ConnectionFailure::new(NotConnected, shortage());
+        for error in [shortage().into(), of_connection.into()] {
+            let rig = Rig::one(1, strict());
+            rig.engines.next([Act::Fail(error)]);
+            assert_eq!(rig.ask().await.code(), "overloaded");
+            assert_eq!(failures(&rig.table), 0, "{}", shortage());
+        }
     }
+    // What the engine's machine or the way to it lacks is none of the gateway's.
+    for kind in [
+        io::ErrorKind::ConnectionRefused,
+        io::ErrorKind::HostUnreachable,
+        io::ErrorKind::PermissionDenied,
+    ] {
+        let rig = Rig::one(1, strict());
+        let error = ConnectionFailure::new(NotConnected, io::Error::from(kind));
+        rig.engines.next([Act::Fail(error.into())]);
+        assert_eq!(rig.ask().await.code(), "upstream_unreachable");
+        assert_eq!(failures(&rig.table), 1, "{kind:?}");
+    }
+}
+
+/// The errors themselves, of whatever layer is below.
+#[tokio::test(start_paused = true)]
+async fn a_full_or_closed_layer_of_the_caller() {
+    let refusals: [fn() -> BoxError; 2] = [
+        || Overloaded::new().into(),
+        || io::Error::other(Overloaded::new()).into(),
+    ];
+    for refusal in refusals {
+        let rig = Rig::one(1, strict());
+        for _ in 0..28 {
+            rig.engines.next([Act::Fail(refusal())]);
+            let answer = rig.ask().await;
+            assert_eq!(
+                (answer.status().as_u16(), &*answer.code()),
+                (503, "overloaded")
+            );
+        }
+        let endpoint = rig.endpoint("e0");
+        assert_eq!((endpoint.failures(), endpoint.ejections()), (0, 0));
+        assert_eq!(rig.ask().await.status(), 200);
+    }
+    let table = one_server(1, strict());
+    let (closed, worker) = Buffer::pair(Engines::default().service(), 1);
+    drop(worker);
+    let gateway = Gateway::new(stack(table.clone()).service(closed));
+    for _ in 0..28 {
+        let Ok(answer) = within(gateway.clone().oneshot(asked())).await;
+        let answer = Answer::of(answer).await;
+        assert_eq!(
+            (answer.status().as_u16(), &*answer.code()),
+            (503, "overloaded")
+        );
+    }
+    assert_eq!(failures(&table), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,6 +271,51 @@ async fn an_engine_that_is_busy_is_set_aside_for_a_second() {
         .iter()
         .sum();
     assert_eq!(failures, 1);
+}
+
+/// A JSON body of at most 4 KiB is read for it, and passed on as it was.
+#[tokio::test(start_paused = true)]
+async fn only_a_short_answer_in_json_says_that_it_is_busy() {
+    let busy = |bytes: usize| {
+        let begin = r#"{"error":{"message":"busy"},"more":""#;
+        format!(r#"{begin}{}"}}"#, "x".repeat(bytes - begin.len() - 2))
+    };
+    let plain = |text: &str| json(503, text).header("content-type", "text/plain");
+    let unknown_length = |text: &str| {
+        let (script, body) = script();
+        script.send(text).end();
+        answers(503, body).header("content-type", "application/json")
+    };
+    for (act, text, failed) in [
+        (json(503, &busy(4096)), busy(4096), 0),
+        (json(503, &busy(4097)), busy(4097), 1),
+        (json(503, &busy(100)), busy(100), 0),
+        (plain(&busy(100)), busy(100), 1),
+        (unknown_length(&busy(100)), busy(100), 1),
+        (json(500, &busy(100)), busy(100), 1),
+        (json(503, ""), String::new(), 1),
+    ] {
+        let rig = Rig::one(1, strict());
+        rig.engines.next([act]);
+        let answer = rig.ask().await;
+        assert!(answer.status().is_server_error());
+        assert_eq!(answer.text(), text);
+        assert_eq!(failures(&rig.table), failed, "{} bytes", text.len());
+    }
+}
+
+/// An engine that says 503 and then nothing more does not hold the request for ever.
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_come_to_the_end_of_saying_so_has_timed_out() {
+    let rig = Rig::one(2, strict().timeout(SECOND).max_retries(1));
+    let (body, scripted) = script_of(Some(100));
+    body.send(r#"{"error":"#);
+    let begun = answers(503, scripted).header("content-type", "application/json");
+    rig.engines.next([begun]);
+    let start = tokio::time::Instant::now();
+    assert_eq!(rig.ask().await.status(), 200);
+    assert!(start.elapsed() < 2 * SECOND, "{:?}", start.elapsed());
+    assert_eq!(failures(&rig.table), 1);
 }
 
 /// As a vLLM does while it drains: `cannot schedule new futures after shutdown`.
@@ -270,10 +374,10 @@ async fn two_model_servers_of_one_engine_share_what_is_known_of_it() {
     let policy = strict().max_in_flight(1).max_queue(1);
     let rig = Rig::new(table(
         [
-            tower_model_route::ModelServer::new("base")
+            ModelServer::new("base")
                 .endpoint("http://shared")
                 .traffic_policy(policy.clone()),
-            tower_model_route::ModelServer::new("chat")
+            ModelServer::new("chat")
                 .endpoint("http://shared")
                 .endpoint("http://own")
                 .traffic_policy(policy),
@@ -292,4 +396,68 @@ async fn two_model_servers_of_one_engine_share_what_is_known_of_it() {
     assert_eq!(first.await.unwrap().status(), 200);
     rig.engines.at("shared", [resets(), fails()]);
     rig.ask().await;
+}
+
+/// It is one engine: each compares its count with a limit of its own, and judges it by its own
+/// policy.
+#[tokio::test(start_paused = true)]
+async fn and_each_has_its_own_limit_and_patience() {
+    let server = |name: &str, limit: usize, failures: u32| {
+        let detection = OutlierDetection::new().consecutive_failures(failures);
+        let policy = TrafficPolicy::new()
+            .max_in_flight(limit)
+            .max_queue(1)
+            .queue_timeout(100 * SECOND)
+            .outlier_detection(detection);
+        ModelServer::new(name)
+            .endpoint("http://shared")
+            .traffic_policy(policy)
+    };
+    let route = |name: &str| {
+        let rule = Rule::new("rule").target(name);
+        ModelRoute::new(name).model_name(name).rule(rule)
+    };
+    let table = RouteTable::builder()
+        .model_server(server("patient", 3, 10))
+        .model_server(server("strict", 1, 2))
+        .model_route(route("patient"))
+        .model_route(route("strict"));
+    let rig = Rig::new(table.build().unwrap());
+    let ask = |model: &str| {
+        let request = chat_of(format!(r#"{{"model":"{model}"}}"#));
+        let gateway = rig.gateway.clone();
+        tokio::spawn(async move {
+            let Ok(answer) = gateway.oneshot(request).await;
+            Answer::of(answer).await.status().as_u16()
+        })
+    };
+    // Two are there: the one takes a third, and with the other it waits.
+    let (held, scripted): (Vec<_>, Vec<_>) = (0..3).map(|_| script()).unzip();
+    rig.engines
+        .next(scripted.into_iter().map(|body| answers(200, body)));
+    let first = [ask("patient"), ask("patient")];
+    settle().await;
+    let waits = ask("strict");
+    settle().await;
+    assert_eq!(rig.engines.attempts().len(), 2);
+    let third = ask("patient");
+    settle().await;
+    assert_eq!(rig.engines.attempts().len(), 1);
+    // Slots that requests of the one leave wake who waits with the other, once it has room.
+    held[0].end();
+    held[1].end();
+    settle().await;
+    assert!(!waits.is_finished());
+    assert_eq!(rig.engines.attempts().len(), 0);
+    held[2].end();
+    assert_eq!(within(waits).await.unwrap(), 200);
+    for ended in first.into_iter().chain([third]) {
+        assert_eq!(within(ended).await.unwrap(), 200);
+    }
+    // The second failure in a row ejects it by the policy of the one, whoever met the first.
+    rig.engines.at("shared", [status(502), status(502)]);
+    within(ask("patient")).await.unwrap();
+    assert_eq!(rig.endpoint("shared").ejections(), 0);
+    within(ask("strict")).await.unwrap();
+    assert_eq!(rig.endpoint("shared").ejections(), 1);
 }

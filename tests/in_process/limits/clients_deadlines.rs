@@ -5,7 +5,7 @@ use http_body_util::Full;
 use test_kit::{
     answer::Answer,
     body::script,
-    engines::{Act, status},
+    engines::{Act, answers, status},
     gateway::Rig,
     request::{ASKED, asked, chat},
     table::{one_server, retries},
@@ -67,9 +67,33 @@ async fn an_attempt_that_does_not_fit_is_not_begun() {
         2,
         "2 s are left, and 3 may be needed"
     );
-    assert_eq!(ask(&rig, "0.05").await, (504, 0.0));
+    assert_eq!(ask(&rig, "0.099").await, (504, 0.0));
     assert_eq!(rig.engines.hosts().len(), 0);
     assert_eq!(rig.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenth_of_a_second_is_enough_to_begin() {
+    let rig = rig(1, TrafficPolicy::new());
+    assert_eq!(ask(&rig, "0.1").await, (200, 0.0));
+}
+
+/// In the queue too, and for the answer that is held back until its first content.
+#[tokio::test(start_paused = true)]
+async fn it_is_over_whatever_the_request_waits_for() {
+    let policy = TrafficPolicy::new()
+        .max_in_flight(1)
+        .max_queue(1)
+        .queue_timeout(60 * SECOND)
+        .first_event_gate(true);
+    let rig = rig(1, policy);
+    let (_never, body) = script();
+    rig.engines
+        .next([answers(200, body).header("content-type", "application/json")]);
+    let (held, queued) = tokio::join!(ask(&rig, "5"), ask(&rig, "3"));
+    assert_eq!((held, queued), ((504, 5.0), (504, 3.0)));
+    assert_eq!(rig.engines.hosts().len(), 1);
+    assert_eq!((rig.in_flight(), rig.endpoint("e0").failures()), (0, 0));
 }
 
 /// It counts from the head on, whatever the upload takes.

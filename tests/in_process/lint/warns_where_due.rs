@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_model_route::{
     LintKind, ModelMatch, ModelRoute, ModelServer, Per, RateLimit, RouteTable, RouteTableBuilder,
-    Rule, StringMatch, TargetModel, TrafficPolicy,
+    Rule, StringMatch, TargetModel, TrafficPolicy, WithoutModel,
 };
 
 /// A table with two ModelServers, `a` and `b`, of two endpoints each.
@@ -67,6 +67,39 @@ fn a_table_as_it_should_be_has_none() {
     );
     assert_eq!(lints(table), [""; 0]);
     assert_eq!(lints(RouteTable::builder()), [""; 0]);
+}
+
+/// Requests without a model meet no condition on it.
+#[test]
+fn a_route_for_requests_without_a_model_takes_some() {
+    let asks = |name: &str| when(name, ModelMatch::new().body_model("m"));
+    let unnamed = |rules: Vec<Rule>| {
+        let other = ModelRoute::new("other").model_name("o").rule(both("all"));
+        let table = two().model_route(route(rules)).model_route(other);
+        lints(table.without_model(WithoutModel::Route("r".to_owned())))
+    };
+    let none = ["unreachable-without-model without_model"];
+    assert_eq!(unnamed(vec![asks("x")]), none);
+    let gold = || header(StringMatch::exact("gold"));
+    let both_of = asks("y").when(gold().body_model("m"));
+    assert_eq!(unnamed(vec![both_of, asks("x")]), none);
+    assert_eq!(unnamed(vec![when("x", gold()), asks("y")]), [""; 0]);
+    // Only they come past the first rule.
+    assert_eq!(unnamed(vec![asks("x"), both("y")]), [""; 0]);
+    let behind = unnamed(vec![asks("x"), both("y"), both("z")]);
+    assert_eq!(behind, ["unreachable-rule ModelRoute \"r\", rule \"z\""]);
+    // All of one name take them.
+    let named = |rule| route([rule]).model_name("n");
+    let table = two()
+        .model_route(route([asks("x")]))
+        .model_route(named(both("y")));
+    let table = table.without_model(WithoutModel::Route("r".to_owned()));
+    assert!(!lints(table).iter().any(|lint| none.contains(&&**lint)));
+    // To others it does not matter.
+    for what in [WithoutModel::Reject, WithoutModel::Model("m".to_owned())] {
+        let table = two().model_route(route([asks("x")])).without_model(what);
+        assert_eq!(lints(table), [""; 0]);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use proptest::{prelude::*, sample::select};
 use tower_model_route::{
     ApiPaths, Balance, Endpoint, HashKey, LimitKey, LimitUnit, ModelMatch, ModelRoute, ModelServer,
     OnInterruption, OutlierDetection, Per, RateLimit, RouteTable, Rule, StoreFailure, StringMatch,
-    TargetModel, TrafficPolicy, manifest::Manifests,
+    TargetModel, TrafficPolicy, WithoutModel, manifest::Manifests,
 };
 
 use super::written::{ask, resource};
@@ -492,6 +492,23 @@ fn limit() -> impl Strategy<Value = RateLimit> {
     )
 }
 
+/// Of a table with routes and models of these names.
+fn without_model(
+    what: u8,
+    position: usize,
+    routes: &[String],
+    models: &[String],
+) -> Option<WithoutModel> {
+    let one_of = |names: &[String]| names.get(position.checked_rem(names.len())?).cloned();
+    match what {
+        0 => Some(WithoutModel::Reject),
+        1 => Some(WithoutModel::Forward),
+        2 => one_of(models).map(WithoutModel::Model),
+        3..6 => one_of(routes).map(WithoutModel::Route),
+        _ => None,
+    }
+}
+
 /// A table that the builder takes, with all that it can say.
 fn table() -> impl Strategy<Value = RouteTable> {
     let model = || prop_oneof![3 => select(&MODELS[..]).prop_map(str::to_owned), 1 => text()];
@@ -505,14 +522,20 @@ fn table() -> impl Strategy<Value = RouteTable> {
     (
         prop::collection::vec(model_server(), 1..5),
         prop::collection::vec(route, 0..5),
+        (0..9_u8, any::<usize>()),
     )
-        .prop_filter_map("valid", |(servers, routes)| {
+        .prop_filter_map("valid", |(servers, routes, (what, position))| {
             let mut table = RouteTable::builder().paths(ApiPaths::any());
             for server in servers {
                 table = table.model_server(server);
             }
             let names = table.clone().build().ok()?.servers();
             let name = |position: &usize| names[position % names.len()].name().to_owned();
+            let route_names: Vec<_> = routes.iter().map(|route| route.0.clone()).collect();
+            let models: Vec<_> = routes.iter().filter_map(|route| route.1.clone()).collect();
+            if let Some(what) = without_model(what, position, &route_names, &models) {
+                table = table.without_model(what);
+            }
             for (route_name, model, adapters, rules, limits) in routes {
                 let mut route = ModelRoute::new(route_name).lora_adapters(adapters);
                 if let Some(model) = model {
@@ -573,6 +596,9 @@ proptest! {
         let read = Manifests::from_yaml(&yaml).paths(ApiPaths::any()).build();
         let read = read.map_err(|error| TestCaseError::fail(format!("{error}\n{yaml}")))?;
         alike(&table, &read, &asks)?;
+        let written = table.config().get_without_model();
+        let written = written.filter(|what| matches!(what, WithoutModel::Route(_)));
+        prop_assert_eq!(read.config().get_without_model(), written, "{}", yaml);
         // The text has all of the configuration, so what is equal in it is equal.
         prop_assert_eq!(read.to_yaml(), yaml);
     }

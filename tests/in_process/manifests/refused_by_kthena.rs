@@ -134,6 +134,49 @@ fn the_rest_of_a_model_server() {
     );
 }
 
+#[test]
+fn each_number_of_a_connection_pool() {
+    let names = [
+        "maxIdleConnections",
+        "maxIdleConnectionsPerHost",
+        "maxConnectionsPerHost",
+    ];
+    for name in names {
+        let pool = |value: &str| format!("trafficPolicy: {{connectionPool: {{{name}: {value}}}}}");
+        server_refused(&[OWN, &pool("0")], &[]);
+        for value in ["-1", "1.5", "many"] {
+            let what =
+                format!("spec.trafficPolicy.connectionPool.{name}: not a whole number from 0 on");
+            server_refused(&[OWN, &pool(value)], &[&what]);
+        }
+    }
+}
+
+#[test]
+fn sessions_have_sources_of_a_type_and_not_too_many() {
+    let sticky = |sticky: &str| format!("trafficPolicy: {{sessionSticky: {{{sticky}}}}}");
+    let sources = |count| {
+        let sources = times(count, |i| format!("{{type: Header, name: h{i}}}"));
+        sticky(&format!("sources: [{sources}]"))
+    };
+    let path = "spec.trafficPolicy.sessionSticky.sources";
+    let none = format!("{path}: there are no sources");
+    server_refused(&[OWN, &sticky("")], &[&none]);
+    server_refused(&[OWN, &sticky("sessionAffinitySeconds: 60")], &[&none]);
+    server_refused(&[OWN, &sources(0)], &[&none]);
+    server_refused(&[OWN, &sources(16)], &[]);
+    let many = format!("{path}: 17 sources, at most 16");
+    server_refused(&[OWN, &sources(17)], &[&many]);
+    let no_type = format!("{path}[1].type: there is no type");
+    server_refused(
+        &[
+            OWN,
+            &sticky("sources: [{type: Cookie, name: c}, {name: d}]"),
+        ],
+        &[&no_type],
+    );
+}
+
 /// `count` items of a list.
 fn times(count: usize, item: impl Fn(usize) -> String) -> String {
     let items: Vec<_> = (0..count).map(item).collect();
@@ -193,6 +236,42 @@ fn the_rest_of_a_model_route() {
             "spec.parentRefs[1].kind: \"0x\" is not a kind",
             "spec.parentRefs[1].port: not a whole number from 1 to 65535",
         ],
+    );
+}
+
+#[test]
+fn a_gateway_is_named_as_kubernetes_names_one() {
+    let target = "rules: [{targetModels: [{modelServerName: s0}]}]";
+    let parent = |parent: &str, what: &[&str]| {
+        let what: Vec<_> = what
+            .iter()
+            .map(|what| format!("spec.parentRefs[0].{what}"))
+            .collect();
+        let what: Vec<_> = what.iter().map(String::as_str).collect();
+        let spec = format!("modelName: m\n{target}\nparentRefs: [{{{parent}}}]");
+        route_refused(&spec, &what);
+    };
+    parent(
+        "name: g, group: gateway.networking.k8s.io, namespace: ns, sectionName: web.https",
+        &[],
+    );
+    for group in ["Gateway", "a_b", ".a", "a..b"] {
+        let what = format!("group: {group:?} is not a group");
+        parent(&format!("name: g, group: {group}"), &[&what]);
+    }
+    let long = "n".repeat(64);
+    for namespace in ["a.b", "A", "-a", &long] {
+        let what = format!("namespace: {namespace:?} is not a namespace");
+        parent(&format!("name: g, namespace: {namespace}"), &[&what]);
+    }
+    for section in ["A", "a_b", "a-"] {
+        let what = format!("sectionName: {section:?} is not a sectionName");
+        parent(&format!("name: g, sectionName: {section}"), &[&what]);
+    }
+    parent(&format!("name: {}", "n".repeat(253)), &[]);
+    parent(
+        &format!("name: {}", "n".repeat(254)),
+        &["name: longer than 253 characters"],
     );
 }
 

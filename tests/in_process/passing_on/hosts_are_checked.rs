@@ -1,13 +1,19 @@
 //! What can't be passed on is refused before anything is decided by it.
 
-use http::{HeaderName, HeaderValue, Request};
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::Full;
 use test_kit::{
     answer::Answer,
     gateway::Rig,
-    request::{ASKED, asked},
+    paused::within,
+    request::{ASKED, asked, chat_of},
+    table::one_server,
 };
-use tower_model_route::TrafficPolicy;
+use tower::{ServiceExt, service_fn};
+use tower_model_route::{ModelRouteLayer, OnInterruption, RouteBody, TrafficPolicy, stack};
 
 #[tokio::test(start_paused = true)]
 async fn one_host_at_most_and_that_of_the_target() {
@@ -32,7 +38,7 @@ async fn one_host_at_most_and_that_of_the_target() {
         for host in hosts {
             request = request.header("host", *host);
         }
-        let request = request.body(Full::<bytes::Bytes>::from(ASKED)).unwrap();
+        let request = request.body(Full::<Bytes>::from(ASKED)).unwrap();
         let answer = Answer::of(rig.send(request).await).await;
         assert_eq!(answer.status(), status, "{uri} {hosts:?}");
         if status == 400 {
@@ -48,7 +54,7 @@ async fn one_host_at_most_and_that_of_the_target() {
 #[tokio::test(start_paused = true)]
 async fn very_many_fields_are_refused() {
     let rig = Rig::one(1, TrafficPolicy::new());
-    for (count, status) in [(19_000, 200), (24_576, 431)] {
+    for (count, status) in [(19_000, 200), (20_001, 431), (24_576, 431)] {
         let mut request = asked();
         for number in 0..count {
             let name = HeaderName::try_from(format!("x-{number}")).unwrap();
@@ -59,29 +65,60 @@ async fn very_many_fields_are_refused() {
     }
 }
 
-/// Nothing that an engine says can, either.
+const STREAM: &str = r#"{"model":"asked","stream":true}"#;
+
+/// Nothing that an engine says can, either, whatever is done with its answer.
 #[tokio::test(start_paused = true)]
 async fn very_many_fields_of_an_engine_reach_the_client() {
-    use tower::{Layer, ServiceExt};
-    let table = test_kit::table::one_server(1, TrafficPolicy::new());
-    let engine = tower::service_fn(|_: Request<tower_model_route::RouteBody>| async {
-        let mut answer = http::Response::new(Full::<bytes::Bytes>::default());
-        let headers = answer.headers_mut();
-        headers.insert("connection", HeaderValue::from_static("x-1, x-absent"));
-        for number in 0.. {
-            let name = HeaderName::try_from(format!("x-{number}")).unwrap();
-            if headers
-                .try_insert(name, HeaderValue::from_static("1"))
-                .is_err()
-            {
-                break;
-            }
+    let policy = TrafficPolicy::new;
+    let gated = || policy().first_event_gate(true);
+    let words = "data: {\"choices\": [{\"delta\": {\"content\": \"a\"}}]}\n\n";
+    let error = "data: {\"error\": {\"message\": \"m\", \"code\": 503}}\n\n";
+    for (policy, body, status) in [
+        (policy(), words, 200),
+        (policy().on_interruption(OnInterruption::Event), words, 200),
+        (
+            policy().stream_idle_timeout(Duration::from_secs(9)),
+            words,
+            200,
+        ),
+        (gated(), words, 200),
+        (gated(), error, 503),
+        (gated().max_retries(1), error, 503),
+    ] {
+        let layer = ModelRouteLayer::new(one_server(2, policy.clone()));
+        let gateway = stack(layer).service(service_fn(move |_: Request<RouteBody>| async move {
+            Ok::<_, Infallible>(full(body))
+        }));
+        let answer = within(gateway.oneshot(chat_of(STREAM))).await.unwrap();
+        assert_eq!(answer.status(), status, "{policy:?}");
+        assert!(answer.headers().len() > 20_000);
+        assert!(!answer.headers().contains_key("x-1"));
+        let kind = if status == 200 {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
+        assert_eq!(answer.headers()["content-type"], kind, "{policy:?}");
+        assert!(!Answer::of(answer).await.text().is_empty());
+    }
+}
+
+/// A stream with as many fields as a map takes.
+fn full(body: &'static str) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::from(body));
+    let headers = answer.headers_mut();
+    headers.insert(
+        "content-type",
+        HeaderValue::from_static("text/event-stream"),
+    );
+    headers.insert("connection", HeaderValue::from_static("x-1, x-absent"));
+    for number in 0.. {
+        let name = HeaderName::try_from(format!("x-{number}")).unwrap();
+        let value = HeaderValue::from_static("1");
+        if headers.try_insert(name, value).is_err() {
+            break;
         }
-        Ok::<_, std::convert::Infallible>(answer)
-    });
-    let service = tower_model_route::ModelRouteLayer::new(table).layer(engine);
-    let answer = service.oneshot(asked()).await.unwrap();
-    assert_eq!(answer.status(), 200);
-    assert!(answer.headers().len() > 20_000);
-    assert!(!answer.headers().contains_key("x-1"));
+    }
+    answer
 }

@@ -1,13 +1,18 @@
-//! Dot segments are refused: an engine would resolve them, out of its endpoint's prefix.
+//! Dot segments are refused: an engine would resolve them, out of its endpoint's prefix. So are empty
+//! segments, which some servers leave out.
 
 use http::StatusCode;
 use proptest::prelude::*;
 use test_kit::{
+    answer::Answer,
     gateway::Rig,
     request::{ASKED, post},
     table::table,
 };
-use tower_model_route::{ApiPaths, ModelRouteLayer, ModelServer, RouteTable, Rule};
+use tower_model_route::{
+    ApiPaths, ModelMatch, ModelRoute, ModelRouteLayer, ModelServer, RouteError, RouteTable, Rule,
+    StringMatch,
+};
 
 fn prefixed() -> RouteTable {
     table(
@@ -30,18 +35,101 @@ async fn a_dot_segment_is_a_400_in_any_spelling() {
         "/v1/chat/completions/..",
         "/openai/deployments/%2e%2e/chat/completions",
     ] {
-        for any in [false, true] {
-            let rig = Rig::with(prefixed(), |table| match any {
-                true => ModelRouteLayer::new(table).paths(ApiPaths::any()),
-                false => ModelRouteLayer::new(table),
-            });
-            let answer = rig.send(post(path, ASKED)).await;
-            let answer = test_kit::answer::Answer::of(answer).await;
-            assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{path}");
-            assert_eq!(answer.json()["error"]["code"], "invalid_target");
-            assert!(rig.engines.attempts().is_empty());
-        }
+        assert_eq!(
+            refused(path).await,
+            "the request's path has a dot segment",
+            "{path}"
+        );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_is_an_empty_segment() {
+    for path in [
+        "//v1/chat/completions",
+        "/v1//chat/completions",
+        "/v1/chat//completions",
+        "/v1/chat/completions//",
+        "//tenant-b/v1/chat/completions",
+        "/openai/deployments//chat/completions",
+        "/v1/models//asked:predict",
+        "http://gateway.test//v1/chat/completions",
+    ] {
+        assert_eq!(
+            refused(path).await,
+            "the request's path has an empty segment",
+            "{path}"
+        );
+    }
+}
+
+/// One slash at the end, and the slashes in a name.
+#[tokio::test(start_paused = true)]
+async fn what_is_no_empty_segment_passes() {
+    for path in [
+        "/v1/chat/completions/",
+        "/v1/chat/completions?url=http://x//y",
+        "/openai/deployments/asked/chat/completions",
+        "/model/asked/invoke",
+    ] {
+        let rig = Rig::new(prefixed());
+        assert_eq!(rig.send(post(path, ASKED)).await.status(), 200, "{path}");
+        let sent = rig.engines.attempts().remove(0).head.uri.to_string();
+        assert_eq!(sent, format!("http://e0/tenant-a{path}"));
+    }
+    let named = table(
+        [ModelServer::new("server").endpoint("http://e0/tenant-a")],
+        Rule::new("rule").target("server"),
+    );
+    let config = named.config().clone();
+    let url = ModelRoute::new("url").model_name("s3://bucket/m");
+    let url = url.rule(Rule::new("url").target("server"));
+    let rig = Rig::new(config.model_route(url).build().unwrap());
+    let path = "/model/s3%3A%2F%2Fbucket%2Fm/invoke";
+    assert_eq!(rig.send(post(path, "{}")).await.status(), 200);
+    let sent = rig.engines.attempts().remove(0).head.uri.to_string();
+    assert_eq!(sent, format!("http://e0/tenant-a{path}"));
+}
+
+#[test]
+fn a_rule_for_exactly_such_a_path_is_a_mistake() {
+    for (path, what) in [
+        ("/v1//completions", "an empty segment"),
+        ("/v1/../completions", "a dot segment"),
+    ] {
+        let rule = Rule::new("rule").when(ModelMatch::new().uri(StringMatch::exact(path)));
+        let error = RouteTable::builder()
+            .model_server(ModelServer::new("s").endpoint("http://e0"))
+            .model_route(ModelRoute::new("r").model_name("m").rule(rule.target("s")))
+            .build()
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("no request may have {what}")),
+            "{error}"
+        );
+    }
+}
+
+/// What this is refused with, whatever paths pass; no engine is asked.
+async fn refused(path: &str) -> String {
+    let mut messages = Vec::new();
+    for any in [false, true] {
+        let rig = Rig::with(prefixed(), |table| match any {
+            true => ModelRouteLayer::new(table).paths(ApiPaths::any()),
+            false => ModelRouteLayer::new(table),
+        });
+        let answer = Answer::of(rig.send(post(path, ASKED)).await).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{path}");
+        assert_eq!(answer.code(), "invalid_target");
+        assert!(rig.engines.attempts().is_empty());
+        let error: &RouteError = answer.head.extensions.get().unwrap();
+        messages.push(error.message().to_owned());
+    }
+    messages.dedup();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    messages.remove(0)
 }
 
 /// Resolves escapes and dot segments as the most zealous of servers would.
@@ -104,6 +192,7 @@ proptest! {
                 let segments = resolved(attempt.head.uri.path());
                 let first = segments.and_then(|segments| segments.first().cloned());
                 assert_eq!(first.as_deref(), Some("tenant-a"), "{path}");
+                assert!(!attempt.head.uri.path().contains("//"), "{path}");
             }
         });
     }

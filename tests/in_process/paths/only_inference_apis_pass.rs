@@ -1,8 +1,10 @@
 //! Only the paths of inference APIs pass, and those that are added.
 
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
+use serde_json::json;
 use test_kit::{
+    answer::Answer,
     gateway::Rig,
     request::{ASKED, post},
     table::{servers, table},
@@ -37,12 +39,90 @@ async fn what_is_no_inference_never_reaches_an_engine() {
         "/abort_request",
         "/update_weights_from_disk",
         "/v1/load_lora_adapter",
-        "/v1/chat/completions/../../flush_cache",
     ] {
-        let rig = Rig::new(plain());
-        let (status, sent) = sent(&rig, path).await;
-        assert!(status.is_client_error() && sent.is_none(), "{path}");
+        for path in [path.to_owned(), format!("/llm{path}"), format!("{path}/")] {
+            let refused = refused(&path).await;
+            assert_eq!(
+                refused,
+                (StatusCode::NOT_FOUND, "unknown_path".to_owned()),
+                "{path}"
+            );
+        }
     }
+    assert_eq!(
+        refused("/v1/chat/completions/../../flush_cache").await,
+        (StatusCode::BAD_REQUEST, "invalid_target".to_owned())
+    );
+}
+
+/// The status and the code with which this is refused, and no engine is asked.
+async fn refused(path: &str) -> (StatusCode, String) {
+    let rig = Rig::new(plain());
+    let answer = Answer::of(rig.send(post(path, ASKED)).await).await;
+    assert!(rig.engines.attempts().is_empty(), "{path}");
+    (answer.status(), answer.code())
+}
+
+/// SDKs read errors of their API's shape only.
+#[tokio::test(start_paused = true)]
+async fn the_404_has_the_shape_of_the_clients_api() {
+    let rig = Rig::new(plain());
+    let message = |path: &str| format!("no inference API has the path `{path}`");
+    for (path, header, pointer, expected) in [
+        ("/flush_cache", None, "/error/code", json!("unknown_path")),
+        (
+            "/v1/engines",
+            None,
+            "/error/type",
+            json!("invalid_request_error"),
+        ),
+        ("/api/pull", None, "/error", json!(message("/api/pull"))),
+        (
+            "/llm/api/delete",
+            None,
+            "/error",
+            json!(message("/llm/api/delete")),
+        ),
+        (
+            "/v2/models/asked/load",
+            None,
+            "/error",
+            json!(message("/v2/models/asked/load")),
+        ),
+        (
+            "/v1beta/models/asked",
+            None,
+            "/error/status",
+            json!("NOT_FOUND"),
+        ),
+        ("/v1beta/models/asked", None, "/error/code", json!(404)),
+        (
+            "/v1/models/asked",
+            Some("anthropic-version"),
+            "/type",
+            json!("error"),
+        ),
+        (
+            "/v1/models/asked",
+            Some("anthropic-version"),
+            "/error/type",
+            json!("not_found_error"),
+        ),
+    ] {
+        let mut request = post(path, ASKED);
+        if let Some(name) = header {
+            let value = HeaderValue::from_static("2023-06-01");
+            request.headers_mut().insert(name, value);
+        }
+        let answer = Answer::of(rig.send(request).await).await;
+        assert_eq!(
+            (answer.status(), &*answer.code()),
+            (StatusCode::NOT_FOUND, "unknown_path")
+        );
+        let found = answer.json().pointer(pointer).cloned();
+        assert_eq!(found, Some(expected), "{path}: {}", answer.text());
+    }
+    assert!(rig.engines.attempts().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,7 +131,7 @@ async fn the_404_names_the_path() {
     let answer = rig
         .send(post("/v1/load_lora_adapter?key=secret", ASKED))
         .await;
-    let answer = test_kit::answer::Answer::of(answer).await;
+    let answer = Answer::of(answer).await;
     assert_eq!(answer.status(), 404);
     assert_eq!(answer.json()["error"]["code"], "unknown_path");
     assert_eq!(

@@ -3,13 +3,14 @@
 use futures_util::FutureExt;
 use http::StatusCode;
 use test_kit::{
-    engines::{Engines, status},
-    request::asked,
+    body::script,
+    engines::{Engines, answers, status},
+    request::{asked, chat_of},
     table::{endpoint, retries, table},
 };
 use tower::ServiceExt;
 use tower_model_route::{
-    Balance, EndpointHealth, EndpointSnapshot, ModelMatch, ModelRoute, ModelServer,
+    Balance, EndpointHealth, EndpointSnapshot, HashKey, ModelMatch, ModelRoute, ModelServer,
     OutlierDetection, RouteTable, RouteTableHandle, Rule, StringMatch, TargetModel, TrafficPolicy,
     stack,
 };
@@ -275,6 +276,37 @@ async fn who_is_next_is_the_same_after_a_reload() {
         ["e0", "e1", "e2"].map(|host| engines.count(host)),
         [3, 3, 3]
     );
+}
+
+/// A hot key spills over by what is in flight, also to before the reload.
+#[tokio::test]
+async fn the_load_that_bounds_a_hot_key_is_counted_on() {
+    const HELD: usize = 24;
+    let hosts = async |reloads: bool| {
+        let engines = Engines::default();
+        let hot = || {
+            let three = server(["http://e0", "http://e1", "http://e2"]);
+            single(three.balance(Balance::ConsistentHash(HashKey::User)))
+        };
+        let handle = RouteTableHandle::new(hot());
+        let service = stack(handle.clone()).service(engines.service());
+        let (_scripts, bodies): (Vec<_>, Vec<_>) = (0..HELD).map(|_| script()).unzip();
+        engines.next(bodies.into_iter().map(|body| answers(200, body)));
+        let mut held = Vec::new();
+        for _ in 0..HELD {
+            let request = chat_of(r#"{"model":"asked","user":"one"}"#);
+            held.push(service.clone().oneshot(request).await.unwrap());
+            if reloads {
+                handle.replace(hot());
+            }
+        }
+        engines.hosts()
+    };
+    let reloaded = hosts(true).await;
+    assert_eq!(reloaded, hosts(false).await);
+    for host in ["e0", "e1", "e2"] {
+        assert!(reloaded.iter().any(|asked| asked == host), "{reloaded:?}");
+    }
 }
 
 #[tokio::test]

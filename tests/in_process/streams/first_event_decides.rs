@@ -13,7 +13,7 @@ use test_kit::{
 };
 use tower_model_route::{EndpointHealth, ModelRouteLayer, ModelSources, TrafficPolicy};
 
-use super::{ALL, CHAT, Dialect, MESSAGES, RESPONSES, SECOND, read};
+use super::{ALL, CHAT, Dialect, GEMINI, MESSAGES, OLLAMA, RESPONSES, SECOND, read};
 
 fn gated(times: u32) -> TrafficPolicy {
     retries(times).first_event_gate(true)
@@ -40,6 +40,22 @@ fn refusals() -> Vec<(&'static Dialect, Vec<&'static str>, u16)> {
             vec!["data: {\"error\":{\"message\":\"slow down\",\"type\":\"rate_limit_error\"}}\n\n"],
             429,
         ),
+        (
+            &RESPONSES,
+            vec![
+                RESPONSES.start,
+                "event: error\ndata: {\"type\":\"error\",\"code\":503,\"message\":\"no room\"}\n\n",
+            ],
+            503,
+        ),
+        (
+            &GEMINI,
+            vec![
+                "data: {\"error\":{\"code\":503,\"message\":\"no room\",\"status\":\"UNAVAILABLE\"}}\r\n\r\n",
+            ],
+            503,
+        ),
+        (&OLLAMA, vec!["{\"error\":\"no room\"}\n"], 500),
     ]
 }
 
@@ -67,7 +83,12 @@ async fn with_nothing_left_the_client_gets_its_status_and_the_engines_words() {
         assert_eq!(head.status().as_u16(), status);
         assert_eq!(head.headers()["content-type"], "application/json");
         let body: Value = serde_json::from_str(&body.unwrap()).unwrap();
-        let message = body["error"]["message"].as_str().unwrap();
+        // OpenAI's responses and Ollama have it elsewhere.
+        let places = ["/error/message", "/message", "/error"];
+        let message = places
+            .into_iter()
+            .find_map(|place| body.pointer(place)?.as_str());
+        let message = message.expect("words");
         assert!(parts.concat().contains(message), "{message}");
     }
 }
@@ -296,6 +317,39 @@ async fn an_answer_that_is_not_streamed_begins_with_its_first_byte() {
         let answer = rig.send(request).await;
         assert_eq!(answer.body().size_hint().exact(), Some(length));
         assert_eq!(read(answer).await.1.unwrap(), text);
+    }
+}
+
+/// The attempt that was given up holds nothing any more while the next one goes on.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_was_held_in_vain_gives_its_place_back() {
+    let rig = Rig::one(2, gated(1).max_in_flight(1));
+    let (failed, act) = CHAT.stream();
+    failed.data(CHAT.start).data(VLLM_ERROR);
+    let (script, other) = CHAT.stream();
+    script.data(CHAT.content);
+    rig.engines.next([act, other]);
+    let answer = rig.send(CHAT.request()).await;
+    let hosts = rig.engines.hosts();
+    let in_flight = |host: &str| rig.endpoint(host).in_flight();
+    assert_eq!((in_flight(&hosts[0]), in_flight(&hosts[1])), (0, 1));
+    assert!(failed.is_dropped());
+    script.data(CHAT.terminal).end();
+    assert!(read(answer).await.1.is_ok());
+    assert_eq!(rig.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_is_at_most_64_kib() {
+    for (bytes, is_held) in [(60 << 10, true), (65 << 10, false)] {
+        let rig = Rig::one(1, gated(0));
+        let (script, act) = CHAT.stream();
+        rig.engines.next([act]);
+        let comment = format!(":{}\n\n", " ".repeat(bytes - 3));
+        script.data(comment);
+        let call = rig.send(CHAT.request());
+        let is_over = tokio::time::timeout(SECOND, call).await.is_ok();
+        assert_eq!(is_over, !is_held, "{bytes}");
     }
 }
 

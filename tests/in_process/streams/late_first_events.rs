@@ -2,9 +2,17 @@
 
 use std::time::Duration;
 
-use test_kit::{body::script, engines::status, gateway::Rig, paused::within, table::retries};
+use test_kit::{
+    body::script,
+    engines::status,
+    gateway::Rig,
+    paused::{settle, within},
+    table::{retries, table},
+};
 use tokio::time::{Instant, sleep};
-use tower_model_route::{EndpointHealth, OutlierDetection, TrafficPolicy};
+use tower_model_route::{
+    Balance, EndpointHealth, ModelServer, OutlierDetection, Rule, TrafficPolicy,
+};
 
 use super::{CHAT, SECOND, read};
 
@@ -115,6 +123,54 @@ async fn what_the_upload_takes_is_the_clients() {
         assert!(read(answer).await.1.is_ok());
         assert_eq!(rig.endpoint("e0").failures(), 0, "{gate}");
     }
+}
+
+/// The head, which vLLM sends at once, says nothing of how fast an engine is.
+#[tokio::test(start_paused = true)]
+async fn the_latency_that_counts_is_that_of_the_first_content() {
+    for gate in [true, false] {
+        let server = ModelServer::new("server")
+            .endpoints(["http://e0", "http://e1"])
+            .balance(Balance::PeakEwma)
+            .traffic_policy(TrafficPolicy::new().first_event_gate(gate));
+        let rig = Rig::new(table([server], Rule::new("rule").target("server")));
+        for _ in 0..20 {
+            let (script, act) = CHAT.stream();
+            rig.engines.next([act]);
+            let feed = async {
+                settle().await;
+                let is_slow = rig.endpoint("e0").in_flight() > 0;
+                sleep(if is_slow { 5 * SECOND } else { SECOND }).await;
+                script.data(CHAT.content).data(CHAT.terminal).end();
+            };
+            let (answer, ()) = tokio::join!(CHAT.ask(&rig), feed);
+            assert!(answer.1.is_ok());
+        }
+        let slow = rig.engines.count("e0");
+        assert!((1..=3).contains(&slow), "{slow} of 20, {gate}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn zero_is_off() {
+    let zero = Duration::ZERO;
+    let policy = TrafficPolicy::new()
+        .first_event_slow(zero)
+        .first_event_timeout(zero)
+        .stream_idle_timeout(zero)
+        .sse_keepalive(zero);
+    let rig = Rig::one(1, policy);
+    let (script, act) = CHAT.stream();
+    rig.engines.next([act]);
+    // It is not held back.
+    let answer = within(rig.send(CHAT.request())).await;
+    let feed = async {
+        sleep(100_000 * SECOND / 2).await;
+        script.data(CHAT.content).data(CHAT.terminal).end();
+    };
+    let ((_, body), ()) = tokio::join!(read(answer), feed);
+    assert_eq!(body.unwrap(), [CHAT.content, CHAT.terminal].concat());
+    assert_eq!(rig.endpoint("e0").failures(), 0);
 }
 
 /// A trial that is slow has failed: the endpoint stays out.

@@ -23,6 +23,7 @@ fn the_help_names_each_flag() {
         "--client-cert <[NAME=]CHAIN,KEY>",
         "--cors <ORIGIN>",
         "--forward <URL>",
+        "--forwarded-fields <HOW>",
     ] {
         assert!(help.stdout.contains(flag), "{flag} in {}", help.stdout);
     }

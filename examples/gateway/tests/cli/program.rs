@@ -62,19 +62,19 @@ impl Gateway {
         manifests: &str,
         more: &[&str],
     ) -> (Directory, Self) {
-        Self::serving_on("127.0.0.1:0", engine, manifests, more).await
+        Self::serving_on("127.0.0.1:0", &engine.url(), manifests, more).await
     }
 
-    /// The same at this address.
+    /// The same at this address, with an engine that has this URL.
     pub(crate) async fn serving_on(
         address: &str,
-        engine: &Upstream,
+        engine: &str,
         manifests: &str,
         more: &[&str],
     ) -> (Directory, Self) {
         let directory = Directory::new();
         let path = directory.write("all.yaml", manifests);
-        let endpoint = format!("ml/small={}", engine.url());
+        let endpoint = format!("ml/small={engine}");
         let args = [
             "--manifests",
             path.to_str().unwrap(),
@@ -119,10 +119,23 @@ impl Gateway {
         &self.url
     }
 
+    /// Where its admin view is, without the path, once it says that that has an address of its own.
+    pub(crate) async fn admin_url(&mut self) -> String {
+        let begin = "The admin view is at ";
+        let said = self.until(begin).await;
+        let (_, url) = said.trim().split_once(begin).unwrap();
+        url.strip_suffix("/_").unwrap().to_owned()
+    }
+
     /// Asks it to stop, as Kubernetes and systemd do.
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends it this signal.
+    pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().expect("it runs").to_string();
-        let killed = Command::new("kill").args(["-TERM", &id]).status();
+        let killed = Command::new("kill").args([signal, &id]).status();
         assert!(killed.unwrap().success());
     }
 

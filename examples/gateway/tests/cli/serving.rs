@@ -92,6 +92,31 @@ async fn a_request_without_a_model_is_forwarded_if_asked_to() {
 }
 
 #[tokio::test]
+async fn engines_are_told_about_clients_as_the_operator_says() {
+    let mut engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let given = "203.0.113.7";
+    for (how, expected) in [
+        (None, Some("203.0.113.7")),
+        (Some("unchanged"), Some("203.0.113.7")),
+        (Some("remove"), None),
+        (Some("replace"), Some("127.0.0.1")),
+        (Some("append"), Some("203.0.113.7, 127.0.0.1")),
+    ] {
+        let args: Vec<_> = how
+            .iter()
+            .flat_map(|how| ["--forwarded-fields", how])
+            .collect();
+        let (_directory, gateway) = Gateway::serving(&engine, &manifests(), &args).await;
+        let request = Request::post(format!("{}/v1/chat/completions", gateway.url()))
+            .header("x-forwarded-for", given)
+            .body(r#"{"model": "chat"}"#.to_owned());
+        assert_eq!(gateway.send(request.unwrap()).await.status(), 200);
+        let sent = engine.next().await;
+        assert_eq!(sent.field("x-forwarded-for"), expected, "{how:?}");
+    }
+}
+
+#[tokio::test]
 async fn browsers_may_be_let_in() {
     let engine = Upstream::start(|_| Reply::ok("{}")).await;
     let allowed = "https://chat.example";
@@ -113,13 +138,62 @@ async fn the_admin_view_may_have_its_own_address() {
     let args = ["--admin", "127.0.0.1:0"];
     let (_directory, mut gateway) = Gateway::serving(&engine, &manifests(), &args).await;
     assert_eq!(gateway.get("/_routes").await, 404);
-    let said = gateway.until("The admin view is at ").await;
-    let (_, url) = said.trim().split_once("The admin view is at ").unwrap();
+    let url = gateway.admin_url().await;
     for path in ["/_routes", "/healthz", "/readyz"] {
-        let url = url.strip_suffix("/_").unwrap();
         let request = Request::get(format!("{url}{path}")).body(String::new());
         assert_eq!(gateway.send(request.unwrap()).await.status(), 200, "{path}");
     }
+}
+
+/// Those of axum and of other layers too, on either address.
+#[tokio::test]
+async fn every_answer_has_the_requests_id() {
+    let mut engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let args = ["--admin", "127.0.0.1:0", "--cors", "https://chat.example"];
+    let (_directory, mut gateway) = Gateway::serving(&engine, &manifests(), &args).await;
+    let admin = gateway.admin_url().await;
+    let mut seen = std::collections::HashSet::new();
+    for (method, url, path, status) in [
+        ("GET", gateway.url(), "/healthz", 200),
+        ("GET", gateway.url(), "/readyz", 200),
+        ("POST", gateway.url(), "/healthz", 405),
+        ("GET", gateway.url(), "/nothing", 404),
+        ("POST", gateway.url(), "/v1/chat/completions", 200),
+        ("OPTIONS", gateway.url(), "/v1/chat/completions", 200),
+        ("GET", &admin, "/healthz", 200),
+        ("GET", &admin, "/readyz", 200),
+        ("GET", &admin, "/_", 200),
+        ("GET", &admin, "/_routes", 200),
+        ("GET", &admin, "/nothing", 404),
+        ("POST", &admin, "/_routes", 405),
+    ] {
+        for given in [Some("req-1"), Some("two words"), None] {
+            let mut request = Request::builder()
+                .method(method)
+                .uri(format!("{url}{path}"))
+                .header("content-type", "application/json")
+                .header("origin", "https://chat.example")
+                .header("access-control-request-method", "POST");
+            if let Some(given) = given {
+                request = request.header("x-request-id", given);
+            }
+            let request = request.body(r#"{"model": "chat"}"#.to_owned()).unwrap();
+            let answer = gateway.send(request).await;
+            assert_eq!(answer.status(), status, "{method} {path}");
+            let id = header(&answer, "x-request-id");
+            match given {
+                Some("req-1") => assert_eq!(id, "req-1", "{method} {path}"),
+                _ => assert!(id.len() == 32 && seen.insert(id.to_owned()), "{path}: {id}"),
+            }
+            let has_engine = (method, status) == ("POST", 200);
+            if has_engine {
+                assert_eq!(engine.next().await.field("x-request-id"), Some(id));
+            }
+        }
+    }
+    let without = "GET /healthz HTTP/1.1\r\nConnection: close\r\nX-Request-Id: req-1\r\n\r\n";
+    let answer = gateway.raw(without).await;
+    assert!(answer.contains("x-request-id: req-1\r\n"), "{answer}");
 }
 
 /// From this machine, or where only operators are; not by whoever can send a request.
@@ -146,16 +220,43 @@ async fn an_engine_is_taken_out_of_service_by_operators() {
     assert_eq!(gateway.ask("chat").await.status(), 200);
 
     let any = "0.0.0.0:0";
-    let (_directory, gateway) = Gateway::serving_on(any, &engine, &manifests(), &[]).await;
+    let (_directory, gateway) = Gateway::serving_on(any, &engine.url(), &manifests(), &[]).await;
     assert_eq!(post(&gateway, gateway.url(), "_drain").await, 403);
     let admin = ["--admin", "127.0.0.1:0"];
-    let (_directory, mut gateway) = Gateway::serving_on(any, &engine, &manifests(), &admin).await;
-    let said = gateway.until("The admin view is at ").await;
-    let (_, url) = said.trim().split_once("The admin view is at ").unwrap();
-    assert_eq!(
-        post(&gateway, url.strip_suffix("/_").unwrap(), "_drain").await,
-        200
-    );
+    let (_directory, mut gateway) =
+        Gateway::serving_on(any, &engine.url(), &manifests(), &admin).await;
+    let url = gateway.admin_url().await;
+    assert_eq!(post(&gateway, &url, "_drain").await, 200);
+}
+
+/// The timers of the established connections of which this port is the near end, and whether each
+/// is the one that asks an idle peer whether it is still there (proc(5)).
+#[cfg(target_os = "linux")]
+fn are_asked(port: u16) -> Vec<bool> {
+    let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let lines = connections.lines().skip(1);
+    lines
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|line| line[1].ends_with(&format!(":{port:04X}")) && line[3] == "01")
+        .map(|line| line[5].starts_with("02:"))
+        .collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_silent_client_is_asked_whether_it_is_there() {
+    let engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let (_directory, gateway) = Gateway::serving(&engine, &manifests(), &[]).await;
+    let address: std::net::SocketAddr = gateway
+        .url()
+        .strip_prefix("http://")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let mut client = Peer::connect(address).await;
+    client.send(post(r#"{"model": "chat"}"#)).await;
+    assert_eq!(client.answer().await.status(), 200);
+    test_kit::time::eventually(|| are_asked(address.port()) == [true]).await;
 }
 
 #[tokio::test]

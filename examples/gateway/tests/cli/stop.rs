@@ -1,13 +1,21 @@
 //! What becomes of requests when the gateway is asked to stop.
 #![cfg(unix)]
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use axum::http::Request;
 use test_kit::{
     directory::Directory,
     socket::{LAST_CHUNK, Peer, Reply, Upstream, chunk, post},
 };
-use tokio::sync::Notify;
+use tokio::{
+    net::TcpListener,
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
 use crate::{
     files::{route, server},
@@ -60,6 +68,101 @@ async fn a_stream_is_finished_and_new_requests_are_told_to_go_elsewhere() {
     client.reader.read_to_end(&mut answer).await;
     assert_eq!((answer.complete, &*answer.body), (true, &b"firstlast"[..]));
     gateway.until("Stopped.").await;
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn until_load_balancers_have_noticed_it_goes_on_as_before() {
+    let args = ["--drain-delay", "3", "--admin", "127.0.0.1:0"];
+    let (_go, _directory, mut gateway) = slow(&args).await;
+    let admin = gateway.admin_url().await;
+    let is_ready = async || {
+        let request = Request::get(format!("{admin}/readyz")).body(String::new());
+        let on_admin = gateway.send(request.unwrap()).await.status().as_u16();
+        (gateway.get("/readyz").await, on_admin)
+    };
+    assert_eq!(is_ready().await, (200, 200));
+    let begun = Instant::now();
+    // As on Ctrl-C.
+    gateway.signal("-INT");
+    eventually_ready(503, &is_ready).await;
+    let address = gateway.url().strip_prefix("http://").unwrap();
+    // Connections are kept: nobody is told to close.
+    let mut client = Peer::connect(address.parse().unwrap()).await;
+    for _ in 0..2 {
+        client
+            .send("GET /v1/models HTTP/1.1\r\nHost: g\r\n\r\n")
+            .await;
+        assert_eq!(client.answer().await.status(), 200);
+    }
+    gateway.until("Stopped.").await;
+    assert!(begun.elapsed() >= Duration::from_secs(3));
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+/// Waits until both say this.
+async fn eventually_ready(status: u16, is_ready: &impl AsyncFn() -> (u16, u16)) {
+    let asked = async {
+        while is_ready().await != (status, status) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), asked).await.unwrap();
+}
+
+/// A client with a WebSocket to the engine, whose side takes what it is told.
+async fn tunnelled(more: &[&str]) -> (Peer, Peer, Directory, Gateway) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let manifests = server("small", "m") + &route("chat", "small");
+    let (directory, gateway) = Gateway::serving_on("127.0.0.1:0", &url, &manifests, more).await;
+    let address = gateway.url().strip_prefix("http://").unwrap();
+    let mut client = Peer::connect(address.parse().unwrap()).await;
+    client
+        .send(
+            "GET /v1/realtime?model=chat HTTP/1.1\r\nHost: g\r\nConnection: upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Version: 13\r\n\r\n",
+        )
+        .await;
+    let mut engine = Peer::new(listener.accept().await.unwrap().0);
+    engine.raw_until("\r\n\r\n").await;
+    engine
+        .send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+        )
+        .await;
+    let head = client.raw_until("\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    (client, engine, directory, gateway)
+}
+
+#[tokio::test]
+async fn an_open_websocket_is_waited_for() {
+    let (mut client, mut engine, _directory, mut gateway) = tunnelled(&[]).await;
+    gateway.terminate();
+    gateway
+        .until("Stopping, 1 in flight: 30 s to finish.")
+        .await;
+    for (from, to) in [("ping", "pong"), ("more", "yes")] {
+        client.send(from).await;
+        engine.raw_until(from).await;
+        engine.send(to).await;
+        client.raw_until(to).await;
+        sleep(test_kit::time::A_WHILE).await;
+    }
+    drop((client, engine));
+    gateway.until("Stopped.").await;
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn and_no_longer_than_it_may_take() {
+    let (mut client, _engine, _directory, mut gateway) = tunnelled(&["--drain", "1"]).await;
+    gateway.terminate();
+    gateway.until("Stopped, with 1 in flight cut.").await;
+    assert!(client.reader.is_at_end().await);
     assert_eq!(gateway.ended().await, Some(0));
 }
 

@@ -8,7 +8,9 @@ use std::sync::{
 use axum::body::Body;
 use http::Request;
 use tokio::task::JoinSet;
-use tower_model_route::{ModelServer, RouteBody, RouteTable, Rule, TrafficPolicy, stack};
+use tower_model_route::{
+    ModelServer, RouteBody, RouteTable, Rule, TrafficPolicy, engine_client, stack,
+};
 
 use super::{
     http::{HttpClient, http_client},
@@ -37,10 +39,17 @@ impl Stacked {
             .traffic_policy(policy);
         let table = table([server], Rule::new("rule").target("server"));
         let service = stack(table.clone()).service(http_client::<RouteBody>(false));
-        Self {
-            table,
-            server: Server::axum(axum::Router::new().fallback_service(service)).await,
-        }
+        let app = axum::Router::new().fallback_service(service);
+        let server = Server::axum(app).await;
+        Self { table, server }
+    }
+
+    /// By this table and the crate's own client.
+    pub async fn by_engine_client(table: RouteTable) -> Self {
+        let service = stack(table.clone()).service(engine_client());
+        let app = axum::Router::new().fallback_service(service);
+        let server = Server::axum(app).await;
+        Self { table, server }
     }
 
     pub async fn ask(&self) -> Answer {

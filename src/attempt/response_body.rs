@@ -341,13 +341,17 @@ fn received(
     held: &mut Option<Held>,
     is_last: bool,
 ) -> (Option<Frame<Bytes>>, Option<Farewell>) {
-    if let Some(held) = held {
-        held.received(&frame);
-    }
+    let frame = match held {
+        Some(held) => held.received(frame),
+        None => Some(frame),
+    };
     let farewell = held.take_if(|_| is_last).map(Held::ended);
     // Trailers end a message, so that nothing could follow them.
-    let is_hidden = frame.is_trailers() && !matches!(farewell, None | Some(Farewell::End));
-    ((!is_hidden).then_some(frame), farewell)
+    let has_more = !matches!(farewell, None | Some(Farewell::End));
+    (
+        frame.filter(|frame| !(frame.is_trailers() && has_more)),
+        farewell,
+    )
 }
 
 /// The next frame from the engine, or what follows its last one.

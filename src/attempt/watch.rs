@@ -50,6 +50,18 @@ pub(super) enum Farewell {
     Break(BoxError),
 }
 
+impl Farewell {
+    /// The same behind these bytes. A message that breaks off needs none of an event's beginning.
+    pub(super) fn behind(self, bytes: Bytes) -> Self {
+        match self {
+            farewell if bytes.is_empty() => farewell,
+            Self::End => Self::Event(bytes),
+            Self::Event(event) => Self::Event([&*bytes, &*event].concat().into()),
+            Self::Break(error) => Self::Break(error),
+        }
+    }
+}
+
 impl Watch {
     /// Watches an answer with these `headers`, for what the policy asks for (`judges`), or only to
     /// tell of it (`tells`).
@@ -106,11 +118,12 @@ impl Watch {
         self.reader.is_between()
     }
 
-    /// Reads the next bytes.
-    pub(super) fn read(&mut self, mut data: &[u8]) -> Seen {
+    /// Reads the next bytes; `each` is told of each event that ends in them.
+    pub(super) fn read(&mut self, mut data: &[u8], mut each: impl FnMut(&Event)) -> Seen {
         let mut seen = Seen::default();
         while let Some(event) = self.reader.next(&mut data) {
             seen.add(&event);
+            each(&event);
         }
         // One JSON value makes progress with each byte.
         seen.progress |= self.reader.format() == Format::Json;

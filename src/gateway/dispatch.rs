@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, request::Parts};
 use http_body::Body;
 use tokio::time::Instant;
@@ -18,9 +19,9 @@ use crate::{
     error::{Asker, RouteError, RouteErrorKind},
     events::Dialect,
     limit::{Estimate, Pending, Refusal, Reservation, Said, Standings, Verdict},
-    model::{BodyKeys, ExtractedModel, NeededKeys},
+    model::{BodyKeys, ExtractedModel, NeededKeys, ask_for_usage},
     observe::{LimitFacts, LimitVerdict, Report},
-    pieces::Chunks,
+    pieces::{Chunks, Edit},
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
     server::{Caller, Lease, Server},
     upload::{Inbound, Received, Refused, Share, Upload},
@@ -238,7 +239,12 @@ impl Matched {
         options.forwarded.set(head);
         let is_gated = decision.policy().holds_first_event();
         let asks_for_stream = is_gated.then(|| message.asks_for_stream()).flatten();
-        let mut packed = message.pack(head, may_send_again);
+        let usage = decision
+            .may_force_usage()
+            .then(|| message.usage_edit(head))
+            .flatten();
+        let can_ask_for_usage = usage.is_some();
+        let mut packed = message.pack(head, may_send_again, usage);
         let payload = match packed.payload(head, &decision, &lease) {
             Ok(payload) => payload,
             Err(error) => return Err((error, packed.rest)),
@@ -260,6 +266,7 @@ impl Matched {
             retries,
             held: packed.share,
             report: attempts,
+            can_ask_for_usage,
         });
         body.attach(Arc::clone(&exchange));
         Ok((body, exchange))
@@ -287,18 +294,33 @@ impl Message {
 
     /// Whether the body asks for a stream, if there is one, and all of it is there to be read.
     fn asks_for_stream(&mut self) -> Option<bool> {
-        let is_plain = self.plain.is_some() || self.inbound.as_mut().scan().decoder().is_none();
-        (self.whole && is_plain).then_some(())?;
         let needed = NeededKeys {
             stream: true,
             ..NeededKeys::default()
         };
-        let text = self.plain.as_mut().unwrap_or(&mut self.chunks).contiguous();
-        (!text.is_empty()).then(|| BodyKeys::read(text, needed).stream)
+        let text = self.text().filter(|text| !text.is_empty())?;
+        Some(BodyKeys::read(text, needed).stream)
+    }
+
+    /// What makes a chat's or a completion's stream end with its usage, if all of the body is there
+    /// to be read.
+    fn usage_edit(&mut self, head: &Parts) -> Option<Edit> {
+        let has_option = matches!(
+            Dialect::of(head.uri.path()),
+            Dialect::Chat | Dialect::Completions
+        );
+        has_option.then(|| ask_for_usage(self.text()?)).flatten()
+    }
+
+    /// The body without its coding, if all of it is there to be read.
+    fn text(&mut self) -> Option<&Bytes> {
+        let is_plain = self.plain.is_some() || self.inbound.as_mut().scan().decoder().is_none();
+        (self.whole && is_plain)
+            .then(|| self.plain.as_mut().unwrap_or(&mut self.chunks).contiguous())
     }
 
     /// Takes the fields of the client's connection off `head`.
-    fn pack(self, head: &mut Parts, may_send_again: bool) -> Packed {
+    fn pack(self, head: &mut Parts, may_send_again: bool, usage: Option<Edit>) -> Packed {
         let Self {
             model,
             chunks,
@@ -322,7 +344,7 @@ impl Message {
             rewrite::announce_trailers(&mut head.headers, trailers);
         }
         Packed {
-            origin: Origin::new(path.flatten(), model, length, coded),
+            origin: Origin::new(path.flatten(), model, length, coded, usage),
             chunks,
             trailers,
             length,

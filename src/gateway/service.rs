@@ -24,7 +24,7 @@ use crate::{
     pieces::{Chunks, Edits},
     route::CompiledTable,
     upload::{Drain, Limits, Receive, Share, Upload, receive},
-    wire::{Admitted, admitted},
+    wire::admitted,
 };
 
 /// The service made by [`ModelRouteLayer`](crate::ModelRouteLayer).
@@ -131,9 +131,8 @@ fn first_look(
         };
     }
     let scan = match admitted(settled, extract, head, options.without_model(table)) {
-        Ok(Admitted::Named(scan)) => scan,
-        Ok(Admitted::Unnamed) => Scan::none(),
-        Ok(Admitted::Forwarded) => return FirstLook::Forward,
+        Ok(Some(scan)) => scan,
+        Ok(None) => return FirstLook::Forward,
         Err(error) => return FirstLook::Reject(error),
     };
     if let Err(error) = scan.check_type(&head.headers) {

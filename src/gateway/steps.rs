@@ -305,7 +305,8 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     let keep_alive = keep_alive.and_then(|interval| KeepAlive::new(interval, routed.dialect));
     let held = Held::new(lease, Some(exchange), idle_timeout, std::mem::take(report))
         .watching(watch, slow)
-        .keeping_alive(keep_alive);
+        .keeping_alive(keep_alive)
+        .hiding_usage(routed.exchange.asks_for_usage());
     if held.may_add() {
         response.headers_mut().remove(CONTENT_LENGTH);
     }
@@ -337,7 +338,8 @@ fn watch<R: Body>(
         || policy.get_stream_idle_timeout().is_some()
         || policy.get_first_event_slow().is_some()
         || lease.is_some_and(Lease::wants_latency);
-    let why = (is_wanted, report.reads_answer());
+    let tells = report.reads_answer() || routed.exchange.asks_for_usage();
+    let why = (is_wanted, tells);
     if why == (false, false) || !response.status().is_success() {
         return None;
     }

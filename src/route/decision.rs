@@ -121,6 +121,12 @@ impl RouteDecision {
         &self.server().policy
     }
 
+    /// Whether an attempt by this rule may ask for usage in the client's stead.
+    pub(crate) fn may_force_usage(&self) -> bool {
+        let rule = self.table.rule(self.selection);
+        self.policy().get_force_usage() || self.table.forces_usage(rule)
+    }
+
     /// Counts the request among those of its target.
     pub(crate) fn count(&self) {
         self.table.rule(self.selection).picks.add(self.target());

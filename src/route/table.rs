@@ -263,6 +263,12 @@ impl CompiledTable {
         targets.any(|server| !server.needed_keys().is_none())
     }
 
+    /// Whether some ModelServer of this rule has usage asked for in the client's stead.
+    pub(crate) fn forces_usage(&self, rule: &CompiledRule) -> bool {
+        let mut targets = rule.all().map(|target| self.target(rule, target));
+        targets.any(|server| server.policy.get_force_usage())
+    }
+
     /// The first rule that matches, by model name, then by adapter name; an error calls the
     /// model as it is `shown` to the client.
     pub(crate) fn select(

@@ -316,7 +316,7 @@ impl Server {
     /// The keys in a request's body that are needed to serve it.
     pub(crate) fn needed_keys(&self) -> NeededKeys {
         NeededKeys {
-            stream: self.policy.get_sse_keepalive().is_some(),
+            stream: self.policy.get_sse_keepalive().is_some() || self.policy.get_force_usage(),
             ..self.balancer.needed_keys()
         }
     }

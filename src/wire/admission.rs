@@ -40,16 +40,6 @@ impl Default for Admission {
     }
 }
 
-/// What becomes of a request by its head.
-pub(crate) enum Admitted {
-    /// Its model is looked for.
-    Named(Scan),
-    /// It names no model, and is routed all the same.
-    Unnamed,
-    /// It names no model, and goes to the inner service as it is.
-    Forwarded,
-}
-
 impl Admission {
     /// Refuses what may reach no engine, whatever its path.
     pub(crate) fn check(&self, head: &Parts) -> Result<(), RouteError> {
@@ -113,24 +103,25 @@ impl Admission {
     }
 }
 
-/// What becomes of a request whose path is, or is not, [settled](Admission::settle), if `what`
-/// is said of those without a model.
+/// What looks for the model of a request whose path is, or is not,
+/// [settled](Admission::settle), if `what` is said of those without a model. `None` if it names
+/// none and goes to the inner service as it is.
 pub(crate) fn admitted(
     settled: Result<(), RouteError>,
     extract: &dyn ExtractModel,
     head: &Parts,
     what: &WithoutModel,
-) -> Result<Admitted, RouteError> {
+) -> Result<Option<Scan>, RouteError> {
     let found = Scan::new(extract.begin(head).0);
     match (settled, found, what) {
-        (Ok(()), Ok(Some(scan)), what) => Ok(Admitted::Named(scan.optional(what.is_routed()))),
+        (Ok(()), Ok(Some(scan)), what) => Ok(Some(scan.optional(what.is_routed()))),
         (Err(error), Ok(None), WithoutModel::Forward)
             if error.kind() == RouteErrorKind::UnknownPath =>
         {
-            Ok(Admitted::Forwarded)
+            Ok(None)
         }
         (Err(error), ..) => Err(error),
-        (Ok(()), Ok(None), WithoutModel::Forward) => Ok(Admitted::Forwarded),
+        (Ok(()), Ok(None), WithoutModel::Forward) => Ok(None),
         (Ok(()), Ok(None), WithoutModel::Reject) => Err(RouteError::new(
             RouteErrorKind::RouteNotFound,
             "no such resource: this gateway only serves requests that name a model",
@@ -140,7 +131,7 @@ pub(crate) fn admitted(
         {
             Err(error)
         }
-        (Ok(()), ..) => Ok(Admitted::Unnamed),
+        (Ok(()), ..) => Ok(Some(Scan::none())),
     }
 }
 

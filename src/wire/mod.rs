@@ -12,7 +12,7 @@ pub(crate) mod rewrite;
 mod via;
 
 pub(crate) use self::{
-    admission::{Admission, Admitted, admitted},
+    admission::{Admission, admitted},
     location::hide_endpoint,
     origin::{Coded, Origin, Payload},
     original_path::OriginalPath,

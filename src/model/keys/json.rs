@@ -38,6 +38,11 @@ impl<'a> Json<'a> {
         self.rest.first().copied()
     }
 
+    /// How many bytes are left.
+    pub(super) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Consumes the next byte if it is `byte`.
     fn eat(&mut self, byte: u8) -> Option<bool> {
         let is_next = self.peek()? == byte;

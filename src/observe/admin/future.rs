@@ -53,7 +53,7 @@ pub(super) enum Asked {
         headers: HeaderMap,
         table: RouteTable,
         access: Access,
-        reading: Reading,
+        reading: Box<Reading>,
     },
     Cordon {
         table: RouteTableHandle,

@@ -235,7 +235,7 @@ impl<B: Body> Service<Request<B>> for Admin {
                     headers: request.headers().clone(),
                     table: self.table.table(),
                     access: self.access.clone(),
-                    reading: self.reading.clone(),
+                    reading: Box::new(self.reading.clone()),
                 };
                 return AdminFuture::read(asked, request);
             }

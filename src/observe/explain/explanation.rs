@@ -20,7 +20,7 @@ use crate::{
     model::{ExtractModel, ExtractedModel, ModelSources, Scan},
     pieces::Chunks,
     route::{CompiledTable, Prospect, RouteTable},
-    wire::{Admission, Admitted, admitted},
+    wire::{Admission, admitted},
 };
 
 /// The whole decision about one request, as data and, by its `Display`, as text.
@@ -178,13 +178,13 @@ impl RouteTable {
         let mut settled = head.clone();
         let target = admission.settle(extract, table, &mut settled);
         let asked = match admitted(target, extract, &settled, what)? {
-            Admitted::Named(scan) => match located(scan, &settled, body) {
+            Some(scan) => match located(scan, &settled, body) {
                 Err(error) if error.kind() == RouteErrorKind::MissingModel && what.is_routed() => {
                     Asked::unnamed(&settled, what, table)
                 }
                 located => Asked::new(&settled, located?),
             },
-            Admitted::Unnamed | Admitted::Forwarded => Asked::unnamed(&settled, what, table),
+            None => Asked::unnamed(&settled, what, table),
         };
         Ok(Explanation::new(table, &asked, shown).of(head))
     }

@@ -168,6 +168,7 @@ fn it_serializes_in_the_words_of_the_manifests() {
                 "firstEventTimeout": null,
                 "streamIdleTimeout": "5m",
                 "sseKeepalive": null,
+                "forceUsage": false,
                 "onInterruption": "event",
                 "totalTimeout": null,
                 "maxRetries": 2,

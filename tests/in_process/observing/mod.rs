@@ -6,6 +6,7 @@ mod facts_in_order;
 mod metrics_have_known_names_only;
 mod observing_changes_nothing;
 mod unreachable_engines_are_said;
+mod usage_is_forced_unseen;
 mod usage_of_each_api;
 
 use std::{

@@ -15,6 +15,8 @@ use tracing::Level;
 
 use super::collect::{Seen, collecting};
 
+type MakeAct = fn() -> Act;
+
 fn refuses() -> Act {
     let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
     Act::Fail(ConnectionFailure::new(ConnectionFailureKind::NotConnected, refused).into())
@@ -49,7 +51,7 @@ fn strict() -> TrafficPolicy {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_is_ejected_with_the_cause() {
-    let causes: [(fn() -> Act, &str); 6] = [
+    let causes: [(MakeAct, &str); 6] = [
         (refuses, "no connection"),
         (|| Act::Fail("no HTTP".into()), "no answer"),
         (|| Act::Hang, "timed out"),

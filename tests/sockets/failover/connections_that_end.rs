@@ -169,6 +169,41 @@ async fn a_restart_behind_one_address_costs_nobody_an_error() {
     }
 }
 
+/// It answers in the middle of an upload and hangs up with the rest unread, which resets the
+/// connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_refuses_an_upload_and_hangs_up_is_heard_and_not_blamed() {
+    const TIMES: usize = 30;
+    const SIZE: usize = 3 << 20;
+    for status in ["401 Unauthorized", "413 Content Too Large"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut begin = vec![0; 256 << 10];
+                socket.read_exact(&mut begin).await?;
+                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno");
+                socket.write_all(answer.as_bytes()).await?;
+            }
+            std::io::Result::Ok(())
+        });
+        let gateway = Stacked::by_engine_client(table(&[url], "{}")).await;
+        let prompt = "x".repeat(SIZE);
+        let body: &'static str = format!(r#"{{"model":"asked","prompt":"{prompt}"}}"#).leak();
+        for _ in 0..TIMES {
+            let answer = within(gateway.say(body)).await;
+            let got = (answer.status().as_u16(), answer.body.as_deref().ok());
+            assert_eq!(
+                got,
+                (status[..3].parse().unwrap(), Some(&b"no"[..])),
+                "{answer:?}"
+            );
+        }
+        within(gateway.is_idle()).await;
+        assert_nobody_is_blamed(&gateway);
+    }
+}
+
 /// Without `retry`, as in Kthena: 60 of 60.
 #[tokio::test]
 async fn one_bad_engine_of_three_costs_nobody_an_error() {

@@ -5,7 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use test_kit::redis::{Redis, Slow};
+use serde_json::json;
+use test_kit::{
+    redis::{Redis, Slow},
+    socket::{Reply, Upstream},
+};
+use tokio::sync::Notify;
 use tower_model_route::{Per, RateLimit, RedisStore, StoreFailure};
 
 use super::{Gateway, count, engine, load, table};
@@ -159,4 +164,51 @@ async fn a_key_that_holds_something_else_makes_its_own_limit_local_and_no_other(
         .await;
     assert!((900.0..=999.5).contains(&left), "{left}");
     assert_eq!(redis.ask(&["GET", REQUESTS]).await, ["something else"]);
+}
+
+#[tokio::test]
+async fn what_was_used_while_redis_was_gone_is_settled_when_it_is_back() {
+    let Some(mut redis) = Redis::start().await else {
+        return;
+    };
+    let ends = Arc::new(Notify::new());
+    let waits = Arc::clone(&ends);
+    let engine = Upstream::start(move |_| {
+        let body = json!({"choices": [{"index": 0, "finish_reason": "stop",
+            "message": {"content": "text"}}],
+            "usage": {"prompt_tokens": 7, "completion_tokens": 500, "total_tokens": 507}});
+        let body = body.to_string();
+        let (first, rest) = body.split_at(9);
+        let length = body.len();
+        Reply::new(format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{first}"
+        ))
+        .then_wait(&waits)
+        .then(rest)
+    })
+    .await;
+    let limit = RateLimit::output_tokens(1000, Per::Month)
+        .redis(redis.address())
+        .on_store_failure(StoreFailure::Closed);
+    let gateway = Gateway::new(table(&engine.url(), [limit])).await;
+    let gateway = Arc::new(gateway);
+    let asking = tokio::spawn({
+        let gateway = Arc::clone(&gateway);
+        async move { gateway.chat_stored().await }
+    });
+    test_kit::time::eventually(|| engine.requests() == 1).await;
+    redis.kill().await;
+    ends.notify_one();
+    assert_eq!(asking.await.unwrap().last(), Some(&200));
+    redis.restart().await;
+    // Ten were reserved in the Redis that is gone, and 490 more were used.
+    let key = "tower-model-route:limit:{route}:outputTokens:month";
+    test_kit::time::within(async {
+        while redis.ask(&["EXISTS", key]).await == ["0"] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let left = redis.tokens(key).await;
+    assert!((510.0..511.0).contains(&left), "{left}");
 }

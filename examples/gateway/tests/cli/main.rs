@@ -5,6 +5,7 @@ mod explain;
 mod files;
 mod flags;
 mod limits;
+mod observing;
 mod program;
 mod serve;
 mod serving;

@@ -126,7 +126,7 @@ async fn engines_addresses_are_told_only_if_asked_to() {
 
 #[tokio::test]
 async fn the_admin_view_answers_by_names_that_are_listed() {
-    let gateway = Gateway::start(["--admin-host", "ops.example"]).await;
+    let gateway = Gateway::start(["--admin-here", "--admin-host", "ops.example"]).await;
     for (host, status) in [
         ("ops.example", 200),
         ("127.0.0.1", 200),

@@ -53,7 +53,12 @@ impl Stacked {
     }
 
     pub async fn ask(&self) -> Answer {
-        self.client().ask(r#"{"model":"asked"}"#).await
+        self.say(r#"{"model":"asked"}"#).await
+    }
+
+    /// The answer to this body.
+    pub async fn say(&self, body: &'static str) -> Answer {
+        self.client().ask(body).await
     }
 
     /// What the clients get, each of which asks one thing after the other; `then` comes when a

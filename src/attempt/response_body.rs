@@ -160,6 +160,18 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // Of several layers only the outermost looks at what passes.
+        if self.held.is_none()
+            && self.rest.is_none()
+            && let KindProj::Upstream { body } = self.as_mut().project().kind.project()
+        {
+            let farewell = match ready!(body.poll_frame(cx)) {
+                Some(Ok(frame)) => return Poll::Ready(Some(Ok(in_bytes(frame)))),
+                Some(Err(error)) => Farewell::Break(error.into()),
+                None => Farewell::End,
+            };
+            self.as_mut().project().kind.set(Kind::after(farewell));
+        }
         loop {
             let mut this = self.as_mut().project();
             if let Some(Rest {
@@ -250,6 +262,10 @@ impl<R: Body> Kind<R> {
             Self::Resumed { read, body } => longer(body.size_hint(), read),
         }
     }
+}
+
+fn in_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
+    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
 }
 
 /// The last byte of a frame, and what comes before it.
@@ -366,8 +382,7 @@ where
 {
     let (error, cause) = match body.poll_frame(cx) {
         Poll::Ready(Some(Ok(frame))) => {
-            let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
-            return Poll::Ready(Ok(frame));
+            return Poll::Ready(Ok(in_bytes(frame)));
         }
         Poll::Ready(None) => {
             let farewell = held.take().map_or(Farewell::End, Held::ended);

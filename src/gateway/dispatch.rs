@@ -34,7 +34,7 @@ pub(super) struct Matched {
     selection: Selection,
     message: Message,
     /// What was left of the limits of its route, if that has any.
-    standings: Option<Standings>,
+    standings: Standings,
 }
 
 /// What was received of it.
@@ -85,7 +85,7 @@ impl Matched {
             Ok(read) => Ok(Self {
                 table,
                 selection: read.selection,
-                standings: None,
+                standings: Standings::default(),
                 message: Message {
                     model: read.model,
                     keys: read.keys,
@@ -120,7 +120,7 @@ impl Matched {
         &self,
         head: &Parts,
         options: &Options,
-    ) -> Result<Result<Reservation, Refusal>, Pending> {
+    ) -> Result<Result<Reservation, Box<Refusal>>, Pending> {
         let rule = self.table.rule(self.selection);
         let limits = self.table.limits_by(rule);
         if limits.is_empty() {
@@ -139,7 +139,7 @@ impl Matched {
         asker: &Asker,
         report: &mut Report,
     ) {
-        self.standings = Some(reservation.standings);
+        self.standings = reservation.standings;
         reservation
             .said()
             .for_each(|said| self.tell_limit(&said, report));
@@ -164,9 +164,12 @@ impl Matched {
         });
     }
 
-    /// What was left of its limits.
-    pub(super) fn standings(&self) -> Option<Standings> {
-        self.standings
+    /// What an answer is to say of its limits.
+    pub(super) fn standings(&self, options: &Options) -> Standings {
+        match options.limits.says_what_is_left {
+            true => self.standings,
+            false => Standings::default(),
+        }
     }
 
     /// Chooses a target and takes a lease of an endpoint, if one is free.

@@ -78,7 +78,7 @@ impl LimitOptions {
         to: &RuleMatch<'_>,
         server: &Server,
         estimate: &Estimate,
-    ) -> Result<Result<Reservation, Refusal>, Pending> {
+    ) -> Result<Result<Reservation, Box<Refusal>>, Pending> {
         let keyed = limits.iter().filter_map(|limit| {
             let key = self.key(limit.config.get_key(), head, to)?;
             Some((limit, key))

@@ -88,8 +88,8 @@ pub(super) struct Routed {
     pub(super) keep_alive: Option<Duration>,
     pub(super) via: Via,
     pub(super) drain: DrainLimits,
-    /// What was left of its limits when it came, if the answer is to say that.
-    pub(super) standings: Option<Standings>,
+    /// What was left of its limits when it came, as far as the answer is to say that.
+    pub(super) standings: Standings,
     /// Whether the engine was asked to change the protocol.
     pub(super) upgrade: Option<Upgrade>,
 }

@@ -97,8 +97,17 @@ macro_rules! take {
     };
 }
 
+/// The next phase, unless the client is to be kept alive from now on.
+macro_rules! next {
+    ($flow:expr, $report:ident, $id:ident) => {
+        match $flow {
+            ControlFlow::Continue(next) => next,
+            ControlFlow::Break(long) => return Progress::long(long, $report, $id),
+        }
+    };
+}
+
 /// What a poll of it brings.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(super) enum Progress<S, R, E>
 where
     S: Service<Request<RouteBody>>,
@@ -138,6 +147,7 @@ impl<S> Routing<S>
 where
     S: Service<Request<RouteBody>>,
 {
+    #[expect(clippy::too_many_lines, reason = "a table of the states")]
     pub(super) fn poll<R>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -149,25 +159,22 @@ where
     {
         let this = self.project();
         let (mut phase, report, id) = (this.phase, this.report, &*this.id);
-        let span = report.span();
-        let _entered = span.enter();
+        let _entered = report.entered();
         loop {
             let next = match phase.as_mut().project() {
                 PhaseProj::Receiving { receive, .. } => {
                     let received = ready!(Pin::new(receive).poll(cx));
                     take!(phase, Receiving { table, arrival });
-                    match steps::received(received, table, arrival, report) {
-                        ControlFlow::Continue(next) => next,
-                        ControlFlow::Break(long) => return Progress::long(long, report, id),
-                    }
+                    next!(
+                        steps::received(received, table, arrival, report),
+                        report,
+                        id
+                    )
                 }
                 PhaseProj::Limiting { limiting } => {
                     let reserved = ready!(limiting.pending.as_mut().poll(cx));
                     take!(phase, Limiting { limiting });
-                    match steps::limited(reserved, *limiting, report) {
-                        ControlFlow::Continue(next) => next,
-                        ControlFlow::Break(long) => return Progress::long(long, report, id),
-                    }
+                    next!(steps::limited(reserved, *limiting, report), report, id)
                 }
                 PhaseProj::Queueing { queued } => {
                     let lease = ready!(queued.poll_lease(cx));
@@ -179,10 +186,7 @@ where
                     take!(phase, Sending { sending });
                     match ready {
                         Some(Ok(())) => steps::call(sending),
-                        Some(Err(error)) => {
-                            report.failed();
-                            return identified(Err(error), id);
-                        }
+                        Some(Err(error)) => return identified(report.failed(error), id),
                         None => steps::timed_out(sending.routed, Outcome::Shed, report),
                     }
                 }
@@ -203,8 +207,7 @@ where
                 PhaseProj::Answering { rest, .. } => {
                     ready!(Drain::poll_first(rest, cx));
                     take!(phase, Answering { response, rest });
-                    drop(std::mem::take(report));
-                    return identified(Ok(steps::own(response, rest)), id);
+                    return identified(Ok(steps::own(response, rest, report)), id);
                 }
                 PhaseProj::Completed => panic!("ResponseFuture polled after completion"),
             };

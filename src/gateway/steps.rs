@@ -96,7 +96,7 @@ pub(super) fn received<S, F>(
 
 /// The store of its limits has answered, or has failed.
 pub(super) fn limited<S, F>(
-    reserved: Result<Reservation, Refusal>,
+    reserved: Result<Reservation, Box<Refusal>>,
     limiting: Limiting<S>,
     report: &mut Report,
 ) -> ControlFlow<Long<S, F>, Phase<S, F>> {
@@ -108,7 +108,7 @@ pub(super) fn limited<S, F>(
 
 /// What a request will probably use is reserved, or is not there.
 fn reserved_for<S, F>(
-    reserved: Result<Reservation, Refusal>,
+    reserved: Result<Reservation, Box<Refusal>>,
     mut matched: Matched,
     arrival: Arrival<S>,
     report: &mut Report,
@@ -120,13 +120,16 @@ fn reserved_for<S, F>(
         }
         Err(refusal) => {
             matched.tell_limit(&refusal.by, report);
-            let refused = (refusal.error, matched.into_rest());
+            let Refusal {
+                error, standings, ..
+            } = *refusal;
+            let refused = (error, matched.into_rest());
             let (asker, head, options) = (&arrival.asker, &arrival.head, &arrival.options);
             let mut phase = rejected(refused, asker, head, options, report);
             if let Phase::Answering { response, .. } = &mut phase
                 && options.limits.says_what_is_left
             {
-                refusal.standings.write(response.headers_mut());
+                standings.write(response.headers_mut());
             }
             ControlFlow::Continue(phase)
         }
@@ -180,8 +183,7 @@ fn waiter<S>(matched: &Matched, target: u32, arrival: &mut Arrival<S>) -> Option
     policy.get_sse_keepalive()?;
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
     let mut waiter = Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())?;
-    let says = arrival.options.limits.says_what_is_left;
-    waiter.standings = matched.standings().filter(|_| says);
+    waiter.standings = matched.standings(&arrival.options);
     // Its comments are plain text, so the events behind them must be.
     let plain = HeaderValue::from_static("identity");
     head.headers.insert(ACCEPT_ENCODING, plain);
@@ -270,10 +272,7 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     }
     let mut response = match result {
         Ok(response) => response,
-        Err(error) => {
-            report.failed();
-            return ControlFlow::Break(Err(error));
-        }
+        Err(error) => return ControlFlow::Break(report.failed(error)),
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let upgrade = routed.upgrade.take();
@@ -294,9 +293,7 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     rewrite::response_head(&mut response);
     routed.via.add(version, response.headers_mut());
     hide_endpoint(response.headers_mut(), decision.address());
-    if let Some(standings) = &routed.standings {
-        standings.write(response.headers_mut());
-    }
+    routed.standings.write(response.headers_mut());
     let watch = watch(&response, &routed, &decision, lease.as_ref(), report);
     let exchange = Arc::clone(&routed.exchange);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
@@ -317,7 +314,7 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
 
 /// The answer to a request that was not routed.
 fn forwarded<R: Body, E>(result: Result<Response<R>, E>, report: &mut Report) -> Answer<R, E> {
-    let response = result.inspect_err(|_| report.failed())?;
+    let response = result.or_else(|error| report.failed(error))?;
     report.forwarded(response.status());
     let held = Held::new(None, None, None, std::mem::take(report)).watching(None, None);
     Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
@@ -352,7 +349,10 @@ fn watch<R: Body>(
 pub(super) fn own<R>(
     response: Response<Bytes>,
     rest: Option<Box<Drain>>,
+    report: &mut Report,
 ) -> Response<ResponseBody<R>> {
+    // The request ends here, whatever becomes of the few bytes.
+    drop(std::mem::take(report));
     response.map(|data| ResponseBody::own(data).draining(rest))
 }
 
@@ -387,8 +387,7 @@ fn dispatched<S, F>(
     let drain = options.drain(&head);
     let deadline = timer.as_ref().map(|timer| timer.deadline());
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
-    let says = options.limits.says_what_is_left;
-    let standings = matched.standings().filter(|_| says);
+    let standings = matched.standings(&options);
     match matched.dispatch(&options, &mut head, chosen, deadline, report) {
         Err(refused) => rejected(refused, &asker, &head, &options, report),
         Ok((body, exchange)) => {

@@ -20,8 +20,8 @@ pub(super) struct Waiter {
     pub(super) dialect: Dialect,
     /// The request's.
     pub(super) id: HeaderValue,
-    /// What was left of its limits, if the head is to say that.
-    pub(super) standings: Option<Standings>,
+    /// What was left of its limits, as far as the head is to say that.
+    pub(super) standings: Standings,
 }
 
 impl Waiter {
@@ -46,7 +46,7 @@ impl Waiter {
             keep_alive: KeepAlive::new(interval, dialect)?,
             dialect,
             id: id.clone(),
-            standings: None,
+            standings: Standings::default(),
         })
     }
 
@@ -58,9 +58,7 @@ impl Waiter {
         headers.insert(CONTENT_TYPE, events);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(X_REQUEST_ID, self.id.clone());
-        if let Some(standings) = &self.standings {
-            standings.write(headers);
-        }
+        self.standings.write(headers);
         response
     }
 }

@@ -79,6 +79,11 @@ impl LiveLimit {
         })
     }
 
+    /// Whether it counts tokens.
+    pub(crate) fn is_of_tokens(self: &Arc<Self>) -> bool {
+        self.config.get_unit().is_tokens()
+    }
+
     /// Whether a table that is built anew with `other` keeps this one's buckets.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.config == other.config && self.store_key == other.store_key

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A reservation that a store is asked for.
-pub(crate) type Pending = Pin<Box<dyn Future<Output = Result<Reservation, Refusal>> + Send>>;
+pub(crate) type Pending = Pin<Box<dyn Future<Output = Result<Reservation, Box<Refusal>>> + Send>>;
 
 /// What a request will probably use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl Asked {
     }
 
     /// Takes all or nothing from the buckets in memory; `Err` if some are in a store.
-    pub(crate) fn reserve(self) -> Result<Result<Reservation, Refusal>, Pending> {
+    pub(crate) fn reserve(self) -> Result<Result<Reservation, Box<Refusal>>, Pending> {
         if self.asks.iter().all(|ask| ask.store.is_none()) {
             let mut reservation = Reservation::of(self.expected);
             let taken = reservation.take(&self.asks, Instant::now());
@@ -141,7 +141,7 @@ impl Asked {
         Err(Box::pin(self.reserve_stored()))
     }
 
-    async fn reserve_stored(self) -> Result<Reservation, Refusal> {
+    async fn reserve_stored(self) -> Result<Reservation, Box<Refusal>> {
         let mut reservation = Reservation::of(self.expected);
         let (mut stored, local): (Vec<_>, Vec<_>) =
             self.asks.into_iter().partition(|ask| ask.store.is_some());
@@ -263,7 +263,7 @@ impl Reservation {
     }
 
     /// Takes all or nothing from memory. On a refusal what was taken is given back.
-    fn take(&mut self, asks: &[Ask], now: Instant) -> Result<(), Refusal> {
+    fn take(&mut self, asks: &[Ask], now: Instant) -> Result<(), Box<Refusal>> {
         let mut refused: Option<(&Ask, Duration)> = None;
         for ask in asks.iter().filter(|ask| !ask.observes()) {
             match ask.take(now) {
@@ -301,7 +301,7 @@ impl Reservation {
         asks: &[Ask],
         takes: &[StoreTake],
         levels: &[StoreLevel],
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Box<Refusal>> {
         let mut refused: Option<(&Ask, Duration)> = None;
         for (ask, level) in asks.iter().zip(levels) {
             let inflow = &ask.limit.inflow;
@@ -333,19 +333,19 @@ impl Reservation {
     }
 
     /// The store of these fails.
-    fn without_store(&mut self, asks: Vec<Ask>) -> Result<(), Refusal> {
+    fn without_store(&mut self, asks: Vec<Ask>) -> Result<(), Box<Refusal>> {
         let what = |ask: &Ask| ask.limit.config.get_on_store_failure();
         let is_closed = |ask: &Ask| what(ask) == StoreFailure::Closed && !ask.observes();
         if let Some(ask) = asks.iter().find(|ask| is_closed(ask)) {
             self.refund();
-            return Err(Refusal {
+            return Err(Box::new(Refusal {
                 by: ask.says(Verdict::Refused, "closed"),
                 error: RouteError::new(
                     RouteErrorKind::Overloaded,
                     "what is left of a limit can't be known at the moment, try again shortly",
                 ),
                 standings: Standings::default(),
-            });
+            }));
         }
         let (local, open): (Vec<_>, Vec<_>) = asks
             .into_iter()
@@ -355,13 +355,13 @@ impl Reservation {
         self.take(&local, Instant::now())
     }
 
-    fn refuse(&mut self, by: Said, wait: Duration) -> Refusal {
+    fn refuse(&mut self, by: Said, wait: Duration) -> Box<Refusal> {
         self.refund();
-        Refusal {
+        Box::new(Refusal {
             error: RouteError::rate_limited(by.limit.config.get_unit().words(), wait),
             standings: self.standings,
             by,
-        }
+        })
     }
 
     /// What its limits have said.

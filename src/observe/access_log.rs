@@ -1,12 +1,15 @@
 //! One line a request, when it has ended.
 
-use std::fmt::{self, Display, Write};
+use std::{
+    fmt::{self, Display, Write},
+    time::Duration,
+};
 
 use http::Version;
 use tracing::info;
 
 use super::{
-    facts::{EndFacts, EndKind},
+    facts::{EndFacts, EndKind, Times},
     observer::Observer,
 };
 use crate::route::RouteDecision;
@@ -60,7 +63,6 @@ impl Observer for AccessLog {
 
 fn log_fields(end: &EndFacts<'_>) {
     let (request, decision, times) = (end.request(), end.decision(), end.times());
-    let millis = |time: std::time::Duration| time.as_secs_f64() * 1e3;
     info!(
         target: TARGET,
         method = request.method().as_str(),
@@ -108,11 +110,29 @@ impl<'a> EndFacts<'a> {
     }
 }
 
+/// What is known of where the request went.
+fn names<'a>(end: &EndFacts<'a>) -> [(&'static str, Option<&'a str>); 7] {
+    let decision = end.decision();
+    [
+        ("model_name", end.requested_model()),
+        ("upstream_model", decision.map(RouteDecision::engine_model)),
+        ("model_route", end.route()),
+        ("rule", end.rule()),
+        ("model_server", decision.map(RouteDecision::model_server)),
+        ("selected_pod", decision.map(RouteDecision::endpoint)),
+        ("request_id", Some(end.request().id())),
+    ]
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
 struct Line<'f, 'a>(&'f EndFacts<'a>);
 
 impl Display for Line<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (end, request, times) = (self.0, self.0.request(), self.0.times());
+        let (end, request) = (self.0, self.0.request());
         let (method, version) = (request.method(), protocol(request.version()));
         write!(f, "\"{method} {} {version}\" ", Plain(request.path()))?;
         match end.status() {
@@ -125,16 +145,7 @@ impl Display for Line<'_, '_> {
                 write!(f, ":\"{}\"", Plain(error.message()))?;
             }
         }
-        let decision = end.decision();
-        for (name, value) in [
-            ("model_name", end.requested_model()),
-            ("upstream_model", decision.map(RouteDecision::engine_model)),
-            ("model_route", end.route()),
-            ("rule", end.rule()),
-            ("model_server", decision.map(RouteDecision::model_server)),
-            ("selected_pod", decision.map(RouteDecision::endpoint)),
-            ("request_id", Some(request.id())),
-        ] {
+        for (name, value) in names(end) {
             if let Some(value) = value {
                 write!(f, " {name}={}", Plain(value))?;
             }
@@ -148,70 +159,50 @@ impl Display for Line<'_, '_> {
             let output = output_tokens(end).unwrap_or_default();
             write!(f, " tokens={input}/{about}{output}")?;
         }
-        let millis = |time: std::time::Duration| time.as_secs_f64() * 1e3;
-        write!(
-            f,
-            " timings={:.1}ms(req={:.1}",
-            millis(times.total),
-            millis(times.receive)
-        )?;
-        if !times.queue.is_zero() {
-            write!(f, " queue={:.1}", millis(times.queue))?;
-        }
-        if let Some(head) = times.to_head {
-            write!(f, " head={:.1}", millis(head))?;
-        }
-        if let Some(first) = times.to_first_content {
-            write!(f, " first={:.1}", millis(first))?;
-        }
-        f.write_char(')')
+        timings(end.times(), f)
     }
+}
+
+fn timings(times: &Times, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (total, receive) = (millis(times.total), millis(times.receive));
+    write!(f, " timings={total:.1}ms(req={receive:.1}")?;
+    if !times.queue.is_zero() {
+        write!(f, " queue={:.1}", millis(times.queue))?;
+    }
+    if let Some(head) = times.to_head {
+        write!(f, " head={:.1}", millis(head))?;
+    }
+    if let Some(first) = times.to_first_content {
+        write!(f, " first={:.1}", millis(first))?;
+    }
+    f.write_char(')')
 }
 
 struct Object<'f, 'a>(&'f EndFacts<'a>);
 
 impl Display for Object<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (end, request, times) = (self.0, self.0.request(), self.0.times());
-        let decision = end.decision();
-        f.write_char('{')?;
-        write!(f, "\"method\":{}", Json(request.method().as_str()))?;
-        for (name, value) in [
+        let (end, request) = (self.0, self.0.request());
+        write!(f, "{{\"method\":{}", Json(request.method().as_str()))?;
+        let texts = [
             ("path", Some(request.path())),
             ("protocol", Some(protocol(request.version()))),
             ("end", Some(end.kind().as_str())),
             ("error_type", error_type(end)),
             ("error_message", end.error().map(|error| error.message())),
-            ("model_name", end.requested_model()),
-            ("upstream_model", decision.map(RouteDecision::engine_model)),
-            ("model_route", end.route()),
-            ("rule", end.rule()),
-            ("model_server", decision.map(RouteDecision::model_server)),
-            ("selected_pod", decision.map(RouteDecision::endpoint)),
-            ("request_id", Some(request.id())),
-        ] {
+        ];
+        for (name, value) in texts.into_iter().chain(names(end)) {
             if let Some(value) = value {
                 write!(f, ",\"{name}\":{}", Json(value))?;
             }
         }
-        let usage = end.usage();
-        for (name, value) in [
-            (
-                "status_code",
-                end.status().map(|status| u64::from(status.as_u16())),
-            ),
-            ("upstream_attempts", Some(u64::from(end.attempts()))),
-            ("input_tokens", usage.input),
-            ("output_tokens", output_tokens(end)),
-            ("cached_tokens", usage.cached),
-            ("reasoning_tokens", usage.reasoning),
-            ("response_bytes", Some(end.bytes())),
-        ] {
+        for (name, value) in numbers(end) {
             if let Some(value) = value {
                 write!(f, ",\"{name}\":{value}")?;
             }
         }
         write!(f, ",\"tokens_exact\":{}", end.is_exact())?;
+        let times = end.times();
         for (name, value) in [
             ("duration_total", Some(times.total)),
             ("duration_request_processing", Some(times.receive)),
@@ -221,11 +212,25 @@ impl Display for Object<'_, '_> {
             ("duration_per_output_token", times.per_output_token),
         ] {
             if let Some(value) = value {
-                write!(f, ",\"{name}\":{:.3}", value.as_secs_f64() * 1e3)?;
+                write!(f, ",\"{name}\":{:.3}", millis(value))?;
             }
         }
         f.write_char('}')
     }
+}
+
+fn numbers(end: &EndFacts<'_>) -> [(&'static str, Option<u64>); 7] {
+    let usage = end.usage();
+    let status = end.status().map(|status| u64::from(status.as_u16()));
+    [
+        ("status_code", status),
+        ("upstream_attempts", Some(u64::from(end.attempts()))),
+        ("input_tokens", usage.input),
+        ("output_tokens", output_tokens(end)),
+        ("cached_tokens", usage.cached),
+        ("reasoning_tokens", usage.reasoning),
+        ("response_bytes", Some(end.bytes())),
+    ]
 }
 
 /// What was reported or counted; `None` where nothing was.

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::{Extensions, StatusCode, request::Parts};
 use tokio::time::Instant;
+use tracing::span::EnteredSpan;
 
 use super::{
     attempts::AttemptReport,
@@ -77,11 +78,9 @@ impl Report {
         Self(Some(told))
     }
 
-    /// The request's span.
-    pub(crate) fn span(&self) -> RequestSpan {
-        self.0
-            .as_ref()
-            .map_or_else(RequestSpan::default, |told| told.span.clone())
+    /// Within the request's span, if it has one.
+    pub(crate) fn entered(&self) -> Option<EnteredSpan> {
+        Some(self.0.as_ref()?.span.entered())
     }
 
     /// Lets `settle` hear of the end.
@@ -160,10 +159,11 @@ impl Report {
     }
 
     /// A service below has failed, and nobody has made an answer of it.
-    pub(crate) fn failed(&mut self) {
+    pub(crate) fn failed<A, E>(&mut self, error: E) -> Result<A, E> {
         if let Some(told) = &mut self.0 {
             told.kind = Some(EndKind::Error);
         }
+        Err(error)
     }
 
     /// There is an answer, to a request that was not routed.

@@ -11,6 +11,7 @@ use tracing::{
     Level, Span, debug,
     field::{Empty, display},
     info_span, record_all, span,
+    span::EnteredSpan,
 };
 
 use super::{context, facts::EndFacts, operation::Operation};
@@ -37,7 +38,7 @@ pub enum SpanLevel {
 
 /// The span of a request; open from its head until the answer's body has ended. What is not known
 /// from the head is recorded at the end, at once.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct RequestSpan(Span);
 
 impl Default for RequestSpan {
@@ -104,8 +105,8 @@ impl RequestSpan {
         !self.0.is_disabled()
     }
 
-    pub(crate) fn enter(&self) -> tracing::span::Entered<'_> {
-        self.0.enter()
+    pub(super) fn entered(&self) -> EnteredSpan {
+        self.0.clone().entered()
     }
 
     pub(super) fn rejected(&self, error: &RouteError) {

@@ -70,20 +70,12 @@ impl RouteTableBuilder {
         }
         Ok(RouteTable::new(CompiledTable {
             models: ModelList::new(listed),
-            engine_headers: servers
-                .iter()
-                .flat_map(|server| server.headers.iter().map(|(name, _)| name.clone()))
-                .collect::<HashSet<_>>()
-                .into_iter()
-                .collect(),
+            engine_headers: engine_headers(&servers),
             needed_keys: servers
                 .iter()
                 .map(|server| server.needed_keys())
                 .fold(NeededKeys::default(), NeededKeys::and),
-            limits_tokens: limits
-                .iter()
-                .flatten()
-                .any(|limit| limit.config.get_unit().is_tokens()),
+            limits_tokens: limits.iter().flatten().any(LiveLimit::is_of_tokens),
             limits: limits.into_iter().map(Vec::into_boxed_slice).collect(),
             rules: rules.into(),
             route_names: route_names.into(),
@@ -99,6 +91,13 @@ impl RouteTableBuilder {
             config: Arc::clone(&config),
         }))
     }
+}
+
+/// The headers that some ModelServer sends.
+fn engine_headers(servers: &[Arc<Server>]) -> Box<[HeaderName]> {
+    let all = servers.iter().flat_map(|server| &server.headers);
+    let names: HashSet<_> = all.map(|(name, _)| name.clone()).collect();
+    names.into_iter().collect()
 }
 
 /// The parts of the table so far, and the mistakes so far.

@@ -241,8 +241,7 @@ impl CompiledTable {
 
     /// Whether requests by this rule are limited in their tokens.
     pub(crate) fn limits_tokens_by(&self, rule: &CompiledRule) -> bool {
-        let is_of_tokens = |limit: &Arc<LiveLimit>| limit.config.get_unit().is_tokens();
-        self.limits_tokens && self.limits_by(rule).iter().any(is_of_tokens)
+        self.limits_tokens && self.limits_by(rule).iter().any(LiveLimit::is_of_tokens)
     }
 
     /// The limits of the route of this rule.

@@ -16,9 +16,12 @@ const SHARDS: usize = 16;
 /// again is made again.
 const MAX: usize = 512;
 
+/// Entries with their hashes.
+type Shard<E> = HashTable<(u64, Arc<E>)>;
+
 /// Entries, each made once, when it is first asked for.
 pub(super) struct Cache<E> {
-    shards: [ArcSwap<HashTable<(u64, Arc<E>)>>; SHARDS],
+    shards: [ArcSwap<Shard<E>>; SHARDS],
     hasher: DefaultHashBuilder,
     making: Mutex<()>,
 }

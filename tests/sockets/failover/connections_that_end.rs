@@ -173,7 +173,7 @@ async fn a_restart_behind_one_address_costs_nobody_an_error() {
 /// connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_refuses_an_upload_and_hangs_up_is_heard_and_not_blamed() {
-    const TIMES: usize = 30;
+    const TIMES: usize = 12;
     const SIZE: usize = 3 << 20;
     for status in ["401 Unauthorized", "413 Content Too Large"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

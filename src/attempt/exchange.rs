@@ -11,6 +11,7 @@
 //!   owns it.
 
 use std::{
+    error::Error,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -29,6 +30,7 @@ use super::{
 };
 use crate::{
     error::RouteError,
+    observe::AttemptReport,
     pieces::lock,
     route::{RouteDecision, Unavailable},
     server::{Caller, Lease, Outcome, Server},
@@ -79,6 +81,10 @@ struct State {
     slow: Option<Instant>,
     /// Counts the bytes of a body that was whole before it was sent.
     held: Share,
+    /// `None` if nobody listens.
+    report: Option<AttemptReport>,
+    /// Whether the body can be made to ask for usage, which its client has not asked for.
+    can_ask_for_usage: bool,
 }
 
 /// The layers that enforce what the policy says of attempts.
@@ -104,6 +110,10 @@ pub(crate) struct Dispatched {
     pub(crate) retries: Option<Box<Retries>>,
     /// Counts the bytes of a body that was whole before it was sent.
     pub(crate) held: Share,
+    /// What is told of the attempts, if anybody listens.
+    pub(crate) report: Option<AttemptReport>,
+    /// Whether the body can be made to ask for usage, which its client has not asked for.
+    pub(crate) can_ask_for_usage: bool,
 }
 
 /// The next attempt, not begun yet. Dropping it releases its lease.
@@ -159,9 +169,14 @@ impl Exchange {
             asks_for_stream,
             retries,
             held,
+            mut report,
+            can_ask_for_usage,
         } = dispatched;
         decision.count();
         lease.begin(Duration::ZERO);
+        if let Some(report) = &mut report {
+            report.begin(&decision);
+        }
         if let Some(upload) = &upload {
             upload.sent_as(decision.requested_model(), decision.engine_model());
         }
@@ -180,6 +195,8 @@ impl Exchange {
                 passed: Passed::default(),
                 slow: None,
                 held,
+                report,
+                can_ask_for_usage,
             }),
             body_begun: AtomicBool::new(!has_body),
             has_body,
@@ -214,6 +231,15 @@ impl Exchange {
     /// The HTTP client has begun to read the body, and may have sent some of it.
     pub(super) fn begin_body(&self) {
         self.body_begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Says why the engine can't be reached, if that is how the attempt has ended.
+    pub(crate) fn complain(&self, outcome: Outcome, error: &(dyn Error + 'static)) {
+        if matches!(outcome, Outcome::NotConnected | Outcome::Failed)
+            && let Some(lease) = &self.state().lease
+        {
+            lease.complain(error);
+        }
     }
 
     /// Counts how the attempt ended. The first layer that observes the outcome
@@ -310,6 +336,9 @@ impl Exchange {
         if let Some(lease) = &mut state.lease {
             lease.begin(Duration::ZERO);
         }
+        if let Some(report) = &mut state.report {
+            report.begin_again(&state.decision, Duration::ZERO);
+        }
         if let Some(upload) = &state.upload {
             upload.begin_attempt();
         }
@@ -394,6 +423,9 @@ impl Exchange {
             upload.begin_attempt();
         }
         lease.begin(wait);
+        if let Some(report) = &mut state.report {
+            report.begin_again(&decision, wait);
+        }
         state.decision = decision;
         state.lease = Some(lease);
         state.outcome = None;
@@ -414,6 +446,12 @@ impl Exchange {
         self.state().decision.clone()
     }
 
+    /// Whether the current attempt asks for usage in the client's stead.
+    pub(crate) fn asks_for_usage(&self) -> bool {
+        let state = self.state();
+        state.can_ask_for_usage && state.decision.policy().get_force_usage()
+    }
+
     /// When a missing first event counts as a failure, if it does.
     pub(crate) fn slow(&self) -> Option<Slow> {
         self.state().slow.map(Slow::new)
@@ -432,6 +470,7 @@ impl Exchange {
     pub(crate) fn abandon(&self) {
         let mut state = self.state();
         state.judge_suspects();
+        state.tell_end(Outcome::ClientFailed);
         let lease = state.lease.take();
         drop(state);
         drop(lease);
@@ -473,6 +512,7 @@ impl State {
             _ => outcome,
         };
         self.outcome = Some(outcome);
+        self.tell_end(outcome);
         let Some(lease) = &mut self.lease else {
             return;
         };
@@ -485,6 +525,13 @@ impl State {
             for (server, position) in self.suspects.drain(..) {
                 server.answered_500(position, None);
             }
+        }
+    }
+
+    /// The attempt has ended like this, if it has not before.
+    fn tell_end(&mut self, outcome: Outcome) {
+        if let Some(report) = &mut self.report {
+            report.end(&self.decision, outcome);
         }
     }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::Frame;
 
 use super::{
+    cut::{Cut, EventEnd},
     exchange::Exchange,
     keep_alive::KeepAlive,
     silence::Silence,
@@ -18,7 +19,8 @@ use super::{
 };
 use crate::{
     error::{BoxError, RouteError},
-    observe::RequestSpan,
+    events::{Event, Kinds},
+    observe::{EndKind, Report},
     server::Lease,
 };
 
@@ -27,15 +29,18 @@ use crate::{
 pub(crate) struct Held {
     /// `None` if the answer is from an earlier attempt, whose lease was released.
     lease: Option<Lease>,
-    exchange: Arc<Exchange>,
+    /// `None` if the request was not routed.
+    exchange: Option<Arc<Exchange>>,
     silence: Option<Silence>,
     /// Until the first event.
     slow: Option<Box<Slow>>,
     /// `None` if nobody looks at the events, or there are none.
     watch: Option<Box<Watch>>,
     keep_alive: Option<Box<KeepAlive>>,
-    #[allow(dead_code, reason = "held for what its drop does")]
-    span: RequestSpan,
+    /// Takes the usage out of a stream whose client has not asked for it.
+    cut: Option<Box<Cut>>,
+    /// It tells the end when it is dropped.
+    report: Report,
 }
 
 /// What is due while the engine says nothing.
@@ -49,33 +54,39 @@ impl Held {
     /// `idle_timeout` is the longest time without progress.
     pub(crate) fn new(
         lease: Option<Lease>,
-        exchange: Arc<Exchange>,
+        exchange: Option<Arc<Exchange>>,
         idle_timeout: Option<Duration>,
-        span: RequestSpan,
+        report: Report,
     ) -> Self {
         Self {
             silence: idle_timeout.map(Silence::new),
             slow: None,
             watch: None,
             keep_alive: None,
+            cut: None,
             lease,
             exchange,
-            span,
+            report,
         }
     }
 
     /// Looks at the events; `slow` counts a missing first one as a failure.
     pub(crate) fn watching(mut self, watch: Option<Box<Watch>>, slow: Option<Slow>) -> Self {
-        self.slow = slow.filter(|_| watch.is_some()).map(Box::new);
         self.watch = watch;
-        if self.watch.is_none() {
+        self.slow = slow.filter(|_| self.judges()).map(Box::new);
+        if !self.judges() {
             self.has_begun();
         }
         self
     }
 
-    pub(super) fn exchange(&self) -> Arc<Exchange> {
-        Arc::clone(&self.exchange)
+    pub(super) fn exchange(&self) -> Option<Arc<Exchange>> {
+        self.exchange.clone()
+    }
+
+    /// Whether somebody looks at the events for the endpoint's sake.
+    fn judges(&self) -> bool {
+        self.watch.as_deref().is_some_and(Watch::judges)
     }
 
     /// Sends comments in pauses between two events.
@@ -85,30 +96,57 @@ impl Held {
         self
     }
 
+    /// Hides the usage from the client, where that has not asked for it.
+    pub(crate) fn hiding_usage(mut self, hides: bool) -> Self {
+        let has_events = self.watch.as_deref().is_some_and(Watch::takes_comments);
+        self.cut = (hides && has_events).then(Box::default);
+        self
+    }
+
     /// Whether the client may get more than the engine's bytes, or fewer. Then no length must be
     /// announced: what has that length would be a whole answer.
     pub(crate) fn may_add(&self) -> bool {
-        self.keep_alive.is_some() || self.watch.as_deref().is_some_and(Watch::may_add)
+        self.cut.is_some()
+            || self.keep_alive.is_some()
+            || self.watch.as_deref().is_some_and(Watch::may_add)
     }
 
-    /// Bytes of the answer have come, or its trailers.
-    pub(super) fn received(&mut self, frame: &Frame<Bytes>) {
+    /// Bytes of the answer have come, or its trailers. Returns what the client gets of them.
+    pub(super) fn received(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
         if let Some(keep_alive) = &mut self.keep_alive {
             keep_alive.sent();
         }
-        let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref()) else {
-            return self.broken_silence();
+        let Some(data) = frame.data_ref() else {
+            self.broken_silence();
+            return Some(frame);
         };
-        let seen = watch.read(data);
+        self.report.passed(data.len());
+        let Some(watch) = &mut self.watch else {
+            self.broken_silence();
+            return Some(frame);
+        };
+        let mut ends = Vec::new();
+        let (cut, before) = (&mut self.cut, watch.reader().bytes());
+        let seen = watch.read(data, |event| {
+            if cut.is_some() {
+                ends.push(end_in(before, event));
+            }
+        });
+        let passed = cut.as_mut().map(|cut| cut.pass(data, &ends));
+        self.report.read(watch.reader(), seen.kinds);
         if let Some(silence) = &mut self.silence {
             silence.broken(seen.progress);
         }
         // In this order: to fail at once is not to be fast.
-        if seen.failed {
+        if seen.failed && self.judges() {
             self.blame();
         }
         if seen.progress {
             self.has_begun();
+        }
+        match passed {
+            None => Some(frame),
+            Some(passed) => (!passed.is_empty()).then(|| Frame::data(passed)),
         }
     }
 
@@ -149,22 +187,37 @@ impl Held {
     /// unless the client's own upload has not come to its end: then the connection may have
     /// broken because of the client.
     pub(super) fn failed(mut self) {
+        self.report.ended(EndKind::Interrupted);
         self.blame();
     }
 
     /// The answer has come to its end; what follows its last frame.
     pub(super) fn ended(mut self) -> Farewell {
-        let ending = self.watch.as_mut().map(|watch| watch.ended());
-        self.end(ending.unwrap_or(Ending::Complete))
+        let Some(watch) = &mut self.watch else {
+            return self.end(Ending::Complete);
+        };
+        let (ending, last) = watch.ended();
+        self.report.read(watch.reader(), last);
+        let rest = self.cut.take().map(|mut cut| cut.end(last == Kinds::USAGE));
+        let farewell = if watch.judges() {
+            self.end(ending)
+        } else {
+            if matches!(ending, Ending::Failed(_)) {
+                self.report.ended(EndKind::Interrupted);
+            }
+            self.end(Ending::Complete)
+        };
+        farewell.behind(rest.unwrap_or_default())
     }
 
     /// The answer has broken off with `cause`, of which the client is told `error`.
     pub(super) fn broke(mut self, error: &RouteError, cause: BoxError) -> Farewell {
         let ending = match &mut self.watch {
-            Some(watch) => watch.broke(error, cause),
-            None => Ending::Failed(Farewell::Break(cause)),
+            Some(watch) if watch.judges() => watch.broke(error, cause),
+            _ => Ending::Failed(Farewell::Break(cause)),
         };
-        self.end(ending)
+        let rest = self.cut.take().map(|mut cut| cut.end(false));
+        self.end(ending).behind(rest.unwrap_or_default())
     }
 
     /// The session has come to its end.
@@ -175,12 +228,14 @@ impl Held {
     fn end(mut self, ending: Ending) -> Farewell {
         match ending {
             Ending::Complete => {
+                self.report.ended(EndKind::Ok);
                 if let Some(lease) = self.lease {
                     lease.completed();
                 }
                 Farewell::End
             }
             Ending::Failed(farewell) => {
+                self.report.ended(EndKind::Interrupted);
                 self.blame();
                 farewell
             }
@@ -196,10 +251,21 @@ impl Held {
     }
 
     fn blame(&mut self) {
+        let is_whole = |exchange: &Arc<Exchange>| exchange.has_whole_upload();
         if let Some(lease) = &mut self.lease
-            && self.exchange.has_whole_upload()
+            && self.exchange.as_ref().is_none_or(is_whole)
         {
             lease.failed();
         }
     }
+}
+
+/// Where an event ends in the chunk before which `before` bytes were read. One that says the usage
+/// and nothing else goes.
+fn end_in(before: u64, event: &Event) -> EventEnd {
+    let end = event.end.saturating_sub(before);
+    (
+        usize::try_from(end).unwrap_or(usize::MAX),
+        event.kinds == Kinds::USAGE,
+    )
 }

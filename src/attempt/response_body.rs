@@ -71,7 +71,7 @@ struct Rest {
 impl<R: Body> ResponseBody<R> {
     pub(crate) fn upstream(body: R, held: Option<Held>) -> Self {
         let mut this = Self {
-            exchange: held.as_ref().map(Held::exchange),
+            exchange: held.as_ref().and_then(Held::exchange),
             held,
             kind: Kind::Upstream { body },
             rest: None,
@@ -109,7 +109,7 @@ impl<R> ResponseBody<R> {
     /// The body of a 101 that a layer above tunnels: what is held goes with the body.
     pub(crate) fn upgraded(body: R, held: Held) -> Self {
         Self {
-            exchange: Some(held.exchange()),
+            exchange: held.exchange(),
             kind: Kind::Upstream { body },
             held: Some(held),
             rest: None,
@@ -357,13 +357,17 @@ fn received(
     held: &mut Option<Held>,
     is_last: bool,
 ) -> (Option<Frame<Bytes>>, Option<Farewell>) {
-    if let Some(held) = held {
-        held.received(&frame);
-    }
+    let frame = match held {
+        Some(held) => held.received(frame),
+        None => Some(frame),
+    };
     let farewell = held.take_if(|_| is_last).map(Held::ended);
     // Trailers end a message, so that nothing could follow them.
-    let is_hidden = frame.is_trailers() && !matches!(farewell, None | Some(Farewell::End));
-    ((!is_hidden).then_some(frame), farewell)
+    let has_more = !matches!(farewell, None | Some(Farewell::End));
+    (
+        frame.filter(|frame| !(frame.is_trailers() && has_more)),
+        farewell,
+    )
 }
 
 /// The next frame from the engine, or what follows its last one.

@@ -14,6 +14,8 @@ use crate::{
 pub(crate) struct Watch {
     reader: Reader,
     on_interruption: OnInterruption,
+    /// Whether what it sees counts for the endpoint; otherwise it is only told.
+    judges: bool,
     /// The request's.
     id: HeaderValue,
 }
@@ -25,6 +27,8 @@ pub(super) struct Seen {
     pub(super) progress: bool,
     /// The engine says that it has failed.
     pub(super) failed: bool,
+    /// All that its events are.
+    pub(super) kinds: Kinds,
 }
 
 /// How an answer has ended.
@@ -46,33 +50,57 @@ pub(super) enum Farewell {
     Break(BoxError),
 }
 
+impl Farewell {
+    /// The same behind these bytes. A message that breaks off needs none of an event's beginning.
+    pub(super) fn behind(self, bytes: Bytes) -> Self {
+        match self {
+            farewell if bytes.is_empty() => farewell,
+            Self::End => Self::Event(bytes),
+            Self::Event(event) => Self::Event([&*bytes, &*event].concat().into()),
+            Self::Break(error) => Self::Break(error),
+        }
+    }
+}
+
 impl Watch {
-    /// Watches an answer with these `headers`.
+    /// Watches an answer with these `headers`, for what the policy asks for (`judges`), or only to
+    /// tell of it (`tells`).
     ///
-    /// `None` if it has no events, or is one JSON value with a length.
+    /// `None` if it has no events. One JSON value with a length can't be cut short unnoticed: it is
+    /// only told of.
     pub(crate) fn new(
         dialect: Dialect,
         headers: &HeaderMap,
         has_length: bool,
+        (judges, tells): (bool, bool),
         on_interruption: OnInterruption,
         id: &HeaderValue,
     ) -> Option<Box<Self>> {
         let format = Format::of(headers);
-        let is_whole = match format {
-            Format::Opaque => return None,
-            // It can't be cut short unnoticed.
-            Format::Json if has_length => return None,
-            Format::Json => true,
-            Format::Sse | Format::Ndjson => false,
-        };
+        let is_whole = format == Format::Json;
+        let judges = judges && !(is_whole && has_length);
+        if format == Format::Opaque || !(judges || tells) {
+            return None;
+        }
         Some(Box::new(Self {
             reader: Reader::new(dialect, format),
             on_interruption: match on_interruption {
+                _ if !judges => OnInterruption::Pass,
                 OnInterruption::Event if is_whole => OnInterruption::Abort,
                 what => what,
             },
+            judges,
             id: id.clone(),
         }))
+    }
+
+    /// Whether what it sees counts for the endpoint.
+    pub(super) fn judges(&self) -> bool {
+        self.judges
+    }
+
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
     }
 
     /// Whether something may follow the engine's last byte, or the message is to be broken off.
@@ -90,24 +118,31 @@ impl Watch {
         self.reader.is_between()
     }
 
-    /// Reads the next bytes.
-    pub(super) fn read(&mut self, mut data: &[u8]) -> Seen {
+    /// Reads the next bytes; `each` is told of each event that ends in them.
+    pub(super) fn read(&mut self, mut data: &[u8], mut each: impl FnMut(&Event)) -> Seen {
         let mut seen = Seen::default();
         while let Some(event) = self.reader.next(&mut data) {
             seen.add(&event);
+            each(&event);
         }
         // One JSON value makes progress with each byte.
         seen.progress |= self.reader.format() == Format::Json;
         seen
     }
 
-    /// The body has come to its end.
-    pub(super) fn ended(&mut self) -> Ending {
+    /// The body has come to its end; and what its last event is, if that has not been read before.
+    pub(super) fn ended(&mut self) -> (Ending, Kinds) {
         let is_between = self.is_between_events();
-        let (_, end) = self.reader.end();
-        if self.reader.error().is_some() {
-            return Ending::Failed(self.engines_own(is_between));
-        }
+        let (last, end) = self.reader.end();
+        let kinds = last.map_or(Kinds::NONE, |event| event.kinds);
+        let ending = match self.reader.error() {
+            Some(_) => Ending::Failed(self.engines_own(is_between)),
+            None => self.ending(end, is_between),
+        };
+        (ending, kinds)
+    }
+
+    fn ending(&self, end: End, is_between: bool) -> Ending {
         match end {
             End::Complete => Ending::Complete,
             End::Empty if !self.reader.dialect().has_terminal() => Ending::Complete,
@@ -175,5 +210,6 @@ impl Seen {
     fn add(&mut self, event: &Event) {
         self.progress |= event.is_progress();
         self.failed |= event.is(Kinds::ERROR);
+        self.kinds |= event.kinds;
     }
 }

@@ -118,6 +118,14 @@ impl ModelServer {
         self
     }
 
+    /// Has the engines report usage where the client has not asked for it: sets
+    /// [`TrafficPolicy::force_usage`] of the [traffic policy](Self::traffic_policy) that it has by
+    /// then.
+    pub fn force_usage(mut self, on: bool) -> Self {
+        self.traffic_policy = self.traffic_policy.force_usage(on);
+        self
+    }
+
     /// Sends a header to the engines of this ModelServer, and to no other, in place of the
     /// client's fields of this name:
     ///

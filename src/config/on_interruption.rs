@@ -22,6 +22,7 @@ pub(super) struct Streaming {
     pub(super) stream_idle_timeout: Option<Duration>,
     #[cfg_attr(feature = "serde", serde(serialize_with = "serial::optional"))]
     pub(super) sse_keepalive: Option<Duration>,
+    pub(super) force_usage: bool,
     pub(super) on_interruption: OnInterruption,
 }
 
@@ -33,6 +34,7 @@ impl Default for Streaming {
             first_event_timeout: None,
             stream_idle_timeout: Some(Duration::from_secs(300)),
             sse_keepalive: None,
+            force_usage: false,
             on_interruption: OnInterruption::default(),
         }
     }

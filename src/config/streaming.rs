@@ -85,6 +85,20 @@ impl TrafficPolicy {
         self
     }
 
+    /// Has engines report the usage of streamed chats and completions also where the client has not
+    /// asked for it, and hides the report from that client. Off by default.
+    ///
+    /// `stream_options.include_usage` is written into the request, and the event that has only the
+    /// usage is taken out of the answer: every other byte stays as it is. It is done if the body is
+    /// JSON that fits into [`max_buffer_bytes`](crate::ModelRouteLayer::max_buffer_bytes) and asks
+    /// for a stream in OpenAI's API; other APIs report usage unasked. An engine that sends
+    /// `"usage": null` in its other events does so here too. What of an event has come is held
+    /// until its end, up to 64 KiB.
+    pub fn force_usage(mut self, on: bool) -> Self {
+        self.streaming.force_usage = on;
+        self
+    }
+
     /// What the client sees of a stream that breaks off, makes no progress for too long, or ends
     /// without its terminal event (`[DONE]`, `message_stop`, `response.completed`, a finish
     /// reason): [`OnInterruption::Event`] by default.
@@ -124,6 +138,11 @@ impl TrafficPolicy {
     /// The time between comments to a client that waits.
     pub fn get_sse_keepalive(&self) -> Option<Duration> {
         self.streaming.sse_keepalive
+    }
+
+    /// Whether usage is asked for in the client's stead.
+    pub fn get_force_usage(&self) -> bool {
+        self.streaming.force_usage
     }
 
     /// What the client sees of an interrupted stream.

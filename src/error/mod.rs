@@ -11,7 +11,7 @@ pub(crate) use self::route::find;
 pub(crate) use self::{
     answer::{ACCEPTED_ENCODINGS, Asker, ErrorBody, Shape},
     request_id::X_REQUEST_ID,
-    route::{BoxError, Excerpt, in_chain},
+    route::{BoxError, Chain, Excerpt, in_chain},
 };
 pub use self::{
     connection::{ConnectionFailure, ConnectionFailureKind},

@@ -121,6 +121,7 @@ where
             waiter,
         } = self;
         let decision = routing.decision();
+        routing.as_mut().open();
         let mut response = waiter.open();
         if let Some(decision) = decision {
             response.extensions_mut().insert(decision);

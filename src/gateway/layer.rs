@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::{
     authorize::{Authorize, RuleMatch},
+    limits::LimitOptions,
     options::Options,
     service::ModelRouteService,
     visible_models::VisibleModels,
@@ -18,8 +19,9 @@ use crate::{
     attempt::Tunnels,
     config::{ApiPaths, WithoutModel},
     error::RouteError,
+    limit::LimitStore,
     model::{ExtractModel, ModelSources},
-    observe::{AsLayer, Explanation, Shown},
+    observe::{AsLayer, Explanation, Observer, Observers, Shown, SpanLevel},
     route::{RouteTable, RouteTableHandle},
     upload::{DrainLimits, Memory, Pace},
     wire::{Admission, ForwardedFields, OriginalPath, Via},
@@ -69,6 +71,9 @@ impl ModelRouteLayer {
                 authorize: Authorize::default(),
                 forwarded: ForwardedFields::default(),
                 deadline_header: None,
+                limits: LimitOptions::default(),
+                observers: Observers::default(),
+                span_level: SpanLevel::default(),
             },
         }
     }
@@ -395,6 +400,92 @@ impl ModelRouteLayer {
     /// is passed over. The header is sent to the engine as it came.
     pub fn deadline_header(mut self, name: HeaderName) -> Self {
         self.options.deadline_header = Some(name);
+        self
+    }
+
+    /// What a [`RateLimit`](crate::RateLimit) with the key
+    /// [`LimitKey::Named`](crate::LimitKey::Named) of this name goes by: requests for which `of`
+    /// says the same share a bucket, and a request for which it says `None` is not limited.
+    ///
+    /// It sees the client's head, with the extensions that layers above have put there, such as the
+    /// claims of a token, and which model, route and rule the request has. It must not
+    /// block. A name that is given again takes the place of the first; a limit whose name is not
+    /// given counts all requests together, which is said in the log.
+    ///
+    /// ```
+    /// use tower_model_route::{ModelRouteLayer, RouteTable};
+    ///
+    /// #[derive(Clone)]
+    /// struct Tenant(String);
+    ///
+    /// # fn main() -> Result<(), tower_model_route::BuildError> {
+    /// # let table = RouteTable::builder().build()?;
+    /// let layer = ModelRouteLayer::new(table).limit_key("tenant", |head, _rule| {
+    ///     let tenant = head.extensions.get::<Tenant>()?;
+    ///     Some(tenant.0.clone())
+    /// });
+    /// # let _ = layer;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn limit_key(
+        mut self,
+        name: impl Into<String>,
+        of: impl Fn(&Parts, &RuleMatch<'_>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.limits.add_key(name.into(), of);
+        self
+    }
+
+    /// Keeps the buckets of all limits here, but for those on requests at a time; by default in
+    /// memory, or where the limit says.
+    pub fn limit_store(mut self, store: Arc<dyn LimitStore>) -> Self {
+        self.options.limits.set_store(store);
+        self
+    }
+
+    /// Whether answers say what is left of the limits, in `x-ratelimit-limit-tokens`,
+    /// `-remaining-tokens`, `-reset-tokens`, and the same for `requests` (OpenAI's names); on by
+    /// default. The limit with the least left is said. What the engine says there itself stays.
+    pub fn limit_headers(mut self, says: bool) -> Self {
+        self.options.limits.says_what_is_left = says;
+        self
+    }
+
+    /// Tells `observer` what becomes of each request; none by default, and each call adds one.
+    ///
+    /// A layer without observers does nothing for them: it reads no answer and no clock.
+    ///
+    /// ```
+    /// # use tower_model_route::{EndFacts, ModelRouteLayer, Observer, RouteTable};
+    /// struct Printer;
+    ///
+    /// impl Observer for Printer {
+    ///     fn ended(&self, end: &EndFacts<'_>) {
+    ///         println!("{} {:?} {:?}", end.request().path(), end.status(), end.usage().output);
+    ///     }
+    /// }
+    ///
+    /// # let table = RouteTable::builder().build().unwrap();
+    /// let layer = ModelRouteLayer::new(table).observer(Printer);
+    /// ```
+    pub fn observer(self, observer: impl Observer) -> Self {
+        self.shared_observer(Arc::new(observer))
+    }
+
+    /// The same for an observer that is used elsewhere too.
+    pub fn shared_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.options.observers.add(observer);
+        self
+    }
+
+    /// The level of the request's span, [`SpanLevel::Info`] by default.
+    ///
+    /// A span that nobody wants costs nothing; one that a subscriber wants costs some
+    /// microseconds a request, and has the answer read for its usage. The spans of the attempts are
+    /// at INFO, with the target `tower_model_route::attempt`.
+    pub fn span_level(mut self, level: SpanLevel) -> Self {
+        self.options.span_level = level;
         self
     }
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use http::{HeaderName, Version, request::Parts};
 
-use super::{authorize::Authorize, visible_models::VisibleModels};
+use super::{authorize::Authorize, limits::LimitOptions, visible_models::VisibleModels};
 use crate::{
     attempt::Tunnels,
     coding,
     config::WithoutModel,
     model::ExtractModel,
+    observe::{Observers, SpanLevel},
     route::{CompiledTable, RouteTableHandle},
     upload::{Buffering, DrainLimits, Limits, Memory, Pace},
     wire::{Admission, ForwardedFields},
@@ -32,6 +33,9 @@ pub(super) struct Options {
     pub(super) authorize: Authorize,
     pub(super) forwarded: ForwardedFields,
     pub(super) deadline_header: Option<HeaderName>,
+    pub(super) limits: LimitOptions,
+    pub(super) observers: Observers,
+    pub(super) span_level: SpanLevel,
 }
 
 impl Options {

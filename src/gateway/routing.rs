@@ -21,7 +21,7 @@ use super::{
 use crate::{
     attempt::{ResponseBody, RouteBody},
     error::X_REQUEST_ID,
-    observe::RequestSpan,
+    observe::Report,
     route::{CompiledTable, RouteDecision},
     server::Outcome,
     upload::{Drain, Receive},
@@ -36,7 +36,7 @@ pin_project! {
     {
         #[pin]
         phase: Phase<S, S::Future>,
-        span: RequestSpan,
+        report: Report,
         // The request's.
         id: HeaderValue,
     }
@@ -50,7 +50,7 @@ where
         receive: Receive,
         table: Arc<CompiledTable>,
         arrival: Arrival<S>,
-        span: RequestSpan,
+        report: Report,
         id: HeaderValue,
     ) -> Self {
         let phase = Phase::Receiving {
@@ -58,13 +58,13 @@ where
             table,
             arrival,
         };
-        Self { phase, span, id }
+        Self { phase, report, id }
     }
 
     pub(super) fn forward(
         request: Request<RouteBody>,
         inner: S,
-        span: RequestSpan,
+        report: Report,
         id: HeaderValue,
     ) -> Self {
         let sending = Sending {
@@ -73,17 +73,17 @@ where
             routed: None,
         };
         let phase = Phase::Sending { sending };
-        Self { phase, span, id }
+        Self { phase, report, id }
     }
 
     pub(super) fn answer(
         response: Response<Bytes>,
         rest: Option<Box<Drain>>,
-        span: RequestSpan,
+        report: Report,
         id: HeaderValue,
     ) -> Self {
         let phase = Phase::Answering { response, rest };
-        Self { phase, span, id }
+        Self { phase, report, id }
     }
 }
 
@@ -97,8 +97,17 @@ macro_rules! take {
     };
 }
 
+/// The next phase, unless the client is to be kept alive from now on.
+macro_rules! next {
+    ($flow:expr, $report:ident, $id:ident) => {
+        match $flow {
+            ControlFlow::Continue(next) => next,
+            ControlFlow::Break(long) => return Progress::long(long, $report, $id),
+        }
+    };
+}
+
 /// What a poll of it brings.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(super) enum Progress<S, R, E>
 where
     S: Service<Request<RouteBody>>,
@@ -114,12 +123,12 @@ where
 {
     fn long(
         (phase, waiter): steps::Long<S, S::Future>,
-        span: &RequestSpan,
+        report: &mut Report,
         id: &HeaderValue,
     ) -> Poll<Self> {
         let routing = Routing {
             phase,
-            span: span.clone(),
+            report: std::mem::take(report),
             id: id.clone(),
         };
         Poll::Ready(Self::Long(Box::pin(routing), waiter))
@@ -138,6 +147,7 @@ impl<S> Routing<S>
 where
     S: Service<Request<RouteBody>>,
 {
+    #[expect(clippy::too_many_lines, reason = "a table of the states")]
     pub(super) fn poll<R>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -148,30 +158,36 @@ where
         R: Body,
     {
         let this = self.project();
-        let (mut phase, span, id) = (this.phase, &*this.span, &*this.id);
-        let _entered = span.enter();
+        let (mut phase, report, id) = (this.phase, this.report, &*this.id);
+        let _entered = report.entered();
         loop {
             let next = match phase.as_mut().project() {
                 PhaseProj::Receiving { receive, .. } => {
                     let received = ready!(Pin::new(receive).poll(cx));
                     take!(phase, Receiving { table, arrival });
-                    match steps::received(received, table, arrival, span) {
-                        ControlFlow::Continue(next) => next,
-                        ControlFlow::Break(long) => return Progress::long(long, span, id),
-                    }
+                    next!(
+                        steps::received(received, table, arrival, report),
+                        report,
+                        id
+                    )
+                }
+                PhaseProj::Limiting { limiting } => {
+                    let reserved = ready!(limiting.pending.as_mut().poll(cx));
+                    take!(phase, Limiting { limiting });
+                    next!(steps::limited(reserved, *limiting, report), report, id)
                 }
                 PhaseProj::Queueing { queued } => {
                     let lease = ready!(queued.poll_lease(cx));
                     take!(phase, Queueing { queued });
-                    steps::freed(lease, *queued, span)
+                    steps::freed(lease, *queued, report)
                 }
                 PhaseProj::Sending { sending } => {
                     let ready = ready!(sending.poll_ready(cx));
                     take!(phase, Sending { sending });
                     match ready {
                         Some(Ok(())) => steps::call(sending),
-                        Some(Err(error)) => return identified(Err(error), id),
-                        None => steps::timed_out(sending.routed, Outcome::Shed, span),
+                        Some(Err(error)) => return identified(report.failed(error), id),
+                        None => steps::timed_out(sending.routed, Outcome::Shed, report),
                     }
                 }
                 PhaseProj::Calling { call, routed } => {
@@ -181,17 +197,17 @@ where
                     }
                     take!(phase, Calling { routed });
                     match result {
-                        Poll::Ready(result) => match steps::answered(result, routed, span) {
+                        Poll::Ready(result) => match steps::answered(result, routed, report) {
                             ControlFlow::Break(answer) => return identified(answer, id),
                             ControlFlow::Continue(next) => next,
                         },
-                        Poll::Pending => steps::timed_out(routed, Outcome::OutOfTime, span),
+                        Poll::Pending => steps::timed_out(routed, Outcome::OutOfTime, report),
                     }
                 }
                 PhaseProj::Answering { rest, .. } => {
                     ready!(Drain::poll_first(rest, cx));
                     take!(phase, Answering { response, rest });
-                    return identified(Ok(steps::own(response, rest)), id);
+                    return identified(Ok(steps::own(response, rest, report)), id);
                 }
                 PhaseProj::Completed => panic!("ResponseFuture polled after completion"),
             };
@@ -219,6 +235,11 @@ impl<S> Routing<S>
 where
     S: Service<Request<RouteBody>>,
 {
+    /// The client gets a head before there is an answer.
+    pub(super) fn open(self: Pin<&mut Self>) {
+        self.project().report.opened();
+    }
+
     /// The decision so far.
     pub(super) fn decision(&self) -> Option<RouteDecision> {
         match &self.phase {
@@ -232,6 +253,7 @@ where
     pub(super) fn state(&self) -> &'static str {
         match self.phase {
             Phase::Receiving { .. } => "receiving",
+            Phase::Limiting { .. } => "limiting",
             Phase::Queueing { .. } => "queueing",
             Phase::Sending { .. } => "sending",
             Phase::Calling { .. } => "calling",

@@ -20,7 +20,7 @@ use crate::{
     coding::Decoder,
     error::{Asker, BoxError, RouteError, X_REQUEST_ID},
     model::Scan,
-    observe::RequestSpan,
+    observe::Report,
     pieces::{Chunks, Edits},
     route::CompiledTable,
     upload::{Drain, Limits, Receive, Share, Upload, receive},
@@ -62,7 +62,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let asker = Asker::new(head.uri.path(), &head.headers);
-        let span = RequestSpan::new(&head, asker.id());
+        let (level, observers) = (self.options.span_level, &self.options.observers);
+        let mut report = Report::new(level, observers, &head, &asker);
         // Where there is no room for it the request is refused below.
         _ = head.headers.try_insert(X_REQUEST_ID, asker.id().clone());
         let id = asker.id().clone();
@@ -79,20 +80,21 @@ where
                     options: Arc::clone(&self.options),
                     inner: self.inner.clone(),
                 };
-                Routing::receive(receive, table, arrival, span, id)
+                Routing::receive(receive, table, arrival, report, id)
             }
             FirstLook::Forward => {
                 let request = Request::from_parts(head, forwarded(body, &self.options));
-                Routing::forward(request, self.inner.clone(), span, id)
+                Routing::forward(request, self.inner.clone(), report, id)
             }
             FirstLook::Answer(response) => {
+                report.served(response.status());
                 let rest = unread(&head, body, &self.options);
-                Routing::answer(response, rest, span, id)
+                Routing::answer(response, rest, report, id)
             }
             FirstLook::Reject(error) => {
-                span.rejected(&error);
+                report.rejected(&error);
                 let rest = unread(&head, body, &self.options);
-                Routing::answer(error.answer(&asker), rest, span, id)
+                Routing::answer(error.answer(&asker), rest, report, id)
             }
         };
         ResponseFuture::new(routing)

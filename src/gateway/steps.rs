@@ -20,7 +20,7 @@ use super::{
     deadline,
     dispatch::{Matched, Turn},
     options::Options,
-    phase::{Arrival, Phase, Queued, Routed, Sending, Timer},
+    phase::{Arrival, Limiting, Phase, Queued, Routed, Sending, Timer},
     upgrade::{Upgrade, switched},
     waiter::Waiter,
 };
@@ -29,7 +29,8 @@ use crate::{
     config::OnInterruption,
     error::{Asker, RouteError},
     events::Dialect,
-    observe::RequestSpan,
+    limit::{Refusal, Reservation},
+    observe::Report,
     route::{Chosen, CompiledTable, RouteDecision},
     server::{Lease, Outcome, Server},
     upload::{Drain, Received, Refused},
@@ -53,8 +54,8 @@ fn waiting<S, F>(
 pub(super) fn received<S, F>(
     received: Result<Received, Refused>,
     table: Arc<CompiledTable>,
-    mut arrival: Arrival<S>,
-    span: &RequestSpan,
+    arrival: Arrival<S>,
+    report: &mut Report,
 ) -> ControlFlow<Long<S, F>, Phase<S, F>> {
     let received = match received {
         Ok(received) if received.lacks(&arrival.head, |model| table.reads_body_of(model)) => {
@@ -71,26 +72,90 @@ pub(super) fn received<S, F>(
     let (head, asker) = (&arrival.head, &arrival.asker);
     let matched = received
         .and_then(|received| Matched::new(table, head, received, &arrival.options))
+        .inspect(|matched| matched.tell(report))
         .and_then(|matched| match admitted(&matched, &arrival) {
             Ok(()) => Ok(matched),
-            Err(error) => Err((error, matched.into_rest())),
-        })
-        .and_then(|matched| match matched.choose(head) {
-            Ok(turn) => Ok((turn, matched)),
             Err(error) => Err((error, matched.into_rest())),
         });
     match matched {
         Err(refused) => {
-            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, span))
+            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, report))
         }
-        Ok((Turn::Now(chosen), matched)) => {
+        Ok(matched) => match matched.reserve(head, &arrival.options) {
+            Ok(reserved) => reserved_for(reserved, matched, arrival, report),
+            Err(pending) => ControlFlow::Continue(Phase::Limiting {
+                limiting: Box::new(Limiting {
+                    pending,
+                    matched,
+                    arrival,
+                }),
+            }),
+        },
+    }
+}
+
+/// The store of its limits has answered, or has failed.
+pub(super) fn limited<S, F>(
+    reserved: Result<Reservation, Box<Refusal>>,
+    limiting: Limiting<S>,
+    report: &mut Report,
+) -> ControlFlow<Long<S, F>, Phase<S, F>> {
+    let Limiting {
+        matched, arrival, ..
+    } = limiting;
+    reserved_for(reserved, matched, arrival, report)
+}
+
+/// What a request will probably use is reserved, or is not there.
+fn reserved_for<S, F>(
+    reserved: Result<Reservation, Box<Refusal>>,
+    mut matched: Matched,
+    arrival: Arrival<S>,
+    report: &mut Report,
+) -> ControlFlow<Long<S, F>, Phase<S, F>> {
+    match reserved {
+        Ok(reservation) => {
+            matched.set_reservation(reservation, &arrival.head, &arrival.asker, report);
+            chosen(matched, arrival, report)
+        }
+        Err(refusal) => {
+            matched.tell_limit(&refusal.by, report);
+            let Refusal {
+                error, standings, ..
+            } = *refusal;
+            let refused = (error, matched.into_rest());
+            let (asker, head, options) = (&arrival.asker, &arrival.head, &arrival.options);
+            let mut phase = rejected(refused, asker, head, options, report);
+            if let Phase::Answering { response, .. } = &mut phase
+                && options.limits.says_what_is_left
+            {
+                standings.write(response.headers_mut());
+            }
+            ControlFlow::Continue(phase)
+        }
+    }
+}
+
+/// The request may go on: to an endpoint, or into the queue.
+fn chosen<S, F>(
+    matched: Matched,
+    mut arrival: Arrival<S>,
+    report: &mut Report,
+) -> ControlFlow<Long<S, F>, Phase<S, F>> {
+    let (head, asker) = (&arrival.head, &arrival.asker);
+    match matched.choose(head) {
+        Err(error) => {
+            let refused = (error, matched.into_rest());
+            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, report))
+        }
+        Ok(Turn::Now(chosen)) => {
             let waiter = waiter(&matched, chosen.0, &mut arrival);
             let timer = timer(matched.server(chosen.0), arrival.deadline);
             let keep_alive = waiter.as_ref().map(|waiter| waiter.interval);
-            let dispatched = dispatched(matched, arrival, chosen, timer, keep_alive, span);
+            let dispatched = dispatched(matched, arrival, chosen, timer, keep_alive, report);
             waiting(dispatched, waiter)
         }
-        Ok((Turn::Later(target), matched)) => {
+        Ok(Turn::Later(target)) => {
             let waiter = waiter(&matched, target, &mut arrival);
             let queued = Box::new(Queued {
                 wait: Box::pin(matched.wait(&arrival.head, target)),
@@ -117,7 +182,8 @@ fn waiter<S>(matched: &Matched, target: u32, arrival: &mut Arrival<S>) -> Option
     let policy = &matched.server(target).policy;
     policy.get_sse_keepalive()?;
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
-    let waiter = Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())?;
+    let mut waiter = Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())?;
+    waiter.standings = matched.standings(&arrival.options);
     // Its comments are plain text, so the events behind them must be.
     let plain = HeaderValue::from_static("identity");
     head.headers.insert(ACCEPT_ENCODING, plain);
@@ -129,7 +195,7 @@ fn waiter<S>(matched: &Matched, target: u32, arrival: &mut Arrival<S>) -> Option
 pub(super) fn freed<S, F>(
     lease: Option<Lease>,
     queued: Queued<S>,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> Phase<S, F> {
     let Queued {
         matched,
@@ -139,12 +205,13 @@ pub(super) fn freed<S, F>(
         arrival,
         ..
     } = queued;
+    report.waited();
     let total = timer.as_ref().map(|timer| timer.deadline());
     let refused = match (lease, deadline::check(arrival.deadline)) {
         (_, Err(error)) => error,
         (Some(lease), Ok(())) if deadline::has_time(total) => {
             let chosen = (target, lease);
-            return dispatched(matched, arrival, chosen, timer, keep_alive, span);
+            return dispatched(matched, arrival, chosen, timer, keep_alive, report);
         }
         (_, Ok(())) => matched.overloaded(),
     };
@@ -154,7 +221,7 @@ pub(super) fn freed<S, F>(
         &arrival.asker,
         &arrival.head,
         &arrival.options,
-        span,
+        report,
     )
 }
 
@@ -177,13 +244,13 @@ where
 pub(super) fn timed_out<S, F>(
     routed: Option<Routed>,
     outcome: Outcome,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> Phase<S, F> {
     let Some(routed) = routed else {
         return Phase::Completed;
     };
     routed.exchange.settle(|| outcome);
-    answering(&RouteError::upstream_timeout(), &routed, span)
+    answering(&RouteError::upstream_timeout(), &routed, report)
 }
 
 type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
@@ -192,28 +259,26 @@ type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
 pub(super) fn answered<S, F, R: Body, E: 'static>(
     result: Result<Response<R>, E>,
     routed: Option<Routed>,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> ControlFlow<Answer<R, E>, Phase<S, F>> {
     let Some(mut routed) = routed else {
-        return ControlFlow::Break(
-            result.map(|response| response.map(|body| ResponseBody::upstream(body, None))),
-        );
+        return ControlFlow::Break(forwarded(result, report));
     };
     routed.exchange.settle(|| outcome_of(&result));
     // If the client's upload failed, the engine has seen only a part of it, so
     // its answer does not count.
     if let Some(error) = routed.exchange.upload_failure() {
-        return ControlFlow::Continue(answering(&error, &routed, span));
+        return ControlFlow::Continue(answering(&error, &routed, report));
     }
     let mut response = match result {
         Ok(response) => response,
-        Err(error) => return ControlFlow::Break(Err(error)),
+        Err(error) => return ControlFlow::Break(report.failed(error)),
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let upgrade = routed.upgrade.take();
-        return match switched(response, upgrade, &routed.exchange, span) {
+        return match switched(response, upgrade, &routed.exchange, report) {
             Ok(response) => ControlFlow::Break(Ok(response)),
-            Err(error) => ControlFlow::Continue(answering(&error, &routed, span)),
+            Err(error) => ControlFlow::Continue(answering(&error, &routed, report)),
         };
     }
     let rest = rest(&routed);
@@ -223,20 +288,22 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     }
     let (decision, lease) = routed.exchange.finish();
     let error = response.extensions().get::<RouteError>();
-    span.answered(response.status(), &decision, error);
+    report.answered(response.status(), &decision, error);
     let version = response.version();
     rewrite::response_head(&mut response);
     routed.via.add(version, response.headers_mut());
     hide_endpoint(response.headers_mut(), decision.address());
-    let watch = watch(&response, &routed, &decision, lease.as_ref());
+    routed.standings.write(response.headers_mut());
+    let watch = watch(&response, &routed, &decision, lease.as_ref(), report);
     let exchange = Arc::clone(&routed.exchange);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     let slow = watch.as_ref().and_then(|_| exchange.slow());
     let keep_alive = routed.keep_alive;
     let keep_alive = keep_alive.and_then(|interval| KeepAlive::new(interval, routed.dialect));
-    let held = Held::new(lease, exchange, idle_timeout, span.clone())
+    let held = Held::new(lease, Some(exchange), idle_timeout, std::mem::take(report))
         .watching(watch, slow)
-        .keeping_alive(keep_alive);
+        .keeping_alive(keep_alive)
+        .hiding_usage(routed.exchange.asks_for_usage());
     if held.may_add() {
         response.headers_mut().remove(CONTENT_LENGTH);
     }
@@ -245,12 +312,21 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     ControlFlow::Break(Ok(response.map(body)))
 }
 
+/// The answer to a request that was not routed.
+fn forwarded<R: Body, E>(result: Result<Response<R>, E>, report: &mut Report) -> Answer<R, E> {
+    let response = result.or_else(|error| report.failed(error))?;
+    report.forwarded(response.status());
+    let held = Held::new(None, None, None, std::mem::take(report)).watching(None, None);
+    Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
+}
+
 /// What looks at the answer's events, if anything asks for it.
 fn watch<R: Body>(
     response: &Response<R>,
     routed: &Routed,
     decision: &RouteDecision,
     lease: Option<&Lease>,
+    report: &Report,
 ) -> Option<Box<Watch>> {
     let policy = decision.policy();
     let what = policy.get_on_interruption();
@@ -259,19 +335,24 @@ fn watch<R: Body>(
         || policy.get_stream_idle_timeout().is_some()
         || policy.get_first_event_slow().is_some()
         || lease.is_some_and(Lease::wants_latency);
-    if !is_wanted || !response.status().is_success() {
+    let tells = report.reads_answer() || routed.exchange.asks_for_usage();
+    let why = (is_wanted, tells);
+    if why == (false, false) || !response.status().is_success() {
         return None;
     }
     let has_length = response.body().size_hint().exact().is_some();
     let (dialect, id) = (routed.dialect, routed.asker.id());
-    Watch::new(dialect, response.headers(), has_length, what, id)
+    Watch::new(dialect, response.headers(), has_length, why, what, id)
 }
 
 /// The gateway's own answer, which drains the rest of the upload.
 pub(super) fn own<R>(
     response: Response<Bytes>,
     rest: Option<Box<Drain>>,
+    report: &mut Report,
 ) -> Response<ResponseBody<R>> {
+    // The request ends here, whatever becomes of the few bytes.
+    drop(std::mem::take(report));
     response.map(|data| ResponseBody::own(data).draining(rest))
 }
 
@@ -294,7 +375,7 @@ fn dispatched<S, F>(
     chosen: Chosen,
     timer: Timer,
     keep_alive: Option<Duration>,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> Phase<S, F> {
     let Arrival {
         mut head,
@@ -306,8 +387,9 @@ fn dispatched<S, F>(
     let drain = options.drain(&head);
     let deadline = timer.as_ref().map(|timer| timer.deadline());
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
-    match matched.dispatch(&options, &mut head, chosen, deadline, span) {
-        Err(refused) => rejected(refused, &asker, &head, &options, span),
+    let standings = matched.standings(&options);
+    match matched.dispatch(&options, &mut head, chosen, deadline, report) {
+        Err(refused) => rejected(refused, &asker, &head, &options, report),
         Ok((body, exchange)) => {
             let routed = Routed {
                 exchange,
@@ -317,6 +399,7 @@ fn dispatched<S, F>(
                 keep_alive,
                 via: options.admission.via.clone(),
                 drain,
+                standings,
                 upgrade: Upgrade::asked(&mut head, &options.tunnels),
             };
             Phase::Sending {
@@ -335,9 +418,9 @@ fn rejected<S, F>(
     asker: &Asker,
     head: &Parts,
     options: &Options,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> Phase<S, F> {
-    span.rejected(&error);
+    report.rejected(&error);
     Phase::Answering {
         response: error.answer(asker),
         rest: Drain::of_unread(rest, options.drain(head)),
@@ -345,8 +428,8 @@ fn rejected<S, F>(
 }
 
 /// The gateway answers a request itself that was routed.
-fn answering<S, F>(error: &RouteError, routed: &Routed, span: &RequestSpan) -> Phase<S, F> {
-    span.rejected(error);
+fn answering<S, F>(error: &RouteError, routed: &Routed, report: &mut Report) -> Phase<S, F> {
+    report.rejected(error);
     let mut response = error.answer(&routed.asker);
     response.extensions_mut().insert(routed.exchange.decision());
     let rest = rest(routed);

@@ -9,7 +9,7 @@ use hyper::upgrade::OnUpgrade;
 use crate::{
     attempt::{Exchange, Held, ResponseBody, Tunnels},
     error::{RouteError, RouteErrorKind},
-    observe::RequestSpan,
+    observe::Report,
     wire::rewrite,
 };
 
@@ -37,7 +37,7 @@ pub(super) fn switched<R>(
     mut response: Response<R>,
     upgrade: Option<Upgrade>,
     exchange: &Arc<Exchange>,
-    span: &RequestSpan,
+    report: &mut Report,
 ) -> Result<Response<ResponseBody<R>>, RouteError> {
     let upgrade = upgrade
         .filter(|_| rewrite::asks_for_websocket(response.headers()))
@@ -45,10 +45,11 @@ pub(super) fn switched<R>(
             refused("the engine switched protocols, which the request did not ask for")
         })?;
     let (decision, lease) = exchange.finish();
-    span.answered(response.status(), &decision, None);
+    report.answered(response.status(), &decision, None);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
+    let report = std::mem::take(report);
     let held =
-        Held::new(lease, Arc::clone(exchange), idle_timeout, span.clone()).watching(None, None);
+        Held::new(lease, Some(Arc::clone(exchange)), idle_timeout, report).watching(None, None);
     response.extensions_mut().insert(decision);
     let Some(client) = upgrade.client else {
         return Ok(response.map(|body| ResponseBody::upgraded(body, held)));

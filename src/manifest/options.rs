@@ -57,7 +57,7 @@ pub(super) const RETRY_STATUSES: &str = "retryStatuses";
 pub(super) const OUTLIER_DETECTION: &str = "outlierDetection";
 
 /// Options of a traffic policy that Kthena's schema does not have, except the two keys above.
-pub(super) const POLICY: [Setting<TrafficPolicy>; 12] = [
+pub(super) const POLICY: [Setting<TrafficPolicy>; 13] = [
     Setting {
         key: "streamIdleTimeout",
         access: Access::Time(TrafficPolicy::stream_idle_timeout, |policy| {
@@ -91,6 +91,12 @@ pub(super) const POLICY: [Setting<TrafficPolicy>; 12] = [
             TrafficPolicy::sse_keepalive,
             TrafficPolicy::get_sse_keepalive,
         ),
+    },
+    Setting {
+        key: "forceUsage",
+        access: Access::Flag(TrafficPolicy::force_usage, |policy| {
+            unless(policy.get_force_usage(), false)
+        }),
     },
     Setting {
         key: "onInterruption",

@@ -37,7 +37,7 @@ pub use self::{
 pub(crate) use self::{
     extract::has_body,
     extraction::{InBody, Location, Plan, Written},
-    keys::{BodyKeys, NeededKeys, hash, is_empty},
+    keys::{BodyKeys, NeededKeys, ask_for_usage, hash, is_empty},
     paths::is_below_model,
     scan::Scan,
 };

@@ -1,10 +1,20 @@
-//! Everything that is for people: the span of a request, snapshots, explanations, warnings, the admin view.
+//! Everything that is for people: what is told of a request, its span, snapshots, explanations,
+//! warnings, the admin view.
 
+mod access_log;
 #[cfg(feature = "admin")]
 mod admin;
+mod attempts;
 mod context;
 mod explain;
+mod facts;
 mod lint;
+mod listening;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod observer;
+mod operation;
+mod report;
 mod snapshot;
 mod targets;
 mod trace;
@@ -13,15 +23,27 @@ mod trace;
 pub use self::admin::{Admin, AdminBody, AdminFuture};
 #[cfg(feature = "manifest")]
 pub(crate) use self::explain::is_secret;
+#[cfg(feature = "metrics")]
+pub use self::metrics::Metrics;
 pub(crate) use self::{
     explain::{AsLayer, Shown},
-    trace::{AttemptSpan, RequestSpan},
+    report::Settle,
 };
 pub use self::{
+    access_log::{AccessLog, AccessStyle},
     explain::{
-        ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedTarget,
-        Explanation, RuleVerdict, Verdict,
+        ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedLimit,
+        ExplainedTarget, Explanation, RuleVerdict, Verdict,
+    },
+    facts::{
+        AttemptFacts, AttemptOutcome, EndFacts, EndKind, LimitFacts, LimitVerdict, RequestFacts,
+        Times,
     },
     lint::{Lint, LintKind},
+    observer::Observer,
     snapshot::{EndpointSnapshot, ServerSnapshot},
+    trace::SpanLevel,
+};
+pub(crate) use self::{
+    attempts::AttemptReport, observer::Observers, report::Report, trace::AttemptSpan,
 };

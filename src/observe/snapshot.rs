@@ -18,6 +18,7 @@ use crate::{
 pub struct ServerSnapshot {
     name: Arc<str>,
     endpoints: Vec<EndpointSnapshot>,
+    queued: usize,
 }
 
 /// An endpoint at one moment.
@@ -53,6 +54,7 @@ impl ServerSnapshot {
                 .iter()
                 .map(|endpoint| EndpointSnapshot::new(endpoint))
                 .collect(),
+            queued: server.queued(),
         }
     }
 
@@ -64,6 +66,11 @@ impl ServerSnapshot {
     /// Its endpoints, in the order in which they were added.
     pub fn endpoints(&self) -> &[EndpointSnapshot] {
         &self.endpoints
+    }
+
+    /// The requests that wait for an endpoint with room.
+    pub fn queued(&self) -> usize {
+        self.queued
     }
 
     /// The requests in flight to all of its endpoints.

@@ -4,114 +4,160 @@
 //!
 //! Nothing of a prompt is recorded, nor of a body but the model's name.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, Method, StatusCode, request::Parts};
 use tracing::{
-    Span, debug,
+    Level, Span, debug,
     field::{Empty, display},
-    info_span,
+    info_span, record_all, span,
+    span::EnteredSpan,
 };
 
-use super::context;
+use super::{context, facts::EndFacts, operation::Operation};
 use crate::{
     error::{Excerpt, RouteError},
     route::RouteDecision,
     server::Outcome,
 };
 
-/// The span of a request; open from its head until the answer's body has ended.
-#[derive(Clone, Debug)]
+/// At which level the span of a request is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpanLevel {
+    /// INFO, which production subscribers have.
+    #[default]
+    Info,
+    /// DEBUG.
+    Debug,
+    /// TRACE.
+    Trace,
+    /// There is none.
+    Off,
+}
+
+/// The span of a request; open from its head until the answer's body has ended. What is not known
+/// from the head is recorded at the end, at once.
+#[derive(Debug)]
 pub(crate) struct RequestSpan(Span);
 
+impl Default for RequestSpan {
+    fn default() -> Self {
+        Self(Span::none())
+    }
+}
+
 impl RequestSpan {
-    pub(crate) fn new(head: &Parts, id: &HeaderValue) -> Self {
-        let span = info_span!(
-            "model_route",
-            gen_ai.operation.name = Empty,
-            gen_ai.request.model = Empty,
-            model_route.requested_model = Empty,
-            http.response.status_code = Empty,
-            error.type = Empty,
-            model_route.route = Empty,
-            model_route.rule = Empty,
-            model_route.server = Empty,
-            model_route.endpoint = Empty,
-            model_route.lora = Empty,
-            model_route.attempts = Empty,
-            model_route.request_id = Empty,
-        );
+    pub(super) fn new(
+        level: SpanLevel,
+        head: &Parts,
+        operation: Operation,
+        id: &HeaderValue,
+    ) -> Self {
+        macro_rules! at {
+            ($level:expr) => {
+                span!(
+                    $level,
+                    "model_route",
+                    model_route.request_id = id.to_str().ok(),
+                    http.request.method = head.method.as_str(),
+                    url.path = Excerpt(head.uri.path()).as_str(),
+                    gen_ai.operation.name = operation.name(),
+                    gen_ai.provider.name = operation.provider(),
+                    gen_ai.request.model = Empty,
+                    gen_ai.response.time_to_first_chunk = Empty,
+                    gen_ai.usage.input_tokens = Empty,
+                    gen_ai.usage.output_tokens = Empty,
+                    gen_ai.usage.cache_read.input_tokens = Empty,
+                    gen_ai.usage.cache_creation.input_tokens = Empty,
+                    gen_ai.usage.reasoning.output_tokens = Empty,
+                    http.response.status_code = Empty,
+                    error.type = Empty,
+                    model_route.requested_model = Empty,
+                    model_route.route = Empty,
+                    model_route.rule = Empty,
+                    model_route.server = Empty,
+                    model_route.endpoint = Empty,
+                    model_route.lora = Empty,
+                    model_route.attempts = Empty,
+                    model_route.end = Empty,
+                    model_route.receive_seconds = Empty,
+                    model_route.queue_seconds = Empty,
+                    model_route.head_seconds = Empty,
+                    model_route.seconds = Empty,
+                )
+            };
+        }
+        let span = match level {
+            SpanLevel::Info => at!(Level::INFO),
+            SpanLevel::Debug => at!(Level::DEBUG),
+            SpanLevel::Trace => at!(Level::TRACE),
+            SpanLevel::Off => Span::none(),
+        };
         if !span.is_disabled() {
             context::adopt(&span, &head.headers);
-            if let Some(operation) = operation(head.uri.path()) {
-                span.record("gen_ai.operation.name", operation);
-            }
-            if let Ok(id) = id.to_str() {
-                span.record("model_route.request_id", id);
-            }
         }
         Self(span)
     }
 
-    pub(crate) fn enter(&self) -> tracing::span::Entered<'_> {
-        self.0.enter()
+    /// Whether anybody wants it.
+    pub(super) fn is_on(&self) -> bool {
+        !self.0.is_disabled()
     }
 
-    /// `path` is the client's.
-    pub(crate) fn routed(&self, path: &str, decision: &RouteDecision) {
-        if self.0.is_disabled() {
-            return;
-        }
-        let requested = Excerpt(decision.requested_model());
-        let operation = operation(path).unwrap_or("route");
-        context::rename(&self.0, operation, Excerpt(decision.model()).as_str());
-        self.0
-            .record("model_route.requested_model", requested.as_str());
-        self.sent_to(decision);
+    pub(super) fn entered(&self) -> EnteredSpan {
+        self.0.clone().entered()
     }
 
-    fn sent_to(&self, decision: &RouteDecision) {
-        self.0
-            .record(
-                "gen_ai.request.model",
-                Excerpt(decision.engine_model()).as_str(),
-            )
-            .record("model_route.route", decision.route())
-            .record("model_route.rule", decision.rule())
-            .record("model_route.server", decision.model_server())
-            .record("model_route.endpoint", decision.endpoint())
-            .record("model_route.lora", decision.is_lora());
-    }
-
-    /// `error` is ours where the engine has not answered.
-    pub(crate) fn answered(
-        &self,
-        status: StatusCode,
-        decision: &RouteDecision,
-        error: Option<&RouteError>,
-    ) {
-        if self.0.is_disabled() {
-            return;
-        }
-        self.0
-            .record("http.response.status_code", number(status))
-            .record("model_route.attempts", i64::from(decision.attempts()));
-        if decision.attempts() > 1 {
-            self.sent_to(decision);
-        }
-        if let Some(error) = error {
-            self.0.record("error.type", error.kind().code());
-        }
-    }
-
-    pub(crate) fn rejected(&self, error: &RouteError) {
-        self.0
-            .record("http.response.status_code", number(error.status()))
-            .record("error.type", error.kind().code());
+    pub(super) fn rejected(&self, error: &RouteError) {
         debug!(
             parent: &self.0,
             status = error.status().as_u16(),
             code = error.kind().code(),
             reason = error.message(),
             "request rejected"
+        );
+    }
+
+    /// The end, with all that is known by then.
+    pub(super) fn ended(&self, end: &EndFacts<'_>) {
+        if self.0.is_disabled() {
+            return;
+        }
+        let decision = end.decision();
+        let model = end.model().map(Excerpt);
+        if let Some(model) = &model {
+            let operation = end.request().operation().unwrap_or("route");
+            context::rename(&self.0, operation, model.as_str());
+        }
+        let requested = end.requested_model().map(Excerpt);
+        let engine_model = decision.map(|to| Excerpt(to.engine_model()));
+        let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+        let (times, usage) = (end.times(), end.usage());
+        let count = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok());
+        record_all!(
+            self.0,
+            model_route.requested_model = requested.as_ref().map(Excerpt::as_str),
+            gen_ai.request.model = engine_model.as_ref().map(Excerpt::as_str),
+            model_route.route = end.route(),
+            model_route.rule = end.rule(),
+            model_route.server = decision.map(RouteDecision::model_server),
+            model_route.endpoint = decision.map(RouteDecision::endpoint),
+            model_route.lora = decision.map(RouteDecision::is_lora),
+            model_route.attempts = decision.map(|to| i64::from(to.attempts())),
+            http.response.status_code = end.status().map(number),
+            error.type = end.error().map(|error| error.kind().code()),
+            model_route.end = end.kind().as_str(),
+            gen_ai.usage.input_tokens = count(usage.input),
+            gen_ai.usage.output_tokens = count(usage.output),
+            gen_ai.usage.cache_read.input_tokens = count(usage.cached),
+            gen_ai.usage.cache_creation.input_tokens = count(usage.cache_written),
+            gen_ai.usage.reasoning.output_tokens = count(usage.reasoning),
+            gen_ai.response.time_to_first_chunk = seconds(times.to_first_content),
+            model_route.receive_seconds = times.receive.as_secs_f64(),
+            model_route.queue_seconds = times.queue.as_secs_f64(),
+            model_route.head_seconds = seconds(times.to_head),
+            model_route.seconds = times.total.as_secs_f64(),
         );
     }
 }
@@ -200,18 +246,4 @@ impl AttemptSpan {
 /// As OpenTelemetry's layer takes numbers: unsigned ones become strings there.
 fn number(status: StatusCode) -> i64 {
     i64::from(status.as_u16())
-}
-
-/// The well-known values of `gen_ai.operation.name`.
-fn operation(path: &str) -> Option<&'static str> {
-    let path = path.trim_end_matches('/');
-    if path.ends_with("/chat/completions") || path.ends_with("/messages") {
-        Some("chat")
-    } else if path.ends_with("/completions") {
-        Some("text_completion")
-    } else if path.ends_with("/embeddings") {
-        Some("embeddings")
-    } else {
-        None
-    }
 }

@@ -29,6 +29,14 @@ impl Edits {
         }
     }
 
+    /// These and one more, which overlaps none.
+    pub(crate) fn and(&self, edit: Edit) -> Self {
+        let mut edits = self.as_slice().to_vec();
+        edits.push(edit);
+        edits.sort_by_key(|edit| edit.span.start);
+        edits.into()
+    }
+
     pub(crate) fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }

@@ -239,6 +239,9 @@ where
         let status = result.as_ref().ok().map(Response::status);
         this.span.ended(status, outcome);
         if let Some(exchange) = this.exchange {
+            if let Err(error) = &result {
+                exchange.complain(outcome, &**error);
+            }
             exchange.settle(|| outcome);
         }
         Poll::Ready(result)

@@ -121,6 +121,12 @@ impl RouteDecision {
         &self.server().policy
     }
 
+    /// Whether an attempt by this rule may ask for usage in the client's stead.
+    pub(crate) fn may_force_usage(&self) -> bool {
+        let rule = self.table.rule(self.selection);
+        self.policy().get_force_usage() || self.table.forces_usage(rule)
+    }
+
     /// Counts the request among those of its target.
     pub(crate) fn count(&self) {
         self.table.rule(self.selection).picks.add(self.target());
@@ -157,6 +163,14 @@ impl RouteDecision {
     pub fn engine_model(&self) -> &str {
         self.rewrite()
             .map_or(self.requested_model(), |model| &model.name)
+    }
+
+    /// What the engine calls the model as far as the table says it: no name that only the client
+    /// knows.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn known_engine_model(&self) -> &str {
+        let real = self.server().real_model(self.selection.lora);
+        real.map_or(self.model(), |real| &real.name)
     }
 
     /// The name of the [`ModelRoute`](crate::ModelRoute).

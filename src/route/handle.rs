@@ -35,6 +35,8 @@ struct Current {
 struct Status {
     reloaded: Option<SystemTime>,
     error: Option<Arc<dyn Error + Send + Sync>>,
+    /// How many reloads have succeeded, and how many have failed.
+    counts: (u64, u64),
 }
 
 impl RouteTableHandle {
@@ -53,7 +55,8 @@ impl RouteTableHandle {
     /// unchanged parts is preserved: endpoints with the same URI keep their counts and
     /// health, and a ModelServer of the same name its queue; a rule of the same name in a
     /// route of the same name, with the same targets, keeps its picks and, with the same
-    /// weights, the position of its split. So does the retry budget, unless either table
+    /// weights, the position of its split; a limit that is the same, in a route of the same name,
+    /// what is left of it. So does the retry budget, unless either table
     /// configured its own. A removed endpoint gets no new requests and finishes those in
     /// flight.
     ///
@@ -221,6 +224,7 @@ impl RouteTableHandle {
         *status = Status {
             reloaded: Some(SystemTime::now()),
             error: None,
+            counts: (status.counts.0 + 1, status.counts.1),
         };
     }
 
@@ -228,7 +232,9 @@ impl RouteTableHandle {
     ///
     /// [`last_error`](Self::last_error) returns the reason until a table is replaced.
     pub fn failed(&self, error: impl Into<Box<dyn Error + Send + Sync>>) {
-        self.status().error = Some(error.into().into());
+        let mut status = self.status();
+        status.error = Some(error.into().into());
+        status.counts.1 += 1;
     }
 
     /// Records that there is nothing to reload: what failed before is over.
@@ -244,6 +250,11 @@ impl RouteTableHandle {
     /// When the table was last replaced, if it ever was.
     pub fn last_reload(&self) -> Option<SystemTime> {
         self.status().reloaded
+    }
+
+    /// How many reloads have replaced the table, and how many have failed.
+    pub fn reloads(&self) -> (u64, u64) {
+        self.status().counts
     }
 
     fn status(&self) -> MutexGuard<'_, Status> {

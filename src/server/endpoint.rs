@@ -7,7 +7,7 @@ use std::sync::{
 
 use tracing::info;
 
-use super::{health::Health, queue::Queue};
+use super::{complaints::Complaints, health::Health, queue::Queue};
 use crate::{config::Address, pieces::lock, server::balance::ewma::Ewma};
 
 /// An endpoint, shared by all requests to it and by all ModelServers that have it.
@@ -16,6 +16,8 @@ pub(crate) struct Endpoint {
     pub(crate) address: Address,
     pub(crate) health: Health,
     pub(crate) counts: Counts,
+    /// That it can't be reached.
+    pub(super) complaints: Complaints,
     /// Observed only if the balance needs it.
     pub(crate) latency: Ewma,
     in_flight: AtomicUsize,
@@ -39,6 +41,7 @@ impl Endpoint {
             address,
             health: Health::default(),
             counts: Counts::default(),
+            complaints: Complaints::default(),
             latency: Ewma::new(),
             in_flight: AtomicUsize::new(0),
             is_shared: AtomicBool::new(false),

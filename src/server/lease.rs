@@ -4,6 +4,7 @@
 //! the queue, so that a waiting request finds the endpoint free.
 
 use std::{
+    error::Error,
     fmt,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -18,6 +19,7 @@ use super::{
     health::{HealthState, Recovery},
     model_server::Server,
 };
+use crate::error::Chain;
 
 /// For how long an endpoint is passed over that is full and does not say until when.
 const BUSY: Duration = Duration::from_secs(1);
@@ -216,6 +218,21 @@ impl Lease {
             | Outcome::OutOfTime
             | Outcome::Shed
             | Outcome::ClientFailed => {}
+        }
+    }
+
+    /// Says, every ten seconds at most, why the endpoint can't be reached.
+    pub(crate) fn complain(&self, error: &(dyn Error + 'static)) {
+        let endpoint = self.endpoint();
+        if let Some(unsaid) = endpoint.complaints.due() {
+            warn!(
+                target: "tower_model_route::upstream",
+                server = &*self.server.name,
+                endpoint = &**endpoint.uri(),
+                unsaid,
+                error = %Chain(error),
+                "engine can't be reached"
+            );
         }
     }
 

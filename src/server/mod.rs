@@ -1,6 +1,7 @@
 //! ModelServers: groups of engine endpoints, and the choice of one of them.
 
 mod balance;
+mod complaints;
 mod endpoint;
 mod health;
 mod lease;

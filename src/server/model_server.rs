@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     config::{Encoding, ModelServer, TrafficPolicy},
+    limit::Estimates,
     model::NeededKeys,
     pieces::lock,
     server::balance::{affinity::Caller, balancer::Balancer},
@@ -62,6 +63,8 @@ pub(super) struct Live {
     ejecting: Mutex<()>,
     /// The requests in flight to all endpoints together, counted only if the balance needs it.
     pub(super) in_flight: AtomicUsize,
+    /// What its answers say of the tokens of requests.
+    pub(super) estimates: Estimates,
     /// Whether it was said that layers are missing that its policy needs.
     has_warned: AtomicBool,
 }
@@ -163,6 +166,11 @@ impl Server {
         *lock(&new.live.current) = Arc::downgrade(new);
     }
 
+    /// How many requests wait for an endpoint with room.
+    pub(crate) fn queued(&self) -> usize {
+        self.live.queue.all()
+    }
+
     /// Lets the requests that wait look again: their ModelServer has changed.
     pub(crate) fn changed(&self) {
         self.live.queue.freed();
@@ -172,6 +180,11 @@ impl Server {
     pub(super) fn current(self: &Arc<Self>) -> Arc<Self> {
         let current = lock(&self.live.current).upgrade();
         current.unwrap_or_else(|| Arc::clone(self))
+    }
+
+    /// What its answers say of the tokens of requests.
+    pub(crate) fn estimates(&self) -> &Estimates {
+        &self.live.estimates
     }
 
     /// The name that replaces the `requested` one in a request to its engines;
@@ -303,7 +316,7 @@ impl Server {
     /// The keys in a request's body that are needed to serve it.
     pub(crate) fn needed_keys(&self) -> NeededKeys {
         NeededKeys {
-            stream: self.policy.get_sse_keepalive().is_some(),
+            stream: self.policy.get_sse_keepalive().is_some() || self.policy.get_force_usage(),
             ..self.balancer.needed_keys()
         }
     }

@@ -39,6 +39,11 @@ impl Default for Queue {
 }
 
 impl Queue {
+    /// The number of all that wait.
+    pub(super) fn all(&self) -> usize {
+        self.len() + self.retries.load(Ordering::Relaxed)
+    }
+
     /// The number of those in the line.
     pub(super) fn len(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)

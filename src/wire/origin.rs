@@ -22,6 +22,8 @@ pub(crate) struct Origin {
     /// The length of the client's body, if it is known and announced.
     length: Option<u64>,
     coded: Option<Coded>,
+    /// What makes the body ask for usage.
+    usage: Option<Edit>,
     /// The client's fields that an attempt may have overwritten.
     overwritten: Vec<(HeaderName, Vec<HeaderValue>)>,
 }
@@ -49,12 +51,14 @@ impl Origin {
         model: ExtractedModel,
         length: Option<u64>,
         coded: Option<Coded>,
+        usage: Option<Edit>,
     ) -> Self {
         Self {
             path,
             model,
             length,
             coded,
+            usage,
             overwritten: Vec::new(),
         }
     }
@@ -80,7 +84,11 @@ impl Origin {
         decision: &RouteDecision,
         to: &Address,
     ) -> Result<Payload, RouteError> {
-        let edits = self.edits(decision);
+        let usage = self.usage.as_ref();
+        let edits = match usage.filter(|_| decision.policy().get_force_usage()) {
+            Some(usage) => self.edits(decision).and(usage.clone()),
+            None => self.edits(decision),
+        };
         let payload = match &self.coded {
             None => Payload {
                 length: self.length.map(|length| edits.apply_to_len(length)),

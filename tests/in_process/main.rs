@@ -14,11 +14,13 @@ mod explain;
 mod failover;
 mod health;
 mod layer;
+mod limiting;
 mod limits;
 mod lint;
 #[cfg(feature = "manifest")]
 mod manifests;
 mod model;
+mod observing;
 mod passing_on;
 mod paths;
 mod promises;

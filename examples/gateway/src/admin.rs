@@ -7,6 +7,11 @@ use tower_model_route::Admin;
 /// What the view answers to, and what it shows.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
+    /// Have /_ and its siblings, and /metrics, on the address of the traffic too; clients of other
+    /// machines take no engine out of service there
+    #[arg(long = "admin-here", conflicts_with = "demo", verbatim_doc_comment)]
+    pub(crate) here: bool,
+
     /// Let browsers ask for the admin view by the host NAME too, besides addresses and
     /// localhost; may be given several times
     #[arg(long = "admin-host", value_name = "NAME", verbatim_doc_comment)]

@@ -37,12 +37,8 @@ type Tally = BTreeMap<Seen, u64>;
 pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
     let engines = Engines::start(Duration::ZERO).await?;
     let table = routes::table(&engines)?;
-    let app = server::app(
-        server::layer(RouteTableHandle::new(table.clone()), false),
-        engine_client(),
-        None,
-        true,
-    );
+    let layer = server::layer(RouteTableHandle::new(table.clone()), false);
+    let app = server::app(layer, engine_client(), None, true);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
     let gateway = Listener::new(listener, app, usize::MAX);

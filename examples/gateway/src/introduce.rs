@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Prints what is routed where in the scenarios, and how to try it.
-pub(crate) fn scenarios(url: &str, engines: &Engines) {
+pub(crate) fn scenarios(url: &str, engines: &Engines, has_admin: bool) {
     say(format_args!(
         "Gateway on {url}, in front of these mock engines (stop it with Ctrl-C):\n"
     ));
@@ -35,14 +35,18 @@ pub(crate) fn scenarios(url: &str, engines: &Engines) {
         say(format_args!("{number}. {name}: {about}"));
         say(format_args!("   {}\n", curl(url, model, *header)));
     }
-    closing_words(url);
+    closing_words(url, has_admin);
 }
 
-fn closing_words(url: &str) {
+fn closing_words(url: &str, has_admin: bool) {
+    let live = match has_admin {
+        true => format!("{url}/_ in a browser. Why: POST {url}/_explain, or --explain FILE"),
+        false => "--admin-here. Why: --explain FILE".to_owned(),
+    };
     say(format_args!(
         "The headers x-model-route-* of an answer tell its way. For a stream use curl -N and add\n\
          \"stream\": true. All models: curl {url}/v1/models\n\
-         What goes where, live: {url}/_ in a browser. Why: --explain FILE, or POST {url}/_explain\n\n\
+         What goes where, live: {live}\n\n\
          Requests:"
     ));
 }

@@ -8,6 +8,7 @@
 //! cargo run -p gateway -- --manifests routes/ --endpoint NAME=URL --watch
 //! ```
 
+mod access;
 mod admin;
 mod check;
 mod config;
@@ -20,6 +21,7 @@ mod health;
 mod ids;
 mod introduce;
 mod listen;
+mod metrics;
 mod print;
 mod routes;
 mod server;
@@ -39,25 +41,27 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, middleware};
+use axum::Router;
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_model_route::{EngineClient, RouteTableHandle, ServerSnapshot};
+use tower_model_route::{EngineClient, ModelRouteLayer, RouteTableHandle, ServerSnapshot};
 use tracing_subscriber::{
     EnvFilter, Layer, fmt::format::FmtSpan, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
+use access::{AccessLog, Style};
 use config::Config;
 use engines::Engines;
 use events::Events;
 use health::Health;
 use listen::Listener;
+use metrics::Measured;
 use print::say;
 use serving::Serving;
 use signals::Signals;
 
-/// How many connections the admin view has, if it is on its own address.
+/// How many connections the admin view and the metrics have, on their own addresses.
 const ADMINS: usize = 64;
 
 /// Slow enough to watch a stream arrive.
@@ -71,10 +75,10 @@ const TOKEN_DELAY: Duration = Duration::from_millis(100);
 /// line for each request as it is routed. The headers x-model-route-name, -rule and -server of
 /// every answer tell its route (see them with curl -i), and with --show-endpoints -endpoint.
 ///
-/// Open /_ in a browser for a live view of routes and engines; /_routes has it as JSON. POST
-/// /_explain, or --explain without a running gateway, tells where a request would be routed, and
-/// why. POST /_drain and /_undrain take an engine out of service and put it back: from this
-/// machine (--listen 127.0.0.1), or on an address of their own (--admin).
+/// With --admin-here, or at an address of its own with --admin-listen, /_ is a live view of routes
+/// and engines for browsers; /_routes has it as JSON. POST /_explain, or --explain without a running
+/// gateway, tells where a request would be routed, and why. POST /_drain and /_undrain take an
+/// engine out of service and put it back. /metrics, also with --metrics-listen, is for Prometheus.
 ///
 /// Clients may speak HTTP/1.1 or h2c; engines too, or HTTPS. Ctrl-C or SIGTERM stops it once the
 /// requests in flight have finished, or after --drain. GET /healthz is 200 to the end, /readyz is
@@ -116,7 +120,9 @@ struct Args {
 async fn main() -> ExitCode {
     let args = Args::parse();
     if args.config.is_check() {
-        return check::run(&args.config, &args.serving.tls);
+        let code = check::run(&args.config, &args.serving.tls);
+        print::flush();
+        return code;
     }
     trace(args.demo);
     let result = match args.explain {
@@ -127,6 +133,7 @@ async fn main() -> ExitCode {
         None if args.demo => demo::run().await,
         None => run(&args).await,
     };
+    print::flush();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -142,13 +149,8 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let signals = Signals::new()?;
     let url = format!("http://{}", listener.local_addr()?);
     if config.has_routes() {
-        let manifests = config.served();
-        let table = manifests
-            .build()
-            .map_err(|error| match Config::advice(&error) {
-                Some(advice) => format!("{error}\n{advice}"),
-                None => error.to_string(),
-            })?;
+        let manifests = config.manifests();
+        let table = manifests.build().map_err(|error| error.to_string())?;
         let client = args.serving.tls.client(Some(&table))?;
         // What Kthena would refuse is for --check: it does not concern this gateway.
         let report = manifests.check();
@@ -156,7 +158,7 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         for warning in warnings.filter(|warning| warning.code() != "refused-by-kthena") {
             eprintln!("{warning}");
         }
-        introduce::own(&url, config, &table);
+        introduce::own(&url, config, &table, args.view.here);
         let table = RouteTableHandle::new(table);
         let _watch = config.watch(&table)?;
         serve(listener, table, client, args, signals).await
@@ -164,7 +166,7 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         let engines = Engines::start(TOKEN_DELAY).await?;
         let table = routes::table(&engines)?;
         let client = args.serving.tls.client(Some(&table))?;
-        introduce::scenarios(&url, &engines);
+        introduce::scenarios(&url, &engines, args.view.here);
         serve(listener, table.into(), client, args, signals).await
     }
 }
@@ -180,33 +182,36 @@ async fn serve(
     let (serving, view) = (&args.serving, &args.view);
     let health = Health::default();
     let forward = serving.forward.clone();
+    let wants_metrics = view.here || serving.admin.is_some() || serving.metrics_listen.is_some();
+    let measured = wants_metrics.then(|| Measured::new(&table)).transpose()?;
     let layer = server::layer(table.clone(), forward.is_some())
         .forwarded_fields(serving.forwarded_fields.into());
     let shown = layer.admin();
+    let layer = observed(layer, serving.access_log, measured.as_ref());
     let mut app = server::app(layer, client, forward, args.show_endpoints);
     if let Some(cors) = serving.cors() {
         app = app.layer(cors);
     }
-    let mut app = health.mount(app.layer(middleware::from_fn(show::line)));
-    match serving.admin {
-        None => {
-            // Clients of other machines take no engine out of service.
-            let shown = match listener.local_addr()?.ip().is_loopback() {
-                true => shown,
-                false => shown.read_only(),
-            };
-            app = admin::mount(app, shown, view);
-        }
-        Some(addr) => {
-            let listener = bind(addr).await?;
-            say(format_args!(
-                "The admin view is at http://{}/_",
-                listener.local_addr()?
-            ));
-            let admin = health.mount(admin::mount(Router::new(), shown, view));
-            let admin = Listener::new(listener, ids::on(admin), ADMINS);
-            tokio::spawn(admin.serve(future::pending(), future::ready(())));
-        }
+    let mut app = health.mount(app);
+    let with_metrics = |app| match &measured {
+        Some(measured) => measured.mount(app),
+        None => app,
+    };
+    if view.here {
+        // Clients of other machines take no engine out of service.
+        let shown = match listener.local_addr()?.ip().is_loopback() {
+            true => shown.clone(),
+            false => shown.clone().read_only(),
+        };
+        app = with_metrics(admin::mount(app, shown, view));
+    }
+    if let Some(addr) = serving.admin {
+        let admin = with_metrics(admin::mount(Router::new(), shown, view));
+        beside(addr, "The admin view is", "_", &health, admin).await?;
+    }
+    if let Some(addr) = serving.metrics_listen {
+        let metrics = with_metrics(Router::new());
+        beside(addr, "The metrics are", "metrics", &health, metrics).await?;
     }
     let gateway = Listener::new(listener, ids::on(app), serving.max_connections());
     let stop = CancellationToken::new();
@@ -219,6 +224,37 @@ async fn serve(
         0 => say("Stopped."),
         cut => say(format_args!("Stopped, with {cut} in flight cut.")),
     }
+    Ok(())
+}
+
+/// The layer with those who are told of its requests.
+fn observed(layer: ModelRouteLayer, style: Style, measured: Option<&Measured>) -> ModelRouteLayer {
+    let layer = match measured {
+        Some(measured) => layer.shared_observer(measured.metrics.clone()),
+        None => layer,
+    };
+    match style {
+        Style::Off => layer,
+        Style::Json => layer.observer(AccessLog { is_json: true }),
+        Style::Text => layer.observer(AccessLog { is_json: false }),
+    }
+}
+
+/// Serves `app` at an address of its own, and says so.
+async fn beside(
+    addr: SocketAddr,
+    what: &str,
+    path: &str,
+    health: &Health,
+    app: Router,
+) -> Result<(), Box<dyn Error>> {
+    let listener = bind(addr).await?;
+    say(format_args!(
+        "{what} at http://{}/{path}",
+        listener.local_addr()?
+    ));
+    let listener = Listener::new(listener, ids::on(health.mount(app)), ADMINS);
+    tokio::spawn(listener.serve(future::pending(), future::ready(())));
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use tower_http::cors::{Any, CorsLayer};
 use tower_model_route::ForwardedFields;
 
-use crate::tls::Tls;
+use crate::{access::Style, tls::Tls};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Serving {
@@ -25,9 +25,29 @@ pub(crate) struct Serving {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), verbatim_doc_comment)]
     max_connections: Option<u32>,
 
-    /// Have /_ and its siblings on an address of their own, not on that of the traffic
-    #[arg(long, value_name = "ADDR", conflicts_with = "demo")]
+    /// Have /_ and its siblings, and /metrics, on this address
+    #[arg(
+        long = "admin-listen",
+        alias = "admin",
+        value_name = "ADDR",
+        conflicts_with = "demo"
+    )]
     pub(crate) admin: Option<SocketAddr>,
+
+    /// Have /metrics on this address, for Prometheus
+    #[arg(long, value_name = "ADDR", conflicts_with = "demo")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+
+    /// How each request is logged on stdout when it has ended. Where stdout takes lines too
+    /// slowly, some are left out, and counted
+    #[arg(
+        long,
+        value_enum,
+        value_name = "STYLE",
+        default_value = "text",
+        verbatim_doc_comment
+    )]
+    pub(crate) access_log: Style,
 
     #[command(flatten)]
     pub(crate) tls: Tls,

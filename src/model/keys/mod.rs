@@ -4,9 +4,12 @@ mod body;
 mod conversation;
 mod hash;
 mod json;
+mod tokens;
+mod usage;
 
 pub(crate) use self::{
     body::{BodyKeys, NeededKeys},
     conversation::is_empty,
     hash::hash,
+    usage::ask_for_usage,
 };

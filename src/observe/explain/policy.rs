@@ -46,6 +46,9 @@ fn streaming(policy: &TrafficPolicy) -> Vec<String> {
     if let Some(interval) = policy.get_sse_keepalive() {
         parts.push(format!("a comment to waiting clients every {interval:?}"));
     }
+    if policy.get_force_usage() {
+        parts.push("usage is asked for".into());
+    }
     match policy.get_on_interruption() {
         OnInterruption::Event => {}
         OnInterruption::Abort => parts.push("interrupted streams break off".into()),

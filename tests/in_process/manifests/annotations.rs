@@ -43,6 +43,7 @@ metadata:
         maxEjectionTime: 1m
         maxEjectionPercent: 34
         maxRetryAfter: 30s
+      forceUsage: true
 spec:
   inferenceEngine: vLLM
 "#;
@@ -87,6 +88,7 @@ fn they_say_what_the_builder_says() {
                         .first_event_slow(Duration::from_secs(3))
                         .first_event_timeout(Duration::from_secs(8))
                         .sse_keepalive(Duration::from_secs(5))
+                        .force_usage(true)
                         .on_interruption(OnInterruption::Abort)
                         .max_retries(4)
                         .retry_interval(Duration::ZERO)

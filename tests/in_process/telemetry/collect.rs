@@ -44,6 +44,8 @@ pub(crate) struct SeenSpan {
     pub(crate) name: &'static str,
     pub(crate) level: Level,
     pub(crate) fields: Fields,
+    /// How often fields were added.
+    pub(crate) records: usize,
     pub(crate) closed: bool,
 }
 
@@ -126,13 +128,16 @@ where
             name: attributes.metadata().name(),
             level: *attributes.metadata().level(),
             fields,
+            records: 0,
             closed: false,
         });
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, _: Context<'_, S>) {
-        self.0
-            .change_span(id, |span| values.record(&mut span.fields));
+        self.0.change_span(id, |span| {
+            values.record(&mut span.fields);
+            span.records += 1;
+        });
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {

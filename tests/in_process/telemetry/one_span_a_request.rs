@@ -11,15 +11,22 @@ use test_kit::{
 };
 use tokio_test::{assert_ready_ok, task};
 use tower::{Layer, Service, ServiceBuilder};
-use tower_model_route::{AnswerErrorsLayer, ModelRouteLayer};
+use tower_model_route::{AnswerErrorsLayer, ModelRouteLayer, SpanLevel};
 use tracing::Level;
 
 use super::collect::collecting;
 
-/// All fields that a routed request's span has in the end.
-const ROUTED: [(&str, &str); 11] = [
-    ("gen_ai.operation.name", "chat"),
+/// The fields that a request's span has from the beginning.
+const HEAD: [(&str, &str); 5] = [
     ("model_route.request_id", "req-7"),
+    ("http.request.method", "POST"),
+    ("url.path", "/v1/chat/completions"),
+    ("gen_ai.operation.name", "chat"),
+    ("gen_ai.provider.name", "openai"),
+];
+
+/// Those that a routed one gets at its end, with what its times are.
+const END: [(&str, &str); 10] = [
     ("model_route.requested_model", "asked"),
     ("gen_ai.request.model", "real"),
     ("model_route.route", "route"),
@@ -27,8 +34,9 @@ const ROUTED: [(&str, &str); 11] = [
     ("model_route.server", "server"),
     ("model_route.endpoint", "http://engine:8000"),
     ("model_route.lora", "false"),
-    ("http.response.status_code", "200"),
     ("model_route.attempts", "1"),
+    ("http.response.status_code", "200"),
+    ("model_route.end", "ok"),
 ];
 
 #[test]
@@ -45,15 +53,61 @@ fn a_routed_request_has_one_span_with_all_its_fields() {
     let spans = seen.spans();
     assert_eq!((spans.len(), spans[0].name), (1, "model_route"));
     assert_eq!(spans[0].level, Level::INFO);
-    assert_eq!(
-        spans[0].fields.all(),
-        ROUTED[..9],
-        "the answer is not there yet"
-    );
-    reply.send_response(ok(""));
-    assert_ready_ok!(call.poll());
-    assert_eq!(seen.spans()[0].fields.all(), ROUTED);
+    assert_eq!(spans[0].fields.all(), HEAD, "the answer is not there yet");
+    reply.send_response(ok("text"));
+    text(assert_ready_ok!(call.poll()).into_body());
+    let spans = seen.spans();
+    let fields = spans[0].fields.all();
+    let times = |(name, _): &(&str, &str)| name.ends_with("seconds");
+    let (times, others): (Vec<_>, Vec<_>) = fields.into_iter().partition(times);
+    assert_eq!(others, [&HEAD[..], &END[..]].concat());
+    assert_eq!(times.len(), 4, "{times:?}");
+    assert_eq!(spans[0].records, 1, "all at once");
     assert!(seen.events().is_empty());
+}
+
+#[test]
+fn usage_and_times_stand_in_the_span() {
+    let (seen, _guard) = collecting();
+    let (mock, mut handle) = mock();
+    let mut service = ModelRouteLayer::new(simple()).layer(mock);
+    let mut call = task::spawn(service.call(asked()));
+    waits(&mut call);
+    let mut answer = ok(
+        "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\n\
+         data: {\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\
+         \"prompt_tokens_details\":{\"cached_tokens\":1}}}\n\ndata: [DONE]\n\n",
+    );
+    let events = "text/event-stream".parse().unwrap();
+    answer.headers_mut().insert("content-type", events);
+    called(&mut handle).1.send_response(answer);
+    text(assert_ready_ok!(call.poll()).into_body());
+    let span = seen.last_span();
+    for (name, value) in [
+        ("gen_ai.usage.input_tokens", "3"),
+        ("gen_ai.usage.output_tokens", "2"),
+        ("gen_ai.usage.cache_read.input_tokens", "1"),
+    ] {
+        assert_eq!(span.fields.get(name), Some(value));
+    }
+    let first = span.fields.get("gen_ai.response.time_to_first_chunk");
+    assert!(first.unwrap().parse::<f64>().unwrap() >= 0.0);
+}
+
+#[test]
+fn the_level_is_a_setting() {
+    for (level, expected) in [
+        (SpanLevel::Info, Some(Level::INFO)),
+        (SpanLevel::Debug, Some(Level::DEBUG)),
+        (SpanLevel::Trace, Some(Level::TRACE)),
+        (SpanLevel::Off, None),
+    ] {
+        let (seen, _guard) = collecting();
+        let (mock, _handle) = mock();
+        let layer = ModelRouteLayer::new(simple()).span_level(level);
+        waits(&mut task::spawn(layer.layer(mock).call(asked())));
+        assert_eq!(seen.spans().first().map(|span| span.level), expected);
+    }
 }
 
 #[test]
@@ -135,6 +189,8 @@ fn a_rejection_is_an_event_at_debug_in_the_span() {
         assert_eq!(span.fields.get("http.response.status_code"), Some(status));
         assert_eq!(span.fields.get("error.type"), Some(code));
         assert_eq!(span.fields.get("model_route.route"), None);
+        let requested = (code == "model_not_found").then_some("unknown");
+        assert_eq!(span.fields.get("model_route.requested_model"), requested);
         assert!(span.closed);
         assert_eq!(
             (event.level, event.span),
@@ -170,6 +226,27 @@ fn a_failed_call_has_its_error_in_the_span() {
     );
     assert_eq!(event.fields.get("code"), Some("upstream_unreachable"));
     assert_eq!(event.fields.get("reason"), Some("connection refused"));
+}
+
+/// A 503 has the route that led to it, though it was sent to no engine.
+#[test]
+fn a_503_has_its_model_and_route_in_the_span() {
+    let (seen, _guard) = collecting();
+    let (mock, _handle) = mock();
+    let table = test_kit::table::one_server(0, tower_model_route::TrafficPolicy::new());
+    let mut service = ModelRouteLayer::new(table).layer(mock);
+    own(assert_ready_ok!(task::spawn(service.call(asked())).poll()));
+    let span = seen.last_span();
+    for (name, value) in [
+        ("http.response.status_code", "503"),
+        ("error.type", "no_endpoint"),
+        ("model_route.requested_model", "asked"),
+        ("model_route.route", "route"),
+        ("model_route.rule", "rule"),
+        ("model_route.end", "error"),
+    ] {
+        assert_eq!(span.fields.get(name), Some(value));
+    }
 }
 
 /// An engine that answers, even with an error, has answered.

@@ -127,7 +127,7 @@ fn a_forwarded_request_is_not_logged_either() {
         .layer(service_fn(async |_: Request<RouteBody>| {
             Ok::<_, std::convert::Infallible>(ok(SECRET))
         }));
-    let request = Request::get(format!("/{SECRET}"))
+    let request = Request::get(format!("/page?{SECRET}"))
         .header("authorization", SECRET)
         .body(Full::<Bytes>::from(SECRET))
         .unwrap();

@@ -14,7 +14,7 @@ use crate::{
 const ROWS: usize = 20;
 
 /// Prints what is in the table, and a curl line for each model.
-pub(crate) fn own(url: &str, config: &Config, table: &RouteTable) {
+pub(crate) fn own(url: &str, config: &Config, table: &RouteTable, has_admin: bool) {
     let paths: Vec<_> = config
         .paths()
         .map(|path| path.display().to_string())
@@ -36,7 +36,7 @@ pub(crate) fn own(url: &str, config: &Config, table: &RouteTable) {
         say(format_args!("  {}", curl(url, model, None)));
     }
     say(more(models.len()));
-    closing_words(url);
+    closing_words(url, has_admin);
 }
 
 fn server(server: &ServerSnapshot) -> [String; 2] {

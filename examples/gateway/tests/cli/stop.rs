@@ -73,7 +73,7 @@ async fn a_stream_is_finished_and_new_requests_are_told_to_go_elsewhere() {
 
 #[tokio::test]
 async fn until_load_balancers_have_noticed_it_goes_on_as_before() {
-    let args = ["--drain-delay", "3", "--admin", "127.0.0.1:0"];
+    let args = ["--drain-delay", "3", "--admin-listen", "127.0.0.1:0"];
     let (_go, _directory, mut gateway) = slow(&args).await;
     let admin = gateway.admin_url().await;
     let is_ready = async || {

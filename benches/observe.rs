@@ -1,0 +1,209 @@
+//! What it costs to be told: a routed request of 1 KB with its answer in JSON, and a stream of 1,000
+//! events, without listeners, with an observer that does nothing, and with metrics that an exporter
+//! for Prometheus records.
+//!
+//! `cargo bench --bench observe`
+#![allow(missing_docs)]
+
+mod support;
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    hint::black_box,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::FutureExt;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use support::{chat, request, table};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_model_route::{
+    AccessLog, AccessStyle, Metrics, ModelRoute, ModelRouteLayer, ModelServer, Observer,
+    OnInterruption, RouteBody, RouteTable, RouteTableHandle, Rule, TrafficPolicy,
+};
+
+const EVENTS: usize = 1000;
+
+const ANSWER: &str = r#"{"id":"chatcmpl-b46a06d8b283d570","object":"chat.completion","created":1795833026,"model":"org/base-v1","choices":[{"index":0,"message":{"role":"assistant","content":"There then has been a weighted split.","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":209,"total_tokens":217,"completion_tokens":8}}"#;
+
+struct Nothing;
+impl Observer for Nothing {}
+
+/// An engine's answer: a frame at a time, with a length if it is one frame.
+struct Frames(VecDeque<Bytes>);
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|event| Ok(Frame::data(event))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.0.len() {
+            1 => SizeHint::with_exact(self.0[0].len() as u64),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+fn drain<B: Body>(body: B) -> usize {
+    let mut body = pin!(body);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut frames = 0;
+    while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
+        frames += usize::from(black_box(frame).is_ok());
+    }
+    frames
+}
+
+/// Each way of listening, on a layer that nobody listens to.
+fn listened(
+    layer: impl Fn() -> ModelRouteLayer,
+    table: &RouteTable,
+) -> [(&'static str, ModelRouteLayer); 4] {
+    let metrics = Arc::new(Metrics::new(&RouteTableHandle::new(table.clone())));
+    [
+        ("nobody", layer()),
+        ("observer", layer().observer(Nothing)),
+        ("metrics", layer().shared_observer(metrics.clone())),
+        (
+            // Without a subscriber: what the observer itself costs.
+            "metrics_and_log",
+            layer()
+                .shared_observer(metrics)
+                .observer(AccessLog::new(AccessStyle::Text)),
+        ),
+    ]
+}
+
+fn requests(c: &mut Criterion) {
+    let mut group = c.benchmark_group("observe_1KB");
+    let body = Bytes::from(chat(1 << 10, true).replace("true", "false"));
+    let table = table(100);
+    let engine = service_fn(|request: Request<RouteBody>| {
+        black_box(&request);
+        let answer = Response::builder().header("content-type", "application/json");
+        let body = Frames([Bytes::from_static(ANSWER.as_bytes())].into());
+        std::future::ready(Ok::<_, Infallible>(answer.body(body).unwrap()))
+    });
+    for (name, layer) in listened(|| ModelRouteLayer::new(table.clone()), &table) {
+        let mut service = layer.layer(engine.clone());
+        group.bench_function(name, |b| {
+            b.iter_batched(
+                || request().map(|()| Full::new(body.clone())),
+                |request| {
+                    let answer = service.call(request).now_or_never().unwrap().unwrap();
+                    assert_eq!(drain(answer.into_body()), 1);
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn events() -> VecDeque<Bytes> {
+    let mut events: VecDeque<_> = (0..EVENTS)
+        .map(|n| {
+            Bytes::from(format!(
+                "data: {{\"id\":\"chatcmpl-a1598ab13fcbac04\",\"object\":\"chat.completion.chunk\",\
+                 \"created\":1795833026,\"model\":\"org/base\",\"choices\":[{{\"index\":0,\
+                 \"delta\":{{\"content\":\" word{n}\"}},\"logprobs\":null,\"finish_reason\":null}}]}}\n\n"
+            ))
+        })
+        .collect();
+    events.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
+    events
+}
+
+fn streams(c: &mut Criterion) {
+    let mut group = c.benchmark_group("observe_stream");
+    group.throughput(Throughput::Elements(EVENTS as u64));
+    let events = events();
+    let engine = service_fn(move |_: Request<RouteBody>| {
+        let body = Frames(events.clone());
+        let answer = Response::builder().header("content-type", "text/event-stream");
+        std::future::ready(Ok::<_, Infallible>(answer.body(body).unwrap()))
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let _entered = runtime.enter();
+    let unread = TrafficPolicy::new()
+        .stream_idle_timeout(Duration::ZERO)
+        .on_interruption(OnInterruption::Pass);
+    for (what, policy, forces) in [
+        ("unread", unread.clone(), false),
+        ("defaults", TrafficPolicy::new(), false),
+        ("forced_usage", unread, true),
+    ] {
+        let server = ModelServer::new("s")
+            .endpoint("http://e")
+            .traffic_policy(policy);
+        let table = RouteTable::builder()
+            .model_server(server.force_usage(forces))
+            .model_route(
+                ModelRoute::new("r")
+                    .model_name("m")
+                    .rule(Rule::new("all").target("s")),
+            )
+            .build()
+            .unwrap();
+        for (name, layer) in listened(|| ModelRouteLayer::new(table.clone()), &table) {
+            let service = layer.layer(engine.clone());
+            let answer = || {
+                let body = Full::new(Bytes::from_static(br#"{"model":"m","stream":true}"#));
+                let request = Request::post("/v1/chat/completions").body(body).unwrap();
+                let call = service.clone().oneshot(request);
+                call.now_or_never().unwrap().unwrap().into_body()
+            };
+            group.bench_function(format!("{what}/{name}"), |b| {
+                b.iter_batched(
+                    answer,
+                    |body| assert_eq!(drain(body), EVENTS + 1),
+                    BatchSize::SmallInput,
+                );
+            });
+        }
+    }
+    group.finish();
+}
+
+fn recorder(_: &mut Criterion) {
+    let builder = PrometheusBuilder::new().with_recommended_naming(true);
+    let builder = Metrics::BUCKETS
+        .iter()
+        .try_fold(builder, |builder, (name, buckets)| {
+            builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)
+        });
+    let handle = builder.unwrap().install_recorder().unwrap();
+    // As a scrape does it: what was measured takes no memory for ever.
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_millis(500));
+            handle.run_upkeep();
+        }
+    });
+}
+
+criterion_group!(benches, recorder, requests, streams);
+criterion_main!(benches);

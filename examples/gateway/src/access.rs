@@ -1,0 +1,50 @@
+//! The access log: a line on stdout for each request that has ended.
+
+use std::fmt::Write;
+
+use clap::ValueEnum;
+use tower_model_route::{EndFacts, Observer};
+use tracing_subscriber::fmt::{
+    format::Writer,
+    time::{FormatTime, SystemTime},
+};
+
+use crate::print::log;
+
+/// How a request is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Style {
+    /// A JSON object in a line
+    Json,
+    /// A line for people
+    Text,
+    /// Not at all
+    Off,
+}
+
+/// Logs each request when it has ended.
+pub(crate) struct AccessLog {
+    pub(crate) is_json: bool,
+}
+
+impl Observer for AccessLog {
+    fn ended(&self, end: &EndFacts<'_>) {
+        let mut line = String::with_capacity(512);
+        line.push_str(if self.is_json {
+            "{\"timestamp\":\""
+        } else {
+            "["
+        });
+        // Writing to a String can't fail.
+        _ = SystemTime.format_time(&mut Writer::new(&mut line));
+        if self.is_json {
+            let at = line.len();
+            _ = write!(line, "{}", end.json());
+            // In place of the brace that begins the object.
+            line.replace_range(at..=at, "\",");
+        } else {
+            _ = write!(line, "] {}", end.text());
+        }
+        log(line);
+    }
+}

@@ -1,0 +1,297 @@
+//! One line a request, when it has ended.
+
+use std::{
+    fmt::{self, Display, Write},
+    time::Duration,
+};
+
+use http::Version;
+use tracing::info;
+
+use super::{
+    facts::{EndFacts, EndKind, Times},
+    observer::Observer,
+};
+use crate::route::RouteDecision;
+
+/// The target of the events.
+const TARGET: &str = "tower_model_route::access";
+
+/// An observer that logs each request once, when it has ended: an event of `tracing` at INFO with
+/// the target `tower_model_route::access`.
+///
+/// ```
+/// # use tower_model_route::{AccessLog, AccessStyle, ModelRouteLayer, RouteTable};
+/// # let table = RouteTable::builder().build().unwrap();
+/// let layer = ModelRouteLayer::new(table).observer(AccessLog::new(AccessStyle::Json));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AccessLog {
+    style: AccessStyle,
+}
+
+/// How a request is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AccessStyle {
+    /// The event has a field for each fact, under the names of [`EndFacts::json`]; how they are
+    /// written is the subscriber's.
+    #[default]
+    Fields,
+    /// The message is [`EndFacts::text`].
+    Text,
+    /// The message is [`EndFacts::json`].
+    Json,
+}
+
+impl AccessLog {
+    /// In this style.
+    pub fn new(style: AccessStyle) -> Self {
+        Self { style }
+    }
+}
+
+impl Observer for AccessLog {
+    fn ended(&self, end: &EndFacts<'_>) {
+        match self.style {
+            AccessStyle::Fields => log_fields(end),
+            AccessStyle::Text => info!(target: TARGET, "{}", end.text()),
+            AccessStyle::Json => info!(target: TARGET, "{}", end.json()),
+        }
+    }
+}
+
+fn log_fields(end: &EndFacts<'_>) {
+    let (request, decision, times) = (end.request(), end.decision(), end.times());
+    info!(
+        target: TARGET,
+        method = request.method().as_str(),
+        path = request.path(),
+        protocol = protocol(request.version()),
+        status_code = end.status().map(|status| i64::from(status.as_u16())),
+        end = end.kind().as_str(),
+        error_type = error_type(end),
+        error_message = end.error().map(|error| error.message()),
+        model_name = end.requested_model(),
+        upstream_model = decision.map(RouteDecision::engine_model),
+        model_route = end.route(),
+        rule = end.rule(),
+        model_server = decision.map(RouteDecision::model_server),
+        selected_pod = decision.map(RouteDecision::endpoint),
+        request_id = request.id(),
+        upstream_attempts = i64::from(end.attempts()),
+        input_tokens = end.usage().input,
+        output_tokens = output_tokens(end),
+        tokens_exact = end.is_exact(),
+        response_bytes = end.bytes(),
+        duration_total = millis(times.total),
+        duration_request_processing = millis(times.receive),
+        duration_queue = millis(times.queue),
+        duration_to_head = times.to_head.map(millis),
+        duration_to_first_token = times.to_first_content.map(millis),
+        "request"
+    );
+}
+
+impl<'a> EndFacts<'a> {
+    /// A line for people, as Kthena Router's access log has it: method, path and protocol, status,
+    /// the error if there is one, then what is known, as `name=value`.
+    ///
+    /// Nothing in it can break the line or write to a terminal: other characters than visible ones
+    /// are escaped, and names are cut to 256 characters.
+    pub fn text(&self) -> impl Display + use<'_, 'a> {
+        Line(self)
+    }
+
+    /// A JSON object in a line, under the names of Kthena Router's access log where that has one.
+    /// Times are milliseconds; what is not known is left out.
+    pub fn json(&self) -> impl Display + use<'_, 'a> {
+        Object(self)
+    }
+}
+
+/// What is known of where the request went.
+fn names<'a>(end: &EndFacts<'a>) -> [(&'static str, Option<&'a str>); 7] {
+    let decision = end.decision();
+    [
+        ("model_name", end.requested_model()),
+        ("upstream_model", decision.map(RouteDecision::engine_model)),
+        ("model_route", end.route()),
+        ("rule", end.rule()),
+        ("model_server", decision.map(RouteDecision::model_server)),
+        ("selected_pod", decision.map(RouteDecision::endpoint)),
+        ("request_id", Some(end.request().id())),
+    ]
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+struct Line<'f, 'a>(&'f EndFacts<'a>);
+
+impl Display for Line<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (end, request) = (self.0, self.0.request());
+        let (method, version) = (request.method(), protocol(request.version()));
+        write!(f, "\"{method} {} {version}\" ", Plain(request.path()))?;
+        match end.status() {
+            Some(status) => write!(f, "{}", status.as_u16())?,
+            None => f.write_str("-")?,
+        }
+        if let Some(kind) = error_type(end) {
+            write!(f, " error={kind}")?;
+            if let Some(error) = end.error() {
+                write!(f, ":\"{}\"", Plain(error.message()))?;
+            }
+        }
+        for (name, value) in names(end) {
+            if let Some(value) = value {
+                write!(f, " {name}={}", Plain(value))?;
+            }
+        }
+        if end.attempts() > 1 {
+            write!(f, " attempts={}", end.attempts())?;
+        }
+        if end.is_answered() && (end.usage().input.is_some() || output_tokens(end).is_some()) {
+            let about = if end.is_exact() { "" } else { "~" };
+            let input = end.usage().input.unwrap_or_default();
+            let output = output_tokens(end).unwrap_or_default();
+            write!(f, " tokens={input}/{about}{output}")?;
+        }
+        timings(end.times(), f)
+    }
+}
+
+fn timings(times: &Times, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (total, receive) = (millis(times.total), millis(times.receive));
+    write!(f, " timings={total:.1}ms(req={receive:.1}")?;
+    if !times.queue.is_zero() {
+        write!(f, " queue={:.1}", millis(times.queue))?;
+    }
+    if let Some(head) = times.to_head {
+        write!(f, " head={:.1}", millis(head))?;
+    }
+    if let Some(first) = times.to_first_content {
+        write!(f, " first={:.1}", millis(first))?;
+    }
+    f.write_char(')')
+}
+
+struct Object<'f, 'a>(&'f EndFacts<'a>);
+
+impl Display for Object<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (end, request) = (self.0, self.0.request());
+        write!(f, "{{\"method\":{}", Json(request.method().as_str()))?;
+        let texts = [
+            ("path", Some(request.path())),
+            ("protocol", Some(protocol(request.version()))),
+            ("end", Some(end.kind().as_str())),
+            ("error_type", error_type(end)),
+            ("error_message", end.error().map(|error| error.message())),
+        ];
+        for (name, value) in texts.into_iter().chain(names(end)) {
+            if let Some(value) = value {
+                write!(f, ",\"{name}\":{}", Json(value))?;
+            }
+        }
+        for (name, value) in numbers(end) {
+            if let Some(value) = value {
+                write!(f, ",\"{name}\":{value}")?;
+            }
+        }
+        write!(f, ",\"tokens_exact\":{}", end.is_exact())?;
+        let times = end.times();
+        for (name, value) in [
+            ("duration_total", Some(times.total)),
+            ("duration_request_processing", Some(times.receive)),
+            ("duration_queue", Some(times.queue)),
+            ("duration_to_head", times.to_head),
+            ("duration_to_first_token", times.to_first_content),
+            ("duration_per_output_token", times.per_output_token),
+        ] {
+            if let Some(value) = value {
+                write!(f, ",\"{name}\":{:.3}", millis(value))?;
+            }
+        }
+        f.write_char('}')
+    }
+}
+
+fn numbers(end: &EndFacts<'_>) -> [(&'static str, Option<u64>); 7] {
+    let usage = end.usage();
+    let status = end.status().map(|status| u64::from(status.as_u16()));
+    [
+        ("status_code", status),
+        ("upstream_attempts", Some(u64::from(end.attempts()))),
+        ("input_tokens", usage.input),
+        ("output_tokens", output_tokens(end)),
+        ("cached_tokens", usage.cached),
+        ("reasoning_tokens", usage.reasoning),
+        ("response_bytes", Some(end.bytes())),
+    ]
+}
+
+/// What was reported or counted; `None` where nothing was.
+fn output_tokens(end: &EndFacts<'_>) -> Option<u64> {
+    let estimate = Some(end.output_tokens()).filter(|&tokens| tokens > 0);
+    end.usage().output.or(estimate)
+}
+
+/// The code of an error of ours, or what else went wrong.
+fn error_type(end: &EndFacts<'_>) -> Option<&'static str> {
+    match (end.error(), end.kind()) {
+        (Some(error), _) => Some(error.kind().code()),
+        (None, EndKind::Ok) => None,
+        (None, EndKind::Error) => Some("engine_error"),
+        (None, EndKind::ClientGone) => Some("client_gone"),
+        (None, EndKind::Interrupted) => Some("stream_interrupted"),
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// The longest text of a client's that is logged, in characters.
+const MAX: usize = 256;
+
+/// A text without what could break a line or write to a terminal.
+struct Plain<'a>(&'a str);
+
+impl Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for letter in self.0.chars().take(MAX) {
+            match letter {
+                '"' | '\\' => write!(f, "\\{letter}")?,
+                letter if letter.is_control() => write!(f, "{}", letter.escape_unicode())?,
+                letter => f.write_char(letter)?,
+            }
+        }
+        match self.0.chars().nth(MAX) {
+            Some(_) => f.write_str("..."),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A text as a JSON string, cut to the same length.
+struct Json<'a>(&'a str);
+
+impl Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+        if self.0.len() <= MAX && self.0.bytes().all(is_plain) {
+            return write!(f, "\"{}\"", self.0);
+        }
+        let text: String = self.0.chars().take(MAX).collect();
+        write!(f, "{}", serde_json::Value::from(text))
+    }
+}

@@ -1,0 +1,9 @@
+//! Metrics of requests, engines and limits, for the `metrics` facade.
+
+mod cache;
+mod collect;
+mod names;
+mod recorder;
+mod series;
+
+pub use self::recorder::Metrics;

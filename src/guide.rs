@@ -8,6 +8,7 @@
 //! | [`extractors`] | reading the model out of an API of your own |
 //! | [`operating`] | TLS and keys, discovery, reload, health checks, what to watch, capacity |
 //! | [`observing`] | observers, metrics and their labels, the access log, spans, usage |
+//! | [`limits`] | token and request limits: what a request costs, tenants, Redis, Kthena's |
 //! | [`streams`] | when a streamed attempt counts, what is progress, how the client learns of the end |
 //! | [`kthena`] | moving from Kthena Router, field by field |
 
@@ -19,6 +20,9 @@ pub mod kthena {}
 
 #[doc = include_str!("../docs/guides/layer_order.md")]
 pub mod layer_order {}
+
+#[doc = include_str!("../docs/guides/limits.md")]
+pub mod limits {}
 
 #[doc = include_str!("../docs/guides/mounting.md")]
 pub mod mounting {}

@@ -102,6 +102,7 @@
 //! | find out why, or where a request would go | [`RouteTable::explain`], [`RouteTable::decide`] |
 //! | know what each request has cost, count it, log it | [`Observer`], `Metrics`, [`AccessLog`] |
 //! | see load, health and counts | [`RouteTable::servers`], `Admin` |
+//! | limit tokens and requests | [`RateLimit`], and the guide on [`limits`](guide::limits) |
 //! | find mistakes in a valid table | [`RouteTable::lint`] |
 //! | let WebSocket sessions end before a shutdown | [`Tunnels`] |
 //! | store the service in a struct | [`RouteStackService`] |
@@ -114,6 +115,7 @@
 //! - [`extractors`](guide::extractors): writing your own extractor
 //! - [`operating`](guide::operating): TLS, discovery, reload, health, what to watch, capacity
 //! - [`observing`](guide::observing): observers, metrics, the access log, spans, usage
+//! - [`limits`](guide::limits): token and request limits, tenants, Redis
 //! - [`streams`](guide::streams): the first event, progress, interruptions, comments to waiting clients
 //! - [`kthena`](guide::kthena): moving from Kthena Router
 //!
@@ -128,6 +130,7 @@
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
 //! | `metrics` | `Metrics`, an observer that counts and measures through the `metrics` facade | off |
 //! | `opentelemetry` | a request to an engine has the trace context of its attempt, through the propagator that you have set | off |
+//! | `redis` | `RedisStore`: rate limits that several gateways share | off |
 //! | `serde` | the configuration, [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
 //! | `watch` | reloads manifests when their files change: `manifest::Watch` | off |
 
@@ -144,6 +147,7 @@ mod error;
 mod events;
 mod gateway;
 pub mod guide;
+mod limit;
 #[cfg(feature = "manifest")]
 pub mod manifest;
 mod model;
@@ -158,6 +162,8 @@ mod wire;
 
 #[cfg(feature = "client")]
 pub use self::client::{EngineClient, EngineClientBuilder, EngineFuture, engine_client};
+#[cfg(feature = "redis")]
+pub use self::limit::RedisStore;
 #[cfg(feature = "metrics")]
 pub use self::observe::Metrics;
 #[cfg(feature = "admin")]
@@ -165,21 +171,22 @@ pub use self::observe::{Admin, AdminBody, AdminFuture};
 pub use self::{
     attempt::{ResponseBody, RouteBody, Tunnels},
     config::{
-        ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, HashKey, Mistake,
-        MistakeKind, ModelMatch, ModelRoute, ModelServer, OnInterruption, OutlierDetection, Place,
-        Reason, RoutePart, RouteTableBuilder, Rule, ServerPart, StringMatch, TargetModel,
-        TrafficPolicy, WithoutModel,
+        ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, HashKey, LimitKey, LimitUnit,
+        Mistake, MistakeKind, ModelMatch, ModelRoute, ModelServer, OnInterruption,
+        OutlierDetection, Per, Place, RateLimit, Reason, RoutePart, RouteTableBuilder, Rule,
+        ServerPart, StoreFailure, StringMatch, TargetModel, TrafficPolicy, WithoutModel,
     },
     error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind, request_id},
     events::Usage,
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, RuleMatch},
+    limit::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket},
     model::{
         DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody, MapName,
         ModelName, ModelSources, MultipartBody, PathModel, QueryModel,
     },
     observe::{
         AccessLog, AccessStyle, AttemptFacts, AttemptOutcome, ConsideredCondition, ConsideredRoute,
-        ConsideredRule, EndFacts, EndKind, EndpointSnapshot, ExplainedEndpoint, ExplainedTarget,
+        ConsideredRule, EndFacts, EndKind, EndpointSnapshot, ExplainedEndpoint, ExplainedLimit, ExplainedTarget,
         Explanation, LimitFacts, LimitVerdict, Lint, LintKind, Observer, RequestFacts, RuleVerdict,
         ServerSnapshot, SpanLevel, Times, Verdict,
     },

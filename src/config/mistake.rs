@@ -61,6 +61,18 @@ pub enum MistakeKind {
     ZeroTime,
     /// A limit is 0 and would let nothing through.
     ZeroLimit,
+    /// A limit is higher than can be counted; the most for its period.
+    LimitTooLarge(u64),
+    /// A ModelRoute has another limit of the same unit, period and key.
+    DuplicateLimit,
+    /// A limit on requests at a time is to be kept in Redis.
+    LimitNotShared,
+    /// A limit that Kthena's router does not have is to be shared with it.
+    NotAKthenaLimit,
+    /// The address of a Redis is not a host and a port.
+    InvalidRedisAddress,
+    /// A limit is to be kept in Redis, and the feature `redis` is off.
+    RedisNotBuilt,
     /// A retry after an answer with this status is pointless: another engine would answer the same.
     NotRetriable(u16),
     /// The queue has no effect, because requests in flight are not limited.
@@ -229,6 +241,7 @@ impl fmt::Display for MistakeKind {
                 f,
                 "after {status} a request can't be sent again: only 429 and statuses from 500 on"
             ),
+            Self::LimitTooLarge(most) => write!(f, "the limit is above {most} in this time"),
             Self::PercentTooLarge(percent) => write!(f, "{percent} percent is above 100"),
             Self::UnknownModel(name) => {
                 write!(f, "no ModelRoute has the model or LoRA adapter {name:?}")
@@ -261,6 +274,14 @@ impl MistakeKind {
             Self::PrefixOfNothing => "a prefix must have at least 1 byte",
             Self::ZeroTime => "the time must be more than zero",
             Self::ZeroLimit => "the limit must be at least 1",
+            Self::DuplicateLimit => "the ModelRoute already has a limit of this unit, time and key",
+            Self::LimitNotShared => "requests at a time are counted in each gateway, not in Redis",
+            Self::NotAKthenaLimit => {
+                "Kthena has limits on the input and output tokens of whole routes with a model \
+                 name, and no others"
+            }
+            Self::InvalidRedisAddress => "the address of Redis must be a host and a port",
+            Self::RedisNotBuilt => "limits in Redis need the feature `redis`, which is off",
             Self::QueueWithoutLimit => "without a max_in_flight nothing ever queues",
             Self::MaximumTooSmall => "it is below the time with which it begins",
             Self::NoModel => "it has neither a model_name nor a LoRA adapter",
@@ -281,6 +302,7 @@ impl MistakeKind {
             }
             Self::InvalidEndpoint(_)
             | Self::NotRetriable(_)
+            | Self::LimitTooLarge(_)
             | Self::PercentTooLarge(_)
             | Self::UnknownModel(_)
             | Self::UnknownModelRoute(_)

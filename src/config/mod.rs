@@ -15,6 +15,7 @@ mod on_interruption;
 mod outlier_detection;
 mod paths;
 mod place;
+mod rate_limit;
 mod rule;
 #[cfg(feature = "serde")]
 mod serial;
@@ -44,6 +45,7 @@ pub use self::{
     outlier_detection::OutlierDetection,
     paths::ApiPaths,
     place::{Place, RoutePart, ServerPart},
+    rate_limit::{LimitKey, LimitUnit, Per, RateLimit, StoreFailure},
     rule::{Condition, ModelMatch, Rule},
     string_match::StringMatch,
     target::TargetModel,

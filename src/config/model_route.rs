@@ -1,6 +1,6 @@
 //! A route: the names it answers to, and its rules.
 
-use super::rule::Rule;
+use super::{rate_limit::RateLimit, rule::Rule};
 
 /// Routes the requests for one model name, or for LoRA adapters, by ordered rules.
 ///
@@ -34,6 +34,7 @@ pub struct ModelRoute {
     model_name: Option<String>,
     lora_adapters: Vec<String>,
     rules: Vec<Rule>,
+    rate_limits: Vec<RateLimit>,
 }
 
 impl ModelRoute {
@@ -47,6 +48,7 @@ impl ModelRoute {
             model_name: None,
             lora_adapters: Vec::new(),
             rules: Vec::new(),
+            rate_limits: Vec::new(),
         }
     }
 
@@ -78,6 +80,15 @@ impl ModelRoute {
         self
     }
 
+    /// Limits what the route's requests may use; several limits hold together.
+    ///
+    /// A request that does not fit into one of them is answered with 429 `rate_limit_exceeded`,
+    /// and takes nothing from the others.
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate_limits.push(limit);
+        self
+    }
+
     /// Renames the ModelServers of all rules, in the order of the rules and of
     /// [`Rule::model_servers`].
     ///
@@ -104,6 +115,11 @@ impl ModelRoute {
     /// The LoRA adapters that it answers to.
     pub fn get_lora_adapters(&self) -> &[String] {
         &self.lora_adapters
+    }
+
+    /// The limits on what its requests may use.
+    pub fn get_rate_limits(&self) -> &[RateLimit] {
+        &self.rate_limits
     }
 
     /// The rules, in the order in which they are tried.

@@ -54,13 +54,15 @@ pub enum RoutePart {
     Target(usize, usize),
     /// Of the rule at the first position, the fallback at the second.
     Fallback(usize, usize),
+    /// The [`rate_limit`](crate::ModelRoute::rate_limit) at this position.
+    Limit(usize),
 }
 
 impl RoutePart {
     /// The position of the rule that this part is, or is in.
     pub fn rule(self) -> Option<usize> {
         match self {
-            Self::Whole | Self::ModelName | Self::Adapter(_) => None,
+            Self::Whole | Self::ModelName | Self::Adapter(_) | Self::Limit(_) => None,
             Self::Rule(rule)
             | Self::Condition(rule, _)
             | Self::Target(rule, _)

@@ -65,6 +65,10 @@ fn of_route(route: &ModelRoute, position: usize, part: RoutePart) -> String {
             let name = name.map_or("", String::as_str);
             format!("{whole}, {}", named("LoRA adapter", name, position))
         }
+        RoutePart::Limit(position) => match route.get_rate_limits().get(position) {
+            Some(limit) => format!("{whole}, rate limit #{} ({limit})", position + 1),
+            None => whole,
+        },
         RoutePart::Rule(_) => of_rule,
         RoutePart::Condition(_, position) => {
             match rule.and_then(|rule| rule.get_conditions().get(position)) {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     request_id::{X_REQUEST_ID, request_id},
-    route::{RouteError, RouteErrorKind},
+    route::{RouteError, RouteErrorKind, whole_seconds},
 };
 
 /// The `Accept-Encoding` of a 415 (RFC 9110 section 12.5.3).
@@ -93,8 +93,8 @@ impl RouteError {
     /// The answer for a client that requested `path`, with this error in its extensions.
     ///
     /// Its JSON has the shape of the path's API: Anthropic's, Google's, that
-    /// of Ollama and KServe (`{"error": "text"}`), or else OpenAI's. A 503
-    /// has a `Retry-After`; a 401 has `WWW-Authenticate: Bearer`; a 415 lists the accepted encodings in
+    /// of Ollama and KServe (`{"error": "text"}`), or else OpenAI's. A 429 and a 503
+    /// have a `Retry-After`; a 401 has `WWW-Authenticate: Bearer`; a 415 lists the accepted encodings in
     /// `Accept-Encoding` (RFC 9110 section 15.5.16). It has a new id in
     /// `x-request-id`; [`to_response_to`](Self::to_response_to) takes that of
     /// the request.
@@ -123,7 +123,7 @@ impl RouteError {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(X_REQUEST_ID, asker.id.clone());
         if let Some(wait) = self.retry_after() {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
         if self.kind() == RouteErrorKind::Unauthorized {
             // RFC 9110 section 15.5.2 requires one.
@@ -161,10 +161,10 @@ impl ErrorBody<'_> {
     }
 
     fn openai(&self) -> Value {
-        let kind = if self.status.is_client_error() {
-            "invalid_request_error"
-        } else {
-            "server_error"
+        let kind = match self.status {
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+            status if status.is_client_error() => "invalid_request_error",
+            _ => "server_error",
         };
         json!({"error": {
             "message": self.message,
@@ -199,6 +199,7 @@ impl ErrorBody<'_> {
             StatusCode::FORBIDDEN => "permission_error",
             StatusCode::NOT_FOUND => "not_found_error",
             StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
             StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
             StatusCode::GATEWAY_TIMEOUT => "timeout_error",
             status if status.is_client_error() => "invalid_request_error",

@@ -30,6 +30,8 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 pub struct RouteError {
     kind: RouteErrorKind,
     message: Cow<'static, str>,
+    /// How long a client that is over a limit has to wait.
+    wait: Duration,
     source: Option<Arc<dyn Error + Send + Sync>>,
     model: Option<Arc<str>>,
 }
@@ -76,6 +78,8 @@ pub enum RouteErrorKind {
     UnsupportedMediaType,
     /// 415 `unsupported_encoding`: the body is compressed in a way that is not supported.
     UnsupportedEncoding,
+    /// 429 `rate_limit_exceeded`: a [`RateLimit`](crate::RateLimit) of the route has not enough left.
+    RateLimited,
     /// 431 `headers_too_large`: the request has more header fields than can be passed on.
     HeadersTooLarge,
     /// 500 `extractor_error`: a custom `ExtractModel` returned a span outside the request, or
@@ -115,6 +119,7 @@ impl RouteErrorKind {
             Self::UnsupportedMediaType | Self::UnsupportedEncoding => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::ExtractorFault => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UpstreamUnreachable | Self::StreamInterrupted => StatusCode::BAD_GATEWAY,
@@ -144,6 +149,7 @@ impl RouteErrorKind {
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::RateLimited => "rate_limit_exceeded",
             Self::HeadersTooLarge => "headers_too_large",
             Self::ExtractorFault => "extractor_error",
             Self::UpstreamUnreachable => "upstream_unreachable",
@@ -174,6 +180,7 @@ impl RouteError {
         Self {
             kind,
             message: message.into(),
+            wait: Duration::ZERO,
             source: None,
             model: None,
         }
@@ -247,6 +254,19 @@ impl RouteError {
             RouteErrorKind::BodyTooLarge,
             format!("the request body is larger than the {limit} bytes allowed"),
         )
+    }
+
+    /// The limit on `what` has not enough left for so long.
+    pub(crate) fn rate_limited(what: &str, wait: Duration) -> Self {
+        let seconds = whole_seconds(wait);
+        let unit = if seconds == 1 { "second" } else { "seconds" };
+        Self {
+            wait,
+            ..Self::new(
+                RouteErrorKind::RateLimited,
+                format!("the limit on {what} is reached, try again in {seconds} {unit}"),
+            )
+        }
     }
 
     pub(crate) fn overloaded(model: &str) -> Self {
@@ -352,14 +372,22 @@ impl RouteError {
         self.model.as_deref()
     }
 
-    /// How long a 503 tells the client to wait (`Retry-After`); `None` for other errors.
+    /// How long a 429 or a 503 tells the client to wait (`Retry-After`, in whole seconds, at least
+    /// one); `None` for other errors.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.kind {
             RouteErrorKind::NoEndpoint => Some(Duration::from_secs(5)),
             RouteErrorKind::Overloaded => Some(Duration::from_secs(1)),
+            RouteErrorKind::RateLimited => Some(self.wait),
             _ => None,
         }
     }
+}
+
+/// As `Retry-After` has it: no client comes too early, and none at once.
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
+    let begun = u64::from(wait.subsec_nanos() > 0);
+    wait.as_secs().saturating_add(begun).max(1)
 }
 
 impl fmt::Display for RouteError {
@@ -451,6 +479,13 @@ impl fmt::Display for Excerpt<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_is_whole_seconds_and_never_too_short() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_999, 60)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
+        }
+    }
 
     #[test]
     fn a_long_name_is_cut_at_a_character() {

@@ -11,15 +11,16 @@ use http::{HeaderMap, request::Parts};
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::{authorize::RuleMatch, options::Options};
+use super::{authorize::RuleMatch, limits::Settling, options::Options};
 use crate::{
     attempt::{Dispatched, Exchange, Retries, RouteBody},
     coding::Decoder,
     config::WithoutModel,
-    error::{RouteError, RouteErrorKind},
+    error::{Asker, RouteError, RouteErrorKind},
     events::Dialect,
+    limit::{Estimate, Pending, Refusal, Reservation, Said, Standings, Verdict},
     model::{BodyKeys, ExtractedModel, NeededKeys, ask_for_usage},
-    observe::Report,
+    observe::{LimitFacts, LimitVerdict, Report},
     pieces::{Chunks, Edit},
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
     server::{Caller, Lease, Server},
@@ -32,6 +33,8 @@ pub(super) struct Matched {
     table: Arc<CompiledTable>,
     selection: Selection,
     message: Message,
+    /// What was left of the limits of its route, if that has any.
+    standings: Standings,
 }
 
 /// What was received of it.
@@ -82,6 +85,7 @@ impl Matched {
             Ok(read) => Ok(Self {
                 table,
                 selection: read.selection,
+                standings: Standings::default(),
                 message: Message {
                     model: read.model,
                     keys: read.keys,
@@ -109,6 +113,63 @@ impl Matched {
     pub(super) fn authorize(&self, head: &Parts, options: &Options) -> Result<(), RouteError> {
         let to = RuleMatch::new(&self.table, self.selection, &self.message.model);
         options.authorize.check(head, &to)
+    }
+
+    /// Reserves what it will probably use of the limits of its route.
+    pub(super) fn reserve(
+        &self,
+        head: &Parts,
+        options: &Options,
+    ) -> Result<Result<Reservation, Box<Refusal>>, Pending> {
+        let rule = self.table.rule(self.selection);
+        let limits = self.table.limits_by(rule);
+        if limits.is_empty() {
+            return Ok(Ok(Reservation::default()));
+        }
+        let to = RuleMatch::new(&self.table, self.selection, &self.message.model);
+        let (server, estimate) = (self.table.main_server(rule), self.message.estimate());
+        options.limits.reserve(limits, head, &to, server, &estimate)
+    }
+
+    /// From now on what it has taken is settled when it ends.
+    pub(super) fn set_reservation(
+        &mut self,
+        reservation: Reservation,
+        head: &Parts,
+        asker: &Asker,
+        report: &mut Report,
+    ) {
+        self.standings = reservation.standings;
+        reservation
+            .said()
+            .for_each(|said| self.tell_limit(&said, report));
+        if !reservation.is_empty() {
+            let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
+            let settling = Settling::new(reservation, self.message.estimate(), dialect);
+            report.settled_by(Box::new(settling), head, asker);
+        }
+    }
+
+    /// Tells what a limit has said.
+    pub(super) fn tell_limit(&self, said: &Said, report: &Report) {
+        report.limited(&LimitFacts {
+            name: &said.limit.name,
+            route: self.table.route_name(self.selection),
+            verdict: match said.verdict {
+                Verdict::Allowed => LimitVerdict::Allowed,
+                Verdict::Refused => LimitVerdict::Refused,
+                Verdict::Observed => LimitVerdict::Observed,
+            },
+            store: said.store,
+        });
+    }
+
+    /// What an answer is to say of its limits.
+    pub(super) fn standings(&self, options: &Options) -> Standings {
+        match options.limits.says_what_is_left {
+            true => self.standings,
+            false => Standings::default(),
+        }
     }
 
     /// Chooses a target and takes a lease of an endpoint, if one is free.
@@ -170,6 +231,7 @@ impl Matched {
             table,
             selection,
             mut message,
+            standings: _,
         } = self;
         let server = Arc::clone(lease.server());
         let may_send_again =
@@ -215,6 +277,24 @@ impl Matched {
 }
 
 impl Message {
+    /// How much it will probably use.
+    fn estimate(&self) -> Estimate {
+        let Some(tokens) = self.keys.tokens else {
+            return Estimate::default();
+        };
+        let read = self.plain.as_ref().unwrap_or(&self.chunks).len();
+        // The rest of a picture that has begun is no text either.
+        let rest = match self.whole || tokens.ends_in_data {
+            true => 0,
+            false => self.inbound.total().unwrap_or(0).saturating_sub(read),
+        };
+        Estimate {
+            text_bytes: read.saturating_sub(tokens.data).saturating_add(rest),
+            has_media: tokens.data > 0,
+            max_output: tokens.max_output(),
+        }
+    }
+
     /// Whether the body asks for a stream, if there is one, and all of it is there to be read.
     fn asks_for_stream(&mut self) -> Option<bool> {
         let needed = NeededKeys {
@@ -351,7 +431,15 @@ impl Read {
             }
             Err(error) => return Err(error),
         };
-        let keys = if !table.reads_body_by(table.rule(selection)) {
+        let rule = table.rule(selection);
+        let needed = NeededKeys {
+            tokens: table.limits_tokens_by(rule),
+            ..match table.reads_body_by(rule) {
+                true => table.needed_keys,
+                false => NeededKeys::default(),
+            }
+        };
+        let keys = if needed.is_none() {
             BodyKeys::default()
         } else {
             if let Some(decoder) = scan.decoder()
@@ -360,7 +448,7 @@ impl Read {
                 plain = Some(inflate(decoder, chunks, share)?);
             }
             let text = plain.as_mut().unwrap_or(chunks).contiguous();
-            BodyKeys::read(text, table.needed_keys)
+            BodyKeys::read(text, needed)
         };
         Ok(Self {
             selection,

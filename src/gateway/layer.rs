@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::{
     authorize::{Authorize, RuleMatch},
+    limits::LimitOptions,
     options::Options,
     service::ModelRouteService,
     visible_models::VisibleModels,
@@ -18,6 +19,7 @@ use crate::{
     attempt::Tunnels,
     config::{ApiPaths, WithoutModel},
     error::RouteError,
+    limit::LimitStore,
     model::{ExtractModel, ModelSources},
     observe::{AsLayer, Explanation, Observer, Observers, Shown, SpanLevel},
     route::{RouteTable, RouteTableHandle},
@@ -69,6 +71,7 @@ impl ModelRouteLayer {
                 authorize: Authorize::default(),
                 forwarded: ForwardedFields::default(),
                 deadline_header: None,
+                limits: LimitOptions::default(),
                 observers: Observers::default(),
                 span_level: SpanLevel::default(),
             },
@@ -334,7 +337,7 @@ impl ModelRouteLayer {
     /// escaped) is answered with 400 `invalid_target`: an engine would resolve
     /// it, out of its endpoint's prefix and past a rule's condition on the path.
     /// So is one with an empty segment (`//v1/completions`), which some servers
-    /// leave out.
+    /// leave out, unless the list is [`ApiPaths::any`].
     pub fn paths(mut self, paths: ApiPaths) -> Self {
         self.options.admission.paths = paths;
         self
@@ -397,6 +400,55 @@ impl ModelRouteLayer {
     /// is passed over. The header is sent to the engine as it came.
     pub fn deadline_header(mut self, name: HeaderName) -> Self {
         self.options.deadline_header = Some(name);
+        self
+    }
+
+    /// What a [`RateLimit`](crate::RateLimit) with the key
+    /// [`LimitKey::Named`](crate::LimitKey::Named) of this name goes by: requests for which `of`
+    /// says the same share a bucket, and a request for which it says `None` is not limited.
+    ///
+    /// It sees the client's head, with the extensions that layers above have put there, such as the
+    /// claims of a token, and which model, route and rule the request has. It must not
+    /// block. A name that is given again takes the place of the first; a limit whose name is not
+    /// given counts all requests together, which is said in the log.
+    ///
+    /// ```
+    /// use tower_model_route::{ModelRouteLayer, RouteTable};
+    ///
+    /// #[derive(Clone)]
+    /// struct Tenant(String);
+    ///
+    /// # fn main() -> Result<(), tower_model_route::BuildError> {
+    /// # let table = RouteTable::builder().build()?;
+    /// let layer = ModelRouteLayer::new(table).limit_key("tenant", |head, _rule| {
+    ///     let tenant = head.extensions.get::<Tenant>()?;
+    ///     Some(tenant.0.clone())
+    /// });
+    /// # let _ = layer;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn limit_key(
+        mut self,
+        name: impl Into<String>,
+        of: impl Fn(&Parts, &RuleMatch<'_>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.limits.add_key(name.into(), of);
+        self
+    }
+
+    /// Keeps the buckets of all limits here, but for those on requests at a time; by default in
+    /// memory, or where the limit says.
+    pub fn limit_store(mut self, store: Arc<dyn LimitStore>) -> Self {
+        self.options.limits.set_store(store);
+        self
+    }
+
+    /// Whether answers say what is left of the limits, in `x-ratelimit-limit-tokens`,
+    /// `-remaining-tokens`, `-reset-tokens`, and the same for `requests` (OpenAI's names); on by
+    /// default. The limit with the least left is said. What the engine says there itself stays.
+    pub fn limit_headers(mut self, says: bool) -> Self {
+        self.options.limits.says_what_is_left = says;
         self
     }
 

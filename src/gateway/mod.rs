@@ -9,6 +9,7 @@
 //! - *Receiving* (folder `upload/`): the body is scanned as it arrives, until
 //!   the model is known. Then [`dispatch`] finds the rule and an endpoint
 //!   (folders `route/`, `server/`).
+//! - *Limiting*: the limits of the route are kept in a store, which is asked.
 //! - *Queueing*: all endpoints are full, and the request waits for one.
 //! - *Sending*: the head and the body have been rewritten for the engine (folder
 //!   `wire/`), an exchange holds the endpoint's lease (folder `attempt/`), and
@@ -26,6 +27,7 @@ mod deadline;
 mod dispatch;
 mod future;
 mod layer;
+mod limits;
 mod options;
 mod phase;
 mod routing;

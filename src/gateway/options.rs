@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, Version, request::Parts};
 
-use super::{authorize::Authorize, visible_models::VisibleModels};
+use super::{authorize::Authorize, limits::LimitOptions, visible_models::VisibleModels};
 use crate::{
     attempt::Tunnels,
     coding,
@@ -33,6 +33,7 @@ pub(super) struct Options {
     pub(super) authorize: Authorize,
     pub(super) forwarded: ForwardedFields,
     pub(super) deadline_header: Option<HeaderName>,
+    pub(super) limits: LimitOptions,
     pub(super) observers: Observers,
     pub(super) span_level: SpanLevel,
 }

@@ -18,6 +18,7 @@ use crate::{
     attempt::{Exchange, RouteBody},
     error::Asker,
     events::Dialect,
+    limit::{Pending, Standings},
     route::CompiledTable,
     server::Lease,
     upload::{Drain, DrainLimits, Receive},
@@ -31,6 +32,8 @@ pin_project! {
     pub(super) enum Phase<S, F> {
         // Reads the body until the model is known.
         Receiving { receive: Receive, table: Arc<CompiledTable>, arrival: Arrival<S> },
+        // Limits are in a store, which is asked for what the request will use.
+        Limiting { limiting: Box<Limiting<S>> },
         // All endpoints are full: waits for an endpoint of the chosen target to become free.
         Queueing { queued: Box<Queued<S>> },
         // The request is ready to be sent, and waits for the inner service to be ready.
@@ -51,6 +54,12 @@ pub(super) struct Arrival<S> {
     /// When the client stops waiting.
     pub(super) deadline: Option<Instant>,
     pub(super) inner: S,
+}
+
+pub(super) struct Limiting<S> {
+    pub(super) pending: Pending,
+    pub(super) matched: Matched,
+    pub(super) arrival: Arrival<S>,
 }
 
 pub(super) struct Queued<S> {
@@ -79,6 +88,8 @@ pub(super) struct Routed {
     pub(super) keep_alive: Option<Duration>,
     pub(super) via: Via,
     pub(super) drain: DrainLimits,
+    /// What was left of its limits when it came, as far as the answer is to say that.
+    pub(super) standings: Standings,
     /// Whether the engine was asked to change the protocol.
     pub(super) upgrade: Option<Upgrade>,
 }

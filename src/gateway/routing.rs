@@ -97,6 +97,16 @@ macro_rules! take {
     };
 }
 
+/// The next phase, unless the client is to be kept alive from now on.
+macro_rules! next {
+    ($flow:expr, $report:ident, $id:ident) => {
+        match $flow {
+            ControlFlow::Continue(next) => next,
+            ControlFlow::Break(long) => return Progress::long(long, $report, $id),
+        }
+    };
+}
+
 /// What a poll of it brings.
 pub(super) enum Progress<S, R, E>
 where
@@ -137,6 +147,7 @@ impl<S> Routing<S>
 where
     S: Service<Request<RouteBody>>,
 {
+    #[expect(clippy::too_many_lines, reason = "a table of the states")]
     pub(super) fn poll<R>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -154,10 +165,16 @@ where
                 PhaseProj::Receiving { receive, .. } => {
                     let received = ready!(Pin::new(receive).poll(cx));
                     take!(phase, Receiving { table, arrival });
-                    match steps::received(received, table, arrival, report) {
-                        ControlFlow::Continue(next) => next,
-                        ControlFlow::Break(long) => return Progress::long(long, report, id),
-                    }
+                    next!(
+                        steps::received(received, table, arrival, report),
+                        report,
+                        id
+                    )
+                }
+                PhaseProj::Limiting { limiting } => {
+                    let reserved = ready!(limiting.pending.as_mut().poll(cx));
+                    take!(phase, Limiting { limiting });
+                    next!(steps::limited(reserved, *limiting, report), report, id)
                 }
                 PhaseProj::Queueing { queued } => {
                     let lease = ready!(queued.poll_lease(cx));
@@ -236,6 +253,7 @@ where
     pub(super) fn state(&self) -> &'static str {
         match self.phase {
             Phase::Receiving { .. } => "receiving",
+            Phase::Limiting { .. } => "limiting",
             Phase::Queueing { .. } => "queueing",
             Phase::Sending { .. } => "sending",
             Phase::Calling { .. } => "calling",

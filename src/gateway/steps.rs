@@ -20,7 +20,7 @@ use super::{
     deadline,
     dispatch::{Matched, Turn},
     options::Options,
-    phase::{Arrival, Phase, Queued, Routed, Sending, Timer},
+    phase::{Arrival, Limiting, Phase, Queued, Routed, Sending, Timer},
     upgrade::{Upgrade, switched},
     waiter::Waiter,
 };
@@ -29,6 +29,7 @@ use crate::{
     config::OnInterruption,
     error::{Asker, RouteError},
     events::Dialect,
+    limit::{Refusal, Reservation},
     observe::Report,
     route::{Chosen, CompiledTable, RouteDecision},
     server::{Lease, Outcome, Server},
@@ -53,7 +54,7 @@ fn waiting<S, F>(
 pub(super) fn received<S, F>(
     received: Result<Received, Refused>,
     table: Arc<CompiledTable>,
-    mut arrival: Arrival<S>,
+    arrival: Arrival<S>,
     report: &mut Report,
 ) -> ControlFlow<Long<S, F>, Phase<S, F>> {
     let received = match received {
@@ -75,23 +76,86 @@ pub(super) fn received<S, F>(
         .and_then(|matched| match admitted(&matched, &arrival) {
             Ok(()) => Ok(matched),
             Err(error) => Err((error, matched.into_rest())),
-        })
-        .and_then(|matched| match matched.choose(head) {
-            Ok(turn) => Ok((turn, matched)),
-            Err(error) => Err((error, matched.into_rest())),
         });
     match matched {
         Err(refused) => {
             ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, report))
         }
-        Ok((Turn::Now(chosen), matched)) => {
+        Ok(matched) => match matched.reserve(head, &arrival.options) {
+            Ok(reserved) => reserved_for(reserved, matched, arrival, report),
+            Err(pending) => ControlFlow::Continue(Phase::Limiting {
+                limiting: Box::new(Limiting {
+                    pending,
+                    matched,
+                    arrival,
+                }),
+            }),
+        },
+    }
+}
+
+/// The store of its limits has answered, or has failed.
+pub(super) fn limited<S, F>(
+    reserved: Result<Reservation, Box<Refusal>>,
+    limiting: Limiting<S>,
+    report: &mut Report,
+) -> ControlFlow<Long<S, F>, Phase<S, F>> {
+    let Limiting {
+        matched, arrival, ..
+    } = limiting;
+    reserved_for(reserved, matched, arrival, report)
+}
+
+/// What a request will probably use is reserved, or is not there.
+fn reserved_for<S, F>(
+    reserved: Result<Reservation, Box<Refusal>>,
+    mut matched: Matched,
+    arrival: Arrival<S>,
+    report: &mut Report,
+) -> ControlFlow<Long<S, F>, Phase<S, F>> {
+    match reserved {
+        Ok(reservation) => {
+            matched.set_reservation(reservation, &arrival.head, &arrival.asker, report);
+            chosen(matched, arrival, report)
+        }
+        Err(refusal) => {
+            matched.tell_limit(&refusal.by, report);
+            let Refusal {
+                error, standings, ..
+            } = *refusal;
+            let refused = (error, matched.into_rest());
+            let (asker, head, options) = (&arrival.asker, &arrival.head, &arrival.options);
+            let mut phase = rejected(refused, asker, head, options, report);
+            if let Phase::Answering { response, .. } = &mut phase
+                && options.limits.says_what_is_left
+            {
+                standings.write(response.headers_mut());
+            }
+            ControlFlow::Continue(phase)
+        }
+    }
+}
+
+/// The request may go on: to an endpoint, or into the queue.
+fn chosen<S, F>(
+    matched: Matched,
+    mut arrival: Arrival<S>,
+    report: &mut Report,
+) -> ControlFlow<Long<S, F>, Phase<S, F>> {
+    let (head, asker) = (&arrival.head, &arrival.asker);
+    match matched.choose(head) {
+        Err(error) => {
+            let refused = (error, matched.into_rest());
+            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, report))
+        }
+        Ok(Turn::Now(chosen)) => {
             let waiter = waiter(&matched, chosen.0, &mut arrival);
             let timer = timer(matched.server(chosen.0), arrival.deadline);
             let keep_alive = waiter.as_ref().map(|waiter| waiter.interval);
             let dispatched = dispatched(matched, arrival, chosen, timer, keep_alive, report);
             waiting(dispatched, waiter)
         }
-        Ok((Turn::Later(target), matched)) => {
+        Ok(Turn::Later(target)) => {
             let waiter = waiter(&matched, target, &mut arrival);
             let queued = Box::new(Queued {
                 wait: Box::pin(matched.wait(&arrival.head, target)),
@@ -118,7 +182,8 @@ fn waiter<S>(matched: &Matched, target: u32, arrival: &mut Arrival<S>) -> Option
     let policy = &matched.server(target).policy;
     policy.get_sse_keepalive()?;
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
-    let waiter = Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())?;
+    let mut waiter = Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())?;
+    waiter.standings = matched.standings(&arrival.options);
     // Its comments are plain text, so the events behind them must be.
     let plain = HeaderValue::from_static("identity");
     head.headers.insert(ACCEPT_ENCODING, plain);
@@ -228,6 +293,7 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     rewrite::response_head(&mut response);
     routed.via.add(version, response.headers_mut());
     hide_endpoint(response.headers_mut(), decision.address());
+    routed.standings.write(response.headers_mut());
     let watch = watch(&response, &routed, &decision, lease.as_ref(), report);
     let exchange = Arc::clone(&routed.exchange);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
@@ -321,6 +387,7 @@ fn dispatched<S, F>(
     let drain = options.drain(&head);
     let deadline = timer.as_ref().map(|timer| timer.deadline());
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
+    let standings = matched.standings(&options);
     match matched.dispatch(&options, &mut head, chosen, deadline, report) {
         Err(refused) => rejected(refused, &asker, &head, &options, report),
         Ok((body, exchange)) => {
@@ -332,6 +399,7 @@ fn dispatched<S, F>(
                 keep_alive,
                 via: options.admission.via.clone(),
                 drain,
+                standings,
                 upgrade: Upgrade::asked(&mut head, &options.tunnels),
             };
             Phase::Sending {

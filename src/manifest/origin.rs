@@ -74,6 +74,7 @@ pub(super) struct RouteOrigin {
     pub(super) model_name: Option<Spot>,
     pub(super) adapters: Vec<Spot>,
     pub(super) rules: Vec<RuleOrigin>,
+    pub(super) limits: Vec<Spot>,
     /// Where it is said that requests without a model go to it.
     pub(super) without_model: Option<Spot>,
 }
@@ -93,6 +94,7 @@ impl RouteOrigin {
         let spot = match part {
             RoutePart::Whole | RoutePart::Rule(_) => None,
             RoutePart::ModelName => self.model_name.as_ref(),
+            RoutePart::Limit(limit) => self.limits.get(limit),
             RoutePart::Adapter(adapter) => self.adapters.get(adapter),
             RoutePart::Condition(_, i) => rule.and_then(|rule| rule.conditions.get(i)),
             RoutePart::Target(_, i) => rule.and_then(|rule| rule.targets.get(i)),

@@ -138,7 +138,7 @@ impl Manifests {
     /// # use tower_model_route::manifest::Manifests;
     /// # let text = "";
     /// let manifests = Manifests::from_yaml(text)
-    ///     .deny("rate-limit-not-enforced")
+    ///     .deny("not-acted-on")
     ///     .deny("refused-by-kthena");
     /// ```
     pub fn deny(mut self, code: impl Into<String>) -> Self {

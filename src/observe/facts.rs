@@ -189,7 +189,7 @@ pub struct LimitFacts<'a> {
 }
 
 impl<'a> LimitFacts<'a> {
-    /// The limit's name.
+    /// The limit in words, such as `60 requests per minute and header "x-api-key"`.
     pub fn name(&self) -> &'a str {
         self.name
     }
@@ -204,7 +204,8 @@ impl<'a> LimitFacts<'a> {
         self.verdict
     }
 
-    /// By which store, in one word: `memory`, `redis`, or what stood in for it.
+    /// Where it has looked, in one word: `memory`, `store`, or what stands in for a store that fails:
+    /// `local`, `open` or `closed`.
     pub fn store(&self) -> &'static str {
         self.store
     }

@@ -23,16 +23,17 @@ mod trace;
 pub use self::admin::{Admin, AdminBody, AdminFuture};
 #[cfg(feature = "manifest")]
 pub(crate) use self::explain::is_secret;
-pub(crate) use self::explain::{AsLayer, Shown};
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;
-#[allow(unused_imports, reason = "for limits")]
-pub(crate) use self::report::Settle;
+pub(crate) use self::{
+    explain::{AsLayer, Shown},
+    report::Settle,
+};
 pub use self::{
     access_log::{AccessLog, AccessStyle},
     explain::{
-        ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedTarget,
-        Explanation, RuleVerdict, Verdict,
+        ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedLimit,
+        ExplainedTarget, Explanation, RuleVerdict, Verdict,
     },
     facts::{
         AttemptFacts, AttemptOutcome, EndFacts, EndKind, LimitFacts, LimitVerdict, RequestFacts,

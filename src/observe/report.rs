@@ -84,7 +84,6 @@ impl Report {
     }
 
     /// Lets `settle` hear of the end.
-    #[allow(dead_code, reason = "for limits")]
     pub(crate) fn settled_by(&mut self, settle: Box<dyn Settle>, head: &Parts, asker: &Asker) {
         let told = self.0.get_or_insert_with(|| {
             let (span, nobody) = (RequestSpan::default(), Observers::default());
@@ -94,7 +93,6 @@ impl Report {
     }
 
     /// A limit has said this.
-    #[allow(dead_code, reason = "for limits")]
     pub(crate) fn limited(&self, limit: &LimitFacts<'_>) {
         if let Some(told) = &self.0 {
             let Listening { request, observers } = &*told.listening;

@@ -8,11 +8,13 @@ use crate::server::{Endpoint, Server};
 impl CompiledTable {
     /// Makes the live state of `old` that of this table: endpoints with the same URI keep
     /// their counts and health, ModelServers of the same name their queue, rules with the
-    /// same targets their picks and, with the same weights, the position of their split.
+    /// same targets their picks and, with the same weights, the position of their split, limits
+    /// that are the same in a route of the same name what is left of them.
     /// The retry budget stays unless another was configured.
     pub(super) fn carry_over(&mut self, old: &Self) {
         self.carry_over_servers(old);
         self.carry_over_rules(old);
+        self.carry_over_limits(old);
         if self.config.shared_budget().is_none() && old.config.shared_budget().is_none() {
             self.retry_budget = Arc::clone(&old.retry_budget);
         }
@@ -55,6 +57,20 @@ impl CompiledTable {
         for (rule, old) in self.rules.iter_mut().zip(carried) {
             if let Some(old) = old {
                 rule.carry_over(old);
+            }
+        }
+    }
+
+    fn carry_over_limits(&mut self, old: &Self) {
+        let heirs: HashMap<_, _> = numbered(old.route_names.iter().zip(&old.limits))
+            .into_iter()
+            .collect();
+        for (key, new) in numbered(self.route_names.iter().zip(&mut self.limits)) {
+            let Some(old) = heirs.get(&key) else { continue };
+            for limit in new {
+                if let Some(same) = old.iter().find(|old| old.is_like(limit)) {
+                    *limit = Arc::clone(same);
+                }
             }
         }
     }

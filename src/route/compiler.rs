@@ -25,6 +25,7 @@ use crate::{
         ModelRoute, ModelServer, Place, Reason, RoutePart, RouteTableBuilder, Rule, ServerPart,
         StringMatch, bad_segment,
     },
+    limit::{LiveLimit, store_at},
     model::NeededKeys,
     server::{Endpoint, Server},
 };
@@ -35,7 +36,7 @@ impl RouteTableBuilder {
     /// # Errors
     ///
     /// Every mistake at once, each with its place: empty or duplicate names,
-    /// unknown ModelServers, routes without rules, rules without targets,
+    /// unknown ModelServers, routes without rules, limits of nothing, rules without targets,
     /// weights that are mixed, all 0 or above 100, invalid patterns and header
     /// names, endpoints that are not plain `http` or `https` URIs,
     /// `retry_statuses` after which a retry is pointless, rules for exactly
@@ -55,6 +56,7 @@ impl RouteTableBuilder {
             mistakes,
             servers,
             route_names,
+            limits,
             rules,
             names,
             shared,
@@ -68,16 +70,13 @@ impl RouteTableBuilder {
         }
         Ok(RouteTable::new(CompiledTable {
             models: ModelList::new(listed),
-            engine_headers: servers
-                .iter()
-                .flat_map(|server| server.headers.iter().map(|(name, _)| name.clone()))
-                .collect::<HashSet<_>>()
-                .into_iter()
-                .collect(),
+            engine_headers: engine_headers(&servers),
             needed_keys: servers
                 .iter()
                 .map(|server| server.needed_keys())
                 .fold(NeededKeys::default(), NeededKeys::and),
+            limits_tokens: limits.iter().flatten().any(LiveLimit::is_of_tokens),
+            limits: limits.into_iter().map(Vec::into_boxed_slice).collect(),
             rules: rules.into(),
             route_names: route_names.into(),
             by_name: OnceLock::new(),
@@ -94,6 +93,13 @@ impl RouteTableBuilder {
     }
 }
 
+/// The headers that some ModelServer sends.
+fn engine_headers(servers: &[Arc<Server>]) -> Box<[HeaderName]> {
+    let all = servers.iter().flat_map(|server| &server.headers);
+    let names: HashSet<_> = all.map(|(name, _)| name.clone()).collect();
+    names.into_iter().collect()
+}
+
 /// The parts of the table so far, and the mistakes so far.
 struct Compiler<'c> {
     config: &'c RouteTableBuilder,
@@ -103,6 +109,7 @@ struct Compiler<'c> {
     endpoints: HashMap<Arc<str>, Arc<Endpoint>>,
     server_names: HashMap<&'c str, u32>,
     route_names: Vec<Arc<str>>,
+    limits: Vec<Vec<Arc<LiveLimit>>>,
     rules: Vec<CompiledRule>,
     names: Vec<Arc<str>>,
     shared: Vec<Vec<Range<u32>>>,
@@ -121,6 +128,7 @@ impl<'c> Compiler<'c> {
             endpoints: HashMap::new(),
             server_names: HashMap::new(),
             route_names: Vec::new(),
+            limits: Vec::new(),
             rules: Vec::new(),
             names: Vec::new(),
             shared: Vec::new(),
@@ -215,6 +223,7 @@ impl<'c> Compiler<'c> {
         }
         let run = first..index(self.rules.len());
         self.route_names.push(route.get_name().into());
+        self.limits(position, route);
 
         if let Some(model) = route.get_model_name() {
             let name: Arc<str> = model.into();
@@ -234,6 +243,26 @@ impl<'c> Compiler<'c> {
             let parent = route.get_model_name().map(str::to_owned);
             self.list(name, parent, route);
         }
+    }
+
+    fn limits(&mut self, position: usize, route: &'c ModelRoute) {
+        let configs = route.get_rate_limits();
+        let model = route.get_model_name();
+        for (limit, config) in configs.iter().enumerate() {
+            let before = configs.get(..limit).unwrap_or_default();
+            for mistake in config.mistakes(before, model.is_some()) {
+                let place = Place::ModelRoute(position, RoutePart::Limit(limit));
+                self.mistake(place, mistake);
+            }
+        }
+        let live = configs.iter().map(|config| {
+            let store = config.get_redis().and_then(store_at);
+            LiveLimit::new(config, route.get_name(), model, store)
+        });
+        self.limits.push(match self.mistakes.is_empty() {
+            true => live.collect(),
+            false => Vec::new(),
+        });
     }
 
     fn list(&mut self, id: Arc<str>, parent: Option<String>, route: &ModelRoute) {
@@ -384,7 +413,8 @@ impl<'c> Compiler<'c> {
             Some(paths) => paths.allow_exactly(path),
             None => ApiPaths::none().allow_exactly(path),
         };
-        if let Some(what) = bad_segment(path) {
+        let any = paths.is_some_and(ApiPaths::are_all);
+        if let Some(what) = bad_segment(path, any) {
             let why = Reason::from(format!("no request may have {what}"));
             self.mistake(place, MistakeKind::InvalidPath(why));
         } else if !is_allowed {

@@ -55,7 +55,8 @@ impl RouteTableHandle {
     /// unchanged parts is preserved: endpoints with the same URI keep their counts and
     /// health, and a ModelServer of the same name its queue; a rule of the same name in a
     /// route of the same name, with the same targets, keeps its picks and, with the same
-    /// weights, the position of its split. So does the retry budget, unless either table
+    /// weights, the position of its split; a limit that is the same, in a route of the same name,
+    /// what is left of it. So does the retry budget, unless either table
     /// configured its own. A removed endpoint gets no new requests and finishes those in
     /// flight.
     ///

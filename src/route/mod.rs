@@ -19,7 +19,7 @@ pub(crate) use self::{
     models::IsVisible,
     naming::Naming,
     outlook::{Outlook, Prospect, shares},
-    table::{CompiledTable, Selection},
+    table::{CompiledRule, CompiledTable, Selection},
     walk::{Examined, Found, RuleView},
 };
 pub use self::{decision::RouteDecision, handle::RouteTableHandle, table::RouteTable};

@@ -18,6 +18,7 @@ use super::{matcher::Matcher, models::ModelList, picks::Picks, split::Split};
 use crate::{
     config::{ApiPaths, MistakeKind, RouteTableBuilder, WithoutModel},
     error::{Excerpt, RouteError, RouteErrorKind},
+    limit::LiveLimit,
     model::NeededKeys,
     server::{Endpoint, Server},
 };
@@ -77,6 +78,10 @@ impl fmt::Debug for RouteTable {
 pub(crate) struct CompiledTable {
     pub(super) rules: Box<[CompiledRule]>,
     pub(super) route_names: Box<[Arc<str>]>,
+    /// The limits of each route.
+    pub(super) limits: Box<[Box<[Arc<LiveLimit>]>]>,
+    /// Whether some route has a limit on tokens.
+    pub(super) limits_tokens: bool,
     /// The routes' positions in the order of their names, once they are needed.
     pub(super) by_name: OnceLock<Box<[u32]>>,
     pub(crate) servers: Box<[Arc<Server>]>,
@@ -218,16 +223,37 @@ impl CompiledTable {
             .collect()
     }
 
-    /// Whether the choice of an endpoint for this model may depend on a key in the body.
+    /// Whether the choice of an endpoint for this model may depend on a key in the body, or what
+    /// its requests take of a limit on tokens.
     pub(crate) fn reads_body_of(&self, model: &str) -> bool {
-        if self.needed_keys.is_none() {
+        if self.needed_keys.is_none() && !self.limits_tokens {
             return false;
         }
-        let reads = |&rule: &u32| self.reads_body_by(&self.rules[rule as usize]);
+        let reads = |&rule: &u32| {
+            let rule = &self.rules[rule as usize];
+            self.reads_body_by(rule) || self.limits_tokens_by(rule)
+        };
         [&self.by_model, &self.by_adapter]
             .into_iter()
             .filter_map(|names| names.get(model))
             .any(|entry| self.find_rule(entry, reads).is_some())
+    }
+
+    /// Whether requests by this rule are limited in their tokens.
+    pub(crate) fn limits_tokens_by(&self, rule: &CompiledRule) -> bool {
+        self.limits_tokens && self.limits_by(rule).iter().any(LiveLimit::is_of_tokens)
+    }
+
+    /// The limits of the route of this rule.
+    pub(crate) fn limits_by(&self, rule: &CompiledRule) -> &[Arc<LiveLimit>] {
+        self.limits
+            .get(rule.route as usize)
+            .map_or(&[], |limits| limits)
+    }
+
+    /// The ModelServer by which a request to this rule is estimated: that of the heaviest target.
+    pub(crate) fn main_server(&self, rule: &CompiledRule) -> &Arc<Server> {
+        self.target(rule, rule.by_weight().next().unwrap_or(0))
     }
 
     /// Whether the choice of an endpoint by this rule may depend on a key in the body.

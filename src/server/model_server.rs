@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     config::{Encoding, ModelServer, TrafficPolicy},
+    limit::Estimates,
     model::NeededKeys,
     pieces::lock,
     server::balance::{affinity::Caller, balancer::Balancer},
@@ -62,6 +63,8 @@ pub(super) struct Live {
     ejecting: Mutex<()>,
     /// The requests in flight to all endpoints together, counted only if the balance needs it.
     pub(super) in_flight: AtomicUsize,
+    /// What its answers say of the tokens of requests.
+    pub(super) estimates: Estimates,
     /// Whether it was said that layers are missing that its policy needs.
     has_warned: AtomicBool,
 }
@@ -177,6 +180,11 @@ impl Server {
     pub(super) fn current(self: &Arc<Self>) -> Arc<Self> {
         let current = lock(&self.live.current).upgrade();
         current.unwrap_or_else(|| Arc::clone(self))
+    }
+
+    /// What its answers say of the tokens of requests.
+    pub(crate) fn estimates(&self) -> &Estimates {
+        &self.live.estimates
     }
 
     /// The name that replaces the `requested` one in a request to its engines;

@@ -70,7 +70,8 @@ impl Admission {
     ) -> Result<(), RouteError> {
         let path = head.uri.path();
         let passes = |path: &str| self.passes(extract, table, &head.method, path);
-        check_segments(path)?;
+        let any = self.paths.are_all() || table.paths().is_some_and(ApiPaths::are_all);
+        check_segments(path, any)?;
         if passes(path) {
             return Ok(());
         }
@@ -78,7 +79,7 @@ impl Admission {
         let Some(original) = original.filter(|original| original.path() != path) else {
             return Err(unknown(path, None));
         };
-        check_segments(original.path())?;
+        check_segments(original.path(), any)?;
         let unknown = || unknown(path, Some(original.path()));
         if !passes(original.path()) {
             return Err(unknown());
@@ -185,8 +186,8 @@ fn is_same(host: &Authority, target: &Authority, scheme: Option<&Scheme>) -> boo
     host.host().eq_ignore_ascii_case(target.host()) && port(host) == port(target)
 }
 
-fn check_segments(path: &str) -> Result<(), RouteError> {
-    match bad_segment(path) {
+fn check_segments(path: &str, any: bool) -> Result<(), RouteError> {
+    match bad_segment(path, any) {
         None => Ok(()),
         Some(what) => Err(RouteError::new(
             RouteErrorKind::InvalidTarget,

@@ -14,6 +14,7 @@ mod explain;
 mod failover;
 mod health;
 mod layer;
+mod limiting;
 mod limits;
 mod lint;
 #[cfg(feature = "manifest")]

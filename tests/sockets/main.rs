@@ -7,6 +7,7 @@
 mod admin;
 mod client;
 mod failover;
+mod limits;
 mod reload;
 mod scenarios;
 mod uploads;

@@ -5,11 +5,8 @@ use std::{env, fs, path::PathBuf};
 use clap::{ArgGroup, Args};
 use tower_model_route::{
     ApiPaths, ModelServer, RouteTable, RouteTableHandle,
-    manifest::{ManifestError, Manifests, Watch, WatchError, WatchHandle},
+    manifest::{Manifests, Watch, WatchError, WatchHandle},
 };
-
-/// The code of the warning that a rateLimit is not enforced.
-const RATE_LIMIT: &str = "rate-limit-not-enforced";
 
 /// What there is to say about the routes on the command line.
 #[derive(Debug, Clone, Args)]
@@ -51,11 +48,6 @@ pub(crate) struct Config {
     /// it is refused, since it is more often an accident
     #[arg(long, requires = "watch", verbatim_doc_comment)]
     allow_no_routes: bool,
-
-    /// Start, and reload, although a route's rateLimit is not enforced: without this flag
-    /// such manifests are refused, since nothing would be limited
-    #[arg(long, requires = "manifests", verbatim_doc_comment)]
-    ignore_rate_limits: bool,
 
     /// Print what is wrong and what looks wrong in the manifests in PATH, with file and
     /// line, and exit: with 1 if there are errors, else, warnings or not, with 0
@@ -132,12 +124,6 @@ impl Config {
         self.check.is_some()
     }
 
-    /// What would let the program start in spite of these mistakes.
-    pub(crate) fn advice(error: &ManifestError) -> Option<&'static str> {
-        let only = error.errors().all(|error| error.code() == RATE_LIMIT);
-        only.then_some("start with --ignore-rate-limits to route without limits")
-    }
-
     /// Where the manifests are.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         self.manifests.iter().chain(self.check.iter().flatten())
@@ -150,11 +136,6 @@ impl Config {
             .map(Manifests::from_path)
             .fold(Manifests::new(), Manifests::merge);
         completed(manifests, &self.endpoints, &self.keys, &self.allowed)
-    }
-
-    /// The same to be served: what would mislead is refused.
-    pub(crate) fn served(&self) -> Manifests {
-        without_rate_limits(self.manifests(), self.ignore_rate_limits)
     }
 
     /// Keeps the table as the manifests say, if that was asked for, until what it returns is
@@ -170,17 +151,14 @@ impl Config {
             return Ok(None);
         }
         let (endpoints, keys) = (self.endpoints.clone(), self.keys.clone());
-        let (allowed, ignore) = (self.allowed.clone(), self.ignore_rate_limits);
+        let allowed = self.allowed.clone();
         let watch = match self.allow_no_routes {
             true => Watch::new().allow_no_routes(),
             false => Watch::new(),
         };
         self.paths()
             .fold(watch, Watch::path)
-            .complete(move |manifests| {
-                let manifests = completed(manifests, &endpoints, &keys, &allowed);
-                without_rate_limits(manifests, ignore)
-            })
+            .complete(move |manifests| completed(manifests, &endpoints, &keys, &allowed))
             .start(table)
             .map(Some)
     }
@@ -219,12 +197,4 @@ fn completed(
     endpoints.iter().fold(manifests, |manifests, endpoint| {
         manifests.endpoints(&endpoint.server, [&endpoint.url])
     })
-}
-
-/// Who writes a limit counts on it, so one that is not enforced is refused unless that is known.
-fn without_rate_limits(manifests: Manifests, ignore: bool) -> Manifests {
-    match ignore {
-        true => manifests,
-        false => manifests.deny(RATE_LIMIT),
-    }
 }

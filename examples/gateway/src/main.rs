@@ -149,13 +149,8 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let signals = Signals::new()?;
     let url = format!("http://{}", listener.local_addr()?);
     if config.has_routes() {
-        let manifests = config.served();
-        let table = manifests
-            .build()
-            .map_err(|error| match Config::advice(&error) {
-                Some(advice) => format!("{error}\n{advice}"),
-                None => error.to_string(),
-            })?;
+        let manifests = config.manifests();
+        let table = manifests.build().map_err(|error| error.to_string())?;
         let client = args.serving.tls.client(Some(&table))?;
         // What Kthena would refuse is for --check: it does not concern this gateway.
         let report = manifests.check();

@@ -2,7 +2,7 @@
 
 use super::{
     fields::{Field, Object, Reader},
-    gateway_refs, kthena, metadata, rate_limit,
+    gateway_refs, kthena, metadata,
     route_annotations::{self, RouteAnnotations},
     string_match::{self, Words},
 };
@@ -53,6 +53,7 @@ pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Rou
             model_name: None,
             adapters: Vec::new(),
             rules: Vec::new(),
+            limits: Vec::new(),
             without_model: annotations.without_model.clone(),
         },
         namespace: metadata.namespace,
@@ -79,7 +80,7 @@ impl RouteManifest {
     fn read_spec(
         &mut self,
         spec: &Object<'_>,
-        annotations: RouteAnnotations,
+        mut annotations: RouteAnnotations,
         reader: &mut Reader<'_>,
     ) {
         if let Some(field) = spec.get("modelName")
@@ -98,6 +99,11 @@ impl RouteManifest {
                 self.origin.adapters.push(field.spot(reader));
             }
         }
+        let limits = std::mem::take(&mut annotations.limits);
+        for (limit, spot) in limits.with(spec.get("rateLimit"), reader) {
+            self.change(|route| route.rate_limit(limit));
+            self.origin.limits.push(spot);
+        }
         let mut rules = Vec::new();
         at_most(spec, "rules", 16, reader);
         for field in spec.list("rules", reader) {
@@ -112,9 +118,6 @@ impl RouteManifest {
                            to this router";
             reader.not_acted_on(&field, message);
             gateway_refs::check(&field, reader);
-        }
-        if let Some(field) = spec.get("rateLimit") {
-            rate_limit::read(&field, reader);
         }
     }
 

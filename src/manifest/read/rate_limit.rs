@@ -1,42 +1,200 @@
-//! A route's `rateLimit`, which nothing enforces.
+//! A route's `rateLimit`, and the annotations with what Kthena's schema has not.
 
 use super::{
-    fields::{Field, Reader},
+    embedded::Embedded,
+    fields::{Field, Object, Reader},
     kthena,
 };
+use crate::{
+    config::{LimitKey, LimitUnit, Per, RateLimit, StoreFailure},
+    manifest::place::Spot,
+};
 
-/// The code of the warning: who counts on a limit should not find out by the bill.
-pub(crate) const NOT_ENFORCED: &str = "rate-limit-not-enforced";
+/// The annotation with further limits.
+pub(crate) const LIMITS: &str = "limits";
+/// The annotation with options of `rateLimit`.
+pub(crate) const RATE_LIMIT: &str = "rate-limit";
 
-pub(super) fn read(field: &Field<'_>, reader: &mut Reader<'_>) {
-    const LIMIT: [&str; 4] = [
-        "inputTokensPerUnit",
-        "outputTokensPerUnit",
-        "unit",
-        "global",
-    ];
-    let spot = field.spot(reader);
-    let message = "limits on tokens are not acted on: nothing is limited";
-    reader.warning(&spot, NOT_ENFORCED, message);
-    let Some(limit) = field.object(reader, &LIMIT) else {
-        return;
+const OBSERVE_ONLY: &str = "observeOnly";
+const KTHENA_KEYS: &str = "kthenaKeys";
+const ON_STORE_FAILURE: &str = "onStoreFailure";
+
+/// A limit and where it is.
+pub(crate) type Placed = (RateLimit, Spot);
+
+/// What the annotations say of limits.
+#[derive(Debug, Default)]
+pub(crate) struct LimitAnnotations {
+    /// Options of `rateLimit`.
+    own: Options,
+    further: Vec<Placed>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Options {
+    observe_only: Option<bool>,
+    kthena_keys: Option<bool>,
+    on_store_failure: Option<StoreFailure>,
+}
+
+impl Options {
+    const KEYS: [&'static str; 3] = [OBSERVE_ONLY, KTHENA_KEYS, ON_STORE_FAILURE];
+
+    fn read(object: &Object<'_>, reader: &mut Reader<'_>) -> Self {
+        let mut flag = |key| object.get(key).and_then(|field| field.flag(reader));
+        let (observe_only, kthena_keys) = (flag(OBSERVE_ONLY), flag(KTHENA_KEYS));
+        let failure = object.get(ON_STORE_FAILURE);
+        let failure = failure.and_then(|field| field.one_of(reader, &StoreFailure::NAMES));
+        Self {
+            observe_only,
+            kthena_keys,
+            on_store_failure: failure.and_then(StoreFailure::named),
+        }
+    }
+
+    fn apply(self, mut limit: RateLimit) -> RateLimit {
+        if let Some(observes) = self.observe_only {
+            limit = limit.observe_only(observes);
+        }
+        if let Some(uses) = self.kthena_keys {
+            limit = limit.kthena_keys(uses);
+        }
+        if let Some(what) = self.on_store_failure {
+            limit = limit.on_store_failure(what);
+        }
+        limit
+    }
+}
+
+impl LimitAnnotations {
+    pub(super) fn read_own(&mut self, annotation: &Field<'_>, reader: &mut Reader<'_>) {
+        if let Some(text) = Embedded::parse(annotation, reader)
+            && let Some(object) = text.root().object(reader, &Options::KEYS)
+        {
+            self.own = Options::read(&object, reader);
+        }
+    }
+
+    pub(super) fn read_further(&mut self, annotation: &Field<'_>, reader: &mut Reader<'_>) {
+        if let Some(text) = Embedded::parse(annotation, reader) {
+            let items = text.root().list(reader);
+            self.further = items
+                .into_iter()
+                .filter_map(|item| further(&item, reader))
+                .collect();
+        }
+    }
+
+    /// The limits of a route, those of `rateLimit` first.
+    pub(super) fn with(self, field: Option<Field<'_>>, reader: &mut Reader<'_>) -> Vec<Placed> {
+        let mut limits = match field {
+            Some(field) => rate_limit(&field, self.own, reader),
+            None => Vec::new(),
+        };
+        limits.extend(self.further);
+        limits
+    }
+}
+
+/// Kthena's own.
+fn rate_limit(field: &Field<'_>, options: Options, reader: &mut Reader<'_>) -> Vec<Placed> {
+    const INPUT: &str = "inputTokensPerUnit";
+    const OUTPUT: &str = "outputTokensPerUnit";
+    let Some(object) = field.object(reader, &[INPUT, OUTPUT, "unit", "global"]) else {
+        return Vec::new();
     };
-    for name in &LIMIT[..2] {
-        if let Some(field) = limit.get(name) {
-            field.number(reader, 1, u32::MAX.into());
+    let unit = object.get("unit");
+    let unit = unit.and_then(|field| field.one_of(reader, &Per::NAMES));
+    let per = unit.and_then(Per::named).unwrap_or_default();
+    let redis = object.get("global").and_then(|field| redis(&field, reader));
+    let mut limits = Vec::new();
+    for (name, of) in [
+        (INPUT, LimitUnit::InputTokens),
+        (OUTPUT, LimitUnit::OutputTokens),
+    ] {
+        let Some(field) = object.get(name) else {
+            continue;
+        };
+        if let Some(amount) = field.number(reader, 1, u32::MAX.into()) {
+            let mut limit = options.apply(RateLimit::of(of, amount, per));
+            if let Some(address) = &redis {
+                limit = limit.redis(address);
+            }
+            limits.push((limit, field.spot(reader)));
         }
     }
-    if let Some(field) = limit.get("unit") {
-        field.one_of(reader, &["second", "minute", "hour", "day", "month"]);
+    limits
+}
+
+fn redis(global: &Field<'_>, reader: &mut Reader<'_>) -> Option<String> {
+    let redis = global.object(reader, &["redis"])?.get("redis")?;
+    let redis = redis.object(reader, &["address", "password"])?;
+    kthena::required(&redis, "address", reader);
+    if let Some(field) = redis.get("password") {
+        let message = "passwords are not read from manifests: give the layer a `limit_store`";
+        reader.not_acted_on(&field, message);
     }
-    if let Some(global) = limit.get("global")
-        && let Some(global) = global.object(reader, &["redis"])
-        && let Some(redis) = global.get("redis")
-        && let Some(redis) = redis.object(reader, &["address", "password"])
+    redis.get("address")?.text(reader).map(str::to_owned)
+}
+
+/// One of the further limits.
+fn further(item: &Field<'_>, reader: &mut Reader<'_>) -> Option<Placed> {
+    const KEYS: [&str; 10] = [
+        "unit",
+        "limit",
+        "per",
+        "header",
+        "key",
+        "maxKeys",
+        "redis",
+        OBSERVE_ONLY,
+        KTHENA_KEYS,
+        ON_STORE_FAILURE,
+    ];
+    let object = item.object(reader, &KEYS)?;
+    let mut needed = |name: &str| {
+        let field = object.get(name);
+        if field.is_none() {
+            let spot = object.spot_of(reader, name);
+            reader.error(&spot, "missing-field", format!("the limit has no {name}"));
+        }
+        field
+    };
+    let (unit, amount) = (needed("unit"), needed("limit"));
+    let unit = unit?.one_of(reader, &LimitUnit::NAMES)?;
+    let amount = amount?.number(reader, 0, u64::MAX)?;
+    let per = match object.get("per") {
+        Some(field) => Per::named(field.one_of(reader, &Per::NAMES)?)?,
+        None => Per::default(),
+    };
+    let mut limit = RateLimit::of(LimitUnit::named(unit)?, amount, per);
+    if let Some(key) = key(&object, reader) {
+        limit = limit.key(key);
+    }
+    if let Some(field) = object.get("maxKeys")
+        && let Some(keys) = field.number(reader, 0, u32::MAX.into())
     {
-        kthena::required(&redis, "address", reader);
-        if let Some(address) = redis.get("address") {
-            address.text(reader);
+        limit = limit.max_keys(keys as usize);
+    }
+    if let Some(field) = object.get("redis")
+        && let Some(address) = field.text(reader)
+    {
+        limit = limit.redis(address);
+    }
+    let limit = Options::read(&object, reader).apply(limit);
+    Some((limit, item.spot(reader)))
+}
+
+fn key(object: &Object<'_>, reader: &mut Reader<'_>) -> Option<LimitKey> {
+    match (object.get("header"), object.get("key")) {
+        (Some(field), None) => Some(LimitKey::Header(field.text(reader)?.to_owned())),
+        (None, Some(field)) => Some(LimitKey::Named(field.text(reader)?.to_owned())),
+        (Some(_), Some(field)) => {
+            let spot = field.spot(reader);
+            let message = "a limit goes by a header or by a key, not by both";
+            reader.error(&spot, "invalid-value", message);
+            None
         }
+        (None, None) => None,
     }
 }

@@ -5,6 +5,7 @@ use super::{
     fields::Reader,
     metadata::{Metadata, PREFIX},
     nearest::did_you_mean,
+    rate_limit::{LIMITS, LimitAnnotations, RATE_LIMIT},
     string_match::{self, Words},
 };
 use crate::{
@@ -23,6 +24,7 @@ pub(crate) struct RouteAnnotations {
     pub(crate) name: Option<String>,
     /// Where it is said that requests without a model go to the route.
     pub(crate) without_model: Option<Spot>,
+    pub(crate) limits: LimitAnnotations,
     rules: Vec<RuleAnnotations>,
 }
 
@@ -54,7 +56,12 @@ pub(crate) fn read(metadata: &Metadata<'_>, reader: &mut Reader<'_>) -> RouteAnn
                 let takes = embedded::flag(field, reader).unwrap_or_default();
                 annotations.without_model = takes.then(|| field.spot(reader));
             }
-            other => embedded::unknown(field, other, &[NAME, RULES, WITHOUT_MODEL], reader),
+            LIMITS => annotations.limits.read_further(field, reader),
+            RATE_LIMIT => annotations.limits.read_own(field, reader),
+            other => {
+                let known = [NAME, RULES, WITHOUT_MODEL, LIMITS, RATE_LIMIT];
+                embedded::unknown(field, other, &known, reader);
+            }
         }
     }
     annotations

@@ -1,6 +1,7 @@
 //! The way back: from a table to manifests.
 
 mod document;
+mod limits;
 mod names;
 mod policy;
 mod route;

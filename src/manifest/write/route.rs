@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Serialize, Serializer};
 
-use super::document::Annotations;
+use super::{
+    document::Annotations,
+    limits::{self, RateLimitSpec},
+};
 use crate::{
     config::{Condition, ModelRoute, Rule, StringMatch},
     manifest::read::{re2, route_annotations::RULES},
@@ -18,6 +21,8 @@ pub(super) struct RouteSpec<'t> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     lora_adapters: &'t [String],
     rules: Vec<RuleSpec<'t>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<RateLimitSpec<'t>>,
 }
 
 #[derive(Serialize)]
@@ -99,12 +104,15 @@ pub(super) fn write<'t>(
     let rules = route.get_rules();
     let (specs, beyond): (Vec<_>, Vec<_>) =
         rules.iter().map(|rule| write_rule(rule, servers)).unzip();
+    let mut annotations = annotations(rules, &beyond);
+    let rate_limit = limits::write(route.get_rate_limits(), &mut annotations);
     let spec = RouteSpec {
         model_name: route.get_model_name(),
         lora_adapters: route.get_lora_adapters(),
         rules: specs,
+        rate_limit,
     };
-    (annotations(rules, &beyond), spec)
+    (annotations, spec)
 }
 
 /// By the rules' names, or by position where those are not unique.

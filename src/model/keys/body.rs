@@ -1,6 +1,6 @@
 //! The keys for affinity, read from a request's body.
 
-use super::{conversation::Conversation, json::Json};
+use super::{conversation::Conversation, json::Json, tokens::Tokens};
 
 /// The keys wanted from a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub(crate) struct NeededKeys {
     pub(crate) session_id: bool,
     /// Whether the answer is to be a stream.
     pub(crate) stream: bool,
+    /// What it says of the tokens that the request will use.
+    pub(crate) tokens: bool,
     /// This many bytes of the conversation.
     pub(crate) prefix: usize,
 }
@@ -25,6 +27,7 @@ impl NeededKeys {
             user: self.user || other.user,
             session_id: self.session_id || other.session_id,
             stream: self.stream || other.stream,
+            tokens: self.tokens || other.tokens,
             prefix: self.prefix.max(other.prefix),
         }
     }
@@ -41,6 +44,8 @@ pub(crate) struct BodyKeys {
     pub(crate) stream: bool,
     /// The beginning of the conversation, up to the longest prefix that is wanted.
     pub(crate) conversation: Vec<u8>,
+    /// What it says of tokens; nothing if it is no JSON object.
+    pub(crate) tokens: Option<Tokens>,
 }
 
 impl BodyKeys {
@@ -59,11 +64,16 @@ impl BodyKeys {
             user_id: None,
             session_id: None,
             stream: None,
+            tokens: Tokens::default(),
             conversation: Conversation::new(needed.prefix),
         };
+        let mut json = Json::new(body);
+        let is_object = json.peek() == Some(b'{');
         // The keys found before an early end still count, so the end is ignored.
-        let _ = Json::new(body).object(|key, value| reader.member(key, value));
+        let _ = json.object(|key, value| reader.member(key, value));
+        let tokens = reader.tokens.read(&json);
         Self {
+            tokens: (needed.tokens && is_object).then_some(tokens),
             user: reader.user.or(reader.user_id),
             session_id: reader.session_id,
             stream: reader.stream.unwrap_or_default(),
@@ -78,6 +88,7 @@ struct Reader {
     user_id: Option<u64>,
     session_id: Option<u64>,
     stream: Option<bool>,
+    tokens: Tokens,
     conversation: Conversation,
 }
 
@@ -97,6 +108,7 @@ impl Reader {
                 self.stream.get_or_insert(is_true);
                 value.skip()?;
             }
+            _ if self.needed.tokens && self.tokens.takes(key) => self.tokens.member(key, value)?,
             _ if self.needed.prefix > 0 => self.conversation.member(key, value)?,
             _ => value.skip()?,
         }
@@ -104,7 +116,8 @@ impl Reader {
     }
 
     fn is_done(&self) -> bool {
-        (!self.needed.user || self.user.is_some())
+        !self.needed.tokens
+            && (!self.needed.user || self.user.is_some())
             && (!self.needed.session_id || self.session_id.is_some())
             && (!self.needed.stream || self.stream.is_some())
             && (self.needed.prefix == 0 || self.conversation.is_done())
@@ -126,6 +139,7 @@ mod tests {
         user: true,
         session_id: true,
         stream: true,
+        tokens: false,
         prefix: 100,
     };
 
@@ -244,6 +258,7 @@ mod tests {
             user: true,
             session_id: true,
             stream: false,
+            tokens: false,
             prefix: 20,
         };
         assert_eq!(user.and(session), both);

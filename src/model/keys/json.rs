@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 use super::hash::hash;
 use crate::model::json::decode_text;
@@ -13,13 +13,21 @@ use crate::model::json::decode_text;
 /// returns `None` if the text ends or is not JSON; reading can't continue then.
 pub(super) struct Json<'a> {
     rest: &'a [u8],
+    /// The bytes of the strings read so far that are no text, but data in base64.
+    data: u64,
+    /// Whether the text ends within such a string.
+    ends_in_data: bool,
 }
 
 impl<'a> Json<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
         // A byte order mark is skipped, as the scanner does.
         let rest = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
-        Self { rest }
+        Self {
+            rest,
+            data: 0,
+            ends_in_data: false,
+        }
     }
 
     /// The next byte that is not white space, without consuming it.
@@ -103,6 +111,7 @@ impl<'a> Json<'a> {
             match memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
                 None => {
                     self.rest = &[];
+                    self.ends_in_data = self.count_data(text);
                     return Some(Some(RawString {
                         raw: text,
                         is_whole: false,
@@ -112,6 +121,7 @@ impl<'a> Json<'a> {
                 Some(next) => {
                     let raw = text.get(..at + next)?;
                     self.advance(at + next + 1);
+                    self.count_data(raw);
                     return Some(Some(RawString {
                         raw,
                         is_whole: true,
@@ -119,6 +129,24 @@ impl<'a> Json<'a> {
                 }
             }
         }
+    }
+
+    /// How many bytes of pictures and sound have been read.
+    pub(super) fn data(&self) -> u64 {
+        self.data
+    }
+
+    /// Whether the text ends within one.
+    pub(super) fn ends_in_data(&self) -> bool {
+        self.ends_in_data
+    }
+
+    fn count_data(&mut self, string: &[u8]) -> bool {
+        let is_data = is_data(string);
+        if is_data {
+            self.data += string.len() as u64;
+        }
+        is_data
     }
 
     /// Skips a value.
@@ -146,6 +174,19 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// Reads the next value if it is a whole number that is not negative; any other is skipped, with
+    /// `Some(None)`.
+    pub(super) fn count(&mut self) -> Option<Option<u64>> {
+        if !self.peek()?.is_ascii_digit() {
+            return self.skip().map(|()| None);
+        }
+        let before = self.rest;
+        self.skip_scalar()?;
+        let digits = before.get(..before.len() - self.rest.len())?;
+        let number = std::str::from_utf8(digits).ok().map(str::parse);
+        Some(number.and_then(Result::ok))
+    }
+
     /// Skips a number or a word.
     fn skip_scalar(&mut self) -> Option<()> {
         let is_part =
@@ -154,6 +195,29 @@ impl<'a> Json<'a> {
         self.advance(end);
         (end > 0).then_some(())
     }
+}
+
+/// Whether a string is a picture, a sound or a file in base64, in whatever field of whatever API.
+///
+/// It is long, and a sample of its bytes has none that base64 does not have: a space, for one.
+fn is_data(string: &[u8]) -> bool {
+    /// A text of this length has spaces, or letters beyond ASCII.
+    const SHORTEST: usize = 1024;
+    const SAMPLE: usize = 256;
+    /// What comes before the data in a `data:` URL.
+    const LONGEST_TYPE: usize = 128;
+    if string.len() < SHORTEST {
+        return false;
+    }
+    let head = string.get(..LONGEST_TYPE).unwrap_or_default();
+    let start = match (string.starts_with(b"data:"), memchr(b',', head)) {
+        (true, Some(comma)) => comma + 1,
+        _ => 0,
+    };
+    let data = string.get(start..).unwrap_or_default();
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_\\".contains(byte);
+    let ends = [data.get(..SAMPLE), data.get(data.len() - SAMPLE..)];
+    ends.into_iter().flatten().flatten().all(is_base64) && data.iter().step_by(61).all(is_base64)
 }
 
 /// The text between the quotes of a string, escapes included.

@@ -4,6 +4,7 @@ mod body;
 mod conversation;
 mod hash;
 mod json;
+mod tokens;
 mod usage;
 
 pub(crate) use self::{

@@ -10,6 +10,7 @@ use super::serial;
 use super::{
     asked::Asked,
     considered::{self, ConsideredRoute},
+    limits::{self, ExplainedLimit},
     mask::{self, Shown},
     target::{self, ExplainedTarget},
 };
@@ -48,6 +49,7 @@ pub struct Explanation {
     rule: Option<String>,
     lora: bool,
     routes: Vec<ConsideredRoute>,
+    limits: Vec<ExplainedLimit>,
     targets: Vec<ExplainedTarget>,
 }
 
@@ -239,6 +241,7 @@ impl Explanation {
             rule: None,
             lora: false,
             routes: Vec::new(),
+            limits: Vec::new(),
             targets: Vec::new(),
         };
         if asked.without_model == Some(WithoutModel::Forward) {
@@ -267,6 +270,11 @@ impl Explanation {
                 let unavailable = outlook.prospect.unavailable();
                 let model = asked.model.shown();
                 explanation.error = unavailable.map(|why| RouteError::unavailable(model, &why));
+                explanation.limits = limits::limits(table, rule.compiled, asked.head);
+                if let Some(refusal) = limits::refusal(table, rule.compiled, asked.head) {
+                    explanation.verdict = Verdict::Refused;
+                    explanation.error = Some(refusal);
+                }
             }
             None => explanation.error = Some(asked.no_match(table, &found)),
         }
@@ -333,6 +341,11 @@ impl Explanation {
     /// The routes that have the model's name, in the order in which they are tried.
     pub fn routes(&self) -> &[ConsideredRoute] {
         &self.routes
+    }
+
+    /// The limits of the route that has the rule that matches.
+    pub fn limits(&self) -> &[ExplainedLimit] {
+        &self.limits
     }
 
     /// The targets of the rule that matches, its fallbacks last.

@@ -7,6 +7,7 @@
 mod asked;
 mod considered;
 mod explanation;
+mod limits;
 mod mask;
 mod policy;
 #[cfg(feature = "serde")]
@@ -19,6 +20,7 @@ pub(crate) use self::mask::is_secret;
 pub use self::{
     considered::{ConsideredCondition, ConsideredRoute, ConsideredRule, RuleVerdict},
     explanation::{Explanation, Verdict},
+    limits::ExplainedLimit,
     target::{ExplainedEndpoint, ExplainedTarget},
 };
 pub(crate) use self::{explanation::AsLayer, mask::Shown};

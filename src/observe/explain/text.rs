@@ -5,6 +5,7 @@ use std::fmt::{self, Formatter};
 use super::{
     considered::{ConsideredCondition, ConsideredRoute, ConsideredRule, RuleVerdict},
     explanation::{Explanation, Verdict},
+    limits::ExplainedLimit,
     target::{ExplainedEndpoint, ExplainedTarget},
 };
 use crate::{config::WithoutModel, error::RouteErrorKind, server::EndpointHealth};
@@ -15,6 +16,12 @@ impl fmt::Display for Explanation {
         self.question(f)?;
         for route in self.routes() {
             considered_route(f, route, self.without_model())?;
+        }
+        if let (Some(route), [_, ..]) = (self.route(), self.limits()) {
+            writeln!(f, "limits of route {route:?}:")?;
+        }
+        for limit in self.limits() {
+            explained_limit(f, limit)?;
         }
         if let (Some(route), Some(rule)) = (self.route(), self.rule()) {
             writeln!(f, "targets of rule {rule:?} of route {route:?}:")?;
@@ -65,6 +72,19 @@ fn considered_condition(f: &mut Formatter<'_>, condition: &ConsideredCondition) 
         Some(first) => write!(f, "it is {first:?}")?,
     }
     seen.try_for_each(|value| write!(f, " and {value:?}"))?;
+    writeln!(f)
+}
+
+fn explained_limit(f: &mut Formatter<'_>, limit: &ExplainedLimit) -> fmt::Result {
+    write!(f, "  {}: ", limit.limit())?;
+    match (limit.left(), limit.redis()) {
+        (Some(left), _) => write!(f, "{left} left")?,
+        (None, Some(redis)) => write!(f, "what is left is in Redis at {redis}")?,
+        (None, None) => f.write_str("what is left goes by the key, or is in a store")?,
+    }
+    if limit.is_observe_only() {
+        f.write_str(", refuses nothing")?;
+    }
     writeln!(f)
 }
 

@@ -1,5 +1,6 @@
 //! Warnings about configurations that are valid and probably not what was meant.
 
+mod limits;
 mod names;
 mod reach;
 mod regex;

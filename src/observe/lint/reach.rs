@@ -1,6 +1,6 @@
 //! Rules that no request can reach, and requests that can reach no rule.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use regex::bytes::Regex;
 
@@ -65,6 +65,18 @@ fn of_unnamed(config: &RouteTableBuilder) -> Option<(&str, Vec<usize>)> {
     let routes = config.get_model_routes().iter().enumerate();
     let named = routes.filter(|(_, route)| route.get_name() == name);
     Some((name, named.map(|(position, _)| position).collect()))
+}
+
+/// The routes of which no rule is reached.
+pub(super) fn unreached_routes(config: &RouteTableBuilder) -> BTreeSet<usize> {
+    let verdicts = verdicts(config);
+    let routes = verdicts.keys().map(|(route, _)| *route);
+    let reached: BTreeSet<usize> = verdicts
+        .iter()
+        .filter(|(_, verdict)| verdict.is_none())
+        .map(|((route, _), _)| *route)
+        .collect();
+    routes.filter(|route| !reached.contains(route)).collect()
 }
 
 /// Of each rule: why it is not reached, `None` if it is by some name.

@@ -1,6 +1,6 @@
 //! All warnings about a table, in order.
 
-use super::{names, reach, regex, servers, times, warning::Lint};
+use super::{limits, names, reach, regex, servers, times, warning::Lint};
 use crate::{config::Place, route::RouteTable};
 
 impl RouteTable {
@@ -14,6 +14,7 @@ impl RouteTable {
         let config = self.config();
         let mut lints = names::lint(config);
         lints.extend(reach::lint(config));
+        lints.extend(limits::lint(config));
         lints.extend(regex::lint(config));
         lints.extend(times::lint_fallbacks(config));
         lints.sort_by_key(|lint| match lint.position() {

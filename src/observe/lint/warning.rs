@@ -48,6 +48,10 @@ pub enum LintKind {
     UnreachableWithoutModel,
     /// A LoRA adapter has the name of a base model, which is looked for first.
     HiddenAdapter,
+    /// No request meets a limit: other ModelRoutes take all that its own matches.
+    UnreachableLimit,
+    /// A limit on tokens is smaller than what a typical request uses.
+    SmallLimit,
     /// No rule sends anything to a ModelServer.
     UnusedModelServer,
     /// A ModelServer has no endpoints: requests that only it could serve get 503.
@@ -81,6 +85,8 @@ impl LintKind {
             Self::UnreachableRule => "unreachable-rule",
             Self::UnreachableWithoutModel => "unreachable-without-model",
             Self::HiddenAdapter => "hidden-adapter",
+            Self::UnreachableLimit => "unreachable-limit",
+            Self::SmallLimit => "small-limit",
             Self::UnusedModelServer => "unused-model-server",
             Self::NoEndpoints => "no-endpoints",
             Self::ZeroWeight => "zero-weight",

@@ -404,6 +404,7 @@ mod tests {
             user: Some(1),
             session_id: Some(2),
             stream: false,
+            tokens: None,
             conversation: b"conversation".to_vec(),
         };
         assert_eq!(of_body(Key::User, &head, &body), Some(1));

@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::json;
 use tower_model_route::{
-    Balance, Condition, Endpoint, HashKey, LintKind, MistakeKind, ModelMatch, ModelRoute,
-    ModelServer, OutlierDetection, Place, RoutePart, RouteTable, RouteTableBuilder, Rule,
-    ServerPart, StringMatch, TargetModel, TrafficPolicy,
+    Balance, Condition, Endpoint, HashKey, LimitKey, LintKind, MistakeKind, ModelMatch, ModelRoute,
+    ModelServer, OutlierDetection, Per, Place, RateLimit, RoutePart, RouteTable, RouteTableBuilder,
+    Rule, ServerPart, StringMatch, TargetModel, TrafficPolicy,
 };
 
 fn server() -> ModelServer {
@@ -206,6 +206,26 @@ fn it_serializes_in_the_words_of_the_manifests() {
                 "targets": [{ "modelServer": "small", "weight": 70 }],
                 "fallbacks": ["spare"],
             }],
+            "rateLimits": [],
+        })
+    );
+}
+
+#[test]
+fn limits_serialize() {
+    let limit = RateLimit::requests(60, Per::Minute).key(LimitKey::Header("x-key".into()));
+    assert_eq!(
+        serde_json::to_value(limit).unwrap(),
+        json!({
+            "unit": "requests",
+            "amount": 60,
+            "per": "minute",
+            "key": { "header": "x-key" },
+            "maxKeys": 10_000,
+            "observeOnly": false,
+            "redis": null,
+            "kthenaKeys": false,
+            "onStoreFailure": "local",
         })
     );
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::StatusCode;
 use test_kit::table::servers;
 use tower_model_route::{
-    Balance, Endpoint, HashKey, MistakeKind, ModelMatch, ModelRoute, ModelServer, OutlierDetection,
-    RouteTable, RouteTableBuilder, RouteTableHandle, Rule, StringMatch, TargetModel, TrafficPolicy,
-    WithoutModel,
+    Balance, Endpoint, HashKey, LimitKey, MistakeKind, ModelMatch, ModelRoute, ModelServer,
+    OutlierDetection, Per, RateLimit, RouteTable, RouteTableBuilder, RouteTableHandle, Rule,
+    StringMatch, TargetModel, TrafficPolicy, WithoutModel,
 };
 
 /// The places and kinds of what is wrong.
@@ -111,6 +111,86 @@ fn duplicates() {
         r#"ModelRoute "r", rule "x", target "a""#,
         MistakeKind::DuplicateTarget,
     );
+}
+
+#[test]
+fn limits_that_are_none() {
+    use MistakeKind as Kind;
+    let with = |limit: RateLimit| with(route().rule(all()).rate_limit(limit));
+    let header = |name: &str| LimitKey::Header(name.to_owned());
+    let requests = || RateLimit::requests(5, Per::Minute);
+    let most = u64::from(u32::MAX);
+    for (limit, words, kind) in [
+        (
+            RateLimit::requests(0, Per::Day),
+            "0 requests per day",
+            Kind::ZeroLimit,
+        ),
+        (
+            requests().max_keys(0),
+            "5 requests per minute",
+            Kind::ZeroLimit,
+        ),
+        (
+            RateLimit::concurrent_requests(0),
+            "0 requests at a time",
+            Kind::ZeroLimit,
+        ),
+        (
+            RateLimit::input_tokens(most + 1, Per::Second),
+            "4294967296 input tokens per second",
+            Kind::LimitTooLarge(most),
+        ),
+        (
+            requests().key(header("a b")),
+            "5 requests per minute and header \"a b\"",
+            Kind::InvalidHeaderName,
+        ),
+        (
+            requests().key(LimitKey::Named(String::new())),
+            "5 requests per minute and \"\"",
+            Kind::EmptyName,
+        ),
+        (
+            RateLimit::concurrent_requests(5).redis("redis:6379"),
+            "5 requests at a time",
+            Kind::LimitNotShared,
+        ),
+        (
+            requests().redis("redis"),
+            "5 requests per minute",
+            Kind::InvalidRedisAddress,
+        ),
+        (
+            requests().kthena_keys(true),
+            "5 requests per minute",
+            Kind::NotAKthenaLimit,
+        ),
+        (
+            RateLimit::input_tokens(5, Per::Day)
+                .key(header("x"))
+                .kthena_keys(true),
+            "5 input tokens per day and header \"x\"",
+            Kind::NotAKthenaLimit,
+        ),
+    ] {
+        let place = format!("ModelRoute \"r\", rate limit #1 ({words})");
+        assert_mistake(with(limit), &place, kind);
+    }
+    let twice = route()
+        .rule(all())
+        .rate_limit(requests())
+        .rate_limit(requests().key(header("x")))
+        .rate_limit(RateLimit::requests(9, Per::Minute));
+    assert_mistake(
+        servers(&["a", "b", "c"]).model_route(twice),
+        "ModelRoute \"r\", rate limit #3 (9 requests per minute)",
+        Kind::DuplicateLimit,
+    );
+    // The most that a limit can be, in each time.
+    for (per, most) in [(Per::Second, most), (Per::Month, most * 30 * 86_400)] {
+        assert!(with(RateLimit::total_tokens(most, per)).build().is_ok());
+    }
 }
 
 #[test]

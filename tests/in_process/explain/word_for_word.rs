@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::Request;
 use test_kit::request::head;
 use tower_model_route::{
-    Balance, Endpoint, Explanation, HashKey, ModelMatch, ModelRoute, ModelServer, Rule,
-    StringMatch, TargetModel, TrafficPolicy,
+    Balance, Endpoint, Explanation, HashKey, LimitKey, ModelMatch, ModelRoute, ModelServer, Per,
+    RateLimit, Rule, StringMatch, TargetModel, TrafficPolicy,
 };
 
 use super::tables::{chat, one, servers, table};
@@ -33,6 +33,38 @@ route "chat", found by its model name:
 targets of rule "premium" of route "chat":
   target "large": 100 %
     model: stays "gpt"
+    policy: no retries
+    endpoint http://large: takes requests, healthy, 0 in flight
+      POST http://large/v1/chat/completions, Host: large
+it goes to "large""#,
+    );
+}
+
+#[test]
+fn the_route_has_limits() {
+    let route = ModelRoute::new("r")
+        .model_name("m")
+        .rule(Rule::new("all").target("large"))
+        .rate_limit(RateLimit::total_tokens(5000, Per::Minute))
+        .rate_limit(RateLimit::requests(60, Per::Hour).observe_only(true))
+        .rate_limit(RateLimit::requests(9, Per::Day).key(LimitKey::Header("x-api-key".into())))
+        .rate_limit(RateLimit::requests(9, Per::Day).key(LimitKey::Named("tenant".into())))
+        .rate_limit(RateLimit::requests(8, Per::Month).redis("redis:6379"));
+    let table = servers().model_route(route).build().unwrap();
+    check(
+        &table.explain(&chat(&[]), "m"),
+        r#"POST /v1/chat/completions asks for the model "m"
+route "r", found by its model name:
+  rule "all" matches always
+limits of route "r":
+  5000 tokens per minute: 5000 left
+  60 requests per hour: 60 left, refuses nothing
+  9 requests per day and header "x-api-key": 9 left
+  9 requests per day and "tenant": what is left goes by the key, or is in a store
+  8 requests per month: what is left is in Redis at redis:6379
+targets of rule "all" of route "r":
+  target "large": 100 %
+    model: stays "m"
     policy: no retries
     endpoint http://large: takes requests, healthy, 0 in flight
       POST http://large/v1/chat/completions, Host: large

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tower_model_route::{
-    LintKind, ModelMatch, ModelRoute, ModelServer, RouteTable, RouteTableBuilder, Rule,
-    StringMatch, TargetModel, TrafficPolicy, WithoutModel,
+    LintKind, ModelMatch, ModelRoute, ModelServer, Per, RateLimit, RouteTable, RouteTableBuilder,
+    Rule, StringMatch, TargetModel, TrafficPolicy, WithoutModel,
 };
 
 /// A table with two ModelServers, `a` and `b`, of two endpoints each.
@@ -100,6 +100,41 @@ fn a_route_for_requests_without_a_model_takes_some() {
         let table = two().model_route(route([asks("x")])).without_model(what);
         assert_eq!(lints(table), [""; 0]);
     }
+}
+
+#[test]
+fn limits_that_are_too_small_or_that_nothing_meets() {
+    let of = |limit| lints(two().model_route(route([both("all")]).rate_limit(limit)));
+    let at =
+        |kind: &str, words: &str| [format!("{kind} ModelRoute \"r\", rate limit #1 ({words})")];
+    let small = "small-limit";
+    let output = RateLimit::output_tokens(255, Per::Day);
+    assert_eq!(of(output), at(small, "255 output tokens per day"));
+    let total = RateLimit::total_tokens(100, Per::Second);
+    assert_eq!(of(total), at(small, "100 tokens per second"));
+    let input = RateLimit::input_tokens(1, Per::Hour);
+    assert_eq!(of(input), at(small, "1 input tokens per hour"));
+    for limit in [
+        RateLimit::output_tokens(256, Per::Day),
+        RateLimit::requests(1, Per::Day),
+        RateLimit::concurrent_requests(1),
+    ] {
+        assert_eq!(of(limit), [""; 0]);
+    }
+    let behind = ModelRoute::new("behind")
+        .model_name("m")
+        .rule(both("never"));
+    let limit = RateLimit::requests(9, Per::Day);
+    let table = two()
+        .model_route(route([both("all")]))
+        .model_route(behind.rate_limit(limit));
+    assert_eq!(
+        lints(table),
+        [
+            "unreachable-limit ModelRoute \"behind\", rate limit #1 (9 requests per day)",
+            "unreachable-rule ModelRoute \"behind\", rule \"never\"",
+        ]
+    );
 }
 
 #[test]

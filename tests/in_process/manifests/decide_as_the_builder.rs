@@ -5,9 +5,9 @@ use std::{collections::HashSet, time::Duration};
 use http::StatusCode;
 use proptest::{prelude::*, sample::select};
 use tower_model_route::{
-    ApiPaths, Balance, Endpoint, HashKey, ModelMatch, ModelRoute, ModelServer, OnInterruption,
-    OutlierDetection, RouteTable, Rule, StringMatch, TargetModel, TrafficPolicy, WithoutModel,
-    manifest::Manifests,
+    ApiPaths, Balance, Endpoint, HashKey, LimitKey, LimitUnit, ModelMatch, ModelRoute, ModelServer,
+    OnInterruption, OutlierDetection, Per, RateLimit, RouteTable, Rule, StoreFailure, StringMatch,
+    TargetModel, TrafficPolicy, WithoutModel, manifest::Manifests,
 };
 
 use super::written::{ask, resource};
@@ -444,6 +444,54 @@ fn any_rule() -> impl Strategy<Value = AnyRule> {
     )
 }
 
+fn limit() -> impl Strategy<Value = RateLimit> {
+    let units = [
+        LimitUnit::InputTokens,
+        LimitUnit::OutputTokens,
+        LimitUnit::TotalTokens,
+        LimitUnit::Requests,
+        LimitUnit::ConcurrentRequests,
+    ];
+    let pers = [Per::Second, Per::Minute, Per::Hour, Per::Day, Per::Month];
+    let failures = [
+        StoreFailure::Local,
+        StoreFailure::Open,
+        StoreFailure::Closed,
+    ];
+    let amount = prop_oneof![1..1000_u64, 1..=u64::from(u32::MAX)];
+    let keys = prop_oneof![
+        3 => Just(LimitKey::Route),
+        1 => Just(LimitKey::Header("X-Key".into())),
+        1 => text().prop_map(|text| LimitKey::Named(format!("k{text}"))),
+    ];
+    let of = (select(units.to_vec()), amount, select(pers.to_vec()), keys);
+    let how = (
+        prop::option::of(1..100_usize),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        select(failures.to_vec()),
+    );
+    (of, how).prop_map(
+        |((unit, amount, per, key), (max, observes, stored, kthenas, failure))| {
+            let is_kthenas = matches!(unit, LimitUnit::InputTokens | LimitUnit::OutputTokens)
+                && key == LimitKey::Route;
+            let mut limit = RateLimit::of(unit, amount, per)
+                .key(key)
+                .observe_only(observes)
+                .kthena_keys(kthenas && is_kthenas)
+                .on_store_failure(failure);
+            if let Some(max) = max {
+                limit = limit.max_keys(max);
+            }
+            match stored && unit != LimitUnit::ConcurrentRequests {
+                true => limit.redis("redis.test:6379"),
+                false => limit,
+            }
+        },
+    )
+}
+
 /// Of a table with routes and models of these names.
 fn without_model(
     what: u8,
@@ -469,6 +517,7 @@ fn table() -> impl Strategy<Value = RouteTable> {
         prop::option::of(model()),
         prop::collection::btree_set(model(), 0..3),
         prop::collection::vec(any_rule(), 1..4),
+        prop::collection::vec(limit(), 0..4),
     );
     (
         prop::collection::vec(model_server(), 1..5),
@@ -487,7 +536,7 @@ fn table() -> impl Strategy<Value = RouteTable> {
             if let Some(what) = without_model(what, position, &route_names, &models) {
                 table = table.without_model(what);
             }
-            for (route_name, model, adapters, rules) in routes {
+            for (route_name, model, adapters, rules, limits) in routes {
                 let mut route = ModelRoute::new(route_name).lora_adapters(adapters);
                 if let Some(model) = model {
                     route = route.model_name(model);
@@ -514,6 +563,14 @@ fn table() -> impl Strategy<Value = RouteTable> {
                         }
                     }
                     route = route.rule(rule);
+                }
+                let mut seen = HashSet::new();
+                for limit in limits {
+                    let is = (limit.get_unit(), limit.get_per(), limit.get_key().clone());
+                    if seen.insert(is) {
+                        let uses = limit.get_kthena_keys() && route.get_model_name().is_some();
+                        route = route.rate_limit(limit.kthena_keys(uses));
+                    }
                 }
                 table = table.model_route(route);
             }

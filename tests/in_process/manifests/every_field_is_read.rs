@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tower_model_route::{
-    ModelMatch, ModelRoute, ModelServer, RouteTable, Rule, StringMatch, TargetModel, TrafficPolicy,
-    manifest::Manifests,
+    ModelMatch, ModelRoute, ModelServer, Per, RateLimit, RouteTable, Rule, StringMatch,
+    TargetModel, TrafficPolicy, manifest::Manifests,
 };
 
 use super::written::{ask, build, decide, errors, route, server, up, warnings};
@@ -140,7 +140,6 @@ fn what_is_not_acted_on_is_named() {
             ("spec.workloadSelector.pdGroup", "not-acted-on"),
             ("spec.kvConnector", "not-acted-on"),
             ("spec.parentRefs", "not-acted-on"),
-            ("spec.rateLimit", "rate-limit-not-enforced"),
         ]
     );
 }
@@ -180,7 +179,9 @@ fn the_traffic_policy_is_the_builders() {
                         )
                         .target(TargetModel::new("ml/deepseek-r1-7b").weight(100)),
                 )
-                .rule(Rule::new("rule-2").target("ml/deepseek-r1-7b")),
+                .rule(Rule::new("rule-2").target("ml/deepseek-r1-7b"))
+                .rate_limit(RateLimit::input_tokens(1000, Per::Minute).redis("redis:6379"))
+                .rate_limit(RateLimit::output_tokens(2000, Per::Minute).redis("redis:6379")),
         )
         .build()
         .unwrap();

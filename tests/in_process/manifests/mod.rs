@@ -11,6 +11,7 @@ mod engine_headers;
 mod every_field_is_read;
 mod files_and_directories;
 mod hostile_files;
+mod limits;
 mod mistakes_have_their_line;
 mod namespaces_and_order;
 mod refused_by_kthena;

@@ -9,6 +9,7 @@
 //! - [`engines`], [`gateway`], [`exchange`]: a gateway without a network, over scripted engines
 //! - [`answer`]: answers as clients get them
 //! - [`socket`]: clients, engines and gateways on loopback, down to the bytes
+//! - [`redis`]: a real Redis, if there is one
 //! - [`tls`]: engines behind TLS, and their certificate authorities
 //! - [`directory`]: temporary files
 //!
@@ -27,6 +28,7 @@ pub mod exchange;
 pub mod gateway;
 pub mod mock;
 pub mod paused;
+pub mod redis;
 pub mod request;
 pub mod socket;
 pub mod table;

@@ -1,7 +1,7 @@
 //! Requests that are answered while the client still sends: it reads the answer only once it has
 //! sent everything, as many clients do.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -138,19 +138,14 @@ async fn an_engines_refusal_reaches_a_client_that_reads_last() {
 /// A client that has seen the answer and has stopped does not wait for what it will not send.
 #[tokio::test]
 async fn a_client_that_stops_is_not_waited_for() {
-    let gateway = Between::new().await;
+    let forever = Duration::from_secs(3600);
+    let gateway = Between::with(|layer: ModelRouteLayer| layer.drain_timeout(forever)).await;
     let mut client = gateway.client().await;
-    let begun = Instant::now();
     client.send(head_with_length(SIZE)).await;
     client
         .send(r#"{"model":"nobody","#.to_owned() + &" ".repeat(2 << 20))
         .await;
     assert_eq!(client.answer().await.status(), 404);
-    assert!(
-        begun.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        begun.elapsed()
-    );
     assert!(client.answer_or_end().await.is_none());
 }
 

@@ -38,8 +38,7 @@ spec:
     )
 }
 
-/// A ModelRoute with a limit that nothing enforces.
-pub(crate) fn limited(route: &str) -> String {
-    let limit = "spec:\n  rateLimit: {inputTokensPerUnit: 1, unit: hour}\n";
-    route.replace("spec:\n", limit)
+/// The ModelRoute with this `rateLimit`.
+pub(crate) fn limited(route: &str, limit: &str) -> String {
+    route.replace("spec:\n", &format!("spec:\n  rateLimit: {limit}\n"))
 }

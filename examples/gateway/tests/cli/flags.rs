@@ -13,7 +13,6 @@ fn the_help_names_each_flag() {
         "--endpoint <NAME=URL>",
         "--keys <NAME[=FILE]>",
         "--watch",
-        "--ignore-rate-limits",
         "--check [<PATH>...]",
         "--explain <FILE>",
         "--drain <SECONDS>",

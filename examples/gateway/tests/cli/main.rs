@@ -4,6 +4,7 @@ mod check;
 mod explain;
 mod files;
 mod flags;
+mod limits;
 mod observing;
 mod program;
 mod serve;

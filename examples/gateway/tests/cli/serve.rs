@@ -5,7 +5,7 @@ use mock_llm::Engine;
 use test_kit::directory::Directory;
 
 use crate::{
-    files::{limited, route, server},
+    files::{route, server},
     program::{Gateway, header, run},
 };
 
@@ -73,31 +73,6 @@ fn mistakes_in_the_manifests_are_named_before_it_serves() {
     assert_eq!((ended.code, &*ended.stdout), (Some(1), ""));
     let place = format!("{routes}:11:24: error: ");
     assert!(ended.stderr.contains(&place), "{}", ended.stderr);
-}
-
-/// Who writes a limit counts on it.
-#[tokio::test]
-async fn a_rate_limit_that_is_not_enforced_stops_the_start_unless_it_is_ignored() {
-    let directory = Directory::new();
-    let limited = limited(&route("chat", "small"));
-    let path = directory.write("all.yaml", &(server("small", "m") + &limited));
-    let path = path.to_str().unwrap();
-    let ended = run(["--listen", "127.0.0.1:0", "--manifests", path]);
-    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""));
-    let code = "[rate-limit-not-enforced]";
-    assert!(ended.stderr.contains(code), "{}", ended.stderr);
-    assert!(
-        ended.stderr.contains("--ignore-rate-limits"),
-        "{}",
-        ended.stderr
-    );
-    // To look at it is no harm.
-    let checked = run(["--check", path]);
-    assert_eq!(checked.code, Some(0), "{checked:?}");
-    assert!(checked.stdout.contains("warning: "), "{checked:?}");
-    assert!(checked.stdout.contains(code), "{checked:?}");
-    let gateway = Gateway::start(["--manifests", path, "--ignore-rate-limits"]).await;
-    assert_eq!(gateway.ask("chat").await.status(), 503);
 }
 
 #[tokio::test]

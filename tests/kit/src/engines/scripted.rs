@@ -43,6 +43,11 @@ impl Engines {
         self.lock().next.extend(acts);
     }
 
+    /// What the next attempts would have met is forgotten.
+    pub fn forget_next(&self) {
+        self.lock().next.clear();
+    }
+
     /// What the next attempts at `host` meet.
     pub fn at(&self, host: &str, acts: impl IntoIterator<Item = Act>) {
         self.lock().at.entry(named(host)).or_default().extend(acts);

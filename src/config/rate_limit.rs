@@ -1,0 +1,482 @@
+//! A limit on what the requests of a route may use.
+
+use std::{fmt, time::Duration};
+
+use http::HeaderName;
+
+use super::mistake::MistakeKind;
+
+/// The highest rate that a limit can have, on average over its period: what a clock of 64 bits
+/// counts for a hundred years.
+const MOST_PER_SECOND: u64 = u32::MAX as u64;
+
+/// A limit on the requests of a [`ModelRoute`](crate::ModelRoute): a bucket that holds its amount,
+/// and fills evenly, all of it once in its period.
+///
+/// A request takes what it will probably use when its route is decided, once however often it is
+/// sent. When its answer has ended, what it really used is settled. If that was more, the bucket
+/// may fall below zero, and the next requests wait for it to fill. The guide on
+/// [limits](crate::guide::limits) says how.
+///
+/// ```
+/// use tower_model_route::{LimitKey, ModelRoute, Per, RateLimit, Rule};
+///
+/// let route = ModelRoute::new("chat")
+///     .model_name("chat")
+///     .rule(Rule::new("all").target("small"))
+///     .rate_limit(RateLimit::total_tokens(2_000_000, Per::Minute))
+///     .rate_limit(RateLimit::requests(60, Per::Minute).key(LimitKey::Header("x-api-key".into())))
+///     .rate_limit(RateLimit::concurrent_requests(8).key(LimitKey::Header("x-api-key".into())));
+/// assert_eq!(route.get_rate_limits().len(), 3);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
+#[must_use]
+pub struct RateLimit {
+    unit: LimitUnit,
+    amount: u64,
+    /// Means nothing for requests at a time.
+    per: Per,
+    key: LimitKey,
+    max_keys: usize,
+    observe_only: bool,
+    redis: Option<String>,
+    kthena_keys: bool,
+    on_store_failure: StoreFailure,
+}
+
+/// What a [`RateLimit`] counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
+#[non_exhaustive]
+pub enum LimitUnit {
+    /// Tokens of the prompts, those that were cached too.
+    InputTokens,
+    /// Tokens that are generated.
+    OutputTokens,
+    /// Both.
+    TotalTokens,
+    /// Requests.
+    Requests,
+    /// Requests at a time, from the decision to the end of the answer.
+    ConcurrentRequests,
+}
+
+/// The time in which a bucket fills.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
+pub enum Per {
+    /// A second.
+    #[default]
+    Second,
+    /// 60 s.
+    Minute,
+    /// 3,600 s.
+    Hour,
+    /// 24 hours.
+    Day,
+    /// 30 days, as Kthena has it.
+    Month,
+}
+
+/// Which requests share a bucket of a [`RateLimit`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
+#[non_exhaustive]
+pub enum LimitKey {
+    /// All of the route, whichever of its models and adapters they name.
+    #[default]
+    Route,
+    /// Those with the same value of this header; those without it share one too.
+    Header(String),
+    /// Those of which the function of this name says the same
+    /// ([`ModelRouteLayer::limit_key`](crate::ModelRouteLayer::limit_key)).
+    Named(String),
+}
+
+/// What happens to requests while the store of a [`RateLimit`] fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
+pub enum StoreFailure {
+    /// Each gateway limits its own requests, in memory.
+    #[default]
+    Local,
+    /// All pass.
+    Open,
+    /// None passes: they are answered with 503 `overloaded`.
+    Closed,
+}
+
+impl RateLimit {
+    fn new(unit: LimitUnit, amount: u64, per: Per) -> Self {
+        Self {
+            unit,
+            amount,
+            per,
+            key: LimitKey::Route,
+            max_keys: 10_000,
+            observe_only: false,
+            redis: None,
+            kthena_keys: false,
+            on_store_failure: StoreFailure::Local,
+        }
+    }
+
+    /// A limit on the tokens of prompts.
+    pub fn input_tokens(amount: u64, per: Per) -> Self {
+        Self::new(LimitUnit::InputTokens, amount, per)
+    }
+
+    /// A limit on the tokens that are generated.
+    pub fn output_tokens(amount: u64, per: Per) -> Self {
+        Self::new(LimitUnit::OutputTokens, amount, per)
+    }
+
+    /// A limit on the tokens of prompts and answers together.
+    pub fn total_tokens(amount: u64, per: Per) -> Self {
+        Self::new(LimitUnit::TotalTokens, amount, per)
+    }
+
+    /// A limit on requests.
+    pub fn requests(amount: u64, per: Per) -> Self {
+        Self::new(LimitUnit::Requests, amount, per)
+    }
+
+    /// A limit on the requests at a time. It is one gateway's own: no store has it.
+    pub fn concurrent_requests(amount: u64) -> Self {
+        Self::new(LimitUnit::ConcurrentRequests, amount, Per::Second)
+    }
+
+    /// A limit of this unit; the period means nothing for requests at a time.
+    pub fn of(unit: LimitUnit, amount: u64, per: Per) -> Self {
+        match unit {
+            LimitUnit::ConcurrentRequests => Self::concurrent_requests(amount),
+            unit => Self::new(unit, amount, per),
+        }
+    }
+
+    /// Which requests share a bucket; by default all of the route do.
+    pub fn key(mut self, key: LimitKey) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// How many keys are remembered in memory, 10,000 by default.
+    ///
+    /// Beyond that, those that were not used for the longest time are forgotten, and begin with a
+    /// full bucket if they come again. A key among the last half as many that were used is never
+    /// forgotten, nor one with a request under way.
+    pub fn max_keys(mut self, keys: usize) -> Self {
+        self.max_keys = keys;
+        self
+    }
+
+    /// Only counts and reports: no request is refused.
+    pub fn observe_only(mut self, observes: bool) -> Self {
+        self.observe_only = observes;
+        self
+    }
+
+    /// Keeps the buckets in the Redis at this `host:port`, so that all gateways share them.
+    ///
+    /// It is connected to by the first request. All limits with one address use one connection.
+    /// [`ModelRouteLayer::limit_store`](crate::ModelRouteLayer::limit_store) takes its place. Needs
+    /// the feature `redis`.
+    pub fn redis(mut self, address: impl Into<String>) -> Self {
+        self.redis = Some(address.into());
+        self
+    }
+
+    /// Uses the key and the hash that Kthena's router has in Redis for the route's model, so that
+    /// both share the limit: `kthena:ratelimit:MODEL:input`, or `output`.
+    ///
+    /// Only for limits on input or output tokens of a whole route with a model name.
+    pub fn kthena_keys(mut self, uses: bool) -> Self {
+        self.kthena_keys = uses;
+        self
+    }
+
+    /// What happens while the store fails, or takes longer than 50 ms; by default each gateway
+    /// limits its own requests.
+    pub fn on_store_failure(mut self, what: StoreFailure) -> Self {
+        self.on_store_failure = what;
+        self
+    }
+
+    /// What it counts.
+    pub fn get_unit(&self) -> LimitUnit {
+        self.unit
+    }
+
+    /// How much of it.
+    pub fn get_amount(&self) -> u64 {
+        self.amount
+    }
+
+    /// In which time; `None` for requests at a time.
+    pub fn get_per(&self) -> Option<Per> {
+        (self.unit != LimitUnit::ConcurrentRequests).then_some(self.per)
+    }
+
+    /// Which requests share a bucket.
+    pub fn get_key(&self) -> &LimitKey {
+        &self.key
+    }
+
+    /// How many keys are remembered in memory.
+    pub fn get_max_keys(&self) -> usize {
+        self.max_keys
+    }
+
+    /// Whether it refuses nothing.
+    pub fn get_observe_only(&self) -> bool {
+        self.observe_only
+    }
+
+    /// The address of its Redis.
+    pub fn get_redis(&self) -> Option<&str> {
+        self.redis.as_deref()
+    }
+
+    /// Whether it is Kthena's in Redis.
+    pub fn get_kthena_keys(&self) -> bool {
+        self.kthena_keys
+    }
+
+    /// What happens while the store fails.
+    pub fn get_on_store_failure(&self) -> StoreFailure {
+        self.on_store_failure
+    }
+
+    /// What is wrong with it, as one of `others` before it, in a route that has a model name or
+    /// has none.
+    pub(crate) fn mistakes(&self, others: &[Self], has_model: bool) -> Vec<MistakeKind> {
+        let is_concurrent = self.unit == LimitUnit::ConcurrentRequests;
+        let most = MOST_PER_SECOND.saturating_mul(self.per.time().as_secs());
+        let is_same = |other: &Self| {
+            (other.unit, other.get_per(), &other.key) == (self.unit, self.get_per(), &self.key)
+        };
+        let key = match &self.key {
+            LimitKey::Route => None,
+            LimitKey::Header(name) if HeaderName::try_from(name).is_err() => {
+                Some(MistakeKind::InvalidHeaderName)
+            }
+            LimitKey::Named(name) if name.is_empty() => Some(MistakeKind::EmptyName),
+            LimitKey::Header(_) | LimitKey::Named(_) => None,
+        };
+        let is_kthenas = matches!(self.unit, LimitUnit::InputTokens | LimitUnit::OutputTokens)
+            && self.key == LimitKey::Route
+            && has_model;
+        let checks = [
+            (
+                self.amount == 0 || self.max_keys == 0,
+                MistakeKind::ZeroLimit,
+            ),
+            (self.amount > most, MistakeKind::LimitTooLarge(most)),
+            (others.iter().any(is_same), MistakeKind::DuplicateLimit),
+            (
+                is_concurrent && self.redis.is_some(),
+                MistakeKind::LimitNotShared,
+            ),
+            (
+                self.kthena_keys && !is_kthenas,
+                MistakeKind::NotAKthenaLimit,
+            ),
+            (
+                self.redis.as_deref().is_some_and(|text| !is_address(text)),
+                MistakeKind::InvalidRedisAddress,
+            ),
+            (
+                self.redis.is_some() && cfg!(not(feature = "redis")),
+                MistakeKind::RedisNotBuilt,
+            ),
+        ];
+        let found = checks
+            .into_iter()
+            .filter_map(|(is, kind)| is.then_some(kind));
+        key.into_iter().chain(found).collect()
+    }
+}
+
+impl fmt::Display for RateLimit {
+    /// In words, such as `60 requests per minute and header "x-api-key"`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.amount, self.unit.words())?;
+        if let Some(per) = self.get_per() {
+            write!(f, " per {}", per.name())?;
+        }
+        match &self.key {
+            LimitKey::Route => Ok(()),
+            LimitKey::Header(name) => write!(f, " and header {name:?}"),
+            LimitKey::Named(name) => write!(f, " and {name:?}"),
+        }
+    }
+}
+
+/// Whether it is a host and a port.
+fn is_address(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| {
+        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
+        !host.is_empty()
+            && host.bytes().all(is_host)
+            && (!host.contains(':') || (host.starts_with('[') && host.ends_with(']')))
+            && port.parse::<u16>().is_ok_and(|port| port != 0)
+    })
+}
+
+impl LimitUnit {
+    /// The names in manifests.
+    #[cfg(feature = "manifest")]
+    pub(crate) const NAMES: [&'static str; 5] = [
+        "inputTokens",
+        "outputTokens",
+        "totalTokens",
+        "requests",
+        "concurrentRequests",
+    ];
+    #[cfg(feature = "manifest")]
+    const ALL: [Self; 5] = [
+        Self::InputTokens,
+        Self::OutputTokens,
+        Self::TotalTokens,
+        Self::Requests,
+        Self::ConcurrentRequests,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::InputTokens => "inputTokens",
+            Self::OutputTokens => "outputTokens",
+            Self::TotalTokens => "totalTokens",
+            Self::Requests => "requests",
+            Self::ConcurrentRequests => "concurrentRequests",
+        }
+    }
+
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::InputTokens => "input tokens",
+            Self::OutputTokens => "output tokens",
+            Self::TotalTokens => "tokens",
+            Self::Requests => "requests",
+            Self::ConcurrentRequests => "requests at a time",
+        }
+    }
+
+    #[cfg(feature = "manifest")]
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|unit| unit.name() == name)
+    }
+
+    pub(crate) fn is_tokens(self) -> bool {
+        matches!(
+            self,
+            Self::InputTokens | Self::OutputTokens | Self::TotalTokens
+        )
+    }
+}
+
+impl Per {
+    /// The names in manifests, which are Kthena's.
+    #[cfg(feature = "manifest")]
+    pub(crate) const NAMES: [&'static str; 5] = ["second", "minute", "hour", "day", "month"];
+    #[cfg(feature = "manifest")]
+    const ALL: [Self; 5] = [
+        Self::Second,
+        Self::Minute,
+        Self::Hour,
+        Self::Day,
+        Self::Month,
+    ];
+
+    /// The time.
+    pub fn time(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 3600,
+            Self::Day => 86_400,
+            Self::Month => 30 * 86_400,
+        })
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+
+    #[cfg(feature = "manifest")]
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|per| per.name() == name)
+    }
+}
+
+#[cfg(feature = "manifest")]
+impl StoreFailure {
+    pub(crate) const NAMES: [&'static str; 3] = ["local", "open", "closed"];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Local, Self::Open, Self::Closed]
+            .into_iter()
+            .find(|what| what.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        for (text, expected) in [
+            ("redis:6379", true),
+            ("10.0.0.7:6379", true),
+            ("[::1]:6379", true),
+            ("redis.db.svc.cluster.local:6379", true),
+            ("redis", false),
+            (":6379", false),
+            ("redis:0", false),
+            ("redis:70000", false),
+            ("::1:6379", false),
+            ("redis://redis:6379", false),
+            ("user@redis:6379", false),
+            ("", false),
+        ] {
+            assert_eq!(is_address(text), expected, "{text}");
+        }
+    }
+}

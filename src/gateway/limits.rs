@@ -1,0 +1,209 @@
+//! What a request takes of the limits of its route.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use http::request::Parts;
+use tracing::warn;
+
+use super::authorize::RuleMatch;
+use crate::{
+    config::LimitKey,
+    events::{Dialect, Usage},
+    limit::{
+        Asked, Estimate, LimitStore, LiveLimit, Pending, Refusal, Reservation, SharedStore, Used,
+    },
+    observe::{EndFacts, EndKind, Settle},
+    server::Server,
+};
+
+/// The layer's options of limits.
+#[derive(Clone, Debug)]
+pub(super) struct LimitOptions {
+    keys: Vec<NamedKey>,
+    /// Takes the place of memory and of what limits say themselves.
+    store: Option<Arc<SharedStore>>,
+    /// Whether answers say what is left.
+    pub(super) says_what_is_left: bool,
+    has_warned: Arc<AtomicBool>,
+}
+
+#[derive(Clone)]
+struct NamedKey {
+    name: Arc<str>,
+    of: Arc<KeyFn>,
+}
+
+type KeyFn = dyn Fn(&Parts, &RuleMatch<'_>) -> Option<String> + Send + Sync;
+
+impl Default for LimitOptions {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            store: None,
+            says_what_is_left: true,
+            has_warned: Arc::default(),
+        }
+    }
+}
+
+impl LimitOptions {
+    pub(super) fn add_key(
+        &mut self,
+        name: String,
+        of: impl Fn(&Parts, &RuleMatch<'_>) -> Option<String> + Send + Sync + 'static,
+    ) {
+        self.keys.retain(|key| *key.name != *name);
+        self.keys.push(NamedKey {
+            name: name.into(),
+            of: Arc::new(of),
+        });
+    }
+
+    pub(super) fn set_store(&mut self, store: Arc<dyn LimitStore>) {
+        self.store = Some(SharedStore::new(store));
+    }
+
+    /// Reserves what a request asks of the `limits` of its route.
+    pub(super) fn reserve(
+        &self,
+        limits: &[Arc<LiveLimit>],
+        head: &Parts,
+        to: &RuleMatch<'_>,
+        server: &Server,
+        estimate: &Estimate,
+    ) -> Result<Result<Reservation, Box<Refusal>>, Pending> {
+        let keyed = limits.iter().filter_map(|limit| {
+            let key = self.key(limit.config.get_key(), head, to)?;
+            Some((limit, key))
+        });
+        Asked::new(keyed, self.store.as_ref(), server.estimates(), estimate).reserve()
+    }
+
+    /// The request's key; `None` if the limit is not for it.
+    fn key<'a>(&self, key: &LimitKey, head: &'a Parts, to: &RuleMatch<'_>) -> Option<Cow<'a, str>> {
+        match key {
+            LimitKey::Route => Some(Cow::default()),
+            LimitKey::Header(name) => {
+                let value = head.headers.get(name);
+                Some(value.map_or_else(Cow::default, |value| {
+                    String::from_utf8_lossy(value.as_bytes())
+                }))
+            }
+            LimitKey::Named(name) => match self.keys.iter().find(|key| *key.name == **name) {
+                Some(key) => (key.of)(head, to).map(Cow::Owned),
+                None => {
+                    self.warn_unknown(name);
+                    Some(Cow::default())
+                }
+            },
+        }
+    }
+
+    fn warn_unknown(&self, name: &str) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            warn!(
+                target: "tower_model_route::config",
+                key = name,
+                "the ModelRouteLayer has no `limit_key` of this name: all requests share the limit",
+            );
+        }
+    }
+}
+
+impl fmt::Debug for NamedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NamedKey").field(&self.name).finish()
+    }
+}
+
+/// Settles what a request has taken when it ends.
+pub(super) struct Settling {
+    reservation: Reservation,
+    estimate: Estimate,
+    dialect: Dialect,
+}
+
+impl Settling {
+    pub(super) fn new(reservation: Reservation, estimate: Estimate, dialect: Dialect) -> Self {
+        Self {
+            reservation,
+            estimate,
+            dialect,
+        }
+    }
+
+    /// What the engine has reported, in tokens that were read and written: Anthropic's input is
+    /// without what was cached, Gemini's output without its thoughts, and rerankers only have a total.
+    fn reported(&self, usage: &Usage) -> (Option<u64>, Option<u64>) {
+        let sum = |parts: &[Option<u64>]| {
+            let known = parts.iter().copied().flatten();
+            known.reduce(u64::saturating_add)
+        };
+        let output = match self.dialect {
+            Dialect::Gemini => sum(&[usage.output, usage.reasoning]),
+            _ => usage.output,
+        };
+        let input = match self.dialect {
+            Dialect::Messages => sum(&[usage.input, usage.cached, usage.cache_written]),
+            _ => usage.input,
+        };
+        let rest = usage
+            .total
+            .map(|total| total.saturating_sub(output.unwrap_or(0)));
+        (input.or(rest), output)
+    }
+
+    fn used(&self, end: &EndFacts<'_>) -> Used {
+        let (input, output) = self.reported(end.usage());
+        let output = output.unwrap_or(0);
+        if is_exact(end) {
+            return Used {
+                input: input.unwrap_or(0),
+                output,
+                is_exact: input.is_some(),
+            };
+        }
+        // A stream has counted events. Of a text in one piece all that is known is its length.
+        let counted = match end.is_stream() {
+            true => end.contents(),
+            false if end.contents() > 0 && self.dialect.has_terminal() => end.bytes() / 4,
+            false => 0,
+        };
+        Used {
+            input: input.unwrap_or(0),
+            output: output.max(counted),
+            is_exact: false,
+        }
+    }
+}
+
+/// Whether the engine has said all that was used. Of an answer in one piece what it says is final.
+fn is_exact(end: &EndFacts<'_>) -> bool {
+    let usage = end.usage();
+    let is_reported = [usage.input, usage.output, usage.total]
+        .iter()
+        .any(Option::is_some);
+    end.is_exact() || (is_reported && !end.is_stream() && end.kind() == EndKind::Ok)
+}
+
+impl Settle for Settling {
+    fn settle(mut self: Box<Self>, end: &EndFacts<'_>) {
+        let is_unused = !end.is_answered() && end.kind() != EndKind::ClientGone;
+        let Some(decision) = end.decision().filter(|_| !is_unused) else {
+            return self.reservation.refund();
+        };
+        if is_exact(end) {
+            let (input, output) = self.reported(end.usage());
+            let estimates = decision.server().estimates();
+            estimates.learn(&self.estimate, input, output);
+        }
+        self.reservation.settle(self.used(end));
+    }
+}

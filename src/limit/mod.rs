@@ -1,0 +1,42 @@
+//! Limits on what requests may use: buckets, where they are kept, and what a request takes of them.
+//!
+//! A [`RateLimit`](crate::RateLimit) becomes a [`LiveLimit`] in the table. When a request's route is
+//! decided, the gateway names the [`Asked`] of each, and [`Asked::reserve`] takes all or nothing: it gives a
+//! [`Reservation`], or a [`Refusal`]. The reservation is settled when the request ends.
+//!
+//! - [`bucket`]: one bucket in memory, a word and a clock.
+//! - [`keyed`]: the buckets of a limit with keys, bounded.
+//! - [`estimate`]: how much a request will probably use.
+//! - [`reservation`]: what a request has taken, and how it is settled.
+//! - [`standing`]: what is left, as answers say it.
+//! - [`store`]: buckets that are kept elsewhere.
+
+mod bucket;
+mod estimate;
+mod keyed;
+mod live;
+#[cfg(feature = "redis")]
+mod redis;
+mod reservation;
+mod shared;
+mod standing;
+mod store;
+
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
+#[cfg(feature = "redis")]
+pub(crate) use self::redis::store_at;
+pub use self::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket};
+pub(crate) use self::{
+    estimate::{Estimate, Estimates, TYPICAL_OUTPUT},
+    live::{Left, LiveLimit},
+    reservation::{Asked, Pending, Refusal, Reservation, Said, Used, Verdict},
+    shared::SharedStore,
+    standing::Standings,
+};
+
+/// The store at this address; `None` where none is built.
+#[cfg(not(feature = "redis"))]
+pub(crate) fn store_at(_address: &str) -> Option<std::sync::Arc<SharedStore>> {
+    None
+}

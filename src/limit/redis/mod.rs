@@ -1,0 +1,9 @@
+//! Limits in Redis.
+
+mod pending;
+mod registry;
+mod script;
+mod store;
+
+pub(crate) use self::registry::store_at;
+pub use self::store::RedisStore;

@@ -1,0 +1,71 @@
+//! What has to be settled in Redis yet.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use crate::{limit::store::StoreTake, pieces::lock};
+
+/// How many buckets can wait to be settled.
+const MOST: usize = 10_000;
+
+/// The amounts by bucket: what comes for the same one adds up, so that a slow Redis loses nothing.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled(Mutex<HashMap<Arc<str>, StoreTake>>);
+
+impl Unsettled {
+    /// Whether there was room.
+    pub(super) fn add(&self, take: StoreTake) -> bool {
+        let mut takes = lock(&self.0);
+        if let Some(known) = takes.get_mut(&take.key) {
+            known.amount = known.amount.saturating_add(take.amount);
+            return true;
+        }
+        let has_room = takes.len() < MOST;
+        if has_room {
+            takes.insert(Arc::clone(&take.key), take);
+        }
+        has_room
+    }
+
+    /// Any of them, which is then no more here.
+    pub(super) fn next(&self) -> Option<StoreTake> {
+        let mut takes = lock(&self.0);
+        let key = Arc::clone(takes.keys().next()?);
+        takes.remove(&key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn take(key: &str, amount: i64) -> StoreTake {
+        StoreTake {
+            key: key.into(),
+            capacity: 10,
+            period: Duration::from_secs(1),
+            amount,
+            enforced: true,
+        }
+    }
+
+    #[test]
+    fn amounts_add_up_and_buckets_are_bounded() {
+        let unsettled = Unsettled::default();
+        for bucket in 0..MOST {
+            assert!(unsettled.add(take(&bucket.to_string(), 1)));
+        }
+        assert!(!unsettled.add(take("one more", 1)));
+        for _ in 0..3 {
+            assert!(unsettled.add(take("7", -2)));
+        }
+        let all: Vec<_> = std::iter::from_fn(|| unsettled.next()).collect();
+        assert_eq!(all.len(), MOST);
+        let amount: i64 = all.iter().map(|take| take.amount).sum();
+        assert_eq!(amount, MOST as i64 - 6);
+    }
+}

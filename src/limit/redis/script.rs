@@ -1,0 +1,98 @@
+//! The script that decides in Redis.
+
+use redis::{Script, ScriptInvocation};
+
+use crate::limit::store::{StoreLevel, StoreTake};
+
+/// A bucket is a hash with `tokens` and `last_update`, in seconds of Redis's own clock: Kthena's
+/// router has the same (filters/ratelimit/global.go), and understands a debt.
+///
+/// Each key has four arguments: capacity, period in seconds, amount, and a mode. It answers two
+/// numbers for each: whether it fits (2: the key holds something else), and what is left.
+const SCRIPT: &str = r"
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local buckets, all = {}, true
+for i, key in ipairs(KEYS) do
+  local at = (i - 1) * 4
+  local bucket = {
+    capacity = tonumber(ARGV[at + 1]),
+    period = tonumber(ARGV[at + 2]),
+    amount = tonumber(ARGV[at + 3]),
+    mode = ARGV[at + 4],
+  }
+  local state = redis.pcall('HMGET', key, 'tokens', 'last_update')
+  bucket.bad = state.err ~= nil
+  if not bucket.bad then
+    local last = tonumber(state[2]) or now
+    local tokens = tonumber(state[1]) or bucket.capacity
+    local flown = math.max(0, now - last) * bucket.capacity / bucket.period
+    bucket.at = math.max(now, last)
+    bucket.tokens = math.min(bucket.capacity, tokens + flown)
+    bucket.fits = bucket.mode == 'settle' or bucket.tokens >= bucket.amount
+  end
+  if bucket.bad or (bucket.mode == 'enforce' and not bucket.fits) then all = false end
+  buckets[i] = bucket
+end
+local answer = {}
+for i, bucket in ipairs(buckets) do
+  if all and bucket.fits then
+    bucket.tokens = math.min(bucket.capacity, bucket.tokens - bucket.amount)
+    redis.call('HSET', KEYS[i], 'tokens', string.format('%.17g', bucket.tokens),
+      'last_update', string.format('%.6f', bucket.at))
+    local fills = (bucket.capacity - bucket.tokens) / bucket.capacity * bucket.period
+    local kept = math.min(math.max(bucket.period * 3, 600), 7776000)
+    redis.call('EXPIRE', KEYS[i], math.ceil(math.max(kept, fills + 1)))
+  end
+  answer[2 * i - 1] = bucket.bad and 2 or (bucket.fits and 1 or 0)
+  answer[2 * i] = bucket.bad and 0 or math.floor(bucket.tokens)
+end
+return answer
+";
+
+pub(super) fn script() -> Script {
+    Script::new(SCRIPT)
+}
+
+/// What is done with a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Reserve,
+    Settle,
+}
+
+impl Mode {
+    fn of(self, take: &StoreTake) -> &'static str {
+        match self {
+            Self::Settle => "settle",
+            Self::Reserve if take.enforced => "enforce",
+            Self::Reserve => "observe",
+        }
+    }
+}
+
+/// The call for these buckets.
+pub(super) fn call<'s>(
+    script: &'s Script,
+    takes: &[StoreTake],
+    mode: Mode,
+) -> ScriptInvocation<'s> {
+    let mut call = script.prepare_invoke();
+    for take in takes {
+        call.key(&*take.key)
+            .arg(take.capacity)
+            .arg(take.period.as_secs_f64())
+            .arg(take.amount)
+            .arg(mode.of(take));
+    }
+    call
+}
+
+/// What the script has answered; `None` if a key holds something else.
+pub(super) fn levels(answer: &[i64]) -> Option<Vec<StoreLevel>> {
+    let levels = answer.chunks_exact(2).map(|pair| match *pair {
+        [fits @ (0 | 1), left] => Some(StoreLevel::new(fits == 1, left)),
+        _ => None,
+    });
+    levels.collect()
+}

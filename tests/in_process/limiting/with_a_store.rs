@@ -1,0 +1,200 @@
+//! Limits in a store of one's own, and what happens while it fails.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::StatusCode;
+use tower_model_route::{
+    LimitStore, Per, RateLimit, StoreFailure, StoreFuture, StoreLevel, StoreTake, UnusableBucket,
+};
+
+use super::{ask, chat, rig_with, used};
+
+/// Buckets that never fill again.
+#[derive(Debug, Default)]
+struct Store {
+    taken: Mutex<HashMap<String, i64>>,
+    asked: AtomicUsize,
+    fails: AtomicBool,
+    hangs: AtomicBool,
+    has_odd_bucket: AtomicBool,
+}
+
+impl LimitStore for Store {
+    fn reserve(&self, takes: Arc<[StoreTake]>) -> StoreFuture {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.hangs.load(Ordering::SeqCst) {
+            return Box::pin(std::future::pending());
+        }
+        if self.fails.load(Ordering::SeqCst) {
+            return Box::pin(async { Err("down".into()) });
+        }
+        if self.has_odd_bucket.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(UnusableBucket.into()) });
+        }
+        let mut taken = self.taken.lock().unwrap();
+        let left = |take: &StoreTake, taken: &HashMap<String, i64>| {
+            take.capacity as i64 - taken.get(&*take.key).copied().unwrap_or(0)
+        };
+        let fits: Vec<bool> = takes
+            .iter()
+            .map(|take| left(take, &taken) >= take.amount)
+            .collect();
+        let all = takes
+            .iter()
+            .zip(&fits)
+            .all(|(take, fits)| *fits || !take.enforced);
+        for (take, fits) in takes.iter().zip(&fits) {
+            if all && *fits {
+                *taken.entry(take.key.to_string()).or_default() += take.amount;
+            }
+        }
+        let levels = takes
+            .iter()
+            .zip(fits)
+            .map(|(take, fits)| StoreLevel::new(fits, left(take, &taken)));
+        let levels: Vec<_> = levels.collect();
+        Box::pin(async { Ok(levels) })
+    }
+
+    fn settle(&self, take: StoreTake) {
+        *self
+            .taken
+            .lock()
+            .unwrap()
+            .entry(take.key.to_string())
+            .or_default() += take.amount;
+    }
+}
+
+fn taken(store: &Store, unit: &str) -> i64 {
+    let taken = store.taken.lock().unwrap();
+    let key = format!("tower-model-route:limit:{{route}}:{unit}:day");
+    taken.get(&key).copied().unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn gateways_share_what_a_store_has_and_settle_it_there() {
+    let store = Arc::new(Store::default());
+    let limits = [
+        RateLimit::requests(5, Per::Day),
+        RateLimit::total_tokens(1000, Per::Day),
+    ];
+    let gateways = [(); 2].map(|()| {
+        rig_with(limits.clone(), |layer| {
+            layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
+        })
+    });
+    let mut passed = 0;
+    for _ in 0..4 {
+        for rig in &gateways {
+            rig.engines.everywhere(|| used(10, 20));
+            passed += usize::from(ask(rig, chat(100)).await.status() == StatusCode::OK);
+        }
+    }
+    assert_eq!(
+        (
+            passed,
+            taken(&store, "requests"),
+            taken(&store, "totalTokens")
+        ),
+        (5, 5, 150)
+    );
+    // One question for all limits of a request.
+    assert_eq!(store.asked.load(Ordering::SeqCst), 8);
+    let answer = ask(&gateways[0], chat(100)).await;
+    assert_eq!(answer.code(), "rate_limit_exceeded");
+    // One request of five a day.
+    assert_eq!(answer.header("retry-after"), Some("17280"));
+    assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_store_is_replaced_by_each_gateways_own_buckets_and_left_alone_a_while() {
+    let store = Arc::new(Store::default());
+    store.fails.store(true, Ordering::SeqCst);
+    let rig = rig_with([RateLimit::requests(3, Per::Day)], |layer| {
+        layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
+    });
+    let mut passed = 0;
+    for _ in 0..10 {
+        passed += usize::from(ask(&rig, chat(5)).await.status() == StatusCode::OK);
+    }
+    assert_eq!((passed, store.asked.load(Ordering::SeqCst)), (3, 1));
+    store.fails.store(false, Ordering::SeqCst);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(ask(&rig, chat(5)).await.status(), StatusCode::OK);
+    assert_eq!(taken(&store, "requests"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_can_be_open_or_closed_while_its_store_fails() {
+    let limit = RateLimit::requests(1, Per::Day);
+    for (what, expected) in [(StoreFailure::Open, 200), (StoreFailure::Closed, 503)] {
+        let store = Arc::new(Store::default());
+        store.fails.store(true, Ordering::SeqCst);
+        let limits = [
+            limit.clone().on_store_failure(what),
+            RateLimit::concurrent_requests(1),
+        ];
+        let rig = rig_with(limits, |layer| layer.limit_store(store));
+        for _ in 0..3 {
+            let answer = ask(&rig, chat(5)).await;
+            assert_eq!(answer.status(), expected, "{what:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_50_ms_for_a_store_at_the_most() {
+    let store = Arc::new(Store::default());
+    store.hangs.store(true, Ordering::SeqCst);
+    let rig = rig_with([RateLimit::requests(2, Per::Day)], |layer| {
+        layer.limit_store(store)
+    });
+    let start = tokio::time::Instant::now();
+    assert_eq!(ask(&rig, chat(5)).await.status(), StatusCode::OK);
+    assert!(
+        start.elapsed() <= Duration::from_millis(51),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_can_not_be_used_does_not_take_the_store_from_others() {
+    let store = Arc::new(Store::default());
+    store.has_odd_bucket.store(true, Ordering::SeqCst);
+    let rig = rig_with([RateLimit::requests(2, Per::Day)], |layer| {
+        layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
+    });
+    for expected in [200, 200, 429] {
+        assert_eq!(ask(&rig, chat(5)).await.status(), expected);
+    }
+    assert_eq!(store.asked.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_while_a_store_is_asked_takes_nothing_here() {
+    let store = Arc::new(Store::default());
+    store.hangs.store(true, Ordering::SeqCst);
+    let limits = [
+        RateLimit::requests(2, Per::Day),
+        RateLimit::concurrent_requests(1),
+    ];
+    let rig = rig_with(limits, |layer| {
+        layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
+    });
+    let call = tokio::spawn(tower::ServiceExt::oneshot(rig.gateway.clone(), chat(5)));
+    test_kit::paused::settle().await;
+    call.abort();
+    _ = call.await;
+    store.hangs.store(false, Ordering::SeqCst);
+    assert_eq!(ask(&rig, chat(5)).await.status(), StatusCode::OK);
+}

@@ -1,0 +1,163 @@
+//! `rateLimit`, and what annotations say of limits.
+
+use tower_model_route::{LimitKey, Per, RateLimit, RouteTable, StoreFailure, manifest::Manifests};
+
+use super::written::{errors, up};
+
+const ROUTE: &str = r#"
+apiVersion: networking.serving.volcano.sh/v1alpha1
+kind: ModelRoute
+metadata:
+  name: chat
+  annotations:
+    tower-model-route/rate-limit: |
+      kthenaKeys: true
+      onStoreFailure: closed
+    tower-model-route/limits: |
+      - {unit: totalTokens, limit: 3000000000000, per: day}
+      - {unit: requests, limit: 60, per: minute, header: x-api-key, maxKeys: 500}
+      - {unit: requests, limit: 6, redis: "redis:6379", onStoreFailure: open}
+      - {unit: concurrentRequests, limit: 8, key: tenant, observeOnly: true}
+spec:
+  modelName: m
+  rateLimit:
+    inputTokensPerUnit: 1000
+    outputTokensPerUnit: 2000
+    unit: month
+    global: {redis: {address: "10.0.0.9:6379"}}
+  rules:
+  - targetModels:
+    - modelServerName: small
+"#;
+
+fn limits(table: &RouteTable) -> &[RateLimit] {
+    table.config().get_model_routes()[0].get_rate_limits()
+}
+
+fn build(route: &str) -> RouteTable {
+    Manifests::from_yaml(&format!("{}\n---{route}", up("small")))
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn they_say_what_the_builder_says() {
+    let kthenas = |limit: RateLimit| {
+        limit
+            .redis("10.0.0.9:6379")
+            .kthena_keys(true)
+            .on_store_failure(StoreFailure::Closed)
+    };
+    let table = build(ROUTE);
+    assert_eq!(
+        limits(&table),
+        [
+            kthenas(RateLimit::input_tokens(1000, Per::Month)),
+            kthenas(RateLimit::output_tokens(2000, Per::Month)),
+            RateLimit::total_tokens(3_000_000_000_000, Per::Day),
+            RateLimit::requests(60, Per::Minute)
+                .key(LimitKey::Header("x-api-key".into()))
+                .max_keys(500),
+            RateLimit::requests(6, Per::Second)
+                .redis("redis:6379")
+                .on_store_failure(StoreFailure::Open),
+            RateLimit::concurrent_requests(8)
+                .key(LimitKey::Named("tenant".into()))
+                .observe_only(true),
+        ]
+    );
+    let read = Manifests::from_yaml(&table.to_yaml()).build().unwrap();
+    assert_eq!(limits(&read), limits(&table));
+}
+
+#[test]
+fn a_rate_limit_alone_is_one_a_second_in_memory_and_is_written_as_it_was() {
+    let limit = RateLimit::output_tokens(7, Per::Second);
+    let route = ROUTE.replace("annotations:", "labels:");
+    let start = route.find("  rateLimit:").unwrap();
+    let end = route.find("  rules:").unwrap();
+    let route = format!(
+        "{}  rateLimit: {{outputTokensPerUnit: 7}}\n{}",
+        &route[..start],
+        &route[end..]
+    );
+    let table = build(&route);
+    assert_eq!(limits(&table), [limit]);
+    let yaml = table.to_yaml();
+    assert!(
+        yaml.contains("rateLimit:\n    outputTokensPerUnit: 7\n    unit: second\n"),
+        "{yaml}"
+    );
+    assert!(!yaml.contains("annotations"), "{yaml}");
+}
+
+#[test]
+fn mistakes_have_their_place() {
+    const LIMITS: &str = "tower-model-route/limits";
+    for (from, to, place, code) in [
+        (
+            "unit: month",
+            "unit: week",
+            "spec.rateLimit.unit",
+            "[invalid-value]",
+        ),
+        (
+            "PerUnit: 1000",
+            "PerUnit: 0",
+            "spec.rateLimit.inputTokensPerUnit",
+            "[invalid-value]",
+        ),
+        ("totalTokens", "totaltokens", LIMITS, "[invalid-value]"),
+        (
+            "unit: requests, limit: 6,",
+            "limit: 6,",
+            LIMITS,
+            "[missing-field]",
+        ),
+        (
+            "header: x-api-key",
+            "header: x, key: y",
+            LIMITS,
+            "[invalid-value]",
+        ),
+        (
+            "closed",
+            "shut",
+            "tower-model-route/rate-limit",
+            "[invalid-value]",
+        ),
+        // What the builder finds.
+        (
+            "limit: 60,",
+            "limit: 0,",
+            LIMITS,
+            "the limit must be at least 1",
+        ),
+        (
+            "10.0.0.9:6379",
+            "10.0.0.9",
+            "spec.rateLimit.inputTokensPerUnit",
+            "a host and a port",
+        ),
+    ] {
+        let changed = ROUTE.replace(from, to);
+        assert_ne!(changed, ROUTE, "{from}");
+        let found = errors(&format!("{}\n---{changed}", up("small")));
+        let has = |error: &String| error.contains(place) && error.contains(code);
+        assert!(found.iter().any(has), "{place} {code} in {found:?}");
+    }
+}
+
+#[test]
+fn a_password_is_not_for_manifests() {
+    let route = ROUTE.replace("6379\"}}\n", "6379\", password: secret}}\n");
+    assert_ne!(route, ROUTE);
+    let report = Manifests::from_yaml(&format!("{}\n---{route}", up("small"))).check();
+    let said = report.warnings().any(|warning| {
+        (warning.field(), warning.code())
+            == ("spec.rateLimit.global.redis.password", "not-acted-on")
+    });
+    assert!(said);
+    let table = build(&route);
+    assert!(!format!("{:?}", table.config()).contains("secret"));
+}

@@ -1,0 +1,228 @@
+//! A real Redis on a free port, which ends with the test.
+
+use std::{
+    env,
+    net::SocketAddr,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+    task::JoinHandle,
+};
+
+use crate::{directory::Directory, time::within};
+
+/// Set where a test must not be skipped for want of a Redis.
+const REQUIRED: &str = "TOWER_MODEL_ROUTE_REDIS_REQUIRED";
+
+pub struct Redis {
+    address: SocketAddr,
+    password: Option<&'static str>,
+    child: Option<Child>,
+    directory: Directory,
+}
+
+impl Redis {
+    /// `None`, and a line that says so, where there is no `redis-server`.
+    pub async fn start() -> Option<Self> {
+        Self::with_password(None).await
+    }
+
+    pub async fn with_password(password: Option<&'static str>) -> Option<Self> {
+        let found = Command::new("redis-server")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status();
+        if found.await.is_err() {
+            assert!(
+                env::var_os(REQUIRED).is_none(),
+                "there is no redis-server in PATH"
+            );
+            eprintln!("SKIPPED: there is no redis-server in PATH");
+            return None;
+        }
+        let mut redis = Self {
+            address: free_address().await,
+            password,
+            child: None,
+            directory: Directory::new(),
+        };
+        while !redis.try_start().await {
+            redis.address = free_address().await;
+        }
+        Some(redis)
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Whether it runs; not if another program was faster to take the port.
+    async fn try_start(&mut self) -> bool {
+        let mut command = Command::new("redis-server");
+        command
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(["--port", &self.address.port().to_string()])
+            .arg("--dir")
+            .arg(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        if let Some(password) = self.password {
+            command.args(["--requirepass", password]);
+        }
+        let mut child = command.spawn().unwrap();
+        let runs = within(async {
+            loop {
+                if child.try_wait().unwrap().is_some() {
+                    return false;
+                }
+                if TcpStream::connect(self.address).await.is_ok() {
+                    return true;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        let runs = runs.await;
+        self.child = Some(child);
+        runs
+    }
+
+    /// Ends it at once; all that it knew is gone.
+    pub async fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().await.unwrap();
+        }
+    }
+
+    /// Starts it where it was.
+    pub async fn restart(&mut self) {
+        assert!(self.try_start().await, "its port is taken");
+    }
+
+    /// The answer to a command, as its lines.
+    pub async fn ask(&self, command: &[&str]) -> Vec<String> {
+        let mut socket = BufReader::new(TcpStream::connect(self.address).await.unwrap());
+        if let Some(password) = self.password {
+            send(&mut socket, &["AUTH", password]).await;
+            answer(&mut socket).await;
+        }
+        send(&mut socket, command).await;
+        within(answer(&mut socket)).await
+    }
+
+    /// What a bucket holds, as it was written last.
+    pub async fn tokens(&self, key: &str) -> f64 {
+        let answer = self.ask(&["HGET", key, "tokens"]).await;
+        answer
+            .concat()
+            .parse()
+            .unwrap_or_else(|_| panic!("{key}: {answer:?}"))
+    }
+}
+
+async fn send(socket: &mut BufReader<TcpStream>, command: &[&str]) {
+    let mut bytes = format!("*{}\r\n", command.len());
+    for part in command {
+        bytes += &format!("${}\r\n{part}\r\n", part.len());
+    }
+    socket.write_all(bytes.as_bytes()).await.unwrap();
+}
+
+/// The texts of an answer: those of a list, or one.
+async fn answer(socket: &mut BufReader<TcpStream>) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut left = 1;
+    while left > 0 {
+        left -= 1;
+        let mut line = String::new();
+        socket.read_line(&mut line).await.unwrap();
+        let (kind, rest) = line.trim_end().split_at(1);
+        match kind {
+            "*" => left += rest.parse::<usize>().unwrap(),
+            "$" if rest == "-1" => {}
+            "$" => {
+                let mut text = vec![0; rest.parse::<usize>().unwrap() + 2];
+                socket.read_exact(&mut text).await.unwrap();
+                text.truncate(text.len() - 2);
+                texts.push(String::from_utf8(text).unwrap());
+            }
+            _ => texts.push(rest.to_owned()),
+        }
+    }
+    texts
+}
+
+async fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// Between gateways and a Redis: what either sends arrives later.
+pub struct Slow {
+    pub address: SocketAddr,
+    millis: Arc<AtomicU64>,
+    serving: JoinHandle<()>,
+}
+
+impl Slow {
+    pub async fn before(redis: &Redis) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, to) = (listener.local_addr().unwrap(), redis.address);
+        let millis = Arc::<AtomicU64>::default();
+        let delay = Arc::clone(&millis);
+        let serving = tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let Ok(server) = TcpStream::connect(to).await else {
+                    continue;
+                };
+                let (delay, back) = (Arc::clone(&delay), Arc::clone(&delay));
+                let ((from, to_client), (answers, to_server)) =
+                    (client.into_split(), server.into_split());
+                tokio::spawn(pass(from, to_server, delay));
+                tokio::spawn(pass(answers, to_client, back));
+            }
+        });
+        Self {
+            address,
+            millis,
+            serving,
+        }
+    }
+
+    /// How long each way takes from now on.
+    pub fn delay(&self, millis: u64) {
+        self.millis.store(millis, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn pass(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    millis: Arc<AtomicU64>,
+) {
+    let mut bytes = vec![0; 64 << 10];
+    while let Ok(read @ 1..) = from.read(&mut bytes).await {
+        let delay = millis.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        if to.write_all(&bytes[..read]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -30,9 +30,12 @@ use tower_model_route::{
 const MANY: u64 = 1 << 50;
 const ANSWER: &str = r#"{"choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"A weighted split sends each target its share of the requests."}}],"usage":{"prompt_tokens":250,"completion_tokens":12,"total_tokens":262}}"#;
 
-type Inner = fn(Request<RouteBody>) -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>>;
+type Inner =
+    fn(Request<RouteBody>) -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>>;
 
-fn inner(request: Request<RouteBody>) -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>> {
+fn inner(
+    request: Request<RouteBody>,
+) -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>> {
     black_box(&request);
     let answer = Response::builder()
         .header("content-type", "application/json")
@@ -58,14 +61,21 @@ fn request_of(key: &HeaderValue, body: &Bytes) -> Request<Full<Bytes>> {
 }
 
 /// From the head to the end of the answer's body.
-fn call(service: &mut ModelRouteService<tower::util::ServiceFn<Inner>>, request: Request<Full<Bytes>>) -> bool {
+fn call(
+    service: &mut ModelRouteService<tower::util::ServiceFn<Inner>>,
+    request: Request<Full<Bytes>>,
+) -> bool {
     let answer = service.call(request).now_or_never();
-    let Some(Ok(answer)) = answer else { return false };
+    let Some(Ok(answer)) = answer else {
+        return false;
+    };
     answer.into_body().collect().now_or_never().is_some()
 }
 
 fn by_key(limit: RateLimit) -> RateLimit {
-    limit.key(LimitKey::Header("x-api-key".into())).max_keys(20_000)
+    limit
+        .key(LimitKey::Header("x-api-key".into()))
+        .max_keys(20_000)
 }
 
 fn limits(c: &mut Criterion) {

@@ -29,10 +29,13 @@ fn breaks_off() -> Act {
     answers(200, scripted).header("content-type", "text/event-stream")
 }
 
-/// The warnings: what is said, of whom, and the cause.
+/// The warnings of the endpoint's health: what is said, of whom, and the cause.
 fn warnings(seen: &Seen) -> Vec<String> {
     let events = seen.events().into_iter();
-    let warnings = events.filter(|event| event.level == Level::WARN);
+    let is_of_health = |message: &str| message.starts_with("endpoint ");
+    let warnings = events.filter(|event| {
+        event.level == Level::WARN && event.fields.get("message").is_some_and(is_of_health)
+    });
     warnings
         .map(|event| {
             let field = |name| event.fields.get(name).unwrap_or("-").to_owned();

@@ -30,9 +30,12 @@ use tower_model_route::{
 const MANY: u64 = 1 << 50;
 const ANSWER: &str = r#"{"choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"A weighted split sends each target its share of the requests."}}],"usage":{"prompt_tokens":250,"completion_tokens":12,"total_tokens":262}}"#;
 
-type Inner = fn(Request<RouteBody>) -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>>;
+type Inner =
+    fn(Request<RouteBody>) -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>>;
 
-fn inner(request: Request<RouteBody>) -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>> {
+fn inner(
+    request: Request<RouteBody>,
+) -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>> {
     black_box(&request);
     let answer = Response::builder()
         .header("content-type", "application/json")
@@ -48,6 +51,11 @@ fn service(limits: &[RateLimit]) -> ModelRouteService<tower::util::ServiceFn<Inn
         .model_server(ModelServer::new("v1").endpoint("http://127.0.0.1:8001"))
         .model_route(limits.iter().cloned().fold(route, ModelRoute::rate_limit));
     let layer = ModelRouteLayer::new(table.build().expect("a valid table"));
+    // Only one tenant has this limit.
+    let layer = layer.limit_key("over", |head, _| {
+        let key = head.headers.get("x-api-key")?;
+        (key == "over").then(|| "over".to_owned())
+    });
     layer.layer(service_fn(inner as Inner))
 }
 
@@ -58,14 +66,21 @@ fn request_of(key: &HeaderValue, body: &Bytes) -> Request<Full<Bytes>> {
 }
 
 /// From the head to the end of the answer's body.
-fn call(service: &mut ModelRouteService<tower::util::ServiceFn<Inner>>, request: Request<Full<Bytes>>) -> bool {
+fn call(
+    service: &mut ModelRouteService<tower::util::ServiceFn<Inner>>,
+    request: Request<Full<Bytes>>,
+) -> bool {
     let answer = service.call(request).now_or_never();
-    let Some(Ok(answer)) = answer else { return false };
+    let Some(Ok(answer)) = answer else {
+        return false;
+    };
     answer.into_body().collect().now_or_never().is_some()
 }
 
 fn by_key(limit: RateLimit) -> RateLimit {
-    limit.key(LimitKey::Header("x-api-key".into())).max_keys(20_000)
+    limit
+        .key(LimitKey::Header("x-api-key".into()))
+        .max_keys(20_000)
 }
 
 fn limits(c: &mut Criterion) {
@@ -107,7 +122,7 @@ fn beside_another(c: &mut Criterion) {
     let limits = [
         by_key(RateLimit::total_tokens(MANY, Per::Month)),
         RateLimit::requests(1 << 40, Per::Month),
-        RateLimit::requests(1, Per::Month).key(LimitKey::Header("x-over".into())),
+        RateLimit::requests(1, Per::Month).key(LimitKey::Named("over".into())),
     ];
     for (name, is_over) in [
         ("tenant_within_its_limit", false),
@@ -119,7 +134,7 @@ fn beside_another(c: &mut Criterion) {
         let other = thread::spawn({
             let (stop, body) = (Arc::clone(&stop), body.clone());
             move || {
-                let key = HeaderValue::from_static("other");
+                let key = HeaderValue::from_static(if is_over { "over" } else { "within" });
                 while !stop.load(Ordering::Relaxed) {
                     call(&mut theirs, request_of(&key, &body));
                 }

@@ -105,7 +105,7 @@ fn requests(c: &mut Criterion) {
         std::future::ready(Ok::<_, Infallible>(answer.body(body).unwrap()))
     });
     for (name, layer) in listened(|| ModelRouteLayer::new(table.clone()), &table) {
-        let mut service = layer.layer(engine.clone());
+        let mut service = layer.layer(engine);
         group.bench_function(name, |b| {
             b.iter_batched(
                 || request().map(|()| Full::new(body.clone())),

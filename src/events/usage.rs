@@ -4,6 +4,7 @@
 /// dialect. They are not made comparable: Anthropic's input is without what was cached, Gemini's
 /// output without its thoughts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Usage {
     /// `prompt_tokens`, `input_tokens`, `promptTokenCount`, `prompt_eval_count`.
     pub input: Option<u64>,

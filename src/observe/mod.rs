@@ -25,10 +25,6 @@ pub use self::admin::{Admin, AdminBody, AdminFuture};
 pub(crate) use self::explain::is_secret;
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;
-pub(crate) use self::{
-    explain::{AsLayer, Shown},
-    report::Settle,
-};
 pub use self::{
     access_log::{AccessLog, AccessStyle},
     explain::{
@@ -46,4 +42,8 @@ pub use self::{
 };
 pub(crate) use self::{
     attempts::AttemptReport, observer::Observers, report::Report, trace::AttemptSpan,
+};
+pub(crate) use self::{
+    explain::{AsLayer, Shown},
+    report::Settle,
 };

@@ -44,7 +44,7 @@ impl Reloading {
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_is_the_same_keeps_its_level() {
     let limit = RateLimit::requests(3, Per::Day);
-    let gateway = Reloading::new(&[limit.clone()]);
+    let gateway = Reloading::new(std::slice::from_ref(&limit));
     gateway.ask().await;
     gateway.ask().await;
     for _ in 0..3 {
@@ -58,7 +58,7 @@ async fn a_limit_that_is_the_same_keeps_its_level() {
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_is_removed_is_gone_and_one_that_is_changed_is_new() {
     let limit = RateLimit::requests(1, Per::Day);
-    let gateway = Reloading::new(&[limit.clone()]);
+    let gateway = Reloading::new(std::slice::from_ref(&limit));
     gateway.ask().await;
     assert_eq!(gateway.ask().await, StatusCode::TOO_MANY_REQUESTS);
     gateway.reload(&[]);

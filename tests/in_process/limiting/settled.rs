@@ -30,8 +30,8 @@ async fn a_stream_costs_what_its_usage_says() {
     let rig = rig(token_limits());
     let (body, scripted) = script();
     rig.engines.next([stream(scripted)]);
-    body.send(&content()).send(&content()).send(&finish());
-    body.send(&usage(31, 17)).send("data: [DONE]\n\n").end();
+    body.send(content()).send(content()).send(finish());
+    body.send(usage(31, 17)).send("data: [DONE]\n\n").end();
     ask(&rig, chat(500)).await;
     assert_eq!(left(&rig.table), [MANY - 31, MANY - 17]);
 }
@@ -41,8 +41,8 @@ async fn a_stream_without_usage_costs_its_prompt_and_its_events() {
     let rig = rig(token_limits());
     let (body, scripted) = script();
     rig.engines.next([stream(scripted)]);
-    body.send(&content()).send(&content()).send(&content());
-    body.send(&finish()).send("data: [DONE]\n\n").end();
+    body.send(content()).send(content()).send(content());
+    body.send(finish()).send("data: [DONE]\n\n").end();
     let request = chat(500);
     let input = input_of(&request);
     ask(&rig, request).await;
@@ -59,7 +59,7 @@ async fn a_client_that_leaves_before_the_usage_pays_for_what_it_got() {
     let input = input_of(&request);
     let mut answer = rig.send(request).await;
     for _ in 0..40 {
-        body.send(&content());
+        body.send(content());
         http_body_util::BodyExt::frame(answer.body_mut())
             .await
             .unwrap()
@@ -89,7 +89,7 @@ async fn a_stream_that_breaks_costs_at_least_what_was_counted() {
     let (body, scripted) = script();
     rig.engines.next([stream(scripted)]);
     // vLLM's continuous usage says more than there were events.
-    body.send(&event(
+    body.send(event(
         &json!({"choices": [{"index": 0, "delta": {"content": "a"}}],
         "usage": {"prompt_tokens": 4000, "completion_tokens": 9, "total_tokens": 4009}}),
     ));
@@ -130,7 +130,7 @@ async fn anthropics_input_is_with_what_was_cached() {
         ),
         ("message_stop", json!({"type": "message_stop"})),
     ] {
-        script.send(&format!("event: {kind}\ndata: {data}\n\n"));
+        script.send(format!("event: {kind}\ndata: {data}\n\n"));
     }
     script.end();
     ask(&rig, post("/v1/messages", body)).await;

@@ -94,8 +94,8 @@ async fn meet(rig: &Rig, fate: Fate) {
             output,
         } => {
             let (body, scripted) = script();
-            (0..events).for_each(|_| _ = body.send(&content()));
-            body.send(&finish()).send(&usage(input, output)).end();
+            (0..events).for_each(|_| _ = body.send(content()));
+            body.send(finish()).send(usage(input, output)).end();
             rig.engines.next([stream(scripted)]);
         }
         Fate::Left { events } => {
@@ -103,7 +103,7 @@ async fn meet(rig: &Rig, fate: Fate) {
             rig.engines.next([stream(scripted)]);
             let mut answer = rig.send(request).await;
             for _ in 0..events {
-                body.send(&content());
+                body.send(content());
                 http_body_util::BodyExt::frame(answer.body_mut())
                     .await
                     .unwrap()
@@ -113,7 +113,7 @@ async fn meet(rig: &Rig, fate: Fate) {
         }
         Fate::Broken { events } => {
             let (body, scripted) = script();
-            (0..events).for_each(|_| _ = body.send(&content()));
+            (0..events).for_each(|_| _ = body.send(content()));
             body.fail("reset");
             rig.engines.next([stream(scripted)]);
         }

@@ -61,7 +61,7 @@ impl CompiledTable {
     }
 
     /// All routes with their rules, in the order in which they were added.
-    #[cfg(feature = "admin")]
+    #[cfg(any(feature = "admin", feature = "metrics"))]
     pub(crate) fn walk(&self) -> impl Iterator<Item = (&ModelRoute, Vec<RuleView<'_>>)> {
         let mut next = 0;
         self.config.get_model_routes().iter().map(move |route| {

@@ -8,7 +8,7 @@ use super::{Gateway, engine, table};
 const OUTPUT: &str = "kthena:ratelimit:asked:output";
 
 /// What Kthena's script does with these arguments: it takes tokens if they are there
-/// (filters/ratelimit/global.go, in its own words).
+/// (an equivalent of that in its filters/ratelimit/global.go).
 const KTHENA: &str = r"
 local time = redis.call('time')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000

@@ -15,7 +15,7 @@ use super::{
     keep_alive::KeepAlive,
     silence::Silence,
     slow::Slow,
-    watch::{Ending, Farewell, Watch},
+    watch::{Ending, Farewell, Seen, Watch},
 };
 use crate::{
     error::{BoxError, RouteError},
@@ -111,28 +111,25 @@ impl Held {
             || self.watch.as_deref().is_some_and(Watch::may_add)
     }
 
-    /// Bytes of the answer have come, or its trailers. Returns what the client gets of them.
-    pub(super) fn received(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+    /// Bytes of the answer have come, or its trailers. Leaves what the client gets of them; returns
+    /// whether that is anything.
+    pub(super) fn received(&mut self, frame: &mut Frame<Bytes>) -> bool {
         if let Some(keep_alive) = &mut self.keep_alive {
             keep_alive.sent();
         }
-        let Some(data) = frame.data_ref() else {
+        let (Some(data), watch) = (frame.data_mut(), &mut self.watch) else {
             self.broken_silence();
-            return Some(frame);
+            return true;
         };
         self.report.passed(data.len());
-        let Some(watch) = &mut self.watch else {
+        let Some(watch) = watch else {
             self.broken_silence();
-            return Some(frame);
+            return true;
         };
-        let mut ends = Vec::new();
-        let (cut, before) = (&mut self.cut, watch.reader().bytes());
-        let seen = watch.read(data, |event| {
-            if cut.is_some() {
-                ends.push(end_in(before, event));
-            }
-        });
-        let passed = cut.as_mut().map(|cut| cut.pass(data, &ends));
+        let seen = match &mut self.cut {
+            None => watch.read(data, |_| ()),
+            Some(cut) => read_and_cut(watch, cut, data),
+        };
         self.report.read(watch.reader(), seen.kinds);
         if let Some(silence) = &mut self.silence {
             silence.broken(seen.progress);
@@ -144,10 +141,7 @@ impl Held {
         if seen.progress {
             self.has_begun();
         }
-        match passed {
-            None => Some(frame),
-            Some(passed) => (!passed.is_empty()).then(|| Frame::data(passed)),
-        }
+        self.cut.is_none() || frame.data_ref().is_some_and(|data| !data.is_empty())
     }
 
     /// Ready once the engine has made no progress for too long.
@@ -258,6 +252,15 @@ impl Held {
             lease.failed();
         }
     }
+}
+
+/// Leaves in `data` what the client gets of it.
+fn read_and_cut(watch: &mut Watch, cut: &mut Cut, data: &mut Bytes) -> Seen {
+    let mut ends = Vec::new();
+    let before = watch.reader().bytes();
+    let seen = watch.read(data, |event| ends.push(end_in(before, event)));
+    *data = cut.pass(data, &ends);
+    seen
 }
 
 /// Where an event ends in the chunk before which `before` bytes were read. One that says the usage

@@ -335,39 +335,35 @@ where
             None => ready!(poll_engine(body.as_mut(), held, cx)),
         },
     };
-    let (frame, farewell) = match next {
-        Ok(frame) => {
+    match next {
+        Ok(mut frame) => {
             let is_last = frame.is_trailers() || kind.is_end_stream();
-            received(frame, held, is_last)
+            let (is_left, farewell) = received(&mut frame, held, is_last);
+            if let Some(farewell) = farewell {
+                kind.set(Kind::after(farewell));
+            }
+            if is_left {
+                return Poll::Ready(Some(Ok(frame)));
+            }
         }
-        Err(farewell) => (None, Some(farewell)),
-    };
-    if let Some(farewell) = farewell {
-        kind.set(Kind::after(farewell));
+        Err(farewell) => kind.set(Kind::after(farewell)),
     }
-    match frame {
-        Some(frame) => Poll::Ready(Some(Ok(frame))),
-        None => poll_answer(kind, held, cx),
-    }
+    poll_answer(kind, held, cx)
 }
 
-/// The engine's next frame as the client gets it, and what follows it if it is the last.
+/// Leaves in the engine's next frame what the client gets of it, if that is anything; and what
+/// follows it, if it is the last.
+#[inline]
 fn received(
-    frame: Frame<Bytes>,
+    frame: &mut Frame<Bytes>,
     held: &mut Option<Held>,
     is_last: bool,
-) -> (Option<Frame<Bytes>>, Option<Farewell>) {
-    let frame = match held {
-        Some(held) => held.received(frame),
-        None => Some(frame),
-    };
+) -> (bool, Option<Farewell>) {
+    let is_left = held.as_mut().is_none_or(|held| held.received(frame));
     let farewell = held.take_if(|_| is_last).map(Held::ended);
     // Trailers end a message, so that nothing could follow them.
     let has_more = !matches!(farewell, None | Some(Farewell::End));
-    (
-        frame.filter(|frame| !(frame.is_trailers() && has_more)),
-        farewell,
-    )
+    (is_left && !(frame.is_trailers() && has_more), farewell)
 }
 
 /// The next frame from the engine, or what follows its last one.

@@ -7,24 +7,19 @@
 
 mod support;
 
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    hint::black_box,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{collections::VecDeque, convert::Infallible, hint::black_box, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::FutureExt;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
-use support::{chat, request, table};
+use support::{
+    chat,
+    frames::{Frames, drain},
+    request, table,
+};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_model_route::{
     AccessLog, AccessStyle, Metrics, ModelRoute, ModelRouteLayer, ModelServer, Observer,
@@ -37,42 +32,6 @@ const ANSWER: &str = r#"{"id":"chatcmpl-b46a06d8b283d570","object":"chat.complet
 
 struct Nothing;
 impl Observer for Nothing {}
-
-/// An engine's answer: a frame at a time, with a length if it is one frame.
-struct Frames(VecDeque<Bytes>);
-
-impl Body for Frames {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.pop_front().map(|event| Ok(Frame::data(event))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self.0.len() {
-            1 => SizeHint::with_exact(self.0[0].len() as u64),
-            _ => SizeHint::default(),
-        }
-    }
-}
-
-fn drain<B: Body>(body: B) -> usize {
-    let mut body = pin!(body);
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut frames = 0;
-    while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
-        frames += usize::from(black_box(frame).is_ok());
-    }
-    frames
-}
 
 /// Each way of listening, on a layer that nobody listens to.
 fn listened(

@@ -6,14 +6,9 @@
 //! `cargo bench --bench stream`
 #![allow(missing_docs)]
 
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    hint::black_box,
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+mod support;
+
+use std::{collections::VecDeque, convert::Infallible, hint::black_box, time::Duration};
 
 use bytes::Bytes;
 use criterion::{
@@ -22,9 +17,10 @@ use criterion::{
 };
 use futures_util::FutureExt;
 use http::{Request, Response};
-use http_body::{Body, Frame};
+use http_body::Body;
 use http_body_util::Full;
 use serde_json::Value;
+use support::frames::{Frames, drain};
 use tokio::runtime::Builder;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_model_route::{
@@ -145,37 +141,12 @@ fn read(c: &mut Criterion) {
     group.finish();
 }
 
-/// An engine's body: an event a frame.
-struct Events(VecDeque<Bytes>);
-
-impl Body for Events {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.pop_front().map(|event| Ok(Frame::data(event))))
-    }
-}
-
 fn events() -> VecDeque<Bytes> {
     let mut events: VecDeque<_> = (0..EVENTS)
         .map(|n| Bytes::from(chat(n, WORDS[n % WORDS.len()], "")))
         .collect();
     events.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
     events
-}
-
-fn drain<B: Body>(body: B) -> usize {
-    let mut body = pin!(body);
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut frames = 0;
-    while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
-        frames += usize::from(black_box(frame).is_ok());
-    }
-    frames
 }
 
 fn table(policy: TrafficPolicy) -> RouteTable {
@@ -222,12 +193,12 @@ fn forward(c: &mut Criterion) {
     group.bench_function("body_alone", |b| {
         b.iter_batched(
             || events.clone(),
-            |events| assert_eq!(drain(Events(events)), EVENTS + 1),
+            |events| assert_eq!(drain(Frames(events)), EVENTS + 1),
             BatchSize::SmallInput,
         );
     });
     let engine = move |_: Request<RouteBody>| {
-        let body = Events(events.clone());
+        let body = Frames(events.clone());
         let answer = Response::builder().header("content-type", "text/event-stream");
         std::future::ready(Ok::<_, Infallible>(answer.body(body).unwrap()))
     };

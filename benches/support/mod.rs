@@ -1,6 +1,8 @@
 //! What the benches share: bodies, heads and tables.
 #![allow(dead_code, unreachable_pub, reason = "each bench uses a part of it")]
 
+pub mod frames;
+
 use http::{Request, request::Parts};
 use tower_model_route::{
     ModelMatch, ModelRoute, ModelServer, RouteTable, Rule, StringMatch, TargetModel,

@@ -13,7 +13,7 @@ use test_kit::{
     answer::Answer,
     body::{BoxError, Scripted, script},
     gateway::Gateway,
-    paused::within,
+    paused::{self, within},
     request::{ASKED, chat},
     table::table,
 };
@@ -254,11 +254,6 @@ proptest! {
         script in prop::collection::vec(behaviour(), 1..40),
         waves in prop::collection::vec(1..6_usize, 1..6),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(run(&servers, own.min(servers.len()), script, &waves));
+        paused::runtime().block_on(run(&servers, own.min(servers.len()), script, &waves));
     }
 }

@@ -8,6 +8,7 @@ use test_kit::{
     answer::own,
     body::script,
     mock::{called, mock, ok, waits},
+    paused,
     request::{ASKED, chat},
     table::simple,
 };
@@ -116,11 +117,6 @@ fn expected(pieces: &[(u64, u64)], pause: u64, rate: u64, total: u64) -> Option<
     None
 }
 
-fn paused() -> tokio::runtime::Runtime {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_time().start_paused(true).build().unwrap()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -135,7 +131,7 @@ proptest! {
             .min_body_rate(rate as usize)
             .total_body_timeout(Duration::from_secs(total));
         let sent = pieces.iter().map(|&(wait, bytes)| (wait as u32 * SECOND, bytes as usize));
-        let refused = paused().block_on(refused(layer, sent.collect::<Vec<_>>()));
+        let refused = paused::runtime().block_on(refused(layer, sent.collect::<Vec<_>>()));
         match (refused, expected(&pieces, pause, rate, total)) {
             (None, None) => {}
             (Some((at, _)), Some(expected)) => {

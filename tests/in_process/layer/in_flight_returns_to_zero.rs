@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use test_kit::{
     body::{Script, Scripted, script},
     mock::{Handle, Mock, Reply, called, mock, waits},
+    paused,
     request::{ASKED, chat},
     table::{in_flight, simple},
 };
@@ -122,11 +123,7 @@ proptest! {
         steps in prop::collection::vec((0..8_usize, step()), 0..80),
     ) {
         // What waits for a body keeps a timer, which needs a runtime.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let runtime = paused::runtime();
         let _entered = runtime.enter();
         let table: RouteTable = simple();
         let layer = ModelRouteLayer::new(table.clone());

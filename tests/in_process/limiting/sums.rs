@@ -8,6 +8,7 @@ use test_kit::{
     body::script,
     engines::{fails, says, status},
     gateway::Rig,
+    paused,
 };
 use tower::ServiceExt;
 use tower_model_route::{ModelServer, Per, RateLimit, TrafficPolicy};
@@ -83,7 +84,7 @@ async fn meet(rig: &Rig, fate: Fate) {
         Fate::Cancelled => {
             rig.engines.next([test_kit::engines::Act::Hang]);
             let call = tokio::spawn(rig.gateway.clone().oneshot(request));
-            test_kit::paused::settle().await;
+            paused::settle().await;
             call.abort();
             _ = call.await;
             return;
@@ -171,11 +172,6 @@ proptest! {
     fn what_is_settled_is_what_engines_reported_or_more(
         fates in prop::collection::vec(fate(), 1..12),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(check(fates))?;
+        paused::runtime().block_on(check(fates))?;
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use test_kit::{
     engines::{answers, fails, says},
     gateway::Rig,
+    paused,
     request::{asked, chat_of},
     table::{one_server, retries},
 };
@@ -122,12 +123,7 @@ proptest! {
     /// Whatever it sends, a client writes into no other line, and not to a terminal.
     #[test]
     fn a_client_cannot_write_the_log(model in ".{0,300}", path in "[!-~]{0,300}") {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        paused::runtime().block_on(async {
             let lines = Lines::default();
             let rig = lines.rig();
             let body = serde_json::json!({"model": model}).to_string();

@@ -6,6 +6,7 @@ use test_kit::{
     body::script_of,
     engines::{Act, answers},
     gateway::Rig,
+    paused,
     table::one_server,
 };
 use tower_model_route::{OnInterruption, TrafficPolicy};
@@ -94,12 +95,7 @@ async fn outcome(rig: &Rig, plan: &Plan) -> (Option<String>, Result<Vec<u8>, Str
 proptest! {
     #[test]
     fn with_and_without_an_observer(policy in policies(), plan in plans()) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        paused::runtime().block_on(async {
             let plain = Rig::new(one_server(1, policy.clone()));
             let heard = Heard::default();
             let observed = heard.rig(one_server(1, policy));

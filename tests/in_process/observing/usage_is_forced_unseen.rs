@@ -11,6 +11,7 @@ use test_kit::{
     body::script,
     engines::{Act, answers, says, status},
     gateway::Rig,
+    paused,
     table::{retries, server, single, table},
 };
 use tower_model_route::{EndKind, ModelRouteLayer, Rule, TargetModel};
@@ -166,12 +167,7 @@ proptest! {
         let texts = texts.map(|text| if crlf { text.replace('\n', "\r\n") } else { text.to_owned() });
         let whole: String = parts.iter().map(|part| &*texts[*part]).collect();
         let without: String = parts.iter().filter(|part| **part != 3).map(|part| &*texts[*part]).collect();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        paused::runtime().block_on(async {
             let policy = retries(0).on_interruption(tower_model_route::OnInterruption::Pass);
             let heard = Heard::default();
             let rig = heard.rig(table(

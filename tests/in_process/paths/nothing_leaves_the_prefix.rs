@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use test_kit::{
     answer::Answer,
     gateway::Rig,
+    paused,
     request::{ASKED, post},
     table::table,
 };
@@ -185,12 +186,7 @@ proptest! {
         ),
     ) {
         let path = format!("/{}", parts.concat());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        paused::runtime().block_on(async {
             let rig = Rig::with(prefixed(), |table| {
                 ModelRouteLayer::new(table).paths(ApiPaths::any())
             });

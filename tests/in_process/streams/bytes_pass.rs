@@ -4,7 +4,7 @@
 use axum::body::Body;
 use http_body_util::BodyExt;
 use proptest::{prelude::*, sample::select};
-use test_kit::{body::script, engines::answers, gateway::Rig};
+use test_kit::{body::script, engines::answers, gateway::Rig, paused};
 use tower_model_route::{OnInterruption, TrafficPolicy};
 
 use super::{ALL, CHAT, Dialect, SECOND};
@@ -28,11 +28,6 @@ fn is_farewell(rest: &[u8]) -> bool {
     let data = data.strip_prefix("data: ").unwrap_or(data);
     let json = serde_json::from_str::<serde_json::Value>(data);
     event.is_empty() || json.is_ok_and(|json| json.get("error").is_some())
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_time().start_paused(true).build().unwrap()
 }
 
 async fn received(
@@ -91,7 +86,7 @@ proptest! {
         if keepalive {
             policy = policy.sse_keepalive(10 * SECOND);
         }
-        let (status, got) = runtime().block_on(received(dialect, content_type, policy, pieces, is_lost));
+        let (status, got) = paused::runtime().block_on(received(dialect, content_type, policy, pieces, is_lost));
         // Held back, the answer may be none.
         if status == 200 {
             prop_assert!(got.starts_with(&sent), "{}", String::from_utf8_lossy(&got));

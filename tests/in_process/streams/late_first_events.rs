@@ -16,6 +16,13 @@ use tower_model_route::{
 
 use super::{CHAT, SECOND, read};
 
+/// Slow from two seconds on.
+fn slow(gate: bool) -> TrafficPolicy {
+    TrafficPolicy::new()
+        .first_event_slow(2 * SECOND)
+        .first_event_gate(gate)
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_its_timeout_another_endpoint_is_asked() {
     let rig = Rig::one(2, retries(1).first_event_timeout(3 * SECOND));
@@ -63,9 +70,7 @@ async fn the_last_moment_counts() {
 async fn slow_is_from_its_time_on() {
     for gate in [true, false] {
         for (after, failures) in [(1999, 0), (2001, 1)] {
-            let policy = TrafficPolicy::new()
-                .first_event_slow(2 * SECOND)
-                .first_event_gate(gate);
+            let policy = slow(gate);
             let rig = Rig::one(1, policy);
             let (script, act) = CHAT.stream();
             rig.engines.next([act]);
@@ -85,9 +90,7 @@ async fn slow_is_from_its_time_on() {
 async fn a_slow_attempt_counts_once() {
     for code in [200, 400, 429, 500, 502, 503] {
         let detection = OutlierDetection::new().consecutive_failures(9);
-        let policy = TrafficPolicy::new()
-            .first_event_slow(2 * SECOND)
-            .outlier_detection(detection);
+        let policy = slow(false).outlier_detection(detection);
         let rig = Rig::one(1, policy);
         rig.engines.next([status(code).late(5 * SECOND)]);
         rig.ask().await;
@@ -105,9 +108,7 @@ async fn a_slow_attempt_counts_once() {
 #[tokio::test(start_paused = true)]
 async fn what_the_upload_takes_is_the_clients() {
     for gate in [true, false] {
-        let policy = TrafficPolicy::new()
-            .first_event_slow(2 * SECOND)
-            .first_event_gate(gate);
+        let policy = slow(gate);
         let rig = Rig::one(1, policy);
         let (answer, act) = CHAT.stream();
         rig.engines.next([act]);
@@ -179,9 +180,7 @@ async fn a_slow_trial_has_failed() {
     let detection = OutlierDetection::new()
         .consecutive_failures(1)
         .base_ejection_time(10 * SECOND);
-    let policy = TrafficPolicy::new()
-        .first_event_slow(2 * SECOND)
-        .outlier_detection(detection);
+    let policy = slow(false).outlier_detection(detection);
     let rig = Rig::one(2, policy);
     rig.engines.at("e0", [status(502)]);
     while rig.endpoint("e0").failures() == 0 {
@@ -212,9 +211,7 @@ async fn a_slow_trial_has_failed() {
 async fn a_slow_one_counts_as_a_failure_and_goes_on() {
     for gate in [true, false] {
         let detection = OutlierDetection::new().consecutive_failures(3);
-        let policy = TrafficPolicy::new()
-            .first_event_slow(2 * SECOND)
-            .first_event_gate(gate);
+        let policy = slow(gate);
         let rig = Rig::one(2, policy.outlier_detection(detection));
         for n in 1..=3 {
             let (script, act) = CHAT.stream();
@@ -244,9 +241,7 @@ async fn a_slow_one_counts_as_a_failure_and_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn one_in_time_counts_for_nothing() {
     for gate in [true, false] {
-        let policy = TrafficPolicy::new()
-            .first_event_slow(2 * SECOND)
-            .first_event_gate(gate);
+        let policy = slow(gate);
         let rig = Rig::one(1, policy);
         let (script, act) = CHAT.stream();
         rig.engines.next([act]);

@@ -9,6 +9,7 @@ use test_kit::{
     answer::Answer,
     body::{Script, read_on, script},
     mock::{called, mock, waits},
+    paused,
     request::chat,
     table::simple,
 };
@@ -261,11 +262,6 @@ async fn an_engines_answer_waits_too() {
     }
 }
 
-fn paused() -> tokio::runtime::Runtime {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_time().start_paused(true).build().unwrap()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
@@ -303,7 +299,7 @@ proptest! {
         let layer = layer()
             .drain_bytes(bytes)
             .drain_timeout(Duration::from_millis(ends));
-        let took = paused().block_on(until_answered(layer, |client| async move {
+        let took = paused::runtime().block_on(until_answered(layer, |client| async move {
             sleep(Duration::from_millis(1)).await;
             for (wait, size) in pieces {
                 sleep(Duration::from_millis(wait)).await;

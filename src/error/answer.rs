@@ -39,6 +39,10 @@ impl Shape {
     }
 
     pub(crate) fn of_path(path: &str) -> Self {
+        // That of nearly all requests is told by its length and one comparison.
+        if path == "/v1/chat/completions" {
+            return Self::OpenAi;
+        }
         let has = |part: &str| path.contains(part);
         let mut segments = path.trim_end_matches('/').rsplit('/');
         let (last, before) = (segments.next(), segments.next());

@@ -1,7 +1,5 @@
 //! Reads one JSON value that arrives in pieces, and notes what matters of it.
 
-use memchr::memchr2;
-
 use super::{
     event::Kinds,
     names::{Inner, Node, Type, is_output},
@@ -10,6 +8,7 @@ use super::{
     usage::{Count, Usage},
     word::Word,
 };
+use crate::pieces::quote_or_backslash;
 
 /// The deepest that a key that matters is, arrays included (`candidates[].content.parts[].text`).
 /// What is deeper is skipped.
@@ -314,8 +313,7 @@ impl Json {
     #[inline]
     fn begin_key(&mut self, rest: &[u8]) -> usize {
         let key = rest.get(1..).unwrap_or_default();
-        let end = key.iter().position(|&byte| matches!(byte, b'"' | b'\\'));
-        if let Some(end) = end
+        if let Some(end) = quote_or_backslash(key)
             && let Some(name) = key.get(..end)
             && key.get(end) == Some(&b'"')
         {
@@ -558,25 +556,19 @@ fn said(found: &mut Found) -> &mut Said {
 /// The end of a string: its first quote that is not escaped.
 #[inline]
 fn quote(rest: &[u8], is_escaped: &mut bool) -> Option<usize> {
-    /// Shorter strings are found faster byte by byte.
-    const SHORT: usize = 16;
     let mut at = 0;
     if *is_escaped && !rest.is_empty() {
         *is_escaped = false;
         at = 1;
     }
     loop {
-        let rest = rest.get(at..).unwrap_or_default();
-        let (short, long) = rest.split_at(rest.len().min(SHORT));
-        let found = short
-            .iter()
-            .position(|&byte| matches!(byte, b'"' | b'\\'))
-            .or_else(|| Some(SHORT + memchr2(b'"', b'\\', long)?))?;
+        let text = rest.get(at..).unwrap_or_default();
+        let found = quote_or_backslash(text)?;
         at += found;
-        if rest.get(found) == Some(&b'"') {
+        if text.get(found) == Some(&b'"') {
             return Some(at);
         }
-        if found + 1 == rest.len() {
+        if found + 1 == text.len() {
             *is_escaped = true;
             return None;
         }

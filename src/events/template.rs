@@ -4,6 +4,7 @@ use super::{
     event::{Event, Kinds},
     usage::{Count, Usage},
 };
+use crate::pieces::first_of;
 
 /// The longest event, without what varies in it, that is kept as a template.
 pub const MAX_TEMPLATE: usize = 512;
@@ -188,16 +189,12 @@ impl Template {
 fn text(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
-        match bytes.get(at)? {
-            b'"' => return Some(at),
-            b'\n' | b'\r' => return None,
-            b'\\' => {
-                if matches!(bytes.get(at + 1)?, b'\n' | b'\r') {
-                    return None;
-                }
-                at += 2;
-            }
-            _ => at += 1,
+        let rest = bytes.get(at..)?;
+        let found = first_of(rest, [b'"', b'\\', b'\n', b'\r'])?;
+        match rest.get(found..)? {
+            [b'"', ..] => return Some(at + found),
+            [b'\\', escaped, ..] if !matches!(escaped, b'\n' | b'\r') => at += found + 2,
+            _ => return None,
         }
     }
 }

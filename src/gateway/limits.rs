@@ -194,6 +194,10 @@ fn is_exact(end: &EndFacts<'_>) -> bool {
 }
 
 impl Settle for Settling {
+    fn reads_answer(&self) -> bool {
+        self.reservation.holds_tokens()
+    }
+
     fn settle(mut self: Box<Self>, end: &EndFacts<'_>) {
         let is_unused = !end.is_answered() && end.kind() != EndKind::ClientGone;
         let Some(decision) = end.decision().filter(|_| !is_unused) else {

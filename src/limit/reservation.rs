@@ -379,6 +379,12 @@ impl Reservation {
         self.held.is_empty()
     }
 
+    /// Whether what was taken depends on what the engine reports.
+    pub(crate) fn holds_tokens(&self) -> bool {
+        let mut units = self.held.iter().map(|held| held.limit.config.get_unit());
+        units.any(LimitUnit::is_tokens)
+    }
+
     /// The request has used this much.
     pub(crate) fn settle(&mut self, used: Used) {
         if self.held.is_empty() {

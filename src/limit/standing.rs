@@ -23,12 +23,12 @@ pub(crate) struct Standings {
 }
 
 /// The fields of an answer, which are OpenAI's.
-const TOKENS: [HeaderName; 3] = [
+static TOKENS: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-limit-tokens"),
     HeaderName::from_static("x-ratelimit-remaining-tokens"),
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
-const REQUESTS: [HeaderName; 3] = [
+static REQUESTS: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-limit-requests"),
     HeaderName::from_static("x-ratelimit-remaining-requests"),
     HeaderName::from_static("x-ratelimit-reset-requests"),
@@ -55,13 +55,15 @@ impl Standings {
 
     /// Says them in `headers`, unless the engine has said its own there.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        for (standing, names) in [(self.tokens, TOKENS), (self.requests, REQUESTS)] {
+        for (standing, [limit, remaining, reset]) in
+            [(self.tokens, &TOKENS), (self.requests, &REQUESTS)]
+        {
             let Some(standing) = standing else { continue };
             // Half of the engine's and half of ours would say nothing.
-            if names.iter().any(|name| headers.contains_key(name)) {
+            let mut names = headers.keys();
+            if names.any(|name| [limit, remaining, reset].contains(&name)) {
                 continue;
             }
-            let [limit, remaining, reset] = names;
             let fields = [
                 (limit, HeaderValue::from(standing.limit)),
                 (remaining, HeaderValue::from(standing.left.max(0))),

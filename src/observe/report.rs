@@ -23,6 +23,9 @@ use crate::{
 
 /// Is told how a request has ended, once, before all observers, and also where there are none.
 pub(crate) trait Settle: Send + Sync {
+    /// Whether the answer's events are to be read for it.
+    fn reads_answer(&self) -> bool;
+
     fn settle(self: Box<Self>, end: &EndFacts<'_>);
 }
 
@@ -259,7 +262,10 @@ impl Told {
     }
 
     fn reads_answer(&self) -> bool {
-        self.settle.is_some() || self.span.is_on() || self.listening.observers.read_answers()
+        let settle = self.settle.as_ref();
+        settle.is_some_and(|settle| settle.reads_answer())
+            || self.span.is_on()
+            || self.listening.observers.read_answers()
     }
 
     fn read(&mut self, reader: &Reader, kinds: Kinds) {

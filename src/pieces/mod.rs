@@ -1,12 +1,14 @@
 //! Small pieces without I/O: the bytes of a body, edits to them, a lock.
 
 mod chunks;
+mod first_of;
 mod joined;
 mod lock;
 mod splice;
 
 pub(crate) use self::{
     chunks::Chunks,
+    first_of::{first_of, quote_or_backslash},
     joined::Joined,
     lock::lock,
     splice::{Edit, Edits, Splice},

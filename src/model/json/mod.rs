@@ -18,6 +18,7 @@ mod document;
 mod fuzz;
 mod kernel;
 mod model;
+mod nested;
 mod nesting;
 mod scalar;
 mod scan;
@@ -30,4 +31,4 @@ mod utf8;
 
 #[cfg(fuzzing)]
 pub(crate) use self::fuzz::fuzz_json;
-pub(crate) use self::{scanner::Scanner, text::decode_text};
+pub(crate) use self::{nested::skip_nested, scanner::Scanner, text::decode_text};

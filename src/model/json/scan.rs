@@ -3,7 +3,7 @@
 use super::{
     block::{BLOCK, Block, Brackets, Marks},
     document::Document,
-    kernel::questions::Kernel,
+    kernel::questions::{Kernel, Work},
     strings::Strings,
 };
 use crate::model::found::Refusal;
@@ -25,17 +25,23 @@ impl Scan {
             document,
         }
     }
+}
+
+/// A chunk that a scan is to read.
+pub(super) struct Feed<'a> {
+    pub(super) scan: &'a mut Scan,
+    pub(super) chunk: &'a [u8],
+}
+
+impl Work for Feed<'_> {
+    type Done = Result<(), Refusal>;
 
     #[expect(
         clippy::too_many_lines,
         reason = "one loop, whose state stays in registers"
     )]
     #[inline(always)]
-    pub(super) fn feed_with<M, B, U, P, L>(
-        &mut self,
-        chunk: &[u8],
-        kernel: Kernel<M, B, U, P, L>,
-    ) -> Result<(), Refusal>
+    fn on<M, B, U, P, L>(self, kernel: Kernel<M, B, U, P, L>) -> Result<(), Refusal>
     where
         M: Fn(&[u8; BLOCK]) -> Marks,
         B: Fn(&[u8; BLOCK]) -> Brackets,
@@ -43,8 +49,9 @@ impl Scan {
         P: Fn(u64) -> u64,
         L: Fn(&[u8; BLOCK]) -> bool,
     {
+        let Self { scan, chunk } = self;
         let mut padded = [b' '; BLOCK];
-        let mut strings = self.strings;
+        let mut strings = scan.strings;
         let mut rest = chunk;
         while !rest.is_empty() {
             let (mut block, mut bytes) = match rest.split_first_chunk() {
@@ -68,8 +75,8 @@ impl Scan {
                 block,
                 bytes.len(),
             );
-            if self.document.is_nested() {
-                let mut nesting = self.document.nesting;
+            if scan.document.is_nested() {
+                let mut nesting = scan.document.nesting;
                 let mut old = nesting;
                 loop {
                     if masks.stray != 0 || nesting.pass(masks.brackets).is_some() {
@@ -91,35 +98,40 @@ impl Scan {
                     (block, bytes) = (next, next);
                     masks = classify(&kernel, &mut strings, (kernel.marks)(block), block, BLOCK);
                 }
-                self.document.nesting = old;
+                scan.document.nesting = old;
             }
             let before = chunk.len() - rest.len() - bytes.len();
             let block = Block {
                 bytes,
-                offset: self.offset + before as u64,
+                offset: scan.offset + before as u64,
                 quotes: masks.quotes,
                 brackets: masks.brackets,
                 stray: masks.stray,
                 unusual: (kernel.unusual)(block) | masks.backslashes,
             };
-            self.document.read(&block)?;
+            scan.document.read(&block)?;
         }
-        self.strings = strings;
-        self.offset += chunk.len() as u64;
+        scan.strings = strings;
+        scan.offset += chunk.len() as u64;
         Ok(())
     }
 }
 
-struct Masks {
-    quotes: u64,
-    brackets: Brackets,
-    stray: u64,
-    quiet: u64,
+/// What the bytes of a block are.
+pub(super) struct Masks {
+    /// The quotes that begin or end a string.
+    pub(super) quotes: u64,
+    /// The brackets outside of strings.
+    pub(super) brackets: Brackets,
+    /// The backslashes outside of strings.
+    pub(super) stray: u64,
+    /// 0 if the block is part of a string, and nothing in it is escaped.
+    pub(super) quiet: u64,
     backslashes: u64,
 }
 
 #[inline(always)]
-fn classify<M, B, U, P, L>(
+pub(super) fn classify<M, B, U, P, L>(
     kernel: &Kernel<M, B, U, P, L>,
     strings: &mut Strings,
     marks: Marks,

@@ -1,6 +1,10 @@
 //! The scanner of a document, with the fastest kernel for the machine.
 
-use super::{document::Document, kernel::Machine, scan::Scan};
+use super::{
+    document::Document,
+    kernel::Machine,
+    scan::{Feed, Scan},
+};
 use crate::model::found::{Duplicates, Model, Refusal};
 
 /// Finds the top-level `model` of a JSON document that arrives in chunks.
@@ -28,7 +32,10 @@ impl Scanner {
     /// Reads a chunk. A refusal is final.
     pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), Refusal> {
         self.refused.map_or(Ok(()), Err)?;
-        let read = self.machine.feed(&mut self.scan, chunk);
+        let read = self.machine.run(Feed {
+            scan: &mut self.scan,
+            chunk,
+        });
         self.refused = read.err();
         read
     }

@@ -30,6 +30,12 @@ impl Strings {
         (quotes, inside)
     }
 
+    /// Whether the next byte is inside a string.
+    #[inline(always)]
+    pub(super) fn is_inside(&self) -> bool {
+        self.inside != 0
+    }
+
     /// The bytes that a backslash escapes.
     ///
     /// In a run of backslashes the first escapes the second, and the third the

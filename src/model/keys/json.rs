@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use super::hash::hash;
-use crate::model::json::decode_text;
+use crate::{
+    model::json::{decode_text, skip_nested},
+    pieces::quote_or_backslash,
+};
 
 /// A forward reader of JSON, which reads each byte once and never recurses.
 ///
@@ -108,7 +111,7 @@ impl<'a> Json<'a> {
         let text = self.rest;
         let mut at = 0;
         loop {
-            match memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
+            match quote_or_backslash(text.get(at..).unwrap_or_default()) {
                 None => {
                     self.rest = &[];
                     self.ends_in_data = self.count_data(text);
@@ -151,27 +154,30 @@ impl<'a> Json<'a> {
 
     /// Skips a value.
     pub(super) fn skip(&mut self) -> Option<()> {
-        let mut depth = 0_usize;
-        loop {
-            match self.peek()? {
-                b'"' => {
-                    self.string()?;
-                }
-                b'{' | b'[' => {
-                    self.advance(1);
-                    depth += 1;
-                }
-                b'}' | b']' => {
-                    depth = depth.checked_sub(1)?;
-                    self.advance(1);
-                }
-                b',' | b':' if depth > 0 => self.advance(1),
-                _ => self.skip_scalar()?,
-            }
-            if depth == 0 {
-                return Some(());
-            }
+        match self.peek()? {
+            b'"' => self.string().map(|_| ()),
+            b'{' | b'[' => self.skip_nested(),
+            _ => self.skip_scalar(),
         }
+    }
+
+    fn skip_nested(&mut self) -> Option<()> {
+        let text = self.rest.get(1..)?;
+        let mut data = 0;
+        let mut ends_in_data = false;
+        let len = skip_nested(text, |string, is_whole| {
+            if is_data(string) {
+                data += string.len() as u64;
+                ends_in_data = !is_whole;
+            }
+        });
+        self.data += data;
+        self.ends_in_data = ends_in_data;
+        match len {
+            Some(len) => self.advance(1 + len),
+            None => self.rest = &[],
+        }
+        len.map(|_| ())
     }
 
     /// Reads the next value if it is a whole number that is not negative; any other is skipped, with

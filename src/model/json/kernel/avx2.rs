@@ -1,57 +1,46 @@
 use std::arch::x86_64::*;
 
-use super::questions::Kernel;
-use crate::model::{
-    found::Refusal,
-    json::{
-        block::{BLOCK, Brackets, Marks},
-        scan::Scan,
-    },
-};
+use super::questions::{Kernel, Work};
+use crate::model::json::block::{BLOCK, Brackets, Marks};
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,pclmulqdq")]
-pub(super) fn feed(scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
-    scan.feed_with(
-        chunk,
-        Kernel {
-            marks: |block| {
-                let halves = load(block);
-                Marks {
-                    quotes: equal(halves, b'"'),
-                    backslashes: equal(halves, b'\\'),
-                }
-            },
-            brackets: |block| {
-                // Bit 5 is all that tells `[` from `{` and `]` from `}`.
-                let folded = load(block).map(|half| _mm256_or_si256(half, _mm256_set1_epi8(0x20)));
-                Brackets {
-                    opening: equal(folded, b'{'),
-                    closing: equal(folded, b'}'),
-                }
-            },
-            plain: |block| {
-                let [low, high] = load(block).map(|half| {
-                    _mm256_or_si256(
-                        _mm256_cmpeq_epi8(half, _mm256_set1_epi8(b'"'.cast_signed())),
-                        _mm256_cmpeq_epi8(half, _mm256_set1_epi8(b'\\'.cast_signed())),
-                    )
-                });
-                _mm256_movemask_epi8(_mm256_or_si256(low, high)) == 0
-            },
-            unusual: |block| {
-                // Non-ASCII bytes are negative.
-                masks(load(block).map(|half| _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), half)))
-            },
-            // Multiplying without carries by all ones.
-            prefix_xor: |bits| {
-                let product = _mm_clmulepi64_si128::<0>(
-                    _mm_set_epi64x(0, bits.cast_signed()),
-                    _mm_set1_epi8(-1),
-                );
-                _mm_cvtsi128_si64(product).cast_unsigned()
-            },
+pub(super) fn run<W: Work>(work: W) -> W::Done {
+    work.on(Kernel {
+        marks: |block| {
+            let halves = load(block);
+            Marks {
+                quotes: equal(halves, b'"'),
+                backslashes: equal(halves, b'\\'),
+            }
         },
-    )
+        brackets: |block| {
+            // Bit 5 is all that tells `[` from `{` and `]` from `}`.
+            let folded = load(block).map(|half| _mm256_or_si256(half, _mm256_set1_epi8(0x20)));
+            Brackets {
+                opening: equal(folded, b'{'),
+                closing: equal(folded, b'}'),
+            }
+        },
+        plain: |block| {
+            let [low, high] = load(block).map(|half| {
+                _mm256_or_si256(
+                    _mm256_cmpeq_epi8(half, _mm256_set1_epi8(b'"'.cast_signed())),
+                    _mm256_cmpeq_epi8(half, _mm256_set1_epi8(b'\\'.cast_signed())),
+                )
+            });
+            _mm256_movemask_epi8(_mm256_or_si256(low, high)) == 0
+        },
+        unusual: |block| {
+            // Non-ASCII bytes are negative.
+            masks(load(block).map(|half| _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), half)))
+        },
+        // Multiplying without carries by all ones.
+        prefix_xor: |bits| {
+            let product =
+                _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, bits.cast_signed()), _mm_set1_epi8(-1));
+            _mm_cvtsi128_si64(product).cast_unsigned()
+        },
+    })
 }
 
 #[target_feature(enable = "avx2")]

@@ -3,10 +3,9 @@
     reason = "a function for special instructions may be called only where they are"
 )]
 
-use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, sse2};
-use crate::model::{found::Refusal, json::scan::Scan};
+use super::{portable, questions::Work};
 
 /// The instructions in use. The machine is known to have them: only this file
 /// creates a value, and only after detection.
@@ -57,15 +56,15 @@ impl Machine {
         all
     }
 
-    pub(crate) fn feed(self, scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn run<W: Work>(self, work: W) -> W::Done {
         match self.0 {
             // SAFETY: its target features were detected, by the type's invariant.
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => unsafe { avx2::feed(scan, chunk) },
+            Instructions::Avx2 => unsafe { avx2::run(work) },
             // SAFETY: as above; a machine with AVX2 has SSE2.
             #[cfg(target_arch = "x86_64")]
-            Instructions::Sse2 => unsafe { sse2::feed(scan, chunk) },
-            Instructions::Portable => portable::feed(scan, chunk),
+            Instructions::Sse2 => unsafe { sse2::run(work) },
+            Instructions::Portable => portable::run(work),
         }
     }
 }

@@ -1,35 +1,26 @@
-use super::questions::Kernel;
-use crate::model::{
-    found::Refusal,
-    json::{
-        block::{BLOCK, Brackets, Marks},
-        scan::Scan,
-    },
-};
+use super::questions::{Kernel, Work};
+use crate::model::json::block::{BLOCK, Brackets, Marks};
 
 /// The kernel for all other machines: it handles eight bytes at a time, in a word.
-pub(super) fn feed(scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
-    scan.feed_with(
-        chunk,
-        Kernel {
-            marks: |block| Marks {
-                quotes: equal(block, 0, b'"'),
-                backslashes: equal(block, 0, b'\\'),
-            },
-            // Bit 5 is all that tells `[` from `{` and `]` from `}`.
-            brackets: |block| Brackets {
-                opening: equal(block, 0x20, b'{'),
-                closing: equal(block, 0x20, b'}'),
-            },
-            plain: |block| equal(block, 0, b'"') | equal(block, 0, b'\\') == 0,
-            unusual: |block| {
-                (0..).zip(block).fold(0, |mask, (at, byte)| {
-                    mask | u64::from(!matches!(byte, 0x20..=0x7f)) << at
-                })
-            },
-            prefix_xor,
+pub(super) fn run<W: Work>(work: W) -> W::Done {
+    work.on(Kernel {
+        marks: |block| Marks {
+            quotes: equal(block, 0, b'"'),
+            backslashes: equal(block, 0, b'\\'),
         },
-    )
+        // Bit 5 is all that tells `[` from `{` and `]` from `}`.
+        brackets: |block| Brackets {
+            opening: equal(block, 0x20, b'{'),
+            closing: equal(block, 0x20, b'}'),
+        },
+        plain: |block| equal(block, 0, b'"') | equal(block, 0, b'\\') == 0,
+        unusual: |block| {
+            (0..).zip(block).fold(0, |mask, (at, byte)| {
+                mask | u64::from(!matches!(byte, 0x20..=0x7f)) << at
+            })
+        },
+        prefix_xor,
+    })
 }
 
 pub(super) fn prefix_xor(mut bits: u64) -> u64 {

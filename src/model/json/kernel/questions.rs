@@ -23,3 +23,18 @@ where
     pub(crate) prefix_xor: P,
     pub(crate) plain: L,
 }
+
+/// What is done with a kernel: generic over it, so that it is compiled for each machine's
+/// instructions. (It has to be `#[inline(always)]`: only then it is part of the function that may
+/// use them.)
+pub(crate) trait Work {
+    type Done;
+
+    fn on<M, B, U, P, L>(self, kernel: Kernel<M, B, U, P, L>) -> Self::Done
+    where
+        M: Fn(&[u8; BLOCK]) -> Marks,
+        B: Fn(&[u8; BLOCK]) -> Brackets,
+        U: Fn(&[u8; BLOCK]) -> u64,
+        P: Fn(u64) -> u64,
+        L: Fn(&[u8; BLOCK]) -> bool;
+}

@@ -1,51 +1,45 @@
 use std::arch::x86_64::*;
 
-use super::{portable::prefix_xor, questions::Kernel};
-use crate::model::{
-    found::Refusal,
-    json::{
-        block::{BLOCK, Brackets, Marks},
-        scan::Scan,
-    },
+use super::{
+    portable::prefix_xor,
+    questions::{Kernel, Work},
 };
+use crate::model::json::block::{BLOCK, Brackets, Marks};
 
 /// The kernel for x86-64, which always has SSE2.
 #[target_feature(enable = "sse2")]
-pub(super) fn feed(scan: &mut Scan, chunk: &[u8]) -> Result<(), Refusal> {
-    scan.feed_with(
-        chunk,
-        Kernel {
-            marks: |block| {
-                let quarters = load(block);
-                Marks {
-                    quotes: equal(quarters, b'"'),
-                    backslashes: equal(quarters, b'\\'),
-                }
-            },
-            brackets: |block| {
-                // Bit 5 is all that tells `[` from `{` and `]` from `}`.
-                let folded = load(block).map(|quarter| _mm_or_si128(quarter, _mm_set1_epi8(0x20)));
-                Brackets {
-                    opening: equal(folded, b'{'),
-                    closing: equal(folded, b'}'),
-                }
-            },
-            plain: |block| {
-                let [a, b, c, d] = load(block).map(|half| {
-                    _mm_or_si128(
-                        _mm_cmpeq_epi8(half, _mm_set1_epi8(b'"'.cast_signed())),
-                        _mm_cmpeq_epi8(half, _mm_set1_epi8(b'\\'.cast_signed())),
-                    )
-                });
-                _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d))) == 0
-            },
-            unusual: |block| {
-                // Non-ASCII bytes are negative.
-                masks(load(block).map(|quarter| _mm_cmpgt_epi8(_mm_set1_epi8(0x20), quarter)))
-            },
-            prefix_xor,
+pub(super) fn run<W: Work>(work: W) -> W::Done {
+    work.on(Kernel {
+        marks: |block| {
+            let quarters = load(block);
+            Marks {
+                quotes: equal(quarters, b'"'),
+                backslashes: equal(quarters, b'\\'),
+            }
         },
-    )
+        brackets: |block| {
+            // Bit 5 is all that tells `[` from `{` and `]` from `}`.
+            let folded = load(block).map(|quarter| _mm_or_si128(quarter, _mm_set1_epi8(0x20)));
+            Brackets {
+                opening: equal(folded, b'{'),
+                closing: equal(folded, b'}'),
+            }
+        },
+        plain: |block| {
+            let [a, b, c, d] = load(block).map(|half| {
+                _mm_or_si128(
+                    _mm_cmpeq_epi8(half, _mm_set1_epi8(b'"'.cast_signed())),
+                    _mm_cmpeq_epi8(half, _mm_set1_epi8(b'\\'.cast_signed())),
+                )
+            });
+            _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d))) == 0
+        },
+        unusual: |block| {
+            // Non-ASCII bytes are negative.
+            masks(load(block).map(|quarter| _mm_cmpgt_epi8(_mm_set1_epi8(0x20), quarter)))
+        },
+        prefix_xor,
+    })
 }
 
 #[target_feature(enable = "sse2")]

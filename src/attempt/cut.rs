@@ -21,9 +21,10 @@ pub(super) type EventEnd = (usize, bool);
 impl Cut {
     /// What passes of the next chunk, in which these events end.
     pub(super) fn pass(&mut self, data: &Bytes, ends: &[EventEnd]) -> Bytes {
-        let all = ends.last().is_some_and(|(end, _)| *end == data.len());
+        let behind = ends.last().and_then(|(end, _)| data.get(*end..));
         let stays = ends.iter().all(|(_, goes)| !goes);
-        if all && stays && self.held.is_empty() && !self.skips_feed {
+        if matches!(behind, Some(b"" | b"\n")) && stays && self.held.is_empty() && !self.skips_feed
+        {
             self.is_open = false;
             return data.clone();
         }
@@ -39,6 +40,15 @@ impl Cut {
                 false => passed.append(&mut self.held),
             }
             self.is_open = false;
+        }
+        // The line feed that an event that has passed ends with does not wait for the next one: until
+        // it comes, clients do not know that the event is whole.
+        if self.held.is_empty()
+            && !self.skips_feed
+            && let Some(after) = rest.strip_prefix(b"\n")
+        {
+            passed.push(b'\n');
+            rest = after;
         }
         self.hold(rest);
         if self.is_open || self.held.len() > MAX {
@@ -105,6 +115,41 @@ mod tests {
             }
             passed.extend_from_slice(&cut.end(false));
             prop_assert_eq!(String::from_utf8(passed).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn an_event_does_not_wait_for_the_next_one() {
+        for (chunks, expected) in [
+            // The reader has an event end at the CR of its empty line.
+            (&[("a\r\n\r\n", &[(4, false)][..])][..], &["a\r\n\r\n"][..]),
+            (
+                &[("a\r\n\r", &[(4, false)]), ("\n", &[])],
+                &["a\r\n\r", "\n"],
+            ),
+            (&[("a\r\n\r\nb", &[(4, false)])], &["a\r\n\r\n"]),
+            (
+                &[
+                    ("a\r\n\r\nb\r\n\r\n", &[(4, false), (9, true)]),
+                    ("c\r\n\r\n", &[(4, false)]),
+                ],
+                &["a\r\n\r\n", "c\r\n\r\n"],
+            ),
+            (
+                &[
+                    ("b\r\n\r", &[(4, true)]),
+                    ("\nc", &[]),
+                    ("\r\n\r\n", &[(3, false)]),
+                ],
+                &["", "", "c\r\n\r\n"],
+            ),
+        ] {
+            let mut cut = Cut::default();
+            let passed: Vec<_> = chunks
+                .iter()
+                .map(|(chunk, ends)| cut.pass(&Bytes::from_static(chunk.as_bytes()), ends))
+                .collect();
+            assert_eq!(passed, expected, "{chunks:?}");
         }
     }
 

@@ -31,6 +31,7 @@ mod fuzz;
 #[cfg(any(test, fuzzing))]
 mod hear;
 mod json;
+mod made;
 mod names;
 mod reader;
 mod said;
@@ -44,7 +45,6 @@ mod write;
 
 #[cfg(fuzzing)]
 pub(crate) use self::fuzz::fuzz_events;
-pub(crate) use self::write::failure_event;
 pub use self::{
     dialect::Dialect,
     event::{End, Event, Kinds},
@@ -55,3 +55,4 @@ pub use self::{
     usage::Usage,
     write::{Interruption, data_of, error_event, keep_alive},
 };
+pub(crate) use self::{made::Made, write::failure_event};

@@ -92,7 +92,8 @@ fn root(key: &[u8]) -> Node {
         b"delta" => Node::In(Inner::Delta),
         b"type" => Node::Type,
         b"object" => Node::Object,
-        b"usage" => Node::In(Inner::Usage),
+        // SGLang's own API has it in `meta_info`.
+        b"usage" | b"meta_info" => Node::In(Inner::Usage),
         b"usageMetadata" => Node::In(Inner::UsageMetadata),
         b"error" => Node::In(Inner::Error),
         b"message" => Node::In(Inner::Message),
@@ -188,11 +189,16 @@ fn part(key: &[u8]) -> Node {
 
 fn usage(key: &[u8]) -> Node {
     Node::Count(match key {
-        b"prompt_tokens" | b"input_tokens" => Count::Input,
-        b"completion_tokens" | b"output_tokens" => Count::Output,
-        b"total_tokens" => Count::Total,
-        b"cache_read_input_tokens" | b"prompt_cache_hit_tokens" => Count::Cached,
-        b"cache_creation_input_tokens" => Count::CacheWritten,
+        b"prompt_tokens" | b"input_tokens" | b"inputTokens" => Count::Input,
+        b"completion_tokens" | b"output_tokens" | b"outputTokens" => Count::Output,
+        b"total_tokens" | b"totalTokens" => Count::Total,
+        b"cache_read_input_tokens"
+        | b"prompt_cache_hit_tokens"
+        | b"cacheReadInputTokens"
+        | b"cached_tokens" => Count::Cached,
+        b"cache_creation_input_tokens" | b"cacheWriteInputTokens" => Count::CacheWritten,
+        // Cohere's.
+        b"tokens" => return Node::In(Inner::Usage),
         b"prompt_tokens_details" | b"input_tokens_details" | b"input_token_details" => {
             return Node::In(Inner::InputDetails);
         }

@@ -44,6 +44,8 @@ pub struct Reader {
     contents: u64,
     /// Whether a finish has come, and no content behind it.
     is_finished: bool,
+    /// Whether the usage was reported with a finish or behind it, and no content behind that.
+    is_final: bool,
     error: Option<Box<Said>>,
 }
 
@@ -75,6 +77,7 @@ impl Reader {
             seen: Kinds::NONE,
             contents: 0,
             is_finished: false,
+            is_final: false,
             error: None,
         }
     }
@@ -132,6 +135,10 @@ impl Reader {
         self.contents += u64::from(event.is(Kinds::CONTENT));
         // Of several choices the first may end long before the last.
         self.is_finished = event.is(Kinds::FINISH) || self.is_finished && !event.is(Kinds::CONTENT);
+        self.is_final = match event.is(Kinds::USAGE) {
+            true => self.is_finished || self.seen.has(Kinds::TERMINAL),
+            false => self.is_final && !event.is(Kinds::CONTENT),
+        };
     }
 
     fn how(&self, is_within: bool) -> End {
@@ -160,6 +167,12 @@ impl Reader {
     /// What the engine has reported so far.
     pub fn usage(&self) -> &Usage {
         &self.json.usage
+    }
+
+    /// Whether that is all of it: it came with the end of the last choice, or behind that. (vLLM's
+    /// continuous usage comes with each event, and counts a choice.)
+    pub fn has_final_usage(&self) -> bool {
+        self.is_final
     }
 
     /// What the first error event says.

@@ -17,7 +17,7 @@ use crate::{
     coding::Decoder,
     config::WithoutModel,
     error::{Asker, RouteError, RouteErrorKind},
-    events::Dialect,
+    events::{Dialect, Made},
     limit::{Estimate, Pending, Refusal, Reservation, Said, Standings, Verdict},
     model::{BodyKeys, ExtractedModel, NeededKeys, ask_for_usage},
     observe::{LimitFacts, LimitVerdict, Report},
@@ -35,6 +35,8 @@ pub(super) struct Matched {
     message: Message,
     /// What was left of the limits of its route, if that has any.
     standings: Standings,
+    /// Whether the answer is to be read for them.
+    is_metered: bool,
 }
 
 /// What was received of it.
@@ -86,6 +88,7 @@ impl Matched {
                 table,
                 selection: read.selection,
                 standings: Standings::default(),
+                is_metered: false,
                 message: Message {
                     model: read.model,
                     keys: read.keys,
@@ -144,8 +147,11 @@ impl Matched {
             .said()
             .for_each(|said| self.tell_limit(&said, report));
         if !reservation.is_empty() {
-            let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
-            let settling = Settling::new(reservation, self.message.estimate(), dialect);
+            self.is_metered = reservation.holds_tokens();
+            let path = head.uri.path();
+            let dialect = Dialect::in_shape(asker.shape(), path);
+            let made = Made::by(path);
+            let settling = Settling::new(reservation, self.message.estimate(), dialect, made);
             report.settled_by(Box::new(settling), head, asker);
         }
     }
@@ -232,6 +238,7 @@ impl Matched {
             selection,
             mut message,
             standings: _,
+            is_metered,
         } = self;
         let server = Arc::clone(lease.server());
         let may_send_again =
@@ -247,6 +254,9 @@ impl Matched {
             .then(|| message.usage_edit(head))
             .flatten();
         let can_ask_for_usage = usage.is_some();
+        if is_metered || can_ask_for_usage {
+            rewrite::ask_for_plain(&mut head.headers);
+        }
         let mut packed = message.pack(head, may_send_again, usage);
         let payload = match packed.payload(head, &decision, &lease) {
             Ok(payload) => payload,

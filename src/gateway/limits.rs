@@ -9,15 +9,16 @@ use std::{
     },
 };
 
-use http::request::Parts;
+use http::{StatusCode, request::Parts};
 use tracing::warn;
 
 use super::authorize::RuleMatch;
 use crate::{
     config::LimitKey,
-    events::{Dialect, Usage},
+    events::{Dialect, Made, Usage},
     limit::{
-        Asked, Estimate, LimitStore, LiveLimit, Pending, Refusal, Reservation, SharedStore, Used,
+        Asked, Estimate, LimitStore, LiveLimit, Pending, Refusal, Reservation, SharedStore, Spent,
+        Used,
     },
     observe::{EndFacts, EndKind, Settle},
     server::Server,
@@ -128,19 +129,30 @@ pub(super) struct Settling {
     reservation: Reservation,
     estimate: Estimate,
     dialect: Dialect,
+    made: Made,
 }
 
+/// As estimates have it, where nothing has been learnt.
+const BYTES_PER_TOKEN: u64 = 4;
+
 impl Settling {
-    pub(super) fn new(reservation: Reservation, estimate: Estimate, dialect: Dialect) -> Self {
+    pub(super) fn new(
+        reservation: Reservation,
+        estimate: Estimate,
+        dialect: Dialect,
+        made: Made,
+    ) -> Self {
         Self {
             reservation,
             estimate,
             dialect,
+            made,
         }
     }
 
     /// What the engine has reported, in tokens that were read and written: Anthropic's input is
-    /// without what was cached, Gemini's output without its thoughts, and rerankers only have a total.
+    /// without what was cached, Gemini's without what its tools have read and its output without its
+    /// thoughts, and rerankers only have a total.
     fn reported(&self, usage: &Usage) -> (Option<u64>, Option<u64>) {
         let sum = |parts: &[Option<u64>]| {
             let known = parts.iter().copied().flatten();
@@ -157,29 +169,44 @@ impl Settling {
         let rest = usage
             .total
             .map(|total| total.saturating_sub(output.unwrap_or(0)));
-        (input.or(rest), output)
+        match self.dialect {
+            Dialect::Gemini => (input.max(rest), output),
+            _ => (input.or(rest), output),
+        }
     }
 
     fn used(&self, end: &EndFacts<'_>) -> Used {
         let (input, output) = self.reported(end.usage());
-        let output = output.unwrap_or(0);
         if is_exact(end) {
             return Used {
-                input: input.unwrap_or(0),
-                output,
-                is_exact: input.is_some(),
+                input: input.map_or(Spent::AtLeast(0), Spent::Known),
+                output: match (output, input) {
+                    (Some(output), _) => Spent::Known(output),
+                    // All of it is said, and there is no output.
+                    (None, Some(_)) => Spent::Known(0),
+                    (None, None) => self.counted(end, 0),
+                },
             };
         }
-        // A stream has counted events. Of a text in one piece all that is known is its length.
-        let counted = match end.is_stream() {
-            true => end.contents(),
-            false if end.contents() > 0 && self.dialect.has_terminal() => end.bytes() / 4,
-            false => 0,
-        };
         Used {
-            input: input.unwrap_or(0),
-            output: output.max(counted),
-            is_exact: false,
+            input: Spent::AtLeast(input.unwrap_or(0)),
+            output: self.counted(end, output.unwrap_or(0)),
+        }
+    }
+
+    /// The output of which so much is known. A stream has counted events; of a text in one piece all
+    /// that is known is its length; of what could not be read, nothing.
+    fn counted(&self, end: &EndFacts<'_>, known: u64) -> Spent {
+        let has_output = end
+            .status()
+            .is_some_and(|status| status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS);
+        match self.made {
+            _ if !has_output => Spent::Known(known),
+            Made::Numbers => Spent::Known(known),
+            Made::Media => Spent::AtLeast(known),
+            Made::Text if !end.is_read() => Spent::AtLeast(known),
+            Made::Text if end.is_stream() => Spent::Known(known.max(end.contents())),
+            Made::Text => Spent::Known(known.max(end.bytes() / BYTES_PER_TOKEN)),
         }
     }
 }

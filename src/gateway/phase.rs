@@ -46,6 +46,17 @@ pin_project! {
     }
 }
 
+impl<S, F> Phase<S, F> {
+    /// The request, once its endpoint is chosen.
+    pub(super) fn routed(&self) -> Option<&Routed> {
+        match self {
+            Self::Sending { sending } => sending.routed.as_ref(),
+            Self::Calling { routed, .. } => routed.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 /// A request that has not been sent yet.
 pub(super) struct Arrival<S> {
     pub(super) head: Parts,

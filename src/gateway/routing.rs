@@ -40,6 +40,18 @@ pin_project! {
         // The request's.
         id: HeaderValue,
     }
+
+    impl<S> PinnedDrop for Routing<S>
+    where
+        S: Service<Request<RouteBody>>,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(routed) = this.phase.routed() {
+                this.report.unanswered(|| routed.exchange.decision());
+            }
+        }
+    }
 }
 
 impl<S> Routing<S>
@@ -242,11 +254,7 @@ where
 
     /// The decision so far.
     pub(super) fn decision(&self) -> Option<RouteDecision> {
-        match &self.phase {
-            Phase::Sending { sending } => Some(sending.routed.as_ref()?.exchange.decision()),
-            Phase::Calling { routed, .. } => Some(routed.as_ref()?.exchange.decision()),
-            _ => None,
-        }
+        Some(self.phase.routed()?.exchange.decision())
     }
 
     /// The name of the state.

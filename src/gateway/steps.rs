@@ -7,11 +7,7 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Request, Response, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_LENGTH},
-    request::Parts,
-};
+use http::{Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
@@ -103,6 +99,7 @@ pub(super) fn limited<S, F>(
     let Limiting {
         matched, arrival, ..
     } = limiting;
+    report.admitted();
     reserved_for(reserved, matched, arrival, report)
 }
 
@@ -156,6 +153,7 @@ fn chosen<S, F>(
             waiting(dispatched, waiter)
         }
         Ok(Turn::Later(target)) => {
+            report.queued();
             let waiter = waiter(&matched, target, &mut arrival);
             let queued = Box::new(Queued {
                 wait: Box::pin(matched.wait(&arrival.head, target)),
@@ -185,8 +183,7 @@ fn waiter<S>(matched: &Matched, target: u32, arrival: &mut Arrival<S>) -> Option
     let mut waiter = Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())?;
     waiter.standings = matched.standings(&arrival.options);
     // Its comments are plain text, so the events behind them must be.
-    let plain = HeaderValue::from_static("identity");
-    head.headers.insert(ACCEPT_ENCODING, plain);
+    rewrite::ask_for_plain(&mut head.headers);
     Some(waiter)
 }
 
@@ -272,7 +269,10 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     }
     let mut response = match result {
         Ok(response) => response,
-        Err(error) => return ControlFlow::Break(report.failed(error)),
+        Err(error) => {
+            report.unanswered(|| routed.exchange.decision());
+            return ControlFlow::Break(report.failed(error));
+        }
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let upgrade = routed.upgrade.take();
@@ -429,6 +429,7 @@ fn rejected<S, F>(
 
 /// The gateway answers a request itself that was routed.
 fn answering<S, F>(error: &RouteError, routed: &Routed, report: &mut Report) -> Phase<S, F> {
+    report.unanswered(|| routed.exchange.decision());
     report.rejected(error);
     let mut response = error.answer(&routed.asker);
     response.extensions_mut().insert(routed.exchange.decision());

@@ -30,7 +30,7 @@ pub use self::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBu
 pub(crate) use self::{
     estimate::{Estimate, Estimates, TYPICAL_OUTPUT},
     live::{Left, LiveLimit},
-    reservation::{Asked, Pending, Refusal, Reservation, Said, Used, Verdict},
+    reservation::{Asked, Pending, Refusal, Reservation, Said, Spent, Used, Verdict},
     shared::SharedStore,
     standing::Standings,
 };

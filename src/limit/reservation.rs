@@ -31,10 +31,25 @@ struct Expected {
 /// What a request has used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Used {
-    pub(crate) input: u64,
-    /// Whether an engine has said that; otherwise at least what was reserved counts.
-    pub(crate) is_exact: bool,
-    pub(crate) output: u64,
+    pub(crate) input: Spent,
+    pub(crate) output: Spent,
+}
+
+/// So many tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spent {
+    Known(u64),
+    /// That much is known; what was reserved counts if it is more.
+    AtLeast(u64),
+}
+
+impl Spent {
+    fn of(self, reserved: u64) -> u64 {
+        match self {
+            Self::Known(tokens) => tokens,
+            Self::AtLeast(tokens) => tokens.max(reserved),
+        }
+    }
 }
 
 /// What a request asks of one limit.
@@ -393,15 +408,12 @@ impl Reservation {
         let now = Instant::now();
         for held in self.held.drain(..) {
             let most = held.limit.config.get_amount();
-            let reserved = self.expected.input.min(most);
-            let input = match used.is_exact {
-                true => used.input,
-                false => used.input.max(reserved),
-            };
+            let input = used.input.of(self.expected.input.min(most));
+            let output = used.output.of(self.expected.output.min(most));
             let actual = match held.limit.config.get_unit() {
                 LimitUnit::InputTokens => input,
-                LimitUnit::OutputTokens => used.output,
-                LimitUnit::TotalTokens => input.saturating_add(used.output),
+                LimitUnit::OutputTokens => output,
+                LimitUnit::TotalTokens => input.saturating_add(output),
                 LimitUnit::Requests | LimitUnit::ConcurrentRequests => held.amount,
             };
             held.settle(actual, now);

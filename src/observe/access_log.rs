@@ -147,7 +147,7 @@ impl Display for Line<'_, '_> {
         }
         for (name, value) in names(end) {
             if let Some(value) = value {
-                write!(f, " {name}={}", Plain(value))?;
+                write!(f, " {name}={}", Field(value))?;
             }
         }
         if end.attempts() > 1 {
@@ -263,6 +263,27 @@ fn protocol(version: Version) -> &'static str {
 /// The longest text of a client's that is logged, in characters.
 const MAX: usize = 256;
 
+/// A value as text: in quotes where it would not be told from the fields behind it.
+struct Field<'a>(&'a str);
+
+impl Display for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_one = |letter: char| !letter.is_whitespace() && !matches!(letter, '=' | '"');
+        match !self.0.is_empty() && self.0.chars().all(is_one) {
+            true => Plain(self.0).fmt(f),
+            false => write!(f, "\"{}\"", Plain(self.0)),
+        }
+    }
+}
+
+/// Whether a terminal shows it as nothing, as the end of a line, or by turning around what follows.
+fn is_invisible(letter: char) -> bool {
+    matches!(letter,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}')
+}
+
 /// A text without what could break a line or write to a terminal.
 struct Plain<'a>(&'a str);
 
@@ -271,7 +292,9 @@ impl Display for Plain<'_> {
         for letter in self.0.chars().take(MAX) {
             match letter {
                 '"' | '\\' => write!(f, "\\{letter}")?,
-                letter if letter.is_control() => write!(f, "{}", letter.escape_unicode())?,
+                letter if letter.is_control() || is_invisible(letter) => {
+                    write!(f, "{}", letter.escape_unicode())?;
+                }
                 letter => f.write_char(letter)?,
             }
         }

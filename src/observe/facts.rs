@@ -267,6 +267,7 @@ pub struct EndFacts<'a> {
     pub(super) ruled: Option<Ruled<'a>>,
     pub(super) requested_model: Option<&'a str>,
     pub(super) answered: bool,
+    pub(super) is_read: bool,
     pub(super) is_stream: bool,
     pub(super) usage: Usage,
     pub(super) is_exact: bool,
@@ -345,6 +346,11 @@ impl<'a> EndFacts<'a> {
     /// Whether the answer is a stream of events.
     pub fn is_stream(&self) -> bool {
         self.is_stream
+    }
+
+    /// Whether the answer's events were read: it is JSON or a stream of events, and not compressed.
+    pub fn is_read(&self) -> bool {
+        self.is_read
     }
 
     /// The tokens that the engine has reported, as it reported them.

@@ -44,6 +44,8 @@ struct Told {
     requested: Option<Box<str>>,
     decision: Option<RouteDecision>,
     received: Option<Instant>,
+    /// When its limits had let it pass, if one was asked.
+    admitted: Option<Instant>,
     sent: Option<Instant>,
     head: Option<Instant>,
     content: Option<Instant>,
@@ -51,7 +53,11 @@ struct Told {
     error: Option<RouteError>,
     /// `None` until it is known otherwise than by the drop.
     kind: Option<EndKind>,
+    /// Whether it had to wait for an endpoint.
+    is_queued: bool,
     answered: bool,
+    /// Whether the answer's events are read.
+    is_read: bool,
     is_stream: bool,
     /// Whether the client has all that the dialect has at an end.
     is_whole: bool,
@@ -117,6 +123,20 @@ impl Report {
         told.requested = (asked != table.requested(selection)).then(|| asked.into());
     }
 
+    /// A store has said what is left of its limits.
+    pub(crate) fn admitted(&mut self) {
+        if let Some(told) = &mut self.0 {
+            told.admitted = Some(Instant::now());
+        }
+    }
+
+    /// The request begins to wait in the queue.
+    pub(crate) fn queued(&mut self) {
+        if let Some(told) = &mut self.0 {
+            told.is_queued = true;
+        }
+    }
+
     /// The request has waited in the queue, and goes on.
     pub(crate) fn waited(&mut self) {
         if let Some(told) = &mut self.0 {
@@ -127,7 +147,8 @@ impl Report {
     /// The request is about to be sent to an engine. Returns what tells of its attempts.
     pub(crate) fn sent(&mut self, decision: &RouteDecision) -> Option<AttemptReport> {
         let told = self.0.as_mut()?;
-        let now = told.sent.or(told.received).unwrap_or_else(Instant::now);
+        let known = told.sent.or(told.admitted).or(told.received);
+        let now = known.unwrap_or_else(Instant::now);
         told.sent = Some(now);
         told.decision = Some(decision.clone());
         let Listening { request, observers } = &*told.listening;
@@ -167,6 +188,13 @@ impl Report {
             told.kind = Some(EndKind::Error);
         }
         Err(error)
+    }
+
+    /// There is no answer of an engine's; `decision` is that of the last attempt.
+    pub(crate) fn unanswered(&mut self, decision: impl FnOnce() -> RouteDecision) {
+        if let Some(told) = &mut self.0 {
+            told.decision = Some(decision());
+        }
     }
 
     /// There is an answer, to a request that was not routed.
@@ -244,13 +272,16 @@ impl Told {
             requested: None,
             decision: None,
             received: None,
+            admitted: None,
             sent: None,
             head: None,
             content: None,
             status: None,
             error: None,
             kind: None,
+            is_queued: false,
             answered: false,
+            is_read: false,
             is_stream: false,
             is_whole: false,
             is_exact: false,
@@ -270,13 +301,12 @@ impl Told {
 
     fn read(&mut self, reader: &Reader, kinds: Kinds) {
         self.contents = reader.contents();
-        if self.content.is_none() && self.contents > 0 {
-            self.is_stream = reader.format() != Format::Json;
-            if self.is_stream {
-                self.content = Some(Instant::now());
-                let Listening { request, observers } = &*self.listening;
-                observers.tell(|observer| observer.first_content(request));
-            }
+        self.is_read = true;
+        self.is_stream = reader.format() != Format::Json;
+        if self.is_stream && self.content.is_none() && self.contents > 0 {
+            self.content = Some(Instant::now());
+            let Listening { request, observers } = &*self.listening;
+            observers.tell(|observer| observer.first_content(request));
         }
         if kinds.has(Kinds::ERROR) {
             self.kind = Some(EndKind::Error);
@@ -285,8 +315,8 @@ impl Told {
         let has_finished = seen.has(Kinds::FINISH) || seen.has(Kinds::TERMINAL);
         if kinds.has(Kinds::USAGE) {
             self.usage = *reader.usage();
-            self.is_exact = has_finished;
         }
+        self.is_exact = reader.has_final_usage();
         self.is_whole =
             seen.has(Kinds::TERMINAL) || (has_finished && reader.dialect() == Dialect::Gemini);
     }
@@ -310,10 +340,14 @@ impl Told {
         let since = |at: Instant| at.saturating_duration_since(begun);
         let total = since(now);
         let receive = self.received.map_or(total, since);
-        let left = self.sent.map_or(total, since);
+        let admitted = self.admitted.map_or(receive, since);
+        let left = match self.is_queued {
+            true => self.sent.map_or(total, since),
+            false => admitted,
+        };
         Times {
             receive,
-            queue: left.saturating_sub(receive),
+            queue: left.saturating_sub(admitted),
             to_head: self.head.map(since),
             to_first_content: self.content.map(since),
             per_output_token: self.per_output(now, self.usage.output.filter(|_| self.is_exact)),
@@ -351,6 +385,7 @@ impl Drop for Told {
             ruled,
             requested_model,
             answered: self.answered,
+            is_read: self.is_read,
             is_stream: self.is_stream,
             usage: self.usage,
             is_exact: self.is_exact,

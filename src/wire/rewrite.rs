@@ -5,7 +5,10 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{
+        ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRAILER, TRANSFER_ENCODING,
+        UPGRADE,
+    },
     request::Parts,
     uri::PathAndQuery,
 };
@@ -35,6 +38,11 @@ pub(crate) fn end_hop(head: &mut Parts) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
     }
+}
+
+/// The answer is to be read on its way, so it must not be compressed (RFC 9110 section 12.5.3).
+pub(crate) fn ask_for_plain(headers: &mut HeaderMap) {
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 }
 
 /// Addresses `head` to the endpoint `to`: the URI becomes absolute, and Host the

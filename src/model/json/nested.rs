@@ -1,5 +1,7 @@
 //! Skips a nested value, 64 bytes at a time.
 
+use std::ops::Range;
+
 use super::{
     block::{BLOCK, Brackets, Marks, first, from},
     kernel::{
@@ -15,17 +17,17 @@ use super::{
 /// there, or has a backslash outside of its strings, which could hide where one begins. Brackets are
 /// only counted, and what stands between tokens is not read.
 ///
-/// `long` is told of each string of some length: of all that have 64 bytes, and not of all others.
+/// `long` is told the place of each string of some length: of all that have 64 bytes, and not of all others.
 /// (Keys are strings.) Of one that goes on behind the text it is told the part that is there, with
 /// `false`.
-pub(crate) fn skip_nested<'a>(text: &'a [u8], long: impl FnMut(&'a [u8], bool)) -> Option<usize> {
+pub(crate) fn skip_nested(text: &[u8], long: impl FnMut(Range<usize>, bool)) -> Option<usize> {
     skip_on(Machine::best(), text, long)
 }
 
-pub(super) fn skip_on<'a>(
+pub(super) fn skip_on(
     machine: Machine,
-    text: &'a [u8],
-    long: impl FnMut(&'a [u8], bool),
+    text: &[u8],
+    long: impl FnMut(Range<usize>, bool),
 ) -> Option<usize> {
     machine.run(Skip { text, long })
 }
@@ -35,7 +37,7 @@ struct Skip<'a, F> {
     long: F,
 }
 
-impl<'a, F: FnMut(&'a [u8], bool)> Work for Skip<'a, F> {
+impl<F: FnMut(Range<usize>, bool)> Work for Skip<'_, F> {
     type Done = Option<usize>;
 
     #[inline(always)]
@@ -73,7 +75,7 @@ impl<'a, F: FnMut(&'a [u8], bool)> Work for Skip<'a, F> {
             }
             if let Some(quote) = first(masks.quotes) {
                 if let Some(begin) = open {
-                    long(text.get(begin..at + quote).unwrap_or_default(), true);
+                    long(begin..at + quote, true);
                 }
                 let last = masks.quotes.ilog2() as usize;
                 open = strings.is_inside().then_some(at + last + 1);
@@ -87,7 +89,7 @@ impl<'a, F: FnMut(&'a [u8], bool)> Work for Skip<'a, F> {
             }
         }
         if let Some(begin) = open {
-            long(text.get(begin..).unwrap_or_default(), false);
+            long(begin..text.len(), false);
         }
         None
     }
@@ -137,9 +139,9 @@ mod tests {
 
     fn skip(machine: Machine, text: &[u8]) -> (Option<usize>, Vec<(&[u8], bool)>) {
         let mut long = Vec::new();
-        let end = skip_on(machine, text, |string, is_whole| {
-            if string.len() >= BLOCK {
-                long.push((string, is_whole));
+        let end = skip_on(machine, text, |place, is_whole| {
+            if place.len() >= BLOCK {
+                long.push((&text[place], is_whole));
             }
         });
         (end, long)

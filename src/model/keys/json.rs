@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
-
-use super::hash::hash;
+use super::{data::Data, hash::hash};
 use crate::{
     model::json::{decode_text, skip_nested},
     pieces::quote_or_backslash,
@@ -15,11 +13,9 @@ use crate::{
 /// It does not validate the values that it skips; the engine does. Every method
 /// returns `None` if the text ends or is not JSON; reading can't continue then.
 pub(super) struct Json<'a> {
+    text: &'a [u8],
     rest: &'a [u8],
-    /// The bytes of the strings read so far that are no text, but data in base64.
-    data: u64,
-    /// Whether the text ends within such a string.
-    ends_in_data: bool,
+    data: Data,
 }
 
 impl<'a> Json<'a> {
@@ -27,9 +23,9 @@ impl<'a> Json<'a> {
         // A byte order mark is skipped, as the scanner does.
         let rest = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
         Self {
+            text: rest,
             rest,
-            data: 0,
-            ends_in_data: false,
+            data: Data::default(),
         }
     }
 
@@ -113,8 +109,9 @@ impl<'a> Json<'a> {
         loop {
             match quote_or_backslash(text.get(at..).unwrap_or_default()) {
                 None => {
+                    let begin = self.text.len() - text.len();
+                    self.data.string(self.text, begin..self.text.len(), false);
                     self.rest = &[];
-                    self.ends_in_data = self.count_data(text);
                     return Some(Some(RawString {
                         raw: text,
                         is_whole: false,
@@ -123,8 +120,9 @@ impl<'a> Json<'a> {
                 Some(next) if text.get(at + next) == Some(&b'\\') => at += next + 2,
                 Some(next) => {
                     let raw = text.get(..at + next)?;
+                    let begin = self.text.len() - text.len();
+                    self.data.string(self.text, begin..begin + raw.len(), true);
                     self.advance(at + next + 1);
-                    self.count_data(raw);
                     return Some(Some(RawString {
                         raw,
                         is_whole: true,
@@ -136,20 +134,12 @@ impl<'a> Json<'a> {
 
     /// How many bytes of pictures and sound have been read.
     pub(super) fn data(&self) -> u64 {
-        self.data
+        self.data.bytes
     }
 
     /// Whether the text ends within one.
     pub(super) fn ends_in_data(&self) -> bool {
-        self.ends_in_data
-    }
-
-    fn count_data(&mut self, string: &[u8]) -> bool {
-        let is_data = is_data(string);
-        if is_data {
-            self.data += string.len() as u64;
-        }
-        is_data
+        self.data.is_open
     }
 
     /// Skips a value.
@@ -162,17 +152,12 @@ impl<'a> Json<'a> {
     }
 
     fn skip_nested(&mut self) -> Option<()> {
-        let text = self.rest.get(1..)?;
-        let mut data = 0;
-        let mut ends_in_data = false;
-        let len = skip_nested(text, |string, is_whole| {
-            if is_data(string) {
-                data += string.len() as u64;
-                ends_in_data = !is_whole;
-            }
+        let nested = self.rest.get(1..)?;
+        let (text, data) = (self.text, &mut self.data);
+        let base = text.len() - nested.len();
+        let len = skip_nested(nested, |place, is_whole| {
+            data.string(text, base + place.start..base + place.end, is_whole);
         });
-        self.data += data;
-        self.ends_in_data = ends_in_data;
         match len {
             Some(len) => self.advance(1 + len),
             None => self.rest = &[],
@@ -201,29 +186,6 @@ impl<'a> Json<'a> {
         self.advance(end);
         (end > 0).then_some(())
     }
-}
-
-/// Whether a string is a picture, a sound or a file in base64, in whatever field of whatever API.
-///
-/// It is long, and a sample of its bytes has none that base64 does not have: a space, for one.
-fn is_data(string: &[u8]) -> bool {
-    /// A text of this length has spaces, or letters beyond ASCII.
-    const SHORTEST: usize = 1024;
-    const SAMPLE: usize = 256;
-    /// What comes before the data in a `data:` URL.
-    const LONGEST_TYPE: usize = 128;
-    if string.len() < SHORTEST {
-        return false;
-    }
-    let head = string.get(..LONGEST_TYPE).unwrap_or_default();
-    let start = match (string.starts_with(b"data:"), memchr(b',', head)) {
-        (true, Some(comma)) => comma + 1,
-        _ => 0,
-    };
-    let data = string.get(start..).unwrap_or_default();
-    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_\\".contains(byte);
-    let ends = [data.get(..SAMPLE), data.get(data.len() - SAMPLE..)];
-    ends.into_iter().flatten().flatten().all(is_base64) && data.iter().step_by(61).all(is_base64)
 }
 
 /// The text between the quotes of a string, escapes included.

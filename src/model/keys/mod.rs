@@ -2,6 +2,7 @@
 
 mod body;
 mod conversation;
+mod data;
 mod hash;
 mod json;
 mod tokens;

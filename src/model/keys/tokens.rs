@@ -161,11 +161,33 @@ mod tests {
                 json!({"contents": [{"parts": [{"inlineData": {"data": data}}]}]}),
                 data.len(),
             ),
-            (json!({"prompt": "x".repeat(1023)}), 0),
+            (
+                json!({"a": [{"image_url": url}, {"b64_json": data}]}),
+                url.len() + data.len(),
+            ),
+            // It looks like data, and is where no data is.
+            (json!({"prompt": data}), 0),
+            (json!({"messages": [{"content": data}, data]}), 0),
+            (json!({"prompt": url}), 0),
+            (json!({"data": text}), 0),
+            (json!({"data": "x".repeat(1023)}), 0),
             (json!({"prompt": "\u{6f22}".repeat(2000)}), 0),
         ] {
             assert_eq!(of(&body).data, expected as u64, "{body}");
+            let pretty = serde_json::to_vec_pretty(&body).unwrap();
+            let tokens = read(&pretty).unwrap();
+            assert_eq!(tokens.data, expected as u64, "{body}");
         }
+    }
+
+    #[test]
+    fn letters_that_are_escaped_are_text_and_slashes_may_be() {
+        let letters = r"\u4f60\u597d".repeat(200);
+        let body = format!(r#"{{"data":"{letters}"}}"#);
+        assert_eq!(read(body.as_bytes()).unwrap().data, 0);
+        let data = r"iVBORw0KGgo+\/aZ9".repeat(100);
+        let body = format!(r#"{{"data":"{data}"}}"#);
+        assert_eq!(read(body.as_bytes()).unwrap().data, data.len() as u64);
     }
 
     #[test]

@@ -86,6 +86,8 @@ impl Options {
             let begin = at(value);
             value.skip()?;
             found = match (key, &found, kind) {
+                // It would begin where there is usage, and be in events that the client gets.
+                (b"continuous_usage_stats", _, b't') => Self::Unclear,
                 (b"include_usage", Self::Empty(_) | Self::Others(_), b't') => Self::Asked,
                 (b"include_usage", Self::Empty(_) | Self::Others(_), b'f' | b'n') => {
                     Self::Refused(begin..at(value))
@@ -156,6 +158,8 @@ mod tests {
             r#"{"stream":true,"stream_options":{"include_usage":false,"include_usage":false}}"#,
             r#"{"stream":true,"stream_options":{"include_usage":1}}"#,
             r#"{"stream":true,"stream_options":[]}"#,
+            r#"{"stream":true,"stream_options":{"continuous_usage_stats":true}}"#,
+            r#"{"stream":true,"stream_options":{"continuous_usage_stats":true,"include_usage":false}}"#,
             r#"{"stream":true"#,
             r#"[{"stream":true}]"#,
             "",

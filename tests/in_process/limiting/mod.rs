@@ -2,6 +2,7 @@
 
 mod charged_once;
 mod keyed;
+mod never_free;
 mod refused;
 mod reloaded;
 mod settled;

@@ -255,3 +255,17 @@ async fn an_answer_that_was_opened_early_has_one_end() {
     let end = heard.end();
     assert_eq!((end.kind, end.status), (EndKind::ClientGone, Some(200)));
 }
+
+/// The one that has answered with 503 has nothing to do with a client that leaves the other.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_leaves_the_last_attempt() {
+    let heard = Heard::default();
+    let rig = rig(&heard);
+    rig.engines.at("e0", [status(503)]);
+    rig.engines.at("e1", [status(200).late(millis(60_000))]);
+    let call = timeout(millis(1000), rig.ask()).await;
+    assert!(call.is_err());
+    let end = heard.end();
+    assert_eq!((end.kind, end.attempts), (EndKind::ClientGone, 2));
+    assert_eq!(end.endpoint.as_deref(), Some("http://e1"));
+}

@@ -136,6 +136,44 @@ async fn each_attempt_goes_by_its_own_server() {
 }
 
 /// It is no matter of observers.
+/// The chunk that is to be hidden could not be found in what is compressed.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_asked_for_usage_is_not_compressed() {
+    let heard = Heard::default();
+    let rig = forced(&heard);
+    for (body, coding) in [
+        (r#"{"model":"asked","stream":true}"#, "identity"),
+        (r#"{"model":"asked","stream":false}"#, "gzip"),
+    ] {
+        let mut request = ask("/v1/chat/completions", body);
+        let headers = request.headers_mut();
+        headers.insert("accept-encoding", "gzip".parse().unwrap());
+        rig.engines.next([stream(&PARTS.concat(), 1000)]);
+        Answer::of(rig.send(request).await).await;
+        let sent = rig.engines.attempts().pop().unwrap();
+        assert_eq!(sent.header("accept-encoding"), Some(coding));
+    }
+}
+
+/// A client may take an event for whole only with the line feed behind it.
+#[tokio::test(start_paused = true)]
+async fn an_event_does_not_wait_for_the_next_one_whatever_ends_its_lines() {
+    use http_body_util::BodyExt;
+    let heard = Heard::default();
+    let rig = forced(&heard);
+    let (feed, body) = script();
+    rig.engines
+        .next([answers(200, body).header("content-type", "text/event-stream")]);
+    let request = ask("/v1/chat/completions", r#"{"model":"asked","stream":true}"#);
+    let mut answer = rig.send(request).await;
+    for part in &PARTS[..3] {
+        let part = part.replace('\n', "\r\n");
+        feed.send(&part);
+        let frame = answer.body_mut().frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), part);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_usage_is_hidden_where_nobody_listens() {
     let rig = Rig::with(

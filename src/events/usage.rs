@@ -1,3 +1,5 @@
+use super::Dialect;
+
 /// The counts of tokens that an engine has reported so far, exactly as given.
 ///
 /// Where an engine reports more than once, the last count holds: they are running totals in every
@@ -39,6 +41,28 @@ pub(super) enum Count {
 }
 
 impl Usage {
+    /// All tokens that were read and all that were made, whatever the API counts apart: Anthropic
+    /// what was cached, Gemini the thoughts and what its tools have read. Rerankers have a total only.
+    pub(crate) fn totals(&self, dialect: Dialect) -> (Option<u64>, Option<u64>) {
+        let sum = |parts: &[Option<u64>]| {
+            let known = parts.iter().copied().flatten();
+            known.reduce(u64::saturating_add)
+        };
+        let output = match dialect {
+            Dialect::Gemini => sum(&[self.output, self.reasoning]),
+            _ => self.output,
+        };
+        let rest = self
+            .total
+            .map(|total| total.saturating_sub(output.unwrap_or(0)));
+        let input = match dialect {
+            Dialect::Messages => sum(&[self.input, self.cached, self.cache_written]).or(rest),
+            Dialect::Gemini => self.input.max(rest),
+            _ => self.input.or(rest),
+        };
+        (input, output)
+    }
+
     pub(super) fn set(&mut self, count: Count, value: u64) {
         let place = match count {
             Count::Input => &mut self.input,

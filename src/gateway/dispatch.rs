@@ -148,10 +148,8 @@ impl Matched {
             .for_each(|said| self.tell_limit(&said, report));
         if !reservation.is_empty() {
             self.is_metered = reservation.holds_tokens();
-            let path = head.uri.path();
-            let dialect = Dialect::in_shape(asker.shape(), path);
-            let made = Made::by(path);
-            let settling = Settling::new(reservation, self.message.estimate(), dialect, made);
+            let made = Made::by(head.uri.path());
+            let settling = Settling::new(reservation, self.message.estimate(), made);
             report.settled_by(Box::new(settling), head, asker);
         }
     }

@@ -15,7 +15,7 @@ use tracing::warn;
 use super::authorize::RuleMatch;
 use crate::{
     config::LimitKey,
-    events::{Dialect, Made, Usage},
+    events::Made,
     limit::{
         Asked, Estimate, LimitStore, LiveLimit, Pending, Refusal, Reservation, SharedStore, Spent,
         Used,
@@ -128,7 +128,6 @@ impl fmt::Debug for NamedKey {
 pub(super) struct Settling {
     reservation: Reservation,
     estimate: Estimate,
-    dialect: Dialect,
     made: Made,
 }
 
@@ -136,47 +135,16 @@ pub(super) struct Settling {
 const BYTES_PER_TOKEN: u64 = 4;
 
 impl Settling {
-    pub(super) fn new(
-        reservation: Reservation,
-        estimate: Estimate,
-        dialect: Dialect,
-        made: Made,
-    ) -> Self {
+    pub(super) fn new(reservation: Reservation, estimate: Estimate, made: Made) -> Self {
         Self {
             reservation,
             estimate,
-            dialect,
             made,
         }
     }
 
-    /// What the engine has reported, in tokens that were read and written: Anthropic's input is
-    /// without what was cached, Gemini's without what its tools have read and its output without its
-    /// thoughts, and rerankers only have a total.
-    fn reported(&self, usage: &Usage) -> (Option<u64>, Option<u64>) {
-        let sum = |parts: &[Option<u64>]| {
-            let known = parts.iter().copied().flatten();
-            known.reduce(u64::saturating_add)
-        };
-        let output = match self.dialect {
-            Dialect::Gemini => sum(&[usage.output, usage.reasoning]),
-            _ => usage.output,
-        };
-        let input = match self.dialect {
-            Dialect::Messages => sum(&[usage.input, usage.cached, usage.cache_written]),
-            _ => usage.input,
-        };
-        let rest = usage
-            .total
-            .map(|total| total.saturating_sub(output.unwrap_or(0)));
-        match self.dialect {
-            Dialect::Gemini => (input.max(rest), output),
-            _ => (input.or(rest), output),
-        }
-    }
-
     fn used(&self, end: &EndFacts<'_>) -> Used {
-        let (input, output) = self.reported(end.usage());
+        let (input, output) = end.totals();
         if is_exact(end) {
             return Used {
                 input: input.map_or(Spent::AtLeast(0), Spent::Known),
@@ -213,10 +181,7 @@ impl Settling {
 
 /// Whether the engine has said all that was used. Of an answer in one piece what it says is final.
 fn is_exact(end: &EndFacts<'_>) -> bool {
-    let usage = end.usage();
-    let is_reported = [usage.input, usage.output, usage.total]
-        .iter()
-        .any(Option::is_some);
+    let is_reported = !matches!(end.totals(), (None, None));
     end.is_exact() || (is_reported && !end.is_stream() && end.kind() == EndKind::Ok)
 }
 
@@ -231,7 +196,7 @@ impl Settle for Settling {
             return self.reservation.refund();
         };
         if is_exact(end) {
-            let (input, output) = self.reported(end.usage());
+            let (input, output) = end.totals();
             let estimates = decision.server().estimates();
             estimates.learn(&self.estimate, input, output);
         }

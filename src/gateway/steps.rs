@@ -433,6 +433,7 @@ fn answering<S, F>(error: &RouteError, routed: &Routed, report: &mut Report) -> 
     report.rejected(error);
     let mut response = error.answer(&routed.asker);
     response.extensions_mut().insert(routed.exchange.decision());
+    routed.standings.write(response.headers_mut());
     let rest = rest(routed);
     Phase::Answering { response, rest }
 }

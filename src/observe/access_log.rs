@@ -80,8 +80,10 @@ fn log_fields(end: &EndFacts<'_>) {
         selected_pod = decision.map(RouteDecision::endpoint),
         request_id = request.id(),
         upstream_attempts = i64::from(end.attempts()),
-        input_tokens = end.usage().input,
+        input_tokens = end.input_tokens(),
         output_tokens = output_tokens(end),
+        cached_tokens = end.usage().cached,
+        reasoning_tokens = end.usage().reasoning,
         tokens_exact = end.is_exact(),
         response_bytes = end.bytes(),
         duration_total = millis(times.total),
@@ -89,6 +91,7 @@ fn log_fields(end: &EndFacts<'_>) {
         duration_queue = millis(times.queue),
         duration_to_head = times.to_head.map(millis),
         duration_to_first_token = times.to_first_content.map(millis),
+        duration_per_output_token = times.per_output_token.map(millis),
         "request"
     );
 }
@@ -153,11 +156,15 @@ impl Display for Line<'_, '_> {
         if end.attempts() > 1 {
             write!(f, " attempts={}", end.attempts())?;
         }
-        if end.is_answered() && (end.usage().input.is_some() || output_tokens(end).is_some()) {
+        let (input, output) = (end.input_tokens(), output_tokens(end));
+        if end.is_answered() && (input.is_some() || output.is_some()) {
+            f.write_str(" tokens=")?;
+            match input {
+                Some(input) => write!(f, "{input}/")?,
+                None => f.write_str("-/")?,
+            }
             let about = if end.is_exact() { "" } else { "~" };
-            let input = end.usage().input.unwrap_or_default();
-            let output = output_tokens(end).unwrap_or_default();
-            write!(f, " tokens={input}/{about}{output}")?;
+            write!(f, "{about}{}", output.unwrap_or_default())?;
         }
         timings(end.times(), f)
     }
@@ -225,7 +232,7 @@ fn numbers(end: &EndFacts<'_>) -> [(&'static str, Option<u64>); 7] {
     [
         ("status_code", status),
         ("upstream_attempts", Some(u64::from(end.attempts()))),
-        ("input_tokens", usage.input),
+        ("input_tokens", end.input_tokens()),
         ("output_tokens", output_tokens(end)),
         ("cached_tokens", usage.cached),
         ("reasoning_tokens", usage.reasoning),
@@ -235,8 +242,8 @@ fn numbers(end: &EndFacts<'_>) -> [(&'static str, Option<u64>); 7] {
 
 /// What was reported or counted; `None` where nothing was.
 fn output_tokens(end: &EndFacts<'_>) -> Option<u64> {
-    let estimate = Some(end.output_tokens()).filter(|&tokens| tokens > 0);
-    end.usage().output.or(estimate)
+    let counted = Some(end.output_tokens()).filter(|&tokens| tokens > 0);
+    counted.or(end.totals().1)
 }
 
 /// The code of an error of ours, or what else went wrong.

@@ -364,10 +364,22 @@ impl<'a> EndFacts<'a> {
         self.is_exact
     }
 
-    /// The output tokens: the reported ones if the usage is exact, else an estimate, which is the
-    /// larger of what was reported so far and the events with content. 0 for an error.
+    /// The tokens that were read and those that were made, as far as they are reported.
+    pub(crate) fn totals(&self) -> (Option<u64>, Option<u64>) {
+        self.usage.totals(self.request.operation.dialect())
+    }
+
+    /// All input tokens, as far as they are reported: with those that came from a cache or went into
+    /// it, which Anthropic counts apart, as the GenAI conventions have it.
+    pub fn input_tokens(&self) -> Option<u64> {
+        self.totals().0
+    }
+
+    /// All output tokens, thoughts included, which Gemini counts apart: the reported ones if the
+    /// usage is exact, else an estimate, which is the larger of what was reported so far and the
+    /// events with content. 0 for an error.
     pub fn output_tokens(&self) -> u64 {
-        let reported = self.usage.output.unwrap_or_default();
+        let reported = self.totals().1.unwrap_or_default();
         match self.is_exact {
             true => reported,
             false if self.is_stream => reported.max(self.contents),

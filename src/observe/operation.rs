@@ -6,7 +6,7 @@ use crate::{error::Shape, events::Dialect};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Operation {
     name: Option<&'static str>,
-    provider: &'static str,
+    dialect: Dialect,
 }
 
 impl Operation {
@@ -28,13 +28,7 @@ impl Operation {
             }
             _ => None,
         };
-        let provider = match dialect {
-            Dialect::Messages => "anthropic",
-            Dialect::Gemini => "gcp.gemini",
-            Dialect::Ollama => "ollama",
-            _ => "openai",
-        };
-        Self { name, provider }
+        Self { name, dialect }
     }
 
     pub(super) fn name(self) -> Option<&'static str> {
@@ -50,6 +44,15 @@ impl Operation {
     /// The API that clients speak, as `gen_ai.provider.name` has it: engines of one's own are
     /// known by that only.
     pub(super) fn provider(self) -> &'static str {
-        self.provider
+        match self.dialect {
+            Dialect::Messages => "anthropic",
+            Dialect::Gemini => "gcp.gemini",
+            Dialect::Ollama => "ollama",
+            _ => "openai",
+        }
+    }
+
+    pub(super) fn dialect(self) -> Dialect {
+        self.dialect
     }
 }

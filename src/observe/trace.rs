@@ -134,6 +134,7 @@ impl RequestSpan {
         let engine_model = decision.map(|to| Excerpt(to.engine_model()));
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
         let (times, usage) = (end.times(), end.usage());
+        let (input, output) = end.totals();
         let count = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok());
         record_all!(
             self.0,
@@ -148,8 +149,8 @@ impl RequestSpan {
             http.response.status_code = end.status().map(number),
             error.type = end.error().map(|error| error.kind().code()),
             model_route.end = end.kind().as_str(),
-            gen_ai.usage.input_tokens = count(usage.input),
-            gen_ai.usage.output_tokens = count(usage.output),
+            gen_ai.usage.input_tokens = count(input),
+            gen_ai.usage.output_tokens = count(output),
             gen_ai.usage.cache_read.input_tokens = count(usage.cached),
             gen_ai.usage.cache_creation.input_tokens = count(usage.cache_written),
             gen_ai.usage.reasoning.output_tokens = count(usage.reasoning),

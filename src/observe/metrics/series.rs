@@ -129,7 +129,8 @@ struct Answer {
     tokens: [Histogram; 2],
     /// By their type, of usage that is exact.
     reported: [OnceLock<Counter>; 7],
-    estimated: OnceLock<Counter>,
+    /// Input and output, of what was reported or counted without an end.
+    estimated: [OnceLock<Counter>; 2],
     /// Exact, estimated, unknown.
     usage: [OnceLock<Counter>; 3],
 }
@@ -239,14 +240,15 @@ impl Series {
         Answer {
             tokens,
             reported: Default::default(),
-            estimated: OnceLock::new(),
+            estimated: Default::default(),
             usage: Default::default(),
         }
     }
 
     fn record_usage(&self, end: &EndFacts<'_>) {
         let usage = end.usage();
-        let is_reported = usage.input.is_some() || usage.output.is_some();
+        let (input, output) = end.totals();
+        let is_reported = input.is_some() || output.is_some();
         let estimate = end.output_tokens();
         let how = match end.is_exact() {
             true => 0,
@@ -259,14 +261,19 @@ impl Series {
             counter.get_or_init(|| self.usage(how)).increment(1);
         }
         if !end.is_exact() {
-            let estimated = answer
-                .estimated
-                .get_or_init(|| self.tokens("output", "estimated"));
-            return estimated.increment(estimate);
+            let counts = [input.unwrap_or_default(), estimate];
+            for ((counter, kind), count) in answer.estimated.iter().zip(TYPES).zip(counts) {
+                if count > 0 {
+                    counter
+                        .get_or_init(|| self.tokens(kind, "estimated"))
+                        .increment(count);
+                }
+            }
+            return;
         }
         let counts = [
-            usage.input,
-            usage.output,
+            input,
+            output,
             usage.cached,
             usage.cache_written,
             usage.reasoning,

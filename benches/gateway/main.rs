@@ -1,11 +1,12 @@
 //! Whole proxies side by side on loopback, in one run: a bare hyper reverse
-//! proxy, and the same proxy with the layer in it.
+//! proxy, the same proxy with the layer in it, and the example `gateway` with its access log in a
+//! file, if `cargo build --release -p gateway` has built it.
 //!
 //! `cargo bench --bench gateway` (`-- --quick` for a short run)
 //!
 //! Engine and proxies are processes of their own, so that the CPU time of each
-//! proxy (user and system, from /proc) can be told apart; the two proxies take
-//! turns under the same load, and what counts is the ratio of each pair.
+//! proxy (user and system, from /proc) can be told apart; the proxies take
+//! turns under the same load, and what counts is the ratio to the bare one in each turn.
 #![allow(unreachable_pub)]
 
 mod load;
@@ -13,6 +14,8 @@ mod load;
 mod proxies;
 #[path = "../support/mod.rs"]
 mod support;
+
+use std::path::Path;
 
 use proxies::{Options, Process, Result, Task, median};
 use tower_model_route::ModelRouteLayer;
@@ -39,44 +42,93 @@ fn main() -> Result<()> {
     let engine = Process::start("role:engine", None)?;
     let bare = Process::start("role:bare", Some(engine.address))?;
     let routed = Process::start("role:routed", Some(engine.address))?;
+    let directory = std::env::temp_dir().join(format!("bench-gateway-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let program = program(&engine, &directory)?;
+    let mut proxies = vec![("bare", bare), ("routed", routed)];
+    match program {
+        Some(program) => proxies.push(("program", program)),
+        None => println!("target/release/gateway is not built: no row for it"),
+    }
     println!("{CONNECTIONS} connections, {rounds} rounds of {requests} requests; medians\n");
     println!(
-        "{:<6} {:<8} {:>12} {:>16}",
-        "body", "proxy", "requests/s", "CPU us/request"
+        "{:<6} {:<8} {:>12} {:>16} {:>12} {:>12}",
+        "body", "proxy", "requests/s", "CPU us/request", "rate/bare", "CPU/bare"
     );
     for (size, bytes) in [("1KB", 1 << 10), ("16KB", 16 << 10)] {
         let body = support::chat(bytes, true);
         let run = |process: &Process| runtime.block_on(measure(process, &body, requests));
-        run(&bare)?;
-        run(&routed)?;
-        let (mut bares, mut routeds) = (Vec::new(), Vec::new());
-        for _ in 0..rounds {
-            bares.push(run(&bare)?);
-            routeds.push(run(&routed)?);
+        let mut figures: Vec<Vec<Figure>> = Vec::new();
+        // The first round warms up.
+        for round in 0..=rounds {
+            let turn = proxies.iter().map(|(_, process)| run(process));
+            let turn = turn.collect::<Result<Vec<_>>>()?;
+            if round > 0 {
+                figures.push(turn);
+            }
         }
-        let ratio = median(
-            bares
-                .iter()
-                .zip(&routeds)
-                .map(|(bare, routed)| routed.cpu / bare.cpu),
-        );
-        let speed = median(
-            bares
-                .iter()
-                .zip(&routeds)
-                .map(|(bare, routed)| routed.rate / bare.rate),
-        );
-        for (name, figures) in [("bare", &bares), ("routed", &routeds)] {
+        for (at, (name, _)) in proxies.iter().enumerate() {
+            let of =
+                |figure: fn(&Figure) -> f64| median(figures.iter().map(|turn| figure(&turn[at])));
+            let to_bare = |figure: fn(&Figure) -> f64| {
+                median(
+                    figures
+                        .iter()
+                        .map(|turn| figure(&turn[at]) / figure(&turn[0])),
+                )
+            };
             println!(
-                "{size:<6} {name:<8} {:>12.0} {:>16.2}",
-                median(figures.iter().map(|figure| figure.rate)),
-                median(figures.iter().map(|figure| figure.cpu * 1e6)),
+                "{size:<6} {name:<8} {:>12.0} {:>16.2} {:>11.3}x {:>11.3}x",
+                of(|figure| figure.rate),
+                of(|figure| figure.cpu * 1e6),
+                to_bare(|figure| figure.rate),
+                to_bare(|figure| figure.cpu),
             );
         }
-        println!("{size:<6} {:<8} {speed:>11.3}x {ratio:>15.3}x\n", "ratio");
+        println!();
     }
+    drop(proxies);
+    std::fs::remove_dir_all(&directory)?;
     Ok(())
 }
+
+/// The example, beside this program.
+fn program(engine: &Process, directory: &Path) -> Result<Option<Process>> {
+    let mut path = std::env::current_exe()?;
+    path.pop();
+    path.pop();
+    path.push("gateway");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let manifests = directory.join("routes.yaml");
+    std::fs::write(&manifests, MANIFESTS.replace("MODEL", support::MODEL))?;
+    let arguments = [
+        format!("--manifests={}", manifests.display()),
+        format!("--endpoint=s=http://{}", engine.address),
+        "--listen=127.0.0.1:0".to_owned(),
+        "--access-log=text".to_owned(),
+    ];
+    Process::program(&path, &arguments, &directory.join("output")).map(Some)
+}
+
+const MANIFESTS: &str = "\
+apiVersion: networking.serving.volcano.sh/v1alpha1
+kind: ModelServer
+metadata: {name: s}
+spec:
+  inferenceEngine: vLLM
+  model: deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B
+  workloadSelector: {matchLabels: {app: s}}
+  workloadPort: {port: 8000}
+---
+apiVersion: networking.serving.volcano.sh/v1alpha1
+kind: ModelRoute
+metadata: {name: r}
+spec:
+  modelName: MODEL
+  rules: [{name: all, targetModels: [{modelServerName: s}]}]
+";
 
 struct Figure {
     /// Requests a second.

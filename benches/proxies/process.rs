@@ -1,10 +1,13 @@
-//! A copy of this program in one of its roles, and what the system says of it.
+//! A copy of this program in one of its roles, or another program, and what the system says of it.
 
 use std::{
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
+    path::Path,
     process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 use super::Result;
@@ -27,6 +30,31 @@ impl Process {
         }
         let address = line.trim().parse()?;
         Ok(Self { child, address })
+    }
+
+    /// Another program, whose output goes into the file `output` and has the address that it serves
+    /// in a line `... on http://<address>, ...`.
+    pub fn program(path: &Path, arguments: &[String], output: &Path) -> Result<Self> {
+        let child = Command::new(path)
+            .args(arguments)
+            .stdout(fs::File::create(output)?)
+            .spawn()?;
+        let mut this = Self {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        for _ in 0..1000 {
+            let said = fs::read_to_string(output)?;
+            let address = said
+                .split_once(" on http://")
+                .and_then(|(_, behind)| behind.split_once([',', ' ', '\n'])?.0.parse().ok());
+            if let Some(address) = address {
+                this.address = address;
+                return Ok(this);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Err(format!("{} has not said where it serves", path.display()).into())
     }
 
     /// Resident memory in bytes; NaN where there is no /proc.

@@ -9,9 +9,12 @@ use test_kit::{
     engines::{answers, fails, says, status},
     gateway::Rig,
     request::{asked, chat_of},
-    table::{one_server, retries},
+    table::{one_server, retries, server},
 };
-use tower_model_route::{Metrics, ModelRouteLayer, RouteTable, RouteTableHandle, TrafficPolicy};
+use tower_model_route::{
+    Metrics, ModelRoute, ModelRouteLayer, Per, RateLimit, RouteTable, RouteTableHandle, Rule,
+    TrafficPolicy,
+};
 
 use super::millis;
 
@@ -236,6 +239,34 @@ async fn requests_tokens_and_times_are_there() {
         value(&lines, "model_route_usage_total", &["how=\"exact\""]),
         1.0
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_limits_decide_is_there() {
+    let recorder = recorder();
+    let _local = set_default_local_recorder(&recorder);
+    let route = ModelRoute::new("route")
+        .model_name("asked")
+        .rule(Rule::new("rule").target("server"))
+        .rate_limit(RateLimit::requests(2, Per::Day));
+    let table = RouteTable::builder()
+        .model_server(server(1, retries(0)))
+        .model_route(route);
+    let measured = measured(table.build().unwrap());
+    for status in [200, 200, 429] {
+        assert_eq!(measured.rig.ask().await.status(), status);
+    }
+    let lines = measured.scrape(&recorder);
+    for (verdict, count) in [("allowed", 2.0), ("refused", 1.0)] {
+        let labels = [
+            "limit=\"2 requests per day\"",
+            "route=\"route\"",
+            "store=\"memory\"",
+            &format!("verdict=\"{verdict}\""),
+        ];
+        let decisions = value(&lines, "model_route_limit_decisions_total", &labels);
+        assert_eq!(decisions, count, "{verdict}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -143,6 +143,18 @@ impl Redis {
             .parse()
             .unwrap_or_else(|_| panic!("{key}: {answer:?}"))
     }
+
+    /// What a bucket holds, once that is nearly what is expected, or after some seconds.
+    pub async fn tokens_near(&self, key: &str, expected: f64, nearly: f64) -> f64 {
+        for _ in 0..1000 {
+            let tokens = self.tokens(key).await;
+            if (tokens - expected).abs() < nearly {
+                return tokens;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.tokens(key).await
+    }
 }
 
 async fn send(socket: &mut BufReader<TcpStream>, command: &[&str]) {

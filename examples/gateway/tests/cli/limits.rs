@@ -59,9 +59,8 @@ async fn mistakes_in_limits_have_their_line() {
 
 #[tokio::test]
 async fn a_redis_that_is_not_there_is_said_on_stdout() {
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = gone.local_addr().unwrap();
-    drop(gone);
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr();
+    let address = nobody.unwrap();
     let engine = Engine::new("org/small").spawn().await.unwrap();
     let redis = format!("{{redis: {{address: \"{address}\"}}}}");
     let limit = format!("{{outputTokensPerUnit: 9000, unit: hour, global: {redis}}}");

@@ -308,8 +308,8 @@ fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
     )
 }
 
-/// With `RUST_LOG` set all of the library's spans and events go to stderr; in any case retries,
-/// ejections and reloads are shown among the requests.
+/// With `RUST_LOG` set all of the library's spans and events go to stderr; in any case those of
+/// [`Events`] are shown among the requests.
 fn trace(quiet: bool) {
     let asked = env::var_os(EnvFilter::DEFAULT_ENV).is_some();
     let all = asked.then(|| {

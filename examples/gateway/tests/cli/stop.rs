@@ -93,6 +93,7 @@ async fn until_load_balancers_have_noticed_it_goes_on_as_before() {
             .send("GET /v1/models HTTP/1.1\r\nHost: g\r\n\r\n")
             .await;
         assert_eq!(client.answer().await.status(), 200);
+        sleep(test_kit::time::A_WHILE).await;
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use support::{chat, request};
 use tower::{Layer, Service, service_fn};
@@ -69,12 +69,14 @@ fn request_of(key: &HeaderValue, body: &Bytes) -> Request<Full<Bytes>> {
 fn call(
     service: &mut ModelRouteService<tower::util::ServiceFn<Inner>>,
     request: Request<Full<Bytes>>,
-) -> bool {
-    let answer = service.call(request).now_or_never();
-    let Some(Ok(answer)) = answer else {
-        return false;
+) -> StatusCode {
+    let Some(Ok(answer)) = service.call(request).now_or_never() else {
+        panic!("there is an answer at once");
     };
-    answer.into_body().collect().now_or_never().is_some()
+    let (head, body) = answer.into_parts();
+    let body = body.collect().now_or_never();
+    assert!(body.is_some_and(|body| body.is_ok()), "it has an end");
+    head.status
 }
 
 fn by_key(limit: RateLimit) -> RateLimit {
@@ -89,13 +91,18 @@ fn limits(c: &mut Criterion) {
     let month = Per::Month;
     let tokens = RateLimit::total_tokens(MANY, month);
     let spent = RateLimit::requests(1, month);
-    for (name, keys, limits) in [
-        ("none", 1, vec![]),
-        ("requests", 1, vec![RateLimit::requests(MANY, month)]),
-        ("tokens", 1, vec![tokens.clone()]),
-        ("tokens_by_1_key", 1, vec![by_key(tokens.clone())]),
-        ("tokens_by_10000_keys", 10_000, vec![by_key(tokens.clone())]),
-        ("refused", 1, vec![tokens.clone(), spent]),
+    for (name, keys, status, limits) in [
+        ("none", 1, 200, vec![]),
+        ("requests", 1, 200, vec![RateLimit::requests(MANY, month)]),
+        ("tokens", 1, 200, vec![tokens.clone()]),
+        ("tokens_by_1_key", 1, 200, vec![by_key(tokens.clone())]),
+        (
+            "tokens_by_10000_keys",
+            10_000,
+            200,
+            vec![by_key(tokens.clone())],
+        ),
+        ("refused", 1, 429, vec![tokens.clone(), spent]),
     ] {
         let mut service = service(&limits);
         let keys: Vec<_> = (0..keys).map(|key| HeaderValue::from(key as u64)).collect();
@@ -106,7 +113,7 @@ fn limits(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter_batched(
                 || request_of(turn.next().expect("there is one"), &body),
-                |request| call(&mut service, request),
+                |request| assert_eq!(call(&mut service, request), status),
                 BatchSize::SmallInput,
             );
         });
@@ -135,8 +142,11 @@ fn beside_another(c: &mut Criterion) {
             let (stop, body) = (Arc::clone(&stop), body.clone());
             move || {
                 let key = HeaderValue::from_static(if is_over { "over" } else { "within" });
+                // One is free.
+                call(&mut theirs, request_of(&key, &body));
                 while !stop.load(Ordering::Relaxed) {
-                    call(&mut theirs, request_of(&key, &body));
+                    let status = call(&mut theirs, request_of(&key, &body));
+                    assert_eq!(status, if is_over { 429 } else { 200 });
                 }
             }
         });
@@ -144,7 +154,7 @@ fn beside_another(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter_batched(
                 || request_of(&key, &body),
-                |request| call(&mut mine, request),
+                |request| assert_eq!(call(&mut mine, request), StatusCode::OK),
                 BatchSize::SmallInput,
             );
         });

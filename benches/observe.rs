@@ -17,10 +17,10 @@ use http_body_util::Full;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use support::{
     chat,
-    frames::{Frames, drain},
+    frames::{Frames, drain, forward_by},
     request, table,
 };
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, service_fn};
 use tower_model_route::{
     AccessLog, AccessStyle, Metrics, ModelRoute, ModelRouteLayer, ModelServer, Observer,
     OnInterruption, RouteBody, RouteTable, RouteTableHandle, Rule, TrafficPolicy,
@@ -129,19 +129,7 @@ fn streams(c: &mut Criterion) {
             .unwrap();
         for (name, layer) in listened(|| ModelRouteLayer::new(table.clone()), &table) {
             let service = layer.layer(engine.clone());
-            let answer = || {
-                let body = Full::new(Bytes::from_static(br#"{"model":"m","stream":true}"#));
-                let request = Request::post("/v1/chat/completions").body(body).unwrap();
-                let call = service.clone().oneshot(request);
-                call.now_or_never().unwrap().unwrap().into_body()
-            };
-            group.bench_function(format!("{what}/{name}"), |b| {
-                b.iter_batched(
-                    answer,
-                    |body| assert_eq!(drain(body), EVENTS + 1),
-                    BatchSize::SmallInput,
-                );
-            });
+            forward_by(&mut group, &format!("{what}/{name}"), service, EVENTS + 1);
         }
     }
     group.finish();

@@ -11,18 +11,12 @@ mod support;
 use std::{collections::VecDeque, convert::Infallible, hint::black_box, time::Duration};
 
 use bytes::Bytes;
-use criterion::{
-    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
-    measurement::WallTime,
-};
-use futures_util::FutureExt;
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use http::{Request, Response};
-use http_body::Body;
-use http_body_util::Full;
 use serde_json::Value;
-use support::frames::{Frames, drain};
+use support::frames::{Frames, drain, forward_by};
 use tokio::runtime::Builder;
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, service_fn};
 use tower_model_route::{
     ModelRoute, ModelRouteLayer, ModelServer, OnInterruption, RouteBody, RouteTable, Rule,
     TrafficPolicy,
@@ -165,27 +159,6 @@ fn table(policy: TrafficPolicy) -> RouteTable {
         .unwrap()
 }
 
-/// Forwards the stream that `service` answers with; the answer is made outside of what is measured.
-fn forward_by<S, R>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, service: S)
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error = Infallible> + Clone,
-    R: Body,
-{
-    let answer = || {
-        let body = Full::new(Bytes::from_static(br#"{"model":"m","stream":true}"#));
-        let request = Request::post("/v1/chat/completions").body(body).unwrap();
-        let call = service.clone().oneshot(request);
-        call.now_or_never().unwrap().unwrap().into_body()
-    };
-    group.bench_function(name, |b| {
-        b.iter_batched(
-            answer,
-            |body| assert_eq!(drain(body), EVENTS + 1),
-            BatchSize::SmallInput,
-        );
-    });
-}
-
 fn forward(c: &mut Criterion) {
     let mut group = c.benchmark_group("forward");
     group.throughput(Throughput::Elements(EVENTS as u64));
@@ -214,10 +187,10 @@ fn forward(c: &mut Criterion) {
         .sse_keepalive(10 * second);
     for (name, policy) in [("nothing_on", nothing), ("defaults", TrafficPolicy::new())] {
         let service = ModelRouteLayer::new(table(policy)).layer(service_fn(engine.clone()));
-        forward_by(&mut group, name, service);
+        forward_by(&mut group, name, service, EVENTS + 1);
     }
     let service = stack(table(all)).service(service_fn(engine));
-    forward_by(&mut group, "all_on", service);
+    forward_by(&mut group, "all_on", service, EVENTS + 1);
     group.finish();
 }
 

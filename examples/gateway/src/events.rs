@@ -1,4 +1,4 @@
-//! Shows retries, ejections and reloads as they happen.
+//! Shows retries, ejections, reloads, failing stores of limits and doubtful options as they happen.
 
 use std::fmt::{Debug, Write};
 
@@ -14,18 +14,23 @@ use tracing_subscriber::{
 
 use crate::print::say;
 
-/// Prints the library's events of the targets `tower_model_route::retry`, `::health` and
-/// `::reload`.
+/// Prints the library's events of the targets `tower_model_route::retry`, `::health`, `::reload`,
+/// `::limit` and `::config`; of limits not those that only observe, which is a line for each request.
 #[derive(Debug)]
 pub(crate) struct Events;
 
 impl Events {
     pub(crate) fn filter() -> FilterFn {
         filter_fn(|event| {
-            let target = event.target().strip_prefix("tower_model_route::");
-            event.is_event()
-                && *event.level() <= Level::DEBUG
-                && matches!(target, Some("retry" | "health" | "reload"))
+            let Some(target) = event.target().strip_prefix("tower_model_route::") else {
+                return false;
+            };
+            let level = match target {
+                "retry" => Level::DEBUG,
+                "health" | "reload" | "limit" | "config" => Level::INFO,
+                _ => return false,
+            };
+            event.is_event() && *event.level() <= level
         })
     }
 }

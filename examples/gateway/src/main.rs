@@ -72,7 +72,7 @@ const TOKEN_DELAY: Duration = Duration::from_millis(100);
 ///
 /// These have the routes of four scenarios: a plain one, LoRA adapters, a weighted split, and a
 /// choice by a request header. The gateway prints the routes and a curl line for each, and then a
-/// line for each request as it is routed. The headers x-model-route-name, -rule and -server of
+/// line for each request when it has ended. The headers x-model-route-name, -rule and -server of
 /// every answer tell its route (see them with curl -i), and with --show-endpoints -endpoint.
 ///
 /// With --admin-here, or at an address of its own with --admin-listen, /_ is a live view of routes
@@ -308,8 +308,8 @@ fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
     )
 }
 
-/// With `RUST_LOG` set all of the library's spans and events go to stderr; in any case retries,
-/// ejections and reloads are shown among the requests.
+/// With `RUST_LOG` set all of the library's spans and events go to stderr; in any case those of
+/// [`Events`] are shown among the requests.
 fn trace(quiet: bool) {
     let asked = env::var_os(EnvFilter::DEFAULT_ENV).is_some();
     let all = asked.then(|| {

@@ -26,6 +26,18 @@ fn asked(path: &str, stream: bool) -> Vec<u8> {
     post_to(path, "", body)
 }
 
+/// Reads on until so many events and comments are there.
+async fn read_events(peer: &mut Peer, answer: &mut Message, count: usize) {
+    let are_there = |answer: &Message| answer.body.windows(2).filter(|two| two == b"\n\n").count();
+    within(async {
+        while are_there(answer) < count {
+            let bytes = answer.body.len() + 1;
+            peer.read(answer, bytes).await;
+        }
+    })
+    .await;
+}
+
 /// The kinds of an answer's events, how it ended, and what it said.
 struct Heard {
     kinds: Vec<Kinds>,
@@ -140,6 +152,8 @@ async fn a_stream_hangs_with_comments_or_without() {
             let mut peer = Peer::connect(engine.addr()).await;
             peer.send(asked(path, true)).await;
             let mut answer = peer.message().await;
+            let expected = after + if comments { 3 } else { 0 };
+            read_events(&mut peer, &mut answer, expected).await;
             never_ends(&mut peer, &mut answer).await;
             let heard = hear(path, Format::Sse, &answer.body);
             let is_comment = |kinds: &&Kinds| kinds.has(Kinds::PING);

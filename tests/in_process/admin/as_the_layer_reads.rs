@@ -1,19 +1,16 @@
 //! Questions are answered by the options of the layer.
 
-use http::Request;
-use http_body_util::Full;
 use serde_json::{Value, json};
 use test_kit::table::hostile_names;
 use tower_model_route::{
     Admin, ApiPaths, ExtractModel, Extraction, ModelRouteLayer, ModelSources, WithoutModel,
 };
 
-use super::view::send;
+use super::view::{self, JSON};
 
 async fn explain(admin: Admin, question: Value) -> Value {
-    let request = Request::post("/_explain").header("content-type", "application/json");
-    let request = request.body(Full::from(question.to_string())).unwrap();
-    send(admin, request).await.json()
+    let answer = view::explain(admin, "/_explain", [JSON], question.to_string()).await;
+    answer.json()
 }
 
 #[derive(Debug)]

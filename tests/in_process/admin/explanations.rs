@@ -1,8 +1,9 @@
 //! `POST /_explain`.
 
+use std::iter;
+
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::Full;
 use serde_json::json;
 use test_kit::{
     answer::Answer,
@@ -10,19 +11,12 @@ use test_kit::{
 };
 use tower_model_route::Admin;
 
-use super::view::send;
+use super::view::{JSON, explain};
 
 async fn post(body: impl Into<Bytes>, accept: Option<&str>) -> Answer {
-    let mut request = Request::post("/ops/_explain").header("content-type", "application/json");
-    if let Some(accept) = accept {
-        request = request.header("accept", accept);
-    }
-    let request = request.body(Full::new(body.into())).unwrap();
-    send(
-        Admin::new(hostile_names()).show_header("user-type"),
-        request,
-    )
-    .await
+    let admin = Admin::new(hostile_names()).show_header("user-type");
+    let accept = accept.map(|accept| ("accept", accept));
+    explain(admin, "/ops/_explain", iter::once(JSON).chain(accept), body).await
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::json;
 use test_kit::{answer::Answer, table::servers};
 use tower_model_route::{Admin, ModelMatch, ModelRoute, RouteTable, Rule, StringMatch};
 
-use super::view::send;
+use super::view::{explain, send};
 
 fn keyed() -> RouteTable {
     let with = |name: &str, value: &str| {
@@ -80,12 +80,8 @@ async fn explained(admin: Admin, content_type: Option<&str>) -> Answer {
         "model": "m",
         "headers": {"x-tenant-key": "guess", "user-type": "basic"},
     });
-    let mut request = Request::post("/_explain");
-    if let Some(content_type) = content_type {
-        request = request.header("content-type", content_type);
-    }
-    let request = request.body(Full::<bytes::Bytes>::from(question.to_string()));
-    send(admin, request.unwrap()).await
+    let content_type = content_type.map(|content_type| ("content-type", content_type));
+    explain(admin, "/_explain", content_type, question.to_string()).await
 }
 
 /// Other types can be sent by any page without asking.

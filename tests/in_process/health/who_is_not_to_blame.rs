@@ -304,20 +304,6 @@ async fn only_a_short_answer_in_json_says_that_it_is_busy() {
     }
 }
 
-/// An engine that says 503 and then nothing more does not hold the request for ever.
-#[tokio::test(start_paused = true)]
-async fn one_that_does_not_come_to_the_end_of_saying_so_has_timed_out() {
-    let rig = Rig::one(2, strict().timeout(SECOND).max_retries(1));
-    let (body, scripted) = script_of(Some(100));
-    body.send(r#"{"error":"#);
-    let begun = answers(503, scripted).header("content-type", "application/json");
-    rig.engines.next([begun]);
-    let start = tokio::time::Instant::now();
-    assert_eq!(rig.ask().await.status(), 200);
-    assert!(start.elapsed() < 2 * SECOND, "{:?}", start.elapsed());
-    assert_eq!(failures(&rig.table), 1);
-}
-
 /// As a vLLM does while it drains: `cannot schedule new futures after shutdown`.
 #[tokio::test(start_paused = true)]
 async fn a_500_counts_where_another_endpoint_answers_the_request() {

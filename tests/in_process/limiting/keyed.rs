@@ -1,10 +1,10 @@
 //! Limits that tenants have each for themselves.
 
 use http::{HeaderName, HeaderValue, Request, StatusCode};
-use test_kit::body::script;
+use test_kit::{body::script, engines::streams};
 use tower_model_route::{LimitKey, Per, RateLimit};
 
-use super::{ask, chat, rig, rig_with, status, stream};
+use super::{ask, chat, rig, rig_with, status};
 
 type Chat = Request<http_body_util::Full<bytes::Bytes>>;
 
@@ -83,7 +83,7 @@ async fn requests_at_a_time_end_with_their_answers() {
     let rig = rig([RateLimit::concurrent_requests(1).key(by_key)]);
     let of = |key: &str| with("x-api-key", key);
     let (body, scripted) = script();
-    rig.engines.next([stream(scripted)]);
+    rig.engines.next([streams(scripted)]);
     let first = rig.send(of("a")).await;
     assert_eq!(status(&first), 200);
     let second = ask(&rig, of("a")).await;
@@ -98,7 +98,7 @@ async fn requests_at_a_time_end_with_their_answers() {
 
     // Nor does one count that nobody reads on.
     let (_body, scripted) = script();
-    rig.engines.next([stream(scripted)]);
+    rig.engines.next([streams(scripted)]);
     drop(rig.send(of("a")).await);
     assert_eq!(ask(&rig, of("a")).await.status(), StatusCode::OK);
 }

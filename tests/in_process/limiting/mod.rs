@@ -15,8 +15,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use test_kit::{
     answer::Answer,
-    body::Scripted,
-    engines::{Act, answers, says},
+    engines::{Act, says},
     gateway::Rig,
     request::post,
 };
@@ -82,11 +81,6 @@ fn used(input: u64, output: u64) -> Act {
 
 fn answer(body: Value) -> Act {
     says(200, &body.to_string()).header("content-type", "application/json")
-}
-
-/// A stream of these events.
-fn stream(body: Scripted) -> Act {
-    answers(200, body).header("content-type", "text/event-stream")
 }
 
 fn event(data: &Value) -> String {

@@ -79,12 +79,11 @@ async fn what_was_reserved_before_a_reload_is_settled_after_it() {
     let rig = Rig::with(handle.table(), |_| ModelRouteLayer::new(handle.clone()));
     let gate = rig.engines.hold();
     rig.engines.next([super::used(10, 77)]);
-    let call = tokio::spawn(rig.gateway.clone().oneshot(chat(500)));
+    let call = rig.start(chat(500));
     test_kit::paused::settle().await;
     handle.replace(limited(limits).build().unwrap());
     assert_eq!(left(&handle.table()), [9500]);
     gate.add_permits(1);
-    let Ok(answer) = call.await.unwrap();
-    test_kit::answer::Answer::of(answer).await;
+    call.await.unwrap();
     assert_eq!(left(&handle.table()), [9923]);
 }

@@ -1,10 +1,15 @@
 //! What a request has cost when it has ended.
 
 use serde_json::json;
-use test_kit::{answer::Answer, body::script, engines::says, request::post};
+use test_kit::{
+    answer::Answer,
+    body::script,
+    engines::{says, streams},
+    request::post,
+};
 use tower_model_route::{Per, RateLimit};
 
-use super::{answer, ask, chat, content, event, finish, input_of, left, rig, stream, usage, used};
+use super::{answer, ask, chat, content, event, finish, input_of, left, rig, usage, used};
 
 const MANY: i64 = 1_000_000;
 
@@ -29,7 +34,7 @@ async fn an_answer_that_is_larger_than_what_is_left_is_a_debt() {
 async fn a_stream_costs_what_its_usage_says() {
     let rig = rig(token_limits());
     let (body, scripted) = script();
-    rig.engines.next([stream(scripted)]);
+    rig.engines.next([streams(scripted)]);
     body.send(content()).send(content()).send(finish());
     body.send(usage(31, 17)).send("data: [DONE]\n\n").end();
     ask(&rig, chat(500)).await;
@@ -40,7 +45,7 @@ async fn a_stream_costs_what_its_usage_says() {
 async fn a_stream_without_usage_costs_its_prompt_and_its_events() {
     let rig = rig(token_limits());
     let (body, scripted) = script();
-    rig.engines.next([stream(scripted)]);
+    rig.engines.next([streams(scripted)]);
     body.send(content()).send(content()).send(content());
     body.send(finish()).send("data: [DONE]\n\n").end();
     let request = chat(500);
@@ -54,7 +59,7 @@ async fn a_stream_without_usage_costs_its_prompt_and_its_events() {
 async fn a_client_that_leaves_before_the_usage_pays_for_what_it_got() {
     let rig = rig(token_limits());
     let (body, scripted) = script();
-    rig.engines.next([stream(scripted)]);
+    rig.engines.next([streams(scripted)]);
     let request = chat(500);
     let input = input_of(&request);
     let mut answer = rig.send(request).await;
@@ -76,7 +81,7 @@ async fn a_client_that_leaves_before_there_is_an_answer_pays_for_its_prompt() {
     let _gate = rig.engines.hold();
     let request = chat(500);
     let input = input_of(&request);
-    let call = tokio::spawn(tower::ServiceExt::oneshot(rig.gateway.clone(), request));
+    let call = rig.start(request);
     test_kit::paused::settle().await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
@@ -87,7 +92,7 @@ async fn a_client_that_leaves_before_there_is_an_answer_pays_for_its_prompt() {
 async fn a_stream_that_breaks_costs_at_least_what_was_counted() {
     let rig = rig(token_limits());
     let (body, scripted) = script();
-    rig.engines.next([stream(scripted)]);
+    rig.engines.next([streams(scripted)]);
     // vLLM's continuous usage says more than there were events.
     body.send(event(
         &json!({"choices": [{"index": 0, "delta": {"content": "a"}}],
@@ -111,7 +116,7 @@ async fn anthropics_input_is_with_what_was_cached() {
     assert_eq!(left(&rig.table), [MANY - 1110, MANY - 3]);
 
     let (script, scripted) = script();
-    rig.engines.next([stream(scripted)]);
+    rig.engines.next([streams(scripted)]);
     for (kind, data) in [
         (
             "message_start",

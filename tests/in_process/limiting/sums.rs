@@ -6,14 +6,13 @@ use proptest::{prelude::*, test_runner::TestCaseResult};
 use test_kit::{
     answer::Answer,
     body::script,
-    engines::{fails, says, status},
+    engines::{fails, says, status, streams},
     gateway::Rig,
     paused,
 };
-use tower::ServiceExt;
 use tower_model_route::{ModelServer, Per, RateLimit, TrafficPolicy};
 
-use super::{chat, content, finish, left, limited, stream, usage, used};
+use super::{chat, content, finish, left, limited, usage, used};
 
 const MANY: i64 = 1_000_000_000;
 
@@ -83,7 +82,7 @@ async fn meet(rig: &Rig, fate: Fate) {
         Fate::Refused => rig.engines.next([says(404, "no")]),
         Fate::Cancelled => {
             rig.engines.next([test_kit::engines::Act::Hang]);
-            let call = tokio::spawn(rig.gateway.clone().oneshot(request));
+            let call = rig.start(request);
             paused::settle().await;
             call.abort();
             _ = call.await;
@@ -97,11 +96,11 @@ async fn meet(rig: &Rig, fate: Fate) {
             let (body, scripted) = script();
             (0..events).for_each(|_| _ = body.send(content()));
             body.send(finish()).send(usage(input, output)).end();
-            rig.engines.next([stream(scripted)]);
+            rig.engines.next([streams(scripted)]);
         }
         Fate::Left { events } => {
             let (body, scripted) = script();
-            rig.engines.next([stream(scripted)]);
+            rig.engines.next([streams(scripted)]);
             let mut answer = rig.send(request).await;
             for _ in 0..events {
                 body.send(content());
@@ -116,7 +115,7 @@ async fn meet(rig: &Rig, fate: Fate) {
             let (body, scripted) = script();
             (0..events).for_each(|_| _ = body.send(content()));
             body.fail("reset");
-            rig.engines.next([stream(scripted)]);
+            rig.engines.next([streams(scripted)]);
         }
     }
     _ = Answer::of(rig.send(request).await).await;

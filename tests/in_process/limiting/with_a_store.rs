@@ -191,7 +191,7 @@ async fn a_client_that_leaves_while_a_store_is_asked_takes_nothing_here() {
     let rig = rig_with(limits, |layer| {
         layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
     });
-    let call = tokio::spawn(tower::ServiceExt::oneshot(rig.gateway.clone(), chat(5)));
+    let call = rig.start(chat(5));
     test_kit::paused::settle().await;
     call.abort();
     _ = call.await;

@@ -10,7 +10,7 @@ use test_kit::{
     gateway::{Gateway, Rig},
     paused::within,
     request::asked,
-    table::{one_server, retries, single, table},
+    table::{failures, one_server, retries, single, table},
 };
 use tokio::time::Instant;
 use tower::{ServiceBuilder, ServiceExt};
@@ -58,6 +58,7 @@ async fn an_engine_that_does_not_finish_its_503_has_not_answered() {
     assert_eq!(rig.ask().await.status(), 200);
     assert_eq!(start.elapsed().as_secs(), 2);
     assert!(busy.is_dropped());
+    assert_eq!(failures(&rig.table), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use test_kit::{
     body::{Script, script},
-    engines::{Act, answers, fails, says, status},
+    engines::{Act, fails, says, status, streams},
     gateway::Rig,
     request::{asked, chat},
     table::{one_server, retries},
@@ -14,15 +14,13 @@ use tokio::time::{sleep, timeout};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_model_route::{EndKind, ModelRouteLayer, RouteBody, TrafficPolicy, WithoutModel};
 
-use super::{Heard, millis};
+use super::{CHUNK, Heard, millis};
 
-const CHUNK: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
 const DONE: &str = "data: [DONE]\n\n";
 
 fn stream() -> (Script, Act) {
     let (feed, body) = script();
-    let act = answers(200, body).header("content-type", "text/event-stream");
-    (feed, act)
+    (feed, streams(body))
 }
 
 fn rig(heard: &Heard) -> Rig {

@@ -3,7 +3,7 @@
 use http::Request;
 use test_kit::{
     body::script,
-    engines::{answers, fails, status},
+    engines::{fails, status, streams},
     gateway::Rig,
     request::{asked, chat_of},
     table::{one_server, retries, server, table},
@@ -11,20 +11,17 @@ use test_kit::{
 use tokio::time::sleep;
 use tower_model_route::{ModelRouteLayer, Rule, TrafficPolicy};
 
-use super::{Heard, Tenant, millis};
-
-const CHUNK: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+use super::{CHUNK, Heard, Tenant, millis};
 
 #[tokio::test(start_paused = true)]
 async fn from_the_head_to_the_end_with_a_retry_between() {
     let heard = Heard::default();
     let rig = heard.rig(one_server(3, retries(2)));
     let (feed, body) = script();
-    let stream = answers(200, body).header("content-type", "text/event-stream");
     rig.engines.next([
         fails(),
         status(503).late(millis(20)),
-        stream.late(millis(30)),
+        streams(body).late(millis(30)),
     ]);
     let mut request = asked();
     request.extensions_mut().insert(Tenant("acme"));

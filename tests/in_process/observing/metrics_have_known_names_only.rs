@@ -6,12 +6,15 @@ use metrics::set_default_local_recorder;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use test_kit::{
     body::script,
-    engines::{answers, fails, says, status},
+    engines::{fails, says, status, streams},
     gateway::Rig,
     request::{asked, chat_of},
-    table::{one_server, retries},
+    table::{one_server, retries, server},
 };
-use tower_model_route::{Metrics, ModelRouteLayer, RouteTable, RouteTableHandle, TrafficPolicy};
+use tower_model_route::{
+    LimitKey, Metrics, ModelRoute, ModelRouteLayer, Per, RateLimit, RouteTable, RouteTableHandle,
+    Rule, TrafficPolicy,
+};
 
 use super::millis;
 
@@ -56,6 +59,13 @@ impl Measured {
             .filter(|line| !line.starts_with('#') && !line.is_empty());
         lines.map(str::to_owned).collect()
     }
+
+    /// The series of a scrape, without their values.
+    fn series(&self, recorder: &PrometheusRecorder) -> BTreeSet<String> {
+        let lines = self.scrape(recorder);
+        let names = lines.iter().filter_map(|line| line.rsplit_once(' '));
+        names.map(|(name, _)| name.to_owned()).collect()
+    }
 }
 
 /// The value of the one series of this name that has all these labels.
@@ -84,10 +94,7 @@ async fn requests_tokens_and_times_are_there() {
     let measured = measured(one_server(2, retries(1)));
     let rig = &measured.rig;
     let (feed, body) = script();
-    rig.engines.next([
-        status(503),
-        answers(200, body).header("content-type", "text/event-stream"),
-    ]);
+    rig.engines.next([status(503), streams(body)]);
     let mut answer = rig.answer().await.into_body();
     for content in ["a", "b", "c"] {
         feed.send(format!(
@@ -238,6 +245,38 @@ async fn requests_tokens_and_times_are_there() {
     );
 }
 
+fn limited(limit: RateLimit) -> RouteTable {
+    let route = ModelRoute::new("route")
+        .model_name("asked")
+        .rule(Rule::new("rule").target("server"))
+        .rate_limit(limit);
+    let table = RouteTable::builder()
+        .model_server(server(1, retries(0)))
+        .model_route(route);
+    table.build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_limits_decide_is_there() {
+    let recorder = recorder();
+    let _local = set_default_local_recorder(&recorder);
+    let measured = measured(limited(RateLimit::requests(2, Per::Day)));
+    for status in [200, 200, 429] {
+        assert_eq!(measured.rig.ask().await.status(), status);
+    }
+    let lines = measured.scrape(&recorder);
+    for (verdict, count) in [("allowed", 2.0), ("refused", 1.0)] {
+        let labels = [
+            "limit=\"2 requests per day\"",
+            "route=\"route\"",
+            "store=\"memory\"",
+            &format!("verdict=\"{verdict}\""),
+        ];
+        let decisions = value(&lines, "model_route_limit_decisions_total", &labels);
+        assert_eq!(decisions, count, "{verdict}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_state_of_engines_and_of_the_table_is_there() {
     let recorder = recorder();
@@ -321,11 +360,7 @@ async fn ten_thousand_unknown_models_make_no_series() {
         let body = serde_json::json!({"model": name}).to_string();
         assert_eq!(measured.rig.send(chat_of(body)).await.status(), 404);
     };
-    let series = || -> BTreeSet<String> {
-        let lines = measured.scrape(&recorder);
-        let names = lines.iter().filter_map(|line| line.rsplit_once(' '));
-        names.map(|(name, _)| name.to_owned()).collect()
-    };
+    let series = || measured.series(&recorder);
     ask("first".to_owned()).await;
     let before = series();
     for n in 0..10_000 {
@@ -349,4 +384,28 @@ async fn ten_thousand_unknown_models_make_no_series() {
     }
     let grown = series().len() - before.len();
     assert!(grown <= 60, "{grown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tenants_with_limits_of_their_own_make_no_series() {
+    let recorder = recorder();
+    let _local = set_default_local_recorder(&recorder);
+    let key = LimitKey::Header("x-api-key".into());
+    let measured = measured(limited(RateLimit::requests(1, Per::Month).key(key)));
+    // The first request of each is allowed, and its second refused.
+    let ask = async |n: usize| {
+        for status in [200, 429] {
+            let mut request = asked();
+            let key = format!("tenant-{n}").parse().unwrap();
+            request.headers_mut().insert("x-api-key", key);
+            assert_eq!(measured.rig.send(request).await.status(), status);
+        }
+    };
+    ask(0).await;
+    let before = measured.series(&recorder);
+    for n in 1..1000 {
+        ask(n).await;
+    }
+    assert_eq!(measured.series(&recorder), before);
+    assert!(!before.iter().any(|series| series.contains("tenant-")));
 }

@@ -21,6 +21,9 @@ use tower_model_route::{
     Times, Usage,
 };
 
+/// An event with content.
+const CHUNK: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+
 /// Keeps all that it is told.
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<(Vec<String>, Vec<End>)>>);

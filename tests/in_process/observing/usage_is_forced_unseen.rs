@@ -9,7 +9,7 @@ use serde_json::Value;
 use test_kit::{
     answer::Answer,
     body::script,
-    engines::{Act, answers, says, status},
+    engines::{Act, says, status, streams},
     gateway::Rig,
     paused,
     table::{retries, server, single, table},
@@ -40,7 +40,7 @@ fn stream(text: &str, size: usize) -> Act {
         .chunks(size)
         .for_each(|chunk| _ = feed.send(chunk));
     feed.end();
-    answers(200, body).header("content-type", "text/event-stream")
+    streams(body)
 }
 
 fn ask(path: &str, body: &str) -> Request<Body> {

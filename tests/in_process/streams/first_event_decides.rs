@@ -6,7 +6,7 @@ use http_body::Body as _;
 use serde_json::Value;
 use test_kit::{
     body::{script, script_of},
-    engines::{Act, answers, says},
+    engines::{Act, answers, says, streams},
     gateway::Rig,
     paused::settle,
     table::{one_server, retries},
@@ -390,8 +390,7 @@ async fn a_client_that_leaves_while_the_head_is_held_ends_the_exchange() {
 async fn by_default_the_head_passes_at_once() {
     let rig = Rig::one(1, TrafficPolicy::new());
     let (script, body) = script();
-    rig.engines
-        .next([answers(200, body).header("content-type", "text/event-stream")]);
+    rig.engines.next([streams(body)]);
     assert_eq!(rig.send(CHAT.request()).await.status(), 200);
     drop(script);
 }

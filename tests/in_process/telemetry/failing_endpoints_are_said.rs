@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use test_kit::{
     body::script,
-    engines::{Act, answers, status},
+    engines::{Act, status, streams},
     gateway::Rig,
     table::{endpoint, one_server, single, table},
 };
@@ -26,7 +26,7 @@ fn breaks_off() -> Act {
     let (body, scripted) = script();
     body.send("data: {\"choices\": [{\"delta\": {\"content\": \"a\"}}]}\n\n");
     body.fail("connection reset");
-    answers(200, scripted).header("content-type", "text/event-stream")
+    streams(scripted)
 }
 
 /// The warnings of the endpoint's health: what is said, of whom, and the cause.

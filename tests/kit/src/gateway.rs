@@ -8,6 +8,7 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, Response};
+use tokio::task::JoinHandle;
 use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
 use tower_model_route::{EndpointSnapshot, ModelRouteLayer, RouteTable, TrafficPolicy, stack};
 
@@ -132,11 +133,19 @@ impl Rig {
         panic!("{host} is not ejected");
     }
 
+    /// A request for the model `asked` that goes on by itself.
+    pub fn spawn(&self) -> JoinHandle<Answer> {
+        self.start(asked())
+    }
+
     /// A request that goes on by itself.
-    pub fn spawn(&self) -> tokio::task::JoinHandle<Answer> {
+    pub fn start<B>(&self, request: Request<B>) -> JoinHandle<Answer>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
         let gateway = self.gateway.clone();
         tokio::spawn(async move {
-            let Ok(answer) = gateway.oneshot(asked()).await;
+            let Ok(answer) = gateway.oneshot(request).await;
             Answer::of(answer).await
         })
     }

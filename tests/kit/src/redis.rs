@@ -75,22 +75,21 @@ impl Redis {
             .arg("--dir")
             .arg(self.directory.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .kill_on_drop(true);
         if let Some(password) = self.password {
             command.args(["--requirepass", password]);
         }
         let mut child = command.spawn().unwrap();
+        let mut log = BufReader::new(child.stdout.take().unwrap()).lines();
+        // That somebody listens there does not say who.
         let runs = within(async {
-            loop {
-                if child.try_wait().unwrap().is_some() {
-                    return false;
-                }
-                if TcpStream::connect(self.address).await.is_ok() {
+            while let Some(line) = log.next_line().await.unwrap() {
+                if line.contains("Ready to accept connections") {
                     return true;
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
             }
+            false
         });
         let runs = runs.await;
         self.child = Some(child);
@@ -106,7 +105,13 @@ impl Redis {
 
     /// Starts it where it was.
     pub async fn restart(&mut self) {
-        assert!(self.try_start().await, "its port is taken");
+        within(async {
+            // A connection of another test can have the port for a moment.
+            while !self.try_start().await {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
     }
 
     /// The answer to a command, as its lines.
@@ -120,6 +125,16 @@ impl Redis {
         within(answer(&mut socket)).await
     }
 
+    /// How often a script was called.
+    pub async fn scripts(&self) -> u64 {
+        let stats = self.ask(&["INFO", "commandstats"]).await.concat();
+        let calls = |line: &str| {
+            let calls = line.strip_prefix("cmdstat_evalsha:calls=")?;
+            calls.split(',').next()?.parse().ok()
+        };
+        stats.lines().find_map(calls).unwrap_or(0)
+    }
+
     /// What a bucket holds, as it was written last.
     pub async fn tokens(&self, key: &str) -> f64 {
         let answer = self.ask(&["HGET", key, "tokens"]).await;
@@ -127,6 +142,18 @@ impl Redis {
             .concat()
             .parse()
             .unwrap_or_else(|_| panic!("{key}: {answer:?}"))
+    }
+
+    /// What a bucket holds, once that is nearly what is expected, or after some seconds.
+    pub async fn tokens_near(&self, key: &str, expected: f64, nearly: f64) -> f64 {
+        for _ in 0..1000 {
+            let tokens = self.tokens(key).await;
+            if (tokens - expected).abs() < nearly {
+                return tokens;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.tokens(key).await
     }
 }
 

@@ -3,6 +3,7 @@
 mod in_redis;
 mod on_sockets;
 mod redis_fails;
+mod usage_is_forced;
 mod with_kthena;
 
 use std::{sync::Arc, time::Duration};
@@ -23,12 +24,17 @@ use tower_model_route::{
 
 /// A route for `asked` to `engine`, with these limits.
 fn table(engine: &str, limits: impl IntoIterator<Item = RateLimit>) -> RouteTable {
+    table_of(ModelServer::new("server").endpoint(engine), limits)
+}
+
+/// The same for this ModelServer, whose name is `server`.
+fn table_of(server: ModelServer, limits: impl IntoIterator<Item = RateLimit>) -> RouteTable {
     let route = ModelRoute::new("route")
         .model_name("asked")
         .lora_adapter("lora")
         .rule(Rule::new("rule").target("server"));
     RouteTable::builder()
-        .model_server(ModelServer::new("server").endpoint(engine))
+        .model_server(server)
         .model_route(limits.into_iter().fold(route, ModelRoute::rate_limit))
         .build()
         .unwrap()

@@ -35,7 +35,7 @@ const CASES: [Case; 6] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_of_all_kinds() {
     // Slow enough for all to be in flight together.
-    let engines = Engines::like(|engine| engine.header_delay(Duration::from_millis(300))).await;
+    let engines = Engines::like(|engine| engine.header_delay(Duration::from_secs(1))).await;
     for way in WAYS {
         let gateway = Gateway::spawn(way, engines.table()).await;
         let before = engines.requests();

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use mock_llm::Engine;
 use test_kit::{directory::Directory, redis::Redis, time::within};
-use tokio::task::JoinSet;
+use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     files::{limited, route, server},
@@ -55,6 +55,19 @@ async fn mistakes_in_limits_have_their_line() {
     assert_eq!(checked.code, Some(1), "{checked:?}");
     let said = "the address of Redis must be a host and a port";
     assert!(checked.stdout.contains(said), "{checked:?}");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_not_there_is_said_on_stdout() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr();
+    let address = nobody.unwrap();
+    let engine = Engine::new("org/small").spawn().await.unwrap();
+    let redis = format!("{{redis: {{address: \"{address}\"}}}}");
+    let limit = format!("{{outputTokensPerUnit: 9000, unit: hour, global: {redis}}}");
+    let (_directory, mut gateway) =
+        Gateway::serving_on("127.0.0.1:0", &engine.url(), &manifests(&limit), &[]).await;
+    assert_eq!(gateway.ask("chat").await.status(), 200);
+    gateway.until("*** the store of limits fails").await;
 }
 
 /// 64 clients ask two processes, which share a limit of 150.

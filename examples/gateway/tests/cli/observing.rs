@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Request;
+use mock_llm::Engine;
 use serde_json::Value;
+use test_kit::{directory::Directory, time::within};
+use tokio::net::TcpListener;
 
-use crate::program::Gateway;
-
-/// Where it says that something is.
-async fn said(gateway: &mut Gateway, what: &str) -> String {
-    let said = gateway.until(what).await;
-    let (_, url) = said.trim().rsplit_once(" at ").unwrap();
-    url.to_owned()
-}
+use crate::{
+    files::{limited, route, server},
+    program::Gateway,
+};
 
 async fn get(gateway: &Gateway, url: &str) -> (u16, String) {
     let answer = gateway
@@ -48,97 +47,148 @@ fn scraped(text: &str) -> BTreeMap<String, BTreeSet<String>> {
     metrics
 }
 
-/// The words of a query of the dashboard that name metrics, and those that name labels.
-fn words(query: &str) -> (Vec<&str>, Vec<&str>) {
-    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
-    let words = query.split(|letter| !is_word(letter));
-    let metrics =
-        words.filter(|word| word.starts_with("model_route_") || word.starts_with("gen_ai_"));
-    let labels = query.split("by (").skip(1).flat_map(|by| {
-        let (labels, _) = by.split_once(')').unwrap();
-        labels.split(',').map(str::trim)
-    });
-    let labels: Vec<_> = labels.collect();
-    (
-        metrics.filter(|word| !labels.contains(word)).collect(),
-        labels,
-    )
+/// What a query of the dashboard asks for.
+struct Query<'q> {
+    metrics: Vec<&'q str>,
+    /// Those that it groups by.
+    groups: Vec<&'q str>,
+    /// Those that it selects by.
+    selectors: Vec<&'q str>,
+}
+
+impl<'q> Query<'q> {
+    fn of(query: &'q str) -> Self {
+        let list = |(begin, end): (&str, char)| {
+            let lists = query.split(begin).skip(1);
+            let labels = lists.flat_map(move |list| list.split_once(end).unwrap().0.split(','));
+            let labels = labels.map(|label| label.split(['=', '!']).next().unwrap().trim());
+            labels.collect::<Vec<_>>()
+        };
+        let (groups, selectors) = (list(("by (", ')')), list(("{", '}')));
+        let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let metrics = query
+            .split(|letter| !is_word(letter))
+            .filter(|word| word.starts_with("model_route_") || word.starts_with("gen_ai_"))
+            .filter(|word| !groups.contains(word) && !selectors.contains(word));
+        Self {
+            metrics: metrics.collect(),
+            groups,
+            selectors,
+        }
+    }
+}
+
+/// The labels that a legend has.
+fn legend(format: &str) -> impl Iterator<Item = &str> {
+    let labels = format.split("{{").skip(1);
+    labels.map(|rest| rest.split_once("}}").unwrap().0)
+}
+
+/// A gateway of which everything has happened that has a metric, and its scrape.
+async fn busy() -> (Directory, Gateway, String) {
+    let engine = Engine::new("org/small").spawn().await.unwrap();
+    let limit = "{outputTokensPerUnit: 9000, unit: hour}";
+    let manifests = server("small", "org/small") + &limited(&route("chat", "small"), limit);
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr();
+    let gone = format!("ml/small=http://{}", nobody.unwrap());
+    let more = ["--endpoint", &gone, "--metrics-listen", "127.0.0.1:0"];
+    let (directory, mut gateway) =
+        Gateway::serving_on("127.0.0.1:0", &engine.url(), &manifests, &more).await;
+    let url = gateway.said_at("The metrics are at ").await;
+    assert_eq!(gateway.ask("no-such-model").await.status(), 404);
+    stream(&gateway, "chat").await;
+    let mut text = String::new();
+    within(async {
+        while !text.contains("model_route_retries_total") {
+            assert_eq!(gateway.ask("chat").await.status(), 200);
+            text = get(&gateway, &url).await.1;
+        }
+    })
+    .await;
+    (directory, gateway, text)
 }
 
 #[tokio::test]
 async fn the_dashboard_asks_for_what_is_measured() {
-    let mut gateway = Gateway::start(["--metrics-listen", "127.0.0.1:0"]).await;
-    let url = said(&mut gateway, "The metrics are at ").await;
-    assert_eq!(gateway.ask("deepseek-simple").await.status(), 200);
-    assert_eq!(gateway.ask("no-such-model").await.status(), 404);
-    stream(&gateway, "deepseek-simple").await;
-    let (status, text) = get(&gateway, &url).await;
-    assert_eq!(status, 200);
+    let (_directory, _gateway, text) = busy().await;
     let metrics = scraped(&text);
     let dashboard: Value = serde_json::from_str(include_str!("../../dashboard.json")).unwrap();
-    // What only happens to some gateways is in the guide.
-    let guide = include_str!("../../../../docs/guides/observing.md");
-    let rare = [
-        "model_route_retries_total",
-        "model_route_limit_decisions_total",
-    ];
     let mut queries = 0;
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().unwrap() {
-            let query = target["expr"].as_str().unwrap();
-            let (names, labels) = words(query);
-            assert!(!names.is_empty(), "{query}");
-            for name in names {
+            let expression = target["expr"].as_str().unwrap();
+            let query = Query::of(expression);
+            assert!(!query.metrics.is_empty(), "{expression}");
+            for name in query.metrics {
                 queries += 1;
-                if rare.contains(&name) {
-                    assert!(guide.contains(&format!("`{name}`")), "{name} in {query}");
-                    continue;
-                }
                 let found = metrics.get(name);
-                let found = found.unwrap_or_else(|| panic!("{name} in {query}:\n{text}"));
-                for label in &labels {
+                let found = found.unwrap_or_else(|| panic!("{name} in {expression}:\n{text}"));
+                for label in query.groups.iter().chain(&query.selectors) {
                     assert!(
                         found.contains(*label),
-                        "{label} of {name} in {query}: {found:?}"
+                        "{label} of {name} in {expression}: {found:?}"
                     );
                 }
+            }
+            // What a query does not group by has no value there.
+            for label in legend(target["legendFormat"].as_str().unwrap()) {
+                assert!(query.groups.contains(&label), "{label} beside {expression}");
             }
         }
     }
     assert!(queries >= 20);
     assert!(!text.contains("no-such-model"), "{text}");
-    // Every metric of the guide that this gateway has is there under the name that it has there.
-    let (_, table) = guide.split_once("| metric | what | labels |").unwrap();
+}
+
+/// The labels that a cell of the guide lists; values follow a colon.
+fn labels_of(cell: &str) -> BTreeSet<&str> {
+    let parts = cell.split("; ");
+    let names = parts.flat_map(|part| part.split(": ").next().unwrap().split(", "));
+    names.filter_map(|name| name.split('`').nth(1)).collect()
+}
+
+/// Every metric that a busy gateway has is there, with the labels that it has.
+#[tokio::test]
+async fn the_guide_lists_what_is_measured() {
+    let (_directory, _gateway, text) = busy().await;
+    let guide = include_str!("../../../../docs/guides/observing.md");
+    let (_, table) = guide.split_once("| metric | what | labels |\n").unwrap();
     let (table, _) = table.split_once("\n\n").unwrap();
-    let listed: BTreeSet<_> = table
-        .lines()
-        .filter_map(|line| line.split('|').nth(1))
-        .flat_map(|cell| cell.split('`'))
-        .filter(|word| word.starts_with("model_route_"))
-        .collect();
-    for name in metrics
-        .keys()
-        .filter(|name| name.starts_with("model_route_"))
-    {
-        let name = ["_bucket", "_sum", "_count"]
-            .iter()
-            .fold(&**name, |name, end| name.strip_suffix(end).unwrap_or(name));
-        assert!(listed.contains(name), "{name} is not in the guide");
+    let mut listed = BTreeMap::new();
+    for line in table.lines() {
+        let cells: Vec<_> = line.split('|').collect();
+        let names = cells[1]
+            .split('`')
+            .filter(|name| name.starts_with("model_route_"));
+        listed.extend(names.map(|name| (name, labels_of(cells[3]))));
+    }
+    let mut metrics = BTreeMap::<_, BTreeSet<String>>::new();
+    for (name, labels) in scraped(&text) {
+        if name.starts_with("model_route_") {
+            let name = ["_bucket", "_sum", "_count"]
+                .iter()
+                .fold(&*name, |name, end| name.strip_suffix(end).unwrap_or(name));
+            metrics.entry(name.to_owned()).or_default().extend(labels);
+        }
+    }
+    // Nobody has waited in a queue.
+    listed.remove("model_route_queue_seconds").unwrap();
+    assert!(metrics.keys().eq(listed.keys()), "{metrics:?}, {listed:?}");
+    for (name, labels) in &mut metrics {
+        labels.remove("le");
+        let (found, listed) = (labels.iter(), listed[&**name].iter());
+        assert!(found.eq(listed.clone()), "{name}: {labels:?}, {listed:?}");
     }
 }
 
 #[tokio::test]
 async fn its_own_port_has_metrics_and_admin_only_if_asked() {
     let mut gateway = Gateway::start(["--admin-listen", "127.0.0.1:0"]).await;
-    let url = said(&mut gateway, "The admin view is at ").await;
+    let admin = gateway.admin_url().await;
     for path in ["/_", "/_routes", "/metrics"] {
         assert_eq!(gateway.get(path).await, 404, "{path}");
-        let url = url.strip_suffix("/_").unwrap();
-        assert_eq!(
-            get(&gateway, &format!("{url}{path}")).await.0,
-            200,
-            "{path}"
-        );
+        let url = format!("{admin}{path}");
+        assert_eq!(get(&gateway, &url).await.0, 200, "{path}");
     }
     let gateway = Gateway::start(["--admin-here"]).await;
     for path in ["/_", "/_routes", "/metrics"] {

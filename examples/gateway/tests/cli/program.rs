@@ -121,10 +121,15 @@ impl Gateway {
 
     /// Where its admin view is, without the path, once it says that that has an address of its own.
     pub(crate) async fn admin_url(&mut self) -> String {
-        let begin = "The admin view is at ";
-        let said = self.until(begin).await;
-        let (_, url) = said.trim().split_once(begin).unwrap();
+        let url = self.said_at("The admin view is at ").await;
         url.strip_suffix("/_").unwrap().to_owned()
+    }
+
+    /// Where it says that something is.
+    pub(crate) async fn said_at(&mut self, what: &str) -> String {
+        let said = self.until(what).await;
+        let (_, url) = said.trim().rsplit_once(what).unwrap();
+        url.to_owned()
     }
 
     /// Asks it to stop, as Kubernetes and systemd do.

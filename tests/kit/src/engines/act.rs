@@ -53,6 +53,11 @@ pub fn answers(status: u16, body: Scripted) -> Act {
     Act::Answer(Response::builder().status(status).body(body).unwrap())
 }
 
+/// An event stream.
+pub fn streams(body: Scripted) -> Act {
+    answers(200, body).header("content-type", "text/event-stream")
+}
+
 pub fn status(status: u16) -> Act {
     says(status, &status.to_string())
 }

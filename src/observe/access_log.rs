@@ -171,16 +171,16 @@ impl Display for Line<'_, '_> {
 }
 
 fn timings(times: &Times, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let (total, receive) = (millis(times.total), millis(times.receive));
-    write!(f, " timings={total:.1}ms(req={receive:.1}")?;
+    let (total, receive) = (Millis::<1>(times.total), Millis::<1>(times.receive));
+    write!(f, " timings={total}ms(req={receive}")?;
     if !times.queue.is_zero() {
-        write!(f, " queue={:.1}", millis(times.queue))?;
+        write!(f, " queue={}", Millis::<1>(times.queue))?;
     }
     if let Some(head) = times.to_head {
-        write!(f, " head={:.1}", millis(head))?;
+        write!(f, " head={}", Millis::<1>(head))?;
     }
     if let Some(first) = times.to_first_content {
-        write!(f, " first={:.1}", millis(first))?;
+        write!(f, " first={}", Millis::<1>(first))?;
     }
     f.write_char(')')
 }
@@ -219,7 +219,7 @@ impl Display for Object<'_, '_> {
             ("duration_per_output_token", times.per_output_token),
         ] {
             if let Some(value) = value {
-                write!(f, ",\"{name}\":{:.3}", millis(value))?;
+                write!(f, ",\"{name}\":{}", Millis::<3>(value))?;
             }
         }
         f.write_char('}')
@@ -276,9 +276,15 @@ struct Field<'a>(&'a str);
 impl Display for Field<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_one = |letter: char| !letter.is_whitespace() && !matches!(letter, '=' | '"');
-        match !self.0.is_empty() && self.0.chars().all(is_one) {
-            true => Plain(self.0).fmt(f),
-            false => write!(f, "\"{}\"", Plain(self.0)),
+        let is_plain = |byte: u8| is_plain(byte) && byte != b' ' && byte != b'=';
+        if self.0.is_empty() {
+            f.write_str("\"\"")
+        } else if self.0.len() <= MAX && self.0.bytes().all(is_plain) {
+            f.write_str(self.0)
+        } else if self.0.chars().all(is_one) {
+            Plain(self.0).fmt(f)
+        } else {
+            write!(f, "\"{}\"", Plain(self.0))
         }
     }
 }
@@ -296,6 +302,9 @@ struct Plain<'a>(&'a str);
 
 impl Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.len() <= MAX && self.0.bytes().all(is_plain) {
+            return f.write_str(self.0);
+        }
         for letter in self.0.chars().take(MAX) {
             match letter {
                 '"' | '\\' => write!(f, "\\{letter}")?,
@@ -312,16 +321,77 @@ impl Display for Plain<'_> {
     }
 }
 
+/// Whether a byte is a character that stands for itself in text and in JSON.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+/// A time in milliseconds with so many digits behind the point, the last of which is rounded.
+struct Millis<const DIGITS: u32>(Duration);
+
+impl<const DIGITS: u32> Display for Millis<DIGITS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, parts) = (10_u64.pow(6 - DIGITS), 10_u64.pow(DIGITS));
+        // Of 500 years no more is said.
+        let nanos = u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX);
+        let units = nanos.saturating_add(unit / 2) / unit;
+        let (whole, rest) = (units / parts, units % parts);
+        write!(f, "{whole}.{rest:0width$}", width = DIGITS as usize)
+    }
+}
+
 /// A text as a JSON string, cut to the same length.
 struct Json<'a>(&'a str);
 
 impl Display for Json<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
         if self.0.len() <= MAX && self.0.bytes().all(is_plain) {
             return write!(f, "\"{}\"", self.0);
         }
         let text: String = self.0.chars().take(MAX).collect();
         write!(f, "{}", serde_json::Value::from(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_field_and_turns_nothing_around() {
+        for (name, shown) in [
+            ("org/base-v1", "org/base-v1"),
+            ("caf\u{e9}", "caf\u{e9}"),
+            ("a route=b", "\"a route=b\""),
+            ("a\"b", "\"a\\\"b\""),
+            ("", "\"\""),
+            ("a\u{202e}b\u{2028}c", "\"a\\u{202e}b\\u{2028}c\""),
+            ("a\\b\n", "\"a\\\\b\\u{a}\""),
+        ] {
+            assert_eq!(Field(name).to_string(), shown, "{name}");
+        }
+        let long = "n".repeat(MAX + 1);
+        assert_eq!(Field(&long).to_string(), format!("{}...", &long[1..]));
+    }
+
+    #[test]
+    fn times_are_rounded_as_floats_are() {
+        for nanos in [
+            0,
+            49_999,
+            50_000,
+            1_049_999,
+            1_500_000_000,
+            999_950_000,
+            12_345_678_901,
+        ] {
+            let time = Duration::from_nanos(nanos);
+            let millis = millis(time);
+            assert_eq!(Millis::<3>(time).to_string(), format!("{millis:.3}"));
+            if nanos % 100_000 != 50_000 {
+                assert_eq!(Millis::<1>(time).to_string(), format!("{millis:.1}"));
+            }
+        }
+        assert_eq!(Millis::<1>(Duration::from_micros(50)).to_string(), "0.1");
     }
 }

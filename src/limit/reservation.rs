@@ -156,7 +156,7 @@ impl Asked {
             let asks: Vec<Ask> = stored.extract_if(.., is_there).collect();
             let takes: Arc<[StoreTake]> = asks.iter().map(Ask::store_take).collect();
             match store.reserve(Arc::clone(&takes)).await {
-                Some(levels) => reservation.stored(&store, &asks, &takes, &levels)?,
+                Some(levels) => reservation.stored(&store, asks, &takes, &levels)?,
                 None => reservation.without_store(asks)?,
             }
         }
@@ -208,6 +208,15 @@ impl Ask {
         match self.limit.place(&self.key) {
             Place::Bucket(bucket) => Some(bucket.level(&self.limit.inflow, now)),
             Place::Count(_) => None,
+        }
+    }
+
+    /// If so much is left in a store.
+    fn standing(&self, left: i64) -> Level {
+        let inflow = &self.limit.inflow;
+        Level {
+            left,
+            until_full: inflow.time_of(missing(inflow.capacity(), left)),
         }
     }
 
@@ -298,20 +307,18 @@ impl Reservation {
     fn stored(
         &mut self,
         store: &Arc<SharedStore>,
-        asks: &[Ask],
+        asks: Vec<Ask>,
         takes: &[StoreTake],
         levels: &[StoreLevel],
     ) -> Result<(), Box<Refusal>> {
         let mut refused: Option<(&Ask, Duration)> = None;
         for (ask, level) in asks.iter().zip(levels) {
-            let inflow = &ask.limit.inflow;
-            let standing = Level {
-                left: level.left,
-                until_full: inflow.time_of(missing(inflow.capacity(), level.left)),
+            let (StoreLevel::Fits(left) | StoreLevel::Short(left)) = *level else {
+                continue;
             };
-            self.standings.add(&ask.limit.config, standing);
-            if !level.fits && !ask.observes() {
-                let wait = inflow.time_of(missing(ask.amount, level.left));
+            self.standings.add(&ask.limit.config, ask.standing(left));
+            if matches!(level, StoreLevel::Short(_)) && !ask.observes() {
+                let wait = ask.limit.inflow.time_of(missing(ask.amount, left));
                 if refused.is_none_or(|(_, longest)| wait > longest) {
                     refused = Some((ask, wait));
                 }
@@ -320,19 +327,21 @@ impl Reservation {
         if let Some((ask, wait)) = refused {
             return Err(self.refuse(ask.says(Verdict::Refused, "store"), wait));
         }
-        for ((ask, level), take) in asks.iter().zip(levels).zip(takes) {
-            match level.fits {
-                true => {
+        let mut unusable = Vec::new();
+        for ((ask, level), take) in asks.into_iter().zip(levels).zip(takes) {
+            match level {
+                StoreLevel::Fits(_) => {
                     let place = Kept::Store(Arc::clone(store), take.clone());
                     self.held.push(ask.held(place));
                 }
-                false => self.others.push(ask.would_refuse("store")),
+                StoreLevel::Short(_) => self.others.push(ask.would_refuse("store")),
+                StoreLevel::Unusable => unusable.push(ask),
             }
         }
-        Ok(())
+        self.without_store(unusable)
     }
 
-    /// The store of these fails.
+    /// The store fails, or can't use the buckets of these.
     fn without_store(&mut self, asks: Vec<Ask>) -> Result<(), Box<Refusal>> {
         let what = |ask: &Ask| ask.limit.config.get_on_store_failure();
         let is_closed = |ask: &Ask| what(ask) == StoreFailure::Closed && !ask.observes();

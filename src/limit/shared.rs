@@ -11,7 +11,7 @@ use std::{
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::store::{LimitStore, StoreLevel, StoreTake, UnusableBucket};
+use super::store::{LimitStore, StoreLevel, StoreTake};
 use crate::{error::BoxError, pieces::lock};
 
 /// The longest that a request waits for a store.
@@ -51,15 +51,11 @@ impl SharedStore {
         let levels = asked.unwrap_or_else(|_| Err("it has not answered in 50 ms".into()));
         match levels {
             Ok(levels) if levels.len() == count => {
-                self.answered();
+                self.answered(&takes, &levels);
                 Some(levels)
             }
             Ok(_) => {
                 self.failed(&"it has not said how each bucket is".into());
-                None
-            }
-            Err(error) if error.is::<UnusableBucket>() => {
-                self.failed_for(&takes, &error);
                 None
             }
             Err(error) => {
@@ -90,22 +86,22 @@ impl SharedStore {
         }
     }
 
-    fn answered(&self) {
+    fn answered(&self, takes: &[StoreTake], levels: &[StoreLevel]) {
         if self.has_failed.swap(false, Ordering::Relaxed) {
             info!(target: "tower_model_route::limit", store = ?self.store, "the store of limits answers again");
         }
-    }
-
-    /// These buckets can't be used; others can.
-    fn failed_for(&self, takes: &[StoreTake], error: &BoxError) {
-        self.answered();
-        if !self.has_unusable.swap(true, Ordering::Relaxed) {
-            let keys: Vec<&str> = takes.iter().map(|take| &*take.key).collect();
+        if levels.contains(&StoreLevel::Unusable)
+            && !self.has_unusable.swap(true, Ordering::Relaxed)
+        {
+            let unusable = takes
+                .iter()
+                .zip(levels)
+                .filter(|(_, level)| **level == StoreLevel::Unusable);
+            let keys: Vec<&str> = unusable.map(|(take, _)| &*take.key).collect();
             warn!(
                 target: "tower_model_route::limit",
                 store = ?self.store,
                 keys = keys.join(" "),
-                error = &**error as &dyn std::error::Error,
                 "a bucket in the store of limits can't be used: its limit goes by its `on_store_failure`",
             );
         }

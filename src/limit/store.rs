@@ -1,6 +1,6 @@
 //! Buckets that are kept outside of the process.
 
-use std::{error::Error, fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use crate::error::BoxError;
 
@@ -18,7 +18,8 @@ pub trait LimitStore: fmt::Debug + Send + Sync + 'static {
     /// Takes what one request asks for, and says of each bucket, in their order, what is left.
     ///
     /// If one that is [`enforced`](StoreTake::enforced) does not hold what is asked of it, nothing
-    /// is taken from any. One that is not enforced is taken from if it holds enough.
+    /// is taken from any. One that is not enforced is taken from if it holds enough. One that the
+    /// store can't use is [`Unusable`](StoreLevel::Unusable), and changes nothing for the others.
     ///
     /// The gateway waits for 50 ms at the most, and then drops the future. After a failure the
     /// store is left alone for a second.
@@ -48,32 +49,14 @@ pub struct StoreTake {
     pub enforced: bool,
 }
 
-/// What a bucket in a [`LimitStore`] holds.
+/// What a [`LimitStore`] says of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StoreLevel {
-    /// Whether it held what was asked for.
-    pub fits: bool,
-    /// What it holds now; below zero in debt.
-    pub left: i64,
+pub enum StoreLevel {
+    /// It held what was asked for, and holds this now.
+    Fits(i64),
+    /// It did not, and holds this; below zero in debt.
+    Short(i64),
+    /// The store answers, but can't use this bucket: something else has its name, say. Its limit
+    /// goes by its [`on_store_failure`](crate::RateLimit::on_store_failure).
+    Unusable,
 }
-
-impl StoreLevel {
-    /// A bucket that held what was asked for, or did not, and holds this now.
-    pub fn new(fits: bool, left: i64) -> Self {
-        Self { fits, left }
-    }
-}
-
-/// A [`LimitStore`] fails with it where only the buckets that it was asked for are at fault: it
-/// goes on being asked for others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnusableBucket;
-
-impl fmt::Display for UnusableBucket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the key of a limit holds something else")
-    }
-}
-
-impl Error for UnusableBucket {}

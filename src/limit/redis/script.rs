@@ -8,7 +8,8 @@ use crate::limit::store::{StoreLevel, StoreTake};
 /// router has the same (filters/ratelimit/global.go), and understands a debt.
 ///
 /// Each key has four arguments: capacity, period in seconds, amount, and a mode. It answers two
-/// numbers for each: whether it fits (2: the key holds something else), and what is left.
+/// numbers for each: whether it fits (2: the key holds something else, and is left alone), and what
+/// is left.
 const SCRIPT: &str = r"
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -31,7 +32,7 @@ for i, key in ipairs(KEYS) do
     bucket.tokens = math.min(bucket.capacity, tokens + flown)
     bucket.fits = bucket.mode == 'settle' or bucket.tokens >= bucket.amount
   end
-  if bucket.bad or (bucket.mode == 'enforce' and not bucket.fits) then all = false end
+  if bucket.mode == 'enforce' and not bucket.bad and not bucket.fits then all = false end
   buckets[i] = bucket
 end
 local answer = {}
@@ -88,11 +89,12 @@ pub(super) fn call<'s>(
     call
 }
 
-/// What the script has answered; `None` if a key holds something else.
-pub(super) fn levels(answer: &[i64]) -> Option<Vec<StoreLevel>> {
+/// What the script has answered.
+pub(super) fn levels(answer: &[i64]) -> Vec<StoreLevel> {
     let levels = answer.chunks_exact(2).map(|pair| match *pair {
-        [fits @ (0 | 1), left] => Some(StoreLevel::new(fits == 1, left)),
-        _ => None,
+        [1, left] => StoreLevel::Fits(left),
+        [0, left] => StoreLevel::Short(left),
+        _ => StoreLevel::Unusable,
     });
     levels.collect()
 }

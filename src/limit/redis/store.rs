@@ -23,7 +23,7 @@ use super::{
 use crate::{
     config::{BuildError, MistakeKind},
     error::BoxError,
-    limit::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket},
+    limit::store::{LimitStore, StoreFuture, StoreLevel, StoreTake},
     pieces::lock,
 };
 
@@ -145,7 +145,7 @@ impl Shared {
         let answer: Vec<i64> = call(&self.script, takes, Mode::Reserve)
             .invoke_async(&mut connection)
             .await?;
-        levels(&answer).ok_or_else(|| UnusableBucket.into())
+        Ok(levels(&answer))
     }
 
     /// A handle of the one connection, which connects by itself.
@@ -186,7 +186,7 @@ impl Shared {
 
     async fn write_one(&self, take: StoreTake) {
         match self.settle(&take).await {
-            Ok(answer) if levels(&answer).is_some() => {}
+            Ok(answer) if !levels(&answer).contains(&StoreLevel::Unusable) => {}
             Ok(_) => warn!(
                 target: "tower_model_route::limit",
                 key = &*take.key,

@@ -1,5 +1,6 @@
 //! Limits on tokens and requests, over real sockets and with a real Redis.
 
+mod buckets;
 mod in_redis;
 mod on_sockets;
 mod redis_fails;

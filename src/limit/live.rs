@@ -150,6 +150,10 @@ impl LiveLimit {
             key,
             capacity: self.inflow.capacity(),
             period: period(&self.config),
+            kept: match self.config.get_kthena_keys() {
+                true => kthenas_time(period(&self.config)),
+                false => Duration::ZERO,
+            },
             amount,
             enforced: !self.config.get_observe_only(),
         }
@@ -187,6 +191,12 @@ fn kthenas_key(model: &str, unit: LimitUnit) -> String {
         _ => "input",
     };
     format!("kthena:ratelimit:{model}:{what}")
+}
+
+/// How long Kthena's router keeps them.
+fn kthenas_time(period: Duration) -> Duration {
+    const MINUTE: Duration = Duration::from_secs(60);
+    (period * 3).clamp(10 * MINUTE, 90 * 24 * 60 * MINUTE)
 }
 
 /// 128 bits of XXH64 in hexadecimal: a key may be a credential, which is not for others to read.

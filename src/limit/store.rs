@@ -43,6 +43,9 @@ pub struct StoreTake {
     pub capacity: u64,
     /// In which time it fills.
     pub period: Duration,
+    /// How long it is remembered after this, if it fills earlier: not at all, but for Kthena's.
+    /// While it fills it is remembered in any case.
+    pub kept: Duration,
     /// How much is asked for.
     pub amount: i64,
     /// Whether the request may go on only if there is so much.

@@ -48,6 +48,7 @@ mod tests {
             key: key.into(),
             capacity: 10,
             period: Duration::from_secs(1),
+            kept: Duration::ZERO,
             amount,
             enforced: true,
         }

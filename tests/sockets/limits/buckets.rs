@@ -1,7 +1,7 @@
 //! The buckets of limits in Redis: each for itself, and no longer than it is needed.
 
 use test_kit::redis::Redis;
-use tower_model_route::{Per, RateLimit, StoreFailure};
+use tower_model_route::{LimitKey, Per, RateLimit, StoreFailure};
 
 use super::{Gateway, engine, table};
 
@@ -30,4 +30,38 @@ async fn a_key_that_holds_something_else_leaves_the_other_limits_of_its_request_
     }
     assert_eq!(statuses, [200, 200, 200, 200, 200, 429]);
     assert_eq!(redis.ask(&["GET", &odd]).await, ["something else"]);
+}
+
+#[tokio::test]
+async fn a_bucket_is_there_until_it_is_full_whatever_keys_are_made_up() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let engine = engine().await;
+    let by_key = LimitKey::Header("x-api-key".into());
+    let limits = [
+        RateLimit::output_tokens(2_592_000, Per::Month).key(by_key),
+        RateLimit::requests(720, Per::Month),
+        RateLimit::input_tokens(100, Per::Hour).kthena_keys(true),
+    ]
+    .map(|limit| limit.redis(redis.address()));
+    let gateway = Gateway::new(table(&engine.url(), limits)).await;
+    // Kept while they are not full: ten tokens of one a second, and a request of one an hour.
+    gateway.until_stored(&redis).await;
+    let lasts = async |start: &str| {
+        for key in redis.ask(&["KEYS", "*"]).await {
+            if key.starts_with(start) {
+                let millis = redis.ask(&["PTTL", &key]).await.concat();
+                return millis.parse::<i64>().unwrap() as f64 / 1000.0;
+            }
+        }
+        -2.0
+    };
+    let [tokens, requests] = ["outputTokens", "requests"].map(bucket);
+    let hour = lasts(&requests).await;
+    assert!((3500.0..8000.0).contains(&hour), "{hour}");
+    assert!(lasts(&tokens).await <= 30.0);
+    // Kthena's router keeps its own for three times as long as they may fill.
+    let kthenas = lasts("kthena:ratelimit:asked:input").await;
+    assert!((10_790.0..=10_800.0).contains(&kthenas), "{kthenas}");
 }

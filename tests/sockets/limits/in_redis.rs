@@ -69,7 +69,7 @@ async fn a_decision_is_one_call_whatever_is_asked() {
     let limits = [
         RateLimit::requests(MANY, Per::Month),
         RateLimit::total_tokens(MANY, Per::Month),
-        RateLimit::output_tokens(MANY, Per::Day).key(by_key),
+        RateLimit::output_tokens(MANY, Per::Month).key(by_key),
     ];
     let limits = limits.map(|limit| {
         limit
@@ -110,11 +110,4 @@ async fn a_decision_is_one_call_whatever_is_asked() {
         keys.iter()
             .all(|key| key.starts_with("tower-model-route:limit:{route}:"))
     );
-    for key in keys {
-        let seconds: u64 = redis.ask(&["TTL", &key]).await.concat().parse().unwrap();
-        assert!(
-            (3 * 86_400 - 60..=90 * 86_400).contains(&seconds),
-            "{key}: {seconds}"
-        );
-    }
 }

@@ -13,6 +13,7 @@ use http::Request;
 use serde_json::{Value, json};
 use test_kit::{
     answer::Answer,
+    redis::Redis,
     socket::{HttpClient, Reply, Server, Upstream, http_client},
     time::within,
 };
@@ -93,6 +94,18 @@ impl Gateway {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Asks until it goes by Redis, which has its tokens there.
+    async fn until_stored(&self, redis: &Redis) {
+        let keys = async || redis.ask(&["KEYS", "*"]).await.len();
+        within(async {
+            while keys().await == 0 {
+                self.chat().await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
     }
 
     /// What is left of the limits.

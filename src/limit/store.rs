@@ -21,8 +21,9 @@ pub trait LimitStore: fmt::Debug + Send + Sync + 'static {
     /// is taken from any. One that is not enforced is taken from if it holds enough. One that the
     /// store can't use is [`Unusable`](StoreLevel::Unusable), and changes nothing for the others.
     ///
-    /// The gateway waits for 50 ms at the most, and then drops the future. After a failure the
-    /// store is left alone for a second.
+    /// A request waits for 50 ms at the most. If it has gone on then, or its client has left, a task
+    /// polls the future for 5 s more, and gives back by [`settle`](Self::settle) what was taken.
+    /// After a failure the store is left alone for a second.
     fn reserve(&self, takes: Arc<[StoreTake]>) -> StoreFuture;
 
     /// Takes the [`amount`](StoreTake::amount) whatever is left, or gives it back if it is
@@ -62,4 +63,20 @@ pub enum StoreLevel {
     /// The store answers, but can't use this bucket: something else has its name, say. Its limit
     /// goes by its [`on_store_failure`](crate::RateLimit::on_store_failure).
     Unusable,
+}
+
+impl StoreTake {
+    /// The same, given back.
+    pub(super) fn given_back(&self) -> Self {
+        Self {
+            amount: self.amount.saturating_neg(),
+            ..self.clone()
+        }
+    }
+}
+
+/// Whether a store that has answered so has taken nothing.
+pub(super) fn is_refused(takes: &[StoreTake], levels: &[StoreLevel]) -> bool {
+    let mut answers = takes.iter().zip(levels);
+    answers.any(|(take, level)| take.enforced && matches!(level, StoreLevel::Short(_)))
 }

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +23,8 @@ struct Store {
     asked: AtomicUsize,
     fails: AtomicBool,
     hangs: AtomicBool,
+    /// In which it answers; it takes at once.
+    millis: AtomicU64,
     /// What the keys of buckets that can't be used have in them.
     odd: Mutex<Option<&'static str>>,
 }
@@ -61,7 +63,11 @@ impl LimitStore for Store {
             false => StoreLevel::Short(left(take, &taken)),
         });
         let levels: Vec<_> = levels.collect();
-        Box::pin(async { Ok(levels) })
+        let time = Duration::from_millis(self.millis.load(Ordering::SeqCst));
+        Box::pin(async move {
+            tokio::time::sleep(time).await;
+            Ok(levels)
+        })
     }
 
     fn settle(&self, take: StoreTake) {
@@ -212,4 +218,61 @@ async fn a_client_that_leaves_while_a_store_is_asked_takes_nothing_here() {
     _ = call.await;
     store.hangs.store(false, Ordering::SeqCst);
     assert_eq!(ask(&rig, chat(5)).await.status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_store_takes_for_a_request_that_has_gone_is_given_back() {
+    // The client leaves after 10 ms, and the request goes on after 50.
+    for (millis, is_left) in [(30, true), (400, true), (400, false)] {
+        let store = Arc::new(Store::default());
+        store.millis.store(millis, Ordering::SeqCst);
+        let limits = [
+            RateLimit::requests(5, Per::Day),
+            RateLimit::output_tokens(1_000_000, Per::Day),
+            RateLimit::input_tokens(1, Per::Day).observe_only(true),
+        ]
+        .map(|limit| limit.on_store_failure(StoreFailure::Open));
+        let rig = rig_with(limits, |layer| {
+            layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
+        });
+        rig.engines.everywhere(|| used(10, 20));
+        let call = tokio::spawn(tower::ServiceExt::oneshot(
+            rig.gateway.clone(),
+            chat(100_000),
+        ));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let amounts = |store: &Store| {
+            ["requests", "outputTokens", "inputTokens"].map(|unit| taken(store, unit))
+        };
+        assert_eq!(amounts(&store), [1, 100_000, 1]);
+        if is_left {
+            call.abort();
+        } else {
+            let Ok(answer) = call.await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(amounts(&store), [0; 3], "{millis} ms, {is_left}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_given_back_of_what_was_refused() {
+    let store = Arc::new(Store::default());
+    let limits = [
+        RateLimit::requests(1, Per::Day),
+        RateLimit::total_tokens(1_000, Per::Day),
+    ];
+    let rig = rig_with(limits, |layer| {
+        layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
+    });
+    rig.engines.everywhere(|| used(10, 20));
+    assert_eq!(ask(&rig, chat(100)).await.status(), StatusCode::OK);
+    store.millis.store(400, Ordering::SeqCst);
+    ask(&rig, chat(100)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(
+        (taken(&store, "requests"), taken(&store, "totalTokens")),
+        (1, 30)
+    );
 }

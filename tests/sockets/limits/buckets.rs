@@ -1,5 +1,7 @@
 //! The buckets of limits in Redis: each for itself, and no longer than it is needed.
 
+use std::time::Duration;
+
 use test_kit::redis::Redis;
 use tower_model_route::{LimitKey, Per, RateLimit, StoreFailure};
 
@@ -64,4 +66,40 @@ async fn a_bucket_is_there_until_it_is_full_whatever_keys_are_made_up() {
     // Kthena's router keeps its own for three times as long as they may fill.
     let kthenas = lasts("kthena:ratelimit:asked:input").await;
     assert!((10_790.0..=10_800.0).contains(&kthenas), "{kthenas}");
+}
+
+#[tokio::test]
+async fn nothing_stays_taken_for_a_client_that_left_while_redis_was_asked() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let engine = engine().await;
+    let limits = [
+        RateLimit::requests(720, Per::Month),
+        RateLimit::output_tokens(300_000, Per::Month),
+    ]
+    .map(|limit| limit.redis(redis.address()));
+    let gateway = Gateway::new(table(&engine.url(), limits)).await;
+    gateway.until_stored(&redis).await;
+    // What was used, and settled: five each.
+    let settled = async || {
+        let left = redis.tokens(&bucket("outputTokens:month")).await;
+        300_000.0 - left < 100.0
+    };
+    test_kit::time::within(async { while !settled().await {} }).await;
+    let before = redis.tokens(&bucket("requests:month")).await;
+    let mut body = super::chat();
+    body["max_tokens"] = 100_000.into();
+    for _ in 0..3 {
+        redis.ask(&["CLIENT", "PAUSE", "300", "ALL"]).await;
+        let request = gateway.request("/v1/chat/completions", &body);
+        let asking = tokio::spawn(gateway.client.request(request));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        asking.abort();
+        // It may be left alone for a second now.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
+    test_kit::time::within(async { while !settled().await {} }).await;
+    let after = redis.tokens(&bucket("requests:month")).await;
+    assert!((after - before).abs() < 0.1, "{before} and {after}");
 }

@@ -138,6 +138,14 @@ impl LiveLimit {
         }
     }
 
+    /// If a store says that so much is left.
+    pub(super) fn level(&self, left: i64) -> Level {
+        Level {
+            left,
+            until_full: self.inflow.time_of(missing(self.inflow.capacity(), left)),
+        }
+    }
+
     /// What a store is asked for.
     pub(super) fn take(&self, key: &str, amount: i64) -> StoreTake {
         let key = match self.config.get_key() {

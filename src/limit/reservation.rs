@@ -103,7 +103,8 @@ struct Held {
 enum Kept {
     Bucket(Arc<Bucket>),
     Count(Arc<Count>),
-    Store(Arc<SharedStore>, StoreTake),
+    /// And what was left then.
+    Store(Arc<SharedStore>, StoreTake, i64),
 }
 
 impl Asked {
@@ -211,15 +212,6 @@ impl Ask {
         }
     }
 
-    /// If so much is left in a store.
-    fn standing(&self, left: i64) -> Level {
-        let inflow = &self.limit.inflow;
-        Level {
-            left,
-            until_full: inflow.time_of(missing(inflow.capacity(), left)),
-        }
-    }
-
     fn observes(&self) -> bool {
         self.limit.config.get_observe_only()
     }
@@ -274,6 +266,7 @@ impl Reservation {
     /// Takes all or nothing from memory. On a refusal what was taken is given back.
     fn take(&mut self, asks: &[Ask], now: Instant) -> Result<(), Box<Refusal>> {
         let mut refused: Option<(&Ask, Duration)> = None;
+        let mut standings = Standings::default();
         for ask in asks.iter().filter(|ask| !ask.observes()) {
             match ask.take(now) {
                 Ok((place, level)) => {
@@ -282,7 +275,7 @@ impl Reservation {
                 }
                 Err(wait) => {
                     if let Some(level) = ask.level(now) {
-                        self.standings.add(&ask.limit.config, level);
+                        standings.add(&ask.limit.config, level);
                     }
                     if refused.is_none_or(|(_, longest)| wait > longest) {
                         refused = Some((ask, wait));
@@ -291,7 +284,8 @@ impl Reservation {
             }
         }
         if let Some((ask, wait)) = refused {
-            return Err(self.refuse(ask.says(Verdict::Refused, ask.memory()), wait));
+            let by = ask.says(Verdict::Refused, ask.memory());
+            return Err(self.refuse(by, wait, standings));
         }
         // Those that only observe take nothing from a request that is refused.
         for ask in asks.iter().filter(|ask| ask.observes()) {
@@ -312,11 +306,12 @@ impl Reservation {
         levels: &[StoreLevel],
     ) -> Result<(), Box<Refusal>> {
         let mut refused: Option<(&Ask, Duration)> = None;
+        let mut standings = Standings::default();
         for (ask, level) in asks.iter().zip(levels) {
             let (StoreLevel::Fits(left) | StoreLevel::Short(left)) = *level else {
                 continue;
             };
-            self.standings.add(&ask.limit.config, ask.standing(left));
+            standings.add(&ask.limit.config, ask.limit.level(left));
             if matches!(level, StoreLevel::Short(_)) && !ask.observes() {
                 let wait = ask.limit.inflow.time_of(missing(ask.amount, left));
                 if refused.is_none_or(|(_, longest)| wait > longest) {
@@ -325,13 +320,14 @@ impl Reservation {
             }
         }
         if let Some((ask, wait)) = refused {
-            return Err(self.refuse(ask.says(Verdict::Refused, "store"), wait));
+            return Err(self.refuse(ask.says(Verdict::Refused, "store"), wait, standings));
         }
         let mut unusable = Vec::new();
         for ((ask, level), take) in asks.into_iter().zip(levels).zip(takes) {
-            match level {
-                StoreLevel::Fits(_) => {
-                    let place = Kept::Store(Arc::clone(store), take.clone());
+            match *level {
+                StoreLevel::Fits(left) => {
+                    self.standings.add(&ask.limit.config, ask.limit.level(left));
+                    let place = Kept::Store(Arc::clone(store), take.clone(), left);
                     self.held.push(ask.held(place));
                 }
                 StoreLevel::Short(_) => self.others.push(ask.would_refuse("store")),
@@ -364,11 +360,18 @@ impl Reservation {
         self.take(&local, Instant::now())
     }
 
-    fn refuse(&mut self, by: Said, wait: Duration) -> Box<Refusal> {
-        self.refund();
+    /// Gives back what it holds, and says what is left then, beside `standings`.
+    fn refuse(&mut self, by: Said, wait: Duration, mut standings: Standings) -> Box<Refusal> {
+        let now = Instant::now();
+        for held in self.held.drain(..) {
+            held.settle(0, now);
+            if let Some(level) = held.level(now) {
+                standings.add(&held.limit.config, level);
+            }
+        }
         Box::new(Refusal {
             error: RouteError::rate_limited(by.limit.config.get_unit().words(), wait),
-            standings: self.standings,
+            standings,
             by,
         })
     }
@@ -430,19 +433,34 @@ impl Drop for Reservation {
 }
 
 impl Held {
-    fn settle(self, actual: u64, now: Instant) {
+    /// What is left of its limit after it was given back.
+    fn level(&self, now: Instant) -> Option<Level> {
+        match &self.place {
+            Kept::Bucket(bucket) => Some(bucket.level(&self.limit.inflow, now)),
+            Kept::Count(_) => None,
+            Kept::Store(_, take, left) => {
+                let most = i64::try_from(take.capacity).unwrap_or(i64::MAX);
+                Some(self.limit.level(left.saturating_add(take.amount).min(most)))
+            }
+        }
+    }
+
+    fn settle(&self, actual: u64, now: Instant) {
         let inflow: &Inflow = &self.limit.inflow;
-        match self.place {
+        match &self.place {
             Kept::Bucket(bucket) if actual > self.amount => {
                 bucket.charge(actual - self.amount, inflow, now);
             }
             Kept::Bucket(bucket) => bucket.give_back(self.amount - actual),
             Kept::Count(count) => count.leave(),
-            Kept::Store(store, take) => {
+            Kept::Store(store, take, _) => {
                 let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
                 let amount = signed(actual).saturating_sub(signed(self.amount));
                 if amount != 0 {
-                    store.settle(StoreTake { amount, ..take });
+                    store.settle(StoreTake {
+                        amount,
+                        ..take.clone()
+                    });
                 }
             }
         }

@@ -18,6 +18,10 @@ use crate::{
     error::{RouteError, RouteErrorKind},
 };
 
+/// The most tokens that an answer can have used: the longest contexts have 10 million. Taken as it
+/// is, a count that is wild would lock a bucket for years.
+const MOST: u64 = 1 << 24;
+
 /// A reservation that a store is asked for.
 pub(crate) type Pending = Pin<Box<dyn Future<Output = Result<Reservation, Box<Refusal>>> + Send>>;
 
@@ -410,7 +414,7 @@ impl Reservation {
                 LimitUnit::TotalTokens => input.saturating_add(used.output),
                 LimitUnit::Requests | LimitUnit::ConcurrentRequests => held.amount,
             };
-            held.settle(actual, now);
+            held.settle(held.believed(actual), now);
         }
     }
 
@@ -433,6 +437,14 @@ impl Drop for Reservation {
 }
 
 impl Held {
+    /// What was reserved, if an engine says that it was more than possible.
+    fn believed(&self, actual: u64) -> u64 {
+        match actual {
+            0..=MOST => actual,
+            _ => self.amount,
+        }
+    }
+
     /// What is left of its limit after it was given back.
     fn level(&self, now: Instant) -> Option<Level> {
         match &self.place {

@@ -26,7 +26,7 @@ async fn a_key_that_holds_something_else_leaves_the_other_limits_of_its_request_
     ]
     .map(|limit| limit.redis(redis.address()));
     let gateway = Gateway::new(table(&engine.url(), limits)).await;
-    let mut statuses = Vec::new();
+    let mut statuses: Vec<u16> = Vec::new();
     for _ in 0..6 {
         statuses.extend(gateway.chat_stored().await.last());
     }

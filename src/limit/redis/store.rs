@@ -371,8 +371,9 @@ mod tests {
         let client = Client::open(format!("redis://{}", redis.address())).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut fails = async |script: &str| -> RedisError {
-            let answer = Script::new(script).invoke_async::<i64>(&mut connection);
-            answer.await.unwrap_err()
+            let script = Script::new(script);
+            let answer: Result<i64, _> = script.invoke_async(&mut connection).await;
+            answer.unwrap_err()
         };
         let refuses = "return redis.call('EXPIRE', 'a', '1e99')";
         assert!(is_of_script(&fails(refuses).await));

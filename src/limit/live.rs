@@ -172,7 +172,8 @@ fn period(config: &RateLimit) -> Duration {
     config.get_per().map_or(Duration::from_secs(1), Per::time)
 }
 
-/// The same for all limits of a route in its first part, which stands in braces.
+/// The same for all limits of a route in its first part, which stands in braces. One with another
+/// amount is another limit, which begins full.
 fn store_key(route: &str, config: &RateLimit) -> String {
     let mut key = "tower-model-route:limit:{".to_owned();
     for letter in route.chars() {
@@ -183,7 +184,8 @@ fn store_key(route: &str, config: &RateLimit) -> String {
         }
     }
     let per = config.get_per().map_or("", Per::name);
-    _ = write!(key, "}}:{}:{per}", config.get_unit().name());
+    let (unit, amount) = (config.get_unit().name(), config.get_amount());
+    _ = write!(key, "}}:{unit}:{per}:{amount}");
     match config.get_key() {
         LimitKey::Route => {}
         LimitKey::Header(name) => _ = write!(key, ":header:{}", name.to_ascii_lowercase()),
@@ -235,10 +237,10 @@ mod tests {
         };
         assert_eq!(
             name(&limit, "a/b{c}"),
-            "tower-model-route:limit:{a/b%7Bc%7D}:requests:day"
+            "tower-model-route:limit:{a/b%7Bc%7D}:requests:day:5"
         );
         let keyed = name(&by_header, "a");
-        let prefix = "tower-model-route:limit:{a}:requests:day:header:x-api-key:";
+        let prefix = "tower-model-route:limit:{a}:requests:day:5:header:x-api-key:";
         assert!(
             keyed.starts_with(prefix) && !keyed.contains("secret"),
             "{keyed}"

@@ -380,9 +380,6 @@ mod tests {
         redis.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
         let writes = "return redis.call('SET', 'a', 'b')";
         assert!(!is_of_script(&fails(writes).await));
-        redis.ask(&["CONFIG", "SET", "requirepass", "word"]).await;
-        let other = client.get_multiplexed_async_connection().await;
-        assert!(other.is_err_and(|error| !is_of_script(&error)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -82,8 +82,9 @@ impl LimitStore for Store {
 
 fn taken(store: &Store, unit: &str) -> i64 {
     let taken = store.taken.lock().unwrap();
-    let key = format!("tower-model-route:limit:{{route}}:{unit}:day");
-    taken.get(&key).copied().unwrap_or_default()
+    let prefix = format!("tower-model-route:limit:{{route}}:{unit}:day:");
+    let of_unit = taken.iter().filter(|(key, _)| key.starts_with(&prefix));
+    of_unit.map(|(_, taken)| taken).sum()
 }
 
 #[tokio::test(start_paused = true)]

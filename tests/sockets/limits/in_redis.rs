@@ -8,7 +8,7 @@ use tower_model_route::{LimitKey, Per, RateLimit, RedisStore, StoreFailure};
 use super::{Gateway, count, engine, load, table};
 
 const MANY: u64 = 1_000_000;
-const TOKENS: &str = "tower-model-route:limit:{route}:totalTokens:month";
+const TOKENS: &str = "tower-model-route:limit:{route}:totalTokens:month:1000000";
 
 #[tokio::test]
 async fn sixty_four_clients_of_two_gateways_get_exactly_the_limit() {

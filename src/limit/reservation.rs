@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::{
     bucket::{Bucket, Count, Inflow, Level, missing},
-    estimate::{Estimate, Estimates},
+    estimate::{Estimate, Estimates, MOST},
     live::{LiveLimit, Place},
     shared::SharedStore,
     standing::Standings,
@@ -17,10 +17,6 @@ use crate::{
     config::{LimitUnit, StoreFailure},
     error::{RouteError, RouteErrorKind},
 };
-
-/// The most tokens that an answer can have used: the longest contexts have 10 million. Taken as it
-/// is, a count that is wild would lock a bucket for years.
-const MOST: u64 = 1 << 24;
 
 /// A reservation that a store is asked for.
 pub(crate) type Pending = Pin<Box<dyn Future<Output = Result<Reservation, Box<Refusal>>> + Send>>;

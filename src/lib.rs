@@ -179,7 +179,7 @@ pub use self::{
     error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind, request_id},
     events::Usage,
     gateway::{ModelRouteLayer, ModelRouteService, ResponseFuture, RuleMatch},
-    limit::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket},
+    limit::{LimitStore, StoreFuture, StoreLevel, StoreTake},
     model::{
         DuplicateModels, ExtractModel, ExtractedModel, Extraction, HeaderModel, JsonBody, MapName,
         ModelName, ModelSources, MultipartBody, PathModel, QueryModel,

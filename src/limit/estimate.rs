@@ -9,6 +9,10 @@ const BYTES_PER_TOKEN: f32 = 4.0;
 /// How much of the average the last answer makes (Kthena's cost-aware scheduler has the same).
 const WEIGHT: f32 = 0.2;
 
+/// The most tokens that an answer can have used: the longest contexts have 10 million. Taken as it
+/// is, a count that is wild would lock a bucket for years.
+pub(super) const MOST: u64 = 1 << 24;
+
 /// What is learnt from the answers of one ModelServer.
 #[derive(Debug)]
 pub(crate) struct Estimates {
@@ -58,12 +62,12 @@ impl Estimates {
     /// A request with this estimate has used so many tokens, as the engine says.
     pub(crate) fn learn(&self, estimate: &Estimate, input: Option<u64>, output: Option<u64>) {
         let is_text = estimate.text_bytes > 0 && !estimate.has_media;
-        if let Some(input) = input.filter(|&input| input > 0 && is_text) {
+        if let Some(input) = input.filter(|input| (1..=MOST).contains(input) && is_text) {
             // Far from these a report is a mistake, or the tokens are not of this text.
             let measured = (estimate.text_bytes as f32 / input as f32).clamp(0.5, 32.0);
             learn(&self.bytes_per_token, measured);
         }
-        if let Some(output) = output.filter(|&output| output > 0) {
+        if let Some(output) = output.filter(|output| (1..=MOST).contains(output)) {
             learn(&self.output, output as f32);
         }
     }
@@ -101,6 +105,18 @@ mod tests {
             estimates.learn(&text(900), Some(100), None);
         }
         assert_eq!(estimates.input(&text(900)), 101);
+    }
+
+    #[test]
+    fn what_is_not_possible_teaches_nothing() {
+        let estimates = Estimates::default();
+        for wild in [u64::MAX, MOST + 1] {
+            estimates.learn(&text(400), Some(wild), Some(wild));
+        }
+        assert_eq!(
+            (estimates.input(&text(400)), estimates.output(&text(0))),
+            (100, TYPICAL_OUTPUT)
+        );
     }
 
     #[test]

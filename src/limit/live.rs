@@ -138,6 +138,14 @@ impl LiveLimit {
         }
     }
 
+    /// If a store says that so much is left.
+    pub(super) fn level(&self, left: i64) -> Level {
+        Level {
+            left,
+            until_full: self.inflow.time_of(missing(self.inflow.capacity(), left)),
+        }
+    }
+
     /// What a store is asked for.
     pub(super) fn take(&self, key: &str, amount: i64) -> StoreTake {
         let key = match self.config.get_key() {
@@ -150,6 +158,10 @@ impl LiveLimit {
             key,
             capacity: self.inflow.capacity(),
             period: period(&self.config),
+            kept: match self.config.get_kthena_keys() {
+                true => kthenas_time(period(&self.config)),
+                false => Duration::ZERO,
+            },
             amount,
             enforced: !self.config.get_observe_only(),
         }
@@ -160,7 +172,8 @@ fn period(config: &RateLimit) -> Duration {
     config.get_per().map_or(Duration::from_secs(1), Per::time)
 }
 
-/// The same for all limits of a route in its first part, which stands in braces.
+/// The same for all limits of a route in its first part, which stands in braces. One with another
+/// amount is another limit, which begins full.
 fn store_key(route: &str, config: &RateLimit) -> String {
     let mut key = "tower-model-route:limit:{".to_owned();
     for letter in route.chars() {
@@ -171,7 +184,8 @@ fn store_key(route: &str, config: &RateLimit) -> String {
         }
     }
     let per = config.get_per().map_or("", Per::name);
-    _ = write!(key, "}}:{}:{per}", config.get_unit().name());
+    let (unit, amount) = (config.get_unit().name(), config.get_amount());
+    _ = write!(key, "}}:{unit}:{per}:{amount}");
     match config.get_key() {
         LimitKey::Route => {}
         LimitKey::Header(name) => _ = write!(key, ":header:{}", name.to_ascii_lowercase()),
@@ -187,6 +201,12 @@ fn kthenas_key(model: &str, unit: LimitUnit) -> String {
         _ => "input",
     };
     format!("kthena:ratelimit:{model}:{what}")
+}
+
+/// How long Kthena's router keeps them.
+fn kthenas_time(period: Duration) -> Duration {
+    const MINUTE: Duration = Duration::from_secs(60);
+    (period * 3).clamp(10 * MINUTE, 90 * 24 * 60 * MINUTE)
 }
 
 /// 128 bits of XXH64 in hexadecimal: a key may be a credential, which is not for others to read.
@@ -217,10 +237,10 @@ mod tests {
         };
         assert_eq!(
             name(&limit, "a/b{c}"),
-            "tower-model-route:limit:{a/b%7Bc%7D}:requests:day"
+            "tower-model-route:limit:{a/b%7Bc%7D}:requests:day:5"
         );
         let keyed = name(&by_header, "a");
-        let prefix = "tower-model-route:limit:{a}:requests:day:header:x-api-key:";
+        let prefix = "tower-model-route:limit:{a}:requests:day:5:header:x-api-key:";
         assert!(
             keyed.starts_with(prefix) && !keyed.contains("secret"),
             "{keyed}"

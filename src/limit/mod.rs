@@ -26,7 +26,7 @@ mod store;
 pub use self::redis::RedisStore;
 #[cfg(feature = "redis")]
 pub(crate) use self::redis::store_at;
-pub use self::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket};
+pub use self::store::{LimitStore, StoreFuture, StoreLevel, StoreTake};
 pub(crate) use self::{
     estimate::{Estimate, Estimates, TYPICAL_OUTPUT},
     live::{Left, LiveLimit},

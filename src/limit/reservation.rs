@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::{
     bucket::{Bucket, Count, Inflow, Level, missing},
-    estimate::{Estimate, Estimates},
+    estimate::{Estimate, Estimates, MOST},
     live::{LiveLimit, Place},
     shared::SharedStore,
     standing::Standings,
@@ -118,7 +118,8 @@ struct Held {
 enum Kept {
     Bucket(Arc<Bucket>),
     Count(Arc<Count>),
-    Store(Arc<SharedStore>, StoreTake),
+    /// And what was left then.
+    Store(Arc<SharedStore>, StoreTake, i64),
 }
 
 impl Asked {
@@ -171,7 +172,7 @@ impl Asked {
             let asks: Vec<Ask> = stored.extract_if(.., is_there).collect();
             let takes: Arc<[StoreTake]> = asks.iter().map(Ask::store_take).collect();
             match store.reserve(Arc::clone(&takes)).await {
-                Some(levels) => reservation.stored(&store, &asks, &takes, &levels)?,
+                Some(levels) => reservation.stored(&store, asks, &takes, &levels)?,
                 None => reservation.without_store(asks)?,
             }
         }
@@ -280,6 +281,7 @@ impl Reservation {
     /// Takes all or nothing from memory. On a refusal what was taken is given back.
     fn take(&mut self, asks: &[Ask], now: Instant) -> Result<(), Box<Refusal>> {
         let mut refused: Option<(&Ask, Duration)> = None;
+        let mut standings = Standings::default();
         for ask in asks.iter().filter(|ask| !ask.observes()) {
             match ask.take(now) {
                 Ok((place, level)) => {
@@ -288,7 +290,7 @@ impl Reservation {
                 }
                 Err(wait) => {
                     if let Some(level) = ask.level(now) {
-                        self.standings.add(&ask.limit.config, level);
+                        standings.add(&ask.limit.config, level);
                     }
                     if refused.is_none_or(|(_, longest)| wait > longest) {
                         refused = Some((ask, wait));
@@ -297,7 +299,8 @@ impl Reservation {
             }
         }
         if let Some((ask, wait)) = refused {
-            return Err(self.refuse(ask.says(Verdict::Refused, ask.memory()), wait));
+            let by = ask.says(Verdict::Refused, ask.memory());
+            return Err(self.refuse(by, wait, standings));
         }
         // Those that only observe take nothing from a request that is refused.
         for ask in asks.iter().filter(|ask| ask.observes()) {
@@ -313,41 +316,43 @@ impl Reservation {
     fn stored(
         &mut self,
         store: &Arc<SharedStore>,
-        asks: &[Ask],
+        asks: Vec<Ask>,
         takes: &[StoreTake],
         levels: &[StoreLevel],
     ) -> Result<(), Box<Refusal>> {
         let mut refused: Option<(&Ask, Duration)> = None;
+        let mut standings = Standings::default();
         for (ask, level) in asks.iter().zip(levels) {
-            let inflow = &ask.limit.inflow;
-            let standing = Level {
-                left: level.left,
-                until_full: inflow.time_of(missing(inflow.capacity(), level.left)),
+            let (StoreLevel::Fits(left) | StoreLevel::Short(left)) = *level else {
+                continue;
             };
-            self.standings.add(&ask.limit.config, standing);
-            if !level.fits && !ask.observes() {
-                let wait = inflow.time_of(missing(ask.amount, level.left));
+            standings.add(&ask.limit.config, ask.limit.level(left));
+            if matches!(level, StoreLevel::Short(_)) && !ask.observes() {
+                let wait = ask.limit.inflow.time_of(missing(ask.amount, left));
                 if refused.is_none_or(|(_, longest)| wait > longest) {
                     refused = Some((ask, wait));
                 }
             }
         }
         if let Some((ask, wait)) = refused {
-            return Err(self.refuse(ask.says(Verdict::Refused, "store"), wait));
+            return Err(self.refuse(ask.says(Verdict::Refused, "store"), wait, standings));
         }
-        for ((ask, level), take) in asks.iter().zip(levels).zip(takes) {
-            match level.fits {
-                true => {
-                    let place = Kept::Store(Arc::clone(store), take.clone());
+        let mut unusable = Vec::new();
+        for ((ask, level), take) in asks.into_iter().zip(levels).zip(takes) {
+            match *level {
+                StoreLevel::Fits(left) => {
+                    self.standings.add(&ask.limit.config, ask.limit.level(left));
+                    let place = Kept::Store(Arc::clone(store), take.clone(), left);
                     self.held.push(ask.held(place));
                 }
-                false => self.others.push(ask.would_refuse("store")),
+                StoreLevel::Short(_) => self.others.push(ask.would_refuse("store")),
+                StoreLevel::Unusable => unusable.push(ask),
             }
         }
-        Ok(())
+        self.without_store(unusable)
     }
 
-    /// The store of these fails.
+    /// The store fails, or can't use the buckets of these.
     fn without_store(&mut self, asks: Vec<Ask>) -> Result<(), Box<Refusal>> {
         let what = |ask: &Ask| ask.limit.config.get_on_store_failure();
         let is_closed = |ask: &Ask| what(ask) == StoreFailure::Closed && !ask.observes();
@@ -370,11 +375,18 @@ impl Reservation {
         self.take(&local, Instant::now())
     }
 
-    fn refuse(&mut self, by: Said, wait: Duration) -> Box<Refusal> {
-        self.refund();
+    /// Gives back what it holds, and says what is left then, beside `standings`.
+    fn refuse(&mut self, by: Said, wait: Duration, mut standings: Standings) -> Box<Refusal> {
+        let now = Instant::now();
+        for held in self.held.drain(..) {
+            held.settle(0, now);
+            if let Some(level) = held.level(now) {
+                standings.add(&held.limit.config, level);
+            }
+        }
         Box::new(Refusal {
             error: RouteError::rate_limited(by.limit.config.get_unit().words(), wait),
-            standings: self.standings,
+            standings,
             by,
         })
     }
@@ -416,7 +428,7 @@ impl Reservation {
                 LimitUnit::TotalTokens => input.saturating_add(output),
                 LimitUnit::Requests | LimitUnit::ConcurrentRequests => held.amount,
             };
-            held.settle(actual, now);
+            held.settle(held.believed(actual), now);
         }
     }
 
@@ -439,19 +451,42 @@ impl Drop for Reservation {
 }
 
 impl Held {
-    fn settle(self, actual: u64, now: Instant) {
+    /// What was reserved, if an engine says that it was more than possible.
+    fn believed(&self, actual: u64) -> u64 {
+        match actual {
+            0..=MOST => actual,
+            _ => self.amount,
+        }
+    }
+
+    /// What is left of its limit after it was given back.
+    fn level(&self, now: Instant) -> Option<Level> {
+        match &self.place {
+            Kept::Bucket(bucket) => Some(bucket.level(&self.limit.inflow, now)),
+            Kept::Count(_) => None,
+            Kept::Store(_, take, left) => {
+                let most = i64::try_from(take.capacity).unwrap_or(i64::MAX);
+                Some(self.limit.level(left.saturating_add(take.amount).min(most)))
+            }
+        }
+    }
+
+    fn settle(&self, actual: u64, now: Instant) {
         let inflow: &Inflow = &self.limit.inflow;
-        match self.place {
+        match &self.place {
             Kept::Bucket(bucket) if actual > self.amount => {
                 bucket.charge(actual - self.amount, inflow, now);
             }
             Kept::Bucket(bucket) => bucket.give_back(self.amount - actual),
             Kept::Count(count) => count.leave(),
-            Kept::Store(store, take) => {
+            Kept::Store(store, take, _) => {
                 let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
                 let amount = signed(actual).saturating_sub(signed(self.amount));
                 if amount != 0 {
-                    store.settle(StoreTake { amount, ..take });
+                    store.settle(StoreTake {
+                        amount,
+                        ..take.clone()
+                    });
                 }
             }
         }

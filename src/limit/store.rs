@@ -1,6 +1,6 @@
 //! Buckets that are kept outside of the process.
 
-use std::{error::Error, fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use crate::error::BoxError;
 
@@ -18,10 +18,12 @@ pub trait LimitStore: fmt::Debug + Send + Sync + 'static {
     /// Takes what one request asks for, and says of each bucket, in their order, what is left.
     ///
     /// If one that is [`enforced`](StoreTake::enforced) does not hold what is asked of it, nothing
-    /// is taken from any. One that is not enforced is taken from if it holds enough.
+    /// is taken from any. One that is not enforced is taken from if it holds enough. One that the
+    /// store can't use is [`Unusable`](StoreLevel::Unusable), and changes nothing for the others.
     ///
-    /// The gateway waits for 50 ms at the most, and then drops the future. After a failure the
-    /// store is left alone for a second.
+    /// A request waits for 50 ms at the most. If it has gone on then, or its client has left, a task
+    /// polls the future for 5 s more, and gives back by [`settle`](Self::settle) what was taken.
+    /// After a failure the store is left alone for a second.
     fn reserve(&self, takes: Arc<[StoreTake]>) -> StoreFuture;
 
     /// Takes the [`amount`](StoreTake::amount) whatever is left, or gives it back if it is
@@ -42,38 +44,39 @@ pub struct StoreTake {
     pub capacity: u64,
     /// In which time it fills.
     pub period: Duration,
+    /// How long it is remembered after this, if it fills earlier: not at all, but for Kthena's.
+    /// While it fills it is remembered in any case.
+    pub kept: Duration,
     /// How much is asked for.
     pub amount: i64,
     /// Whether the request may go on only if there is so much.
     pub enforced: bool,
 }
 
-/// What a bucket in a [`LimitStore`] holds.
+/// What a [`LimitStore`] says of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StoreLevel {
-    /// Whether it held what was asked for.
-    pub fits: bool,
-    /// What it holds now; below zero in debt.
-    pub left: i64,
+pub enum StoreLevel {
+    /// It held what was asked for, and holds this now.
+    Fits(i64),
+    /// It did not, and holds this; below zero in debt.
+    Short(i64),
+    /// The store answers, but can't use this bucket: something else has its name, say. Its limit
+    /// goes by its [`on_store_failure`](crate::RateLimit::on_store_failure).
+    Unusable,
 }
 
-impl StoreLevel {
-    /// A bucket that held what was asked for, or did not, and holds this now.
-    pub fn new(fits: bool, left: i64) -> Self {
-        Self { fits, left }
+impl StoreTake {
+    /// The same, given back.
+    pub(super) fn given_back(&self) -> Self {
+        Self {
+            amount: self.amount.saturating_neg(),
+            ..self.clone()
+        }
     }
 }
 
-/// A [`LimitStore`] fails with it where only the buckets that it was asked for are at fault: it
-/// goes on being asked for others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnusableBucket;
-
-impl fmt::Display for UnusableBucket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the key of a limit holds something else")
-    }
+/// Whether a store that has answered so has taken nothing.
+pub(super) fn is_refused(takes: &[StoreTake], levels: &[StoreLevel]) -> bool {
+    let mut answers = takes.iter().zip(levels);
+    answers.any(|(take, level)| take.enforced && matches!(level, StoreLevel::Short(_)))
 }
-
-impl Error for UnusableBucket {}

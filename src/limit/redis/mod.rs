@@ -3,6 +3,7 @@
 mod pending;
 mod registry;
 mod script;
+mod slot;
 mod store;
 
 pub(crate) use self::registry::store_at;

@@ -9,6 +9,8 @@ use crate::{limit::store::StoreTake, pieces::lock};
 
 /// How many buckets can wait to be settled.
 const MOST: usize = 10_000;
+/// How many are settled in one call: Redis does nothing else in the meantime.
+pub(super) const AT_ONCE: usize = 256;
 
 /// The amounts by bucket: what comes for the same one adds up, so that a slow Redis loses nothing.
 #[derive(Debug, Default)]
@@ -29,11 +31,11 @@ impl Unsettled {
         has_room
     }
 
-    /// Any of them, which is then no more here.
-    pub(super) fn next(&self) -> Option<StoreTake> {
+    /// Some of them, which are then no more here.
+    pub(super) fn some(&self) -> Vec<StoreTake> {
         let mut takes = lock(&self.0);
-        let key = Arc::clone(takes.keys().next()?);
-        takes.remove(&key)
+        let some = takes.extract_if(|_, _| true).take(AT_ONCE);
+        some.map(|(_, take)| take).collect()
     }
 }
 
@@ -48,6 +50,7 @@ mod tests {
             key: key.into(),
             capacity: 10,
             period: Duration::from_secs(1),
+            kept: Duration::ZERO,
             amount,
             enforced: true,
         }
@@ -63,7 +66,15 @@ mod tests {
         for _ in 0..3 {
             assert!(unsettled.add(take("7", -2)));
         }
-        let all: Vec<_> = std::iter::from_fn(|| unsettled.next()).collect();
+        let mut all = Vec::new();
+        loop {
+            let some = unsettled.some();
+            assert!(some.len() <= AT_ONCE);
+            if some.is_empty() {
+                break;
+            }
+            all.extend(some);
+        }
         assert_eq!(all.len(), MOST);
         let amount: i64 = all.iter().map(|take| take.amount).sum();
         assert_eq!(amount, MOST as i64 - 6);

@@ -7,19 +7,25 @@ use crate::limit::store::{StoreLevel, StoreTake};
 /// A bucket is a hash with `tokens` and `last_update`, in seconds of Redis's own clock: Kthena's
 /// router has the same (filters/ratelimit/global.go), and understands a debt.
 ///
-/// Each key has four arguments: capacity, period in seconds, amount, and a mode. It answers two
-/// numbers for each: whether it fits (2: the key holds something else), and what is left.
+/// A key expires when its bucket is full, as one that is not there is. Ten years are the most: Redis
+/// takes no time of any length.
+///
+/// Each key has five arguments: capacity, period in seconds, the seconds that it is kept at least,
+/// amount, and a mode. It answers two
+/// numbers for each: whether it fits (2: the key holds something else, and is left alone), and what
+/// is left.
 const SCRIPT: &str = r"
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local buckets, all = {}, true
 for i, key in ipairs(KEYS) do
-  local at = (i - 1) * 4
+  local at = (i - 1) * 5
   local bucket = {
     capacity = tonumber(ARGV[at + 1]),
     period = tonumber(ARGV[at + 2]),
-    amount = tonumber(ARGV[at + 3]),
-    mode = ARGV[at + 4],
+    kept = tonumber(ARGV[at + 3]),
+    amount = tonumber(ARGV[at + 4]),
+    mode = ARGV[at + 5],
   }
   local state = redis.pcall('HMGET', key, 'tokens', 'last_update')
   bucket.bad = state.err ~= nil
@@ -31,7 +37,7 @@ for i, key in ipairs(KEYS) do
     bucket.tokens = math.min(bucket.capacity, tokens + flown)
     bucket.fits = bucket.mode == 'settle' or bucket.tokens >= bucket.amount
   end
-  if bucket.bad or (bucket.mode == 'enforce' and not bucket.fits) then all = false end
+  if bucket.mode == 'enforce' and not bucket.bad and not bucket.fits then all = false end
   buckets[i] = bucket
 end
 local answer = {}
@@ -41,8 +47,8 @@ for i, bucket in ipairs(buckets) do
     redis.call('HSET', KEYS[i], 'tokens', string.format('%.17g', bucket.tokens),
       'last_update', string.format('%.6f', bucket.at))
     local fills = (bucket.capacity - bucket.tokens) / bucket.capacity * bucket.period
-    local kept = math.min(math.max(bucket.period * 3, 600), 7776000)
-    redis.call('EXPIRE', KEYS[i], math.ceil(math.max(kept, fills + 1)))
+    local kept = math.min(math.max(bucket.kept, fills + 1), 315360000)
+    redis.call('EXPIRE', KEYS[i], math.ceil(kept))
   end
   answer[2 * i - 1] = bucket.bad and 2 or (bucket.fits and 1 or 0)
   answer[2 * i] = bucket.bad and 0 or math.floor(bucket.tokens)
@@ -82,17 +88,19 @@ pub(super) fn call<'s>(
         call.key(&*take.key)
             .arg(take.capacity)
             .arg(take.period.as_secs_f64())
+            .arg(take.kept.as_secs_f64())
             .arg(take.amount)
             .arg(mode.of(take));
     }
     call
 }
 
-/// What the script has answered; `None` if a key holds something else.
-pub(super) fn levels(answer: &[i64]) -> Option<Vec<StoreLevel>> {
+/// What the script has answered.
+pub(super) fn levels(answer: &[i64]) -> Vec<StoreLevel> {
     let levels = answer.chunks_exact(2).map(|pair| match *pair {
-        [fits @ (0 | 1), left] => Some(StoreLevel::new(fits == 1, left)),
-        _ => None,
+        [1, left] => StoreLevel::Fits(left),
+        [0, left] => StoreLevel::Short(left),
+        _ => StoreLevel::Unusable,
     });
     levels.collect()
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use redis::{
-    Client, ConnectionInfo, IntoConnectionInfo, RedisError, Script,
+    Client, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, Script, ServerErrorKind,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use tokio::{runtime::Handle, sync::Notify, task::AbortHandle, time::sleep};
@@ -19,11 +19,11 @@ use tracing::{error, warn};
 use super::{
     pending::Unsettled,
     script::{Mode, call, levels, script},
+    slot::{in_one_slot, slot},
 };
 use crate::{
     config::{BuildError, MistakeKind},
-    error::BoxError,
-    limit::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket},
+    limit::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, is_refused},
     pieces::lock,
 };
 
@@ -34,7 +34,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// Each decision is one call of a script, which goes by the clock of Redis: gateways share a limit
 /// exactly, whatever their own clocks say. What an answer has really used is settled by a task that
-/// the store starts when it is first asked.
+/// the store starts when it is first asked: all that waits in one call, or 256 buckets of it.
+///
+/// It has one connection to one server, and is no client of a cluster. One with a single shard, or
+/// behind a proxy, will do: the limits of a route are in one slot, and a call is for one slot. With
+/// [`kthena_keys`](crate::RateLimit::kthena_keys) that is a call for each limit.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -111,7 +115,7 @@ impl RedisStore {
 
 impl Drop for RedisStore {
     fn drop(&mut self) {
-        // The task settles what is left, and ends.
+        // The task settles what is left, and ends; also where Redis fails.
         self.shared.is_closed.store(true, Ordering::Release);
         self.shared.more.notify_one();
     }
@@ -121,31 +125,69 @@ impl LimitStore for RedisStore {
     fn reserve(&self, takes: Arc<[StoreTake]>) -> StoreFuture {
         self.start_writer();
         let shared = Arc::clone(&self.shared);
-        Box::pin(async move { shared.reserve(&takes).await })
+        Box::pin(async move { Ok(shared.reserve(&takes).await?) })
     }
 
     fn settle(&self, take: StoreTake) {
-        if !self.shared.unsettled.add(take)
-            && !self.shared.has_overflown.swap(true, Ordering::Relaxed)
-        {
-            error!(
-                target: "tower_model_route::limit",
-                store = ?self,
-                "too much waits to be settled in Redis: some is lost",
-            );
-        }
         self.start_writer();
-        self.shared.more.notify_one();
+        self.shared.settle_later(take);
     }
 }
 
 impl Shared {
-    async fn reserve(&self, takes: &[StoreTake]) -> Result<Vec<StoreLevel>, BoxError> {
+    /// Mostly all are in one slot, and it is one call. If one of several refuses, or fails, what the
+    /// others have taken is given back.
+    async fn reserve(&self, takes: &[StoreTake]) -> Result<Vec<StoreLevel>, RedisError> {
+        let mut parts: Vec<(&[StoreTake], Vec<StoreLevel>)> = Vec::new();
+        let mut asked = Ok(());
+        for part in takes.chunk_by(in_one_slot) {
+            match self.ask(part, Mode::Reserve).await {
+                Ok(levels) => parts.push((part, levels)),
+                Err(error) => {
+                    asked = Err(error);
+                    break;
+                }
+            }
+        }
+        if asked.is_err() || parts.iter().any(|(part, levels)| is_refused(part, levels)) {
+            parts
+                .iter_mut()
+                .for_each(|(part, levels)| self.give_back(part, levels));
+        }
+        asked?;
+        Ok(parts.into_iter().flat_map(|(_, levels)| levels).collect())
+    }
+
+    /// What was taken here; nothing if that was refused.
+    fn give_back(&self, takes: &[StoreTake], levels: &mut [StoreLevel]) {
+        if is_refused(takes, levels) {
+            return;
+        }
+        for (take, level) in takes.iter().zip(levels) {
+            if let StoreLevel::Fits(left) = level {
+                *left = left.saturating_add(take.amount);
+                self.settle_later(take.given_back());
+            }
+        }
+    }
+
+    /// One call for buckets that are in one slot.
+    async fn ask(&self, takes: &[StoreTake], mode: Mode) -> Result<Vec<StoreLevel>, RedisError> {
         let mut connection = self.connection()?;
-        let answer: Vec<i64> = call(&self.script, takes, Mode::Reserve)
+        let answer: Vec<i64> = call(&self.script, takes, mode)
             .invoke_async(&mut connection)
             .await?;
-        levels(&answer).ok_or_else(|| UnusableBucket.into())
+        Ok(levels(&answer))
+    }
+
+    fn settle_later(&self, take: StoreTake) {
+        if !self.unsettled.add(take) && !self.has_overflown.swap(true, Ordering::Relaxed) {
+            error!(
+                target: "tower_model_route::limit",
+                "too much waits to be settled in Redis: some is lost",
+            );
+        }
+        self.more.notify_one();
     }
 
     /// A handle of the one connection, which connects by itself.
@@ -169,46 +211,80 @@ impl Shared {
         self.script.load_async(&mut connection).await.map(drop)
     }
 
-    /// Settles what there is, until the store is gone and nothing is left.
+    /// Settles what there is, until the store is gone and nothing is left, or Redis fails then.
     async fn write(self: Arc<Self>) {
         // Connecting goes on here where no request waits for it.
         _ = self.prepare().await;
         loop {
-            while let Some(take) = self.unsettled.next() {
-                self.write_one(take).await;
+            let is_closed = self.is_closed.load(Ordering::Acquire);
+            let takes = self.unsettled.some();
+            match (takes.is_empty(), is_closed) {
+                (true, true) => return,
+                (true, false) => self.more.notified().await,
+                (false, _) if self.settle_all(takes).await => {}
+                (false, true) => {
+                    warn!(
+                        target: "tower_model_route::limit",
+                        "Redis fails, and no limit uses it any more: what requests have used is not settled",
+                    );
+                    return;
+                }
+                (false, false) => sleep(PATIENCE).await,
             }
-            if self.is_closed.load(Ordering::Acquire) {
-                return;
-            }
-            self.more.notified().await;
         }
     }
 
-    async fn write_one(&self, take: StoreTake) {
-        match self.settle(&take).await {
-            Ok(answer) if levels(&answer).is_some() => {}
-            Ok(_) => warn!(
-                target: "tower_model_route::limit",
-                key = &*take.key,
-                "a key of a limit holds something else: what a request has used is not settled",
-            ),
+    /// Whether Redis has answered. Otherwise what was used waits again.
+    async fn settle_all(&self, mut takes: Vec<StoreTake>) -> bool {
+        takes.sort_by(|one, other| slot(&one.key).cmp(slot(&other.key)));
+        let mut parts = takes.chunk_by(in_one_slot);
+        while let Some(part) = parts.next() {
+            if self.settle_in_one_slot(part).await {
+                continue;
+            }
             // Whether Redis has done it is not known. What was used is counted at least once, and
             // what was not used is given back at most once.
-            Err(_) => {
-                if take.amount > 0 {
-                    _ = self.unsettled.add(take);
-                }
-                sleep(PATIENCE).await;
+            let again = part.iter().filter(|take| take.amount > 0);
+            for take in again.chain(parts.flatten()) {
+                _ = self.unsettled.add(take.clone());
             }
+            return false;
         }
+        true
     }
 
-    async fn settle(&self, take: &StoreTake) -> Result<Vec<i64>, RedisError> {
-        let mut connection = self.connection()?;
-        call(&self.script, std::slice::from_ref(take), Mode::Settle)
-            .invoke_async(&mut connection)
-            .await
+    /// Whether Redis has answered.
+    async fn settle_in_one_slot(&self, takes: &[StoreTake]) -> bool {
+        match self.ask(takes, Mode::Settle).await {
+            Ok(levels) => {
+                let answers = takes.iter().zip(levels);
+                for (take, _) in answers.filter(|(_, level)| *level == StoreLevel::Unusable) {
+                    warn!(
+                        target: "tower_model_route::limit",
+                        key = &*take.key,
+                        "a key of a limit holds something else: what a request has used is not settled",
+                    );
+                }
+                true
+            }
+            Err(error) if is_of_script(&error) => {
+                warn!(
+                    target: "tower_model_route::limit",
+                    error = &error as &dyn std::error::Error,
+                    keys = takes.len(),
+                    "Redis refuses what is to be settled: it is lost",
+                );
+                true
+            }
+            Err(_) => false,
+        }
     }
+}
+
+/// Whether the script has failed with these arguments, as it would again.
+fn is_of_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
+        && error.to_string().contains("user_script")
 }
 
 impl fmt::Debug for RedisStore {
@@ -216,5 +292,133 @@ impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.shared.client.get_connection_info().addr().to_string();
         f.debug_tuple("RedisStore").field(&address).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_kit::redis::Redis;
+
+    use super::*;
+    use crate::limit::redis::pending::AT_ONCE;
+
+    fn take(key: &str, amount: i64) -> StoreTake {
+        StoreTake {
+            key: key.into(),
+            capacity: 100,
+            period: Duration::from_secs(2_592_000),
+            kept: Duration::ZERO,
+            amount,
+            enforced: true,
+        }
+    }
+
+    async fn settled(redis: &Redis, key: &str, expected: f64) {
+        let is_there = async || redis.ask(&["EXISTS", key]).await == ["1"];
+        test_kit::time::within(async {
+            while !is_there().await || (redis.tokens(key).await - expected).abs() > 0.1 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn all_that_waits_is_settled_in_one_call() {
+        let Some(redis) = Redis::start().await else {
+            return;
+        };
+        let store = RedisStore::new(&redis.address()).unwrap();
+        for tenant in 0..AT_ONCE + 44 {
+            store.settle(take(&format!("{{route}}:{tenant}"), 7));
+        }
+        for tenant in 0..AT_ONCE + 44 {
+            settled(&redis, &format!("{{route}}:{tenant}"), 93.0).await;
+        }
+        let stats = redis.ask(&["INFO", "commandstats"]).await.concat();
+        assert!(stats.contains("cmdstat_evalsha:calls=2,"), "{stats}");
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_settled_takes_nothing_from_the_rest() {
+        let Some(redis) = Redis::start().await else {
+            return;
+        };
+        redis.ask(&["SET", "{route}:odd", "something else"]).await;
+        let store = RedisStore::new(&redis.address()).unwrap();
+        for key in ["{route}:odd", "{route}:good", "{other}:good"] {
+            store.settle(take(key, i64::MAX));
+            store.settle(take(key, 7 - i64::MAX));
+        }
+        settled(&redis, "{route}:good", 93.0).await;
+        settled(&redis, "{other}:good", 93.0).await;
+        // A debt for longer than Redis can count.
+        store.settle(take("{route}:good", i64::MAX));
+        store.settle(take("{other}:good", 7));
+        settled(&redis, "{other}:good", 86.0).await;
+        let is_settled = async || redis.tokens("{route}:good").await < -9.2e18;
+        test_kit::time::within(async { while !is_settled().await {} }).await;
+        let left = redis.tokens("{route}:good").await;
+        sleep(Duration::from_millis(1500)).await;
+        assert!(redis.tokens("{route}:good").await >= left);
+    }
+
+    #[tokio::test]
+    async fn what_a_script_refuses_it_would_refuse_again() {
+        let Some(redis) = Redis::start().await else {
+            return;
+        };
+        let client = Client::open(format!("redis://{}", redis.address())).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut fails = async |script: &str| -> RedisError {
+            let script = Script::new(script);
+            let answer: Result<i64, _> = script.invoke_async(&mut connection).await;
+            answer.unwrap_err()
+        };
+        let refuses = "return redis.call('EXPIRE', 'a', '1e99')";
+        assert!(is_of_script(&fails(refuses).await));
+        redis.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
+        let writes = "return redis.call('SET', 'a', 'b')";
+        assert!(!is_of_script(&fails(writes).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_gone_leaves_nothing_behind_while_redis_is_down() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = nobody.local_addr().unwrap().to_string();
+        drop(nobody);
+        let store = RedisStore::new(&address).unwrap();
+        store.settle(take("{route}", 7));
+        sleep(3 * PATIENCE).await;
+        let shared = Arc::downgrade(&store.shared);
+        assert!(!shared.upgrade().unwrap().unsettled.some().is_empty());
+        store.settle(take("{route}", 7));
+        drop(store);
+        sleep(5 * PATIENCE).await;
+        assert_eq!(shared.strong_count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_cluster_is_asked_for_one_slot_at_a_time_and_all_or_nothing_is_taken() {
+        let Some(redis) = Redis::cluster().await else {
+            return;
+        };
+        let store = RedisStore::new(&redis.address()).unwrap();
+        let (input, output) = ("kthena:ratelimit:m:input", "kthena:ratelimit:m:output");
+        let ask = async |amounts: [i64; 2]| {
+            let takes = [take(input, amounts[0]), take(output, amounts[1])];
+            store.reserve(Arc::new(takes)).await.unwrap()
+        };
+        let fits = |left: [i64; 2]| left.map(StoreLevel::Fits).to_vec();
+        assert_eq!(ask([10, 90]).await, fits([90, 10]));
+        let expected = [StoreLevel::Fits(90), StoreLevel::Short(10)];
+        assert_eq!(ask([50, 90]).await, expected);
+        settled(&redis, input, 90.0).await;
+        assert_eq!(ask([90, 10]).await, fits([0, 0]));
+        for key in [input, output] {
+            store.settle(take(key, -40));
+        }
+        settled(&redis, input, 40.0).await;
+        settled(&redis, output, 40.0).await;
     }
 }

@@ -8,6 +8,7 @@ mod reloaded;
 mod settled;
 mod sums;
 mod told;
+mod wild_counts;
 mod with_a_store;
 
 use http::{Request, Response};

@@ -118,6 +118,21 @@ async fn a_refusal_says_what_is_left_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_says_what_is_left_without_what_it_would_have_taken() {
+    let rig = rig([
+        RateLimit::total_tokens(100_000, Per::Day),
+        RateLimit::requests(1, Per::Minute),
+    ]);
+    rig.engines.everywhere(|| used(10, 20));
+    ask(&rig, chat(1500)).await;
+    let answer = ask(&rig, chat(1500)).await;
+    assert_eq!(answer.code(), "rate_limit_exceeded");
+    let left = left(&rig.table)[0].to_string();
+    assert_eq!(answer.header("x-ratelimit-remaining-tokens"), Some(&*left));
+    assert_eq!(left, "99970");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_engines_own_words_stand_and_the_layer_can_be_silent() {
     let limits = [RateLimit::requests(60, Per::Minute)];
     let engine = || says(200, "ok").header("x-ratelimit-remaining-requests", "7");

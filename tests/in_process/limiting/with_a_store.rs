@@ -4,14 +4,14 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use http::StatusCode;
 use tower_model_route::{
-    LimitStore, Per, RateLimit, StoreFailure, StoreFuture, StoreLevel, StoreTake, UnusableBucket,
+    LimitStore, Per, RateLimit, StoreFailure, StoreFuture, StoreLevel, StoreTake,
 };
 
 use super::{ask, chat, rig_with, used};
@@ -23,7 +23,10 @@ struct Store {
     asked: AtomicUsize,
     fails: AtomicBool,
     hangs: AtomicBool,
-    has_odd_bucket: AtomicBool,
+    /// In which it answers; it takes at once.
+    millis: AtomicU64,
+    /// What the keys of buckets that can't be used have in them.
+    odd: Mutex<Option<&'static str>>,
 }
 
 impl LimitStore for Store {
@@ -35,13 +38,12 @@ impl LimitStore for Store {
         if self.fails.load(Ordering::SeqCst) {
             return Box::pin(async { Err("down".into()) });
         }
-        if self.has_odd_bucket.load(Ordering::SeqCst) {
-            return Box::pin(async { Err(UnusableBucket.into()) });
-        }
         let mut taken = self.taken.lock().unwrap();
         let left = |take: &StoreTake, taken: &HashMap<String, i64>| {
             take.capacity as i64 - taken.get(&*take.key).copied().unwrap_or(0)
         };
+        let odd = *self.odd.lock().unwrap();
+        let is_odd = |take: &StoreTake| odd.is_some_and(|odd| take.key.contains(odd));
         let fits: Vec<bool> = takes
             .iter()
             .map(|take| left(take, &taken) >= take.amount)
@@ -49,18 +51,23 @@ impl LimitStore for Store {
         let all = takes
             .iter()
             .zip(&fits)
-            .all(|(take, fits)| *fits || !take.enforced);
+            .all(|(take, fits)| *fits || !take.enforced || is_odd(take));
         for (take, fits) in takes.iter().zip(&fits) {
-            if all && *fits {
+            if all && *fits && !is_odd(take) {
                 *taken.entry(take.key.to_string()).or_default() += take.amount;
             }
         }
-        let levels = takes
-            .iter()
-            .zip(fits)
-            .map(|(take, fits)| StoreLevel::new(fits, left(take, &taken)));
+        let levels = takes.iter().zip(fits).map(|(take, fits)| match fits {
+            _ if is_odd(take) => StoreLevel::Unusable,
+            true => StoreLevel::Fits(left(take, &taken)),
+            false => StoreLevel::Short(left(take, &taken)),
+        });
         let levels: Vec<_> = levels.collect();
-        Box::pin(async { Ok(levels) })
+        let time = Duration::from_millis(self.millis.load(Ordering::SeqCst));
+        Box::pin(async move {
+            tokio::time::sleep(time).await;
+            Ok(levels)
+        })
     }
 
     fn settle(&self, take: StoreTake) {
@@ -75,8 +82,9 @@ impl LimitStore for Store {
 
 fn taken(store: &Store, unit: &str) -> i64 {
     let taken = store.taken.lock().unwrap();
-    let key = format!("tower-model-route:limit:{{route}}:{unit}:day");
-    taken.get(&key).copied().unwrap_or_default()
+    let prefix = format!("tower-model-route:limit:{{route}}:{unit}:day:");
+    let of_unit = taken.iter().filter(|(key, _)| key.starts_with(&prefix));
+    of_unit.map(|(_, taken)| taken).sum()
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,16 +176,30 @@ async fn a_request_waits_50_ms_for_a_store_at_the_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bucket_that_can_not_be_used_does_not_take_the_store_from_others() {
-    let store = Arc::new(Store::default());
-    store.has_odd_bucket.store(true, Ordering::SeqCst);
-    let rig = rig_with([RateLimit::requests(2, Per::Day)], |layer| {
-        layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
-    });
-    for expected in [200, 200, 429] {
-        assert_eq!(ask(&rig, chat(5)).await.status(), expected);
+async fn a_bucket_that_can_not_be_used_takes_the_store_from_its_own_limit_only() {
+    for (what, expected) in [
+        (StoreFailure::Local, [200, 200, 429, 429]),
+        (StoreFailure::Open, [200, 200, 200, 429]),
+        (StoreFailure::Closed, [503; 4]),
+    ] {
+        let store = Arc::new(Store::default());
+        *store.odd.lock().unwrap() = Some("outputTokens");
+        let limits = [
+            RateLimit::requests(3, Per::Day).on_store_failure(StoreFailure::Open),
+            RateLimit::output_tokens(10, Per::Day).on_store_failure(what),
+        ];
+        let rig = rig_with(limits, |layer| {
+            layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
+        });
+        rig.engines.everywhere(|| used(5, 5));
+        for expected in expected {
+            assert_eq!(ask(&rig, chat(5)).await.status(), expected, "{what:?}");
+        }
+        // It is asked each time, and what it had for a request that was refused has it back.
+        assert_eq!(store.asked.load(Ordering::SeqCst), 4);
+        let passed = expected.iter().filter(|status| **status == 200).count();
+        assert_eq!(taken(&store, "requests"), passed as i64, "{what:?}");
     }
-    assert_eq!(store.asked.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,4 +219,61 @@ async fn a_client_that_leaves_while_a_store_is_asked_takes_nothing_here() {
     _ = call.await;
     store.hangs.store(false, Ordering::SeqCst);
     assert_eq!(ask(&rig, chat(5)).await.status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_store_takes_for_a_request_that_has_gone_is_given_back() {
+    // The client leaves after 10 ms, and the request goes on after 50.
+    for (millis, is_left) in [(30, true), (400, true), (400, false)] {
+        let store = Arc::new(Store::default());
+        store.millis.store(millis, Ordering::SeqCst);
+        let limits = [
+            RateLimit::requests(5, Per::Day),
+            RateLimit::output_tokens(1_000_000, Per::Day),
+            RateLimit::input_tokens(1, Per::Day).observe_only(true),
+        ]
+        .map(|limit| limit.on_store_failure(StoreFailure::Open));
+        let rig = rig_with(limits, |layer| {
+            layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
+        });
+        rig.engines.everywhere(|| used(10, 20));
+        let call = tokio::spawn(tower::ServiceExt::oneshot(
+            rig.gateway.clone(),
+            chat(100_000),
+        ));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let amounts = |store: &Store| {
+            ["requests", "outputTokens", "inputTokens"].map(|unit| taken(store, unit))
+        };
+        assert_eq!(amounts(&store), [1, 100_000, 1]);
+        if is_left {
+            call.abort();
+        } else {
+            let Ok(answer) = call.await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(amounts(&store), [0; 3], "{millis} ms, {is_left}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_given_back_of_what_was_refused() {
+    let store = Arc::new(Store::default());
+    let limits = [
+        RateLimit::requests(1, Per::Day),
+        RateLimit::total_tokens(1_000, Per::Day),
+    ];
+    let rig = rig_with(limits, |layer| {
+        layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
+    });
+    rig.engines.everywhere(|| used(10, 20));
+    assert_eq!(ask(&rig, chat(100)).await.status(), StatusCode::OK);
+    store.millis.store(400, Ordering::SeqCst);
+    ask(&rig, chat(100)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(
+        (taken(&store, "requests"), taken(&store, "totalTokens")),
+        (1, 30)
+    );
 }

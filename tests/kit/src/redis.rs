@@ -26,6 +26,7 @@ const REQUIRED: &str = "TOWER_MODEL_ROUTE_REDIS_REQUIRED";
 pub struct Redis {
     address: SocketAddr,
     password: Option<&'static str>,
+    is_cluster: bool,
     child: Option<Child>,
     directory: Directory,
 }
@@ -37,6 +38,28 @@ impl Redis {
     }
 
     pub async fn with_password(password: Option<&'static str>) -> Option<Self> {
+        Self::with(password, false).await
+    }
+
+    /// A cluster of one, which refuses a call for keys in several slots.
+    pub async fn cluster() -> Option<Self> {
+        let redis = Self::with(None, true).await?;
+        redis.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+        within(async {
+            while !redis
+                .ask(&["CLUSTER", "INFO"])
+                .await
+                .concat()
+                .contains("cluster_state:ok")
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        Some(redis)
+    }
+
+    async fn with(password: Option<&'static str>, is_cluster: bool) -> Option<Self> {
         let found = Command::new("redis-server")
             .arg("--version")
             .stdout(Stdio::null())
@@ -52,6 +75,7 @@ impl Redis {
         let mut redis = Self {
             address: free_address().await,
             password,
+            is_cluster,
             child: None,
             directory: Directory::new(),
         };
@@ -79,6 +103,10 @@ impl Redis {
             .kill_on_drop(true);
         if let Some(password) = self.password {
             command.args(["--requirepass", password]);
+        }
+        if self.is_cluster {
+            let bus = free_address().await.port().to_string();
+            command.args(["--cluster-enabled", "yes", "--cluster-port", &bus]);
         }
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stdout.take().unwrap()).lines();

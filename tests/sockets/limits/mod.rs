@@ -1,5 +1,6 @@
 //! Limits on tokens and requests, over real sockets and with a real Redis.
 
+mod buckets;
 mod in_redis;
 mod on_sockets;
 mod redis_fails;
@@ -13,6 +14,7 @@ use http::Request;
 use serde_json::{Value, json};
 use test_kit::{
     answer::Answer,
+    redis::Redis,
     socket::{HttpClient, Reply, Server, Upstream, http_client},
     time::within,
 };
@@ -98,6 +100,18 @@ impl Gateway {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Asks until it goes by Redis, which has its tokens there.
+    async fn until_stored(&self, redis: &Redis) {
+        let keys = async || redis.ask(&["KEYS", "*"]).await.len();
+        within(async {
+            while keys().await == 0 {
+                self.chat().await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
     }
 
     /// What is left of the limits.

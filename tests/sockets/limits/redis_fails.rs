@@ -15,7 +15,7 @@ use tower_model_route::{Per, RateLimit, RedisStore, StoreFailure};
 
 use super::{Gateway, count, engine, load, table};
 
-const REQUESTS: &str = "tower-model-route:limit:{route}:requests:month";
+const REQUESTS: &str = "tower-model-route:limit:{route}:requests:month:100000";
 
 /// Until what is asked goes to Redis, which counts it there.
 async fn until_counted(redis: &Redis, gateway: &Gateway) {
@@ -41,7 +41,7 @@ async fn no_client_notices_a_redis_that_is_killed_under_load_and_started_again()
         return;
     };
     let engine = engine().await;
-    let limit = RateLimit::requests(1_000_000, Per::Month).redis(redis.address());
+    let limit = RateLimit::requests(100_000, Per::Month).redis(redis.address());
     let gateway = Arc::new(Gateway::new(table(&engine.url(), [limit])).await);
     until_counted(&redis, &gateway).await;
     let clients = tokio::spawn({
@@ -55,7 +55,7 @@ async fn no_client_notices_a_redis_that_is_killed_under_load_and_started_again()
     redis.restart().await;
     until_counted(&redis, &gateway).await;
     let left = redis.tokens(REQUESTS).await;
-    assert!(left > 999_000.0, "{left}");
+    assert!(left > 99_000.0, "{left}");
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a_slow_redis_costs_a_request_50_ms_and_the_next_nothing() {
     };
     let slow = Slow::before(&redis).await;
     let engine = engine().await;
-    let limit = RateLimit::requests(1_000_000, Per::Month).redis(slow.address.to_string());
+    let limit = RateLimit::requests(100_000, Per::Month).redis(slow.address.to_string());
     let gateway = Gateway::new(table(&engine.url(), [limit])).await;
     until_counted(&redis, &gateway).await;
     let before = redis.scripts().await;
@@ -124,14 +124,15 @@ async fn a_wrong_password_makes_limits_local_and_a_right_one_does_not() {
         let limit = RateLimit::requests(3, Per::Month).on_store_failure(what);
         Gateway::storing(table(&engine.url(), [limit]), store).await
     };
+    let bucket = "tower-model-route:limit:{route}:requests:month:3";
     let wrong = gateway("wrong", StoreFailure::Local).await;
     for expected in [200, 200, 200, 429] {
         assert_eq!(wrong.chat().await.status(), expected);
     }
-    assert_eq!(redis.ask(&["EXISTS", REQUESTS]).await, ["0"]);
+    assert_eq!(redis.ask(&["EXISTS", bucket]).await, ["0"]);
     let right = gateway("right", StoreFailure::Closed).await;
     assert_eq!(right.chat_stored().await.last(), Some(&200));
-    assert_eq!(redis.ask(&["EXISTS", REQUESTS]).await, ["1"]);
+    assert_eq!(redis.ask(&["EXISTS", bucket]).await, ["1"]);
 }
 
 #[tokio::test]
@@ -140,7 +141,8 @@ async fn a_key_that_holds_something_else_makes_its_own_limit_local_and_no_other(
         return;
     };
     let engine = engine().await;
-    redis.ask(&["SET", REQUESTS, "something else"]).await;
+    let odd = "tower-model-route:limit:{route}:requests:month:2";
+    redis.ask(&["SET", odd, "something else"]).await;
     let limits = |units| {
         [
             RateLimit::requests(2, Per::Month),
@@ -156,10 +158,10 @@ async fn a_key_that_holds_something_else_makes_its_own_limit_local_and_no_other(
     let others = Gateway::new(table(&engine.url(), [other])).await;
     assert_eq!(others.chat_stored().await.last(), Some(&200));
     let left = redis
-        .tokens("tower-model-route:limit:{route}:requests:day")
+        .tokens("tower-model-route:limit:{route}:requests:day:1000")
         .await;
     assert!((900.0..=999.5).contains(&left), "{left}");
-    assert_eq!(redis.ask(&["GET", REQUESTS]).await, ["something else"]);
+    assert_eq!(redis.ask(&["GET", odd]).await, ["something else"]);
 }
 
 #[tokio::test]
@@ -198,7 +200,7 @@ async fn what_was_used_while_redis_was_gone_is_settled_when_it_is_back() {
     assert_eq!(asking.await.unwrap().last(), Some(&200));
     redis.restart().await;
     // Ten were reserved in the Redis that is gone, and 490 more were used.
-    let key = "tower-model-route:limit:{route}:outputTokens:month";
+    let key = "tower-model-route:limit:{route}:outputTokens:month:1000";
     test_kit::time::within(async {
         while redis.ask(&["EXISTS", key]).await == ["0"] {
             tokio::time::sleep(Duration::from_millis(20)).await;

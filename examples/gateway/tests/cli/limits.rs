@@ -11,7 +11,7 @@ use crate::{
     program::{Gateway, run},
 };
 
-const REQUESTS: &str = "tower-model-route:limit:{ml/chat}:requests:month";
+const REQUESTS: &str = "tower-model-route:limit:{ml/chat}:requests:month:150";
 
 fn manifests(limit: &str) -> String {
     server("small", "org/small") + &limited(&route("chat", "small"), limit)

@@ -17,6 +17,7 @@ mod paths;
 mod place;
 mod rate_limit;
 mod rule;
+mod secret;
 #[cfg(feature = "serde")]
 mod serial;
 mod streaming;
@@ -32,6 +33,7 @@ pub(crate) use self::{
     address::Address,
     engine_header::EngineHeader,
     paths::{bad_segment, is_version},
+    secret::Secret,
 };
 pub use self::{
     balance::{Balance, HashKey},

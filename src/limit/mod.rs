@@ -22,10 +22,13 @@ mod shared;
 mod standing;
 mod store;
 
+#[cfg(not(feature = "redis"))]
+use crate::config::RateLimit;
+
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 #[cfg(feature = "redis")]
-pub(crate) use self::redis::store_at;
+pub(crate) use self::redis::store_of;
 pub use self::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket};
 pub(crate) use self::{
     estimate::{Estimate, Estimates, TYPICAL_OUTPUT},
@@ -35,8 +38,8 @@ pub(crate) use self::{
     standing::Standings,
 };
 
-/// The store at this address; `None` where none is built.
+/// The store that this limit names; `None` where none is built.
 #[cfg(not(feature = "redis"))]
-pub(crate) fn store_at(_address: &str) -> Option<std::sync::Arc<SharedStore>> {
+pub(crate) fn store_of(_limit: &RateLimit) -> Option<std::sync::Arc<SharedStore>> {
     None
 }

@@ -1,4 +1,4 @@
-//! Shows retries, ejections and reloads as they happen.
+//! Shows retries, ejections, reloads and failures of what keeps limits as they happen.
 
 use std::fmt::{Debug, Write};
 
@@ -14,8 +14,8 @@ use tracing_subscriber::{
 
 use crate::print::say;
 
-/// Prints the library's events of the targets `tower_model_route::retry`, `::health` and
-/// `::reload`.
+/// Prints the library's events of the targets `tower_model_route::retry`, `::health`, `::limit`
+/// and `::reload`.
 #[derive(Debug)]
 pub(crate) struct Events;
 
@@ -25,7 +25,7 @@ impl Events {
             let target = event.target().strip_prefix("tower_model_route::");
             event.is_event()
                 && *event.level() <= Level::DEBUG
-                && matches!(target, Some("retry" | "health" | "reload"))
+                && matches!(target, Some("retry" | "health" | "limit" | "reload"))
         })
     }
 }

@@ -5,5 +5,5 @@ mod registry;
 mod script;
 mod store;
 
-pub(crate) use self::registry::store_at;
+pub(crate) use self::registry::store_of;
 pub use self::store::RedisStore;

@@ -14,7 +14,7 @@ use super::{
 
 /// What becomes of a [`Recent`] in `/_routes`.
 #[derive(Serialize)]
-pub(in crate::observe) struct RecentJson {
+pub(crate) struct RecentJson {
     /// What is said is about so many seconds, up to now.
     seconds: f64,
     all: FiguresJson,
@@ -78,7 +78,7 @@ struct Window {
 }
 
 impl RecentJson {
-    pub(in crate::observe) fn new(recent: &Recent) -> Self {
+    pub(crate) fn new(recent: &Recent) -> Self {
         let age = recent.age(Instant::now());
         let window = Window {
             now: Slot::at(age),

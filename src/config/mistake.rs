@@ -283,9 +283,7 @@ impl MistakeKind {
                  name, and no others"
             }
             Self::InvalidRedisAddress => "the address of Redis must be a host and a port",
-            Self::InvalidRedisPassword => {
-                "a password of Redis must not be empty, and is for limits in Redis"
-            }
+            Self::InvalidRedisPassword => "the password is empty, or the limit is not in Redis",
             Self::RedisNotBuilt => "limits in Redis need the feature `redis`, which is off",
             Self::QueueWithoutLimit => "without a max_in_flight nothing ever queues",
             Self::MaximumTooSmall => "it is below the time with which it begins",

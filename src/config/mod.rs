@@ -29,11 +29,12 @@ mod words;
 
 #[cfg(feature = "manifest")]
 pub(crate) use self::duration::format;
+#[cfg(any(feature = "manifest", feature = "redis"))]
+pub(crate) use self::secret::Secret;
 pub(crate) use self::{
     address::Address,
     engine_header::EngineHeader,
     paths::{bad_segment, is_version},
-    secret::Secret,
 };
 pub use self::{
     balance::{Balance, HashKey},

@@ -22,13 +22,12 @@ mod shared;
 mod standing;
 mod store;
 
-#[cfg(not(feature = "redis"))]
-use crate::config::RateLimit;
-
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 #[cfg(feature = "redis")]
 pub(crate) use self::redis::store_of;
+#[cfg(not(feature = "redis"))]
+pub(crate) use self::shared::store_of;
 pub use self::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, UnusableBucket};
 pub(crate) use self::{
     estimate::{Estimate, Estimates, TYPICAL_OUTPUT},
@@ -37,9 +36,3 @@ pub(crate) use self::{
     shared::SharedStore,
     standing::Standings,
 };
-
-/// The store that this limit names; `None` where none is built.
-#[cfg(not(feature = "redis"))]
-pub(crate) fn store_of(_limit: &RateLimit) -> Option<std::sync::Arc<SharedStore>> {
-    None
-}

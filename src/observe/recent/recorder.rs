@@ -51,7 +51,7 @@ use crate::{
 /// estimated, as [`EndFacts::output_tokens`] says.
 ///
 /// *What it costs.* Memory for what the table has, and none for anything that a client sends: the
-/// names of unknown models are not kept. A route or ModelServer takes up to 20 KiB, but only a few
+/// names of unknown models are not kept. A route or ModelServer takes up to about 20 KiB, but only a few
 /// words while it has no requests. What a reload removes is dropped. A request takes the same time
 /// whatever the table's size, except the first one after a reload, and waits for no lock.
 ///

@@ -101,7 +101,7 @@
 //! | find out where a request went | [`RouteDecision`], [`RouteBody::decision`] |
 //! | find out why, or where a request would go | [`RouteTable::explain`], [`RouteTable::decide`] |
 //! | know what each request has cost, count it, log it | [`Observer`], `Metrics`, [`AccessLog`] |
-//! | see load, health and counts | [`RouteTable::servers`], `Admin` |
+//! | see load, health and counts | [`RouteTable::servers`], `Admin`, `Recent` |
 //! | limit tokens and requests | [`RateLimit`], and the guide on [`limits`](guide::limits) |
 //! | find mistakes in a valid table | [`RouteTable::lint`] |
 //! | let WebSocket sessions end before a shutdown | [`Tunnels`] |
@@ -123,7 +123,7 @@
 //!
 //! | feature | what | default |
 //! |---|---|---|
-//! | `admin` | `Admin`, a service that shows the table and its live state, and explains requests | off |
+//! | `admin` | `Admin`, a service that shows the table and its live state, and explains requests; `Recent`, an observer with the last minute for it | off |
 //! | `axum` | below a nested router, the path with which a request came is read from axum's `OriginalUri` | off |
 //! | `client` | `engine_client()`: an HTTP client for engines, with HTTP/2 and TLS | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
@@ -167,7 +167,7 @@ pub use self::limit::RedisStore;
 #[cfg(feature = "metrics")]
 pub use self::observe::Metrics;
 #[cfg(feature = "admin")]
-pub use self::observe::{Admin, AdminBody, AdminFuture};
+pub use self::observe::{Admin, AdminBody, AdminFuture, Recent};
 pub use self::{
     attempt::{ResponseBody, RouteBody, Tunnels},
     config::{

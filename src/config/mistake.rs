@@ -71,6 +71,8 @@ pub enum MistakeKind {
     NotAKthenaLimit,
     /// The address of a Redis is not a host and a port.
     InvalidRedisAddress,
+    /// The password of a Redis is empty, or the limit is not kept in one.
+    InvalidRedisPassword,
     /// A limit is to be kept in Redis, and the feature `redis` is off.
     RedisNotBuilt,
     /// A retry after an answer with this status is pointless: another engine would answer the same.
@@ -281,6 +283,7 @@ impl MistakeKind {
                  name, and no others"
             }
             Self::InvalidRedisAddress => "the address of Redis must be a host and a port",
+            Self::InvalidRedisPassword => "the password is empty, or the limit is not in Redis",
             Self::RedisNotBuilt => "limits in Redis need the feature `redis`, which is off",
             Self::QueueWithoutLimit => "without a max_in_flight nothing ever queues",
             Self::MaximumTooSmall => "it is below the time with which it begins",

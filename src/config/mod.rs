@@ -17,6 +17,7 @@ mod paths;
 mod place;
 mod rate_limit;
 mod rule;
+mod secret;
 #[cfg(feature = "serde")]
 mod serial;
 mod streaming;
@@ -28,6 +29,8 @@ mod words;
 
 #[cfg(feature = "manifest")]
 pub(crate) use self::duration::format;
+#[cfg(any(feature = "manifest", feature = "redis"))]
+pub(crate) use self::secret::Secret;
 pub(crate) use self::{
     address::Address,
     engine_header::EngineHeader,

@@ -102,6 +102,13 @@ impl ModelRoute {
         self
     }
 
+    /// Changes its limits, in their order.
+    #[cfg(feature = "manifest")]
+    pub(crate) fn map_rate_limits(mut self, change: impl FnMut(RateLimit) -> RateLimit) -> Self {
+        self.rate_limits = self.rate_limits.into_iter().map(change).collect();
+        self
+    }
+
     /// The route's own name.
     pub fn get_name(&self) -> &str {
         &self.name

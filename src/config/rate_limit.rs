@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use http::HeaderName;
 
-use super::mistake::MistakeKind;
+use super::{mistake::MistakeKind, secret::Secret};
 
 /// The highest rate that a limit can have, on average over its period: what a clock of 64 bits
 /// counts for a hundred years.
@@ -45,6 +45,8 @@ pub struct RateLimit {
     max_keys: usize,
     observe_only: bool,
     redis: Option<String>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    redis_password: Option<Secret>,
     kthena_keys: bool,
     on_store_failure: StoreFailure,
 }
@@ -137,6 +139,7 @@ impl RateLimit {
             max_keys: 10_000,
             observe_only: false,
             redis: None,
+            redis_password: None,
             kthena_keys: false,
             on_store_failure: StoreFailure::Local,
         }
@@ -207,6 +210,20 @@ impl RateLimit {
         self
     }
 
+    /// The password of that Redis, of its default user; none by default.
+    ///
+    /// It is neither shown nor serialized, and there is no getter for it.
+    pub fn redis_password(mut self, password: impl Into<String>) -> Self {
+        self.redis_password = Some(Secret::new(password));
+        self
+    }
+
+    #[cfg(feature = "manifest")]
+    pub(crate) fn secret_password(mut self, password: Secret) -> Self {
+        self.redis_password = Some(password);
+        self
+    }
+
     /// Uses the key and the hash that Kthena's router has in Redis for the route's model, so that
     /// both share the limit: `kthena:ratelimit:MODEL:input`, or `output`.
     ///
@@ -258,6 +275,12 @@ impl RateLimit {
         self.redis.as_deref()
     }
 
+    /// The password for that.
+    #[cfg(feature = "redis")]
+    pub(crate) fn secret(&self) -> Option<&Secret> {
+        self.redis_password.as_ref()
+    }
+
     /// Whether it is Kthena's in Redis.
     pub fn get_kthena_keys(&self) -> bool {
         self.kthena_keys
@@ -305,6 +328,12 @@ impl RateLimit {
             (
                 self.redis.as_deref().is_some_and(|text| !is_address(text)),
                 MistakeKind::InvalidRedisAddress,
+            ),
+            (
+                self.redis_password
+                    .as_ref()
+                    .is_some_and(|password| self.redis.is_none() || password.is_empty()),
+                MistakeKind::InvalidRedisPassword,
             ),
             (
                 self.redis.is_some() && cfg!(not(feature = "redis")),

@@ -25,7 +25,9 @@ mod store;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 #[cfg(feature = "redis")]
-pub(crate) use self::redis::store_at;
+pub(crate) use self::redis::store_of;
+#[cfg(not(feature = "redis"))]
+pub(crate) use self::shared::store_of;
 pub use self::store::{LimitStore, StoreFuture, StoreLevel, StoreTake};
 pub(crate) use self::{
     estimate::{Estimate, Estimates, TYPICAL_OUTPUT},
@@ -34,9 +36,3 @@ pub(crate) use self::{
     shared::SharedStore,
     standing::Standings,
 };
-
-/// The store at this address; `None` where none is built.
-#[cfg(not(feature = "redis"))]
-pub(crate) fn store_at(_address: &str) -> Option<std::sync::Arc<SharedStore>> {
-    None
-}

@@ -17,6 +17,8 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, is_refused};
+#[cfg(not(feature = "redis"))]
+use crate::config::RateLimit;
 use crate::{error::BoxError, pieces::lock};
 
 /// The longest that a request waits for a store.
@@ -39,6 +41,12 @@ pub(crate) struct SharedStore {
     has_unusable: AtomicBool,
     /// When it may be asked again.
     paused: std::sync::Mutex<Option<Instant>>,
+}
+
+/// The store that a limit names: none is built.
+#[cfg(not(feature = "redis"))]
+pub(crate) fn store_of(_limit: &RateLimit) -> Option<Arc<SharedStore>> {
+    None
 }
 
 impl SharedStore {

@@ -1,6 +1,6 @@
 //! From manifests to one configuration: names resolved, endpoints found, routes in order.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{
     diagnostic::{Diagnostic, Severity},
@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     config::{
-        Address, BuildError, MistakeKind, ModelServer, Place, RouteTableBuilder, ServerPart,
-        WithoutModel,
+        Address, BuildError, MistakeKind, ModelServer, Place, RateLimit, RouteTableBuilder,
+        ServerPart, WithoutModel,
     },
     manifest::read::{
         model_route::RouteManifest, nearest::did_you_mean, server_manifest::ServerManifest,
@@ -145,6 +145,7 @@ impl Assembly {
             }
             self.add_route(manifest, &names, found);
         }
+        self.add_passwords(inputs, found);
         self.add_without_model(found);
         for server in names.given.keys() {
             let known = names.by_full_name.keys().map(String::as_str);
@@ -202,6 +203,32 @@ impl Assembly {
         });
         self.config = std::mem::take(&mut self.config).model_route(route);
         self.routes.push(manifest.origin.clone());
+    }
+
+    /// Gives limits the passwords of the addresses that they have.
+    fn add_passwords(&mut self, inputs: &Inputs, found: &mut Vec<Diagnostic>) {
+        let mut unused: BTreeSet<&String> = inputs.redis_passwords.keys().collect();
+        let routes = self.config.model_routes_mut();
+        for route in routes {
+            let limits = |limit: RateLimit| {
+                let address = limit.get_redis().unwrap_or_default();
+                match inputs.redis_passwords.get_key_value(address) {
+                    Some((address, password)) => {
+                        unused.remove(address);
+                        limit.secret_password(password.clone())
+                    }
+                    None => limit,
+                }
+            };
+            *route = route.clone().map_rate_limits(limits);
+        }
+        for address in unused {
+            let message = format!(
+                "a password is given for the Redis at {address:?}, but no limit has that address"
+            );
+            let code = "unused-password";
+            found.push(Diagnostic::placeless(Severity::Warning, code, message));
+        }
     }
 
     /// The first route to which requests without a model go: its name in the table, and where

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{read::resource::Resources, server_info::ServerInfo};
-use crate::config::ApiPaths;
+use crate::config::{ApiPaths, Secret};
 
 pub(super) type Resolver = dyn Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync;
 
@@ -15,6 +15,8 @@ pub(super) struct Inputs {
     pub(super) given: BTreeMap<String, Vec<String>>,
     /// What the program allows manifests to refer to.
     pub(super) keys: BTreeMap<String, String>,
+    /// By the addresses of Redis.
+    pub(super) redis_passwords: BTreeMap<String, Secret>,
     pub(super) resolver: Option<Arc<Resolver>>,
     /// Paths that may reach an engine beside the standard ones.
     pub(super) paths: Option<ApiPaths>,

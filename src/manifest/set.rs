@@ -13,7 +13,7 @@ use super::{
     server_info::ServerInfo,
 };
 use crate::{
-    config::ApiPaths,
+    config::{ApiPaths, Secret},
     manifest::{
         read::{
             fields::{Field, Reader},
@@ -118,6 +118,8 @@ impl Manifests {
             self.inputs.given.entry(server).or_default().extend(uris);
         }
         self.inputs.keys.extend(other.inputs.keys);
+        let passwords = other.inputs.redis_passwords;
+        self.inputs.redis_passwords.extend(passwords);
         self.inputs.resolver = other.inputs.resolver.or(self.inputs.resolver);
         self.inputs.paths = other.inputs.paths.or(self.inputs.paths);
         self.denied.extend(other.denied);
@@ -172,6 +174,20 @@ impl Manifests {
     /// That a manifest refers to any other is an error of [`build`](Self::build).
     pub fn key(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.inputs.keys.insert(name.into(), value.into());
+        self
+    }
+
+    /// The password for the Redis at `address`, which is a `host:port` as limits name it. It goes to
+    /// no other: an address that somebody else has written into a manifest does not get it.
+    ///
+    /// Where no limit has the address, that is the warning `unused-password`.
+    pub fn redis_password(
+        mut self,
+        address: impl Into<String>,
+        password: impl Into<String>,
+    ) -> Self {
+        let password = Secret::new(password);
+        self.inputs.redis_passwords.insert(address.into(), password);
         self
     }
 

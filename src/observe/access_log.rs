@@ -9,7 +9,7 @@ use http::Version;
 use tracing::info;
 
 use super::{
-    facts::{EndFacts, EndKind, Times},
+    facts::{EndFacts, Times},
     observer::Observer,
 };
 use crate::route::RouteDecision;
@@ -70,7 +70,7 @@ fn log_fields(end: &EndFacts<'_>) {
         protocol = protocol(request.version()),
         status_code = end.status().map(|status| i64::from(status.as_u16())),
         end = end.kind().as_str(),
-        error_type = error_type(end),
+        error_type = end.error_code(),
         error_message = end.error().map(|error| error.message()),
         model_name = end.requested_model(),
         upstream_model = decision.map(RouteDecision::engine_model),
@@ -142,7 +142,7 @@ impl Display for Line<'_, '_> {
             Some(status) => write!(f, "{}", status.as_u16())?,
             None => f.write_str("-")?,
         }
-        if let Some(kind) = error_type(end) {
+        if let Some(kind) = end.error_code() {
             write!(f, " error={kind}")?;
             if let Some(error) = end.error() {
                 write!(f, ":\"{}\"", Plain(error.message()))?;
@@ -195,7 +195,7 @@ impl Display for Object<'_, '_> {
             ("path", Some(request.path())),
             ("protocol", Some(protocol(request.version()))),
             ("end", Some(end.kind().as_str())),
-            ("error_type", error_type(end)),
+            ("error_type", end.error_code()),
             ("error_message", end.error().map(|error| error.message())),
         ];
         for (name, value) in texts.into_iter().chain(names(end)) {
@@ -244,17 +244,6 @@ fn numbers(end: &EndFacts<'_>) -> [(&'static str, Option<u64>); 7] {
 fn output_tokens(end: &EndFacts<'_>) -> Option<u64> {
     let counted = Some(end.output_tokens()).filter(|&tokens| tokens > 0);
     counted.or(end.totals().1)
-}
-
-/// The code of an error of ours, or what else went wrong.
-fn error_type(end: &EndFacts<'_>) -> Option<&'static str> {
-    match (end.error(), end.kind()) {
-        (Some(error), _) => Some(error.kind().code()),
-        (None, EndKind::Ok) => None,
-        (None, EndKind::Error) => Some("engine_error"),
-        (None, EndKind::ClientGone) => Some("client_gone"),
-        (None, EndKind::Interrupted) => Some("stream_interrupted"),
-    }
 }
 
 fn protocol(version: Version) -> &'static str {

@@ -256,6 +256,9 @@ pub struct Times {
     pub total: Duration,
 }
 
+/// The code of an error that the engine has answered with.
+pub(super) const ENGINE_ERROR: &str = "engine_error";
+
 /// Everything about a request that has ended.
 #[derive(Debug)]
 pub struct EndFacts<'a> {
@@ -304,6 +307,19 @@ impl<'a> EndFacts<'a> {
     /// The gateway's own error, if it has answered with one.
     pub fn error(&self) -> Option<&'a RouteError> {
         self.error
+    }
+
+    /// What went wrong, in one word of a fixed set: the code of the gateway's own error
+    /// ([`RouteErrorKind::code`](crate::RouteErrorKind::code)), or `engine_error`, `client_gone`,
+    /// `stream_interrupted`; `None` if nothing did.
+    pub fn error_code(&self) -> Option<&'static str> {
+        match (self.error, self.kind) {
+            (Some(error), _) => Some(error.kind().code()),
+            (None, EndKind::Ok) => None,
+            (None, EndKind::Error) => Some(ENGINE_ERROR),
+            (None, EndKind::ClientGone) => Some("client_gone"),
+            (None, EndKind::Interrupted) => Some("stream_interrupted"),
+        }
     }
 
     /// The decision of the attempt that brought the answer, or of the last one; `None` if the request

@@ -14,6 +14,8 @@ mod listening;
 mod metrics;
 mod observer;
 mod operation;
+#[cfg(feature = "admin")]
+mod recent;
 mod report;
 mod snapshot;
 mod targets;
@@ -25,6 +27,8 @@ pub use self::admin::{Admin, AdminBody, AdminFuture};
 pub(crate) use self::explain::is_secret;
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;
+#[cfg(feature = "admin")]
+pub use self::recent::Recent;
 pub use self::{
     access_log::{AccessLog, AccessStyle},
     explain::{

@@ -25,7 +25,7 @@ use crate::{
         ModelRoute, ModelServer, Place, Reason, RoutePart, RouteTableBuilder, Rule, ServerPart,
         StringMatch, bad_segment,
     },
-    limit::{LiveLimit, store_at},
+    limit::{LiveLimit, store_of},
     model::NeededKeys,
     server::{Endpoint, Server},
 };
@@ -255,10 +255,9 @@ impl<'c> Compiler<'c> {
                 self.mistake(place, mistake);
             }
         }
-        let live = configs.iter().map(|config| {
-            let store = config.get_redis().and_then(store_at);
-            LiveLimit::new(config, route.get_name(), model, store)
-        });
+        let live = configs
+            .iter()
+            .map(|config| LiveLimit::new(config, route.get_name(), model, store_of(config)));
         self.limits.push(match self.mistakes.is_empty() {
             true => live.collect(),
             false => Vec::new(),

@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::SystemTime,
 };
+#[cfg(feature = "admin")]
+use std::{ptr, sync::Weak};
 
 use arc_swap::ArcSwap;
 
@@ -264,6 +266,12 @@ impl RouteTableHandle {
     /// The current table.
     pub fn table(&self) -> RouteTable {
         RouteTable::from_compiled(self.load())
+    }
+
+    /// Whether this is the current table.
+    #[cfg(feature = "admin")]
+    pub(crate) fn is(&self, table: &Weak<CompiledTable>) -> bool {
+        ptr::eq(Arc::as_ptr(&self.0.table.load()), table.as_ptr())
     }
 
     pub(crate) fn load(&self) -> Arc<CompiledTable> {

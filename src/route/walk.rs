@@ -1,10 +1,14 @@
 //! Reads the table in order to explain it: from top to bottom, next to its configuration.
 
+#[cfg(feature = "admin")]
+use std::sync::Arc;
 use std::{borrow::Cow, iter, ops::Range};
 
 use http::request::Parts;
 
 use super::table::{CompiledCondition, CompiledRule, CompiledTable, Entry, RequestView, Run};
+#[cfg(feature = "admin")]
+use crate::limit::LiveLimit;
 use crate::{
     config::{Condition, ModelRoute, ModelServer, Rule},
     server::Server,
@@ -69,6 +73,15 @@ impl CompiledTable {
             next = run.end;
             (route, self.views(route, run))
         })
+    }
+
+    /// The names of all routes, with their limits.
+    #[cfg(feature = "admin")]
+    pub(crate) fn routes_with_limits(
+        &self,
+    ) -> impl Iterator<Item = (&Arc<str>, &[Arc<LiveLimit>])> {
+        let limits = self.limits.iter().map(|limits| &**limits);
+        self.route_names.iter().zip(limits)
     }
 
     /// All ModelServers, with their configuration.

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use clap::Args;
-use tower_model_route::Admin;
+use tower_model_route::{Admin, ModelRouteLayer, Recent};
 
 /// What the view answers to, and what it shows.
 #[derive(Debug, Args)]
@@ -21,6 +21,14 @@ pub(crate) struct Options {
     /// headers are masked, but those of user-type. May be given several times
     #[arg(long = "admin-header", value_name = "NAME", verbatim_doc_comment)]
     headers: Vec<String>,
+}
+
+/// The view of `layer`, with the last minute where it is kept.
+pub(crate) fn of(layer: &ModelRouteLayer, recent: Option<Recent>) -> Admin {
+    match recent {
+        Some(recent) => layer.admin().recent(recent),
+        None => layer.admin(),
+    }
 }
 
 /// Adds the view `admin` to `app`, outside of the layers that it has.

@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf};
 
 use clap::{ArgGroup, Args};
 use tower_model_route::{
-    ApiPaths, ModelServer, RouteTable, RouteTableHandle,
+    ApiPaths, ModelServer, RedisStore, RouteTable, RouteTableHandle,
     manifest::{Manifests, Watch, WatchError, WatchHandle},
 };
 
@@ -28,6 +28,12 @@ pub(crate) struct Config {
     /// may be given several times
     #[arg(long = "keys", value_name = "NAME[=FILE]", value_parser = Key::parse, requires = "routes", verbatim_doc_comment)]
     keys: Vec<Key>,
+
+    /// The password of the Redis that limits in the manifests have at ADDRESS (HOST:PORT, as they
+    /// have it): the variable REDIS_PASSWORD of the environment, or what is in FILE; may be given
+    /// several times. No other address gets it
+    #[arg(long = "redis-password", value_name = "ADDRESS[=FILE]", value_parser = RedisPassword::parse, requires = "routes", verbatim_doc_comment)]
+    redis_passwords: Vec<RedisPassword>,
 
     /// Let requests for paths that end as PATTERN reach an engine, besides those of the inference
     /// APIs, such as /v1/summaries or /own/{name}/run; may be given several times
@@ -106,12 +112,48 @@ impl Key {
 
     /// It is read each time, so that a reload finds a new one. A file's last line may end.
     fn read(&self) -> Result<String, String> {
-        let Some(file) = &self.file else {
-            return env::var(&self.name).map_err(|error| error.to_string());
-        };
-        let key = fs::read_to_string(file).map_err(|error| error.to_string())?;
-        Ok(key.trim_end_matches(['\r', '\n']).to_owned())
+        secret(&self.name, self.file.as_ref())
     }
+}
+
+/// Where the password of a Redis is.
+#[derive(Debug, Clone)]
+struct RedisPassword {
+    address: String,
+    file: Option<PathBuf>,
+}
+
+impl RedisPassword {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (address, file) = match text.split_once('=') {
+            Some((address, file)) => (address, Some(file.into())),
+            None => (text, None),
+        };
+        let is_address = address.contains(':') && !address.contains(['/', '@']);
+        if !is_address || RedisStore::new(address).is_err() {
+            return Err("it must begin with a host and a port, such as redis:6379".to_owned());
+        }
+        let address = address.to_owned();
+        let password = Self { address, file };
+        match password.read()?.is_empty() {
+            true => Err("the password is empty".to_owned()),
+            false => Ok(password),
+        }
+    }
+
+    /// It is read each time, as keys are.
+    fn read(&self) -> Result<String, String> {
+        secret("REDIS_PASSWORD", self.file.as_ref())
+    }
+}
+
+/// What is in the file, whose last line may end, or else in the variable of the environment.
+fn secret(variable: &str, file: Option<&PathBuf>) -> Result<String, String> {
+    let Some(file) = file else {
+        return env::var(variable).map_err(|error| format!("{variable}: {error}"));
+    };
+    let secret = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    Ok(secret.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 impl Config {
@@ -135,7 +177,7 @@ impl Config {
             .paths()
             .map(Manifests::from_path)
             .fold(Manifests::new(), Manifests::merge);
-        completed(manifests, &self.endpoints, &self.keys, &self.allowed)
+        self.completed(manifests)
     }
 
     /// Keeps the table as the manifests say, if that was asked for, until what it returns is
@@ -150,17 +192,47 @@ impl Config {
         if !self.watch {
             return Ok(None);
         }
-        let (endpoints, keys) = (self.endpoints.clone(), self.keys.clone());
-        let allowed = self.allowed.clone();
+        let config = self.clone();
         let watch = match self.allow_no_routes {
             true => Watch::new().allow_no_routes(),
             false => Watch::new(),
         };
         self.paths()
             .fold(watch, Watch::path)
-            .complete(move |manifests| completed(manifests, &endpoints, &keys, &allowed))
+            .complete(move |manifests| config.completed(manifests))
             .start(table)
             .map(Some)
+    }
+
+    /// The manifests with what the command line adds to them.
+    fn completed(&self, manifests: Manifests) -> Manifests {
+        let manifests = self.keys.iter().fold(manifests, |manifests, key| {
+            match key.read() {
+                Ok(value) => manifests.key(&key.name, value),
+                // What refers to it is an error, which has its line.
+                Err(_) => manifests,
+            }
+        });
+        let passwords = self.redis_passwords.iter();
+        let manifests = passwords.fold(manifests, |manifests, password| {
+            match password.read() {
+                Ok(value) => manifests.redis_password(&password.address, value),
+                // Redis says that it wants one.
+                Err(_) => manifests,
+            }
+        });
+        let mut allowed = self.allowed.iter();
+        let allowed = allowed.try_fold(ApiPaths::none(), |allowed, path| allowed.and(path));
+        let manifests = match allowed {
+            Ok(allowed) if !self.allowed.is_empty() => manifests.paths(allowed),
+            // They were checked where they were given.
+            _ => manifests,
+        };
+        self.endpoints
+            .iter()
+            .fold(manifests, |manifests, endpoint| {
+                manifests.endpoints(&endpoint.server, [&endpoint.url])
+            })
     }
 }
 
@@ -170,31 +242,4 @@ fn path(text: &str) -> Result<String, String> {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(error.mistakes()[0].kind().to_string()),
     }
-}
-
-/// The manifests with what the command line adds to them.
-fn completed(
-    manifests: Manifests,
-    endpoints: &[Endpoint],
-    keys: &[Key],
-    paths: &[String],
-) -> Manifests {
-    let manifests = keys.iter().fold(manifests, |manifests, key| {
-        match key.read() {
-            Ok(value) => manifests.key(&key.name, value),
-            // What refers to it is an error, which has its line.
-            Err(_) => manifests,
-        }
-    });
-    let allowed = paths
-        .iter()
-        .try_fold(ApiPaths::none(), |allowed, path| allowed.and(path));
-    let manifests = match allowed {
-        Ok(allowed) if !paths.is_empty() => manifests.paths(allowed),
-        // They were checked where they were given.
-        _ => manifests,
-    };
-    endpoints.iter().fold(manifests, |manifests, endpoint| {
-        manifests.endpoints(&endpoint.server, [&endpoint.url])
-    })
 }

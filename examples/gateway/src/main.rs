@@ -45,7 +45,7 @@ use axum::Router;
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_model_route::{EngineClient, ModelRouteLayer, RouteTableHandle, ServerSnapshot};
+use tower_model_route::{EngineClient, ModelRouteLayer, Recent, RouteTableHandle, ServerSnapshot};
 use tracing_subscriber::{
     EnvFilter, Layer, fmt::format::FmtSpan, layer::SubscriberExt, util::SubscriberInitExt,
 };
@@ -186,8 +186,9 @@ async fn serve(
     let measured = wants_metrics.then(|| Measured::new(&table)).transpose()?;
     let layer = server::layer(table.clone(), forward.is_some())
         .forwarded_fields(serving.forwarded_fields.into());
-    let shown = layer.admin();
-    let layer = observed(layer, serving.access_log, measured.as_ref());
+    let recent = (view.here || serving.admin.is_some()).then(|| Recent::new(&table));
+    let shown = admin::of(&layer, recent.clone());
+    let layer = observed(layer, serving.access_log, measured.as_ref(), recent);
     let mut app = server::app(layer, client, forward, args.show_endpoints);
     if let Some(cors) = serving.cors() {
         app = app.layer(cors);
@@ -228,9 +229,18 @@ async fn serve(
 }
 
 /// The layer with those who are told of its requests.
-fn observed(layer: ModelRouteLayer, style: Style, measured: Option<&Measured>) -> ModelRouteLayer {
+fn observed(
+    layer: ModelRouteLayer,
+    style: Style,
+    measured: Option<&Measured>,
+    recent: Option<Recent>,
+) -> ModelRouteLayer {
     let layer = match measured {
         Some(measured) => layer.shared_observer(measured.metrics.clone()),
+        None => layer,
+    };
+    let layer = match recent {
+        Some(recent) => layer.observer(recent),
         None => layer,
     };
     match style {

@@ -6,5 +6,5 @@ mod script;
 mod slot;
 mod store;
 
-pub(crate) use self::registry::store_at;
+pub(crate) use self::registry::store_of;
 pub use self::store::RedisStore;

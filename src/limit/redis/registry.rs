@@ -1,4 +1,4 @@
-//! One store for each address, whatever names it.
+//! One store for each address and password, whatever names them.
 
 use std::{
     collections::HashMap,
@@ -6,37 +6,60 @@ use std::{
 };
 
 use super::store::RedisStore;
-use crate::{limit::shared::SharedStore, pieces::lock};
+use crate::{
+    config::{RateLimit, Secret},
+    limit::shared::SharedStore,
+    pieces::lock,
+};
+
+type Named = (String, Option<Secret>);
 
 /// The stores in use: a table that is reloaded finds that of the table before.
-static STORES: OnceLock<Mutex<HashMap<String, Weak<SharedStore>>>> = OnceLock::new();
+static STORES: OnceLock<Mutex<HashMap<Named, Weak<SharedStore>>>> = OnceLock::new();
 
-/// The store at this `host:port`; `None` if that is none.
-pub(crate) fn store_at(address: &str) -> Option<Arc<SharedStore>> {
+/// The store that this limit names, if it names one.
+pub(crate) fn store_of(limit: &RateLimit) -> Option<Arc<SharedStore>> {
+    let named = (limit.get_redis()?.to_owned(), limit.secret().cloned());
     let mut stores = lock(STORES.get_or_init(Mutex::default));
-    if let Some(store) = stores.get(address).and_then(Weak::upgrade) {
+    if let Some(store) = stores.get(&named).and_then(Weak::upgrade) {
         return Some(store);
     }
-    let store = RedisStore::new(address).ok()?;
-    let store = SharedStore::new(Arc::new(store));
+    let (address, password) = &named;
+    let store = match password {
+        Some(password) => RedisStore::with_password(address, password.reveal()),
+        None => RedisStore::new(address),
+    };
+    let store = SharedStore::new(Arc::new(store.ok()?));
     stores.retain(|_, store| store.strong_count() > 0);
-    stores.insert(address.to_owned(), Arc::downgrade(&store));
+    stores.insert(named, Arc::downgrade(&store));
     Some(store)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Per;
 
     #[test]
     fn an_address_has_one_store_as_long_as_it_is_used() {
-        let address = "registry.test:6379";
-        let first = store_at(address).unwrap();
-        assert!(Arc::ptr_eq(&first, &store_at(address).unwrap()));
-        assert!(!Arc::ptr_eq(&first, &store_at("other.test:6379").unwrap()));
+        let at = |address: &str| RateLimit::requests(1, Per::Day).redis(address);
+        let limit = at("registry.test:6379");
+        let first = store_of(&limit).unwrap();
+        assert!(Arc::ptr_eq(&first, &store_of(&limit).unwrap()));
+        let others = [
+            at("other.test:6379"),
+            limit.clone().redis_password("one"),
+            limit.clone().redis_password("another"),
+        ]
+        .map(|limit| store_of(&limit).unwrap());
+        for (position, other) in others.iter().enumerate() {
+            let before = others.iter().take(position).chain([&first]);
+            assert!(before.into_iter().all(|store| !Arc::ptr_eq(store, other)));
+        }
         let gone = Arc::downgrade(&first);
         drop(first);
         assert!(gone.upgrade().is_none());
-        assert!(store_at(address).is_some());
+        assert!(store_of(&limit).is_some());
+        assert!(store_of(&RateLimit::requests(1, Per::Day)).is_none());
     }
 }

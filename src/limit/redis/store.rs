@@ -77,14 +77,22 @@ impl RedisStore {
     ///
     /// [`MistakeKind::InvalidRedisAddress`] if it is no such address.
     pub fn new(address: &str) -> Result<Self, BuildError> {
-        let url = match address.contains("://") {
-            true => address.to_owned(),
-            false => format!("redis://{address}"),
-        };
-        let mistake =
-            |_: RedisError| BuildError::other("RedisStore", MistakeKind::InvalidRedisAddress);
-        let info: ConnectionInfo = url.into_connection_info().map_err(mistake)?;
-        let client = Client::open(info).map_err(mistake)?;
+        Self::open(connection_info(address)?)
+    }
+
+    /// The same with this password, as it is: in an address some letters have to be escaped.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_password(address: &str, password: &str) -> Result<Self, BuildError> {
+        let info = connection_info(address)?;
+        let settings = info.redis_settings().clone().set_password(password);
+        Self::open(info.set_redis_settings(settings))
+    }
+
+    fn open(info: ConnectionInfo) -> Result<Self, BuildError> {
+        let client = Client::open(info).map_err(invalid_address)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 client,
@@ -111,6 +119,18 @@ impl RedisStore {
             *writer = Some(task.abort_handle());
         }
     }
+}
+
+fn connection_info(address: &str) -> Result<ConnectionInfo, BuildError> {
+    let url = match address.contains("://") {
+        true => address.to_owned(),
+        false => format!("redis://{address}"),
+    };
+    url.into_connection_info().map_err(invalid_address)
+}
+
+fn invalid_address(_: RedisError) -> BuildError {
+    BuildError::other("RedisStore", MistakeKind::InvalidRedisAddress)
 }
 
 impl Drop for RedisStore {

@@ -131,7 +131,7 @@ fn redis(global: &Field<'_>, reader: &mut Reader<'_>) -> Option<String> {
     let redis = redis.object(reader, &["address", "password"])?;
     kthena::required(&redis, "address", reader);
     if let Some(field) = redis.get("password") {
-        let message = "passwords are not read from manifests: give the layer a `limit_store`";
+        let message = "passwords are not read from manifests: the program gives them (`Manifests::redis_password`)";
         reader.not_acted_on(&field, message);
     }
     redis.get("address")?.text(reader).map(str::to_owned)

@@ -21,7 +21,7 @@ impl RouteTable {
     /// their order, a `resourceVersion` does.
     ///
     /// Of [`without_model`](crate::RouteTableBuilder::without_model) it has the
-    /// [`Route`](crate::WithoutModel::Route); the rest, the paths and the retry budget
+    /// [`Route`](crate::WithoutModel::Route); the rest, the paths, passwords and the retry budget
     /// are the program's to say.
     ///
     /// Manifests have Go's regular expressions. A pattern that means something

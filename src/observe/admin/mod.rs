@@ -5,6 +5,7 @@ mod answer;
 mod body;
 mod cordon;
 mod future;
+mod lints;
 mod page;
 mod question;
 mod reading;

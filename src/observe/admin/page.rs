@@ -21,8 +21,8 @@ const PAGE: &str = concat!(
 /// page can frame it. A hash needs no randomness, and the page no state.
 const POLICY: &str = concat!(
     "default-src 'none'; ",
-    "style-src 'sha256-e5W9C7yLMHmH33U1gFEpyybmnPInhO3y9qNSh31LJUw='; ",
-    "script-src 'sha256-yf/RO3nwhm9ARFnOH7W4NxKJ670YpzMVTX+DEzKEJI4='; ",
+    "style-src 'sha256-s5BgyamI8IdfoI7Tu9ISmQqWMIzAaTdqzxJnitIDvZU='; ",
+    "script-src 'sha256-An8K5Jsz5FqPbkvboUXgAEXYLb0Nged/34PUTmbG6hQ='; ",
     "connect-src 'self'; img-src data:; ",
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );

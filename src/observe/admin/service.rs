@@ -15,6 +15,7 @@ use super::{
     answer,
     body::AdminBody,
     future::{AdminFuture, Asked},
+    lints::Lints,
     page,
     reading::Reading,
     view,
@@ -22,6 +23,7 @@ use super::{
 use crate::{
     config::{ApiPaths, WithoutModel},
     model::ExtractModel,
+    observe::recent::Recent,
     route::RouteTableHandle,
     wire::Admission,
 };
@@ -31,7 +33,7 @@ use crate::{
 /// | request | answer |
 /// |---|---|
 /// | `GET /_` | a page that shows it live |
-/// | `GET /_routes` | the same as JSON: routes, rules, shares as configured and as counted, ModelServers with endpoints, health and counts, the last reload |
+/// | `GET /_routes` | the same as JSON: routes, rules, shares as configured and as counted, ModelServers with endpoints, health and counts, [warnings](crate::RouteTable::lint), the last reload, and the [last minute](Self::recent) |
 /// | `POST /_explain` | where a request would be routed, and why: an [`Explanation`](crate::Explanation) as JSON, or as text with `Accept: text/plain` |
 /// | `POST /_drain`, `POST /_undrain` | takes an endpoint out of service, or puts it back: see [`RouteTableHandle::drain`] |
 ///
@@ -92,6 +94,8 @@ pub struct Admin {
     table: RouteTableHandle,
     access: Access,
     reading: Reading,
+    recent: Option<Recent>,
+    lints: Lints,
 }
 
 impl Admin {
@@ -105,6 +109,8 @@ impl Admin {
             table: table.into(),
             access: Access::default(),
             reading: Reading::default(),
+            recent: None,
+            lints: Lints::default(),
         }
     }
 
@@ -131,6 +137,15 @@ impl Admin {
             },
             ..Self::new(table)
         }
+    }
+
+    /// Shows what the gateway has done in the last minute: requests a second, percentiles of times,
+    /// tokens a second, errors, and what limits have said. `recent` is an observer of the layer too;
+    /// see [`Recent`]. Without one the page has no such section, and `recent` in `/_routes` is null.
+    #[must_use]
+    pub fn recent(mut self, recent: Recent) -> Self {
+        self.recent = Some(recent);
+        self
     }
 
     /// The extractor of the layer
@@ -226,7 +241,14 @@ impl<B: Body> Service<Request<B>> for Admin {
             _ if !self.access.allows(&request) => answer::misdirected(),
             Some(Resource::Page) => answer::to_get(request.method(), page::answer),
             Some(Resource::Routes) => answer::to_get(request.method(), || {
-                view::answer(&self.table, &self.access, &self.reading)
+                let recent = self.recent.as_ref();
+                view::answer(
+                    &self.table,
+                    &self.access,
+                    &self.reading,
+                    recent,
+                    &self.lints,
+                )
             }),
             Some(_) if request.method() != Method::POST => answer::not_allowed("POST"),
             Some(_) if !is_json(request.headers()) => answer::not_json(),

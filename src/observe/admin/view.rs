@@ -5,11 +5,18 @@ use std::time::UNIX_EPOCH;
 use http::Response;
 use serde::Serialize;
 
-use super::{access::Access, answer, body::AdminBody, reading::Reading};
+use super::{
+    access::Access,
+    answer,
+    body::AdminBody,
+    lints::{LintJson, Lints},
+    reading::Reading,
+};
 use crate::{
     config::{ModelRoute, ModelServer, TargetModel, WithoutModel},
     observe::{
         explain::{Shown, balance, described, sentence},
+        recent::{Recent, RecentJson},
         snapshot::{EndpointSnapshot, ServerSnapshot},
         targets::targets,
     },
@@ -24,6 +31,9 @@ struct View<'t> {
     /// What becomes of requests without a model: the layer says it, or else the table.
     without_model: Option<&'t WithoutModel>,
     reload: ReloadJson,
+    lints: Vec<LintJson<'t>>,
+    /// The last minute; null where nobody keeps it.
+    recent: Option<RecentJson>,
     /// Whether `_drain` and `_undrain` answer here.
     read_only: bool,
 }
@@ -90,12 +100,16 @@ pub(super) fn answer(
     handle: &RouteTableHandle,
     access: &Access,
     reading: &Reading,
+    recent: Option<&Recent>,
+    lints: &Lints,
 ) -> Response<AdminBody> {
-    let (table, shown) = (handle.load(), access.shown());
+    let (table, shown) = (handle.table(), access.shown());
+    let lints = lints.of(&table);
+    let (config, table) = (table.config(), table.compiled());
     answer::json(&View {
         routes: table
             .walk()
-            .map(|(route, rules)| route_json(&table, route, rules, shown))
+            .map(|(route, rules)| route_json(table, route, rules, shown))
             .collect(),
         model_servers: table
             .walk_servers()
@@ -103,6 +117,11 @@ pub(super) fn answer(
             .collect(),
         without_model: reading.without_model.as_ref().or(table.without_model()),
         reload: reload(handle),
+        lints: lints
+            .iter()
+            .map(|lint| LintJson::new(lint, config, shown))
+            .collect(),
+        recent: recent.map(RecentJson::new),
         read_only: access.is_read_only,
     })
 }

@@ -23,6 +23,14 @@ impl<'a> Shown<'a> {
         let is = |name: &String| name.eq_ignore_ascii_case(header);
         !is_secret(header) && self.0.is_none_or(|names| names.iter().any(is))
     }
+
+    /// Whether what this condition compares to is shown.
+    pub(crate) fn has_value_of(self, condition: &Condition) -> bool {
+        match condition {
+            Condition::Header(name, _) => self.has(name),
+            Condition::Uri(_) | Condition::BodyModel(_) => true,
+        }
+    }
 }
 
 /// Headers whose values are credentials, or lead to such.
@@ -72,10 +80,7 @@ pub(crate) fn described(condition: &Condition, shown: Shown<'_>) -> String {
 
 /// The values that a condition saw.
 pub(super) fn seen(examined: &Examined<'_>, shown: Shown<'_>) -> Vec<String> {
-    let is_masked = match examined.condition {
-        Condition::Header(name, _) => !shown.has(name),
-        Condition::Uri(_) | Condition::BodyModel(_) => false,
-    };
+    let is_masked = !shown.has_value_of(examined.condition);
     examined
         .seen
         .iter()

@@ -9,7 +9,7 @@ use metrics::{Counter, Histogram, Key, Label, Level, Metadata, SharedString};
 
 use super::names;
 use crate::observe::{
-    facts::{EndFacts, EndKind},
+    facts::{ENGINE_ERROR, EndFacts, EndKind},
     operation::Operation,
 };
 
@@ -18,8 +18,6 @@ static METADATA: Metadata<'static> =
 
 /// What a model is called that the table does not know.
 const UNKNOWN: &str = "unknown";
-/// An error that the engine has answered with.
-const ENGINE_ERROR: &str = "engine_error";
 
 type Labels = Vec<(&'static str, SharedString)>;
 
@@ -84,13 +82,7 @@ impl<'a> Name<'a> {
             server: decision.map_or("", |to| to.model_server()),
             endpoint: decision.map_or("", |to| to.endpoint()),
             status: end.status().map(|status| status.as_u16()),
-            error: match (end.error(), end.kind()) {
-                (Some(error), _) => Some(error.kind().code()),
-                (None, EndKind::Ok) => None,
-                (None, EndKind::Error) => Some(ENGINE_ERROR),
-                (None, EndKind::ClientGone) => Some("client_gone"),
-                (None, EndKind::Interrupted) => Some("stream_interrupted"),
-            },
+            error: end.error_code(),
         }
     }
 

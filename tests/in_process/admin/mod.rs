@@ -7,6 +7,8 @@ mod auto_traits;
 mod endpoints_are_drained;
 mod explanations;
 mod kept_from_others;
+mod last_minute;
 mod page_is_safe;
 mod request_ids;
 mod table_as_json;
+mod warnings;

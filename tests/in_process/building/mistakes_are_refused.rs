@@ -162,6 +162,16 @@ fn limits_that_are_none() {
             Kind::InvalidRedisAddress,
         ),
         (
+            requests().redis_password("secret"),
+            "5 requests per minute",
+            Kind::InvalidRedisPassword,
+        ),
+        (
+            requests().redis("redis:6379").redis_password(""),
+            "5 requests per minute",
+            Kind::InvalidRedisPassword,
+        ),
+        (
             requests().kthena_keys(true),
             "5 requests per minute",
             Kind::NotAKthenaLimit,

@@ -6,12 +6,12 @@ use http_body_util::{BodyExt, Empty};
 use serde_json::{Value, json};
 use test_kit::{
     body::script,
-    engines::{answers, says},
+    engines::{answers, says, streams},
     request::post,
 };
 use tower_model_route::{Per, RateLimit};
 
-use super::{answer, ask, chat, event, left, rig, stream, used};
+use super::{answer, ask, chat, event, left, rig, used};
 
 const MANY: i64 = 1_000_000;
 
@@ -146,7 +146,7 @@ async fn an_answer_that_is_left_before_its_last_byte_costs_what_has_come() {
 async fn the_end_of_one_choice_is_not_that_of_the_others() {
     let rig = rig(output_limit());
     let (body, scripted) = script();
-    rig.engines.next([stream(scripted)]);
+    rig.engines.next([streams(scripted)]);
     let choice = |index: u64, count: u64, finish: Value| {
         event(
             &json!({"choices": [{"index": index, "delta": {"content": "w"}, "finish_reason": finish}],

@@ -161,3 +161,40 @@ fn a_password_is_not_for_manifests() {
     let table = build(&route);
     assert!(!format!("{:?}", table.config()).contains("secret"));
 }
+
+#[test]
+fn a_password_goes_to_its_address_only() {
+    let text = format!("{}\n---{ROUTE}", up("small"));
+    let table = |address: &str| {
+        let manifests = Manifests::from_yaml(&text).redis_password(address, "s3cret");
+        let warnings = manifests.check();
+        let warnings: Vec<_> = warnings.warnings().map(ToString::to_string).collect();
+        (manifests.build().unwrap(), warnings)
+    };
+    let without = Manifests::from_yaml(&text).build().unwrap();
+    let address = without.config().get_model_routes()[0].get_rate_limits()[0].get_redis();
+    let (known, warnings) = table(address.unwrap());
+    assert!(
+        !warnings
+            .iter()
+            .any(|warning| warning.contains("unused-password"))
+    );
+    // The limit in the other Redis is as it was.
+    let changed = limits(&known).iter().zip(limits(&without));
+    let changed: Vec<_> = changed.map(|(one, other)| one != other).collect();
+    assert_eq!(changed, [true, true, false, false, false, false]);
+    assert!(!format!("{:?}", known.config()).contains("s3cret"));
+    assert!(
+        !serde_json::to_string(known.config())
+            .unwrap()
+            .contains("s3cret")
+    );
+    assert!(!known.to_yaml().contains("s3cret"));
+
+    let (other, warnings) = table("other:6379");
+    let unused = warnings
+        .iter()
+        .find(|warning| warning.contains("unused-password"));
+    assert!(unused.unwrap().contains("other:6379"), "{warnings:?}");
+    assert_eq!(other.config(), without.config());
+}

@@ -162,8 +162,7 @@ async fn an_event_does_not_wait_for_the_next_one_whatever_ends_its_lines() {
     let heard = Heard::default();
     let rig = forced(&heard);
     let (feed, body) = script();
-    rig.engines
-        .next([answers(200, body).header("content-type", "text/event-stream")]);
+    rig.engines.next([streams(body)]);
     let request = ask("/v1/chat/completions", r#"{"model":"asked","stream":true}"#);
     let mut answer = rig.send(request).await;
     for part in &PARTS[..3] {

@@ -11,7 +11,9 @@ use test_kit::{
     socket::{Reply, Upstream},
 };
 use tokio::sync::Notify;
-use tower_model_route::{Per, RateLimit, RedisStore, StoreFailure};
+use tower_model_route::{
+    ModelRouteLayer, Per, RateLimit, RedisStore, RouteTableHandle, StoreFailure,
+};
 
 use super::{Gateway, count, engine, load, table};
 
@@ -133,6 +135,30 @@ async fn a_wrong_password_makes_limits_local_and_a_right_one_does_not() {
     let right = gateway("right", StoreFailure::Closed).await;
     assert_eq!(right.chat_stored().await.last(), Some(&200));
     assert_eq!(redis.ask(&["EXISTS", bucket]).await, ["1"]);
+}
+
+/// That of a limit, without a store of the layer's; and a reload that has another.
+#[tokio::test]
+async fn a_limit_has_the_password_of_its_redis() {
+    const PASSWORD: &str = "r/i:g@h%t";
+    let Some(redis) = Redis::with_password(Some(PASSWORD)).await else {
+        return;
+    };
+    let engine = engine().await;
+    let limited = |password| {
+        let limit = RateLimit::requests(1000, Per::Month).redis(redis.address());
+        let limit = limit.redis_password(password);
+        table(&engine.url(), [limit])
+    };
+    let wrong = limited("wrong");
+    let handle = RouteTableHandle::new(wrong.clone());
+    let gateway = Gateway::with(wrong, |_| ModelRouteLayer::new(handle.clone())).await;
+    for _ in 0..3 {
+        assert_eq!(gateway.chat().await.status(), 200);
+    }
+    assert_eq!(redis.ask(&["EXISTS", REQUESTS]).await, ["0"]);
+    handle.replace(limited(PASSWORD));
+    until_counted(&redis, &gateway).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::http::Request;
 use mock_llm::Engine;
 use test_kit::{directory::Directory, redis::Redis, time::within};
 use tokio::{net::TcpListener, task::JoinSet};
@@ -137,4 +138,100 @@ async fn two_gateways_in_two_processes_share_a_limit_exactly() {
     .await;
     let left = redis.tokens(REQUESTS).await;
     assert!((140.0..=149.5).contains(&left), "{left}");
+}
+
+/// Manifests with a limit in the Redis at this address.
+fn in_redis(address: &str) -> String {
+    let redis = format!("{{redis: {{address: \"{address}\"}}}}");
+    manifests(&format!(
+        "{{outputTokensPerUnit: 1000, unit: month, global: {redis}}}"
+    ))
+}
+
+const OUTPUT: &str = "tower-model-route:limit:{ml/chat}:outputTokens:month";
+/// With letters that an address could not have.
+const PASSWORD: &str = "r/i:g@h%t";
+
+#[tokio::test]
+async fn a_password_for_redis_comes_from_a_file_and_is_not_shown() {
+    let Some(redis) = Redis::with_password(Some(PASSWORD)).await else {
+        return;
+    };
+    let engine = Engine::new("org/small").spawn().await.unwrap();
+    let manifests = in_redis(&redis.address());
+    let directory = Directory::new();
+    let start = async |password: &str| {
+        let file = directory.write("password", &format!("{password}\n"));
+        let argument = format!("{}={}", redis.address(), file.display());
+        let more = ["--redis-password", &argument, "--admin-here"];
+        Gateway::serving_on("127.0.0.1:0", &engine.url(), &manifests, &more).await
+    };
+
+    let (_manifests, mut gateway) = start("not-the-right-one").await;
+    assert_eq!(gateway.ask("chat").await.status(), 200);
+    let said = gateway.until("the store of limits").await;
+    assert!(
+        said.contains(&redis.address()) && said.contains("Password authentication failed"),
+        "{said}"
+    );
+    assert!(!said.contains("right"), "{said}");
+    assert_eq!(redis.ask(&["EXISTS", OUTPUT]).await, ["0"]);
+
+    let (_manifests, gateway) = start(PASSWORD).await;
+    within(async {
+        while redis.ask(&["EXISTS", OUTPUT]).await == ["0"] {
+            assert_eq!(gateway.ask("chat").await.status(), 200);
+        }
+    })
+    .await;
+    let request = Request::get(format!("{}/_routes", gateway.url()));
+    let table = gateway.send(request.body(String::new()).unwrap()).await;
+    assert!(!table.body().contains(PASSWORD), "{}", table.body());
+}
+
+#[test]
+fn a_password_that_is_not_there_or_for_nobody() {
+    let directory = Directory::new();
+    let path = directory.write("all.yaml", &in_redis("redis.test:6379"));
+    let check = |password: &str, variable: Option<&str>| {
+        let mut command = std::process::Command::new(crate::program::PATH);
+        command.env_remove("REDIS_PASSWORD");
+        command.envs(variable.map(|value| ("REDIS_PASSWORD", value)));
+        command.args(["--check", path.to_str().unwrap()]);
+        let output = command.args(["--redis-password", password]).output();
+        let output = output.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (code, said) = check("redis.test:6379", Some("secret"));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("unused-password"), "{said}");
+    // It is an address that somebody has mistyped.
+    let (code, said) = check("reddis.test:6379", Some("secret"));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("unused-password") && said.contains("reddis.test:6379"),
+        "{said}"
+    );
+    assert!(!said.contains("secret"), "{said}");
+    let missing = format!("redis.test:6379={}", directory.path().join("no").display());
+    for (given, variable, why) in [
+        (
+            "redis.test:6379",
+            None,
+            "REDIS_PASSWORD: environment variable not found",
+        ),
+        ("redis.test:6379", Some(""), "the password is empty"),
+        (&*missing, None, "No such file"),
+        ("redis.test", Some("secret"), "a host and a port"),
+        (
+            "redis://:p@redis.test:6379",
+            Some("secret"),
+            "a host and a port",
+        ),
+    ] {
+        let (code, said) = check(given, variable);
+        assert_eq!(code, Some(2), "{given}: {said}");
+        assert!(said.contains(why), "{given}: {said}");
+    }
 }

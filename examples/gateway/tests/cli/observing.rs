@@ -229,3 +229,34 @@ async fn each_request_is_a_line_as_text_or_json_or_none() {
     let rest = gateway.until("Stopped.").await;
     assert!(!rest.contains("POST"), "{rest}");
 }
+
+/// The page asks for this.
+#[tokio::test]
+async fn the_admin_view_has_the_last_minute() {
+    let mut gateway = Gateway::start(["--admin-listen", "127.0.0.1:0"]).await;
+    let url = format!("{}/_routes", gateway.admin_url().await);
+    for model in ["deepseek-simple", "no-such-model", "no-such-model"] {
+        gateway.ask(model).await;
+    }
+    stream(&gateway, "deepseek-simple").await;
+    let (status, view) = get(&gateway, &url).await;
+    assert_eq!(status, 200);
+    assert!(!view.contains("no-such-model"), "{view}");
+    let view: Value = serde_json::from_str(&view).unwrap();
+    let recent = &view["recent"];
+    assert_eq!(recent["all"]["requests"], 4, "{recent:#}");
+    let errors = serde_json::json!({"model_not_found": 2});
+    assert_eq!(recent["unrouted"]["errors"], errors);
+    let route = &recent["routes"][0];
+    assert_eq!(
+        (&route["name"], &route["requests"]),
+        (&"default/deepseek-simple".into(), &2.into())
+    );
+    for times in ["to_head_seconds", "to_first_token_seconds"] {
+        assert!(route[times]["p99"].as_f64().unwrap() > 0.0, "{times}");
+    }
+    let output = route["output_tokens_per_second"]["exact"].as_f64();
+    assert!(output.unwrap() > 0.0, "{recent:#}");
+    // The engine of the last scenario has no sibling to send a retry to.
+    assert_eq!(view["lints"][0]["code"], "retries-without-alternative");
+}

@@ -23,7 +23,7 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where cargo has built it.
-const PATH: &str = env!("CARGO_BIN_EXE_gateway");
+pub(crate) const PATH: &str = env!("CARGO_BIN_EXE_gateway");
 
 /// How a run ended.
 #[derive(Debug)]

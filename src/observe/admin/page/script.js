@@ -124,7 +124,79 @@ function ruleRows(rule) {
   ]);
 }
 
+const FIGURES = [["Requests/s", "number"], ["Head", "number"], ["First token", "number"], ["Input/s", "number"], ["Output/s", "number"], ["Errors", ""]];
+const BY_ROUTE = [["Route", ""], ...FIGURES];
+const BY_SERVER = [["Server", ""], ...FIGURES];
+const LIMITS = [["Route", ""], ["Limit", ""], ["Allowed", "number"], ["Refused", "number"], ["Only observed", "number"]];
+
+/** Two digits at least, and no more behind the point than that needs. */
+const digits = (value) => value.toLocaleString(undefined, value < 100 ? { maximumSignificantDigits: 2 } : { maximumFractionDigits: 0 });
+
+/** The percentiles 50, 90 and 99, in one unit. */
+function times({ p50, p90, p99 }) {
+  if (p99 === null) return "–";
+  const [factor, unit] = p99 < 1 ? [1000, "ms"] : [1, "s"];
+  return `${[p50, p90, p99].map((time) => Number((time * factor).toPrecision(2))).join("\u00a0/\u00a0")}\u00a0${unit}`;
+}
+
+/** Estimated ones behind the exact ones. */
+function tokens({ exact, estimated }) {
+  return estimated === 0 ? digits(exact) : `${digits(exact)} + ~${digits(estimated)}`;
+}
+
+function figuresRow(name, figures) {
+  const errors = Object.entries(figures.errors).map(([code, count]) => `${code} ${count}`);
+  return [
+    name,
+    digits(figures.requests_per_second),
+    times(figures.to_head_seconds),
+    times(figures.to_first_token_seconds),
+    tokens(figures.input_tokens_per_second),
+    tokens(figures.output_tokens_per_second),
+    { text: errors.join(", "), kind: errors.length ? "warn" : "" },
+  ];
+}
+
+/** What the gateway has done in the last minute, if somebody keeps it. */
+function showRecent(recent) {
+  byId("recent").hidden = recent === null;
+  if (recent === null) return;
+  const { all, unrouted } = recent;
+  const named = (row) => figuresRow(row.name, row);
+  const routes = [figuresRow("all", all), ...recent.routes.map(named)];
+  if (unrouted.requests) routes.push(figuresRow("no route", unrouted));
+  const seconds = Math.round(recent.seconds);
+  const tables = [
+    [BY_ROUTE, "By route", `The last ${seconds} s; a request counts when it has ended. Head and first token: what 50, 90 and 99 % of the engines' answers do not exceed. Input and output are tokens; those with ~ are estimated.`, routes],
+  ];
+  if (recent.model_servers.length) tables.push([BY_SERVER, "By model server", "", recent.model_servers.map(named)]);
+  if (recent.limits.length) {
+    const limit = ({ route, limit, allowed, refused, observed }) =>
+      [route, limit, allowed, { text: String(refused), kind: refused ? "warn" : "" }, observed];
+    tables.push([LIMITS, "Limits", "", recent.limits.map(limit)]);
+  }
+  const load = byId("load");
+  // A table keeps its columns.
+  tables.forEach(([columns], i) => {
+    if (load.children[i]?.tHead.rows[0].cells.length !== columns.length) {
+      const fresh = table(columns);
+      if (load.children[i]) load.children[i].replaceWith(fresh);
+      else load.append(fresh);
+    }
+  });
+  while (load.children.length > tables.length) load.lastElementChild.remove();
+  tables.forEach(([columns, title, details, rows], i) => fill(load.children[i], columns, title, details, rows));
+}
+
+function showWarnings(lints) {
+  byId("warnings").hidden = lints.length === 0;
+  resize(byId("lints"), lints.length, () => element("li"));
+  lints.forEach(({ code, place, message }, i) => say(byId("lints").children[i], `${place}: ${message} [${code}]`));
+}
+
 function show(view) {
+  showWarnings(view.lints);
+  showRecent(view.recent);
   const servers = byId("servers");
   const columns = view.read_only ? ENDPOINTS : [...ENDPOINTS, ...SERVICE];
   resize(servers, view.model_servers.length, () => table(columns));
@@ -148,18 +220,26 @@ function show(view) {
   byId("reload").className = error === null ? "dim" : "bad";
 }
 
+let lost = null;
+
+/** Says whether the picture is live, or since when it is not. */
+function tell(error) {
+  lost = error === null ? null : lost ?? new Date();
+  document.body.classList.toggle("lost", lost !== null);
+  // This is announced, and so it stays the same while nothing changes.
+  say(byId("status"), lost === null ? "Live" : `Lost the gateway at ${lost.toLocaleTimeString()}, and trying again: ${error.message}`);
+  byId("status").className = lost === null ? "good" : "bad";
+}
+
 async function refresh() {
   try {
     const response = await fetch("_routes", { cache: "no-store", signal: AbortSignal.timeout(5000) });
     if (!response.ok) throw new Error(`the gateway answers ${response.status}`);
     show(await response.json());
-    // This is announced, and so it stays the same while all is well.
-    say(byId("status"), "Live");
-    byId("status").className = "good";
+    tell(null);
     say(byId("updated"), `Updated ${new Date().toLocaleTimeString()}`);
   } catch (error) {
-    say(byId("status"), `Not live: ${error.message}`);
-    byId("status").className = "bad";
+    tell(error);
   }
 }
 

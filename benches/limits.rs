@@ -16,11 +16,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use support::{chat, request};
+use support::{BATCH, chat, request};
 use tower::{Layer, Service, service_fn};
 use tower_model_route::{
     LimitKey, ModelRoute, ModelRouteLayer, ModelRouteService, ModelServer, Per, RateLimit,
@@ -114,7 +114,7 @@ fn limits(c: &mut Criterion) {
             b.iter_batched(
                 || request_of(turn.next().expect("there is one"), &body),
                 |request| assert_eq!(call(&mut service, request), status),
-                BatchSize::SmallInput,
+                BATCH,
             );
         });
     }
@@ -155,7 +155,7 @@ fn beside_another(c: &mut Criterion) {
             b.iter_batched(
                 || request_of(&key, &body),
                 |request| assert_eq!(call(&mut mine, request), StatusCode::OK),
-                BatchSize::SmallInput,
+                BATCH,
             );
         });
         stop.store(true, Ordering::Relaxed);

@@ -10,13 +10,13 @@ mod support;
 use std::{collections::VecDeque, convert::Infallible, hint::black_box, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body_util::Full;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use support::{
-    chat,
+    BATCH, chat,
     frames::{Frames, drain, forward_by},
     request, table,
 };
@@ -72,7 +72,7 @@ fn requests(c: &mut Criterion) {
                     let answer = service.call(request).now_or_never().unwrap().unwrap();
                     assert_eq!(drain(answer.into_body()), 1);
                 },
-                BatchSize::SmallInput,
+                BATCH,
             );
         });
     }

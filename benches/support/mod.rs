@@ -62,6 +62,10 @@ fn with_model(rest: &str, last: bool) -> String {
     }
 }
 
+/// So many requests are made before they are sent: as from a socket they are in the cache. (Criterion's
+/// own batches are thousands, and measure how fast memory is.)
+pub const BATCH: criterion::BatchSize = criterion::BatchSize::NumIterations(16);
+
 pub const MODEL: &str = "deepseek-multi-models";
 
 /// The head of a request as SDKs send it, with the header that rules look at.

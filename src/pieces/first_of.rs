@@ -22,7 +22,7 @@ pub(crate) fn first_of<const N: usize>(text: &[u8], wanted: [u8; N]) -> Option<u
         let word = u64::from_le_bytes(*bytes);
         // The lowest bit that is set is that of the first byte that is 0; those above it may be wrong.
         let zeros = |byte: u8| {
-            let other = word ^ ONES * u64::from(byte);
+            let other = word ^ (ONES * u64::from(byte));
             other.wrapping_sub(ONES) & !other & HIGHS
         };
         let found = wanted

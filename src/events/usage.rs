@@ -1,4 +1,4 @@
-use super::Dialect;
+use super::dialect::Dialect;
 
 /// The counts of tokens that an engine has reported so far, exactly as given.
 ///

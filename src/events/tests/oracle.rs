@@ -72,10 +72,13 @@ const FINISHES: [&str; 5] = [
     "promptFeedback.blockReason",
 ];
 
-const COUNTS: [&str; 9] = [
+const COUNTS: [&str; 12] = [
     "usage.prompt_tokens",
     "usage.input_tokens",
     "usage.output_tokens",
+    "usage.outputTokens",
+    "usage.cacheReadInputTokens",
+    "usage.cached_tokens",
     "usage.prompt_tokens_details.cached_tokens",
     "usage.prompt_tokens_details.reasoning_tokens",
     "usage.completion_tokens_details.cached_tokens",
@@ -85,7 +88,13 @@ const COUNTS: [&str; 9] = [
 ];
 
 /// Where usage is beside the top level.
-const USAGES: [&str; 3] = ["response.usage", "message.usage", "meta.tokens"];
+const USAGES: [&str; 5] = [
+    "response.usage",
+    "message.usage",
+    "meta.tokens",
+    "meta_info",
+    "usage.tokens",
+];
 
 /// The keys of all these paths.
 pub(super) fn keys() -> Vec<&'static str> {

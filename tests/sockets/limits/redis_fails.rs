@@ -146,7 +146,7 @@ async fn a_limit_has_the_password_of_its_redis() {
     };
     let engine = engine().await;
     let limited = |password| {
-        let limit = RateLimit::requests(1000, Per::Month).redis(redis.address());
+        let limit = RateLimit::requests(100_000, Per::Month).redis(redis.address());
         let limit = limit.redis_password(password);
         table(&engine.url(), [limit])
     };

@@ -148,7 +148,7 @@ fn in_redis(address: &str) -> String {
     ))
 }
 
-const OUTPUT: &str = "tower-model-route:limit:{ml/chat}:outputTokens:month";
+const OUTPUT: &str = "tower-model-route:limit:{ml/chat}:outputTokens:month:1000";
 /// With letters that an address could not have.
 const PASSWORD: &str = "r/i:g@h%t";
 

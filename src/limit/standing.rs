@@ -88,7 +88,8 @@ impl Reset {
 
 impl fmt::Display for Reset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.as_nanos().div_ceil(1_000_000);
+        let nanos = u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX);
+        let millis = nanos.div_ceil(1_000_000);
         if millis < 1000 && millis > 0 {
             return write!(f, "{millis}ms");
         }

@@ -25,6 +25,8 @@ pub(super) struct Json {
     depth: u8,
     /// Which of them are arrays: the lowest bit is the innermost.
     arrays: u8,
+    /// Whether the value is an array: several answers, as SGLang's own API gives for several prompts.
+    is_list: bool,
     /// How many brackets are open in a value that is skipped.
     skipped: u64,
     /// Whether the byte before, in a string, was a backslash that escapes.
@@ -106,6 +108,7 @@ impl Json {
             stack: [Inner::Root; MAX_DEPTH],
             depth: 0,
             arrays: 0,
+            is_list: false,
             skipped: 0,
             is_escaped: false,
             word: Word::EMPTY,
@@ -130,6 +133,7 @@ impl Json {
         self.node = Node::In(Inner::Root);
         self.depth = 0;
         self.arrays = 0;
+        self.is_list = false;
         self.is_escaped = false;
         self.found = Found::NOTHING;
     }
@@ -257,6 +261,7 @@ impl Json {
 
     fn open(&mut self, byte: u8) {
         let is_array = byte == b'[';
+        self.is_list |= is_array && self.depth == 0;
         if let Node::In(inner) = self.node
             && let Some(place) = self.stack.get_mut(usize::from(self.depth))
         {
@@ -505,7 +510,10 @@ impl Json {
     }
 
     fn count(&mut self, count: Count, number: u64) {
-        self.usage.set(count, number);
+        match self.is_list {
+            true => self.usage.add(count, number),
+            false => self.usage.set(count, number),
+        }
         self.found.kinds |= Kinds::USAGE;
     }
 

@@ -64,7 +64,17 @@ impl Usage {
     }
 
     pub(super) fn set(&mut self, count: Count, value: u64) {
-        let place = match count {
+        *self.place(count) = Some(value);
+    }
+
+    /// Of one of several answers.
+    pub(super) fn add(&mut self, count: Count, value: u64) {
+        let place = self.place(count);
+        *place = Some(place.unwrap_or(0).saturating_add(value));
+    }
+
+    fn place(&mut self, count: Count) -> &mut Option<u64> {
+        match count {
             Count::Input => &mut self.input,
             Count::Output => &mut self.output,
             Count::Total => &mut self.total,
@@ -73,7 +83,6 @@ impl Usage {
             Count::Reasoning => &mut self.reasoning,
             Count::InputAudio => &mut self.input_audio,
             Count::OutputAudio => &mut self.output_audio,
-        };
-        *place = Some(value);
+        }
     }
 }

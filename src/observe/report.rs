@@ -330,6 +330,8 @@ impl Told {
             Some(EndKind::Ok) | None if is_error => EndKind::Error,
             Some(kind) => kind,
             None if self.is_whole => EndKind::Ok,
+            // A service below has.
+            None if std::thread::panicking() => EndKind::Error,
             None => EndKind::ClientGone,
         }
     }

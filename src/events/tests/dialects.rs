@@ -345,6 +345,11 @@ fn what_has_no_dialect_still_has_usage_and_errors() {
             r#"{"results":[],"meta":{"billed_units":{"input_tokens":5}}}"#,
             5,
         ),
+        // SGLang's answer to two prompts.
+        (
+            r#"[{"text":"x","meta_info":{"prompt_tokens":4}},{"text":"y","meta_info":{"prompt_tokens":9}}]"#,
+            13,
+        ),
         (
             r#"{"text":"x","usage":{"type":"tokens","input_tokens":6,"input_token_details":{"text_tokens":0,"audio_tokens":6}}}"#,
             6,

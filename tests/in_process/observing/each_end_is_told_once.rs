@@ -267,3 +267,14 @@ async fn a_client_that_leaves_leaves_the_last_attempt() {
     assert_eq!((end.kind, end.attempts), (EndKind::ClientGone, 2));
     assert_eq!(end.endpoint.as_deref(), Some("http://e1"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_below_that_panics_is_an_error() {
+    let heard = Heard::default();
+    let layer = ModelRouteLayer::new(one_server(1, TrafficPolicy::new())).observer(heard.clone());
+    type Never = Result<Response<axum::body::Body>, std::io::Error>;
+    let below = service_fn(async |_: Request<RouteBody>| -> Never { panic!("on purpose") });
+    let call = tokio::spawn(layer.layer(below).oneshot(asked()));
+    assert!(call.await.unwrap_err().is_panic());
+    assert_eq!(heard.end().kind, EndKind::Error);
+}

@@ -66,6 +66,19 @@ pub enum StoreLevel {
 }
 
 impl StoreTake {
+    /// So much of a bucket that holds `capacity` and fills in `period`, enforced, and not kept for
+    /// longer than it fills. The layer makes them; this is for trying a store of one's own.
+    pub fn new(key: &str, capacity: u64, period: Duration, amount: i64) -> Self {
+        Self {
+            key: key.into(),
+            capacity,
+            period,
+            kept: Duration::ZERO,
+            amount,
+            enforced: true,
+        }
+    }
+
     /// The same, given back.
     pub(super) fn given_back(&self) -> Self {
         Self {

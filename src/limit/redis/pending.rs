@@ -46,14 +46,7 @@ mod tests {
     use super::*;
 
     fn take(key: &str, amount: i64) -> StoreTake {
-        StoreTake {
-            key: key.into(),
-            capacity: 10,
-            period: Duration::from_secs(1),
-            kept: Duration::ZERO,
-            amount,
-            enforced: true,
-        }
+        StoreTake::new(key, 10, Duration::from_secs(1), amount)
     }
 
     #[test]

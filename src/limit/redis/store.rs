@@ -317,128 +317,22 @@ impl fmt::Debug for RedisStore {
 
 #[cfg(test)]
 mod tests {
-    use test_kit::redis::Redis;
-
     use super::*;
-    use crate::limit::redis::pending::AT_ONCE;
-
-    fn take(key: &str, amount: i64) -> StoreTake {
-        StoreTake {
-            key: key.into(),
-            capacity: 100,
-            period: Duration::from_secs(2_592_000),
-            kept: Duration::ZERO,
-            amount,
-            enforced: true,
-        }
-    }
-
-    async fn settled(redis: &Redis, key: &str, expected: f64) {
-        let is_there = async || redis.ask(&["EXISTS", key]).await == ["1"];
-        test_kit::time::within(async {
-            while !is_there().await || (redis.tokens(key).await - expected).abs() > 0.1 {
-                sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn all_that_waits_is_settled_in_one_call() {
-        let Some(redis) = Redis::start().await else {
-            return;
-        };
-        let store = RedisStore::new(&redis.address()).unwrap();
-        for tenant in 0..AT_ONCE + 44 {
-            store.settle(take(&format!("{{route}}:{tenant}"), 7));
-        }
-        for tenant in 0..AT_ONCE + 44 {
-            settled(&redis, &format!("{{route}}:{tenant}"), 93.0).await;
-        }
-        let stats = redis.ask(&["INFO", "commandstats"]).await.concat();
-        assert!(stats.contains("cmdstat_evalsha:calls=2,"), "{stats}");
-    }
-
-    #[tokio::test]
-    async fn what_can_not_be_settled_takes_nothing_from_the_rest() {
-        let Some(redis) = Redis::start().await else {
-            return;
-        };
-        redis.ask(&["SET", "{route}:odd", "something else"]).await;
-        let store = RedisStore::new(&redis.address()).unwrap();
-        for key in ["{route}:odd", "{route}:good", "{other}:good"] {
-            store.settle(take(key, i64::MAX));
-            store.settle(take(key, 7 - i64::MAX));
-        }
-        settled(&redis, "{route}:good", 93.0).await;
-        settled(&redis, "{other}:good", 93.0).await;
-        // A debt for longer than Redis can count.
-        store.settle(take("{route}:good", i64::MAX));
-        store.settle(take("{other}:good", 7));
-        settled(&redis, "{other}:good", 86.0).await;
-        let is_settled = async || redis.tokens("{route}:good").await < -9.2e18;
-        test_kit::time::within(async { while !is_settled().await {} }).await;
-        let left = redis.tokens("{route}:good").await;
-        sleep(Duration::from_millis(1500)).await;
-        assert!(redis.tokens("{route}:good").await >= left);
-    }
-
-    #[tokio::test]
-    async fn what_a_script_refuses_it_would_refuse_again() {
-        let Some(redis) = Redis::start().await else {
-            return;
-        };
-        let client = Client::open(format!("redis://{}", redis.address())).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let mut fails = async |script: &str| -> RedisError {
-            let script = Script::new(script);
-            let answer: Result<i64, _> = script.invoke_async(&mut connection).await;
-            answer.unwrap_err()
-        };
-        let refuses = "return redis.call('EXPIRE', 'a', '1e99')";
-        assert!(is_of_script(&fails(refuses).await));
-        redis.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
-        let writes = "return redis.call('SET', 'a', 'b')";
-        assert!(!is_of_script(&fails(writes).await));
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_store_that_is_gone_leaves_nothing_behind_while_redis_is_down() {
+        let take = || StoreTake::new("{route}", 100, 3600 * PATIENCE, 7);
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = nobody.local_addr().unwrap().to_string();
         drop(nobody);
         let store = RedisStore::new(&address).unwrap();
-        store.settle(take("{route}", 7));
+        store.settle(take());
         sleep(3 * PATIENCE).await;
         let shared = Arc::downgrade(&store.shared);
         assert!(!shared.upgrade().unwrap().unsettled.some().is_empty());
-        store.settle(take("{route}", 7));
+        store.settle(take());
         drop(store);
         sleep(5 * PATIENCE).await;
         assert_eq!(shared.strong_count(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_cluster_is_asked_for_one_slot_at_a_time_and_all_or_nothing_is_taken() {
-        let Some(redis) = Redis::cluster().await else {
-            return;
-        };
-        let store = RedisStore::new(&redis.address()).unwrap();
-        let (input, output) = ("kthena:ratelimit:m:input", "kthena:ratelimit:m:output");
-        let ask = async |amounts: [i64; 2]| {
-            let takes = [take(input, amounts[0]), take(output, amounts[1])];
-            store.reserve(Arc::new(takes)).await.unwrap()
-        };
-        let fits = |left: [i64; 2]| left.map(StoreLevel::Fits).to_vec();
-        assert_eq!(ask([10, 90]).await, fits([90, 10]));
-        let expected = [StoreLevel::Fits(90), StoreLevel::Short(10)];
-        assert_eq!(ask([50, 90]).await, expected);
-        settled(&redis, input, 90.0).await;
-        assert_eq!(ask([90, 10]).await, fits([0, 0]));
-        for key in [input, output] {
-            store.settle(take(key, -40));
-        }
-        settled(&redis, input, 40.0).await;
-        settled(&redis, output, 40.0).await;
     }
 }

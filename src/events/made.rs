@@ -18,7 +18,7 @@ impl Made {
         match operation.unwrap_or_default() {
             "embeddings" | "embed" | "embedContent" | "batchEmbedContents" | "rerank" | "score"
             | "classify" | "pooling" | "moderations" | "tokenize" | "detokenize"
-            | "countTokens" | "count_tokens" | "predict" => Self::Numbers,
+            | "countTokens" | "count_tokens" => Self::Numbers,
             "speech" | "generations" | "edits" | "variations" => Self::Media,
             _ => Self::Text,
         }
@@ -36,6 +36,8 @@ mod tests {
             ("/generate", Made::Text),
             ("/model/m/converse", Made::Text),
             ("/v1/audio/transcriptions", Made::Text),
+            // Of whatever model.
+            ("/v1/models/m:predict", Made::Text),
             ("/any/v1/embeddings/", Made::Numbers),
             ("/v1beta/models/m:embedContent", Made::Numbers),
             ("/v1/messages/count_tokens", Made::Numbers),

@@ -17,8 +17,8 @@ use crate::{
     config::LimitKey,
     events::Made,
     limit::{
-        Asked, Estimate, LimitStore, LiveLimit, Pending, Refusal, Reservation, SharedStore, Spent,
-        Used,
+        Asked, BYTES_PER_TOKEN, Estimate, LimitStore, LiveLimit, Pending, Refusal, Reservation,
+        SharedStore, Spent, Used,
     },
     observe::{EndFacts, EndKind, Settle},
     server::Server,
@@ -131,9 +131,6 @@ pub(super) struct Settling {
     made: Made,
 }
 
-/// As estimates have it, where nothing has been learnt.
-const BYTES_PER_TOKEN: u64 = 4;
-
 impl Settling {
     pub(super) fn new(reservation: Reservation, estimate: Estimate, made: Made) -> Self {
         Self {
@@ -174,7 +171,7 @@ impl Settling {
             Made::Media => Spent::AtLeast(known),
             Made::Text if !end.is_read() => Spent::AtLeast(known),
             Made::Text if end.is_stream() => Spent::Known(known.max(end.contents())),
-            Made::Text => Spent::Known(known.max(end.bytes() / BYTES_PER_TOKEN)),
+            Made::Text => Spent::Known(known.max(end.bytes() / u64::from(BYTES_PER_TOKEN))),
         }
     }
 }

@@ -99,7 +99,7 @@ pub(super) fn limited<S, F>(
     let Limiting {
         matched, arrival, ..
     } = limiting;
-    report.admitted();
+    report.waited();
     reserved_for(reserved, matched, arrival, report)
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The output of a request that sets no maximum, while nothing is known of others.
 pub(crate) const TYPICAL_OUTPUT: u64 = 256;
 /// Bytes of a token, before an engine has reported any.
-const BYTES_PER_TOKEN: f32 = 4.0;
+pub(crate) const BYTES_PER_TOKEN: u8 = 4;
 /// How much of the average the last answer makes (Kthena's cost-aware scheduler has the same).
 const WEIGHT: f32 = 0.2;
 
@@ -36,7 +36,7 @@ pub(crate) struct Estimate {
 impl Default for Estimates {
     fn default() -> Self {
         Self {
-            bytes_per_token: AtomicU32::new(BYTES_PER_TOKEN.to_bits()),
+            bytes_per_token: AtomicU32::new(f32::from(BYTES_PER_TOKEN).to_bits()),
             output: AtomicU32::new(0),
         }
     }

@@ -30,7 +30,7 @@ pub(crate) use self::redis::store_of;
 pub(crate) use self::shared::store_of;
 pub use self::store::{LimitStore, StoreFuture, StoreLevel, StoreTake};
 pub(crate) use self::{
-    estimate::{Estimate, Estimates, TYPICAL_OUTPUT},
+    estimate::{BYTES_PER_TOKEN, Estimate, Estimates, TYPICAL_OUTPUT},
     live::{Left, LiveLimit},
     reservation::{Asked, Pending, Refusal, Reservation, Said, Spent, Used, Verdict},
     shared::SharedStore,

@@ -265,15 +265,9 @@ struct Field<'a>(&'a str);
 impl Display for Field<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_one = |letter: char| !letter.is_whitespace() && !matches!(letter, '=' | '"');
-        let is_plain = |byte: u8| is_plain(byte) && byte != b' ' && byte != b'=';
-        if self.0.is_empty() {
-            f.write_str("\"\"")
-        } else if self.0.len() <= MAX && self.0.bytes().all(is_plain) {
-            f.write_str(self.0)
-        } else if self.0.chars().all(is_one) {
-            Plain(self.0).fmt(f)
-        } else {
-            write!(f, "\"{}\"", Plain(self.0))
+        match !self.0.is_empty() && self.0.chars().all(is_one) {
+            true => Plain(self.0).fmt(f),
+            false => write!(f, "\"{}\"", Plain(self.0)),
         }
     }
 }

@@ -44,8 +44,8 @@ struct Told {
     requested: Option<Box<str>>,
     decision: Option<RouteDecision>,
     received: Option<Instant>,
-    /// When its limits had let it pass, if one was asked.
-    admitted: Option<Instant>,
+    /// When it began to wait for an endpoint, if it had to.
+    queued: Option<Instant>,
     sent: Option<Instant>,
     head: Option<Instant>,
     content: Option<Instant>,
@@ -53,8 +53,6 @@ struct Told {
     error: Option<RouteError>,
     /// `None` until it is known otherwise than by the drop.
     kind: Option<EndKind>,
-    /// Whether it had to wait for an endpoint.
-    is_queued: bool,
     answered: bool,
     /// Whether the answer's events are read.
     is_read: bool,
@@ -123,21 +121,14 @@ impl Report {
         told.requested = (asked != table.requested(selection)).then(|| asked.into());
     }
 
-    /// A store has said what is left of its limits.
-    pub(crate) fn admitted(&mut self) {
-        if let Some(told) = &mut self.0 {
-            told.admitted = Some(Instant::now());
-        }
-    }
-
     /// The request begins to wait in the queue.
     pub(crate) fn queued(&mut self) {
         if let Some(told) = &mut self.0 {
-            told.is_queued = true;
+            told.queued = told.sent.take().or(told.received);
         }
     }
 
-    /// The request has waited in the queue, and goes on.
+    /// The request has waited for a store of limits, or in the queue, and goes on.
     pub(crate) fn waited(&mut self) {
         if let Some(told) = &mut self.0 {
             told.sent = Some(Instant::now());
@@ -147,8 +138,7 @@ impl Report {
     /// The request is about to be sent to an engine. Returns what tells of its attempts.
     pub(crate) fn sent(&mut self, decision: &RouteDecision) -> Option<AttemptReport> {
         let told = self.0.as_mut()?;
-        let known = told.sent.or(told.admitted).or(told.received);
-        let now = known.unwrap_or_else(Instant::now);
+        let now = told.sent.or(told.received).unwrap_or_else(Instant::now);
         told.sent = Some(now);
         told.decision = Some(decision.clone());
         let Listening { request, observers } = &*told.listening;
@@ -272,14 +262,13 @@ impl Told {
             requested: None,
             decision: None,
             received: None,
-            admitted: None,
+            queued: None,
             sent: None,
             head: None,
             content: None,
             status: None,
             error: None,
             kind: None,
-            is_queued: false,
             answered: false,
             is_read: false,
             is_stream: false,
@@ -342,14 +331,12 @@ impl Told {
         let since = |at: Instant| at.saturating_duration_since(begun);
         let total = since(now);
         let receive = self.received.map_or(total, since);
-        let admitted = self.admitted.map_or(receive, since);
-        let left = match self.is_queued {
-            true => self.sent.map_or(total, since),
-            false => admitted,
-        };
+        let left = self.sent.unwrap_or(now);
         Times {
             receive,
-            queue: left.saturating_sub(admitted),
+            queue: self.queued.map_or(Duration::ZERO, |queued| {
+                left.saturating_duration_since(queued)
+            }),
             to_head: self.head.map(since),
             to_first_content: self.content.map(since),
             per_output_token: self.per_output(now, self.usage.output.filter(|_| self.is_exact)),

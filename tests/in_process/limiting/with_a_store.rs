@@ -10,8 +10,10 @@ use std::{
 };
 
 use http::StatusCode;
+use test_kit::gateway::Rig;
 use tower_model_route::{
-    LimitStore, Per, RateLimit, StoreFailure, StoreFuture, StoreLevel, StoreTake,
+    EndFacts, LimitStore, Observer, Per, RateLimit, StoreFailure, StoreFuture, StoreLevel,
+    StoreTake,
 };
 
 use super::{ask, chat, rig_with, used};
@@ -80,6 +82,12 @@ impl LimitStore for Store {
     }
 }
 
+/// A gateway with this store.
+fn storing(store: &Arc<Store>, limits: impl IntoIterator<Item = RateLimit>) -> Rig {
+    let store: Arc<dyn LimitStore> = Arc::clone(store) as _;
+    rig_with(limits, |layer| layer.limit_store(store))
+}
+
 fn taken(store: &Store, unit: &str) -> i64 {
     let taken = store.taken.lock().unwrap();
     let prefix = format!("tower-model-route:limit:{{route}}:{unit}:day:");
@@ -94,11 +102,7 @@ async fn gateways_share_what_a_store_has_and_settle_it_there() {
         RateLimit::requests(5, Per::Day),
         RateLimit::total_tokens(1000, Per::Day),
     ];
-    let gateways = [(); 2].map(|()| {
-        rig_with(limits.clone(), |layer| {
-            layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
-        })
-    });
+    let gateways = [(); 2].map(|()| storing(&store, limits.clone()));
     let mut passed = 0;
     for _ in 0..4 {
         for rig in &gateways {
@@ -127,9 +131,7 @@ async fn gateways_share_what_a_store_has_and_settle_it_there() {
 async fn a_failing_store_is_replaced_by_each_gateways_own_buckets_and_left_alone_a_while() {
     let store = Arc::new(Store::default());
     store.fails.store(true, Ordering::SeqCst);
-    let rig = rig_with([RateLimit::requests(3, Per::Day)], |layer| {
-        layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
-    });
+    let rig = storing(&store, [RateLimit::requests(3, Per::Day)]);
     let mut passed = 0;
     for _ in 0..10 {
         passed += usize::from(ask(&rig, chat(5)).await.status() == StatusCode::OK);
@@ -188,9 +190,7 @@ async fn a_bucket_that_can_not_be_used_takes_the_store_from_its_own_limit_only()
             RateLimit::requests(3, Per::Day).on_store_failure(StoreFailure::Open),
             RateLimit::output_tokens(10, Per::Day).on_store_failure(what),
         ];
-        let rig = rig_with(limits, |layer| {
-            layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
-        });
+        let rig = storing(&store, limits);
         rig.engines.everywhere(|| used(5, 5));
         for expected in expected {
             assert_eq!(ask(&rig, chat(5)).await.status(), expected, "{what:?}");
@@ -210,9 +210,7 @@ async fn a_client_that_leaves_while_a_store_is_asked_takes_nothing_here() {
         RateLimit::requests(2, Per::Day),
         RateLimit::concurrent_requests(1),
     ];
-    let rig = rig_with(limits, |layer| {
-        layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
-    });
+    let rig = storing(&store, limits);
     let call = rig.start(chat(5));
     test_kit::paused::settle().await;
     call.abort();
@@ -233,9 +231,7 @@ async fn what_a_store_takes_for_a_request_that_has_gone_is_given_back() {
             RateLimit::input_tokens(1, Per::Day).observe_only(true),
         ]
         .map(|limit| limit.on_store_failure(StoreFailure::Open));
-        let rig = rig_with(limits, |layer| {
-            layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
-        });
+        let rig = storing(&store, limits);
         rig.engines.everywhere(|| used(10, 20));
         let call = tokio::spawn(tower::ServiceExt::oneshot(
             rig.gateway.clone(),
@@ -264,9 +260,7 @@ async fn nothing_is_given_back_of_what_was_refused() {
         RateLimit::requests(1, Per::Day),
         RateLimit::total_tokens(1_000, Per::Day),
     ];
-    let rig = rig_with(limits, |layer| {
-        layer.limit_store(Arc::clone(&store) as Arc<dyn LimitStore>)
-    });
+    let rig = storing(&store, limits);
     rig.engines.everywhere(|| used(10, 20));
     assert_eq!(ask(&rig, chat(100)).await.status(), StatusCode::OK);
     store.millis.store(400, Ordering::SeqCst);
@@ -276,4 +270,31 @@ async fn nothing_is_given_back_of_what_was_refused() {
         (taken(&store, "requests"), taken(&store, "totalTokens")),
         (1, 30)
     );
+}
+
+/// The time in the queue is not that of a store: nobody has to look for room that is there.
+#[tokio::test(start_paused = true)]
+async fn what_a_store_takes_is_no_time_in_the_queue() {
+    #[derive(Clone, Default)]
+    struct Times(Arc<Mutex<Vec<(Duration, Duration)>>>);
+    impl Observer for Times {
+        fn ended(&self, end: &EndFacts<'_>) {
+            let times = (end.times().queue, end.times().total);
+            self.0.lock().unwrap().push(times);
+        }
+    }
+    let times = Times::default();
+    let store = Arc::new(Store::default());
+    store.millis.store(30, Ordering::SeqCst);
+    let rig = rig_with([RateLimit::requests(1, Per::Day)], |layer| {
+        layer.limit_store(store).observer(times.clone())
+    });
+    rig.engines.everywhere(|| used(10, 20));
+    assert_eq!(ask(&rig, chat(1)).await.status(), StatusCode::OK);
+    assert_eq!(
+        ask(&rig, chat(1)).await.status(),
+        StatusCode::TOO_MANY_REQUESTS
+    );
+    let waited = Duration::from_millis(30);
+    assert_eq!(*times.0.lock().unwrap(), [(Duration::ZERO, waited); 2]);
 }

@@ -490,6 +490,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_limit_in_redis_needs_its_feature() {
+        let limit = RateLimit::requests(1, Per::Day).redis("redis:6379");
+        let is_refused = limit
+            .mistakes(&[], true)
+            .contains(&MistakeKind::RedisNotBuilt);
+        assert_eq!(is_refused, cfg!(not(feature = "redis")));
+    }
+
+    #[test]
     fn an_address_is_a_host_and_a_port() {
         for (text, expected) in [
             ("redis:6379", true),

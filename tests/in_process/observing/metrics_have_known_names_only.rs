@@ -12,8 +12,8 @@ use test_kit::{
     table::{one_server, retries, server},
 };
 use tower_model_route::{
-    LimitKey, Metrics, ModelRoute, ModelRouteLayer, Per, RateLimit, RouteTable, RouteTableHandle,
-    Rule, TrafficPolicy,
+    LimitKey, LimitStore, Metrics, ModelRoute, ModelRouteLayer, Per, RateLimit, RouteTable,
+    RouteTableHandle, Rule, StoreFailure, StoreFuture, StoreTake, TrafficPolicy,
 };
 
 use super::millis;
@@ -35,12 +35,19 @@ struct Measured {
 }
 
 fn measured(table: RouteTable) -> Measured {
+    measured_by(table, |layer| layer)
+}
+
+fn measured_by(
+    table: RouteTable,
+    options: impl FnOnce(ModelRouteLayer) -> ModelRouteLayer,
+) -> Measured {
     let handle = RouteTableHandle::new(table.clone());
     let metrics = Arc::new(Metrics::new(&handle));
     let observer = metrics.clone();
     let routed = handle.clone();
     let rig = Rig::with(table, |_| {
-        ModelRouteLayer::new(routed).shared_observer(observer)
+        options(ModelRouteLayer::new(routed).shared_observer(observer))
     });
     Measured {
         rig,
@@ -275,6 +282,62 @@ async fn what_limits_decide_is_there() {
         let decisions = value(&lines, "model_route_limit_decisions_total", &labels);
         assert_eq!(decisions, count, "{verdict}");
     }
+}
+
+/// What stands in for a store that fails.
+#[tokio::test(start_paused = true)]
+async fn limits_say_where_they_have_looked() {
+    #[derive(Debug)]
+    struct Broken;
+    impl LimitStore for Broken {
+        fn reserve(&self, _: Arc<[StoreTake]>) -> StoreFuture {
+            Box::pin(async { Err("broken".into()) })
+        }
+        fn settle(&self, _: StoreTake) {}
+    }
+    for (what, store) in [
+        (StoreFailure::Local, "local"),
+        (StoreFailure::Open, "open"),
+        (StoreFailure::Closed, "closed"),
+    ] {
+        let recorder = recorder();
+        let _local = set_default_local_recorder(&recorder);
+        let limit = RateLimit::requests(2, Per::Day).on_store_failure(what);
+        let measured = measured_by(limited(limit), |layer| layer.limit_store(Arc::new(Broken)));
+        measured.rig.ask().await;
+        let lines = measured.scrape(&recorder);
+        let labels = [&*format!("store=\"{store}\"")];
+        let decisions = value(&lines, "model_route_limit_decisions_total", &labels);
+        assert_eq!(decisions, 1.0, "{store}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_that_is_not_exact_is_told_apart() {
+    let recorder = recorder();
+    let _local = set_default_local_recorder(&recorder);
+    let measured = measured(one_server(1, TrafficPolicy::new()));
+    let content = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
+    let finish = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    let (feed, body) = script();
+    feed.data(content).data(content).data(finish).end();
+    measured
+        .rig
+        .engines
+        .next([streams(body), says(200, "page")]);
+    measured.rig.ask().await;
+    measured.rig.ask().await;
+    let lines = measured.scrape(&recorder);
+    for how in ["estimated", "unknown"] {
+        let labels = ["server=\"server\"", &*format!("how=\"{how}\"")];
+        assert_eq!(
+            value(&lines, "model_route_usage_total", &labels),
+            1.0,
+            "{how}"
+        );
+    }
+    let output = ["type=\"output\"", "how=\"estimated\""];
+    assert_eq!(value(&lines, "model_route_tokens_total", &output), 2.0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,10 @@
 //! A Redis that is killed, slow, not ours, or has something else under a key.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -10,7 +13,7 @@ use test_kit::{
     redis::{Redis, Slow},
     socket::{Reply, Upstream},
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet};
 use tower_model_route::{
     ModelRouteLayer, Per, RateLimit, RedisStore, RouteTableHandle, StoreFailure,
 };
@@ -58,6 +61,43 @@ async fn no_client_notices_a_redis_that_is_killed_under_load_and_started_again()
     until_counted(&redis, &gateway).await;
     let left = redis.tokens(REQUESTS).await;
     assert!(left > 99_000.0, "{left}");
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_back_under_load_is_used_again() {
+    let Some(mut redis) = Redis::start().await else {
+        return;
+    };
+    let engine = engine().await;
+    let limit = RateLimit::requests(100_000, Per::Month).redis(redis.address());
+    let gateway = Arc::new(Gateway::new(table(&engine.url(), [limit])).await);
+    until_counted(&redis, &gateway).await;
+    let (asked, stops) = (
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let mut clients = JoinSet::new();
+    for _ in 0..8 {
+        let (gateway, asked, stops) = (gateway.clone(), asked.clone(), stops.clone());
+        clients.spawn(async move {
+            while !stops.load(Ordering::Relaxed) {
+                assert_eq!(gateway.chat().await.status(), 200);
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let more = async || {
+        let enough = asked.load(Ordering::Relaxed) + 50;
+        test_kit::time::eventually(|| asked.load(Ordering::Relaxed) > enough).await;
+    };
+    more().await;
+    redis.kill().await;
+    more().await;
+    redis.restart().await;
+    until_counted(&redis, &gateway).await;
+    more().await;
+    stops.store(true, Ordering::Relaxed);
+    clients.join_all().await;
 }
 
 #[tokio::test]

@@ -7,28 +7,25 @@
 
 mod support;
 
-use std::{collections::VecDeque, convert::Infallible, hint::black_box, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::FutureExt;
-use http::{Request, Response};
 use http_body_util::Full;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use support::{
     BATCH, chat,
-    frames::{Frames, drain, forward_by},
+    frames::{drain, forward_by, in_events, in_one_piece},
     request, table,
 };
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, Service};
 use tower_model_route::{
     AccessLog, AccessStyle, Metrics, ModelRoute, ModelRouteLayer, ModelServer, Observer,
-    OnInterruption, RouteBody, RouteTable, RouteTableHandle, Rule, TrafficPolicy,
+    OnInterruption, RouteTable, RouteTableHandle, Rule, TrafficPolicy,
 };
 
 const EVENTS: usize = 1000;
-
-const ANSWER: &str = r#"{"id":"chatcmpl-b46a06d8b283d570","object":"chat.completion","created":1795833026,"model":"org/base-v1","choices":[{"index":0,"message":{"role":"assistant","content":"There then has been a weighted split.","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":209,"total_tokens":217,"completion_tokens":8}}"#;
 
 struct Nothing;
 impl Observer for Nothing {}
@@ -57,14 +54,9 @@ fn requests(c: &mut Criterion) {
     let mut group = c.benchmark_group("observe_1KB");
     let body = Bytes::from(chat(1 << 10, true).replace("true", "false"));
     let table = table(100);
-    let engine = service_fn(|request: Request<RouteBody>| {
-        black_box(&request);
-        let answer = Response::builder().header("content-type", "application/json");
-        let body = Frames([Bytes::from_static(ANSWER.as_bytes())].into());
-        std::future::ready(Ok::<_, Infallible>(answer.body(body).unwrap()))
-    });
+    let engine = in_one_piece();
     for (name, layer) in listened(|| ModelRouteLayer::new(table.clone()), &table) {
-        let mut service = layer.layer(engine);
+        let mut service = layer.layer(engine.clone());
         group.bench_function(name, |b| {
             b.iter_batched(
                 || request().map(|()| Full::new(body.clone())),
@@ -79,29 +71,10 @@ fn requests(c: &mut Criterion) {
     group.finish();
 }
 
-fn events() -> VecDeque<Bytes> {
-    let mut events: VecDeque<_> = (0..EVENTS)
-        .map(|n| {
-            Bytes::from(format!(
-                "data: {{\"id\":\"chatcmpl-a1598ab13fcbac04\",\"object\":\"chat.completion.chunk\",\
-                 \"created\":1795833026,\"model\":\"org/base\",\"choices\":[{{\"index\":0,\
-                 \"delta\":{{\"content\":\" word{n}\"}},\"logprobs\":null,\"finish_reason\":null}}]}}\n\n"
-            ))
-        })
-        .collect();
-    events.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
-    events
-}
-
 fn streams(c: &mut Criterion) {
     let mut group = c.benchmark_group("observe_stream");
     group.throughput(Throughput::Elements(EVENTS as u64));
-    let events = events();
-    let engine = service_fn(move |_: Request<RouteBody>| {
-        let body = Frames(events.clone());
-        let answer = Response::builder().header("content-type", "text/event-stream");
-        std::future::ready(Ok::<_, Infallible>(answer.body(body).unwrap()))
-    });
+    let engine = in_events(EVENTS);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

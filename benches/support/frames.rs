@@ -9,12 +9,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use criterion::{BatchSize, BenchmarkGroup, measurement::WallTime};
+use criterion::{BenchmarkGroup, measurement::WallTime};
 use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use tower::{Service, ServiceExt};
+use tower::{Service, ServiceExt, service_fn};
+use tower_model_route::RouteBody;
 
 /// An engine's answer: a frame at a time, with a length if it is one frame.
 pub struct Frames(pub VecDeque<Bytes>);
@@ -40,6 +41,57 @@ impl Body for Frames {
             _ => SizeHint::default(),
         }
     }
+}
+
+/// An engine's answer to a chat, in one piece.
+const ANSWER: &str = r#"{"id":"chatcmpl-b46a06d8b283d570","object":"chat.completion","created":1795833026,"model":"org/base-v1","choices":[{"index":0,"message":{"role":"assistant","content":"There then has been a weighted split.","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":209,"total_tokens":217,"completion_tokens":8}}"#;
+
+/// An engine that answers at once, in one piece.
+pub fn in_one_piece() -> impl Engine {
+    engine("application/json", [ANSWER.into()].into())
+}
+
+/// An engine that answers at once with so many events of content, and `[DONE]`.
+pub fn in_events(count: usize) -> impl Engine {
+    let event = |n| {
+        Bytes::from(format!(
+            "data: {{\"id\":\"chatcmpl-a1598ab13fcbac04\",\"object\":\"chat.completion.chunk\",\
+             \"created\":1795833026,\"model\":\"org/base\",\"choices\":[{{\"index\":0,\
+             \"delta\":{{\"content\":\" word{n}\"}},\"logprobs\":null,\"finish_reason\":null}}]}}\n\n"
+        ))
+    };
+    let done = Bytes::from_static(b"data: [DONE]\n\n");
+    engine(
+        "text/event-stream",
+        (0..count).map(event).chain([done]).collect(),
+    )
+}
+
+/// What answers with frames, and can be below a layer.
+pub trait Engine:
+    Service<Request<RouteBody>, Response = Response<Frames>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Engine for S where
+    S: Service<Request<RouteBody>, Response = Response<Frames>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+fn engine(content_type: &'static str, frames: VecDeque<Bytes>) -> impl Engine {
+    service_fn(move |request: Request<RouteBody>| {
+        black_box(&request);
+        let answer = Response::builder().header("content-type", content_type);
+        std::future::ready(Ok::<_, Infallible>(
+            answer.body(Frames(frames.clone())).unwrap(),
+        ))
+    })
 }
 
 /// Reads what is there of a body; how many frames that is.
@@ -71,10 +123,6 @@ pub fn forward_by<S, R>(
         call.now_or_never().unwrap().unwrap().into_body()
     };
     group.bench_function(name, |b| {
-        b.iter_batched(
-            answer,
-            |body| assert_eq!(drain(body), frames),
-            BatchSize::SmallInput,
-        );
+        b.iter_batched(answer, |body| assert_eq!(drain(body), frames), super::BATCH);
     });
 }

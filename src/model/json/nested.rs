@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::{
-    block::{BLOCK, Brackets, Marks, first, from},
+    block::{BLOCK, first, from},
     kernel::{
         Machine,
-        questions::{Kernel, Work},
+        questions::{Questions, Work},
     },
     nesting::Nesting,
     scan::classify,
@@ -41,14 +41,7 @@ impl<F: FnMut(Range<usize>, bool)> Work for Skip<'_, F> {
     type Done = Option<usize>;
 
     #[inline(always)]
-    fn on<M, B, U, P, L>(self, kernel: Kernel<M, B, U, P, L>) -> Option<usize>
-    where
-        M: Fn(&[u8; BLOCK]) -> Marks,
-        B: Fn(&[u8; BLOCK]) -> Brackets,
-        U: Fn(&[u8; BLOCK]) -> u64,
-        P: Fn(u64) -> u64,
-        L: Fn(&[u8; BLOCK]) -> bool,
-    {
+    fn on(self, kernel: impl Questions) -> Option<usize> {
         let Self { text, mut long } = self;
         let mut padded = [b' '; BLOCK];
         let mut strings = Strings::default();
@@ -66,7 +59,7 @@ impl<F: FnMut(Range<usize>, bool)> Work for Skip<'_, F> {
                     (&padded, rest.len())
                 }
             };
-            let marks = (kernel.marks)(block);
+            let marks = kernel.marks(block);
             let masks = classify(&kernel, &mut strings, marks, block, len);
             let end = nesting.pass(masks.brackets);
             let behind = end.map_or(BLOCK, |end| end + 1);
@@ -85,7 +78,7 @@ impl<F: FnMut(Range<usize>, bool)> Work for Skip<'_, F> {
             }
             at += len;
             if masks.quiet == 0 {
-                at += plain_len(text.get(at..).unwrap_or_default(), &kernel.plain);
+                at += plain_len(text.get(at..).unwrap_or_default(), &kernel);
             }
         }
         if let Some(begin) = open {
@@ -97,9 +90,9 @@ impl<F: FnMut(Range<usize>, bool)> Work for Skip<'_, F> {
 
 /// How much of a string's text has neither quotes nor backslashes, in whole blocks.
 #[inline(always)]
-fn plain_len(text: &[u8], plain: impl Fn(&[u8; BLOCK]) -> bool) -> usize {
+fn plain_len(text: &[u8], kernel: &impl Questions) -> usize {
     let blocks = text.as_chunks().0;
-    let end = blocks.iter().position(|block| !plain(block));
+    let end = blocks.iter().position(|block| !kernel.plain(block));
     end.unwrap_or(blocks.len()) * BLOCK
 }
 

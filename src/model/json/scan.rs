@@ -3,7 +3,7 @@
 use super::{
     block::{BLOCK, Block, Brackets, Marks},
     document::Document,
-    kernel::questions::{Kernel, Work},
+    kernel::questions::{Questions, Work},
     strings::Strings,
 };
 use crate::model::found::Refusal;
@@ -41,14 +41,7 @@ impl Work for Feed<'_> {
         reason = "one loop, whose state stays in registers"
     )]
     #[inline(always)]
-    fn on<M, B, U, P, L>(self, kernel: Kernel<M, B, U, P, L>) -> Result<(), Refusal>
-    where
-        M: Fn(&[u8; BLOCK]) -> Marks,
-        B: Fn(&[u8; BLOCK]) -> Brackets,
-        U: Fn(&[u8; BLOCK]) -> u64,
-        P: Fn(u64) -> u64,
-        L: Fn(&[u8; BLOCK]) -> bool,
-    {
+    fn on(self, kernel: impl Questions) -> Result<(), Refusal> {
         let Self { scan, chunk } = self;
         let mut padded = [b' '; BLOCK];
         let mut strings = scan.strings;
@@ -71,7 +64,7 @@ impl Work for Feed<'_> {
             let mut masks = classify(
                 &kernel,
                 &mut strings,
-                (kernel.marks)(block),
+                kernel.marks(block),
                 block,
                 bytes.len(),
             );
@@ -85,7 +78,7 @@ impl Work for Feed<'_> {
                     old = nesting;
                     if masks.quiet == 0 {
                         while let Some((next, after)) = rest.split_first_chunk()
-                            && (kernel.plain)(next)
+                            && kernel.plain(next)
                         {
                             rest = after;
                         }
@@ -96,7 +89,7 @@ impl Work for Feed<'_> {
                     };
                     rest = after;
                     (block, bytes) = (next, next);
-                    masks = classify(&kernel, &mut strings, (kernel.marks)(block), block, BLOCK);
+                    masks = classify(&kernel, &mut strings, kernel.marks(block), block, BLOCK);
                 }
                 scan.document.nesting = old;
             }
@@ -107,7 +100,7 @@ impl Work for Feed<'_> {
                 quotes: masks.quotes,
                 brackets: masks.brackets,
                 stray: masks.stray,
-                unusual: (kernel.unusual)(block) | masks.backslashes,
+                unusual: kernel.unusual(block) | masks.backslashes,
             };
             scan.document.read(&block)?;
         }
@@ -131,24 +124,17 @@ pub(super) struct Masks {
 }
 
 #[inline(always)]
-pub(super) fn classify<M, B, U, P, L>(
-    kernel: &Kernel<M, B, U, P, L>,
+pub(super) fn classify(
+    kernel: &impl Questions,
     strings: &mut Strings,
     marks: Marks,
     block: &[u8; BLOCK],
     len: usize,
-) -> Masks
-where
-    M: Fn(&[u8; BLOCK]) -> Marks,
-    B: Fn(&[u8; BLOCK]) -> Brackets,
-    U: Fn(&[u8; BLOCK]) -> u64,
-    P: Fn(u64) -> u64,
-    L: Fn(&[u8; BLOCK]) -> bool,
-{
-    let (quotes, inside) = strings.pass(marks, len, &kernel.prefix_xor);
+) -> Masks {
+    let (quotes, inside) = strings.pass(marks, len, |bits| kernel.prefix_xor(bits));
     Masks {
         quotes,
-        brackets: (kernel.brackets)(block).within(!inside),
+        brackets: kernel.brackets(block).within(!inside),
         stray: marks.backslashes & !inside,
         quiet: !inside | marks.quotes | marks.backslashes,
         backslashes: marks.backslashes,

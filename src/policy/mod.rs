@@ -9,6 +9,7 @@ mod failover;
 mod failover_policy;
 mod first_event;
 mod health_check;
+mod poll;
 mod readdress;
 
 pub use self::{

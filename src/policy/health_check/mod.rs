@@ -1,7 +1,6 @@
 //! Active health checks.
 
 mod options;
-mod round;
 mod verdicts;
 
 pub use self::options::{HealthCheck, HealthCheckHandle};

@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response, uri::PathAndQuery};
-use tokio::{task::JoinHandle, time::Instant};
+use http::{Request, Response};
 use tower_service::Service;
 
-use super::{
-    round::{Question, Round},
-    verdicts::Verdicts,
-};
+use super::verdicts::Verdicts;
 use crate::{
     attempt::RouteBody,
-    config::{BuildError, EngineHeader, MistakeKind},
+    config::{BuildError, MistakeKind},
+    policy::poll::{PollOptions, Task, run},
     route::RouteTableHandle,
 };
 
@@ -58,26 +55,16 @@ use crate::{
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct HealthCheck {
-    path: String,
-    headers: Vec<EngineHeader>,
-    interval: Duration,
-    timeout: Duration,
+    poll: PollOptions,
     unhealthy_after: u32,
     healthy_after: u32,
 }
 
 impl HealthCheck {
-    /// How many checks begin at the same time; those of more endpoints are spread over the
-    /// interval.
-    const AT_ONCE: usize = 64;
-
     /// Checks that GET `path`, such as `/health`, which is appended to the endpoint's path prefix.
     pub fn new(path: impl Into<String>) -> Self {
         Self {
-            path: path.into(),
-            headers: Vec::new(),
-            interval: Duration::from_secs(5),
-            timeout: Duration::from_secs(2),
+            poll: PollOptions::new("HealthCheck", path.into()),
             unhealthy_after: 3,
             healthy_after: 2,
         }
@@ -91,21 +78,20 @@ impl HealthCheck {
     ///
     /// [`ModelServer::header`]: crate::ModelServer::header
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        let header = EngineHeader::literal(name.into(), value.into());
-        self.headers.push(header);
+        self.poll.header(name.into(), value.into());
         self
     }
 
     /// The time from the start of one round of checks to the next, 5 s by default;
     /// at least 1 ms.
     pub fn interval(mut self, interval: Duration) -> Self {
-        self.interval = interval.max(Duration::from_millis(1));
+        self.poll.interval(interval);
         self
     }
 
     /// How long a check may take, 2 s by default; a slower one has failed.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.poll.timeout = timeout;
         self
     }
 
@@ -150,95 +136,24 @@ impl HealthCheck {
         S::Future: Send,
         R: Send + 'static,
     {
-        let question = Question {
-            path: self.checked()?,
-            headers: self.parsed_headers()?,
-            timeout: self.timeout,
-        };
-        let task = tokio::spawn(self.run(question, table.into(), client));
-        Ok(HealthCheckHandle(task))
-    }
-
-    /// The path, if all options are valid.
-    fn checked(&self) -> Result<PathAndQuery, BuildError> {
-        let mistake = match PathAndQuery::try_from(&self.path) {
-            _ if !self.path.starts_with('/') => {
-                MistakeKind::InvalidPath("it does not begin with a slash".into())
-            }
-            Err(error) => MistakeKind::InvalidPath(error.to_string().into()),
-            Ok(_) if self.timeout.is_zero() => MistakeKind::ZeroTime,
-            Ok(_) if self.unhealthy_after == 0 || self.healthy_after == 0 => MistakeKind::ZeroLimit,
-            Ok(path) => return Ok(path),
-        };
-        Err(BuildError::other("HealthCheck", mistake))
-    }
-
-    fn parsed_headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, BuildError> {
-        let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
-        for header in &self.headers {
-            let mistaken = |kind| {
-                let (name, _) = header.shown();
-                let words = format!("HealthCheck, header {name:?}");
-                BuildError::of("HealthCheck", words, kind)
-            };
-            let (name, value) = header.parsed().map_err(mistaken)?;
-            if headers.iter().any(|(other, _)| *other == name) {
-                return Err(mistaken(MistakeKind::DuplicateHeader));
-            }
-            headers.push((name, value));
+        let question = self.poll.question()?;
+        if self.unhealthy_after == 0 || self.healthy_after == 0 {
+            return Err(BuildError::other(self.poll.who, MistakeKind::ZeroLimit));
         }
-        Ok(headers)
-    }
-
-    async fn run<S, R>(self, question: Question, table: RouteTableHandle, client: S)
-    where
-        S: Service<Request<RouteBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
-        S::Future: Send,
-        R: Send + 'static,
-    {
-        let mut round = Round::new(Verdicts::new(self.unhealthy_after, self.healthy_after));
-        let mut next = Instant::now();
-        loop {
-            let endpoints = table.load().endpoints();
-            round
-                .verdicts
-                .keep(endpoints.iter().map(|(endpoint, _)| endpoint));
-            let batches = endpoints.len().div_ceil(Self::AT_ONCE).max(1);
-            let step = self.interval / u32::try_from(batches).unwrap_or(u32::MAX);
-            for batch in 0..batches {
-                let endpoints = endpoints
-                    .iter()
-                    .skip(batch * Self::AT_ONCE)
-                    .take(Self::AT_ONCE);
-                for endpoint in endpoints {
-                    round.check(endpoint, &question, client.clone());
-                }
-                next = next
-                    .checked_add(step)
-                    .unwrap_or(next + Duration::from_secs(86400));
-                round.collect_until(next).await;
-            }
-            // Rounds that were missed are not caught up on.
-            next = next.max(Instant::now());
-        }
+        let verdicts = Verdicts::new(self.unhealthy_after, self.healthy_after);
+        let polling = run(verdicts, self.poll.interval, question, table.into(), client);
+        Ok(HealthCheckHandle(Task::spawn(polling)))
     }
 }
 
 /// The task of a [`HealthCheck`]; when it is dropped, the checks stop.
 #[derive(Debug)]
 #[must_use = "the checks stop when it is dropped"]
-pub struct HealthCheckHandle(JoinHandle<()>);
+pub struct HealthCheckHandle(Task);
 
 impl HealthCheckHandle {
     /// Stops the checks, and waits until their task has ended.
-    pub async fn stop(mut self) {
-        self.0.abort();
-        _ = (&mut self.0).await;
-    }
-}
-
-impl Drop for HealthCheckHandle {
-    fn drop(&mut self) {
-        self.0.abort();
+    pub async fn stop(self) {
+        self.0.stop().await;
     }
 }

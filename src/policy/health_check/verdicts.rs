@@ -8,7 +8,12 @@ use std::{
     },
 };
 
-use crate::server::Endpoint;
+use http::Response;
+
+use crate::{
+    policy::poll::{Listener, address},
+    server::{Endpoint, Server},
+};
 
 /// The results of the checks so far, keyed by the endpoint's address in memory.
 ///
@@ -39,20 +44,7 @@ impl Verdicts {
         }
     }
 
-    /// Forgets the endpoints that are not in the table any more.
-    pub(super) fn keep<'a>(&mut self, endpoints: impl Iterator<Item = &'a Arc<Endpoint>>) {
-        let present: HashSet<usize> = endpoints.map(address).collect();
-        let number = self.number;
-        self.known.retain(|address, verdict| {
-            let is_present = present.contains(address);
-            if !is_present {
-                verdict.endpoint.health.unchecked(number);
-            }
-            is_present
-        });
-    }
-
-    pub(super) fn count(&mut self, endpoint: Arc<Endpoint>, passed: bool) {
+    fn count(&mut self, endpoint: Arc<Endpoint>, passed: bool) {
         let verdict = self
             .known
             .entry(address(&endpoint))
@@ -79,8 +71,33 @@ impl Verdicts {
     }
 }
 
-pub(super) fn address(endpoint: &Arc<Endpoint>) -> usize {
-    Arc::as_ptr(endpoint).addr()
+impl<R: Send + 'static> Listener<R> for Verdicts {
+    /// That it has passed.
+    type Said = ();
+
+    async fn read(answer: Response<R>) -> Option<()> {
+        answer.status().is_success().then_some(())
+    }
+
+    /// Forgets the endpoints that are not in the table any more.
+    fn begin(&mut self, endpoints: &[(Arc<Endpoint>, Arc<Server>)]) {
+        let present: HashSet<usize> = endpoints
+            .iter()
+            .map(|(endpoint, _)| address(endpoint))
+            .collect();
+        let number = self.number;
+        self.known.retain(|address, verdict| {
+            let is_present = present.contains(address);
+            if !is_present {
+                verdict.endpoint.health.unchecked(number);
+            }
+            is_present
+        });
+    }
+
+    fn heard(&mut self, endpoint: Arc<Endpoint>, said: Option<()>) {
+        self.count(endpoint, said.is_some());
+    }
 }
 
 impl Drop for Verdicts {

@@ -9,40 +9,38 @@ use tokio::{
 };
 use tower_service::Service;
 
-use super::verdicts::{Verdicts, address};
+use super::listener::Listener;
 use crate::{
     attempt::RouteBody,
     server::{Endpoint, Server},
     wire::{ForModelServer, rewrite},
 };
 
-/// The checks that are under way, and what they have said so far.
-pub(super) struct Round {
-    pub(super) verdicts: Verdicts,
-    checks: JoinSet<(Arc<Endpoint>, bool)>,
-    /// The endpoints whose check has not ended, by their address in memory.
+/// The requests that are under way.
+pub(super) struct Round<T> {
+    requests: JoinSet<(Arc<Endpoint>, Option<T>)>,
+    /// The endpoints whose request has not ended, by their address in memory.
     under_way: HashSet<usize>,
 }
 
 /// What is sent.
-pub(super) struct Question {
+pub(crate) struct Question {
     pub(super) path: PathAndQuery,
     /// Besides those of the endpoint's ModelServer.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) timeout: Duration,
 }
 
-impl Round {
-    pub(super) fn new(verdicts: Verdicts) -> Self {
+impl<T: Send + 'static> Round<T> {
+    pub(super) fn new() -> Self {
         Self {
-            verdicts,
-            checks: JoinSet::new(),
+            requests: JoinSet::new(),
             under_way: HashSet::new(),
         }
     }
 
-    /// Begins to check an endpoint, unless its last check has not ended.
-    pub(super) fn check<S, R>(
+    /// Asks an endpoint, unless it has not answered the last question.
+    pub(super) fn ask<S, R, L>(
         &mut self,
         (endpoint, server): &(Arc<Endpoint>, Arc<Server>),
         question: &Question,
@@ -51,32 +49,36 @@ impl Round {
         S: Service<Request<RouteBody>, Response = Response<R>> + Send + 'static,
         S::Future: Send,
         R: Send + 'static,
+        L: Listener<R, Said = T>,
     {
         if !self.under_way.insert(address(endpoint)) {
             return;
         }
         let endpoint = Arc::clone(endpoint);
         let (request, timeout) = (question.to(&endpoint, server), question.timeout);
-        self.checks.spawn(async move {
-            let passed = match request {
-                Some(request) => passes(client, request, timeout).await,
-                None => false,
+        self.requests.spawn(async move {
+            let said = match request {
+                Some(request) => answer::<S, R, L>(client, request, timeout).await,
+                None => None,
             };
-            (endpoint, passed)
+            (endpoint, said)
         });
     }
 
-    /// Takes what the checks say, until this time.
-    pub(super) async fn collect_until(&mut self, until: Instant) {
+    /// Tells the listener what the endpoints say, until this time.
+    pub(super) async fn collect_until<R, L>(&mut self, until: Instant, listener: &mut L)
+    where
+        L: Listener<R, Said = T>,
+    {
         loop {
-            match timeout_at(until, self.checks.join_next()).await {
+            match timeout_at(until, self.requests.join_next()).await {
                 Err(_) => return,
                 Ok(None) => return sleep_until(until).await,
-                // A client that panics says nothing; its endpoint is not checked again.
+                // A client that panics says nothing; its endpoint is not asked again.
                 Ok(Some(Err(_))) => {}
-                Ok(Some(Ok((endpoint, passed)))) => {
+                Ok(Some(Ok((endpoint, said)))) => {
                     self.under_way.remove(&address(&endpoint));
-                    self.verdicts.count(endpoint, passed);
+                    listener.heard(endpoint, said);
                 }
             }
         }
@@ -97,14 +99,25 @@ impl Question {
     }
 }
 
-async fn passes<S, R>(mut client: S, request: Request<RouteBody>, timeout: Duration) -> bool
+async fn answer<S, R, L>(
+    mut client: S,
+    request: Request<RouteBody>,
+    timeout: Duration,
+) -> Option<L::Said>
 where
     S: Service<Request<RouteBody>, Response = Response<R>>,
+    L: Listener<R>,
 {
     let answer = async {
-        std::future::poll_fn(|cx| client.poll_ready(cx)).await?;
-        client.call(request).await
+        std::future::poll_fn(|cx| client.poll_ready(cx))
+            .await
+            .ok()?;
+        L::read(client.call(request).await.ok()?).await
     };
-    let answer = tokio::time::timeout(timeout, answer).await;
-    matches!(answer, Ok(Ok(response)) if response.status().is_success())
+    tokio::time::timeout(timeout, answer).await.ok()?
+}
+
+/// What tells one endpoint from another as long as it exists.
+pub(crate) fn address(endpoint: &Arc<Endpoint>) -> usize {
+    Arc::as_ptr(endpoint).addr()
 }

@@ -9,8 +9,12 @@
 //! | [`operating`] | TLS and keys, discovery, reload, health checks, what to watch, capacity |
 //! | [`observing`] | observers, metrics and their labels, the access log, spans, usage |
 //! | [`limits`] | token and request limits: what a request costs, tenants, Redis, Kthena's |
+//! | [`addresses`] | host names of several addresses: each an endpoint; clients, TLS |
 //! | [`streams`] | when a streamed attempt counts, what is progress, how the client learns of the end |
 //! | [`kthena`] | moving from Kthena Router, field by field |
+
+#[doc = include_str!("../docs/guides/addresses.md")]
+pub mod addresses {}
 
 #[doc = include_str!("../docs/guides/extractors.md")]
 pub mod extractors {}

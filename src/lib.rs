@@ -96,6 +96,7 @@
 //! | eject failing endpoints, or probe them | [`OutlierDetection`], [`HealthCheck`] |
 //! | take an engine out of service, let a new one warm up | [`RouteTableHandle::drain`], [`TrafficPolicy::slow_start`] |
 //! | change the table while requests are in flight | [`RouteTableHandle`] |
+//! | balance over the addresses of one host name | [`Endpoint::resolve`], `Dns` |
 //! | read Kthena's manifests, and reload them | `manifest::Manifests`, `manifest::Watch` |
 //! | read the model from another place | [`ModelSources`], [`ExtractModel`] |
 //! | find out where a request went | [`RouteDecision`], [`RouteBody::decision`] |
@@ -116,6 +117,7 @@
 //! - [`operating`](guide::operating): TLS, discovery, reload, health, what to watch, capacity
 //! - [`observing`](guide::observing): observers, metrics, the access log, spans, usage
 //! - [`limits`](guide::limits): token and request limits, tenants, Redis
+//! - [`addresses`](guide::addresses): host names of several addresses
 //! - [`streams`](guide::streams): the first event, progress, interruptions, comments to waiting clients
 //! - [`kthena`](guide::kthena): moving from Kthena Router
 //!
@@ -127,6 +129,7 @@
 //! | `axum` | below a nested router, the path with which a request came is read from axum's `OriginalUri` | off |
 //! | `client` | `engine_client()`: an HTTP client for engines, with HTTP/2 and TLS | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
+//! | `dns` | `Dns`: a host name of several addresses is several endpoints | off |
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
 //! | `metrics` | `Metrics`, an observer that counts and measures through the `metrics` facade | off |
 //! | `opentelemetry` | a request to an engine has the trace context of its attempt, through the propagator that you have set | off |
@@ -168,6 +171,8 @@ pub use self::limit::RedisStore;
 pub use self::observe::Metrics;
 #[cfg(feature = "admin")]
 pub use self::observe::{Admin, AdminBody, AdminFuture, Recent};
+#[cfg(feature = "dns")]
+pub use self::policy::{Dns, DnsHandle, Resolve, Resolved, SystemResolver};
 pub use self::{
     attempt::{ResponseBody, RouteBody, Tunnels},
     config::{
@@ -198,7 +203,7 @@ pub use self::{
     route::{RouteDecision, RouteTable, RouteTableHandle},
     server::EndpointHealth,
     stack::{RouteStack, RouteStackService, stack},
-    wire::{ForModelServer, ForwardedFields, FreshConnection, Via},
+    wire::{AtAddress, ForModelServer, ForwardedFields, FreshConnection, Via},
 };
 
 /// The README's examples are compiled and run with the tests.

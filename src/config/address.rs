@@ -1,6 +1,9 @@
 //! The address of an endpoint, parsed.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use http::{
     HeaderValue, Uri,
@@ -20,8 +23,18 @@ pub(crate) struct Address {
     pub(crate) host: HeaderValue,
     /// The prefix of each request's path: empty, or `/a/b`.
     pub(crate) prefix: Box<str>,
-    /// `scheme://authority/prefix`, for people.
+    /// `scheme://authority/prefix`, for people, with `#address` if it is at one.
     pub(crate) uri: Arc<str>,
+    /// If it is only one of the addresses of its host.
+    pub(crate) at: Option<At>,
+}
+
+/// One of the addresses of a host.
+#[derive(Clone, Debug)]
+pub(crate) struct At {
+    pub(crate) socket: SocketAddr,
+    /// The same as a URI has it.
+    pub(crate) authority: Authority,
 }
 
 impl Address {
@@ -30,6 +43,45 @@ impl Address {
         let port = self.authority.port_u16();
         let default_port = default_port(&self.scheme);
         (self.authority.host(), port.unwrap_or(default_port))
+    }
+
+    /// The host, if it is a name that can be resolved.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let host = self.authority.host();
+        let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+        (!is_address).then_some(host)
+    }
+
+    /// What stands in the URI of requests to it: over `http` where it is, so that every client
+    /// finds it; over `https` what its certificate is for.
+    pub(crate) fn authority_of_uri(&self) -> &Authority {
+        let at = self.at.as_ref().filter(|_| self.scheme == Scheme::HTTP);
+        at.map_or(&self.authority, |at| &at.authority)
+    }
+
+    /// The same endpoint at this address of its host, and nowhere else.
+    pub(crate) fn at(&self, ip: IpAddr) -> Option<Self> {
+        let (_, port) = self.host_and_port();
+        let socket = SocketAddr::new(ip, port);
+        let at = At {
+            socket,
+            authority: normalise(&socket.to_string().parse().ok()?, &self.scheme).ok()?,
+        };
+        Some(Self {
+            uri: format!("{}#{ip}", self.uri).into(),
+            at: Some(at),
+            ..self.clone()
+        })
+    }
+
+    /// The endpoint that people call so: the inverse of [`uri`](Self::uri).
+    pub(crate) fn called(text: &str) -> Result<Self, Reason> {
+        let Some((uri, ip)) = text.split_once('#') else {
+            return Self::parse(text);
+        };
+        let address = Self::parse(uri)?;
+        let at = ip.parse().ok().and_then(|ip| address.at(ip));
+        at.ok_or(Reason::from("its fragment is not an IP address"))
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, Reason> {
@@ -62,6 +114,7 @@ impl Address {
             authority,
             host,
             prefix,
+            at: None,
         })
     }
 }
@@ -112,6 +165,42 @@ mod tests {
         ] {
             assert_eq!(&*uri(text).expect(text), expected);
         }
+    }
+
+    #[test]
+    fn one_of_several_addresses_has_a_name_of_its_own() {
+        for (text, ip, called, authority) in [
+            (
+                "http://H:8000/v",
+                "10.0.0.7",
+                "http://h:8000/v#10.0.0.7",
+                "10.0.0.7:8000",
+            ),
+            ("http://h", "::1", "http://h#::1", "[::1]"),
+            (
+                "https://h:8443",
+                "fd00::7",
+                "https://h:8443#fd00::7",
+                "[fd00::7]:8443",
+            ),
+        ] {
+            let address = Address::parse(text).unwrap();
+            let at = address.at(ip.parse().unwrap()).unwrap();
+            assert_eq!(&*at.uri, called);
+            assert_eq!(at.at.unwrap().authority, authority);
+            assert_eq!(at.host, address.host);
+            assert_eq!(Address::called(called).unwrap().uri, at.uri);
+        }
+        assert!(Address::called("http://h#top").is_err());
+        assert!(Address::called("http://h").unwrap().at.is_none());
+    }
+
+    #[test]
+    fn only_names_are_resolved() {
+        let name = |text| Address::parse(text).unwrap().name().map(str::to_owned);
+        assert_eq!(name("http://Engines:8000").as_deref(), Some("engines"));
+        assert_eq!(name("http://10.0.0.7:8000"), None);
+        assert_eq!(name("http://[::1]:8000"), None);
     }
 
     #[test]

@@ -20,6 +20,8 @@
 pub struct Endpoint {
     uri: String,
     weight: u32,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "std::ops::Not::not"))]
+    resolve: bool,
 }
 
 impl Endpoint {
@@ -32,12 +34,30 @@ impl Endpoint {
         Self {
             uri: uri.into(),
             weight: 1,
+            resolve: false,
         }
     }
 
     /// Its share of the load relative to its siblings: by default 1, at least 1.
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
+        self
+    }
+
+    /// Whether each address of its host name is an endpoint of its own: by default not, then the
+    /// HTTP client chooses among them, and mostly takes the first.
+    ///
+    /// Each address has this endpoint's weight, and counts, health and latency of its own. In
+    /// snapshots and answers it is called `http://engines:8000#10.0.0.7`. Requests to it keep the
+    /// name in `Host` and TLS; see [`AtAddress`](crate::AtAddress) for clients other than
+    /// `engine_client`.
+    ///
+    /// The addresses come from `Dns` (feature `dns`) or from
+    /// [`RouteTableHandle::set_addresses`](crate::RouteTableHandle::set_addresses). Until they are
+    /// known the name is one endpoint, as without this. A host that is an address already has
+    /// nothing to resolve.
+    pub fn resolve(mut self, on: bool) -> Self {
+        self.resolve = on;
         self
     }
 
@@ -49,6 +69,11 @@ impl Endpoint {
     /// The weight.
     pub fn get_weight(&self) -> u32 {
         self.weight
+    }
+
+    /// Whether each address of its host name is an endpoint of its own.
+    pub fn get_resolve(&self) -> bool {
+        self.resolve
     }
 }
 

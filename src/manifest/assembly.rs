@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     config::{
-        Address, BuildError, MistakeKind, ModelServer, Place, RateLimit, RouteTableBuilder,
-        ServerPart, WithoutModel,
+        Address, BuildError, Endpoint, MistakeKind, ModelServer, Place, RateLimit,
+        RouteTableBuilder, ServerPart, WithoutModel,
     },
     manifest::read::{
         model_route::RouteManifest, nearest::did_you_mean, server_manifest::ServerManifest,
@@ -112,8 +112,9 @@ impl Assembly {
                 .as_ref()
                 .map_or_else(Vec::new, |resolve| resolve(ServerInfo(&manifest)));
             let workloads = of_workloads(inputs, &manifest, found);
-            let more = [code, by_name, workloads, resolved];
-            add_endpoints(&mut manifest, more.into_iter().flatten());
+            let found_ones = workloads.into_iter().chain(resolved).map(Endpoint::from);
+            let more = code.into_iter().chain(by_name).chain(found_ones);
+            add_endpoints(&mut manifest, more);
             add_headers(&mut manifest, &inputs.keys, found);
             names.by_full_name.insert(full_name, self.servers.len());
             self.add_server(manifest.server, manifest.origin);
@@ -331,7 +332,7 @@ struct ServerNames {
     /// Their positions.
     by_full_name: HashMap<String, usize>,
     /// Endpoints of which the ModelServer was not found yet.
-    given: BTreeMap<String, Vec<String>>,
+    given: BTreeMap<String, Vec<Endpoint>>,
 }
 
 impl ServerNames {
@@ -383,13 +384,13 @@ fn of_workloads(
 }
 
 /// Adds endpoints that are not there yet: a Pod may come by its labels and by a slice.
-fn add_endpoints(manifest: &mut ServerManifest, uris: impl Iterator<Item = String>) {
+fn add_endpoints(manifest: &mut ServerManifest, endpoints: impl Iterator<Item = Endpoint>) {
     let normal = |uri: &str| Address::parse(uri).map_or_else(|_| uri.into(), |it| it.uri);
     let own = manifest.server.get_endpoints().iter();
     let mut seen: HashSet<_> = own.map(|endpoint| normal(endpoint.get_uri())).collect();
-    for uri in uris {
-        if seen.insert(normal(&uri)) {
-            manifest.add_endpoint(uri, 1, None);
+    for endpoint in endpoints {
+        if seen.insert(normal(endpoint.get_uri())) {
+            manifest.add_endpoint(endpoint, None);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{read::resource::Resources, server_info::ServerInfo};
-use crate::config::{ApiPaths, Secret};
+use crate::config::{ApiPaths, Endpoint, Secret};
 
 pub(super) type Resolver = dyn Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync;
 
@@ -12,7 +12,7 @@ pub(super) type Resolver = dyn Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync;
 pub(super) struct Inputs {
     pub(super) resources: Resources,
     /// Endpoints that were given in code, by the full names of the ModelServers.
-    pub(super) given: BTreeMap<String, Vec<String>>,
+    pub(super) given: BTreeMap<String, Vec<Endpoint>>,
     /// What the program allows manifests to refer to.
     pub(super) keys: BTreeMap<String, String>,
     /// By the addresses of Redis.

@@ -63,11 +63,13 @@
 //!   annotations:
 //!     # its name in the table, instead of NAMESPACE/NAME
 //!     tower-model-route/name: small
-//!     # any URL, also with https, a path, or a weight
+//!     # any URL, also with https, a path, a weight, or a name of several addresses
 //!     tower-model-route/endpoints: |
 //!       - http://10.0.0.1:8000
 //!       - url: https://engines.example/small
 //!         weight: 3
+//!       - url: http://engines.ml.svc:8000
+//!         resolve: true
 //!     # LeastRequest, RoundRobin, Random, PeakEwma, PrefixHash: BYTES, or
 //!     # ConsistentHash: with ClientAddr, User, SessionId or Header: NAME
 //!     tower-model-route/balance: |

@@ -13,7 +13,7 @@ use super::{
     server_info::ServerInfo,
 };
 use crate::{
-    config::{ApiPaths, Secret},
+    config::{ApiPaths, Endpoint, Secret},
     manifest::{
         read::{
             fields::{Field, Reader},
@@ -148,21 +148,22 @@ impl Manifests {
         self
     }
 
-    /// Gives endpoints to a ModelServer, besides those that it has from manifests.
+    /// Gives endpoints to a ModelServer, besides those that it has from manifests: URIs, or
+    /// [`Endpoint`]s with options.
     ///
     /// `server` is `NAMESPACE/NAME`, or `NAME` in the namespace `default`; that
     /// there is none is an error of [`build`](Self::build).
-    pub fn endpoints<I>(mut self, server: impl Into<String>, uris: I) -> Self
+    pub fn endpoints<I>(mut self, server: impl Into<String>, endpoints: I) -> Self
     where
         I: IntoIterator,
-        I::Item: Into<String>,
+        I::Item: Into<Endpoint>,
     {
         let mut server = server.into();
         if !server.contains('/') {
             server = full_name::join(DEFAULT_NAMESPACE, &server);
         }
         let given = self.inputs.given.entry(server).or_default();
-        given.extend(uris.into_iter().map(Into::into));
+        given.extend(endpoints.into_iter().map(Into::into));
         self
     }
 

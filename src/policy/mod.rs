@@ -5,6 +5,8 @@ mod answer_errors;
 mod attempt_timeout;
 mod busy;
 mod clock;
+#[cfg(feature = "dns")]
+mod dns;
 mod failover;
 mod failover_policy;
 mod first_event;
@@ -12,6 +14,8 @@ mod health_check;
 mod poll;
 mod readdress;
 
+#[cfg(feature = "dns")]
+pub use self::dns::{Dns, DnsHandle, Resolve, Resolved, SystemResolver};
 pub use self::{
     answer_errors::{AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer},
     attempt_timeout::{AttemptTimeout, AttemptTimeoutFuture, AttemptTimeoutLayer},

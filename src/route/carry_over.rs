@@ -41,6 +41,8 @@ impl CompiledTable {
                     && old.get_endpoints() == config.get_endpoints()
             });
             let old = old.map(|(server, _)| *server);
+            let is_balanced_alike =
+                is_balanced_alike && old.is_some_and(|old| old.has_the_endpoints_of(server));
             Server::carry_over(server, old, &endpoints, is_balanced_alike);
         }
     }

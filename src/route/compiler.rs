@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config::{
-        Address, ApiPaths, Balance, BuildError, Condition, HashKey, Mistake, MistakeKind,
+        self, Address, ApiPaths, Balance, BuildError, Condition, HashKey, Mistake, MistakeKind,
         ModelRoute, ModelServer, Place, Reason, RoutePart, RouteTableBuilder, Rule, ServerPart,
         StringMatch, bad_segment,
     },
@@ -88,9 +88,32 @@ impl RouteTableBuilder {
             retry_budget: config
                 .shared_budget()
                 .unwrap_or_else(|| Arc::new(TpsBudget::default())),
+            addresses: Arc::default(),
             config: Arc::clone(&config),
         }))
     }
+}
+
+/// A ModelServer with these endpoints, each with its position in the configuration.
+///
+/// All that depends on which endpoints there are is made here, also when addresses have changed.
+pub(super) fn live_server(
+    _table: &RouteTableBuilder,
+    config: &ModelServer,
+    endpoints: Vec<(Arc<Endpoint>, usize)>,
+    headers: Box<[(HeaderName, HeaderValue)]>,
+) -> Server {
+    let positions = endpoints.iter().map(|&(_, position)| index(position));
+    let positions = positions.collect();
+    let weight = |position: usize| {
+        let configured = config.get_endpoints().get(position);
+        configured.map_or(1, config::Endpoint::get_weight)
+    };
+    let weighted = endpoints.into_iter();
+    let weighted = weighted.map(|(endpoint, position)| (endpoint, weight(position)));
+    let mut server = Server::new(config, weighted.collect()).with_positions(positions);
+    server.headers = headers;
+    server
 }
 
 /// The headers that some ModelServer sends.
@@ -152,7 +175,7 @@ impl<'c> Compiler<'c> {
                 Ok(address) if seen.insert(Arc::clone(&address.uri)) => {
                     let shared = self.endpoints.entry(Arc::clone(&address.uri));
                     let shared = shared.or_insert_with(|| Arc::new(Endpoint::new(address)));
-                    endpoints.push((Arc::clone(shared), config.get_weight()));
+                    endpoints.push((Arc::clone(shared), endpoint));
                 }
                 Ok(_) => self.mistake(place, MistakeKind::DuplicateEndpoint),
                 Err(why) => self.mistake(place, MistakeKind::InvalidEndpoint(why)),
@@ -180,8 +203,7 @@ impl<'c> Compiler<'c> {
         if self.server_names.insert(server.get_name(), index).is_some() {
             self.mistake(place(ServerPart::Whole), MistakeKind::DuplicateModelServer);
         }
-        let mut server = Server::new(server, endpoints);
-        server.headers = headers;
+        let server = live_server(self.config, server, endpoints, headers);
         self.servers.push(Arc::new(server));
     }
 

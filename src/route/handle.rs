@@ -3,6 +3,7 @@
 use std::{
     error::Error,
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::SystemTime,
 };
@@ -11,7 +12,12 @@ use std::{ptr, sync::Weak};
 
 use arc_swap::ArcSwap;
 
-use super::table::{CompiledTable, RouteTable};
+use tracing::{info, warn};
+
+use super::{
+    addresses,
+    table::{CompiledTable, RouteTable},
+};
 use crate::{
     config::{Address, BuildError, Endpoint, MistakeKind, RouteTableBuilder},
     pieces::lock,
@@ -55,7 +61,7 @@ impl RouteTableHandle {
     /// Requests already sent continue with their old table. Those that wait in a
     /// ModelServer's queue get its endpoints in the new one. The live state of
     /// unchanged parts is preserved: endpoints with the same URI keep their counts and
-    /// health, and a ModelServer of the same name its queue; a rule of the same name in a
+    /// health, host names their [addresses](Self::set_addresses), and a ModelServer of the same name its queue; a rule of the same name in a
     /// route of the same name, with the same targets, keeps its picks and, with the same
     /// weights, the position of its split; a limit that is the same, in a route of the same name,
     /// what is left of it. So does the retry budget, unless either table
@@ -147,7 +153,8 @@ impl RouteTableHandle {
     /// go on, and its health is shown as
     /// [`EndpointHealth::Draining`](crate::EndpointHealth::Draining).
     ///
-    /// `uri` may be written in any way that is the same endpoint. All ModelServers that have it are
+    /// `uri` may be written in any way that is the same endpoint; each address of a name that
+    /// [resolves](Endpoint::resolve) is one (`http://engines:8000#10.0.0.7`). All ModelServers that have it are
     /// concerned. It stays so until [`undrain`](Self::undrain), whatever is reloaded meanwhile; an
     /// endpoint that a table does not have is forgotten, and returns as a new one.
     ///
@@ -185,13 +192,58 @@ impl RouteTableHandle {
     ) -> Result<Arc<server::Endpoint>, BuildError> {
         let mistaken = |kind| BuildError::endpoint(uri, kind);
         let address =
-            Address::parse(uri).map_err(|why| mistaken(MistakeKind::InvalidEndpoint(why)))?;
+            Address::called(uri).map_err(|why| mistaken(MistakeKind::InvalidEndpoint(why)))?;
         // Not while a table is replaced, which may have the endpoint and not be in use yet.
         let _status = self.status();
         let endpoint = self.load().endpoint(&address.uri);
         let endpoint = endpoint.ok_or_else(|| mistaken(MistakeKind::UnknownEndpoint))?;
         endpoint.set_draining(is_draining);
         Ok(endpoint)
+    }
+
+    /// Says which addresses the host name of some endpoints has, each of which is one endpoint
+    /// where that is [wished](Endpoint::resolve); whether anything has changed.
+    ///
+    /// For addresses that your program learns by itself; `Dns` (feature `dns`) calls it with those
+    /// that it finds. They stay through [`replace`](Self::replace) and [`update`](Self::update) for
+    /// as long as an endpoint of the table resolves this name. Their order and doubles don't matter;
+    /// of more than 1,024 the highest are left out. Without any the name is one endpoint again.
+    ///
+    /// Addresses that stay keep their counts and health. Those that come are new endpoints, with
+    /// the [slow start](crate::TrafficPolicy::slow_start) that others beside them have; those that
+    /// go get no new requests and finish those in flight. It is no reload:
+    /// [`last_reload`](Self::last_reload) does not change.
+    ///
+    /// ```
+    /// # use std::net::IpAddr;
+    /// # use tower_model_route::{Endpoint, ModelServer, RouteTable, RouteTableHandle};
+    /// let server = ModelServer::new("small").endpoint(Endpoint::new("http://engines:8000").resolve(true));
+    /// let handle = RouteTableHandle::new(RouteTable::builder().model_server(server).build()?);
+    /// handle.set_addresses("engines", [IpAddr::from([10, 0, 0, 7]), IpAddr::from([10, 0, 0, 8])]);
+    /// let servers = handle.table().servers();
+    /// assert_eq!(servers[0].endpoints()[1].uri(), "http://engines:8000#10.0.0.8");
+    /// # Ok::<(), tower_model_route::BuildError>(())
+    /// ```
+    pub fn set_addresses<I>(&self, host: &str, addresses: I) -> bool
+    where
+        I: IntoIterator<Item = IpAddr>,
+    {
+        let host = host.to_ascii_lowercase();
+        let addresses = addresses::in_order(addresses);
+        let (all, most) = (addresses.len(), addresses::MOST);
+        let addresses: Vec<_> = addresses.into_iter().take(most).collect();
+        let _status = self.status();
+        let old = self.load();
+        let Some(changed) = old.with_addresses(&host, &addresses) else {
+            return false;
+        };
+        self.put(changed, &old);
+        let used = addresses.len();
+        if all > used {
+            warn!(target: "tower_model_route::dns", host, all, used, "too many addresses");
+        }
+        info!(target: "tower_model_route::dns", host, addresses = used, "addresses have changed");
+        true
     }
 
     fn try_update(
@@ -219,15 +271,22 @@ impl RouteTableHandle {
 
     fn store(&self, table: RouteTable, status: &mut Status) {
         let mut compiled = Arc::unwrap_or_clone(table.into_compiled());
-        compiled.carry_over(&self.load());
-        let compiled = Arc::new(compiled);
-        self.0.table.store(Arc::clone(&compiled));
-        compiled.wake_waiting();
+        let old = self.load();
+        compiled.carry_over_addresses(&old);
+        self.put(compiled, &old);
         *status = Status {
             reloaded: Some(SystemTime::now()),
             error: None,
             counts: (status.counts.0 + 1, status.counts.1),
         };
+    }
+
+    /// Puts a table in the place of `old`. The lock of the status is held meanwhile.
+    fn put(&self, mut compiled: CompiledTable, old: &CompiledTable) {
+        compiled.carry_over(old);
+        let compiled = Arc::new(compiled);
+        self.0.table.store(Arc::clone(&compiled));
+        compiled.wake_waiting();
     }
 
     /// Records a failed reload and its reason. The current table stays in use.

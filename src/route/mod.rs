@@ -1,5 +1,6 @@
 //! The routes: their configuration, its check, and the decision.
 
+mod addresses;
 mod carry_over;
 mod choose;
 mod compiler;

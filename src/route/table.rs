@@ -3,8 +3,9 @@
 use std::{
     borrow::Cow,
     cell::OnceCell,
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt,
+    net::IpAddr,
     ops::Range,
     sync::{Arc, OnceLock},
 };
@@ -98,12 +99,17 @@ pub(crate) struct CompiledTable {
     pub(super) engine_headers: Box<[HeaderName]>,
     /// The retry budget, shared by all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
+    /// What is known of the names among its endpoints.
+    pub(super) addresses: Arc<Addresses>,
     /// The configuration that it was built from.
     pub(super) config: Arc<RouteTableBuilder>,
 }
 
 /// The entry for a model's or an adapter's name.
 pub(super) type Names = HashMap<Arc<str>, Entry>;
+
+/// Of hosts in lower case, the addresses in their order, each once. None is empty.
+pub(super) type Addresses = BTreeMap<Box<str>, Arc<[IpAddr]>>;
 
 /// Together with its key it takes half a cache line: with many routes, what a
 /// look-up costs is the lines that it touches.

@@ -11,11 +11,11 @@ const EACH: Duration = Duration::from_secs(10);
 
 /// When it was said last, and how often it was not said since.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(Mutex<Option<(Instant, u64)>>);
+pub(crate) struct Complaints(Mutex<Option<(Instant, u64)>>);
 
 impl Complaints {
     /// Whether it is to be said now; then how often it was not said since the last time.
-    pub(super) fn due(&self) -> Option<u64> {
+    pub(crate) fn due(&self) -> Option<u64> {
         let now = Instant::now();
         let mut last = lock(&self.0);
         match &mut *last {

@@ -12,6 +12,8 @@ mod queue;
 mod tests;
 mod wait;
 
+#[cfg(feature = "dns")]
+pub(crate) use self::complaints::Complaints;
 pub use self::health::EndpointHealth;
 pub(crate) use self::{
     balance::affinity::{Caller, client_ip},

@@ -33,6 +33,8 @@ pub(crate) struct Server {
     pub(crate) name: Arc<str>,
     pub(crate) model: Option<RealModel>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
+    /// For each endpoint its position in the configuration, if that is not its own.
+    of_config: Box<[u32]>,
     pub(crate) policy: TrafficPolicy,
     /// What its engines get in place of the client's fields of these names.
     pub(crate) headers: Box<[(HeaderName, HeaderValue)]>,
@@ -128,6 +130,7 @@ impl Server {
                 .into_iter()
                 .map(|(endpoint, _)| endpoint)
                 .collect(),
+            of_config: Box::default(),
             policy: config.get_traffic_policy().clone(),
             headers: Box::default(),
             accepts_encodings: config.get_accepts_encodings().into(),
@@ -135,10 +138,26 @@ impl Server {
         }
     }
 
+    /// With several endpoints for one of the configuration, each of which has there this position.
+    pub(crate) fn with_positions(mut self, of_config: Vec<u32>) -> Self {
+        let is_own = |(own, position): (u32, &u32)| own == *position;
+        self.of_config = match (0..).zip(&of_config).all(is_own) {
+            true => Box::default(),
+            false => of_config.into(),
+        };
+        self
+    }
+
+    /// The position in the configuration of the endpoint at this one.
+    pub(crate) fn of_config(&self, position: usize) -> usize {
+        let of_config = self.of_config.get(position);
+        of_config.map_or(position, |&of_config| of_config as usize)
+    }
+
     /// Takes over the live state of the table that is replaced: that of `old`, the
     /// ModelServer of the same name, and the `endpoints` with the same URI. The position
     /// among the endpoints stays where they and their weights are the same. An endpoint beside
-    /// which others were there before is new.
+    /// which others were there before is new, unless it was there by its name.
     pub(crate) fn carry_over(
         new: &mut Arc<Self>,
         old: Option<&Arc<Self>>,
@@ -155,7 +174,7 @@ impl Server {
         for endpoint in &mut server.endpoints {
             if let Some(known) = endpoints.get(&**endpoint.uri()) {
                 *endpoint = Arc::clone(known);
-            } else if old.is_some_and(|old| old.has_endpoints()) {
+            } else if old.is_some_and(|old| old.has_endpoints() && !old.has_name_of(endpoint)) {
                 endpoint.health.is_new();
             }
         }
@@ -164,6 +183,19 @@ impl Server {
             endpoint.wakes(&new.live.queue);
         }
         *lock(&new.live.current) = Arc::downgrade(new);
+    }
+
+    /// Whether these are the endpoints of `other` too, in the same order.
+    pub(crate) fn has_the_endpoints_of(&self, other: &Self) -> bool {
+        let uris = self.endpoints.iter().map(|endpoint| endpoint.uri());
+        uris.eq(other.endpoints.iter().map(|endpoint| endpoint.uri()))
+    }
+
+    /// Whether the name of which this is one of the addresses was an endpoint by itself.
+    fn has_name_of(&self, endpoint: &Endpoint) -> bool {
+        let (name, _) = endpoint.uri().split_once('#').unwrap_or_default();
+        let mut endpoints = self.endpoints.iter();
+        endpoints.any(|known| **known.uri() == *name)
     }
 
     /// How many requests wait for an endpoint with room.

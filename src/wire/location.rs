@@ -45,7 +45,9 @@ fn at_engine(scheme: &str, rest: &str, from: &Address) -> Option<String> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(end)?;
     let named = Address::parse(&format!("{scheme}://{authority}")).ok()?;
-    (named.authority == from.authority).then(|| path.to_owned())
+    let at = from.at.as_ref().map(|at| &at.authority);
+    let is_engine = named.authority == from.authority || Some(&named.authority) == at;
+    is_engine.then(|| path.to_owned())
 }
 
 fn without_prefix<'p>(path: &'p str, from: &Address) -> Option<&'p str> {

@@ -2,6 +2,7 @@
 //! the engine's response head into the client's.
 
 mod admission;
+mod at_address;
 mod for_model_server;
 mod forwarded;
 mod fresh;
@@ -18,5 +19,6 @@ pub(crate) use self::{
     original_path::OriginalPath,
 };
 pub use self::{
-    for_model_server::ForModelServer, forwarded::ForwardedFields, fresh::FreshConnection, via::Via,
+    at_address::AtAddress, for_model_server::ForModelServer, forwarded::ForwardedFields,
+    fresh::FreshConnection, via::Via,
 };

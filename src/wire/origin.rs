@@ -5,7 +5,7 @@ use http::{
     HeaderName, HeaderValue, Uri, header::CONTENT_ENCODING, request::Parts, uri::PathAndQuery,
 };
 
-use super::rewrite;
+use super::{at_address::AtAddress, rewrite};
 use crate::{
     coding::{Decoder, recode},
     config::Address,
@@ -112,6 +112,7 @@ impl Origin {
         }
         if is_again {
             rewrite::restore(head, &self.overwritten);
+            AtAddress::forget(head);
         }
         rewrite::overwrite(head, decision.headers());
         rewrite::address(head, to)?;

@@ -15,6 +15,7 @@ use http::{
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::at_address::AtAddress;
 use crate::{
     config::Address,
     error::{RouteError, RouteErrorKind},
@@ -46,12 +47,13 @@ pub(crate) fn ask_for_plain(headers: &mut HeaderMap) {
 }
 
 /// Addresses `head` to the endpoint `to`: the URI becomes absolute, and Host the
-/// endpoint's.
+/// endpoint's. To one of several addresses of a name it has an [`AtAddress`].
 ///
 /// Fails with `invalid_target` if the URI has no path, or one that is too long
 /// with the endpoint's prefix.
 pub(crate) fn address(head: &mut Parts, to: &Address) -> Result<(), RouteError> {
     upstream_uri(to, &mut head.uri).ok_or_else(invalid_target)?;
+    AtAddress::mark(head, to);
     set(&mut head.headers, HOST, to.host.clone());
     Ok(())
 }
@@ -250,7 +252,7 @@ fn upstream_uri(to: &Address, uri: &mut Uri) -> Option<()> {
     };
     let mut parts = std::mem::take(uri).into_parts();
     parts.scheme = Some(to.scheme.clone());
-    parts.authority = Some(to.authority.clone());
+    parts.authority = Some(to.authority_of_uri().clone());
     parts.path_and_query = joined.or(parts.path_and_query);
     *uri = Uri::from_parts(parts).ok()?;
     Some(())

@@ -126,7 +126,7 @@ impl ServerManifest {
             return;
         };
         let uri = self.uri(text, port);
-        self.add_endpoint(uri, 1, Some(address.spot(reader)));
+        self.add_endpoint(uri.into(), Some(address.spot(reader)));
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     server_manifest::ServerManifest,
 };
 use crate::{
-    config::{Balance, Encoding, HashKey, TrafficPolicy},
+    config::{Balance, Encoding, Endpoint, HashKey, TrafficPolicy},
     manifest::{
         keys,
         options::{
@@ -92,37 +92,43 @@ pub(crate) fn read(
     }
 }
 
-/// A URL, or a list of URLs and of `{url, weight}`.
+/// A URL, or a list of URLs and of `{url, weight, resolve}`.
 fn endpoints(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reader<'_>) {
     let fields = match root.is_list() {
         true => root.list(reader),
         false => vec![root.clone()],
     };
     for field in fields {
-        let mut weight = 1;
-        let url = if field.is_mapping() {
-            let Some(object) = field.object(reader, &["url", "weight"]) else {
-                continue;
-            };
-            if let Some(field) = object.get("weight") {
-                let Some(given) = field.number(reader, 0, u32::MAX.into()) else {
-                    continue;
-                };
-                weight = given as u32;
+        if !field.is_mapping() {
+            if let Some(text) = field.text(reader) {
+                manifest.add_endpoint(text.into(), Some(field.spot(reader)));
             }
-            let Some(url) = object.get("url") else {
-                let spot = object.spot_of(reader, "url");
-                reader.error(&spot, "missing-field", "the endpoint has no url");
-                continue;
-            };
-            url
-        } else {
-            field
+            continue;
+        }
+        let Some(object) = field.object(reader, &["url", "weight", "resolve"]) else {
+            continue;
         };
-        if let Some(text) = url.text(reader) {
-            manifest.add_endpoint(text.to_owned(), weight, Some(url.spot(reader)));
+        let Some(url) = object.get("url") else {
+            let spot = object.spot_of(reader, "url");
+            reader.error(&spot, "missing-field", "the endpoint has no url");
+            continue;
+        };
+        if let Some(endpoint) = endpoint(&object, &url, reader) {
+            manifest.add_endpoint(endpoint, Some(url.spot(reader)));
         }
     }
+}
+
+/// `None` if something of it is not what it should be.
+fn endpoint(object: &Object<'_>, url: &Field<'_>, reader: &mut Reader<'_>) -> Option<Endpoint> {
+    let mut endpoint = Endpoint::new(url.text(reader)?);
+    if let Some(weight) = object.get("weight") {
+        endpoint = endpoint.weight(weight.number(reader, 0, u32::MAX.into())? as u32);
+    }
+    if let Some(resolve) = object.get("resolve") {
+        endpoint = endpoint.resolve(resolve.flag(reader)?);
+    }
+    Some(endpoint)
 }
 
 /// A coding, or a list of codings.

@@ -44,8 +44,8 @@ impl ServerManifest {
         self.change(|server| server.traffic_policy(policy));
     }
 
-    pub(crate) fn add_endpoint(&mut self, uri: String, weight: u32, spot: Option<Spot>) {
-        self.change(|server| server.endpoint(Endpoint::new(uri).weight(weight)));
+    pub(crate) fn add_endpoint(&mut self, endpoint: Endpoint, spot: Option<Spot>) {
+        self.change(|server| server.endpoint(endpoint));
         self.origin.endpoints.push(spot);
     }
 }

@@ -45,7 +45,13 @@ struct StaticEndpoint {
 #[serde(untagged)]
 enum AnyEndpoint<'t> {
     Plain(&'t str),
-    Weighted { url: &'t str, weight: u32 },
+    Told {
+        url: &'t str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        weight: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resolve: Option<bool>,
+    },
 }
 
 /// With references in place of the values.
@@ -98,7 +104,7 @@ fn static_endpoints(server: &ModelServer) -> Option<Vec<StaticEndpoint>> {
     endpoints
         .map(|(position, config)| {
             let endpoint = Address::parse(config.get_uri()).ok()?;
-            let plain = config.get_weight() == 1
+            let plain = *config == Endpoint::new(config.get_uri())
                 && endpoint.scheme == Scheme::HTTP
                 && endpoint.prefix.is_empty();
             let host = endpoint.authority.host();
@@ -124,8 +130,12 @@ fn static_endpoints(server: &ModelServer) -> Option<Vec<StaticEndpoint>> {
 
 fn any_endpoint(endpoint: &Endpoint) -> AnyEndpoint<'_> {
     let url = endpoint.get_uri();
-    match endpoint.get_weight() {
-        1 => AnyEndpoint::Plain(url),
-        weight => AnyEndpoint::Weighted { url, weight },
+    if *endpoint == Endpoint::new(url) {
+        return AnyEndpoint::Plain(url);
+    }
+    AnyEndpoint::Told {
+        url,
+        weight: Some(endpoint.get_weight()).filter(|weight| *weight != 1),
+        resolve: Some(endpoint.get_resolve()).filter(|resolve| *resolve),
     }
 }

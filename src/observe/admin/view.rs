@@ -13,7 +13,7 @@ use super::{
     reading::Reading,
 };
 use crate::{
-    config::{ModelRoute, ModelServer, TargetModel, WithoutModel},
+    config::{Endpoint, ModelRoute, ModelServer, TargetModel, WithoutModel},
     observe::{
         explain::{Shown, balance, described, sentence},
         recent::{Recent, RecentJson},
@@ -183,6 +183,10 @@ fn targets_json<'t>(table: &'t CompiledTable, rule: RuleView<'t>) -> Vec<TargetJ
 
 fn server_json<'t>(config: &ModelServer, server: &'t Server) -> ServerJson<'t> {
     let snapshot = ServerSnapshot::new(server);
+    let weight = |position| {
+        let endpoint = config.get_endpoints().get(position);
+        endpoint.map_or(1, Endpoint::get_weight)
+    };
     ServerJson {
         name: &server.name,
         model: server.model.as_ref().map(|model| &*model.name),
@@ -192,10 +196,10 @@ fn server_json<'t>(config: &ModelServer, server: &'t Server) -> ServerJson<'t> {
         endpoints: snapshot
             .endpoints()
             .iter()
-            .zip(config.get_endpoints())
-            .map(|(state, endpoint)| EndpointJson {
+            .enumerate()
+            .map(|(position, state)| EndpointJson {
                 state: state.clone(),
-                weight: endpoint.get_weight(),
+                weight: weight(server.of_config(position)),
                 max_in_flight: server.policy.get_max_in_flight(),
             })
             .collect(),

@@ -93,7 +93,7 @@ impl Aim<'_> {
             .map(|(position, (endpoint, state))| ExplainedEndpoint {
                 weight: config
                     .get_endpoints()
-                    .get(position)
+                    .get(server.of_config(position))
                     .map_or(1, |endpoint| endpoint.get_weight()),
                 max_in_flight: server.policy.get_max_in_flight(),
                 takes_requests: match self.prospect {

@@ -132,13 +132,14 @@ fn uses(config: &RouteTableBuilder) -> HashMap<&str, Vec<&Rule>> {
     uses
 }
 
-/// The number of endpoints that a rule's requests can go to.
+/// The number of endpoints that a rule's requests can go to; a name may be several.
 fn places(rule: &Rule, servers: &HashMap<&str, &ModelServer>) -> usize {
     let distinct: HashSet<&str> = rule.model_servers().collect();
     distinct
         .iter()
         .filter_map(|name| servers.get(name))
-        .map(|server| server.get_endpoints().len())
+        .flat_map(|server| server.get_endpoints())
+        .map(|endpoint| if endpoint.get_resolve() { 2 } else { 1 })
         .sum()
 }
 

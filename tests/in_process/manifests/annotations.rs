@@ -156,6 +156,26 @@ fn short_forms_are_read() {
 }
 
 #[test]
+fn an_endpoint_may_be_a_name_of_several_addresses() {
+    let yaml = SERVER.replace("weight: 3", "resolve: true");
+    let built = build(&[yaml]);
+    let config = |table: &RouteTable| table.config().get_model_servers()[0].clone();
+    let resolves: Vec<_> = config(&built)
+        .get_endpoints()
+        .iter()
+        .map(Endpoint::get_resolve)
+        .collect();
+    assert_eq!(resolves, [false, true]);
+    let again = build(&[built.to_yaml()]);
+    assert_eq!(
+        config(&again).get_endpoints(),
+        config(&built).get_endpoints()
+    );
+    let yaml = SERVER.replace("weight: 3", "resolve: 3");
+    assert_eq!(errors(&yaml).len(), 1);
+}
+
+#[test]
 fn mistakes_in_them_have_the_lines_of_the_file() {
     let yaml = SERVER
         .replace("weight: 3", "weight: many")

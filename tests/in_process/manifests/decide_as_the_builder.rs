@@ -379,10 +379,11 @@ fn model_server() -> impl Strategy<Value = ModelServer> {
         "HTTPS://H:8443/x/",
     ];
     let weight = prop_oneof![4 => Just(1), 1 => 1..100_u32];
+    let resolve = prop::bool::weighted(0.2);
     (
         text(),
         prop::option::of(text()),
-        prop::collection::btree_map(select(&ENDPOINTS[..]), weight, 0..3),
+        prop::collection::btree_map(select(&ENDPOINTS[..]), (weight, resolve), 0..3),
         prop_oneof![Just(Balance::default()), balance()],
         prop_oneof![Just(TrafficPolicy::new()), Just(kthenas()), policy()],
     )
@@ -393,9 +394,10 @@ fn model_server() -> impl Strategy<Value = ModelServer> {
             if let Some(model) = model {
                 server = server.model(model);
             }
-            endpoints.into_iter().fold(server, |server, (uri, weight)| {
-                server.endpoint(Endpoint::new(uri).weight(weight))
-            })
+            let endpoints = endpoints
+                .into_iter()
+                .map(|(uri, (weight, resolve))| Endpoint::new(uri).weight(weight).resolve(resolve));
+            server.endpoints(endpoints)
         })
 }
 

@@ -7,6 +7,7 @@
 //! | [`mounting`] | axum's `fallback_service`, `route_service` and `nest_service`; bare hyper |
 //! | [`extractors`] | reading the model out of an API of your own |
 //! | [`operating`] | TLS and keys, discovery, reload, health checks, what to watch, capacity |
+//! | [`engines`] | what is known of an engine's load and from where, what each signal costs, when to use it |
 //! | [`observing`] | observers, metrics and their labels, the access log, spans, usage |
 //! | [`limits`] | token and request limits: what a request costs, tenants, Redis, Kthena's |
 //! | [`addresses`] | host names of several addresses: each an endpoint; clients, TLS |
@@ -15,6 +16,9 @@
 
 #[doc = include_str!("../docs/guides/addresses.md")]
 pub mod addresses {}
+
+#[doc = include_str!("../docs/guides/engines.md")]
+pub mod engines {}
 
 #[doc = include_str!("../docs/guides/extractors.md")]
 pub mod extractors {}

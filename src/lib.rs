@@ -200,8 +200,8 @@ pub use self::{
         AttemptTimeoutLayer, Failover, FailoverFuture, FailoverLayer, FailoverService, HealthCheck,
         HealthCheckHandle, RetryInterval,
     },
-    route::{RouteDecision, RouteTable, RouteTableHandle},
-    server::EndpointHealth,
+    route::{LoadSource, RouteDecision, RouteTable, RouteTableHandle},
+    server::{EndpointHealth, LoadReport, ReportSource, ReportedLoad},
     stack::{RouteStack, RouteStackService, stack},
     wire::{AtAddress, ForModelServer, ForwardedFields, FreshConnection, Via},
 };

@@ -85,6 +85,7 @@ struct State {
     report: Option<AttemptReport>,
     /// Whether the body can be made to ask for usage, which its client has not asked for.
     can_ask_for_usage: bool,
+    asks_for_load: bool,
 }
 
 /// The layers that enforce what the policy says of attempts.
@@ -114,6 +115,8 @@ pub(crate) struct Dispatched {
     pub(crate) report: Option<AttemptReport>,
     /// Whether the body can be made to ask for usage, which its client has not asked for.
     pub(crate) can_ask_for_usage: bool,
+    /// Whether the gateway, not the client, has the engine report its load.
+    pub(crate) asks_for_load: bool,
 }
 
 /// The next attempt, not begun yet. Dropping it releases its lease.
@@ -171,6 +174,7 @@ impl Exchange {
             held,
             mut report,
             can_ask_for_usage,
+            asks_for_load,
         } = dispatched;
         decision.count();
         lease.begin(Duration::ZERO);
@@ -197,6 +201,7 @@ impl Exchange {
                 held,
                 report,
                 can_ask_for_usage,
+                asks_for_load,
             }),
             body_begun: AtomicBool::new(!has_body),
             has_body,
@@ -450,6 +455,11 @@ impl Exchange {
     pub(crate) fn asks_for_usage(&self) -> bool {
         let state = self.state();
         state.can_ask_for_usage && state.decision.policy().get_force_usage()
+    }
+
+    /// Whether the gateway, not the client, has the engine report its load.
+    pub(crate) fn asks_for_load(&self) -> bool {
+        self.state().asks_for_load
     }
 
     /// When a missing first event counts as a failure, if it does.

@@ -62,6 +62,13 @@ pub enum HashKey {
     SessionId,
 }
 
+impl Balance {
+    /// Whether it goes by the number of requests at each endpoint.
+    pub(crate) fn compares_load(&self) -> bool {
+        !matches!(self, Self::RoundRobin | Self::Random | Self::PeakEwma)
+    }
+}
+
 #[cfg(feature = "manifest")]
 impl Balance {
     /// The strategies without a key.

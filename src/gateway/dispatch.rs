@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, Method, request::Parts};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ use crate::{
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
     server::{Caller, Lease, Server},
     upload::{Inbound, Received, Refused, Share, Upload},
-    wire::{Coded, Origin, Payload, rewrite},
+    wire::{Coded, Origin, Payload, load_report, rewrite},
 };
 
 /// A request whose rule is known.
@@ -65,6 +65,16 @@ struct Packed {
     rest: Option<Inbound>,
     keys: BodyKeys,
     share: Share,
+}
+
+/// What the gateway has to know of a request, or adds to it, for the sake of its answer.
+struct Asks {
+    /// Whether it asks for a stream, if that matters and is known.
+    stream: Option<bool>,
+    /// What makes the body ask for usage.
+    usage: Option<Edit>,
+    /// Whether the engine is to report its load.
+    load: bool,
 }
 
 /// Whether the request can be sent now, or has to wait for an endpoint.
@@ -245,21 +255,19 @@ impl Matched {
             .named(&message.model);
         options.admission.via.add(head.version, &mut head.headers);
         options.forwarded.set(head);
-        let is_gated = decision.policy().holds_first_event();
-        let asks_for_stream = is_gated.then(|| message.asks_for_stream()).flatten();
-        let usage = decision
-            .may_force_usage()
-            .then(|| message.usage_edit(head))
-            .flatten();
-        let can_ask_for_usage = usage.is_some();
+        let asks = message.asks(head, &decision, &lease);
+        let can_ask_for_usage = asks.usage.is_some();
         if is_metered || can_ask_for_usage {
             rewrite::ask_for_plain(&mut head.headers);
         }
-        let mut packed = message.pack(head, may_send_again, usage);
+        let mut packed = message.pack(head, may_send_again, asks.usage);
         let payload = match packed.payload(head, &decision, &lease) {
             Ok(payload) => payload,
             Err(error) => return Err((error, packed.rest)),
         };
+        if asks.load {
+            packed.origin.ask_for_load(head);
+        }
         let (mut body, upload) = packed.send(payload, options.replay_bytes);
         let attempts = report.sent(&decision);
         let retries = may_send_again.then(|| {
@@ -273,11 +281,12 @@ impl Matched {
             upload,
             has_body: !body.is_end_stream(),
             fingerprint: packed.fingerprint,
-            asks_for_stream,
+            asks_for_stream: asks.stream,
             retries,
             held: packed.share,
             report: attempts,
             can_ask_for_usage,
+            asks_for_load: asks.load,
         });
         body.attach(Arc::clone(&exchange));
         Ok((body, exchange))
@@ -303,6 +312,17 @@ impl Message {
         }
     }
 
+    fn asks(&mut self, head: &Parts, decision: &RouteDecision, lease: &Lease) -> Asks {
+        let is_gated = decision.policy().holds_first_event();
+        let stream = is_gated.then(|| self.asks_for_stream()).flatten();
+        let usage = decision.may_force_usage().then(|| self.usage_edit(head));
+        Asks {
+            stream,
+            usage: usage.flatten(),
+            load: self.asks_for_load(head, lease),
+        }
+    }
+
     /// Whether the body asks for a stream, if there is one, and all of it is there to be read.
     fn asks_for_stream(&mut self) -> Option<bool> {
         let needed = NeededKeys {
@@ -311,6 +331,22 @@ impl Message {
         };
         let text = self.text().filter(|text| !text.is_empty())?;
         Some(BodyKeys::read(text, needed).stream)
+    }
+
+    /// Whether the engine is to report its load in the answer: if that is of use, engines do so for
+    /// such a request, the client has not asked itself, and it was not done a moment ago.
+    fn asks_for_load(&mut self, head: &Parts, lease: &Lease) -> bool {
+        let server = lease.server();
+        server.uses_reports
+            && server.endpoints.len() > 1
+            && head.method == Method::POST
+            && matches!(
+                Dialect::of(head.uri.path()),
+                Dialect::Chat | Dialect::Completions
+            )
+            && !load_report::asks(&head.headers)
+            && self.asks_for_stream() == Some(false)
+            && lease.endpoint().may_be_asked()
     }
 
     /// What makes a chat's or a completion's stream end with its usage, if all of the body is there

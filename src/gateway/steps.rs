@@ -28,9 +28,9 @@ use crate::{
     limit::{Refusal, Reservation},
     observe::Report,
     route::{Chosen, CompiledTable, RouteDecision},
-    server::{Lease, Outcome, Server},
+    server::{Lease, Outcome, ReportSource, Server},
     upload::{Drain, Received, Refused},
-    wire::{hide_endpoint, rewrite},
+    wire::{hide_endpoint, load_report, rewrite},
 };
 
 /// The next state of a request whose client gets comments while it waits.
@@ -289,6 +289,7 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     let (decision, lease) = routed.exchange.finish();
     let error = response.extensions().get::<RouteError>();
     report.answered(response.status(), &decision, error);
+    hear_load(&mut response, &routed, lease.as_ref());
     let version = response.version();
     rewrite::response_head(&mut response);
     routed.via.add(version, response.headers_mut());
@@ -318,6 +319,19 @@ fn forwarded<R: Body, E>(result: Result<Response<R>, E>, report: &mut Report) ->
     report.forwarded(response.status());
     let held = Held::new(None, None, None, std::mem::take(report)).watching(None, None);
     Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
+}
+
+/// Takes what the answer says of its engine's load, if that is of use.
+fn hear_load<R>(response: &mut Response<R>, routed: &Routed, lease: Option<&Lease>) {
+    if let Some(lease) = lease.filter(|lease| lease.server().uses_reports) {
+        let report = load_report::read(response.headers());
+        // The engine has done with this one.
+        let own = lease.endpoint().in_flight().saturating_sub(1);
+        lease.endpoint().report(ReportSource::InBand, report, own);
+    }
+    if routed.exchange.asks_for_load() {
+        load_report::hide(response.headers_mut());
+    }
 }
 
 /// What looks at the answer's events, if anything asks for it.

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     route::RouteTable,
-    server::{Endpoint, EndpointHealth, Server},
+    server::{Endpoint, EndpointHealth, ReportedLoad, Server},
 };
 
 /// A ModelServer at one moment, from [`RouteTable::servers`](crate::RouteTable::servers).
@@ -32,6 +32,7 @@ pub struct EndpointSnapshot {
     requests: u64,
     failures: u64,
     ejections: u64,
+    reported: Vec<ReportedLoad>,
 }
 
 impl RouteTable {
@@ -94,6 +95,7 @@ impl EndpointSnapshot {
             requests: count(&endpoint.counts.requests),
             failures: count(&endpoint.counts.failures),
             ejections: count(&endpoint.counts.ejections),
+            reported: endpoint.reported(),
         }
     }
 
@@ -142,5 +144,11 @@ impl EndpointSnapshot {
     /// The number of its ejections.
     pub fn ejections(&self) -> u64 {
         self.ejections
+    }
+
+    /// What was last said of its load, once for each source that has said something: in its
+    /// answers, in its metrics, by the program.
+    pub fn reported(&self) -> &[ReportedLoad] {
+        &self.reported
     }
 }

@@ -6,6 +6,7 @@ mod choose;
 mod compiler;
 mod decision;
 mod handle;
+mod load_source;
 mod matcher;
 mod models;
 mod naming;
@@ -23,4 +24,6 @@ pub(crate) use self::{
     table::{CompiledRule, CompiledTable, Selection},
     walk::{Examined, Found, RuleView},
 };
-pub use self::{decision::RouteDecision, handle::RouteTableHandle, table::RouteTable};
+pub use self::{
+    decision::RouteDecision, handle::RouteTableHandle, load_source::LoadSource, table::RouteTable,
+};

@@ -5,9 +5,15 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
+use tokio::time::Instant;
 use tracing::info;
 
-use super::{complaints::Complaints, health::Health, queue::Queue};
+use super::{
+    complaints::Complaints,
+    health::Health,
+    queue::Queue,
+    reported::{LoadReport, ReportSource, ReportedLoad, Reports},
+};
 use crate::{config::Address, pieces::lock, server::balance::ewma::Ewma};
 
 /// An endpoint, shared by all requests to it and by all ModelServers that have it.
@@ -20,6 +26,8 @@ pub(crate) struct Endpoint {
     pub(super) complaints: Complaints,
     /// Observed only if the balance needs it.
     pub(crate) latency: Ewma,
+    /// What is known of requests that the gateway has not sent.
+    reports: Reports,
     in_flight: AtomicUsize,
     /// Whether more than one queue waits for it.
     is_shared: AtomicBool,
@@ -43,6 +51,7 @@ impl Endpoint {
             counts: Counts::default(),
             complaints: Complaints::default(),
             latency: Ewma::new(),
+            reports: Reports::new(),
             in_flight: AtomicUsize::new(0),
             is_shared: AtomicBool::new(false),
             queues: Mutex::default(),
@@ -109,10 +118,31 @@ impl Endpoint {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// What the choice of an endpoint compares: the requests in flight, and what its recent
-    /// failures count as.
+    /// What the choice of an endpoint compares: the requests in flight, those that others have
+    /// sent as far as that is known, and what its recent failures count as.
     pub(super) fn load(&self) -> usize {
-        self.in_flight() + self.health.burden()
+        self.in_flight() + self.foreign(Instant::now) + self.health.burden()
+    }
+
+    /// The requests that the gateway has not sent, as a fresh report says; where the KV cache is
+    /// full, each that waits counts once more. Without reports the clock is not read.
+    pub(super) fn foreign(&self, now: impl FnOnce() -> Instant) -> usize {
+        self.reports.foreign(now)
+    }
+
+    /// Says how it is, while `own` requests of the gateway are in flight there.
+    pub(crate) fn report(&self, source: ReportSource, report: LoadReport, own: usize) {
+        self.reports.report(source, report, own);
+    }
+
+    /// Whether a request may ask it for its load now; if so, not again for a second.
+    pub(crate) fn may_be_asked(&self) -> bool {
+        self.reports.may_ask()
+    }
+
+    /// The last report of each source.
+    pub(crate) fn reported(&self) -> Vec<ReportedLoad> {
+        self.reports.last()
     }
 
     /// Whether [`begin`](Self::begin) would count one more.

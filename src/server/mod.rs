@@ -8,16 +8,21 @@ mod lease;
 mod model_server;
 mod outlook;
 mod queue;
+mod reported;
 #[cfg(test)]
 mod tests;
 mod wait;
 
 #[cfg(feature = "dns")]
 pub(crate) use self::complaints::Complaints;
-pub use self::health::EndpointHealth;
 pub(crate) use self::{
     balance::affinity::{Caller, client_ip},
     endpoint::Endpoint,
     lease::{Lease, Outcome},
     model_server::{Pass, RealModel, Server, Take},
+    reported::requests,
+};
+pub use self::{
+    health::EndpointHealth,
+    reported::{LoadReport, ReportSource, ReportedLoad},
 };

@@ -1,6 +1,7 @@
 //! A ModelServer at run time: its endpoints, and the choice of one of them.
 
 use std::{
+    cell::LazyCell,
     collections::HashMap,
     sync::{
         Arc, Mutex, Weak,
@@ -40,6 +41,8 @@ pub(crate) struct Server {
     pub(crate) headers: Box<[(HeaderName, HeaderValue)]>,
     /// The codings of request bodies that the engines read.
     pub(crate) accepts_encodings: Box<[Encoding]>,
+    /// Whether it is configured to use what engines report, and its balance does.
+    pub(crate) uses_reports: bool,
     pub(super) balancer: Arc<Balancer>,
     pub(super) live: Arc<Live>,
 }
@@ -134,6 +137,7 @@ impl Server {
             policy: config.get_traffic_policy().clone(),
             headers: Box::default(),
             accepts_encodings: config.get_accepts_encodings().into(),
+            uses_reports: config.get_load_reports() && config.get_balance().compares_load(),
             live,
         }
     }
@@ -328,8 +332,15 @@ impl Server {
         usable.min_by_key(|&position| self.endpoints[position].health.resort())
     }
 
-    /// The requests in flight to all endpoints together.
+    /// The requests in flight to all endpoints together, those that others have sent included.
     fn in_flight(&self) -> usize {
+        let now = LazyCell::new(Instant::now);
+        let endpoints = self.endpoints.iter();
+        let foreign: usize = endpoints.map(|endpoint| endpoint.foreign(|| *now)).sum();
+        foreign + self.own_in_flight()
+    }
+
+    fn own_in_flight(&self) -> usize {
         match self.endpoints.iter().any(|endpoint| endpoint.is_shared()) {
             // The counter has only its own.
             true => self

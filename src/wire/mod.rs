@@ -6,6 +6,7 @@ mod at_address;
 mod for_model_server;
 mod forwarded;
 mod fresh;
+pub(crate) mod load_report;
 mod location;
 mod origin;
 mod original_path;

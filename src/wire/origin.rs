@@ -5,7 +5,7 @@ use http::{
     HeaderName, HeaderValue, Uri, header::CONTENT_ENCODING, request::Parts, uri::PathAndQuery,
 };
 
-use super::{at_address::AtAddress, rewrite};
+use super::{at_address::AtAddress, load_report, rewrite};
 use crate::{
     coding::{Decoder, recode},
     config::Address,
@@ -71,6 +71,13 @@ impl Origin {
             (name.clone(), values.cloned().collect())
         });
         self.overwritten = kept.collect();
+    }
+
+    /// Has the engine of the first attempt report its load; `head` is that attempt's.
+    pub(crate) fn ask_for_load(&mut self, head: &mut Parts) {
+        load_report::ask(&mut head.headers);
+        // The client has not asked, and the other attempts don't.
+        self.overwritten.push((load_report::FORMAT, Vec::new()));
     }
 
     /// Turns `head` into that of the attempt described by `decision`, which goes

@@ -26,6 +26,7 @@ mod passing_on;
 mod paths;
 mod promises;
 mod reload;
+mod reported;
 mod rooms;
 mod routing;
 mod streams;

@@ -9,6 +9,7 @@ mod client;
 mod failover;
 mod limits;
 mod reload;
+mod reported;
 mod scenarios;
 mod uploads;
 mod websockets;

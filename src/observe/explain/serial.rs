@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 use crate::{
     error::RouteError,
     observe::snapshot::{EndpointSnapshot, ServerSnapshot},
+    server::ReportedLoad,
 };
 
 #[derive(Serialize)]
@@ -42,7 +43,7 @@ impl Serialize for ServerSnapshot {
 /// `ejected_for_seconds`, from now on.
 impl Serialize for EndpointSnapshot {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut endpoint = serializer.serialize_struct("EndpointSnapshot", 8)?;
+        let mut endpoint = serializer.serialize_struct("EndpointSnapshot", 9)?;
         endpoint.serialize_field("uri", self.uri())?;
         endpoint.serialize_field("in_flight", &self.in_flight())?;
         endpoint.serialize_field("health", self.health().as_str())?;
@@ -54,6 +55,21 @@ impl Serialize for EndpointSnapshot {
         endpoint.serialize_field("requests", &self.requests())?;
         endpoint.serialize_field("failures", &self.failures())?;
         endpoint.serialize_field("ejections", &self.ejections())?;
+        endpoint.serialize_field("reported", self.reported())?;
         endpoint.end()
+    }
+}
+
+impl Serialize for ReportedLoad {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let report = self.report();
+        let mut reported = serializer.serialize_struct("ReportedLoad", 6)?;
+        reported.serialize_field("source", self.source().name())?;
+        reported.serialize_field("age_seconds", &self.age().as_secs_f64())?;
+        reported.serialize_field("is_fresh", &self.is_fresh())?;
+        reported.serialize_field("running", &report.get_running())?;
+        reported.serialize_field("waiting", &report.get_waiting())?;
+        reported.serialize_field("kv_cache_use", &report.get_kv_cache_use())?;
+        reported.end()
     }
 }

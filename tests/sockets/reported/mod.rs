@@ -1,0 +1,3 @@
+//! What engines say of their load, on sockets.
+
+mod as_vllm_says_it;

@@ -44,7 +44,7 @@ impl LoadSource {
     /// `endpoint` may be written in any way that is the same endpoint. Returns whether the current
     /// table has it. Takes time linear in the number of endpoints.
     pub fn report(&self, endpoint: &str, report: LoadReport) -> bool {
-        let Ok(address) = Address::parse(endpoint) else {
+        let Ok(address) = Address::called(endpoint) else {
             return false;
         };
         let Some(endpoint) = self.0.load().endpoint(&address.uri) else {

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use test_kit::table::{HOSTILE, hostile_names};
 use tower::{ServiceExt, service_fn};
 use tower_model_route::{
-    Admin, ModelRouteLayer, RouteBody, RouteTable, RouteTableHandle, WithoutModel, stack,
+    Admin, LoadReport, ModelRouteLayer, RouteBody, RouteTable, RouteTableHandle, WithoutModel,
+    stack,
 };
 
 use super::view::{get, send};
@@ -66,7 +67,7 @@ async fn the_model_servers_are_there_with_their_endpoints() {
         json!({
             "uri": uri, "weight": weight, "health": "healthy", "in_flight": 0, "max_in_flight": 8,
             "requests": 0, "failures": 0, "ejections": 0, "consecutive_failures": 0,
-            "ejected_for_seconds": null,
+            "ejected_for_seconds": null, "reported": [],
         })
     };
     let small = json!({
@@ -80,6 +81,22 @@ async fn the_model_servers_are_there_with_their_endpoints() {
     assert_eq!(view["model_servers"][0], small);
     assert_eq!(view["model_servers"][1]["name"], HOSTILE);
     assert_eq!(view["model_servers"][2]["endpoints"], json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_endpoint_has_reported_is_there_with_its_age() {
+    let table = hostile_names();
+    let handle = RouteTableHandle::new(table);
+    let report = LoadReport::new().waiting(7).kv_cache_use(0.5);
+    assert!(handle.load_source().report("http://s1:8000", report));
+    tokio::time::advance(std::time::Duration::from_millis(2500)).await;
+    let view = view(&Admin::new(handle)).await;
+    let reported = &view["model_servers"][0]["endpoints"][0]["reported"];
+    let expected = json!([{
+        "source": "pushed", "age_seconds": 2.5, "is_fresh": false,
+        "running": null, "waiting": 7, "kv_cache_use": 0.5,
+    }]);
+    assert_eq!(*reported, expected);
 }
 
 /// That of the layer takes the place of the table's.

@@ -2,14 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use hyper_util::{
-    client::legacy::{Builder, Client},
-    rt::{TokioExecutor, TokioTimer},
-};
-
 use super::{
-    connector::Connector,
-    service::{EngineClient, Pools},
+    connector::Connecting,
+    pools::{Options, Pools},
+    service::EngineClient,
     tls::{Certificates, Identity},
 };
 use crate::config::{BuildError, MistakeKind};
@@ -188,28 +184,13 @@ impl EngineClientBuilder {
         let tls = self.certificates.config().map_err(|(option, reason)| {
             mistaken(option, MistakeKind::InvalidCertificate(reason))
         })?;
-        Ok(self.connected(tls))
-    }
-
-    fn connected(&self, tls: rustls::ClientConfig) -> Pools {
-        let connector = Connector::new(tls, self.connect_timeout, self.http2_prior_knowledge);
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder
-            .pool_timer(TokioTimer::new())
-            .http2_only(self.http2_prior_knowledge)
-            .http2_max_header_list_size(HEADER_BYTES);
-        let pooled = |builder: &mut Builder, idle: bool| {
-            builder
-                .pool_idle_timeout(self.pool_idle_timeout)
-                .pool_max_idle_per_host(if idle { usize::MAX } else { 0 })
-                .build(connector.clone())
-        };
-        Pools {
-            pooled: pooled(&mut builder, !self.pool_idle_timeout.is_zero()),
-            fresh: pooled(&mut builder, false),
-        }
+        Ok(Pools::new(Options {
+            connecting: Connecting {
+                tls,
+                timeout: self.connect_timeout,
+                is_http2: self.http2_prior_knowledge,
+            },
+            idle_timeout: self.pool_idle_timeout,
+        }))
     }
 }
-
-/// As much as hyper reads of an HTTP/1.1 head.
-const HEADER_BYTES: u32 = 8_192 + 4_096 * 100;

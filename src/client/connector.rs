@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -21,40 +22,74 @@ use crate::error::BoxError;
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
+/// How connections are made.
+pub(super) struct Connecting {
+    pub(super) tls: rustls::ClientConfig,
+    pub(super) timeout: Duration,
+    pub(super) is_http2: bool,
+}
+
 /// Name resolution, TCP to the first address that answers (RFC 8305), TLS, all within one time.
 #[derive(Clone)]
 pub(super) struct Connector {
-    https: HttpsConnector<HttpConnector>,
+    https: HttpsConnector<Tcp>,
     timeout: Duration,
     is_http2: bool,
 }
 
 impl Connector {
-    pub(super) fn new(tls: rustls::ClientConfig, timeout: Duration, is_http2: bool) -> Self {
+    /// Connects to what a URI names, or always `at` this address.
+    pub(super) fn new(how: &Connecting, at: Option<SocketAddr>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEP_ALIVE));
         tcp.set_keepalive_interval(Some(KEEP_ALIVE_INTERVAL));
         // Shared among a name's addresses, so that one that does not answer leaves time for the next.
-        tcp.set_connect_timeout(Some(timeout));
+        tcp.set_connect_timeout(Some(how.timeout));
+        let tcp = Tcp { inner: tcp, at };
         let builder = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
+            .with_tls_config(how.tls.clone())
             .https_or_http();
-        let https = if is_http2 {
+        let https = if how.is_http2 {
             builder.enable_http2().wrap_connector(tcp)
         } else {
             builder.enable_all_versions().wrap_connector(tcp)
         };
         Self {
             https,
-            timeout,
-            is_http2,
+            timeout: how.timeout,
+            is_http2: how.is_http2,
         }
     }
 }
 
-type Stream = TokioIo<<HttpsConnector<HttpConnector> as Service<Uri>>::Response>;
+/// The part below TLS, which alone needs the address.
+#[derive(Clone)]
+pub(super) struct Tcp {
+    inner: HttpConnector,
+    at: Option<SocketAddr>,
+}
+
+impl Service<Uri> for Tcp {
+    type Response = <HttpConnector as Service<Uri>>::Response;
+    type Error = <HttpConnector as Service<Uri>>::Error;
+    type Future = <HttpConnector as Service<Uri>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let at = self.at.and_then(|at| {
+            let uri = Uri::builder().scheme("http").authority(at.to_string());
+            uri.path_and_query("/").build().ok()
+        });
+        self.inner.call(at.unwrap_or(to))
+    }
+}
+
+type Stream = TokioIo<<HttpsConnector<Tcp> as Service<Uri>>::Response>;
 
 impl Service<Uri> for Connector {
     type Response = TokioIo<Socket<Stream>>;

@@ -3,6 +3,7 @@
 mod builder;
 mod connector;
 mod failure;
+mod pools;
 mod service;
 mod socket;
 mod tls;

@@ -11,15 +11,11 @@ use std::{
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::{Client, ResponseFuture};
+use hyper_util::client::legacy::ResponseFuture;
 use tower_service::Service;
 
-use super::{connector::Connector, failure};
-use crate::{
-    attempt::RouteBody,
-    error::BoxError,
-    wire::{ForModelServer, FreshConnection},
-};
+use super::{failure, pools::Pools};
+use crate::{attempt::RouteBody, error::BoxError, wire::ForModelServer};
 
 /// An HTTP client for engines, to put below the layers. [`engine_client`](crate::engine_client) makes one.
 ///
@@ -35,7 +31,9 @@ use crate::{
 ///   could not be finished. (Not on Windows, which throws away what has arrived.)
 /// - Its error is a [`ConnectionFailure`](crate::ConnectionFailure) if the connection failed, with
 ///   what is known of it, and otherwise hyper's.
-/// - A request with [`FreshConnection`] in its extensions gets a connection of its own.
+/// - A request with [`AtAddress`](crate::AtAddress) in its extensions, to one of several addresses of
+///   a name, goes there; `Host`, `:authority` and TLS speak of the name.
+/// - A request with [`FreshConnection`](crate::FreshConnection) in its extensions gets a connection of its own.
 /// - The engines of a ModelServer may have
 ///   [options of their own](crate::EngineClientBuilder::model_server), such as a private
 ///   certificate authority.
@@ -46,14 +44,6 @@ pub struct EngineClient {
     pub(super) common: Pools,
     /// Of the ModelServers that have options of their own, by name.
     pub(super) own: Arc<HashMap<Arc<str>, Pools>>,
-}
-
-/// The connections that are made with the same options.
-#[derive(Clone)]
-pub(super) struct Pools {
-    pub(super) pooled: Client<Connector, RouteBody>,
-    /// Keeps no connection.
-    pub(super) fresh: Client<Connector, RouteBody>,
 }
 
 impl EngineClient {
@@ -91,12 +81,8 @@ impl Service<Request<RouteBody>> for EngineClient {
     fn call(&mut self, request: Request<RouteBody>) -> EngineFuture {
         let start = Instant::now();
         let pools = self.pools(&request);
-        let client = match request.extensions().get::<FreshConnection>() {
-            Some(FreshConnection) => &pools.fresh,
-            None => &pools.pooled,
-        };
         EngineFuture {
-            response: client.request(request),
+            response: pools.send(request),
             start,
         }
     }

@@ -43,6 +43,9 @@ impl Assembly {
         };
         let names = assembly.add_servers(inputs, found);
         assembly.add_routes(inputs, names, found);
+        if inputs.resolves_names {
+            assembly.resolve_names();
+        }
         assembly
     }
 
@@ -126,6 +129,18 @@ impl Assembly {
     fn add_server(&mut self, server: ModelServer, origin: ServerOrigin) {
         self.config = std::mem::take(&mut self.config).model_server(server);
         self.servers.push(origin);
+    }
+
+    fn resolve_names(&mut self) {
+        for server in self.config.model_servers_mut() {
+            let resolved = server.get_endpoints().iter().map(|endpoint| {
+                let address = Address::parse(endpoint.get_uri());
+                let is_name = address.is_ok_and(|address| address.name().is_some());
+                endpoint.clone().resolve(is_name)
+            });
+            let resolved: Vec<_> = resolved.collect();
+            *server = server.clone().without_endpoints().endpoints(resolved);
+        }
     }
 
     fn add_routes(&mut self, inputs: &Inputs, mut names: ServerNames, found: &mut Vec<Diagnostic>) {

@@ -122,6 +122,7 @@ impl Manifests {
         self.inputs.redis_passwords.extend(passwords);
         self.inputs.resolver = other.inputs.resolver.or(self.inputs.resolver);
         self.inputs.paths = other.inputs.paths.or(self.inputs.paths);
+        self.inputs.resolves_names |= other.inputs.resolves_names;
         self.denied.extend(other.denied);
         self
     }
@@ -164,6 +165,13 @@ impl Manifests {
         }
         let given = self.inputs.given.entry(server).or_default();
         given.extend(endpoints.into_iter().map(Into::into));
+        self
+    }
+
+    /// Has every endpoint whose host is a name [resolved](Endpoint::resolve), also those of
+    /// manifests: each of its addresses is an endpoint, as soon as it is known.
+    pub fn resolve_names(mut self) -> Self {
+        self.inputs.resolves_names = true;
         self
     }
 

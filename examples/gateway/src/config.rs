@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf};
 
 use clap::{ArgGroup, Args};
 use tower_model_route::{
-    ApiPaths, ModelServer, RedisStore, RouteTable, RouteTableHandle,
+    ApiPaths, BuildError, Dns, DnsHandle, ModelServer, RedisStore, RouteTable, RouteTableHandle,
     manifest::{Manifests, Watch, WatchError, WatchHandle},
 };
 
@@ -22,6 +22,11 @@ pub(crate) struct Config {
     /// times, also for one NAME
     #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = Endpoint::parse, requires = "routes", verbatim_doc_comment)]
     endpoints: Vec<Endpoint>,
+
+    /// Make each address of an endpoint's host name an endpoint of its own, looked up every 5
+    /// seconds, such as those of a headless Service
+    #[arg(long, requires = "routes", verbatim_doc_comment)]
+    resolve: bool,
 
     /// Let the manifests refer to a key as ${NAME} in the headers for their engines (annotation
     /// tower-model-route/headers): the variable NAME of the environment, or what is in FILE;
@@ -180,6 +185,23 @@ impl Config {
         self.completed(manifests)
     }
 
+    /// Looks the names of endpoints up, until what it returns is dropped. Each has been looked up
+    /// once when it returns.
+    ///
+    /// # Errors
+    /// None with these options.
+    pub(crate) async fn resolve(
+        &self,
+        table: &RouteTableHandle,
+    ) -> Result<Option<DnsHandle>, BuildError> {
+        if !self.resolve {
+            return Ok(None);
+        }
+        let dns = Dns::new().start(table.clone())?;
+        dns.resolved().await;
+        Ok(Some(dns))
+    }
+
     /// Keeps the table as the manifests say, if that was asked for, until what it returns is
     /// dropped.
     ///
@@ -227,6 +249,10 @@ impl Config {
             Ok(allowed) if !self.allowed.is_empty() => manifests.paths(allowed),
             // They were checked where they were given.
             _ => manifests,
+        };
+        let manifests = match self.resolve {
+            true => manifests.resolve_names(),
+            false => manifests,
         };
         self.endpoints
             .iter()

@@ -158,8 +158,9 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         for warning in warnings.filter(|warning| warning.code() != "refused-by-kthena") {
             eprintln!("{warning}");
         }
-        introduce::own(&url, config, &table, args.view.here);
         let table = RouteTableHandle::new(table);
+        let _dns = config.resolve(&table).await?;
+        introduce::own(&url, config, &table.table(), args.view.here);
         let _watch = config.watch(&table)?;
         serve(listener, table, client, args, signals).await
     } else {

@@ -1,6 +1,6 @@
 //! Where a ModelServer's endpoints come from.
 
-use tower_model_route::{RouteTable, manifest::Manifests};
+use tower_model_route::{Endpoint, RouteTable, manifest::Manifests};
 
 use super::written::{build, errors, server};
 
@@ -212,5 +212,20 @@ fn endpoints_for_nobody_are_an_error() {
         error.to_string(),
         "1 mistake in the manifests\nerror: endpoints are given for \"default/smal\", but there is \
          no such ModelServer, did you mean \"default/small\"? [unknown-server]"
+    );
+}
+
+#[test]
+fn those_with_names_may_all_resolve() {
+    let heavy = Endpoint::new("http://b").weight(3);
+    let table = Manifests::from_yaml(&server("s", &[]))
+        .endpoints("s", [heavy.clone(), "http://10.0.0.1".into()])
+        .resolve_names()
+        .build()
+        .unwrap();
+    let servers = table.config().get_model_servers();
+    assert_eq!(
+        servers[0].get_endpoints(),
+        [heavy.resolve(true), "http://10.0.0.1".into()]
     );
 }

@@ -1,6 +1,12 @@
 //! Engines behind TLS, and the authorities of their certificates.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use http::Request;
 use hyper::{Response, body::Incoming, service::service_fn};
@@ -35,7 +41,11 @@ impl Authority {
 
     /// A certificate for 127.0.0.1 and its key, as PEM.
     pub fn issue(&self) -> (String, String) {
-        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        self.issue_for("127.0.0.1")
+    }
+
+    fn issue_for(&self, name: &str) -> (String, String) {
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         (certificate.pem(), key.serialize_pem())
@@ -60,20 +70,69 @@ impl Authority {
         self.start(builder, alpn).await
     }
 
+    /// An engine with a certificate for this name, which says where it is, the name in the
+    /// handshake and in the request, and the protocol; and how many connections it has accepted.
+    pub fn named_engine(
+        &self,
+        name: &str,
+        listener: TcpListener,
+        alpn: &[&str],
+    ) -> Arc<AtomicUsize> {
+        let provider = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let versions = provider.with_safe_default_protocol_versions().unwrap();
+        let tls = acceptor(versions.with_no_client_auth(), self.issue_for(name), alpn);
+        let accepted = Arc::<AtomicUsize>::default();
+        tokio::spawn(serve_named(listener, tls, Arc::clone(&accepted)));
+        accepted
+    }
+
     async fn start(
         &self,
         builder: ConfigBuilder<ServerConfig, WantsServerCert>,
         alpn: &[&str],
     ) -> String {
-        let (certificate, key) = self.issue();
-        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-        let mut config = builder.with_single_cert(vec![certificate], key).unwrap();
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let tls = acceptor(builder, self.issue(), alpn);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
-        tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config))));
+        tokio::spawn(serve(listener, tls));
         url
+    }
+}
+
+fn acceptor(
+    builder: ConfigBuilder<ServerConfig, WantsServerCert>,
+    (certificate, key): (String, String),
+    alpn: &[&str],
+) -> TlsAcceptor {
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let mut config = builder.with_single_cert(vec![certificate], key).unwrap();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn serve_named(listener: TcpListener, tls: TlsAcceptor, accepted: Arc<AtomicUsize>) {
+    loop {
+        let (socket, _) = listener.accept().await.unwrap();
+        accepted.fetch_add(1, Ordering::SeqCst);
+        let tls = tls.clone();
+        tokio::spawn(async move {
+            let ip = socket.local_addr().unwrap().ip();
+            let Ok(socket) = tls.accept(socket).await else {
+                return;
+            };
+            let sni = socket.get_ref().1.server_name().unwrap_or("-").to_owned();
+            let answer = service_fn(move |request: Request<Incoming>| {
+                let host = request.headers().get("host");
+                let host = host.and_then(|host| host.to_str().ok());
+                let authority = request.uri().authority().map(|named| named.as_str());
+                let named = authority.or(host).unwrap_or("-");
+                let text = format!("{ip} {sni} {named} {:?}", request.version());
+                async move { Ok::<_, Infallible>(Response::new(text)) }
+            });
+            let server = auto::Builder::new(TokioExecutor::new());
+            _ = server.serve_connection(TokioIo::new(socket), answer).await;
+        });
     }
 }
 

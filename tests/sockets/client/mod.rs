@@ -1,5 +1,7 @@
 //! The client for engines.
 
+#[cfg(target_os = "linux")]
+mod at_an_address;
 mod each_model_server;
 mod early_answers_arrive;
 mod fresh_connections;

@@ -56,6 +56,30 @@ async fn it_routes_by_the_manifests_to_the_endpoints_given() {
 }
 
 #[tokio::test]
+async fn each_address_of_a_name_may_be_an_endpoint() {
+    let engine = Engine::new("org/small").spawn().await.unwrap();
+    let directory = Directory::new();
+    let manifests = server("small", "org/small") + &route("chat", "small");
+    let manifests = directory.write("all.yaml", &manifests);
+    let name = engine.url().replace("127.0.0.1", "localhost");
+    let gateway = Gateway::start([
+        "--manifests",
+        manifests.to_str().unwrap(),
+        "--endpoint",
+        &format!("ml/small={name}"),
+        "--resolve",
+        "--show-endpoints",
+    ])
+    .await;
+    let said = &gateway.introduction;
+    assert!(said.contains(&format!("{name}#127.0.0.1")), "{said}");
+    let answer = gateway.ask("chat").await;
+    assert_eq!(answer.status(), 200, "{}", answer.body());
+    let at = header(&answer, "x-model-route-endpoint");
+    assert_eq!(at, format!("{name}#127.0.0.1"));
+}
+
+#[tokio::test]
 async fn without_manifests_it_has_the_scenarios_and_mock_engines() {
     let gateway = Gateway::start([""; 0]).await;
     let answer = gateway.ask("deepseek-simple").await;

@@ -1,0 +1,186 @@
+//! The connections that are made with the same options.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use http::{Request, Uri, uri::Scheme};
+use hyper_util::{
+    client::legacy::{Builder, Client, ResponseFuture},
+    rt::{TokioExecutor, TokioTimer},
+};
+
+use super::connector::{Connecting, Connector};
+use crate::{
+    attempt::RouteBody,
+    pieces::lock,
+    wire::{AtAddress, FreshConnection},
+};
+
+/// Of so many addresses connections are kept apart; then those go that were not used for the
+/// longest time.
+const MOST: usize = 4096;
+
+type Hyper = Client<Connector, RouteBody>;
+
+/// The connections to all engines, except those for which an address of a name was chosen.
+///
+/// hyper keeps connections apart by what a URI names. Where the address is not what the URI has to
+/// name, which TLS and HTTP/2 take from it, each address has a client of its own.
+#[derive(Clone)]
+pub(super) struct Pools {
+    common: Clients,
+    options: Arc<Options>,
+    at: Arc<Mutex<HashMap<SocketAddr, At>>>,
+}
+
+/// How connections are made and kept.
+pub(super) struct Options {
+    pub(super) connecting: Connecting,
+    pub(super) idle_timeout: Duration,
+}
+
+#[derive(Clone)]
+struct Clients {
+    pooled: Hyper,
+    /// Keeps no connection.
+    fresh: Hyper,
+}
+
+struct At {
+    clients: Clients,
+    used: Instant,
+}
+
+impl Pools {
+    pub(super) fn new(options: Options) -> Self {
+        Self {
+            common: options.clients(None),
+            options: Arc::new(options),
+            at: Arc::default(),
+        }
+    }
+
+    /// Sends a request, whose URI then names what is to be spoken of.
+    pub(super) fn send(&self, mut request: Request<RouteBody>) -> ResponseFuture {
+        let is_fresh = request.extensions().get::<FreshConnection>().is_some();
+        match self.address_of(&mut request) {
+            Some(at) => self.at(at).client(is_fresh).request(request),
+            None => self.common.client(is_fresh).request(request),
+        }
+    }
+
+    /// The address to which only its own client connects.
+    fn address_of(&self, request: &mut Request<RouteBody>) -> Option<SocketAddr> {
+        let at = request.extensions().get::<AtAddress>()?;
+        let is_plain = request.uri().scheme() == Some(&Scheme::HTTP);
+        if is_plain && !self.options.connecting.is_http2 {
+            // The URI has the address, and Host the name.
+            return None;
+        }
+        let (socket, authority) = (at.socket(), at.authority().clone());
+        let mut parts = request.uri().clone().into_parts();
+        parts.authority = Some(authority);
+        *request.uri_mut() = Uri::from_parts(parts).ok()?;
+        Some(socket)
+    }
+
+    fn at(&self, socket: SocketAddr) -> Clients {
+        let now = Instant::now();
+        let mut all = lock(&self.at);
+        if let Some(at) = all.get_mut(&socket) {
+            at.used = now;
+            return at.clients.clone();
+        }
+        let clients = self.options.clients(Some(socket));
+        // No connection of theirs is idle any more.
+        all.retain(|_, at| now.saturating_duration_since(at.used) <= self.options.kept_for());
+        if all.len() >= MOST {
+            let last = all.iter().min_by_key(|(_, at)| at.used);
+            let last = last.map(|(socket, _)| *socket);
+            last.map(|last| all.remove(&last));
+        }
+        let at = At {
+            clients: clients.clone(),
+            used: now,
+        };
+        all.insert(socket, at);
+        clients
+    }
+}
+
+impl Clients {
+    fn client(&self, is_fresh: bool) -> &Hyper {
+        if is_fresh { &self.fresh } else { &self.pooled }
+    }
+}
+
+impl Options {
+    fn clients(&self, at: Option<SocketAddr>) -> Clients {
+        let connector = Connector::new(&self.connecting, at);
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
+            .pool_timer(TokioTimer::new())
+            .http2_only(self.connecting.is_http2)
+            .http2_max_header_list_size(HEADER_BYTES);
+        let pooled = |builder: &mut Builder, idle: bool| {
+            builder
+                .pool_idle_timeout(self.idle_timeout)
+                .pool_max_idle_per_host(if idle { usize::MAX } else { 0 })
+                .build(connector.clone())
+        };
+        Clients {
+            pooled: pooled(&mut builder, !self.idle_timeout.is_zero()),
+            fresh: pooled(&mut builder, false),
+        }
+    }
+
+    /// How long the client of an address is kept that is not used: HTTP/2's connections are shared,
+    /// and not idle while an answer is under way.
+    fn kept_for(&self) -> Duration {
+        self.idle_timeout.saturating_add(Duration::from_secs(60))
+    }
+}
+
+/// As much as hyper reads of an HTTP/1.1 head.
+const HEADER_BYTES: u32 = 8_192 + 4_096 * 100;
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::client::tls::Certificates;
+
+    fn pools(idle_timeout: Duration) -> Pools {
+        Pools::new(Options {
+            connecting: Connecting {
+                tls: Certificates::default().config().unwrap(),
+                timeout: Duration::from_secs(1),
+                is_http2: false,
+            },
+            idle_timeout,
+        })
+    }
+
+    fn socket(n: usize) -> SocketAddr {
+        (IpAddr::from((n as u32).to_be_bytes()), 80).into()
+    }
+
+    #[test]
+    fn of_many_addresses_those_are_forgotten_that_were_not_used() {
+        let pools = pools(Duration::from_secs(4));
+        for n in 0..MOST {
+            pools.at(socket(n));
+        }
+        pools.at(socket(0));
+        pools.at(socket(MOST));
+        let all = lock(&pools.at);
+        let has = |n| all.contains_key(&socket(n));
+        assert_eq!(all.len(), MOST);
+        assert!(has(0) && !has(1) && has(2) && has(MOST));
+    }
+}

@@ -12,6 +12,7 @@
 //! | [`limits`] | token and request limits: what a request costs, tenants, Redis, Kthena's |
 //! | [`addresses`] | host names of several addresses: each an endpoint; clients, TLS |
 //! | [`streams`] | when a streamed attempt counts, what is progress, how the client learns of the end |
+//! | [`sessions`] | which requests belong together, what an engine keeps, requests without a model |
 //! | [`kthena`] | moving from Kthena Router, field by field |
 
 #[doc = include_str!("../docs/guides/addresses.md")]
@@ -43,6 +44,9 @@ pub mod operating {}
 
 #[doc = include_str!("../docs/guides/semantics.md")]
 pub mod semantics {}
+
+#[doc = include_str!("../docs/guides/sessions.md")]
+pub mod sessions {}
 
 #[doc = include_str!("../docs/guides/streams.md")]
 pub mod streams {}

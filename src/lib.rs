@@ -176,10 +176,11 @@ pub use self::policy::{Dns, DnsHandle, Resolve, Resolved, SystemResolver};
 pub use self::{
     attempt::{ResponseBody, RouteBody, Tunnels},
     config::{
-        ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, HashKey, LimitKey, LimitUnit,
-        Mistake, MistakeKind, ModelMatch, ModelRoute, ModelServer, OnInterruption,
-        OutlierDetection, Per, Place, RateLimit, Reason, RoutePart, RouteTableBuilder, Rule,
-        ServerPart, StoreFailure, StringMatch, TargetModel, TrafficPolicy, WithoutModel,
+        ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, EngineState, HashKey,
+        LimitKey, LimitUnit, Mistake, MistakeKind, ModelMatch, ModelRoute, ModelServer,
+        OnInterruption, OutlierDetection, Per, Place, RateLimit, Reason, RoutePart,
+        RouteTableBuilder, Rule, ServerPart, StoreFailure, StringMatch, TargetModel, TrafficPolicy,
+        WithoutModel,
     },
     error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind, request_id},
     events::Usage,

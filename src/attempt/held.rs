@@ -13,6 +13,7 @@ use super::{
     cut::{Cut, EventEnd},
     exchange::Exchange,
     keep_alive::KeepAlive,
+    learned_ids::LearnedIds,
     silence::Silence,
     slow::Slow,
     watch::{Ending, Farewell, Seen, Watch},
@@ -39,6 +40,8 @@ pub(crate) struct Held {
     keep_alive: Option<Box<KeepAlive>>,
     /// Takes the usage out of a stream whose client has not asked for it.
     cut: Option<Box<Cut>>,
+    /// Reads what the engine calls the things that it keeps.
+    ids: Option<Box<LearnedIds>>,
     /// It tells the end when it is dropped.
     report: Report,
 }
@@ -64,6 +67,7 @@ impl Held {
             watch: None,
             keep_alive: None,
             cut: None,
+            ids: None,
             lease,
             exchange,
             report,
@@ -77,6 +81,12 @@ impl Held {
         if !self.judges() {
             self.has_begun();
         }
+        self
+    }
+
+    /// Remembers the ids in the answer.
+    pub(crate) fn learning(mut self, ids: Option<LearnedIds>) -> Self {
+        self.ids = ids.map(Box::new);
         self
     }
 
@@ -122,6 +132,9 @@ impl Held {
             return true;
         };
         self.report.passed(data.len());
+        if let Some(ids) = &mut self.ids {
+            ids.read(data);
+        }
         let Some(watch) = watch else {
             self.broken_silence();
             return true;

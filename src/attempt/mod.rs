@@ -7,6 +7,7 @@ mod exchange;
 mod held;
 mod keep_alive;
 mod late;
+mod learned_ids;
 mod outcome;
 mod request_body;
 mod response_body;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     held::Held,
     keep_alive::KeepAlive,
     late::Late,
+    learned_ids::LearnedIds,
     outcome::{outcome_of, outcome_of_answer, outcome_of_error},
     retries::{LEAST_TIME, Retries},
     times::AttemptTimes,

@@ -305,50 +305,52 @@ where
     R: Body,
     R::Error: Into<BoxError>,
 {
-    let next = match kind.as_mut().project() {
-        KindProj::Own { data } if data.is_empty() => return Poll::Ready(None),
-        KindProj::Own { data } => {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(data)))));
+    // What leaves nothing for the client may go on for as long as the engine likes: no recursion.
+    loop {
+        let next = match kind.as_mut().project() {
+            KindProj::Own { data } if data.is_empty() => return Poll::Ready(None),
+            KindProj::Own { data } => {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(data)))));
+            }
+            KindProj::Broken { error, is_due } => {
+                if std::mem::replace(is_due, true) {
+                    return Poll::Ready(error.take().map(Err));
+                }
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            KindProj::Nested { body } => return body.as_mut().poll_frame(cx),
+            KindProj::Late { late } => match ready!(late.poll(cx)) {
+                late::Next::Comment(comment) => return Poll::Ready(Some(Ok(Frame::data(comment)))),
+                late::Next::Last(data) => {
+                    kind.set(Kind::Own { data });
+                    continue;
+                }
+                late::Next::Stream(body) => {
+                    kind.set(Kind::Nested { body });
+                    continue;
+                }
+            },
+            KindProj::Upstream { body } => ready!(poll_engine(body, held, cx)),
+            KindProj::Resumed { read, body } => match read.pop_front() {
+                Some(frame) => Ok(frame),
+                None => ready!(poll_engine(body.as_mut(), held, cx)),
+            },
+        };
+        match next {
+            Ok(mut frame) => {
+                let is_last = frame.is_trailers() || kind.is_end_stream();
+                let (is_left, farewell) = received(&mut frame, held, is_last);
+                if let Some(farewell) = farewell {
+                    kind.set(Kind::after(farewell));
+                }
+                if is_left {
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+            }
+            Err(farewell) => kind.set(Kind::after(farewell)),
         }
-        KindProj::Broken { error, is_due } => {
-            if std::mem::replace(is_due, true) {
-                return Poll::Ready(error.take().map(Err));
-            }
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        KindProj::Nested { body } => return body.as_mut().poll_frame(cx),
-        KindProj::Late { late } => match ready!(late.poll(cx)) {
-            late::Next::Comment(comment) => return Poll::Ready(Some(Ok(Frame::data(comment)))),
-            late::Next::Last(data) => {
-                kind.set(Kind::Own { data });
-                return poll_answer(kind, held, cx);
-            }
-            late::Next::Stream(body) => {
-                kind.set(Kind::Nested { body });
-                return poll_answer(kind, held, cx);
-            }
-        },
-        KindProj::Upstream { body } => ready!(poll_engine(body, held, cx)),
-        KindProj::Resumed { read, body } => match read.pop_front() {
-            Some(frame) => Ok(frame),
-            None => ready!(poll_engine(body.as_mut(), held, cx)),
-        },
-    };
-    match next {
-        Ok(mut frame) => {
-            let is_last = frame.is_trailers() || kind.is_end_stream();
-            let (is_left, farewell) = received(&mut frame, held, is_last);
-            if let Some(farewell) = farewell {
-                kind.set(Kind::after(farewell));
-            }
-            if is_left {
-                return Poll::Ready(Some(Ok(frame)));
-            }
-        }
-        Err(farewell) => kind.set(Kind::after(farewell)),
     }
-    poll_answer(kind, held, cx)
 }
 
 /// Leaves in the engine's next frame what the client gets of it, if that is anything; and what

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use tower::retry::budget::Budget;
 
 use super::{
-    model_route::ModelRoute, model_server::ModelServer, paths::ApiPaths,
+    engine_state::EngineState, model_route::ModelRoute, model_server::ModelServer, paths::ApiPaths,
     without_model::WithoutModel,
 };
 
@@ -27,6 +27,8 @@ pub struct RouteTableBuilder {
     paths: Option<ApiPaths>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     without_model: Option<WithoutModel>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    engine_state: Option<EngineState>,
     #[cfg_attr(feature = "serde", serde(skip))]
     retry_budget: Option<SharedBudget>,
 }
@@ -80,6 +82,14 @@ impl RouteTableBuilder {
         self
     }
 
+    /// How long it is remembered which engine keeps a response, a file or a batch.
+    ///
+    /// A reload may change it; what is known stays.
+    pub fn engine_state(mut self, state: EngineState) -> Self {
+        self.engine_state = Some(state);
+        self
+    }
+
     /// Limits the retries of all requests together; by default tower's `TpsBudget::default()`.
     ///
     /// The default allows ten retries a second, plus one for every five
@@ -109,6 +119,11 @@ impl RouteTableBuilder {
     /// What happens to requests that name no model, if it was said.
     pub fn get_without_model(&self) -> Option<&WithoutModel> {
         self.without_model.as_ref()
+    }
+
+    /// How long it is remembered which engine keeps what, if it was said.
+    pub fn get_engine_state(&self) -> Option<&EngineState> {
+        self.engine_state.as_ref()
     }
 
     /// The ModelServers, to change, remove or reorder them, as in

@@ -8,6 +8,7 @@ mod duration;
 mod encoding;
 mod endpoint;
 mod engine_header;
+mod engine_state;
 mod mistake;
 mod model_route;
 mod model_server;
@@ -41,6 +42,7 @@ pub use self::{
     builder::RouteTableBuilder,
     encoding::Encoding,
     endpoint::Endpoint,
+    engine_state::EngineState,
     mistake::{BuildError, Mistake, MistakeKind, Reason},
     model_route::ModelRoute,
     model_server::ModelServer,

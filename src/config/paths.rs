@@ -34,6 +34,7 @@ use super::mistake::{BuildError, MistakeKind};
 /// | Cohere | `/{version}/chat`, `/{version}/embed` |
 /// | KServe v2, Triton | `/v2/models/{model}/ready`, `/v2/models/{model}/infer`, `/v2/models/{model}/infer_stream`, `/v2/models/{model}/generate`, `/v2/models/{model}/generate_stream` |
 /// | to read or delete what belongs to a model (GET, HEAD, DELETE) | `/v1/models/{rest}` |
+/// | to read an Ollama's models (GET, HEAD, DELETE) | `/api/tags` |
 ///
 /// A path on the list is not yet a route: the request must name a model, by
 /// its path or in its body. Patterns of your own
@@ -152,7 +153,7 @@ const STANDARD: [&str; 70] = [
 ];
 
 /// Those for methods without a body.
-const TO_READ: [&str; 1] = ["/v1/models/{rest}"];
+const TO_READ: [&str; 2] = ["/v1/models/{rest}", "/api/tags"];
 
 impl ApiPaths {
     /// The inference APIs; the default.

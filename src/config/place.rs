@@ -13,6 +13,8 @@ pub enum Place {
     ModelRoute(usize, RoutePart),
     /// [`without_model`](crate::RouteTableBuilder::without_model).
     WithoutModel,
+    /// [`engine_state`](crate::RouteTableBuilder::engine_state).
+    EngineState,
     /// Something that is not part of a table, such as a
     /// [`HealthCheck`](crate::HealthCheck); its name.
     Other(&'static str),

@@ -17,7 +17,7 @@ use super::mistake::MistakeKind;
 /// |---|---|---|
 /// | `Reject` | 404 `route_not_found` (400 `missing_model` where the query should have it) | 400 `missing_model` |
 /// | `Forward` | forwarded | 400 `missing_model` |
-/// | `Model`, `Route` | routed | routed |
+/// | `Model`, `Insert`, `Route` | routed | routed |
 ///
 /// A body that can't be read, or a model that is empty or no text, is an error in any case. What
 /// is routed must have a path that may reach an engine
@@ -25,8 +25,8 @@ use super::mistake::MistakeKind;
 /// default of the extractor's own ([`Extraction::or_model`](crate::Extraction::or_model)) comes
 /// first.
 ///
-/// No model is written into the request: the engine sees that none is named, and answers with its
-/// own.
+/// With `Model` and `Route` no model is written into the request: the engine sees that none is
+/// named, and answers with its own. [`Insert`](Self::Insert) writes one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -43,6 +43,14 @@ pub enum WithoutModel {
     Forward,
     /// Routes them as if they named this model or LoRA adapter.
     Model(String),
+    /// As `Model`, and the engine gets a name: `"model"` is written into a body that is a JSON
+    /// object, as its first member, with the name that the chosen
+    /// [`ModelServer`](crate::ModelServer::model) has for the model.
+    ///
+    /// Nothing is written into a form, a body that is empty, or one of which no more than its head
+    /// is read, nor where the extractor looks for another field than `model`. The body is read to
+    /// its end before it is sent, so an engine never sees half of the change.
+    Insert(String),
     /// Routes them by the rules of the ModelRoute of this name. Rules with a condition on the
     /// model don't match.
     Route(String),
@@ -52,23 +60,27 @@ impl WithoutModel {
     /// What is wrong with it in a table that has these.
     pub(crate) fn mistake(
         &self,
-        has_model: impl FnOnce(&str) -> bool,
+        has_model: impl Fn(&str) -> bool,
         has_route: impl FnOnce(&str) -> bool,
     ) -> Option<MistakeKind> {
         match self {
-            Self::Model(name) | Self::Route(name) if name.is_empty() => {
+            Self::Model(name) | Self::Insert(name) | Self::Route(name) if name.is_empty() => {
                 Some(MistakeKind::EmptyName)
             }
-            Self::Model(name) if !has_model(name) => Some(MistakeKind::UnknownModel(name.clone())),
+            Self::Model(name) | Self::Insert(name) if !has_model(name) => {
+                Some(MistakeKind::UnknownModel(name.clone()))
+            }
             Self::Route(name) if !has_route(name) => {
                 Some(MistakeKind::UnknownModelRoute(name.clone()))
             }
-            Self::Reject | Self::Forward | Self::Model(_) | Self::Route(_) => None,
+            Self::Reject | Self::Forward | Self::Model(_) | Self::Insert(_) | Self::Route(_) => {
+                None
+            }
         }
     }
 
     /// Whether such requests are routed.
     pub(crate) fn is_routed(&self) -> bool {
-        matches!(self, Self::Model(_) | Self::Route(_))
+        matches!(self, Self::Model(_) | Self::Insert(_) | Self::Route(_))
     }
 }

@@ -22,6 +22,7 @@ impl Place {
                 .get(position)
                 .map_or_else(String::new, |route| of_route(route, position, part)),
             Self::WithoutModel => "without_model".to_owned(),
+            Self::EngineState => "engine_state".to_owned(),
             Self::Other(name) => name.to_owned(),
         }
     }

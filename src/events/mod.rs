@@ -30,6 +30,7 @@ mod format;
 mod fuzz;
 #[cfg(any(test, fuzzing))]
 mod hear;
+mod ids;
 mod json;
 mod made;
 mod names;
@@ -55,4 +56,4 @@ pub use self::{
     usage::Usage,
     write::{Interruption, data_of, error_event, keep_alive},
 };
-pub(crate) use self::{made::Made, write::failure_event};
+pub(crate) use self::{ids::Ids, made::Made, write::failure_event};

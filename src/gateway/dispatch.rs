@@ -11,19 +11,18 @@ use http::{HeaderMap, Method, request::Parts};
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::{authorize::RuleMatch, limits::Settling, options::Options};
+use super::{authorize::RuleMatch, limits::Settling, options::Options, read::Read};
 use crate::{
     attempt::{Dispatched, Exchange, Retries, RouteBody},
     coding::Decoder,
-    config::WithoutModel,
-    error::{Asker, RouteError, RouteErrorKind},
+    error::{Asker, RouteError},
     events::{Dialect, Made},
     limit::{Estimate, Pending, Refusal, Reservation, Said, Standings, Verdict},
     model::{BodyKeys, ExtractedModel, NeededKeys, ask_for_usage},
     observe::{LimitFacts, LimitVerdict, Report},
     pieces::{Chunks, Edit},
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
-    server::{Caller, Lease, Server},
+    server::{Caller, Home, Lease, Server},
     upload::{Inbound, Received, Refused, Share, Upload},
     wire::{Coded, Origin, Payload, load_report, rewrite},
 };
@@ -37,6 +36,8 @@ pub(super) struct Matched {
     standings: Standings,
     /// Whether the answer is to be read for them.
     is_metered: bool,
+    /// Where that is kept which it asks for.
+    home: Option<Arc<Home>>,
 }
 
 /// What was received of it.
@@ -99,6 +100,7 @@ impl Matched {
                 selection: read.selection,
                 standings: Standings::default(),
                 is_metered: false,
+                home: read.home,
                 message: Message {
                     model: read.model,
                     keys: read.keys,
@@ -189,7 +191,11 @@ impl Matched {
     /// Chooses a target and takes a lease of an endpoint, if one is free.
     pub(super) fn choose(&self, head: &Parts) -> Result<Turn, RouteError> {
         let rule = self.table.rule(self.selection);
-        match self.table.choose(rule, self.caller(head), Lease::new) {
+        let home = self.home.as_deref();
+        let chosen = home
+            .and_then(|home| self.table.choose_home(rule, home))
+            .unwrap_or_else(|| self.table.choose(rule, self.caller(head), Lease::new));
+        match chosen {
             Ok(chosen) => Ok(Turn::Now(chosen)),
             Err(Unavailable::Full(Some(target))) => Ok(Turn::Later(target)),
             Err(unavailable) => Err(RouteError::unavailable(
@@ -197,6 +203,11 @@ impl Matched {
                 &unavailable,
             )),
         }
+    }
+
+    /// Whether the answer has ids that are to be remembered.
+    pub(super) fn learns_ids(&self, head: &Parts) -> bool {
+        self.table.homes.learns_from(head)
     }
 
     /// Waits for an endpoint of this target to become free.
@@ -245,8 +256,8 @@ impl Matched {
             table,
             selection,
             mut message,
-            standings: _,
             is_metered,
+            ..
         } = self;
         let server = Arc::clone(lease.server());
         let may_send_again =
@@ -434,95 +445,6 @@ impl Packed {
         let body = RouteBody::upload(reader, self.length, payload.edits, replay_bytes);
         (body, Some(upload))
     }
-}
-
-/// What a request asks for.
-struct Read {
-    selection: Selection,
-    model: ExtractedModel,
-    keys: BodyKeys,
-    plain: Option<Chunks>,
-}
-
-impl Read {
-    fn new(
-        table: &CompiledTable,
-        head: &Parts,
-        received: &mut Received,
-        options: &Options,
-    ) -> Result<Self, RouteError> {
-        let Received {
-            chunks,
-            inbound,
-            whole,
-            share,
-            ..
-        } = received;
-        let total = inbound.total().filter(|_| !*whole);
-        let scan = inbound.as_mut().scan();
-        let mut plain = match scan.decoder() {
-            Some(decoder) if scan.reads_whole() => Some(inflate(decoder, chunks, share)?),
-            _ => None,
-        };
-        let readable = plain.as_mut().unwrap_or(&mut *chunks);
-        let (model, selection) = match scan.locate(head, readable, total) {
-            Ok(model) => {
-                let selection = table.select(head, &model.name, model.shown())?;
-                (model, selection)
-            }
-            Err(error) if error.kind() == RouteErrorKind::MissingModel => {
-                unnamed(options.without_model(table), table, head, error)?
-            }
-            Err(error) => return Err(error),
-        };
-        let rule = table.rule(selection);
-        let needed = NeededKeys {
-            tokens: table.limits_tokens_by(rule),
-            ..match table.reads_body_by(rule) {
-                true => table.needed_keys,
-                false => NeededKeys::default(),
-            }
-        };
-        let keys = if needed.is_none() {
-            BodyKeys::default()
-        } else {
-            if let Some(decoder) = scan.decoder()
-                && plain.is_none()
-            {
-                plain = Some(inflate(decoder, chunks, share)?);
-            }
-            let text = plain.as_mut().unwrap_or(chunks).contiguous();
-            BodyKeys::read(text, needed)
-        };
-        Ok(Self {
-            selection,
-            model,
-            keys,
-            plain,
-        })
-    }
-}
-
-/// What a request that names no model is routed by; `error` if it isn't routed.
-fn unnamed(
-    what: &WithoutModel,
-    table: &CompiledTable,
-    head: &Parts,
-    error: RouteError,
-) -> Result<(ExtractedModel, Selection), RouteError> {
-    let selection = match what {
-        WithoutModel::Model(name) => table.select(head, name, name)?,
-        WithoutModel::Route(name) => table.select_route(head, name)?,
-        _ => return Err(error),
-    };
-    let model = ExtractedModel::of_unnamed(table.requested(selection));
-    Ok((model, selection))
-}
-
-fn inflate(decoder: &Decoder, body: &Chunks, share: &mut Share) -> Result<Chunks, RouteError> {
-    let plain = decoder.undo(body.clone())?;
-    share.grow(plain.len())?;
-    Ok(plain)
 }
 
 /// The client's chunks and `None`; if the body is compressed, no chunks and the

@@ -30,6 +30,7 @@ mod layer;
 mod limits;
 mod options;
 mod phase;
+mod read;
 mod routing;
 mod service;
 mod steps;

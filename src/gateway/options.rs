@@ -1,6 +1,6 @@
 //! The layer's options.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderName, Version, request::Parts};
 
@@ -39,11 +39,15 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// What happens to requests that name no model.
-    pub(super) fn without_model<'o>(&'o self, table: &'o CompiledTable) -> &'o WithoutModel {
+    /// What happens to a request with this head if it names no model.
+    pub(super) fn without_model<'o>(
+        &'o self,
+        table: &'o CompiledTable,
+        head: &Parts,
+    ) -> Cow<'o, WithoutModel> {
         let own = self.without_model.as_ref();
-        own.or(table.without_model())
-            .unwrap_or(&WithoutModel::Reject)
+        let what = own.or(table.without_model());
+        table.unnamed(head, what.unwrap_or(&WithoutModel::Reject))
     }
 
     pub(super) fn limits(&self) -> Limits {

@@ -101,6 +101,8 @@ pub(super) struct Routed {
     pub(super) drain: DrainLimits,
     /// What was left of its limits when it came, as far as the answer is to say that.
     pub(super) standings: Standings,
+    /// Whether its answer has ids that are to be remembered.
+    pub(super) learns_ids: bool,
     /// Whether the engine was asked to change the protocol.
     pub(super) upgrade: Option<Upgrade>,
 }

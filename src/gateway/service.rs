@@ -130,7 +130,8 @@ fn first_look(
             Err(error) => FirstLook::Reject(error),
         };
     }
-    let scan = match admitted(settled, extract, head, options.without_model(table)) {
+    let what = options.without_model(table, head);
+    let scan = match admitted(settled, extract, head, &what) {
         Ok(Some(scan)) => scan,
         Ok(None) => return FirstLook::Forward,
         Err(error) => return FirstLook::Reject(error),

@@ -21,7 +21,7 @@ use super::{
     waiter::Waiter,
 };
 use crate::{
-    attempt::{Held, KeepAlive, ResponseBody, RouteBody, Watch, outcome_of},
+    attempt::{Held, KeepAlive, LearnedIds, ResponseBody, RouteBody, Watch, outcome_of},
     config::OnInterruption,
     error::{Asker, RouteError},
     events::Dialect,
@@ -54,7 +54,11 @@ pub(super) fn received<S, F>(
     report: &mut Report,
 ) -> ControlFlow<Long<S, F>, Phase<S, F>> {
     let received = match received {
-        Ok(received) if received.lacks(&arrival.head, |model| table.reads_body_of(model)) => {
+        Ok(received)
+            if received.lacks(&arrival.head, |model| {
+                table.reads_body_of(model) || table.homes.reads_body(&arrival.head)
+            }) =>
+        {
             let receive = received.read_on();
             let phase = Phase::Receiving {
                 receive,
@@ -281,11 +285,7 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
             Err(error) => ControlFlow::Continue(answering(&error, &routed, report)),
         };
     }
-    let rest = rest(&routed);
-    if rest.is_some() && response.body().is_end_stream() {
-        // With a length of 0 nobody would poll the body, which drains the upload.
-        response.headers_mut().remove(CONTENT_LENGTH);
-    }
+    let rest = rest(&routed, &mut response);
     let (decision, lease) = routed.exchange.finish();
     let error = response.extensions().get::<RouteError>();
     report.answered(response.status(), &decision, error);
@@ -299,9 +299,10 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     let exchange = Arc::clone(&routed.exchange);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     let slow = watch.as_ref().and_then(|_| exchange.slow());
-    let keep_alive = routed.keep_alive;
-    let keep_alive = keep_alive.and_then(|interval| KeepAlive::new(interval, routed.dialect));
+    let interval = routed.keep_alive;
+    let keep_alive = interval.and_then(|interval| KeepAlive::new(interval, routed.dialect));
     let held = Held::new(lease, Some(exchange), idle_timeout, std::mem::take(report))
+        .learning(learned(&response, &routed, &decision))
         .watching(watch, slow)
         .keeping_alive(keep_alive)
         .hiding_usage(routed.exchange.asks_for_usage());
@@ -332,6 +333,16 @@ fn hear_load<R>(response: &mut Response<R>, routed: &Routed, lease: Option<&Leas
     if routed.exchange.asks_for_load() {
         load_report::hide(response.headers_mut());
     }
+}
+
+/// What remembers the ids in the answer, if it has some.
+fn learned<R>(
+    response: &Response<R>,
+    routed: &Routed,
+    decision: &RouteDecision,
+) -> Option<LearnedIds> {
+    let learns = routed.learns_ids && response.status().is_success();
+    learns.then(|| LearnedIds::new(response.headers(), decision))?
 }
 
 /// What looks at the answer's events, if anything asks for it.
@@ -371,8 +382,13 @@ pub(super) fn own<R>(
 }
 
 /// The rest of the upload of a request that has been answered.
-fn rest(routed: &Routed) -> Option<Box<Drain>> {
-    Drain::of(routed.exchange.upload()?, routed.drain)
+fn rest<R: Body>(routed: &Routed, response: &mut Response<R>) -> Option<Box<Drain>> {
+    let rest = Drain::of(routed.exchange.upload()?, routed.drain)?;
+    if response.body().is_end_stream() {
+        // With a length of 0 nobody would poll the body, which drains the upload.
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    Some(rest)
 }
 
 /// The total timeout, or the client's if that is sooner.
@@ -402,6 +418,10 @@ fn dispatched<S, F>(
     let deadline = timer.as_ref().map(|timer| timer.deadline());
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
     let standings = matched.standings(&options);
+    let learns_ids = matched.learns_ids(&head);
+    if learns_ids {
+        rewrite::ask_for_plain(&mut head.headers);
+    }
     match matched.dispatch(&options, &mut head, chosen, deadline, report) {
         Err(refused) => rejected(refused, &asker, &head, &options, report),
         Ok((body, exchange)) => {
@@ -414,6 +434,7 @@ fn dispatched<S, F>(
                 via: options.admission.via.clone(),
                 drain,
                 standings,
+                learns_ids,
                 upgrade: Upgrade::asked(&mut head, &options.tunnels),
             };
             Phase::Sending {
@@ -448,6 +469,9 @@ fn answering<S, F>(error: &RouteError, routed: &Routed, report: &mut Report) -> 
     let mut response = error.answer(&routed.asker);
     response.extensions_mut().insert(routed.exchange.decision());
     routed.standings.write(response.headers_mut());
-    let rest = rest(routed);
+    let rest = routed
+        .exchange
+        .upload()
+        .and_then(|upload| Drain::of(upload, routed.drain));
     Phase::Answering { response, rest }
 }

@@ -64,7 +64,7 @@ impl Assembly {
             Place::ModelServer(server, part) => Some(self.servers.get(server)?.of(part)),
             Place::ModelRoute(route, part) => Some(self.routes.get(route)?.of(part)),
             Place::WithoutModel => self.takes_unnamed().map(|(_, spot)| spot),
-            Place::Other(_) => None,
+            Place::EngineState | Place::Other(_) => None,
         }
     }
 
@@ -72,7 +72,9 @@ impl Assembly {
     pub(super) fn server(&self, place: Place) -> Option<&ServerOrigin> {
         match place {
             Place::ModelServer(server, _) => self.servers.get(server),
-            Place::ModelRoute(..) | Place::WithoutModel | Place::Other(_) => None,
+            Place::ModelRoute(..) | Place::WithoutModel | Place::EngineState | Place::Other(_) => {
+                None
+            }
         }
     }
 

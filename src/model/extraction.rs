@@ -208,6 +208,11 @@ pub(crate) enum Written {
     Json,
     /// As plain text.
     Plain,
+    /// As the first member of the object whose brace it is: `"model":` and a JSON string.
+    Member {
+        /// Whether the object has no other.
+        is_only: bool,
+    },
 }
 
 impl ExtractedModel {
@@ -226,6 +231,19 @@ impl ExtractedModel {
     /// The model of a request that names none.
     pub(crate) fn of_unnamed(name: impl Into<String>) -> Self {
         Self::new(name).asked_as("")
+    }
+
+    /// The model of a request that names none, to be written into its JSON object: behind the
+    /// brace at `brace`.
+    pub(crate) fn inserted(name: impl Into<String>, brace: u64, is_only: bool) -> Self {
+        Self {
+            location: Location::Body {
+                written: Written::Member { is_only },
+                span: brace..brace + 1,
+                others: Vec::new(),
+            },
+            ..Self::of_unnamed(name)
+        }
     }
 
     /// The name to route by, unescaped.

@@ -37,7 +37,10 @@ pub use self::{
 pub(crate) use self::{
     extract::has_body,
     extraction::{InBody, Location, Plan, Written},
-    keys::{BodyKeys, NeededKeys, ask_for_usage, hash, is_empty},
+    keys::{
+        BodyKeys, NeededKeys, ask_for_usage, hash, id, id_in_body, id_in_path, is_empty, makes_ids,
+        may_name_id,
+    },
     paths::is_below_model,
     scan::Scan,
 };

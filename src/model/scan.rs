@@ -264,6 +264,11 @@ impl Scan {
         }
     }
 
+    /// Whether an engine reads the model in the member `model` of a JSON body, as this does.
+    pub(crate) fn reads_member(&self) -> bool {
+        matches!(&self.kind, Kind::Json(scanner, _) if scanner.field() == FIELD)
+    }
+
     /// Whether the scan needs the body in one piece.
     pub(crate) fn reads_whole(&self) -> bool {
         matches!(self.kind, Kind::Whole(_))

@@ -1,9 +1,10 @@
-//! Small pieces without I/O: the bytes of a body, edits to them, a lock.
+//! Small pieces without I/O: the bytes of a body, edits to them, a lock, a bounded memory.
 
 mod chunks;
 mod first_of;
 mod joined;
 mod lock;
+mod recent;
 mod splice;
 
 pub(crate) use self::{
@@ -11,5 +12,6 @@ pub(crate) use self::{
     first_of::{first_of, quote_or_backslash},
     joined::Joined,
     lock::lock,
+    recent::Recent,
     splice::{Edit, Edits, Splice},
 };

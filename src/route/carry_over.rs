@@ -10,11 +10,13 @@ impl CompiledTable {
     /// their counts and health, ModelServers of the same name their queue, rules with the
     /// same targets their picks and, with the same weights, the position of their split, limits
     /// that are the same in a route of the same name what is left of them.
-    /// The retry budget stays unless another was configured.
+    /// What is known of the engines' state stays. The retry budget stays unless another was configured.
     pub(super) fn carry_over(&mut self, old: &Self) {
         self.carry_over_servers(old);
         self.carry_over_rules(old);
         self.carry_over_limits(old);
+        old.homes.change(&self.homes);
+        self.homes = Arc::clone(&old.homes);
         if self.config.shared_budget().is_none() && old.config.shared_budget().is_none() {
             self.retry_budget = Arc::clone(&old.retry_budget);
         }

@@ -21,13 +21,13 @@ use super::{
 };
 use crate::{
     config::{
-        self, Address, ApiPaths, Balance, BuildError, Condition, HashKey, Mistake, MistakeKind,
-        ModelRoute, ModelServer, Place, Reason, RoutePart, RouteTableBuilder, Rule, ServerPart,
-        StringMatch, bad_segment,
+        self, Address, ApiPaths, Balance, BuildError, Condition, EngineState, HashKey, Mistake,
+        MistakeKind, ModelRoute, ModelServer, Place, Reason, RoutePart, RouteTableBuilder, Rule,
+        ServerPart, StringMatch, bad_segment,
     },
     limit::{LiveLimit, store_of},
     model::NeededKeys,
-    server::{Endpoint, Server},
+    server::{Endpoint, Homes, Server},
 };
 
 impl RouteTableBuilder {
@@ -51,7 +51,7 @@ impl RouteTableBuilder {
         for (position, route) in config.get_model_routes().iter().enumerate() {
             compiler.route(position, route);
         }
-        compiler.without_model();
+        compiler.whole();
         let Compiler {
             mistakes,
             servers,
@@ -89,6 +89,7 @@ impl RouteTableBuilder {
                 .shared_budget()
                 .unwrap_or_else(|| Arc::new(TpsBudget::default())),
             addresses: Arc::default(),
+            homes: Homes::new(config.get_engine_state()),
             config: Arc::clone(&config),
         }))
     }
@@ -409,7 +410,9 @@ impl<'c> Compiler<'c> {
         }
     }
 
-    fn without_model(&mut self) {
+    /// What is said of the table as a whole.
+    fn whole(&mut self) {
+        self.engine_state();
         let mistake = self.config.get_without_model().and_then(|what| {
             what.mistake(
                 |model| self.by_model.contains_key(model) || self.by_adapter.contains_key(model),
@@ -418,6 +421,13 @@ impl<'c> Compiler<'c> {
         });
         if let Some(mistake) = mistake {
             self.mistake(Place::WithoutModel, mistake);
+        }
+    }
+
+    fn engine_state(&mut self) {
+        let mistakes = self.config.get_engine_state().into_iter();
+        for mistake in mistakes.flat_map(EngineState::mistakes) {
+            self.mistake(Place::EngineState, mistake);
         }
     }
 

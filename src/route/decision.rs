@@ -14,7 +14,7 @@ use crate::{
     config::{Address, Encoding, TrafficPolicy},
     error::RouteError,
     model::{BodyKeys, ExtractedModel},
-    server::{Caller, Lease, RealModel, Server},
+    server::{Caller, Homes, Lease, RealModel, Server},
 };
 
 /// Where a request went and by which rule; found in the extensions of the response.
@@ -223,6 +223,15 @@ impl RouteDecision {
 
     pub(crate) fn address(&self) -> &Address {
         &self.server().endpoints[self.endpoint as usize].address
+    }
+
+    pub(super) fn shared_model(&self) -> Arc<str> {
+        self.table.shared_name(self.selection)
+    }
+
+    /// Which engine keeps what.
+    pub(crate) fn homes(&self) -> &Arc<Homes> {
+        &self.table.homes
     }
 
     pub(crate) fn shared_endpoint(&self) -> Arc<str> {

@@ -6,6 +6,7 @@ mod choose;
 mod compiler;
 mod decision;
 mod handle;
+mod home;
 mod load_source;
 mod matcher;
 mod models;

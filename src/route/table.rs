@@ -21,7 +21,7 @@ use crate::{
     error::{Excerpt, RouteError, RouteErrorKind},
     limit::LiveLimit,
     model::NeededKeys,
-    server::{Endpoint, Server},
+    server::{Endpoint, Homes, Server},
 };
 
 /// The routes and ModelServers of a gateway, checked and ready for use.
@@ -101,6 +101,8 @@ pub(crate) struct CompiledTable {
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
     /// What is known of the names among its endpoints.
     pub(super) addresses: Arc<Addresses>,
+    /// Which engine keeps what clients can ask for later.
+    pub(crate) homes: Arc<Homes>,
     /// The configuration that it was built from.
     pub(super) config: Arc<RouteTableBuilder>,
 }
@@ -195,6 +197,10 @@ impl CompiledTable {
 
     pub(crate) fn requested(&self, selection: Selection) -> &str {
         &self.names[selection.name as usize]
+    }
+
+    pub(super) fn shared_name(&self, selection: Selection) -> Arc<str> {
+        Arc::clone(&self.names[selection.name as usize])
     }
 
     pub(crate) fn route_name(&self, selection: Selection) -> &str {

@@ -4,6 +4,7 @@ mod balance;
 mod complaints;
 mod endpoint;
 mod health;
+mod homes;
 mod lease;
 mod model_server;
 mod outlook;
@@ -18,6 +19,7 @@ pub(crate) use self::complaints::Complaints;
 pub(crate) use self::{
     balance::affinity::{Caller, client_ip},
     endpoint::Endpoint,
+    homes::{Home, Homes},
     lease::{Lease, Outcome},
     model_server::{Pass, RealModel, Server, Take},
     reported::requests,

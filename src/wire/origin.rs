@@ -143,6 +143,8 @@ impl Origin {
             (None, _) if others.is_empty() => return Edits::None,
             (Some(real), Written::Json) => real.json.clone(),
             (Some(real), Written::Plain) => Bytes::copy_from_slice(real.name.as_bytes()),
+            (Some(real), Written::Member { is_only }) => member(&real.json, *is_only),
+            (None, Written::Member { .. }) => return Edits::None,
             (None, Written::Json) => Bytes::from(serde_json::Value::from(name).to_string()),
             (None, Written::Plain) => Bytes::copy_from_slice(name.as_bytes()),
         };
@@ -168,7 +170,7 @@ impl Origin {
         let name = format!("{}{name}", beside.prefix);
         let value = match beside.written {
             Written::Json => Bytes::from(serde_json::Value::from(name).to_string()),
-            Written::Plain => Bytes::from(name),
+            Written::Plain | Written::Member { .. } => Bytes::from(name),
         };
         let edit = |span: &std::ops::Range<u64>| Edit {
             span: span.clone(),
@@ -176,6 +178,12 @@ impl Origin {
         };
         Edits::from(beside.spans.iter().map(edit).collect::<Vec<_>>())
     }
+}
+
+/// The brace of an object and its first member, the model.
+fn member(json: &[u8], is_only: bool) -> Bytes {
+    let end: &[u8] = if is_only { b"" } else { b"," };
+    [b"{\"model\":", json, end].concat().into()
 }
 
 impl Coded {

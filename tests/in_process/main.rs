@@ -29,6 +29,7 @@ mod reload;
 mod reported;
 mod rooms;
 mod routing;
+mod sessions;
 mod streams;
 mod telemetry;
 mod uploads;

@@ -211,7 +211,12 @@ impl<'a> RawString<'a> {
 
     /// The hash of a whole string that is not empty.
     pub(super) fn hash(&self) -> Option<u64> {
-        (self.is_whole && !self.raw.is_empty()).then(|| hash(0, &self.decoded()))
+        self.hash_with(0)
+    }
+
+    /// The same with this seed.
+    pub(super) fn hash_with(&self, seed: u64) -> Option<u64> {
+        (self.is_whole && !self.raw.is_empty()).then(|| hash(seed, &self.decoded()))
     }
 
     /// Appends the text to `sink`, up to a total of `limit` bytes.

@@ -4,6 +4,7 @@ mod body;
 mod conversation;
 mod data;
 mod hash;
+mod ids;
 mod json;
 mod tokens;
 mod usage;
@@ -12,5 +13,6 @@ pub(crate) use self::{
     body::{BodyKeys, NeededKeys},
     conversation::is_empty,
     hash::hash,
+    ids::{id, id_in_body, id_in_path, makes_ids, may_name_id},
     usage::ask_for_usage,
 };

@@ -41,18 +41,29 @@ impl<'a> Asked<'a> {
     }
 
     /// A request that names no model.
-    pub(super) fn unnamed(head: &'a Parts, what: &WithoutModel, table: &CompiledTable) -> Self {
+    ///
+    /// `has_object` says whether its body has a JSON object in which a model can be written.
+    pub(super) fn unnamed(
+        head: &'a Parts,
+        what: &WithoutModel,
+        table: &CompiledTable,
+        has_object: bool,
+    ) -> Self {
         let name = match what {
-            WithoutModel::Model(name) => name,
+            WithoutModel::Model(name) | WithoutModel::Insert(name) => name,
             WithoutModel::Route(name) => match table.select_route(head, name) {
                 Ok(selection) => table.requested(selection),
                 Err(_) => "",
             },
             WithoutModel::Reject | WithoutModel::Forward => "",
         };
+        let model = match what {
+            WithoutModel::Insert(_) if has_object => ExtractedModel::inserted(name, 0, true),
+            _ => ExtractedModel::of_unnamed(name),
+        };
         Self {
             without_model: Some(what.clone()),
-            ..Self::new(head, ExtractedModel::of_unnamed(name))
+            ..Self::new(head, model)
         }
     }
 

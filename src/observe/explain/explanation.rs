@@ -42,6 +42,8 @@ pub struct Explanation {
     requested_model: String,
     model: String,
     without_model: Option<WithoutModel>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    kept_at: Option<String>,
     verdict: Verdict,
     #[cfg_attr(feature = "serde", serde(serialize_with = "serial::error"))]
     error: Option<RouteError>,
@@ -177,16 +179,28 @@ impl RouteTable {
         admission.check(head)?;
         let mut settled = head.clone();
         let target = admission.settle(extract, table, &mut settled);
+        let what = &*table.unnamed(&settled, what);
         let asked = match admitted(target, extract, &settled, what)? {
-            Some(scan) => match located(scan, &settled, body) {
-                Err(error) if error.kind() == RouteErrorKind::MissingModel && what.is_routed() => {
-                    Asked::unnamed(&settled, what, table)
+            Some(scan) => {
+                let has_object = scan.reads_member() && !body.trim_ascii().is_empty();
+                match located(scan, &settled, body) {
+                    Err(error)
+                        if error.kind() == RouteErrorKind::MissingModel && what.is_routed() =>
+                    {
+                        Asked::unnamed(&settled, what, table, has_object)
+                    }
+                    located => Asked::new(&settled, located?),
                 }
-                located => Asked::new(&settled, located?),
-            },
-            None => Asked::unnamed(&settled, what, table),
+            }
+            None => Asked::unnamed(&settled, what, table, false),
         };
-        Ok(Explanation::new(table, &asked, shown).of(head))
+        let kept_at = table.homes.peek(&settled);
+        let kept_at = kept_at.map(|home| home.endpoint.to_string());
+        let explanation = Explanation::new(table, &asked, shown);
+        Ok(Explanation {
+            kept_at,
+            ..explanation.of(head)
+        })
     }
 
     /// As [`explain_showing`](Self::explain_showing), if this layer lets the request through.
@@ -235,6 +249,7 @@ impl Explanation {
             requested_model: asked.model.asked().to_owned(),
             model: asked.model.name().to_owned(),
             without_model: asked.without_model.clone(),
+            kept_at: None,
             verdict: Verdict::Refused,
             error: None,
             route: None,
@@ -246,8 +261,15 @@ impl Explanation {
         };
         if asked.without_model == Some(WithoutModel::Forward) {
             explanation.verdict = Verdict::Forwarded;
-            return explanation;
+        } else {
+            explanation.look(table, asked, shown);
         }
+        explanation
+    }
+
+    /// Goes through the routes.
+    fn look(&mut self, table: &CompiledTable, asked: &Asked<'_>, shown: Shown<'_>) {
+        let explanation = self;
         let found = asked.routes(table);
         let (routes, matched) =
             considered::routes(&found, asked.head, asked.condition_model(), shown);
@@ -278,7 +300,6 @@ impl Explanation {
             }
             None => explanation.error = Some(asked.no_match(table, &found)),
         }
-        explanation
     }
 
     /// With the target as the client sent it.
@@ -311,6 +332,12 @@ impl Explanation {
     /// What happens to the request because it names no model; `None` if it names one.
     pub fn without_model(&self) -> Option<&WithoutModel> {
         self.without_model.as_ref()
+    }
+
+    /// The endpoint that keeps what the request's path names, if that is known: it goes there, if it
+    /// can. See [`EngineState`](crate::EngineState).
+    pub fn kept_at(&self) -> Option<&str> {
+        self.kept_at.as_deref()
     }
 
     /// The outcome of the request.

@@ -178,7 +178,7 @@ impl Explanation {
             Some(WithoutModel::Route(name)) => {
                 return writeln!(f, "names no model, and goes to the route {name:?}");
             }
-            Some(WithoutModel::Model(_)) => {
+            Some(WithoutModel::Model(_) | WithoutModel::Insert(_)) => {
                 writeln!(f, "names no model, and is routed as one for {model:?}")?;
             }
             Some(WithoutModel::Reject | WithoutModel::Forward) => {
@@ -211,6 +211,9 @@ impl Explanation {
         }
         if self.verdict() == Verdict::Forwarded {
             return f.write_str("it is forwarded to the inner service as it is");
+        }
+        if let Some(endpoint) = self.kept_at() {
+            writeln!(f, "what it names is kept at {endpoint}")?;
         }
         let verb = match self.verdict() {
             Verdict::Queued => "all endpoints are full: it waits for one of",

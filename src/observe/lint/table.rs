@@ -20,7 +20,7 @@ impl RouteTable {
         lints.sort_by_key(|lint| match lint.position() {
             Place::ModelRoute(route, part) => (route, part.rule()),
             Place::ModelServer(server, _) => (server, None),
-            Place::WithoutModel | Place::Other(_) => (usize::MAX, None),
+            Place::WithoutModel | Place::EngineState | Place::Other(_) => (usize::MAX, None),
         });
         lints.extend(servers::lint(config));
         lints

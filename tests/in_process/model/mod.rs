@@ -3,6 +3,7 @@
 mod send;
 
 mod body_must_agree;
+mod default_model_inserted;
 mod extractor_decides;
 mod form_field_rewritten;
 mod header_must_agree;

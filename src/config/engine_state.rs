@@ -1,0 +1,102 @@
+//! Which engine keeps what a client can ask for later.
+
+use std::time::Duration;
+
+use super::mistake::MistakeKind;
+#[cfg(feature = "serde")]
+use super::serial;
+
+/// How long it is remembered which engine keeps a response, a file or a batch.
+///
+/// Engines keep these in their own memory, so only the one that made them can continue, show, cancel
+/// or delete them. Their ids are read in the answers to `POST .../responses`, `.../files` and
+/// `.../batches`, and those of a batch's output when the batch is looked at. A request that names
+/// such an id goes where it was made:
+///
+/// - in its path, such as `GET /v1/responses/{id}`, `/v1/responses/{id}/cancel`,
+///   `/v1/files/{id}/content` or `/v1/batches/{id}`. It names no model, and is routed as one for the
+///   model of the request that made it: `authorize` and the limits see that;
+/// - in its body, as the `previous_response_id` of a response or the `input_file_id` of a batch. It is
+///   routed by its model; among the targets of its rule, the engine is chosen that keeps the id.
+///
+/// An engine that is full for such a request (see
+/// [`max_in_flight`](crate::TrafficPolicy::max_in_flight)) has the client told so at once, with 429:
+/// nobody else can serve it. If the engine is gone, drained, or out of service, or the id is not known
+/// (or not any more, or only to another gateway), the request goes where it would go without the id,
+/// and the engine there says that it doesn't know it. By path that is what
+/// [`without_model`](crate::RouteTableBuilder::without_model) says.
+///
+/// Of an id only a hash is kept, with names that the table has too: some 80 bytes each. What is known
+/// carries over reloads. It is on by default and costs other paths nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "camelCase")
+)]
+#[must_use]
+pub struct EngineState {
+    is_on: bool,
+    max_ids: usize,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serial::duration"))]
+    kept_for: Duration,
+}
+
+impl Default for EngineState {
+    fn default() -> Self {
+        Self {
+            is_on: true,
+            max_ids: 65_536,
+            kept_for: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+impl EngineState {
+    /// The default: on, for 65,536 ids and a day.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// No id is remembered or looked for.
+    pub fn off() -> Self {
+        Self {
+            is_on: false,
+            ..Self::default()
+        }
+    }
+
+    /// The most ids that are remembered, 65,536 by default; those that were not used for the longest
+    /// time go first.
+    pub fn max_ids(mut self, max: usize) -> Self {
+        self.max_ids = max;
+        self
+    }
+
+    /// For how long an id is remembered after it was last seen or asked for; a day by default.
+    pub fn kept_for(mut self, time: Duration) -> Self {
+        self.kept_for = time;
+        self
+    }
+
+    /// Whether ids are remembered.
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// The most ids that are remembered.
+    pub fn get_max_ids(&self) -> usize {
+        self.max_ids
+    }
+
+    /// For how long an id is remembered.
+    pub fn get_kept_for(&self) -> Duration {
+        self.kept_for
+    }
+
+    pub(crate) fn mistakes(&self) -> impl Iterator<Item = MistakeKind> {
+        let ids = (self.max_ids == 0).then_some(MistakeKind::ZeroLimit);
+        let time = self.kept_for.is_zero().then_some(MistakeKind::ZeroTime);
+        ids.into_iter().chain(time)
+    }
+}

@@ -1,0 +1,3 @@
+//! Requests that belong together, and what engines keep for them.
+
+mod state_finds_its_engine;

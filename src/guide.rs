@@ -11,9 +11,13 @@
 //! | [`observing`] | observers, metrics and their labels, the access log, spans, usage |
 //! | [`limits`] | token and request limits: what a request costs, tenants, Redis, Kthena's |
 //! | [`addresses`] | host names of several addresses: each an endpoint; clients, TLS |
+//! | [`adapters`] | LoRA adapters where they are loaded, loading them, contexts of different lengths |
 //! | [`streams`] | when a streamed attempt counts, what is progress, how the client learns of the end |
 //! | [`sessions`] | which requests belong together, what an engine keeps, requests without a model |
 //! | [`kthena`] | moving from Kthena Router, field by field |
+
+#[doc = include_str!("../docs/guides/adapters.md")]
+pub mod adapters {}
 
 #[doc = include_str!("../docs/guides/addresses.md")]
 pub mod addresses {}

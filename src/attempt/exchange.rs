@@ -32,8 +32,8 @@ use crate::{
     error::RouteError,
     observe::AttemptReport,
     pieces::lock,
-    route::{RouteDecision, Unavailable},
-    server::{Caller, Lease, Outcome, Server},
+    route::{Further, RouteDecision, Unavailable},
+    server::{Caller, Declined, Lease, Outcome, Server},
     upload::{Share, Upload},
     wire::Payload,
 };
@@ -307,7 +307,8 @@ impl Exchange {
         let wait = retries.begin(step, outcome, &state.decision);
         let to = match step {
             Step::Resend | Step::ResendElsewhere => state.decision.server(),
-            Step::Elsewhere | Step::Retry => state.decision.next_server(retries.tried())?,
+            Step::Elsewhere(to) => state.decision.next_server(to, retries.tried())?,
+            Step::Retry => state.decision.next_server(Further::Any, retries.tried())?,
         };
         has_time(state.deadline, wait, to).then(|| {
             state.lease = None;
@@ -360,6 +361,7 @@ impl Exchange {
             headers,
             extensions,
             body: retries.keys(),
+            wanted: Some(state.decision.wanted()),
         };
         match retries.choose(&state.decision, caller) {
             Ok((target, lease)) => state.next(target, lease).map(Upcoming::Now),
@@ -381,6 +383,7 @@ impl Exchange {
             headers,
             extensions,
             body: retries.keys(),
+            wanted: Some(state.decision.wanted()),
         };
         let server = Arc::clone(state.decision.server_of(target));
         Some(server.wait(caller, retries.tried().to_vec()))
@@ -527,6 +530,15 @@ impl State {
             return;
         };
         lease.end(outcome);
+        match outcome {
+            Outcome::Declined(_, Declined::UnknownModel) => {
+                lease.lacks_model(self.decision.engine_model());
+            }
+            Outcome::Answered(status) if status.is_success() => {
+                lease.serves_model(self.decision.engine_model());
+            }
+            _ => {}
+        }
         if outcome == Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) && !lease.has_failed() {
             let suspect = (Arc::clone(lease.server()), lease.position());
             self.suspects.push(suspect);

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use crate::{
     config::TrafficPolicy,
     model::BodyKeys,
-    route::{Chosen, RouteDecision, Unavailable},
-    server::{Caller, Outcome, Server},
+    route::{Chosen, Further, RouteDecision, Unavailable},
+    server::{Caller, Declined, Outcome, Server},
     wire::{FreshConnection, Origin},
 };
 
@@ -38,8 +38,8 @@ pub(crate) struct Retries {
 /// What follows an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The engine has processed nothing: to another endpoint at once, at no cost.
-    Elsewhere,
+    /// The engine has processed nothing: to another such endpoint at once, at no cost.
+    Elsewhere(Further),
     /// An idle connection was lost: once more on a fresh one, at no cost.
     Resend,
     /// The connection was lost and may have been an idle one: once more, at no cost, to another
@@ -100,6 +100,7 @@ impl Retries {
             | Outcome::Lost
             | Outcome::Failed
             | Outcome::TimedOut
+            | Outcome::Declined(..)
             | Outcome::Shed => true,
             Outcome::OutOfTime | Outcome::ClientFailed => false,
         }
@@ -122,7 +123,13 @@ impl Retries {
         let may_move = self.moves < MAX_MOVES;
         let may_repeat = is_unsent || self.is_idempotent || allowed > 0;
         match outcome {
-            Outcome::NotConnected | Outcome::NotProcessed if may_move => Some(Step::Elsewhere),
+            Outcome::NotConnected | Outcome::NotProcessed if may_move => {
+                Some(Step::Elsewhere(Further::Any))
+            }
+            Outcome::Declined(_, why) => may_move.then_some(Step::Elsewhere(match why {
+                Declined::UnknownModel => Further::Served,
+                Declined::TooLong => Further::Longer,
+            })),
             Outcome::Stale if may_move && may_repeat => Some(Step::Resend),
             Outcome::Lost if may_move && may_repeat => Some(Step::ResendElsewhere),
             _ => retry.filter(|_| self.is_retriable(outcome)),
@@ -143,7 +150,7 @@ impl Retries {
         } else {
             self.moves += 1;
         }
-        if matches!(step, Step::Elsewhere | Step::Retry) {
+        if matches!(step, Step::Elsewhere(_) | Step::Retry) {
             self.tried.push(decision.shared_endpoint());
         }
         match step {
@@ -155,7 +162,7 @@ impl Retries {
     /// The attempt to which `decision` led is followed by one that a layer of the caller's
     /// makes, which costs what that layer says.
     pub(super) fn leave(&mut self, decision: &RouteDecision) {
-        self.step = Step::Elsewhere;
+        self.step = Step::Elsewhere(Further::Any);
         let endpoint = decision.shared_endpoint();
         if !self.tried.contains(&endpoint) {
             self.tried.push(endpoint);
@@ -170,7 +177,7 @@ impl Retries {
     ) -> Result<Chosen, Unavailable> {
         let again = || decision.lease_again();
         let resent = match self.step {
-            Step::Elsewhere | Step::Retry => None,
+            Step::Elsewhere(_) | Step::Retry => None,
             Step::Resend => again(),
             Step::ResendElsewhere => {
                 let mut tried = self.tried.clone();
@@ -180,7 +187,13 @@ impl Retries {
         };
         match resent {
             Some(chosen) => Ok(chosen),
-            None => decision.choose_next(caller, &self.tried),
+            None => {
+                let to = match self.step {
+                    Step::Elsewhere(to) => to,
+                    _ => Further::Any,
+                };
+                decision.choose_next(to, caller, &self.tried)
+            }
         }
     }
 

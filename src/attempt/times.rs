@@ -23,6 +23,10 @@ pub(crate) struct AttemptTimes {
     pub(crate) idle: Option<Duration>,
     /// Whether the request asks for a stream, if that is known.
     pub(crate) asks_for_stream: Option<bool>,
+    /// Whether an answer is read that may say that the engine does not have the model.
+    pub(crate) sees_unknown_model: bool,
+    /// Whether one is that may say that the request is too long.
+    pub(crate) sees_too_long: bool,
 }
 
 impl AttemptTimes {
@@ -37,6 +41,8 @@ impl AttemptTimes {
                 total,
                 is_gated: policy.holds_first_event(),
                 idle: policy.get_stream_idle_timeout(),
+                sees_unknown_model: policy.get_retry_unknown_model(),
+                sees_too_long: policy.get_retry_too_long(),
                 ..Self::default()
             };
         }
@@ -50,6 +56,8 @@ impl AttemptTimes {
             is_gated: policy.holds_first_event(),
             idle: policy.get_stream_idle_timeout(),
             asks_for_stream: None,
+            sees_unknown_model: policy.get_retry_unknown_model(),
+            sees_too_long: policy.get_retry_too_long(),
         }
     }
 }

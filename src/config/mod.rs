@@ -3,8 +3,10 @@
 mod address;
 mod balance;
 mod builder;
+mod declined;
 #[cfg(any(feature = "manifest", feature = "serde"))]
 mod duration;
+mod elsewhere;
 mod encoding;
 mod endpoint;
 mod engine_header;

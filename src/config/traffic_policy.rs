@@ -7,7 +7,8 @@ use http::StatusCode;
 #[cfg(feature = "serde")]
 use super::serial;
 use super::{
-    mistake::MistakeKind, on_interruption::Streaming, outlier_detection::OutlierDetection,
+    declined::Declined, mistake::MistakeKind, on_interruption::Streaming,
+    outlier_detection::OutlierDetection,
 };
 
 /// How requests to a [`ModelServer`](crate::ModelServer) are sent: how long an
@@ -26,6 +27,8 @@ use super::{
 /// | [`max_retries`](Self::max_retries) | 0 | [`Failover`](crate::Failover) |
 /// | [`retry_interval`](Self::retry_interval) | 100 ms, growing to [`max_retry_interval`](Self::max_retry_interval), 2 s | [`Failover`](crate::Failover) |
 /// | [`retry_statuses`](Self::retry_statuses) | 429, 500, 502, 503, 504 | [`Failover`](crate::Failover) |
+/// | [`retry_unknown_model`](Self::retry_unknown_model) | on | [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) and [`Failover`](crate::Failover) |
+/// | [`retry_too_long`](Self::retry_too_long) | off | [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) and [`Failover`](crate::Failover) |
 /// | [`max_in_flight`](Self::max_in_flight) | none | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`max_queue`](Self::max_queue) | 0: a request that finds no free endpoint is shed at once | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`queue_timeout`](Self::queue_timeout) | 1 s | [`ModelRouteLayer`](crate::ModelRouteLayer) |
@@ -72,6 +75,8 @@ pub struct TrafficPolicy {
     max_retry_interval: Option<Duration>,
     #[cfg_attr(feature = "serde", serde(serialize_with = "serial::statuses"))]
     retry_statuses: Vec<StatusCode>,
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    pub(super) declined: Declined,
     max_in_flight: Option<usize>,
     max_queue: usize,
     #[cfg_attr(feature = "serde", serde(serialize_with = "serial::duration"))]
@@ -97,6 +102,7 @@ impl Default for TrafficPolicy {
                 StatusCode::SERVICE_UNAVAILABLE,
                 StatusCode::GATEWAY_TIMEOUT,
             ],
+            declined: Declined::default(),
             max_in_flight: None,
             max_queue: 0,
             queue_timeout: Duration::from_secs(1),

@@ -22,7 +22,7 @@ use crate::{
     observe::{LimitFacts, LimitVerdict, Report},
     pieces::{Chunks, Edit},
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
-    server::{Caller, Home, Lease, Server},
+    server::{Caller, Home, Lease, Server, Wanted},
     upload::{Inbound, Received, Refused, Share, Upload},
     wire::{Coded, Origin, Payload, load_report, rewrite},
 };
@@ -224,6 +224,7 @@ impl Matched {
             headers: &head.headers,
             extensions: &head.extensions,
             body: &self.message.keys,
+            wanted: Some(Wanted::of(&self.message.model, self.selection.lora)),
         }
     }
 

@@ -93,6 +93,8 @@
 //!       onInterruption: event
 //!       maxRetryInterval: 2s
 //!       retryStatuses: [429, 503]
+//!       retryUnknownModel: true
+//!       retryTooLong: false
 //!       maxInFlight: 64
 //!       maxQueue: 16
 //!       queueTimeout: 500ms

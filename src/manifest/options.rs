@@ -57,7 +57,7 @@ pub(super) const RETRY_STATUSES: &str = "retryStatuses";
 pub(super) const OUTLIER_DETECTION: &str = "outlierDetection";
 
 /// Options of a traffic policy that Kthena's schema does not have, except the two keys above.
-pub(super) const POLICY: [Setting<TrafficPolicy>; 13] = [
+pub(super) const POLICY: [Setting<TrafficPolicy>; 15] = [
     Setting {
         key: "streamIdleTimeout",
         access: Access::Time(TrafficPolicy::stream_idle_timeout, |policy| {
@@ -127,6 +127,18 @@ pub(super) const POLICY: [Setting<TrafficPolicy>; 13] = [
                 policy.get_max_retry_interval(),
                 default.get_max_retry_interval(),
             )
+        }),
+    },
+    Setting {
+        key: "retryUnknownModel",
+        access: Access::Flag(TrafficPolicy::retry_unknown_model, |policy| {
+            unless(policy.get_retry_unknown_model(), true)
+        }),
+    },
+    Setting {
+        key: "retryTooLong",
+        access: Access::Flag(TrafficPolicy::retry_too_long, |policy| {
+            unless(policy.get_retry_too_long(), false)
         }),
     },
     Setting {

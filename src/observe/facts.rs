@@ -109,7 +109,9 @@ impl AttemptOutcome {
     /// The status of the engine's answer, if it has answered.
     pub fn status(self) -> Option<StatusCode> {
         match self.0 {
-            Outcome::Answered(status) | Outcome::Full(status, _) => Some(status),
+            Outcome::Answered(status) | Outcome::Full(status, _) | Outcome::Declined(status, _) => {
+                Some(status)
+            }
             _ => None,
         }
     }
@@ -120,12 +122,13 @@ impl AttemptOutcome {
         self.0.is_success()
     }
 
-    /// One word of a fixed set, for a label: `answered`, `full`, `not_connected`, `not_processed`,
+    /// One word of a fixed set, for a label: `answered`, `full`, `declined`, `not_connected`, `not_processed`,
     /// `stale`, `lost`, `failed`, `timed_out`, `out_of_time`, `shed`, `client`.
     pub fn code(self) -> &'static str {
         match self.0 {
             Outcome::Answered(_) => "answered",
             Outcome::Full(..) => "full",
+            Outcome::Declined(..) => "declined",
             Outcome::NotConnected => "not_connected",
             Outcome::NotProcessed => "not_processed",
             Outcome::Stale => "stale",

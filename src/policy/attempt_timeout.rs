@@ -18,10 +18,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    busy::{Reading, may_say_busy},
     clock::Clock,
     first_event::{Gate, Opening, other_type},
     readdress::follow,
+    refusal::{Looks, Reading},
 };
 use crate::{
     attempt::{Exchange, ResponseBody, RouteBody, outcome_of_answer, outcome_of_error},
@@ -41,8 +41,10 @@ use crate::{
 /// answer's body may take any time; only its pauses are limited, by
 /// [`stream_idle_timeout`](crate::TrafficPolicy::stream_idle_timeout).
 ///
-/// This layer also classifies failed attempts. In particular it reads the body of a 503 in JSON
-/// of up to 4 KiB before it passes it on: a vLLM that is full says only there that it is busy.
+/// This layer also classifies failed attempts. In particular it reads the body of a 503, 404 or 400
+/// in JSON of up to 4 KiB before it passes it on: an engine says only there that it is busy, that
+/// it does not have the model ([`retry_unknown_model`](crate::TrafficPolicy::retry_unknown_model)), or
+/// that the request is too long ([`retry_too_long`](crate::TrafficPolicy::retry_too_long)).
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
 pub struct AttemptTimeoutLayer(());
@@ -93,6 +95,7 @@ where
             dialect: Dialect::of(request.uri().path()),
             stream: times.asks_for_stream,
         });
+        let looks = exchange.as_ref().map(|_| Looks::of(&times));
         let call = {
             let _entered = span.enter();
             self.inner.call(request)
@@ -100,6 +103,7 @@ where
         AttemptTimeoutFuture {
             clock: Clock::new(times),
             gate,
+            looks,
             exchange,
             span,
             phase: Phase::Calling { call },
@@ -126,6 +130,8 @@ pin_project! {
         clock: Clock,
         // Holds the answer back until its first content event.
         gate: Option<Gate>,
+        // None for the same.
+        looks: Option<Looks>,
         #[pin]
         phase: Phase<F, R>,
     }
@@ -135,8 +141,8 @@ pin_project! {
     #[project = PhaseProj]
     enum Phase<F, R> {
         Calling { #[pin] call: F },
-        // A 503 that may say that the engine is busy.
-        Reading { #[pin] reading: Reading<R> },
+        // A short error that may say more than its status.
+        Reading { reading: Option<Box<Reading<R>>> },
         // Held back until its first content event.
         Opening { opening: Option<Box<Opening<R>>> },
     }
@@ -155,7 +161,7 @@ where
     fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        is_routed: bool,
+        looks: Option<Looks>,
         gate: Option<Gate>,
     ) -> Poll<Ended<R>> {
         loop {
@@ -165,8 +171,14 @@ where
                     Err(error) => return Poll::Ready(failed(error.into())),
                 },
                 PhaseProj::Reading { reading } => {
-                    return Poll::Ready(match ready!(reading.poll(cx)) {
-                        Ok((response, outcome)) => (Ok(response), outcome),
+                    let read = reading.as_mut().map(|reading| reading.poll(cx));
+                    let read = ready!(read.expect("polled after completion"));
+                    let reading = reading.take().expect("it was there");
+                    return Poll::Ready(match read {
+                        Ok(()) => {
+                            let (response, outcome) = reading.into_read();
+                            (Ok(response), outcome)
+                        }
                         Err(error) => failed(error),
                     });
                 }
@@ -181,17 +193,18 @@ where
                     });
                 }
             };
-            let next = match gate.filter(|_| response.status().is_success()) {
-                Some(gate) if gate.refuses(response.headers()) => {
+            let looks = looks.filter(|looks| looks.reads(&response));
+            let next = match (gate.filter(|_| response.status().is_success()), looks) {
+                (Some(gate), _) if gate.refuses(response.headers()) => {
                     return Poll::Ready((Err(other_type()), Outcome::Failed));
                 }
-                Some(gate) => Self::Opening {
+                (Some(gate), _) => Self::Opening {
                     opening: Some(Opening::new(gate.dialect, response)),
                 },
-                None if is_routed && may_say_busy(&response) => Self::Reading {
-                    reading: Reading::new(response),
+                (None, Some(looks)) => Self::Reading {
+                    reading: Some(Reading::new(looks, response)),
                 },
-                None => {
+                (None, None) => {
                     let outcome = outcome_of_answer(&response);
                     let response = response.map(|body| ResponseBody::upstream(body, None));
                     return Poll::Ready((Ok(response), outcome));
@@ -201,7 +214,7 @@ where
         }
     }
 
-    /// Whether the head of an answer is there that is held back. A 503 that is read is not yet one.
+    /// Whether the head of an answer is there that is held back. An error that is read is not yet one.
     fn has_head(&self) -> bool {
         matches!(self, Self::Opening { .. })
     }
@@ -224,8 +237,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let entered = this.span.enter();
-        let is_routed = this.exchange.is_some();
-        let ended = this.phase.as_mut().poll(cx, is_routed, *this.gate);
+        let ended = this.phase.as_mut().poll(cx, *this.looks, *this.gate);
         let (result, outcome) = match ended {
             Poll::Ready(ended) => ended,
             Poll::Pending => {

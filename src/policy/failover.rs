@@ -56,7 +56,10 @@ use crate::{
 /// A request is not sent again
 /// - after an answer whose status is not one of the
 ///   [`retry_statuses`](crate::TrafficPolicy::retry_statuses): any other 4xx
-///   or 5xx is the engine's own answer, and goes to the client,
+///   or 5xx is the engine's own answer, and goes to the client. (Two are not, if the policy says
+///   so: that the engine does not have the model, and that the request is too long for it; see
+///   [`retry_unknown_model`](crate::TrafficPolicy::retry_unknown_model) and
+///   [`retry_too_long`](crate::TrafficPolicy::retry_too_long).)
 /// - if its body is too large to be kept
 ///   ([`replay_bytes`](crate::ModelRouteLayer::replay_bytes)) and was begun to be sent, or if the
 ///   client failed to send it,

@@ -15,7 +15,7 @@ use http::{
 use http_body::{Body, Frame};
 use serde_json::{Map, Value};
 
-use super::busy::says_busy;
+use super::refusal::says_busy;
 use crate::{
     attempt::{ResponseBody, outcome_of_answer},
     error::{BoxError, RouteError, RouteErrorKind},

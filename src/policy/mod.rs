@@ -3,7 +3,6 @@
 
 mod answer_errors;
 mod attempt_timeout;
-mod busy;
 mod clock;
 #[cfg(feature = "dns")]
 mod dns;
@@ -13,6 +12,7 @@ mod first_event;
 mod health_check;
 mod poll;
 mod readdress;
+mod refusal;
 
 #[cfg(feature = "dns")]
 pub use self::dns::{Dns, DnsHandle, Resolve, Resolved, SystemResolver};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::table::{CompiledRule, CompiledTable, Targets, index};
 use crate::{
     error::RouteError,
-    server::{Caller, Lease, Pass, Server, Take},
+    server::{Caller, Lease, Pass, Server, Take, Wanted},
 };
 
 /// A target's position among those of its rule, fallbacks last, and an endpoint of it.
@@ -22,30 +22,56 @@ pub(crate) enum Unavailable {
     Full(Option<u32>),
 }
 
+/// Which targets and endpoints a request may be sent to that is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Further {
+    /// All.
+    Any,
+    /// The endpoints that may have its model.
+    Served,
+    /// The targets whose context is longer.
+    Longer,
+}
+
 impl CompiledTable {
     /// For a request that has not been sent yet: takes a turn of the split.
     ///
     /// If a target can't take the request, its share is split among its siblings. If no
     /// target can, the fallbacks are next. An endpoint that is not healthy is used only
     /// where no target has a healthy one, full or not: those that are full are waited for.
+    ///
+    /// In the same way an endpoint that is known to lack the model is used only where no target
+    /// has a healthy one that may have it, full or not.
     pub(crate) fn choose<T>(
         &self,
         rule: &CompiledRule,
         caller: Caller<'_>,
         take: Take<T>,
     ) -> Result<Chosen<T>, Unavailable> {
-        let choose = |pass| {
+        let anywhere = caller.of_any_model();
+        let choose = |pass, caller: Caller<'_>| {
             self.choose_target(rule, pass, caller, take)
                 .or_else(|| self.first_of(rule.fallbacks(), rule, pass, caller, &[], take))
         };
-        if let Some(chosen) = choose(Pass::Healthy) {
-            return Ok(chosen);
+        let healthy = |caller: Caller<'_>| {
+            if let Some(chosen) = choose(Pass::Healthy, caller) {
+                return Some(Ok(chosen));
+            }
+            let is_healthy = |target| self.target(rule, target).has_healthy(&[], caller.wanted);
+            let is_any = rule.all().any(is_healthy);
+            is_any.then(|| Err(self.unavailable(rule, is_healthy)))
+        };
+        let served = self.tells_models_apart(rule).then(|| healthy(caller));
+        if let Some(chosen) = served.flatten().or_else(|| healthy(anywhere)) {
+            return chosen;
         }
-        let is_healthy = |target| self.target(rule, target).has_healthy(&[]);
-        if rule.all().any(is_healthy) {
-            return Err(self.unavailable(rule, is_healthy));
-        }
-        choose(Pass::LastResort).ok_or_else(|| self.unavailable(rule, |_| true))
+        choose(Pass::LastResort, anywhere).ok_or_else(|| self.unavailable(rule, |_| true))
+    }
+
+    /// Whether anything is known of the models that the endpoints of some target have.
+    fn tells_models_apart(&self, rule: &CompiledRule) -> bool {
+        rule.all()
+            .any(|target| self.target(rule, target).tells_models_apart())
     }
 
     fn choose_target<T>(
@@ -59,7 +85,7 @@ impl CompiledTable {
             return Some((0, self.target(rule, 0).pick(pass, caller, &[], take)?));
         };
         loop {
-            let can_take = |target| self.target(rule, target).can_take(pass);
+            let can_take = |target| self.target(rule, target).can_take(pass, caller.wanted);
             let target = targets.split.pick(can_take)?;
             // Another request may have been faster: then choose again.
             if let Some(taken) = self.target(rule, target).pick(pass, caller, &[], take) {
@@ -68,27 +94,42 @@ impl CompiledTable {
         }
     }
 
-    /// For a retry: another endpoint of the same target, then the rule's other targets,
-    /// then its fallbacks; `tried` are the endpoints that the request has already been
-    /// sent to. As in [`choose`](Self::choose), healthy ones that are full are waited for.
+    /// For a retry, after an attempt at the `current` target: another endpoint of the same target,
+    /// then the rule's other targets, then its fallbacks, as far as it may go there; `tried` are the
+    /// endpoints that the request has already been sent to. As in [`choose`](Self::choose), healthy
+    /// ones that are full are waited for, and those that lack the model come last.
     pub(crate) fn choose_next(
         &self,
         rule: &CompiledRule,
-        current: u32,
+        after: (u32, Further),
         caller: Caller<'_>,
         tried: &[Arc<str>],
     ) -> Result<Chosen, Unavailable> {
-        if let Some(chosen) = self.choose_healthy(rule, current, caller, tried) {
-            return Ok(chosen);
-        }
-        let order = || rule.starting_at(current);
-        let mut healthy = order().filter(|&target| self.target(rule, target).has_healthy(tried));
-        if let Some(first) = healthy.next() {
-            let mut healthy = std::iter::once(first).chain(healthy);
+        let order = self.order(rule, after);
+        let anywhere = caller.of_any_model();
+        let healthy = |caller: Caller<'_>| {
+            if let Some(chosen) = self.healthy_of(&order, rule, caller, tried) {
+                return Some(Ok(chosen));
+            }
+            let is_healthy =
+                |&target: &usize| self.target(rule, target).has_healthy(tried, caller.wanted);
+            let mut healthy = order.iter().copied().filter(is_healthy).peekable();
+            healthy.peek()?;
             let queue = healthy.find(|&target| self.target(rule, target).has_room_to_wait());
-            return Err(Unavailable::Full(queue.map(index)));
+            Some(Err(Unavailable::Full(queue.map(index))))
+        };
+        let served = self.tells_models_apart(rule).then(|| healthy(caller));
+        if let Some(chosen) = served.flatten() {
+            return chosen;
         }
-        self.first_of(order(), rule, Pass::LastResort, caller, tried, Lease::new)
+        if after.1 == Further::Served {
+            return Err(Unavailable::NoEndpoint);
+        }
+        if let Some(chosen) = healthy(anywhere) {
+            return chosen;
+        }
+        let order = order.into_iter();
+        self.first_of(order, rule, Pass::LastResort, anywhere, tried, Lease::new)
             .ok_or(Unavailable::NoEndpoint)
     }
 
@@ -101,8 +142,21 @@ impl CompiledTable {
         caller: Caller<'_>,
         tried: &[Arc<str>],
     ) -> Option<Chosen> {
+        let order = self.order(rule, (current, Further::Any));
+        let of = |caller| self.healthy_of(&order, rule, caller, tried);
+        let served = self.tells_models_apart(rule).then(|| of(caller));
+        served.flatten().or_else(|| of(caller.of_any_model()))
+    }
+
+    fn healthy_of(
+        &self,
+        order: &[usize],
+        rule: &CompiledRule,
+        caller: Caller<'_>,
+        tried: &[Arc<str>],
+    ) -> Option<Chosen> {
         [Pass::Proven, Pass::Healthy].into_iter().find_map(|pass| {
-            let order = rule.starting_at(current);
+            let order = order.iter().copied();
             self.first_of(order, rule, pass, caller, tried, Lease::new)
         })
     }
@@ -111,15 +165,43 @@ impl CompiledTable {
     pub(crate) fn next_server(
         &self,
         rule: &CompiledRule,
-        current: u32,
+        after: (u32, Further),
+        wanted: Wanted<'_>,
         tried: &[Arc<str>],
     ) -> Option<&Server> {
-        let servers = || {
-            let order = rule.starting_at(current);
-            order.map(|target| &**self.target(rule, target))
+        let order = self.order(rule, after);
+        let mut servers = order.iter().map(|&target| &**self.target(rule, target));
+        if after.1 == Further::Served {
+            return servers.find(|server| server.has_healthy(tried, Some(wanted)));
+        }
+        let healthy = servers
+            .clone()
+            .find(|server| server.has_healthy(tried, None));
+        healthy.or_else(|| servers.find(|server| server.has_untried(tried)))
+    }
+
+    /// The targets that may be tried after the `current` one, in their order.
+    fn order(&self, rule: &CompiledRule, (current, to): (u32, Further)) -> Vec<usize> {
+        let all = rule.starting_at(current);
+        if to != Further::Longer {
+            return all.collect();
+        }
+        let length = |target: usize| {
+            let servers = self.config.get_model_servers();
+            let server = servers.get(rule.server(target) as usize)?;
+            server.get_max_model_len()
         };
-        let healthy = servers().find(|server| server.has_healthy(tried));
-        healthy.or_else(|| servers().find(|server| server.has_untried(tried)))
+        let current = current as usize;
+        let own = rule.own_targets();
+        all.filter(|&target| {
+            let may = match target < own {
+                true => current < own,
+                false => current < target,
+            };
+            let is_longer = length(target).zip(length(current)).map(|(a, b)| a > b);
+            may && target != current && is_longer.unwrap_or(target >= own)
+        })
+        .collect()
     }
 
     fn first_of<T>(

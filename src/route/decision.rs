@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, request::Parts};
 use tower::retry::budget::Budget;
 
 use super::{
-    choose::{Chosen, Unavailable},
+    choose::{Chosen, Further, Unavailable},
     naming::Naming,
     table::{CompiledTable, RouteTable, Selection, index},
 };
@@ -14,7 +14,7 @@ use crate::{
     config::{Address, Encoding, TrafficPolicy},
     error::RouteError,
     model::{BodyKeys, ExtractedModel},
-    server::{Caller, Homes, Lease, RealModel, Server},
+    server::{Caller, Homes, Lease, RealModel, Server, Wanted},
 };
 
 /// Where a request went and by which rule; found in the extensions of the response.
@@ -91,11 +91,13 @@ impl RouteDecision {
     /// Where the request can be retried, given the endpoints already `tried`.
     pub(crate) fn choose_next(
         &self,
+        to: Further,
         caller: Caller<'_>,
         tried: &[Arc<str>],
     ) -> Result<Chosen, Unavailable> {
         let rule = self.table.rule(self.selection);
-        self.table.choose_next(rule, self.target, caller, tried)
+        self.table
+            .choose_next(rule, (self.target, to), caller, tried)
     }
 
     /// A healthy endpoint that is not among the `tried` and has room.
@@ -112,9 +114,18 @@ impl RouteDecision {
     }
 
     /// The ModelServer that [`choose_next`](Self::choose_next) would pick an endpoint of.
-    pub(crate) fn next_server(&self, tried: &[Arc<str>]) -> Option<&Server> {
+    pub(crate) fn next_server(&self, to: Further, tried: &[Arc<str>]) -> Option<&Server> {
         let rule = self.table.rule(self.selection);
-        self.table.next_server(rule, self.target, tried)
+        let after = (self.target, to);
+        self.table.next_server(rule, after, self.wanted(), tried)
+    }
+
+    /// The model that engines are asked for, as the choice of one sees it.
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        match &self.naming {
+            None => Wanted::named(self.model(), self.selection.lora),
+            Some(naming) => naming.wanted(self.selection.lora),
+        }
     }
 
     pub(crate) fn policy(&self) -> &TrafficPolicy {
@@ -282,6 +293,7 @@ impl RouteTable {
             headers: &head.headers,
             extensions: &head.extensions,
             body: &BodyKeys::default(),
+            wanted: Some(Wanted::named(model, selection.lora)),
         };
         let rule = table.rule(selection);
         let chosen = table.choose(rule, caller, |server, position, _| {

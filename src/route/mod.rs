@@ -18,7 +18,7 @@ mod table;
 mod walk;
 
 pub(crate) use self::{
-    choose::{Chosen, Unavailable},
+    choose::{Chosen, Further, Unavailable},
     models::IsVisible,
     naming::Naming,
     outlook::{Outlook, Prospect, shares},

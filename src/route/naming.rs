@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{model::ExtractedModel, server::RealModel};
+use crate::{
+    model::ExtractedModel,
+    server::{RealModel, Wanted},
+};
 
 /// What the client asks for, and what engines are asked for.
 #[derive(Debug)]
@@ -36,6 +39,15 @@ impl Naming {
             is_forced: forced.is_some(),
             has_place,
         }))
+    }
+
+    /// What engines are asked for, as the choice of one sees it.
+    pub(super) fn wanted(&self, is_adapter: bool) -> Wanted<'_> {
+        match (self.has_place, self.is_forced) {
+            (false, _) => Wanted::fixed(&self.asked, is_adapter),
+            (true, true) => Wanted::fixed(&self.engine.name, is_adapter),
+            (true, false) => Wanted::named(&self.engine.name, is_adapter),
+        }
     }
 
     /// The name that replaces the client's, given that of the ModelServer.

@@ -49,13 +49,13 @@ impl CompiledTable {
             }
             Some(shares)
         };
-        let is_healthy = |target| self.target(rule, target).has_healthy(&[]);
+        let is_healthy = |target| self.target(rule, target).has_healthy(&[], None);
         let is_any_healthy = rule.all().any(is_healthy);
         let pass = match is_any_healthy {
             true => Pass::Healthy,
             false => Pass::LastResort,
         };
-        let can_take = |target| self.target(rule, target).can_take(pass);
+        let can_take = |target| self.target(rule, target).can_take(pass, None);
         if let Some(shares) = taken_by(&can_take) {
             return Outlook {
                 prospect: Prospect::Sent(pass),

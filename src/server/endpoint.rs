@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::{
+    adapters::Adapters,
     complaints::Complaints,
     health::Health,
     queue::Queue,
@@ -28,6 +29,8 @@ pub(crate) struct Endpoint {
     pub(crate) latency: Ewma,
     /// What is known of requests that the gateway has not sent.
     reports: Reports,
+    /// The models that it serves, as far as they are known.
+    pub(crate) adapters: Adapters,
     in_flight: AtomicUsize,
     /// Whether more than one queue waits for it.
     is_shared: AtomicBool,
@@ -52,6 +55,7 @@ impl Endpoint {
             complaints: Complaints::default(),
             latency: Ewma::new(),
             reports: Reports::new(),
+            adapters: Adapters::default(),
             in_flight: AtomicUsize::new(0),
             is_shared: AtomicBool::new(false),
             queues: Mutex::default(),

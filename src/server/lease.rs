@@ -48,6 +48,8 @@ pub(crate) enum Outcome {
     Answered(StatusCode),
     /// The engine has answered with this status that it is full, for this long if it said so.
     Full(StatusCode, Option<Duration>),
+    /// The engine has answered with this status that it is not the one for this request.
+    Declined(StatusCode, Declined),
     /// No connection could be opened: nothing was sent.
     NotConnected,
     /// The engine has not processed the request, and says so.
@@ -69,13 +71,22 @@ pub(crate) enum Outcome {
     ClientFailed,
 }
 
+/// Why another engine may do better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Declined {
+    /// It does not have the model.
+    UnknownModel,
+    /// The request is longer than its model's context.
+    TooLong,
+}
+
 impl Outcome {
     /// Whether an answer proves that the endpoint works. A 500 proves nothing: the request may
     /// be at fault, or the engine.
     pub(crate) fn is_success(self) -> bool {
         match self {
             Self::Answered(status) => !matches!(status.as_u16(), 500 | 502..=504),
-            Self::Full(..) => true,
+            Self::Full(..) | Self::Declined(..) => true,
             _ => false,
         }
     }
@@ -88,6 +99,13 @@ impl fmt::Display for Outcome {
             Self::Answered(status) | Self::Full(status, None) => write!(f, "{}", status.as_u16()),
             Self::Full(status, Some(wait)) => {
                 write!(f, "{}, retry after {wait:?}", status.as_u16())
+            }
+            Self::Declined(status, why) => {
+                let why = match why {
+                    Declined::UnknownModel => "it does not have the model",
+                    Declined::TooLong => "the request is too long for it",
+                };
+                write!(f, "{}, {why}", status.as_u16())
             }
             Self::NotConnected => f.write_str("no connection"),
             Self::NotProcessed => f.write_str("not processed"),
@@ -206,8 +224,10 @@ impl Lease {
                 self.failed_by(Some(outcome));
             }
             // It was slow, which an answer in the end does not undo.
-            Outcome::Answered(_) if outcome.is_success() && self.has_failed => {}
+            Outcome::Answered(_) | Outcome::Declined(..)
+                if outcome.is_success() && self.has_failed => {}
             Outcome::Answered(_) if outcome.is_success() => self.succeeded(),
+            Outcome::Declined(..) => self.succeeded(),
             Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR) if !self.on_trial => {
                 self.begun = None;
             }

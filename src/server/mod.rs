@@ -1,5 +1,6 @@
 //! ModelServers: groups of engine endpoints, and the choice of one of them.
 
+mod adapters;
 mod balance;
 mod complaints;
 mod endpoint;
@@ -10,9 +11,11 @@ mod model_server;
 mod outlook;
 mod queue;
 mod reported;
+mod suited;
 #[cfg(test)]
 mod tests;
 mod wait;
+mod wanted;
 
 #[cfg(feature = "dns")]
 pub(crate) use self::complaints::Complaints;
@@ -20,9 +23,10 @@ pub(crate) use self::{
     balance::affinity::{Caller, client_ip},
     endpoint::Endpoint,
     homes::{Home, Homes},
-    lease::{Lease, Outcome},
+    lease::{Declined, Lease, Outcome},
     model_server::{Pass, RealModel, Server, Take},
     reported::requests,
+    wanted::Wanted,
 };
 pub use self::{
     health::EndpointHealth,

@@ -19,6 +19,7 @@ use super::{
     endpoint::Endpoint,
     health::{HealthState, Verdict},
     queue::Queue,
+    wanted::Wanted,
 };
 use crate::{
     config::{Encoding, ModelServer, TrafficPolicy},
@@ -68,6 +69,8 @@ pub(super) struct Live {
     ejecting: Mutex<()>,
     /// The requests in flight to all endpoints together, counted only if the balance needs it.
     pub(super) in_flight: AtomicUsize,
+    /// Whether anything is known of the models that its endpoints have.
+    pub(super) knows_models: Arc<AtomicBool>,
     /// What its answers say of the tokens of requests.
     pub(super) estimates: Estimates,
     /// Whether it was said that layers are missing that its policy needs.
@@ -121,6 +124,7 @@ impl Server {
         let live = Arc::<Live>::default();
         for (endpoint, _) in &endpoints {
             endpoint.wakes(&live.queue);
+            endpoint.adapters.tell(&live.knows_models);
         }
         Self {
             balancer: Arc::new(Balancer::new(config.get_balance(), &weights)),
@@ -185,6 +189,7 @@ impl Server {
         *new = Arc::new(server);
         for endpoint in &new.endpoints {
             endpoint.wakes(&new.live.queue);
+            endpoint.adapters.tell(&new.live.knows_models);
         }
         *lock(&new.live.current) = Arc::downgrade(new);
     }
@@ -240,12 +245,13 @@ impl Server {
     }
 
     /// Whether [`pick`](Self::pick) would find an endpoint, if no other request is faster.
-    pub(crate) fn can_take(&self, pass: Pass) -> bool {
+    pub(crate) fn can_take(&self, pass: Pass, wanted: Option<Wanted<'_>>) -> bool {
+        let sought = self.sought(wanted);
         self.is_open()
             && self
                 .endpoints
                 .iter()
-                .any(|endpoint| self.is_usable(endpoint, pass))
+                .any(|endpoint| self.is_usable(endpoint, pass) && Self::may_have(endpoint, sought))
     }
 
     /// Whether there is an endpoint that is not taken out of service.
@@ -254,11 +260,15 @@ impl Server {
         endpoints.any(|endpoint| !endpoint.health.is_draining())
     }
 
-    /// Whether an endpoint that is not among the `tried` is healthy, full or not.
-    pub(crate) fn has_healthy(&self, tried: &[Arc<str>]) -> bool {
-        self.endpoints
-            .iter()
-            .any(|endpoint| !endpoint.health.state().is_out() && !tried.contains(endpoint.uri()))
+    /// Whether an endpoint that is not among the `tried`, and may have the model, is healthy, full
+    /// or not.
+    pub(crate) fn has_healthy(&self, tried: &[Arc<str>], wanted: Option<Wanted<'_>>) -> bool {
+        let sought = self.sought(wanted);
+        self.endpoints.iter().any(|endpoint| {
+            !endpoint.health.state().is_out()
+                && !tried.contains(endpoint.uri())
+                && Self::may_have(endpoint, sought)
+        })
     }
 
     /// Whether there is an endpoint in service that is not among the `tried`.
@@ -269,8 +279,8 @@ impl Server {
 
     /// Chooses an endpoint for a request, and returns what `take` makes of it.
     ///
-    /// Endpoints that are full or whose URI is among the `tried` are passed
-    /// over. `None` while other requests are waiting in the queue.
+    /// Endpoints that are full, whose URI is among the `tried`, or that are known to lack the
+    /// model that the caller wants, are passed over. `None` while other requests are waiting in the queue.
     pub(crate) fn pick<T>(
         self: &Arc<Self>,
         pass: Pass,
@@ -287,19 +297,23 @@ impl Server {
             [] | [_] => None,
             _ => self.balancer.key(caller),
         };
-        self.pick_now(pass, key, tried, take)
+        self.pick_now(pass, key, caller.wanted, tried, take)
     }
 
     pub(super) fn pick_now<T>(
         self: &Arc<Self>,
         pass: Pass,
         key: Option<u64>,
+        wanted: Option<Wanted<'_>>,
         tried: &[Arc<str>],
         take: Take<T>,
     ) -> Option<T> {
+        let sought = self.sought(wanted);
         let usable = |position: usize| {
             let endpoint: &Endpoint = &self.endpoints[position];
-            self.is_usable(endpoint, pass) && !tried.contains(endpoint.uri())
+            self.is_usable(endpoint, pass)
+                && !tried.contains(endpoint.uri())
+                && Self::may_have(endpoint, sought)
         };
         loop {
             let position = match pass {
@@ -310,8 +324,14 @@ impl Server {
                     let slow_start = self.policy.get_slow_start();
                     // The total matters only for requests with a key.
                     let total = key.map_or(0, |_| self.in_flight());
-                    self.balancer
-                        .pick(&self.endpoints, total, key, slow_start, usable)?
+                    let chosen =
+                        self.balancer
+                            .pick(&self.endpoints, total, key, slow_start, usable)?;
+                    match sought {
+                        // A key has its home.
+                        Some(sought) if key.is_none() => self.better_suited(chosen, sought, usable),
+                        _ => chosen,
+                    }
                 }
                 Pass::LastResort => self.last_resort(usable)?,
             };

@@ -8,6 +8,7 @@ use super::{
     balance::affinity::Caller,
     lease::Lease,
     model_server::{Pass, Server},
+    wanted::{Kept, Wanted},
 };
 
 impl Server {
@@ -22,30 +23,44 @@ impl Server {
         tried: Vec<Arc<str>>,
     ) -> impl Future<Output = Option<Lease>> + Send + use<> {
         let key = self.balancer.key(caller);
-        self.wait_by(key, tried)
+        let wanted = caller.wanted.filter(|wanted| self.some_lack(*wanted));
+        let wanted = wanted.map(Wanted::keep);
+        self.wait_by(key, wanted, tried)
     }
 
-    async fn wait_by(self: Arc<Self>, key: Option<u64>, tried: Vec<Arc<str>>) -> Option<Lease> {
+    async fn wait_by(
+        self: Arc<Self>,
+        key: Option<u64>,
+        wanted: Option<Kept>,
+        tried: Vec<Arc<str>>,
+    ) -> Option<Lease> {
         let max = self.policy.get_max_queue();
         let queue = &self.live.queue;
-        let place = match tried.is_empty() {
+        // Who can't go everywhere would hold up others in the line.
+        let place = match tried.is_empty() && wanted.is_none() {
             true => queue.join(max)?,
             false => queue.join_again(max)?,
         };
         let lease = place.wait(|| {
             let server = self.current();
-            let taken = server.take_freed(key, &tried);
+            let taken = server.take_freed(key, wanted.as_ref().map(Kept::wanted), &tried);
             taken.ok_or_else(|| server.next_change())
         });
         let waited = timeout(self.policy.get_queue_timeout(), lease).await;
         waited.ok().flatten()
     }
 
-    fn take_freed(self: &Arc<Self>, key: Option<u64>, tried: &[Arc<str>]) -> Option<Lease> {
-        let healthy = self.pick_now(Pass::Healthy, key, tried, Lease::new);
-        healthy.or_else(|| match self.has_healthy(tried) {
-            true => None,
-            false => self.pick_now(Pass::LastResort, key, tried, Lease::new),
+    fn take_freed(
+        self: &Arc<Self>,
+        key: Option<u64>,
+        wanted: Option<Wanted<'_>>,
+        tried: &[Arc<str>],
+    ) -> Option<Lease> {
+        let healthy = self.pick_now(Pass::Healthy, key, wanted, tried, Lease::new);
+        healthy.or_else(|| match (self.has_healthy(tried, wanted), wanted) {
+            (true, _) => None,
+            (false, Some(_)) => self.take_freed(key, None, tried),
+            (false, None) => self.pick_now(Pass::LastResort, key, None, tried, Lease::new),
         })
     }
 

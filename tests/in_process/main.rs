@@ -3,6 +3,7 @@
 //! Each module is named after what it shows to be so; `tests/PROMISES.md` says where that is
 //! promised. What they share is in `tests/kit`.
 
+mod adapters;
 mod addresses;
 #[cfg(feature = "admin")]
 mod admin;

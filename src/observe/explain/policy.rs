@@ -7,6 +7,12 @@ use crate::config::{Balance, HashKey, OnInterruption, TrafficPolicy};
 /// The policy in a sentence, without its full stop.
 pub(crate) fn sentence(policy: &TrafficPolicy) -> String {
     let mut parts = vec![retries(policy)];
+    if !policy.get_retry_unknown_model() {
+        parts.push("no other endpoint for a model that one does not have".into());
+    }
+    if policy.get_retry_too_long() {
+        parts.push("another ModelServer for what is too long".into());
+    }
     let time = |time: Option<Duration>, what: &str| time.map(|time| format!("{time:?} {what}"));
     parts.extend(time(policy.get_timeout(), "for an attempt"));
     parts.extend(time(policy.get_total_timeout(), "in all"));

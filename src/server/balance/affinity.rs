@@ -12,6 +12,7 @@ use super::{ring::Ring, shares::Shares};
 use crate::{
     config::HashKey,
     model::{BodyKeys, NeededKeys, hash, is_empty},
+    server::wanted::Wanted,
 };
 
 /// The number of points of the ring tried before all endpoints are considered.
@@ -40,6 +41,18 @@ pub(crate) struct Caller<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) extensions: &'a Extensions,
     pub(crate) body: &'a BodyKeys,
+    /// The model, where only endpoints will do that may have it.
+    pub(crate) wanted: Option<Wanted<'a>>,
+}
+
+impl Caller<'_> {
+    /// The same, where any endpoint will do, whatever it has.
+    pub(crate) fn of_any_model(self) -> Self {
+        Self {
+            wanted: None,
+            ..self
+        }
+    }
 }
 
 /// The key by which requests belong together.
@@ -349,6 +362,7 @@ mod tests {
             headers: &head.headers,
             extensions: &head.extensions,
             body,
+            wanted: None,
         })
     }
 

@@ -175,6 +175,8 @@ fn it_serializes_in_the_words_of_the_manifests() {
                 "retryInterval": "100ms",
                 "maxRetryInterval": null,
                 "retryStatuses": [503],
+                "retryUnknownModel": true,
+                "retryTooLong": false,
                 "maxInFlight": 8,
                 "maxQueue": 0,
                 "queueTimeout": "1s",

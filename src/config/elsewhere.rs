@@ -1,0 +1,47 @@
+//! The options of a policy about requests that another engine may serve.
+
+use super::traffic_policy::TrafficPolicy;
+
+impl TrafficPolicy {
+    /// Whether a request for a model that its engine does not have goes on to another endpoint that
+    /// may have it, most often a LoRA adapter that is loaded on some of them. On by default.
+    ///
+    /// An engine says so with a 404 (vLLM: `The model .. does not exist`; the code
+    /// `model_not_found`), SGLang with a 400 for an adapter that is not loaded. The endpoint is then
+    /// passed over for this model for 60 s, as long as another may have it. Each endpoint is asked
+    /// once; it costs no retry and nothing of the budget, for the engine has done nothing. If no
+    /// endpoint has the model, the client gets the engine's last answer.
+    ///
+    /// It needs the [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer), which reads such an answer
+    /// of up to 4 KiB, and to send again the [`FailoverLayer`](crate::FailoverLayer). The policy of
+    /// the ModelServer counts that has answered. Off, nothing is learnt from such an answer.
+    pub fn retry_unknown_model(mut self, on: bool) -> Self {
+        self.declined.retry_unknown_model = on;
+        self
+    }
+
+    /// Whether a request that is too long for its model's context goes on to another ModelServer: a
+    /// 400 of the engine that says so (vLLM's `maximum context length`; the code
+    /// `context_length_exceeded`). Off by default.
+    ///
+    /// It goes to the rule's targets whose [`max_model_len`](crate::ModelServer::max_model_len) is
+    /// known to be longer, and then to its [fallbacks](crate::Rule::fallback) in their order, but
+    /// for those whose is known to be no longer. It costs no retry and nothing of the budget. If
+    /// none is left, the client gets the engine's last answer.
+    ///
+    /// It needs the layers that [`retry_unknown_model`](Self::retry_unknown_model) needs.
+    pub fn retry_too_long(mut self, on: bool) -> Self {
+        self.declined.retry_too_long = on;
+        self
+    }
+
+    /// Whether a request for a model that its engine does not have goes on to another endpoint.
+    pub fn get_retry_unknown_model(&self) -> bool {
+        self.declined.retry_unknown_model
+    }
+
+    /// Whether a request that is too long for its model goes on to another ModelServer.
+    pub fn get_retry_too_long(&self) -> bool {
+        self.declined.retry_too_long
+    }
+}

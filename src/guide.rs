@@ -10,7 +10,7 @@
 //! | [`engines`] | what is known of an engine's load and from where, what each signal costs, when to use it |
 //! | [`observing`] | observers, metrics and their labels, the access log, spans, usage |
 //! | [`limits`] | token and request limits: what a request costs, tenants, Redis, Kthena's |
-//! | [`addresses`] | host names of several addresses: each an endpoint; clients, TLS |
+//! | [`addresses`] | host names of several addresses: each an endpoint; clients, TLS; zones |
 //! | [`adapters`] | LoRA adapters where they are loaded, loading them, contexts of different lengths |
 //! | [`streams`] | when a streamed attempt counts, what is progress, how the client learns of the end |
 //! | [`sessions`] | which requests belong together, what an engine keeps, requests without a model |

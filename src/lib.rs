@@ -117,7 +117,7 @@
 //! - [`operating`](guide::operating): TLS, discovery, reload, health, what to watch, capacity
 //! - [`observing`](guide::observing): observers, metrics, the access log, spans, usage
 //! - [`limits`](guide::limits): token and request limits, tenants, Redis
-//! - [`addresses`](guide::addresses): host names of several addresses
+//! - [`addresses`](guide::addresses): host names of several addresses, zones
 //! - [`streams`](guide::streams): the first event, progress, interruptions, comments to waiting clients
 //! - [`kthena`](guide::kthena): moving from Kthena Router
 //!

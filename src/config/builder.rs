@@ -29,6 +29,8 @@ pub struct RouteTableBuilder {
     without_model: Option<WithoutModel>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     engine_state: Option<EngineState>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    zone: Option<String>,
     #[cfg_attr(feature = "serde", serde(skip))]
     retry_budget: Option<SharedBudget>,
 }
@@ -90,6 +92,14 @@ impl RouteTableBuilder {
         self
     }
 
+    /// The zone that the gateway is in, such as `eu-1a`: by default none.
+    ///
+    /// ModelServers that [prefer](crate::TrafficPolicy::prefer_zone) it go by it.
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
+
     /// Limits the retries of all requests together; by default tower's `TpsBudget::default()`.
     ///
     /// The default allows ten retries a second, plus one for every five
@@ -135,6 +145,11 @@ impl RouteTableBuilder {
     /// The ModelRoutes, to change, remove or reorder them.
     pub fn model_routes_mut(&mut self) -> &mut Vec<ModelRoute> {
         &mut self.model_routes
+    }
+
+    /// The zone that the gateway is in, if it was said.
+    pub fn get_zone(&self) -> Option<&str> {
+        self.zone.as_deref()
     }
 
     /// The retry budget, if it is not the default.

@@ -22,6 +22,8 @@ pub struct Endpoint {
     weight: u32,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "std::ops::Not::not"))]
     resolve: bool,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    zone: Option<String>,
 }
 
 impl Endpoint {
@@ -35,6 +37,7 @@ impl Endpoint {
             uri: uri.into(),
             weight: 1,
             resolve: false,
+            zone: None,
         }
     }
 
@@ -61,6 +64,15 @@ impl Endpoint {
         self
     }
 
+    /// The zone that it is in, such as `eu-1a`: by default none is known.
+    ///
+    /// It matters where the ModelServer [prefers](crate::TrafficPolicy::prefer_zone) the gateway's
+    /// [own](crate::RouteTableBuilder::zone).
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
+
     /// The URI as it was given.
     pub fn get_uri(&self) -> &str {
         &self.uri
@@ -69,6 +81,11 @@ impl Endpoint {
     /// The weight.
     pub fn get_weight(&self) -> u32 {
         self.weight
+    }
+
+    /// The zone that it is in, if that is known.
+    pub fn get_zone(&self) -> Option<&str> {
+        self.zone.as_deref()
     }
 
     /// Whether each address of its host name is an endpoint of its own.

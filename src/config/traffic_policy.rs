@@ -33,6 +33,7 @@ use super::{
 /// | [`max_queue`](Self::max_queue) | 0: a request that finds no free endpoint is shed at once | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`queue_timeout`](Self::queue_timeout) | 1 s | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`slow_start`](Self::slow_start) | off | [`ModelRouteLayer`](crate::ModelRouteLayer) |
+/// | [`prefer_zone`](Self::prefer_zone) | off | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`outlier_detection`](Self::outlier_detection) | on, see there | [`ModelRouteLayer`](crate::ModelRouteLayer) and [`Failover`](crate::Failover) |
 ///
 /// If a request is retried on another ModelServer, the policy of the first
@@ -83,6 +84,8 @@ pub struct TrafficPolicy {
     queue_timeout: Duration,
     #[cfg_attr(feature = "serde", serde(serialize_with = "serial::duration"))]
     slow_start: Duration,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    prefer_zone: Option<usize>,
     outlier_detection: OutlierDetection,
 }
 
@@ -107,6 +110,7 @@ impl Default for TrafficPolicy {
             max_queue: 0,
             queue_timeout: Duration::from_secs(1),
             slow_start: Duration::ZERO,
+            prefer_zone: None,
             outlier_detection: OutlierDetection::default(),
         }
     }
@@ -231,6 +235,20 @@ impl TrafficPolicy {
         self
     }
 
+    /// Prefers endpoints of the gateway's [own zone](crate::RouteTableBuilder::zone) while one of
+    /// them has fewer than this many `requests` in flight for each unit of its weight; 0, the
+    /// default, is off. 16 is a number to begin with: an engine works on so many side by side.
+    ///
+    /// With more in flight at each of them a request may go to any zone, if an endpoint elsewhere
+    /// has less to do for its weight than each in the own zone, and the balance chooses among all.
+    /// So it does where none of the zone can take a request. An endpoint of no known
+    /// [zone](crate::Endpoint::zone) is elsewhere. Nothing is preferred if the gateway's own zone is
+    /// not known, or no endpoint is in it.
+    pub fn prefer_zone(mut self, requests: usize) -> Self {
+        self.prefer_zone = Some(requests).filter(|requests| *requests > 0);
+        self
+    }
+
     /// When a failing endpoint is ejected, and for how long; on by default.
     pub fn outlier_detection(mut self, detection: OutlierDetection) -> Self {
         self.outlier_detection = detection;
@@ -287,6 +305,11 @@ impl TrafficPolicy {
     /// How long an endpoint that is new or back takes to its full share; zero is off.
     pub fn get_slow_start(&self) -> Duration {
         self.slow_start
+    }
+
+    /// Up to how many requests in flight for each unit of weight the own zone is preferred, if it is.
+    pub fn get_prefer_zone(&self) -> Option<usize> {
+        self.prefer_zone
     }
 
     /// When a failing endpoint is ejected.

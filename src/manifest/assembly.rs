@@ -32,7 +32,10 @@ pub(super) struct Assembly {
 
 impl Assembly {
     pub(super) fn new(inputs: &Inputs, found: &mut Vec<Diagnostic>) -> Self {
-        let config = RouteTable::builder();
+        let config = match &inputs.zone {
+            Some(zone) => RouteTable::builder().zone(zone),
+            None => RouteTable::builder(),
+        };
         let mut assembly = Self {
             config: match &inputs.paths {
                 Some(paths) => config.paths(paths.clone()),

@@ -20,6 +20,8 @@ pub(super) struct Inputs {
     pub(super) resolver: Option<Arc<Resolver>>,
     /// Whether each address of a host name is an endpoint.
     pub(super) resolves_names: bool,
+    /// The zone that the gateway is in.
+    pub(super) zone: Option<String>,
     /// Paths that may reach an engine beside the standard ones.
     pub(super) paths: Option<ApiPaths>,
 }

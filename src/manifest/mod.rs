@@ -70,6 +70,7 @@
 //!         weight: 3
 //!       - url: http://engines.ml.svc:8000
 //!         resolve: true
+//!         zone: eu-1a
 //!     # LeastRequest, RoundRobin, Random, PeakEwma, PrefixHash: BYTES, or
 //!     # ConsistentHash: with ClientAddr, User, SessionId or Header: NAME
 //!     tower-model-route/balance: |
@@ -99,6 +100,7 @@
 //!       maxQueue: 16
 //!       queueTimeout: 500ms
 //!       slowStart: 30s
+//!       preferZone: 16
 //!       outlierDetection:
 //!         consecutiveFailures: 3
 //!         baseEjectionTime: 5s

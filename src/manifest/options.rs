@@ -57,7 +57,7 @@ pub(super) const RETRY_STATUSES: &str = "retryStatuses";
 pub(super) const OUTLIER_DETECTION: &str = "outlierDetection";
 
 /// Options of a traffic policy that Kthena's schema does not have, except the two keys above.
-pub(super) const POLICY: [Setting<TrafficPolicy>; 15] = [
+pub(super) const POLICY: [Setting<TrafficPolicy>; 16] = [
     Setting {
         key: "streamIdleTimeout",
         access: Access::Time(TrafficPolicy::stream_idle_timeout, |policy| {
@@ -169,6 +169,14 @@ pub(super) const POLICY: [Setting<TrafficPolicy>; 15] = [
         access: Access::Time(TrafficPolicy::slow_start, |policy| {
             unless(policy.get_slow_start(), Duration::ZERO)
         }),
+    },
+    Setting {
+        key: "preferZone",
+        access: Access::Count(
+            usize::MAX as u64,
+            |policy, requests| policy.prefer_zone(requests as usize),
+            |policy| policy.get_prefer_zone().map(|requests| requests as u64),
+        ),
     },
 ];
 

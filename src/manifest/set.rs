@@ -109,8 +109,8 @@ impl Manifests {
         manifests
     }
 
-    /// Adds the other's manifests and endpoints; of two resolvers, or lists of paths, the other's
-    /// stays.
+    /// Adds the other's manifests and endpoints; of two resolvers, lists of paths, or zones, the
+    /// other's stays.
     pub fn merge(mut self, other: Self) -> Self {
         self.found.extend(other.found);
         self.inputs.resources.append(other.inputs.resources);
@@ -122,6 +122,7 @@ impl Manifests {
         self.inputs.redis_passwords.extend(passwords);
         self.inputs.resolver = other.inputs.resolver.or(self.inputs.resolver);
         self.inputs.paths = other.inputs.paths.or(self.inputs.paths);
+        self.inputs.zone = other.inputs.zone.or(self.inputs.zone);
         self.inputs.resolves_names |= other.inputs.resolves_names;
         self.denied.extend(other.denied);
         self
@@ -172,6 +173,12 @@ impl Manifests {
     /// manifests: each of its addresses is an endpoint, as soon as it is known.
     pub fn resolve_names(mut self) -> Self {
         self.inputs.resolves_names = true;
+        self
+    }
+
+    /// The zone that the gateway is in, as [`RouteTableBuilder::zone`](crate::RouteTableBuilder::zone).
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.inputs.zone = Some(zone.into());
         self
     }
 

@@ -27,7 +27,7 @@ use crate::{
     },
     limit::{LiveLimit, store_of},
     model::NeededKeys,
-    server::{Endpoint, Homes, Server},
+    server::{Endpoint, Homes, Server, Zones},
 };
 
 impl RouteTableBuilder {
@@ -99,7 +99,7 @@ impl RouteTableBuilder {
 ///
 /// All that depends on which endpoints there are is made here, also when addresses have changed.
 pub(super) fn live_server(
-    _table: &RouteTableBuilder,
+    table: &RouteTableBuilder,
     config: &ModelServer,
     endpoints: Vec<(Arc<Endpoint>, usize)>,
     headers: Box<[(HeaderName, HeaderValue)]>,
@@ -110,10 +110,18 @@ pub(super) fn live_server(
         let configured = config.get_endpoints().get(position);
         configured.map_or(1, config::Endpoint::get_weight)
     };
+    let zones = endpoints.iter().map(|&(_, position)| {
+        let configured = config.get_endpoints().get(position);
+        let zone = configured.and_then(config::Endpoint::get_zone);
+        let is_own = zone.is_some() && zone == table.get_zone();
+        (is_own, weight(position))
+    });
+    let zones = Zones::new(config.get_traffic_policy().get_prefer_zone(), zones);
     let weighted = endpoints.into_iter();
     let weighted = weighted.map(|(endpoint, position)| (endpoint, weight(position)));
     let mut server = Server::new(config, weighted.collect()).with_positions(positions);
     server.headers = headers;
+    server.zones = zones;
     server
 }
 

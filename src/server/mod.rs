@@ -16,6 +16,7 @@ mod suited;
 mod tests;
 mod wait;
 mod wanted;
+mod zones;
 
 #[cfg(feature = "dns")]
 pub(crate) use self::complaints::Complaints;
@@ -27,6 +28,7 @@ pub(crate) use self::{
     model_server::{Pass, RealModel, Server, Take},
     reported::requests,
     wanted::Wanted,
+    zones::Zones,
 };
 pub use self::{
     health::EndpointHealth,

@@ -20,6 +20,7 @@ use super::{
     health::{HealthState, Verdict},
     queue::Queue,
     wanted::Wanted,
+    zones::Zones,
 };
 use crate::{
     config::{Encoding, ModelServer, TrafficPolicy},
@@ -35,6 +36,8 @@ pub(crate) struct Server {
     pub(crate) name: Arc<str>,
     pub(crate) model: Option<RealModel>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
+    /// Which of them come first, where some do.
+    pub(crate) zones: Option<Box<Zones>>,
     /// For each endpoint its position in the configuration, if that is not its own.
     of_config: Box<[u32]>,
     pub(crate) policy: TrafficPolicy,
@@ -137,6 +140,7 @@ impl Server {
                 .into_iter()
                 .map(|(endpoint, _)| endpoint)
                 .collect(),
+            zones: None,
             of_config: Box::default(),
             policy: config.get_traffic_policy().clone(),
             headers: Box::default(),
@@ -321,12 +325,7 @@ impl Server {
                     usable(0).then_some(0)?
                 }
                 Pass::Proven | Pass::Healthy => {
-                    let slow_start = self.policy.get_slow_start();
-                    // The total matters only for requests with a key.
-                    let total = key.map_or(0, |_| self.in_flight());
-                    let chosen =
-                        self.balancer
-                            .pick(&self.endpoints, total, key, slow_start, usable)?;
+                    let chosen = self.balanced(key, usable)?;
                     match sought {
                         // A key has its home.
                         Some(sought) if key.is_none() => self.better_suited(chosen, sought, usable),
@@ -344,6 +343,22 @@ impl Server {
                 return Some(taken);
             }
         }
+    }
+
+    /// The endpoint that the balance chooses, in the own zone if that comes first.
+    fn balanced(&self, key: Option<u64>, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        let slow_start = self.policy.get_slow_start();
+        // The total matters only for requests with a key.
+        let total = key.map_or(0, |_| self.in_flight());
+        let pick = |own: Option<&Zones>| {
+            let usable =
+                |position| own.is_none_or(|zones| zones.is_own(position)) && usable(position);
+            let endpoints = &self.endpoints;
+            self.balancer
+                .pick(endpoints, total, key, slow_start, usable)
+        };
+        let own = self.own_zone(&usable);
+        pick(own).or_else(|| own.and_then(|_| pick(None)))
     }
 
     /// The usable endpoint that is the most likely to answer although it is out.
@@ -370,6 +385,12 @@ impl Server {
                 .sum(),
             false => self.live.in_flight.load(Ordering::Relaxed),
         }
+    }
+
+    /// What an endpoint must be in to be chosen, if the own zone comes first for now.
+    pub(super) fn own_zone(&self, usable: impl Fn(usize) -> bool) -> Option<&Zones> {
+        let zones = self.zones.as_deref()?;
+        zones.own_first(&self.endpoints, usable)
     }
 
     pub(super) fn is_usable(&self, endpoint: &Endpoint, pass: Pass) -> bool {

@@ -9,8 +9,12 @@ impl Server {
             let endpoint = self.endpoints.get(position);
             endpoint.is_some_and(|endpoint| self.is_usable(endpoint, pass))
         };
+        let is_first = |position| {
+            let own = self.own_zone(is_usable);
+            own.is_none_or(|zones| zones.is_own(position))
+        };
         let is_chosen = match pass {
-            Pass::Proven | Pass::Healthy => is_usable(position),
+            Pass::Proven | Pass::Healthy => is_usable(position) && is_first(position),
             Pass::LastResort => self.last_resort(is_usable) == Some(position),
         };
         self.is_open() && is_chosen

@@ -28,6 +28,10 @@ pub(crate) struct Config {
     #[arg(long, requires = "routes", verbatim_doc_comment)]
     resolve: bool,
 
+    /// The zone that the gateway is in, such as eu-1a: ModelServers may prefer engines there
+    #[arg(long, value_name = "ZONE", requires = "routes", verbatim_doc_comment)]
+    zone: Option<String>,
+
     /// Let the manifests refer to a key as ${NAME} in the headers for their engines (annotation
     /// tower-model-route/headers): the variable NAME of the environment, or what is in FILE;
     /// may be given several times
@@ -253,6 +257,10 @@ impl Config {
         let manifests = match self.resolve {
             true => manifests.resolve_names(),
             false => manifests,
+        };
+        let manifests = match &self.zone {
+            Some(zone) => manifests.zone(zone),
+            None => manifests,
         };
         self.endpoints
             .iter()

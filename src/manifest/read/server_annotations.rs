@@ -92,7 +92,7 @@ pub(crate) fn read(
     }
 }
 
-/// A URL, or a list of URLs and of `{url, weight, resolve}`.
+/// A URL, or a list of URLs and of `{url, weight, resolve, zone}`.
 fn endpoints(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reader<'_>) {
     let fields = match root.is_list() {
         true => root.list(reader),
@@ -105,7 +105,7 @@ fn endpoints(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reade
             }
             continue;
         }
-        let Some(object) = field.object(reader, &["url", "weight", "resolve"]) else {
+        let Some(object) = field.object(reader, &["url", "weight", "resolve", "zone"]) else {
             continue;
         };
         let Some(url) = object.get("url") else {
@@ -127,6 +127,9 @@ fn endpoint(object: &Object<'_>, url: &Field<'_>, reader: &mut Reader<'_>) -> Op
     }
     if let Some(resolve) = object.get("resolve") {
         endpoint = endpoint.resolve(resolve.flag(reader)?);
+    }
+    if let Some(zone) = object.get("zone") {
+        endpoint = endpoint.zone(zone.text(reader)?);
     }
     Some(endpoint)
 }

@@ -51,6 +51,8 @@ enum AnyEndpoint<'t> {
         weight: Option<u32>,
         #[serde(skip_serializing_if = "Option::is_none")]
         resolve: Option<bool>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        zone: Option<&'t str>,
     },
 }
 
@@ -137,5 +139,6 @@ fn any_endpoint(endpoint: &Endpoint) -> AnyEndpoint<'_> {
         url,
         weight: Some(endpoint.get_weight()).filter(|weight| *weight != 1),
         resolve: Some(endpoint.get_resolve()).filter(|resolve| *resolve),
+        zone: endpoint.get_zone(),
     }
 }

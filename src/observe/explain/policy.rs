@@ -29,6 +29,9 @@ pub(crate) fn sentence(policy: &TrafficPolicy) -> String {
     if !policy.get_slow_start().is_zero() {
         parts.push(format!("a slow start of {:?}", policy.get_slow_start()));
     }
+    if let Some(requests) = policy.get_prefer_zone() {
+        parts.push(format!("the own zone first, below {requests} in flight"));
+    }
     parts.join("; ")
 }
 
@@ -118,13 +121,14 @@ mod tests {
             .stream_idle_timeout(Duration::from_millis(1500))
             .max_in_flight(64)
             .max_queue(8)
-            .slow_start(Duration::from_secs(30));
+            .slow_start(Duration::from_secs(30))
+            .prefer_zone(16);
         assert_eq!(
             sentence(&policy),
             "up to 2 retries elsewhere on a connection error, a timeout, 429, 500, 502, 503, 504, \
              after 100ms, doubling to 2s; 10s for an attempt; 30s in all; \
              1.5s without progress in an answer; at most 64 in flight to an endpoint; \
-             up to 8 waiting for 1s; a slow start of 30s"
+             up to 8 waiting for 1s; a slow start of 30s; the own zone first, below 16 in flight"
         );
         let policy = TrafficPolicy::new()
             .first_event_gate(true)

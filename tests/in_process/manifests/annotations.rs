@@ -37,6 +37,7 @@ metadata:
       maxQueue: 16
       queueTimeout: 500ms
       slowStart: 30s
+      preferZone: 16
       outlierDetection:
         consecutiveFailures: 3
         baseEjectionTime: 5s
@@ -101,6 +102,7 @@ fn they_say_what_the_builder_says() {
                         .max_queue(16)
                         .queue_timeout(Duration::from_millis(500))
                         .slow_start(Duration::from_secs(30))
+                        .prefer_zone(16)
                         .outlier_detection(
                             OutlierDetection::new()
                                 .consecutive_failures(3)
@@ -190,7 +192,7 @@ fn mistakes_in_them_have_the_lines_of_the_file() {
             "13:17 metadata.annotations[\"tower-model-route/balance\"]: this is not valid YAML: unclosed bracket '[' [invalid-yaml]",
             "15:21 metadata.annotations[\"tower-model-route/traffic-policy\"].totalTimeout: \"1d\" is not a duration: durations are written like \"10s\", \"1m30s\" or \"100ms\" [invalid-value]",
             "25:17 metadata.annotations[\"tower-model-route/traffic-policy\"].maxQueue: without a max_in_flight nothing ever queues [invalid-configuration]",
-            "29:30 metadata.annotations[\"tower-model-route/traffic-policy\"].outlierDetection.consecutiveFailures: -3 is not a whole number from 0 to 4294967295 [invalid-value]",
+            "30:30 metadata.annotations[\"tower-model-route/traffic-policy\"].outlierDetection.consecutiveFailures: -3 is not a whole number from 0 to 4294967295 [invalid-value]",
         ]
     );
     assert_eq!(

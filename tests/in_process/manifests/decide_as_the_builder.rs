@@ -305,7 +305,7 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
         (0..4_u32, time(), time()),
         prop::collection::vec(select(&[429, 500, 502, 503, 599][..]), 0..3),
         (prop::option::of(any::<usize>()), any::<u16>(), time()),
-        prop_oneof![Just(Duration::ZERO), time()],
+        (prop_oneof![Just(Duration::ZERO), time()], 0..3_usize),
         prop_oneof![Just(OutlierDetection::new()), detection],
     )
         .prop_map(
@@ -315,7 +315,7 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
                 (retries, interval, most),
                 statuses,
                 (in_flight, queue, wait),
-                slow_start,
+                (slow_start, prefer_zone),
                 detection,
             )| {
                 let mut policy = TrafficPolicy::new()
@@ -335,6 +335,7 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
                     .sse_keepalive(keepalive.unwrap_or_default())
                     .on_interruption(interruption)
                     .slow_start(slow_start)
+                    .prefer_zone(prefer_zone)
                     .outlier_detection(detection);
                 if let Some(time) = timeout {
                     policy = policy.timeout(time);
@@ -380,10 +381,11 @@ fn model_server() -> impl Strategy<Value = ModelServer> {
     ];
     let weight = prop_oneof![4 => Just(1), 1 => 1..100_u32];
     let resolve = prop::bool::weighted(0.2);
+    let zone = prop::option::weighted(0.2, select(&["eu-1a", "7"][..]));
     (
         text(),
         prop::option::of(text()),
-        prop::collection::btree_map(select(&ENDPOINTS[..]), (weight, resolve), 0..3),
+        prop::collection::btree_map(select(&ENDPOINTS[..]), (weight, resolve, zone), 0..3),
         prop_oneof![Just(Balance::default()), balance()],
         prop_oneof![Just(TrafficPolicy::new()), Just(kthenas()), policy()],
     )
@@ -394,9 +396,10 @@ fn model_server() -> impl Strategy<Value = ModelServer> {
             if let Some(model) = model {
                 server = server.model(model);
             }
-            let endpoints = endpoints
-                .into_iter()
-                .map(|(uri, (weight, resolve))| Endpoint::new(uri).weight(weight).resolve(resolve));
+            let endpoints = endpoints.into_iter().map(|(uri, (weight, resolve, zone))| {
+                let endpoint = Endpoint::new(uri).weight(weight).resolve(resolve);
+                zone.into_iter().fold(endpoint, Endpoint::zone)
+            });
             server.endpoints(endpoints)
         })
 }

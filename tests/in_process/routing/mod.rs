@@ -6,5 +6,6 @@ mod all_conditions_must_hold;
 mod as_a_scan_decides;
 mod endpoints_take_turns_by_weight;
 mod models_then_adapters;
+mod own_zone_first;
 mod split_is_exact;
 mod split_is_exact_in_threads;

@@ -12,6 +12,7 @@ fn the_help_names_each_flag() {
         "--manifests <PATH>...",
         "--endpoint <NAME=URL>",
         "--resolve",
+        "--zone <ZONE>",
         "--keys <NAME[=FILE]>",
         "--redis-password <ADDRESS[=FILE]>",
         "--watch",

@@ -25,7 +25,11 @@ fn endpoint_choice(c: &mut Criterion) {
         ("round_robin", Balance::RoundRobin, 1),
         ("random", Balance::Random, 1),
         ("peak_ewma", Balance::PeakEwma, 1),
-        ("consistent_hash", Balance::ConsistentHash(session), 1),
+        (
+            "consistent_hash",
+            Balance::ConsistentHash(session.into()),
+            1,
+        ),
     ] {
         for endpoints in [1, 3, 1000] {
             let table = table(&balance, endpoints, weights);

@@ -176,11 +176,12 @@ pub use self::policy::{Dns, DnsHandle, Resolve, Resolved, SystemResolver};
 pub use self::{
     attempt::{ResponseBody, RouteBody, Tunnels},
     config::{
-        ApiPaths, Balance, BuildError, Condition, Encoding, Endpoint, EngineState, HashKey,
-        LimitKey, LimitUnit, Mistake, MistakeKind, ModelMatch, ModelRoute, ModelServer,
-        OnInterruption, OutlierDetection, Per, Place, RateLimit, Reason, RoutePart,
-        RouteTableBuilder, Rule, ServerPart, StoreFailure, StringMatch, TargetModel, TrafficPolicy,
-        WithoutModel,
+        ApiPaths, Balance, BuildError, Candidate, ChooseEndpoint, Condition, ConsistentHash,
+        CustomBalance, Encoding, Endpoint, EndpointRequest, EngineState, HashKey, LimitKey,
+        LimitUnit, Mistake, MistakeKind, ModelMatch, ModelRoute, ModelServer, OnInterruption,
+        OutlierDetection, Per, Place, PrefixCache, PrefixHash, RateLimit, Reason, RequestHead,
+        RoutePart, RouteTableBuilder, Rule, ServerPart, Spill, StoreFailure, StringMatch,
+        TargetModel, TrafficPolicy, WithoutModel,
     },
     error::{ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind, request_id},
     events::Usage,
@@ -202,7 +203,7 @@ pub use self::{
         HealthCheckHandle, RetryInterval,
     },
     route::{LoadSource, RouteDecision, RouteTable, RouteTableHandle},
-    server::{EndpointHealth, LoadReport, ReportSource, ReportedLoad},
+    server::{AffinityKeys, EndpointHealth, LoadReport, ReportSource, ReportedLoad},
     stack::{RouteStack, RouteStackService, stack},
     wire::{AtAddress, ForModelServer, ForwardedFields, FreshConnection, Via},
 };

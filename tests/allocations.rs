@@ -251,8 +251,8 @@ fn the_number_of_endpoints_does_not_matter() {
         Balance::RoundRobin,
         Balance::Random,
         Balance::PeakEwma,
-        Balance::ConsistentHash(session),
-        Balance::PrefixHash(1000),
+        Balance::ConsistentHash(session.into()),
+        Balance::PrefixHash(1000.into()),
     ] {
         let allocated = [1, 1000].map(|endpoints| {
             let uris = (0..endpoints).map(|i| format!("http://h{i}"));

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Extensions, HeaderMap, StatusCode, request::Parts};
+use http::{Request, StatusCode, request::Parts};
 use tokio::time::Instant;
 
 use super::{
@@ -33,7 +33,7 @@ use crate::{
     observe::AttemptReport,
     pieces::lock,
     route::{Further, RouteDecision, Unavailable},
-    server::{Caller, Declined, Lease, Outcome, Server},
+    server::{Declined, Lease, Outcome, Server},
     upload::{Share, Upload},
     wire::Payload,
 };
@@ -354,15 +354,10 @@ impl Exchange {
 
     /// Chooses the endpoint of the next attempt, and takes a lease of it if it is free;
     /// `None` if no endpoint or too little time is left.
-    pub(crate) fn next(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<Upcoming> {
+    pub(crate) fn next<B>(&self, request: &Request<B>) -> Option<Upcoming> {
         let state = self.state();
         let retries = state.retries.as_deref()?;
-        let caller = Caller {
-            headers,
-            extensions,
-            body: retries.keys(),
-            wanted: Some(state.decision.wanted()),
-        };
+        let caller = retries.caller(&state.decision, request);
         match retries.choose(&state.decision, caller) {
             Ok((target, lease)) => state.next(target, lease).map(Upcoming::Now),
             Err(Unavailable::Full(Some(target))) => Some(Upcoming::Later(target)),
@@ -371,20 +366,14 @@ impl Exchange {
     }
 
     /// Waits for an endpoint of this target to become free.
-    pub(crate) fn wait(
+    pub(crate) fn wait<B>(
         &self,
         target: u32,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-    ) -> Option<impl Future<Output = Option<Lease>> + Send + use<>> {
+        request: &Request<B>,
+    ) -> Option<impl Future<Output = Option<Lease>> + Send + use<B>> {
         let state = self.state();
         let retries = state.retries.as_deref()?;
-        let caller = Caller {
-            headers,
-            extensions,
-            body: retries.keys(),
-            wanted: Some(state.decision.wanted()),
-        };
+        let caller = retries.caller(&state.decision, request);
         let server = Arc::clone(state.decision.server_of(target));
         Some(server.wait(caller, retries.tried().to_vec()))
     }

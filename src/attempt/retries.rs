@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, StatusCode, request::Parts};
+use http::{Method, Request, StatusCode, request::Parts};
 use tokio::time::Instant;
 
 use crate::{
     config::TrafficPolicy,
+    limit::Estimate,
     model::BodyKeys,
     route::{Chosen, Further, RouteDecision, Unavailable},
     server::{Caller, Declined, Outcome, Server},
@@ -23,6 +24,7 @@ pub(crate) const LEAST_TIME: Duration = Duration::from_millis(100);
 pub(crate) struct Retries {
     origin: Origin,
     keys: BodyKeys,
+    estimate: Estimate,
     is_idempotent: bool,
     /// The ModelServer of the first attempt, whose policy applies to the retries.
     server: Arc<Server>,
@@ -52,13 +54,14 @@ pub(super) enum Step {
 impl Retries {
     pub(crate) fn new(
         origin: Origin,
-        keys: BodyKeys,
+        (keys, estimate): (BodyKeys, Estimate),
         method: &Method,
         server: Arc<Server>,
     ) -> Box<Self> {
         Box::new(Self {
             origin,
             keys,
+            estimate,
             is_idempotent: method.is_idempotent(),
             server,
             tried: Vec::new(),
@@ -72,8 +75,21 @@ impl Retries {
         &self.origin
     }
 
-    pub(super) fn keys(&self) -> &BodyKeys {
-        &self.keys
+    /// What is known of the request, which was sent by `decision`.
+    pub(super) fn caller<'a, B>(
+        &'a self,
+        decision: &'a RouteDecision,
+        request: &'a Request<B>,
+    ) -> Caller<'a> {
+        Caller {
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+            body: &self.keys,
+            estimate: self.estimate,
+            model: decision.wanted(),
+            wanted: Some(decision.wanted()),
+        }
     }
 
     pub(super) fn tried(&self) -> &[Arc<str>] {
@@ -175,7 +191,7 @@ impl Retries {
         decision: &RouteDecision,
         caller: Caller<'_>,
     ) -> Result<Chosen, Unavailable> {
-        let again = || decision.lease_again();
+        let again = || decision.lease_again(caller);
         let resent = match self.step {
             Step::Elsewhere(_) | Step::Retry => None,
             Step::Resend => again(),

@@ -1,8 +1,10 @@
 //! The configuration of a table: plain data that every front end builds, and its mistakes.
 
 mod address;
+mod affinity;
 mod balance;
 mod builder;
+mod custom;
 mod declined;
 #[cfg(any(feature = "manifest", feature = "serde"))]
 mod duration;
@@ -40,8 +42,10 @@ pub(crate) use self::{
     paths::{bad_segment, is_version},
 };
 pub use self::{
-    balance::{Balance, HashKey},
+    affinity::{ConsistentHash, HashKey, PrefixCache, PrefixHash, Spill},
+    balance::Balance,
     builder::RouteTableBuilder,
+    custom::{Candidate, ChooseEndpoint, CustomBalance, EndpointRequest, RequestHead},
     encoding::Encoding,
     endpoint::Endpoint,
     engine_state::EngineState,

@@ -1,7 +1,8 @@
 //! Places in a configuration, in words.
 
 use super::{
-    balance::{Balance, HashKey},
+    affinity::HashKey,
+    balance::Balance,
     builder::RouteTableBuilder,
     model_route::ModelRoute,
     model_server::ModelServer,
@@ -39,9 +40,10 @@ fn of_server(server: &ModelServer, position: usize, part: ServerPart) -> String 
             None => whole,
         },
         ServerPart::Balance => match server.get_balance() {
-            Balance::ConsistentHash(HashKey::Header(name)) => {
-                format!("{whole}, balance, header {name:?}")
-            }
+            Balance::ConsistentHash(hash) => match hash.get_keys() {
+                [HashKey::Header(name)] => format!("{whole}, balance, header {name:?}"),
+                _ => format!("{whole}, balance"),
+            },
             _ => format!("{whole}, balance"),
         },
         ServerPart::TrafficPolicy(None) => format!("{whole}, traffic_policy"),

@@ -64,7 +64,8 @@ struct Packed {
     fingerprint: u64,
     /// `None` if the chunks are all of the body.
     rest: Option<Inbound>,
-    keys: BodyKeys,
+    /// What further attempts are to know of it.
+    known: (BodyKeys, Estimate),
     share: Share,
 }
 
@@ -158,10 +159,11 @@ impl Matched {
         reservation
             .said()
             .for_each(|said| self.tell_limit(&said, report));
-        if !reservation.is_empty() {
-            self.is_metered = reservation.holds_tokens();
+        let learns = self.table.weighs_tokens_by(self.table.rule(self.selection));
+        if learns || !reservation.is_empty() {
+            self.is_metered = learns || reservation.holds_tokens();
             let made = Made::by(head.uri.path());
-            let settling = Settling::new(reservation, self.message.estimate(), made);
+            let settling = Settling::new(reservation, self.message.estimate(), made, learns);
             report.settled_by(Box::new(settling), head, asker);
         }
     }
@@ -191,10 +193,10 @@ impl Matched {
     /// Chooses a target and takes a lease of an endpoint, if one is free.
     pub(super) fn choose(&self, head: &Parts) -> Result<Turn, RouteError> {
         let rule = self.table.rule(self.selection);
-        let home = self.home.as_deref();
+        let (home, caller) = (self.home.as_deref(), self.caller(head));
         let chosen = home
-            .and_then(|home| self.table.choose_home(rule, home))
-            .unwrap_or_else(|| self.table.choose(rule, self.caller(head), Lease::new));
+            .and_then(|home| self.table.choose_home(rule, home, caller))
+            .unwrap_or_else(|| self.table.choose(rule, caller, Lease::new));
         match chosen {
             Ok(chosen) => Ok(Turn::Now(chosen)),
             Err(Unavailable::Full(Some(target))) => Ok(Turn::Later(target)),
@@ -219,12 +221,20 @@ impl Matched {
         Arc::clone(self.server(target)).wait(self.caller(head), Vec::new())
     }
 
+    /// What engines are asked for.
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted::of(&self.message.model, self.selection.lora)
+    }
+
     fn caller<'a>(&'a self, head: &'a Parts) -> Caller<'a> {
         Caller {
+            uri: &head.uri,
             headers: &head.headers,
             extensions: &head.extensions,
             body: &self.message.keys,
-            wanted: Some(Wanted::of(&self.message.model, self.selection.lora)),
+            estimate: self.message.estimate(),
+            model: self.wanted(),
+            wanted: Some(self.wanted()),
         }
     }
 
@@ -284,7 +294,7 @@ impl Matched {
         let attempts = report.sent(&decision);
         let retries = may_send_again.then(|| {
             let server = Arc::clone(lease.server());
-            Retries::new(packed.origin, packed.keys, &head.method, server)
+            Retries::new(packed.origin, packed.known, &head.method, server)
         });
         let exchange = Exchange::new(Dispatched {
             decision,
@@ -380,6 +390,7 @@ impl Message {
 
     /// Takes the fields of the client's connection off `head`.
     fn pack(self, head: &mut Parts, may_send_again: bool, usage: Option<Edit>) -> Packed {
+        let estimate = self.estimate();
         let Self {
             model,
             chunks,
@@ -409,7 +420,7 @@ impl Message {
             length,
             fingerprint,
             rest: (!whole).then_some(inbound),
-            keys,
+            known: (keys, estimate),
             share,
         }
     }

@@ -129,14 +129,22 @@ pub(super) struct Settling {
     reservation: Reservation,
     estimate: Estimate,
     made: Made,
+    /// Whether the balance of its ModelServer learns from it.
+    learns: bool,
 }
 
 impl Settling {
-    pub(super) fn new(reservation: Reservation, estimate: Estimate, made: Made) -> Self {
+    pub(super) fn new(
+        reservation: Reservation,
+        estimate: Estimate,
+        made: Made,
+        learns: bool,
+    ) -> Self {
         Self {
             reservation,
             estimate,
             made,
+            learns,
         }
     }
 
@@ -184,7 +192,7 @@ fn is_exact(end: &EndFacts<'_>) -> bool {
 
 impl Settle for Settling {
     fn reads_answer(&self) -> bool {
-        self.reservation.holds_tokens()
+        self.learns || self.reservation.holds_tokens()
     }
 
     fn settle(mut self: Box<Self>, end: &EndFacts<'_>) {

@@ -9,7 +9,7 @@ use crate::{
     coding::Decoder,
     config::WithoutModel,
     error::{RouteError, RouteErrorKind},
-    model::{BodyKeys, ExtractedModel, NeededKeys, Scan},
+    model::{BodyKeys, ExtractedModel, Scan},
     pieces::Chunks,
     route::{CompiledTable, Selection},
     server::Home,
@@ -85,7 +85,7 @@ impl Read {
             }
             Err(error) => return Err(error),
         };
-        let needed = needed(table, selection);
+        let needed = table.needed_by(table.rule(selection));
         let names_home = table.homes.reads_body(head);
         let mut home = table.homes.of_path(head);
         let mut keys = BodyKeys::default();
@@ -104,18 +104,6 @@ impl Read {
             plain: text.plain,
             home,
         })
-    }
-}
-
-/// The keys in the body that the choice of an endpoint by this rule needs.
-fn needed(table: &CompiledTable, selection: Selection) -> NeededKeys {
-    let rule = table.rule(selection);
-    NeededKeys {
-        tokens: table.limits_tokens_by(rule),
-        ..match table.reads_body_by(rule) {
-            true => table.needed_keys,
-            false => NeededKeys::default(),
-        }
     }
 }
 

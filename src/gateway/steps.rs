@@ -359,7 +359,7 @@ fn watch<R: Body>(
         || routed.keep_alive.is_some()
         || policy.get_stream_idle_timeout().is_some()
         || policy.get_first_event_slow().is_some()
-        || lease.is_some_and(Lease::wants_latency);
+        || lease.is_some_and(Lease::wants_beginning);
     let tells = report.reads_answer() || routed.exchange.asks_for_usage();
     let why = (is_wanted, tells);
     if why == (false, false) || !response.status().is_success() {

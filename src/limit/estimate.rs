@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The output of a request that sets no maximum, while nothing is known of others.
 pub(crate) const TYPICAL_OUTPUT: u64 = 256;
+/// The input of a request, while nothing is known of others.
+const TYPICAL_INPUT: u64 = 1024;
 /// Bytes of a token, before an engine has reported any.
 pub(crate) const BYTES_PER_TOKEN: u8 = 4;
 /// How much of the average the last answer makes (Kthena's cost-aware scheduler has the same).
@@ -18,7 +20,9 @@ pub(super) const MOST: u64 = 1 << 24;
 pub(crate) struct Estimates {
     /// The bits of an `f32`.
     bytes_per_token: AtomicU32,
-    /// The average output; the bits of an `f32`, 0 while nothing is known.
+    /// The average input; the bits of an `f32`, 0 while nothing is known.
+    input: AtomicU32,
+    /// The average output; the same.
     output: AtomicU32,
 }
 
@@ -37,26 +41,40 @@ impl Default for Estimates {
     fn default() -> Self {
         Self {
             bytes_per_token: AtomicU32::new(f32::from(BYTES_PER_TOKEN).to_bits()),
+            input: AtomicU32::new(0),
             output: AtomicU32::new(0),
         }
     }
 }
 
 impl Estimates {
-    /// Input tokens.
-    pub(super) fn input(&self, estimate: &Estimate) -> u64 {
-        let bytes_per_token = f32::from_bits(self.bytes_per_token.load(Ordering::Relaxed));
-        (estimate.text_bytes as f64 / f64::from(bytes_per_token)).ceil() as u64
+    /// What a token of text is on average.
+    pub(crate) fn bytes_per_token(&self) -> f64 {
+        f32::from_bits(self.bytes_per_token.load(Ordering::Relaxed)).into()
     }
 
-    /// Output tokens.
+    /// Input tokens.
+    pub(crate) fn input(&self, estimate: &Estimate) -> u64 {
+        (estimate.text_bytes as f64 / self.bytes_per_token()).ceil() as u64
+    }
+
+    /// Output tokens at most.
     pub(super) fn output(&self, estimate: &Estimate) -> u64 {
-        estimate.max_output.unwrap_or_else(|| {
-            match f32::from_bits(self.output.load(Ordering::Relaxed)) {
-                0.0 => TYPICAL_OUTPUT,
-                average => average.ceil() as u64,
-            }
-        })
+        let most = estimate.max_output;
+        most.unwrap_or_else(|| average(&self.output, TYPICAL_OUTPUT))
+    }
+
+    /// Output tokens, of which clients allow many more than they get.
+    pub(crate) fn expected_output(&self, estimate: &Estimate) -> u64 {
+        let average = average(&self.output, TYPICAL_OUTPUT);
+        estimate
+            .max_output
+            .map_or(average, |most| most.min(average))
+    }
+
+    /// Input tokens of a request of which nothing is known.
+    pub(crate) fn typical_input(&self) -> u64 {
+        average(&self.input, TYPICAL_INPUT)
     }
 
     /// A request with this estimate has used so many tokens, as the engine says.
@@ -67,9 +85,20 @@ impl Estimates {
             let measured = (estimate.text_bytes as f32 / input as f32).clamp(0.5, 32.0);
             learn(&self.bytes_per_token, measured);
         }
+        if let Some(input) = input.filter(|input| (1..=MOST).contains(input)) {
+            learn(&self.input, input as f32);
+        }
         if let Some(output) = output.filter(|output| (1..=MOST).contains(output)) {
             learn(&self.output, output as f32);
         }
+    }
+}
+
+/// The average, or else what is typical.
+fn average(average: &AtomicU32, typical: u64) -> u64 {
+    match f32::from_bits(average.load(Ordering::Relaxed)) {
+        0.0 => typical,
+        average => average.ceil() as u64,
     }
 }
 

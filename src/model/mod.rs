@@ -38,8 +38,8 @@ pub(crate) use self::{
     extract::has_body,
     extraction::{InBody, Location, Plan, Written},
     keys::{
-        BodyKeys, NeededKeys, ask_for_usage, hash, id, id_in_body, id_in_path, is_empty, makes_ids,
-        may_name_id,
+        BLOCK, BodyKeys, NeededKeys, ask_for_usage, hash, id, id_in_body, id_in_path, is_empty,
+        makes_ids, may_name_id,
     },
     paths::is_below_model,
     scan::Scan,

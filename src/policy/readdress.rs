@@ -25,7 +25,7 @@ pub(super) fn should_retry<R, E: 'static>(
 
 /// Chooses the endpoint of the next attempt, or the target whose endpoints are waited for.
 pub(super) fn next(exchange: &Exchange, request: &Request<RouteBody>) -> Option<Upcoming> {
-    exchange.next(request.headers(), request.extensions())
+    exchange.next(request)
 }
 
 /// Waits for an endpoint of this target.
@@ -34,7 +34,7 @@ pub(super) fn wait(
     request: &Request<RouteBody>,
     target: u32,
 ) -> Option<impl Future<Output = Option<Lease>> + Send + use<>> {
-    exchange.wait(target, request.headers(), request.extensions())
+    exchange.wait(target, request)
 }
 
 /// Re-targets `request` at the next endpoint, and begins the attempt there,

@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{
     config::{
-        self, Address, ApiPaths, Balance, BuildError, Condition, EngineState, HashKey, Mistake,
-        MistakeKind, ModelRoute, ModelServer, Place, Reason, RoutePart, RouteTableBuilder, Rule,
-        ServerPart, StringMatch, bad_segment,
+        self, Address, ApiPaths, BuildError, Condition, EngineState, Mistake, MistakeKind,
+        ModelRoute, ModelServer, Place, Reason, RoutePart, RouteTableBuilder, Rule, ServerPart,
+        StringMatch, bad_segment,
     },
     limit::{LiveLimit, store_of},
     model::NeededKeys,
@@ -193,16 +193,8 @@ impl<'c> Compiler<'c> {
                 self.mistake(place, MistakeKind::EndpointWeightZero);
             }
         }
-        match server.get_balance() {
-            Balance::ConsistentHash(HashKey::Header(name))
-                if HeaderName::try_from(name).is_err() =>
-            {
-                self.mistake(place(ServerPart::Balance), MistakeKind::InvalidHeaderName);
-            }
-            Balance::PrefixHash(0) => {
-                self.mistake(place(ServerPart::Balance), MistakeKind::PrefixOfNothing);
-            }
-            _ => {}
+        for mistake in server.get_balance().mistakes() {
+            self.mistake(place(ServerPart::Balance), mistake);
         }
         let headers = self.headers(position, server);
         for (option, mistake) in server.get_traffic_policy().mistakes() {

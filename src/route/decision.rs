@@ -13,6 +13,7 @@ use super::{
 use crate::{
     config::{Address, Encoding, TrafficPolicy},
     error::RouteError,
+    limit::Estimate,
     model::{BodyKeys, ExtractedModel},
     server::{Caller, Homes, Lease, RealModel, Server, Wanted},
 };
@@ -107,10 +108,13 @@ impl RouteDecision {
     }
 
     /// The endpoint of this decision once more, unless it is full.
-    pub(crate) fn lease_again(&self) -> Option<Chosen> {
+    pub(crate) fn lease_again(&self, caller: Caller<'_>) -> Option<Chosen> {
         let position = self.endpoint as usize;
         let state = self.server.endpoints.get(position)?.health.state();
-        Some((self.target, Lease::new(&self.server, position, state)?))
+        Some((
+            self.target,
+            Lease::new(&self.server, position, state, &self.server.ask(caller))?,
+        ))
     }
 
     /// The ModelServer that [`choose_next`](Self::choose_next) would pick an endpoint of.
@@ -290,13 +294,16 @@ impl RouteTable {
         let table = self.compiled();
         let selection = table.select(head, model, model)?;
         let caller = Caller {
+            uri: &head.uri,
             headers: &head.headers,
             extensions: &head.extensions,
             body: &BodyKeys::default(),
+            estimate: Estimate::default(),
+            model: Wanted::named(model, selection.lora),
             wanted: Some(Wanted::named(model, selection.lora)),
         };
         let rule = table.rule(selection);
-        let chosen = table.choose(rule, caller, |server, position, _| {
+        let chosen = table.choose(rule, caller, |server, position, _, _| {
             Some((Arc::clone(server), position))
         });
         let (target, (server, endpoint)) =

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::WithoutModel,
-    server::{Home, Lease},
+    server::{Caller, Home, Lease},
 };
 
 impl CompiledTable {
@@ -36,6 +36,7 @@ impl CompiledTable {
         &self,
         rule: &CompiledRule,
         home: &Home,
+        caller: Caller<'_>,
     ) -> Option<Result<Chosen, Unavailable>> {
         let target = rule
             .all()
@@ -47,7 +48,8 @@ impl CompiledTable {
         if state.is_out() {
             return None;
         }
-        let lease = Lease::new(server, position, state).ok_or(Unavailable::Full(None));
+        let lease =
+            Lease::new(server, position, state, &server.ask(caller)).ok_or(Unavailable::Full(None));
         Some(lease.map(|lease| (index(target), lease)))
     }
 }

@@ -235,6 +235,25 @@ impl CompiledTable {
             .collect()
     }
 
+    /// What requests by this rule need of their bodies, beside the model.
+    pub(crate) fn needed_by(&self, rule: &CompiledRule) -> NeededKeys {
+        let tokens = NeededKeys {
+            tokens: self.limits_tokens_by(rule),
+            ..NeededKeys::default()
+        };
+        if self.needed_keys.is_none() {
+            return tokens;
+        }
+        let targets = rule.all().map(|target| self.target(rule, target));
+        targets.fold(tokens, |needed, server| needed.and(server.needed_keys()))
+    }
+
+    /// Whether some ModelServer of this rule balances by tokens.
+    pub(crate) fn weighs_tokens_by(&self, rule: &CompiledRule) -> bool {
+        let mut targets = rule.all().map(|target| self.target(rule, target));
+        self.needed_keys.tokens && targets.any(|server| server.needed_keys().tokens)
+    }
+
     /// Whether the choice of an endpoint for this model may depend on a key in the body, or what
     /// its requests take of a limit on tokens.
     pub(crate) fn reads_body_of(&self, model: &str) -> bool {
@@ -242,8 +261,8 @@ impl CompiledTable {
             return false;
         }
         let reads = |&rule: &u32| {
-            let rule = &self.rules[rule as usize];
-            self.reads_body_by(rule) || self.limits_tokens_by(rule)
+            let needed = self.needed_by(&self.rules[rule as usize]);
+            !needed.is_none()
         };
         [&self.by_model, &self.by_adapter]
             .into_iter()
@@ -266,12 +285,6 @@ impl CompiledTable {
     /// The ModelServer by which a request to this rule is estimated: that of the heaviest target.
     pub(crate) fn main_server(&self, rule: &CompiledRule) -> &Arc<Server> {
         self.target(rule, rule.by_weight().next().unwrap_or(0))
-    }
-
-    /// Whether the choice of an endpoint by this rule may depend on a key in the body.
-    pub(crate) fn reads_body_by(&self, rule: &CompiledRule) -> bool {
-        let mut targets = rule.all().map(|target| self.target(rule, target));
-        targets.any(|server| !server.needed_keys().is_none())
     }
 
     /// Whether some ModelServer of this rule has usage asked for in the client's stead.

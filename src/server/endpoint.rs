@@ -32,6 +32,9 @@ pub(crate) struct Endpoint {
     /// The models that it serves, as far as they are known.
     pub(crate) adapters: Adapters,
     in_flight: AtomicUsize,
+    /// The tokens of those in flight whose tokens are known, and how many these are.
+    tokens: AtomicU64,
+    weighed: AtomicUsize,
     /// Whether more than one queue waits for it.
     is_shared: AtomicBool,
     /// The queues of its ModelServers.
@@ -57,6 +60,8 @@ impl Endpoint {
             reports: Reports::new(),
             adapters: Adapters::default(),
             in_flight: AtomicUsize::new(0),
+            tokens: AtomicU64::new(0),
+            weighed: AtomicUsize::new(0),
             is_shared: AtomicBool::new(false),
             queues: Mutex::default(),
         }
@@ -147,6 +152,33 @@ impl Endpoint {
     /// The last report of each source.
     pub(crate) fn reported(&self) -> Vec<ReportedLoad> {
         self.reports.last()
+    }
+
+    /// The tokens in flight: of requests whose tokens are not known, and of what else counts as
+    /// requests, so many as are `typical`.
+    pub(super) fn tokens(&self, typical: u64) -> u64 {
+        let known = self.tokens.load(Ordering::Relaxed);
+        let unknown = self
+            .load()
+            .saturating_sub(self.weighed.load(Ordering::Relaxed));
+        known.saturating_add(typical.saturating_mul(unknown as u64))
+    }
+
+    /// Counts the tokens of a request that is in flight.
+    pub(super) fn weigh(&self, tokens: u64) {
+        self.tokens.fetch_add(tokens, Ordering::Relaxed);
+        self.weighed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Some of a request's tokens count no more.
+    pub(super) fn release(&self, tokens: u64) {
+        self.tokens.fetch_sub(tokens, Ordering::Relaxed);
+    }
+
+    /// The rest of a request's tokens counts no more, and the request is not in flight.
+    pub(super) fn unweigh(&self, tokens: u64) {
+        self.release(tokens);
+        self.weighed.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Whether [`begin`](Self::begin) would count one more.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tracing::{field::display, info, warn};
 
 use super::{
+    ask::{Ask, Tokens},
     endpoint::Endpoint,
     health::{HealthState, Recovery},
     model_server::Server,
@@ -39,6 +40,8 @@ pub(crate) struct Lease {
     in_total: bool,
     /// When the request is sent, if the balance needs the latency.
     begun: Option<Instant>,
+    /// What still counts of its tokens, if the balance goes by tokens.
+    tokens: Option<Tokens>,
 }
 
 /// The outcome of an attempt.
@@ -136,7 +139,12 @@ impl Lease {
     /// Counts one more request as in flight to the endpoint.
     ///
     /// `None` if the endpoint is full, or if another request holds the trial.
-    pub(crate) fn new(server: &Arc<Server>, position: usize, state: HealthState) -> Option<Self> {
+    pub(crate) fn new(
+        server: &Arc<Server>,
+        position: usize,
+        state: HealthState,
+        ask: &Ask,
+    ) -> Option<Self> {
         let on_trial = state == HealthState::HalfOpen;
         let endpoint = server.endpoints.get(position)?;
         if !endpoint.begin(server.policy.get_max_in_flight()) {
@@ -154,6 +162,12 @@ impl Lease {
         if in_total {
             server.live.in_flight.fetch_add(1, Ordering::Relaxed);
         }
+        let tokens = ask.is_weighed.then(|| {
+            let tokens = server.balancer.tokens_at(position, ask);
+            endpoint.weigh(tokens.all());
+            tokens
+        });
+        server.balancer.has_chosen(position, ask);
         Some(Self {
             server: Arc::clone(server),
             position,
@@ -162,6 +176,7 @@ impl Lease {
             has_failed: false,
             in_total,
             begun: None,
+            tokens,
         })
     }
 
@@ -177,9 +192,9 @@ impl Lease {
         &self.server.endpoints[self.position]
     }
 
-    /// Whether the balance goes by the time that answers take.
-    pub(crate) fn wants_latency(&self) -> bool {
-        self.begun.is_some()
+    /// Whether the balance goes by when answers begin.
+    pub(crate) fn wants_beginning(&self) -> bool {
+        self.begun.is_some() || self.tokens.is_some()
     }
 
     /// Whether this attempt has counted as a failure.
@@ -262,6 +277,15 @@ impl Lease {
     pub(crate) fn has_begun(&mut self) {
         if !self.has_failed {
             self.observe();
+        }
+        self.computed();
+    }
+
+    /// The engine has computed the prompt, which counts no more.
+    fn computed(&mut self) {
+        if let Some(tokens) = &mut self.tokens {
+            let prompt = std::mem::take(&mut tokens.prompt);
+            self.server.endpoints[self.position].release(prompt);
         }
     }
 
@@ -359,6 +383,9 @@ impl Drop for Lease {
         let endpoint = self.endpoint();
         if self.on_trial {
             endpoint.health.end_trial();
+        }
+        if let Some(tokens) = self.tokens {
+            endpoint.unweigh(tokens.all());
         }
         endpoint.end();
         if self.in_total {

@@ -1,11 +1,14 @@
 //! ModelServers: groups of engine endpoints, and the choice of one of them.
 
 mod adapters;
+mod ask;
+mod asking;
 mod balance;
 mod complaints;
 mod endpoint;
 mod health;
 mod homes;
+mod key;
 mod lease;
 mod model_server;
 mod outlook;
@@ -21,9 +24,9 @@ mod zones;
 #[cfg(feature = "dns")]
 pub(crate) use self::complaints::Complaints;
 pub(crate) use self::{
-    balance::affinity::{Caller, client_ip},
     endpoint::Endpoint,
     homes::{Home, Homes},
+    key::{Caller, client_ip},
     lease::{Declined, Lease, Outcome},
     model_server::{Pass, RealModel, Server, Take},
     reported::requests,
@@ -32,5 +35,6 @@ pub(crate) use self::{
 };
 pub use self::{
     health::EndpointHealth,
+    key::AffinityKeys,
     reported::{LoadReport, ReportSource, ReportedLoad},
 };

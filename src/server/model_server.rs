@@ -16,8 +16,10 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::{
+    ask::Ask,
     endpoint::Endpoint,
     health::{HealthState, Verdict},
+    key::Caller,
     queue::Queue,
     wanted::Wanted,
     zones::Zones,
@@ -27,7 +29,7 @@ use crate::{
     limit::Estimates,
     model::NeededKeys,
     pieces::lock,
-    server::balance::{affinity::Caller, balancer::Balancer},
+    server::balance::{balancer::Balancer, scene::Scene},
 };
 
 /// A [`ModelServer`] as the table holds it: resolved, with its live counts.
@@ -82,7 +84,7 @@ pub(super) struct Live {
 
 /// Takes the endpoint at this position, which is in this state; `None` if another request was
 /// faster.
-pub(crate) type Take<T> = fn(&Arc<Server>, usize, HealthState) -> Option<T>;
+pub(crate) type Take<T> = fn(&Arc<Server>, usize, HealthState, &Ask) -> Option<T>;
 
 /// Which endpoints a request may go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +106,15 @@ impl Pass {
             Self::LastResort => state != HealthState::Draining,
         }
     }
+}
+
+/// The position of each of the `old` endpoints among the `new`.
+fn positions(old: &[Arc<Endpoint>], new: &[Arc<Endpoint>]) -> Vec<Option<usize>> {
+    let new = new.iter().enumerate();
+    let new: HashMap<&str, usize> = new.map(|(at, endpoint)| (&**endpoint.uri(), at)).collect();
+    let old = old.iter();
+    old.map(|endpoint| new.get(&**endpoint.uri()).copied())
+        .collect()
 }
 
 impl Server {
@@ -181,6 +192,9 @@ impl Server {
             server.live = Arc::clone(&old.live);
             if is_balanced_alike {
                 server.balancer = Arc::clone(&old.balancer);
+            } else {
+                let positions = || positions(&old.endpoints, &server.endpoints);
+                server.balancer.inherit(&old.balancer, positions);
             }
         }
         for endpoint in &mut server.endpoints {
@@ -295,19 +309,13 @@ impl Server {
         if !self.is_open() {
             return None;
         }
-        // With at most one endpoint the balancer is not touched: with many
-        // ModelServers, the cost is the number of cache lines touched.
-        let key = match *self.endpoints {
-            [] | [_] => None,
-            _ => self.balancer.key(caller),
-        };
-        self.pick_now(pass, key, caller.wanted, tried, take)
+        self.pick_now(pass, &self.ask(caller), caller.wanted, tried, take)
     }
 
     pub(super) fn pick_now<T>(
         self: &Arc<Self>,
         pass: Pass,
-        key: Option<u64>,
+        ask: &Ask,
         wanted: Option<Wanted<'_>>,
         tried: &[Arc<str>],
         take: Take<T>,
@@ -325,10 +333,12 @@ impl Server {
                     usable(0).then_some(0)?
                 }
                 Pass::Proven | Pass::Healthy => {
-                    let chosen = self.balanced(key, usable)?;
+                    let chosen = self.balanced(ask, usable)?;
                     match sought {
                         // A key has its home.
-                        Some(sought) if key.is_none() => self.better_suited(chosen, sought, usable),
+                        Some(sought) if ask.key.is_none() => {
+                            self.better_suited(chosen, sought, usable)
+                        }
                         _ => chosen,
                     }
                 }
@@ -339,23 +349,24 @@ impl Server {
             if !pass.allows(state) {
                 continue;
             }
-            if let Some(taken) = take(self, position, state) {
+            if let Some(taken) = take(self, position, state, ask) {
                 return Some(taken);
             }
         }
     }
 
     /// The endpoint that the balance chooses, in the own zone if that comes first.
-    fn balanced(&self, key: Option<u64>, usable: impl Fn(usize) -> bool) -> Option<usize> {
-        let slow_start = self.policy.get_slow_start();
-        // The total matters only for requests with a key.
-        let total = key.map_or(0, |_| self.in_flight());
+    fn balanced(&self, ask: &Ask, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        let scene = Scene {
+            endpoints: &self.endpoints,
+            total: &|| self.in_flight(),
+            slow_start: self.policy.get_slow_start(),
+            typical: self.estimates().typical_input(),
+        };
         let pick = |own: Option<&Zones>| {
             let usable =
                 |position| own.is_none_or(|zones| zones.is_own(position)) && usable(position);
-            let endpoints = &self.endpoints;
-            self.balancer
-                .pick(endpoints, total, key, slow_start, usable)
+            self.balancer.pick(&scene, ask, usable)
         };
         let own = self.own_zone(&usable);
         pick(own).or_else(|| own.and_then(|_| pick(None)))

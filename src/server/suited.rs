@@ -102,6 +102,7 @@ mod tests {
 
     use super::{
         super::{
+            ask::Ask,
             lease::Lease,
             model_server::{Pass, Server},
             wanted::Wanted,
@@ -143,7 +144,7 @@ mod tests {
 
     fn picked(server: &Arc<Server>) -> Option<usize> {
         let wanted = Some(Wanted::named("a", true));
-        let lease = server.pick_now(Pass::Healthy, None, wanted, &[], Lease::new);
+        let lease = server.pick_now(Pass::Healthy, &Ask::default(), wanted, &[], Lease::new);
         lease.map(|lease| lease.position())
     }
 

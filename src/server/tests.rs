@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    ask::Ask,
     endpoint::Endpoint,
     lease::Lease,
     model_server::{Pass, Server},
@@ -30,7 +31,7 @@ fn server(endpoints: usize, policy: TrafficPolicy) -> Arc<Server> {
 }
 
 fn lease(server: &Arc<Server>, pass: Pass) -> Option<Lease> {
-    server.pick_now(pass, None, None, &[], Lease::new)
+    server.pick_now(pass, &Ask::default(), None, &[], Lease::new)
 }
 
 /// The highest number of threads in `work` at once, while each of them runs it `times`.

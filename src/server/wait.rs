@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    balance::affinity::Caller,
+    ask::Ask,
+    key::Caller,
     lease::Lease,
     model_server::{Pass, Server},
     wanted::{Kept, Wanted},
@@ -22,15 +23,15 @@ impl Server {
         caller: Caller<'_>,
         tried: Vec<Arc<str>>,
     ) -> impl Future<Output = Option<Lease>> + Send + use<> {
-        let key = self.balancer.key(caller);
+        let ask = self.ask(caller);
         let wanted = caller.wanted.filter(|wanted| self.some_lack(*wanted));
         let wanted = wanted.map(Wanted::keep);
-        self.wait_by(key, wanted, tried)
+        self.wait_by(ask, wanted, tried)
     }
 
     async fn wait_by(
         self: Arc<Self>,
-        key: Option<u64>,
+        ask: Ask,
         wanted: Option<Kept>,
         tried: Vec<Arc<str>>,
     ) -> Option<Lease> {
@@ -43,7 +44,7 @@ impl Server {
         };
         let lease = place.wait(|| {
             let server = self.current();
-            let taken = server.take_freed(key, wanted.as_ref().map(Kept::wanted), &tried);
+            let taken = server.take_freed(&ask, wanted.as_ref().map(Kept::wanted), &tried);
             taken.ok_or_else(|| server.next_change())
         });
         let waited = timeout(self.policy.get_queue_timeout(), lease).await;
@@ -52,15 +53,15 @@ impl Server {
 
     fn take_freed(
         self: &Arc<Self>,
-        key: Option<u64>,
+        ask: &Ask,
         wanted: Option<Wanted<'_>>,
         tried: &[Arc<str>],
     ) -> Option<Lease> {
-        let healthy = self.pick_now(Pass::Healthy, key, wanted, tried, Lease::new);
+        let healthy = self.pick_now(Pass::Healthy, ask, wanted, tried, Lease::new);
         healthy.or_else(|| match (self.has_healthy(tried, wanted), wanted) {
             (true, _) => None,
-            (false, Some(_)) => self.take_freed(key, None, tried),
-            (false, None) => self.pick_now(Pass::LastResort, key, None, tried, Lease::new),
+            (false, Some(_)) => self.take_freed(ask, None, tried),
+            (false, None) => self.pick_now(Pass::LastResort, ask, None, tried, Lease::new),
         })
     }
 

@@ -8,6 +8,7 @@ mod addresses;
 #[cfg(feature = "admin")]
 mod admin;
 mod affinity;
+mod balancing;
 mod building;
 mod composition;
 #[cfg(feature = "decompression")]

@@ -1,5 +1,6 @@
 //! From resources to configuration, field by field.
 
+mod balance;
 pub(super) mod duration;
 pub(super) mod embedded;
 pub(super) mod engines;

@@ -3,13 +3,14 @@
 use http::StatusCode;
 
 use super::{
+    balance,
     embedded::{self, Embedded},
     fields::{Field, Object, Reader},
     metadata::Metadata,
     server_manifest::ServerManifest,
 };
 use crate::{
-    config::{Balance, Encoding, Endpoint, HashKey, TrafficPolicy},
+    config::{Encoding, Endpoint, TrafficPolicy},
     manifest::{
         keys,
         options::{
@@ -74,7 +75,7 @@ pub(crate) fn read(
                 }
             }
             BALANCE => {
-                if let Some(balance) = balance(&root, reader) {
+                if let Some(balance) = balance::read(&root, reader) {
                     manifest.change(|server| server.balance(balance));
                     manifest.origin.balance = Some(root.spot(reader));
                 }
@@ -162,48 +163,6 @@ fn headers(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reader<
         manifest.headers.push((name.to_owned(), value.to_owned()));
         manifest.origin.headers.push(spot);
     }
-}
-
-/// One of the names of [`Balance`], or one of its two with a key.
-fn balance(root: &Field<'_>, reader: &mut Reader<'_>) -> Option<Balance> {
-    if !root.is_mapping() {
-        let name = root.one_of(reader, &Balance::PLAIN.map(|balance| balance.name()))?;
-        return Balance::PLAIN
-            .into_iter()
-            .find(|plain| plain.name() == name);
-    }
-    let object = root.object(reader, &["ConsistentHash", "PrefixHash"])?;
-    let (hash, prefix) = (object.get("ConsistentHash"), object.get("PrefixHash"));
-    match (hash, prefix) {
-        (Some(field), None) => hash_key(&field, reader).map(Balance::ConsistentHash),
-        (None, Some(field)) => {
-            let bytes = field.number(reader, 1, u32::MAX.into())?;
-            Some(Balance::PrefixHash(bytes as usize))
-        }
-        _ => {
-            let spot = root.spot(reader);
-            let message = "it is either a ConsistentHash or a PrefixHash";
-            reader.error(&spot, "invalid-value", message);
-            None
-        }
-    }
-}
-
-fn hash_key(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<HashKey> {
-    if !field.is_mapping() {
-        let name = field.one_of(reader, &HashKey::PLAIN.map(|key| key.name()))?;
-        return HashKey::PLAIN
-            .into_iter()
-            .find(|plain| plain.name() == name);
-    }
-    let object = field.object(reader, &["Header"])?;
-    let Some(header) = object.get("Header") else {
-        let spot = object.spot_of(reader, "Header");
-        reader.error(&spot, "missing-field", "there is no Header to hash");
-        return None;
-    };
-    let name = header.text(reader)?;
-    Some(HashKey::Header(name.to_owned()))
 }
 
 fn policy(

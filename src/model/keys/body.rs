@@ -1,16 +1,22 @@
 //! The keys for affinity, read from a request's body.
 
-use super::{conversation::Conversation, json::Json, tokens::Tokens};
+use std::sync::Arc;
+
+use super::{blocks::Parts, conversation::Conversation, json::Json, tokens::Tokens};
 
 /// The keys wanted from a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NeededKeys {
     pub(crate) user: bool,
     pub(crate) session_id: bool,
+    pub(crate) prompt_cache_key: bool,
+    pub(crate) conversation_id: bool,
     /// Whether the answer is to be a stream.
     pub(crate) stream: bool,
     /// What it says of the tokens that the request will use.
     pub(crate) tokens: bool,
+    /// The blocks of the prompt.
+    pub(crate) blocks: bool,
     /// This many bytes of the conversation.
     pub(crate) prefix: usize,
 }
@@ -26,8 +32,11 @@ impl NeededKeys {
         Self {
             user: self.user || other.user,
             session_id: self.session_id || other.session_id,
+            prompt_cache_key: self.prompt_cache_key || other.prompt_cache_key,
+            conversation_id: self.conversation_id || other.conversation_id,
             stream: self.stream || other.stream,
             tokens: self.tokens || other.tokens,
+            blocks: self.blocks || other.blocks,
             prefix: self.prefix.max(other.prefix),
         }
     }
@@ -40,12 +49,18 @@ pub(crate) struct BodyKeys {
     pub(crate) user: Option<u64>,
     /// The hash of the top-level `session_id`.
     pub(crate) session_id: Option<u64>,
+    /// The hash of the top-level `prompt_cache_key`.
+    pub(crate) prompt_cache_key: Option<u64>,
+    /// The hash of the top-level `conversation`, or of its `id`.
+    pub(crate) conversation_id: Option<u64>,
     /// Whether the top-level `stream` is true.
     pub(crate) stream: bool,
     /// The beginning of the conversation, up to the longest prefix that is wanted.
     pub(crate) conversation: Vec<u8>,
     /// What it says of tokens; nothing if it is no JSON object.
     pub(crate) tokens: Option<Tokens>,
+    /// The hashes of the prompt's blocks, each of which covers all before it.
+    pub(crate) blocks: Arc<[u64]>,
 }
 
 impl BodyKeys {
@@ -63,9 +78,12 @@ impl BodyKeys {
             user: None,
             user_id: None,
             session_id: None,
+            prompt_cache_key: None,
+            conversation_id: None,
             stream: None,
             tokens: Tokens::default(),
             conversation: Conversation::new(needed.prefix),
+            parts: Parts::default(),
         };
         let mut json = Json::new(body);
         let is_object = json.peek() == Some(b'{');
@@ -76,25 +94,34 @@ impl BodyKeys {
             tokens: (needed.tokens && is_object).then_some(tokens),
             user: reader.user.or(reader.user_id),
             session_id: reader.session_id,
+            prompt_cache_key: reader.prompt_cache_key,
+            conversation_id: reader.conversation_id,
             stream: reader.stream.unwrap_or_default(),
             conversation: reader.conversation.into_prefix(),
+            blocks: match needed.blocks {
+                true => reader.parts.blocks().into(),
+                false => Arc::default(),
+            },
         }
     }
 }
 
-struct Reader {
+struct Reader<'a> {
     needed: NeededKeys,
     user: Option<u64>,
     user_id: Option<u64>,
     session_id: Option<u64>,
+    prompt_cache_key: Option<u64>,
+    conversation_id: Option<u64>,
     stream: Option<bool>,
     tokens: Tokens,
     conversation: Conversation,
+    parts: Parts<'a>,
 }
 
-impl Reader {
+impl<'a> Reader<'a> {
     /// Reads a member of the body; `None` if no further member is needed.
-    fn member(&mut self, key: &[u8], value: &mut Json<'_>) -> Option<()> {
+    fn member(&mut self, key: &[u8], value: &mut Json<'a>) -> Option<()> {
         match key {
             b"user" if self.needed.user => first(&mut self.user, value)?,
             b"metadata" if self.needed.user => value.object(|key, value| match key {
@@ -102,6 +129,16 @@ impl Reader {
                 _ => value.skip(),
             })?,
             b"session_id" if self.needed.session_id => first(&mut self.session_id, value)?,
+            b"prompt_cache_key" if self.needed.prompt_cache_key => {
+                first(&mut self.prompt_cache_key, value)?;
+            }
+            b"conversation" if self.needed.conversation_id => match value.peek()? {
+                b'{' => value.object(|key, value| match key {
+                    b"id" => first(&mut self.conversation_id, value),
+                    _ => value.skip(),
+                })?,
+                _ => first(&mut self.conversation_id, value)?,
+            },
             b"stream" if self.needed.stream => {
                 // The only word that begins so.
                 let is_true = value.peek()? == b't';
@@ -109,6 +146,15 @@ impl Reader {
                 value.skip()?;
             }
             _ if self.needed.tokens && self.tokens.takes(key) => self.tokens.member(key, value)?,
+            _ if self.needed.blocks && Parts::takes(key) => {
+                let mut again = value.clone();
+                let read = self.parts.member(key, value);
+                if self.needed.prefix > 0 {
+                    // What it has of a value that ends early counts too.
+                    _ = self.conversation.member(key, &mut again);
+                }
+                read?;
+            }
             _ if self.needed.prefix > 0 => self.conversation.member(key, value)?,
             _ => value.skip()?,
         }
@@ -117,8 +163,11 @@ impl Reader {
 
     fn is_done(&self) -> bool {
         !self.needed.tokens
+            && !self.needed.blocks
             && (!self.needed.user || self.user.is_some())
             && (!self.needed.session_id || self.session_id.is_some())
+            && (!self.needed.prompt_cache_key || self.prompt_cache_key.is_some())
+            && (!self.needed.conversation_id || self.conversation_id.is_some())
             && (!self.needed.stream || self.stream.is_some())
             && (self.needed.prefix == 0 || self.conversation.is_done())
     }
@@ -138,8 +187,11 @@ mod tests {
     const ALL: NeededKeys = NeededKeys {
         user: true,
         session_id: true,
+        prompt_cache_key: true,
+        conversation_id: true,
         stream: true,
         tokens: false,
+        blocks: false,
         prefix: 100,
     };
 
@@ -205,6 +257,40 @@ mod tests {
     }
 
     #[test]
+    fn a_conversation_is_an_id_or_an_object_with_one() {
+        for (body, key, conversation) in [
+            (r#"{"prompt_cache_key":"k","conversation":"c"}"#, "k", "c"),
+            (
+                r#"{"conversation":{"x":[1],"id":"c"},"prompt_cache_key":"k"}"#,
+                "k",
+                "c",
+            ),
+        ] {
+            let keys = read(body);
+            assert_eq!(keys.prompt_cache_key, hashed(key), "{body}");
+            assert_eq!(keys.conversation_id, hashed(conversation), "{body}");
+        }
+        let none = read(r#"{"conversation":{"name":"c"},"prompt_cache_key":7}"#);
+        assert_eq!((none.prompt_cache_key, none.conversation_id), (None, None));
+    }
+
+    /// A body of which both a prefix and the blocks are read.
+    #[test]
+    fn a_prefix_and_blocks_come_from_the_same_members() {
+        let text = "x".repeat(3000);
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}],"user":"u"}}"#);
+        let needed = NeededKeys {
+            blocks: true,
+            ..ALL
+        };
+        for body in [&*body, &body[..2500]] {
+            let keys = BodyKeys::read(body.as_bytes(), needed);
+            assert_eq!(keys.conversation, text.as_bytes()[..100]);
+            assert_eq!(keys.blocks.len(), (body.len() - 15) / 512, "{}", body.len());
+        }
+    }
+
+    #[test]
     fn what_was_read_of_a_body_that_is_cut_off_counts() {
         for (body, user, session_id) in [
             (r#"{"user":"u","session_id":"s"#, hashed("u"), None),
@@ -257,9 +343,8 @@ mod tests {
         let both = NeededKeys {
             user: true,
             session_id: true,
-            stream: false,
-            tokens: false,
             prefix: 20,
+            ..NeededKeys::default()
         };
         assert_eq!(user.and(session), both);
         assert!(!both.is_none() && NeededKeys::default().is_none());

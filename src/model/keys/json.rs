@@ -12,6 +12,7 @@ use crate::{
 ///
 /// It does not validate the values that it skips; the engine does. Every method
 /// returns `None` if the text ends or is not JSON; reading can't continue then.
+#[derive(Clone)]
 pub(super) struct Json<'a> {
     text: &'a [u8],
     rest: &'a [u8],
@@ -40,6 +41,11 @@ impl<'a> Json<'a> {
     /// How many bytes are left.
     pub(super) fn left(&self) -> usize {
         self.rest.len()
+    }
+
+    /// What is left.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// Consumes the next byte if it is `byte`.

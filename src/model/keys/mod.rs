@@ -1,5 +1,6 @@
 //! The parts of a request's body that the choice of an endpoint depends on.
 
+mod blocks;
 mod body;
 mod conversation;
 mod data;
@@ -10,6 +11,7 @@ mod tokens;
 mod usage;
 
 pub(crate) use self::{
+    blocks::BLOCK,
     body::{BodyKeys, NeededKeys},
     conversation::is_empty,
     hash::hash,

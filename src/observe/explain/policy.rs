@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Balance, HashKey, OnInterruption, TrafficPolicy};
+use crate::config::{Balance, HashKey, OnInterruption, Spill, TrafficPolicy};
 
 /// The policy in a sentence, without its full stop.
 pub(crate) fn sentence(policy: &TrafficPolicy) -> String {
@@ -88,22 +88,49 @@ fn retries(policy: &TrafficPolicy) -> String {
 pub(crate) fn balance(balance: &Balance) -> String {
     match balance {
         Balance::LeastRequest => "least request".to_owned(),
+        Balance::LeastTokens => "least tokens".to_owned(),
         Balance::RoundRobin => "round robin".to_owned(),
         Balance::Random => "random".to_owned(),
         Balance::PeakEwma => "peak EWMA of the latency".to_owned(),
-        Balance::ConsistentHash(HashKey::Header(name)) => {
-            format!("consistent hash of the header {name}")
+        Balance::ConsistentHash(hash) => {
+            let keys: Vec<String> = hash.get_keys().iter().map(key).collect();
+            let keys = keys.join(", or else ");
+            format!("consistent hash of {keys}{}", spill(hash.get_spill()))
         }
-        Balance::ConsistentHash(HashKey::ClientAddr) => {
-            "consistent hash of the client's address".to_owned()
+        Balance::PrefixHash(prefix) => {
+            let (bytes, spill) = (prefix.get_bytes(), spill(prefix.get_spill()));
+            format!("hash of the first {bytes} bytes of the conversation{spill}")
         }
-        Balance::ConsistentHash(HashKey::User) => "consistent hash of the body's user".to_owned(),
-        Balance::ConsistentHash(HashKey::SessionId) => {
-            "consistent hash of the body's session_id".to_owned()
+        Balance::PrefixCache(cache) => {
+            let entries = cache.get_entries();
+            format!("prefix cache of {entries} blocks of each endpoint, or else least tokens")
         }
-        Balance::PrefixHash(bytes) => {
-            format!("hash of the first {bytes} bytes of the conversation")
-        }
+        Balance::Custom(custom) => format!("{}, a choice of one's own", custom.get_name()),
+    }
+}
+
+/// A key of affinity.
+pub(crate) fn key(key: &HashKey) -> String {
+    match key {
+        HashKey::Header(name) => format!("the header {name}"),
+        HashKey::Query(name) => format!("the query's {name}"),
+        HashKey::Cookie(name) => format!("the cookie {name}"),
+        HashKey::Extension(name) => format!("the extension {name}"),
+        HashKey::ClientAddr => "the client's address".to_owned(),
+        HashKey::User => "the body's user".to_owned(),
+        HashKey::SessionId => "the body's session_id".to_owned(),
+        HashKey::PromptCacheKey => "the body's prompt_cache_key".to_owned(),
+        HashKey::Conversation => "the body's conversation".to_owned(),
+    }
+}
+
+/// What differs from the default.
+fn spill(spill: Spill) -> String {
+    match spill {
+        default if default == Spill::default() => String::new(),
+        Spill::AboveRequests(requests) => format!(", spilling above {requests} in flight"),
+        Spill::AboveTokens(tokens) => format!(", spilling above {tokens} tokens in flight"),
+        Spill::Never => ", never spilling".to_owned(),
     }
 }
 

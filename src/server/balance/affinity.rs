@@ -1,25 +1,22 @@
 //! Consistent hashing with bounded loads.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    cell::OnceCell,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use http::{Extensions, HeaderMap, HeaderName};
-use twox_hash::XxHash64;
-
-use super::{ring::Ring, shares::Shares};
+use super::{ring::Ring, scene::Scene, shares::Shares};
 use crate::{
-    config::HashKey,
-    model::{BodyKeys, NeededKeys, hash, is_empty},
-    server::wanted::Wanted,
+    config::Spill,
+    model::NeededKeys,
+    server::key::{Caller, Keys},
 };
 
 /// The number of points of the ring tried before all endpoints are considered.
 const WALK: usize = 256;
 
 /// Maps a key to an endpoint: the first on the ring with room. An endpoint has room while
-/// its requests in flight are below 1.25 times its share of the total, which includes the
+/// its load is below the floor, or below 1.25 times its share of the total, which includes the
 /// new request.
 ///
 /// After Mirrokni, Thorup and Zadimoghaddam, Consistent Hashing with Bounded
@@ -29,154 +26,106 @@ const WALK: usize = 256;
 /// key finds no room, and now and then while some endpoints are unusable.
 #[derive(Debug)]
 pub(super) struct Affinity {
-    key: Key,
+    keys: Keys,
+    spill: Spill,
     ring: Ring,
     /// The weight of the endpoints that were usable when they were last looked at.
     usable_weight: AtomicU64,
 }
 
-/// The parts of a request that may hold its key.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Caller<'a> {
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) extensions: &'a Extensions,
-    pub(crate) body: &'a BodyKeys,
-    /// The model, where only endpoints will do that may have it.
-    pub(crate) wanted: Option<Wanted<'a>>,
-}
-
-impl Caller<'_> {
-    /// The same, where any endpoint will do, whatever it has.
-    pub(crate) fn of_any_model(self) -> Self {
-        Self {
-            wanted: None,
-            ..self
-        }
-    }
-}
-
-/// The key by which requests belong together.
-#[derive(Debug)]
-pub(super) enum Key {
-    Header(HeaderName),
-    ClientAddr,
-    User,
-    SessionId,
-    Prefix(usize),
-}
-
-impl Key {
-    /// `None` if a header name is invalid, which is a mistake in the table.
-    pub(super) fn new(key: &HashKey) -> Option<Self> {
-        Some(match key {
-            HashKey::Header(name) => Self::Header(name.parse().ok()?),
-            HashKey::ClientAddr => Self::ClientAddr,
-            HashKey::User => Self::User,
-            HashKey::SessionId => Self::SessionId,
-        })
-    }
-
-    fn needed_keys(&self) -> NeededKeys {
-        let mut needed = NeededKeys::default();
-        match *self {
-            Self::User => needed.user = true,
-            Self::SessionId => needed.session_id = true,
-            Self::Prefix(bytes) => needed.prefix = bytes,
-            Self::Header(_) | Self::ClientAddr => {}
-        }
-        needed
-    }
-
-    /// An empty value is not a key, because it distinguishes no callers.
-    fn of(&self, caller: Caller<'_>) -> Option<u64> {
-        match self {
-            Self::Header(name) => header(caller.headers, name),
-            Self::ClientAddr => client_addr(caller.extensions),
-            Self::User => caller.body.user,
-            Self::SessionId => caller.body.session_id,
-            Self::Prefix(bytes) => {
-                let prefix = &caller.body.conversation;
-                let prefix = prefix.get(..*bytes).unwrap_or(prefix);
-                (!is_empty(prefix)).then(|| hash(0, prefix))
-            }
-        }
-    }
-}
-
-/// All values of a header, in their order.
-fn header(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
-    use std::hash::Hasher;
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    let mut hasher = XxHash64::with_seed(0);
-    hasher.write(first.as_bytes());
-    let mut is_empty = first.is_empty();
-    for value in values {
-        // As one line: two are equal to their values joined (RFC 9110, section 5.2).
-        hasher.write(b", ");
-        hasher.write(value.as_bytes());
-        is_empty &= value.is_empty();
-    }
-    (!is_empty).then(|| hasher.finish())
-}
-
-/// The client's address, if the server told it.
-pub(crate) fn client_ip(extensions: &Extensions) -> Option<IpAddr> {
-    let socket = extensions.get::<SocketAddr>().map(SocketAddr::ip);
-    let addr = socket.or_else(|| extensions.get::<IpAddr>().copied())?;
-    Some(addr.to_canonical())
-}
-
-fn client_addr(extensions: &Extensions) -> Option<u64> {
-    Some(match client_ip(extensions)? {
-        IpAddr::V4(addr) => hash(0, &addr.octets()),
-        IpAddr::V6(addr) => hash(0, &addr.octets()),
-    })
-}
-
 impl Affinity {
     /// `endpoints` are their URIs and weights, the same as in `shares`.
-    pub(super) fn new(key: Key, endpoints: &[(&str, u32)], shares: &Shares) -> Self {
+    pub(super) fn new(
+        keys: Keys,
+        spill: Spill,
+        endpoints: &[(&str, u32)],
+        shares: &Shares,
+    ) -> Self {
         Self {
-            key,
+            keys,
+            spill,
             ring: Ring::new(endpoints),
             usable_weight: AtomicU64::new(shares.total()),
         }
     }
 
     pub(super) fn needed_keys(&self) -> NeededKeys {
-        self.key.needed_keys()
+        self.keys.needed()
     }
 
     pub(super) fn key(&self, caller: Caller<'_>) -> Option<u64> {
-        self.key.of(caller)
+        self.keys.find(caller)
     }
 
-    /// The endpoint for a key; `load` is the requests in flight to each, `total` to all.
+    /// Whether the load is tokens.
+    pub(super) fn weighs_tokens(&self) -> bool {
+        matches!(self.spill, Spill::AboveTokens(_))
+    }
+
+    /// Whether the requests in flight to all endpoints must be counted.
+    pub(super) fn wants_total(&self) -> bool {
+        matches!(self.spill, Spill::AboveRequests(_))
+    }
+
+    /// The endpoint for a key.
     pub(super) fn pick(
         &self,
         key: u64,
         shares: &Shares,
-        total: usize,
-        load: impl Fn(usize) -> usize,
+        scene: &Scene<'_>,
+        usable: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let requests = |i| scene.load(i) as u64;
+        let tokens = |i| scene.tokens(i);
+        match self.spill {
+            Spill::Never => self.home(key, shares, usable),
+            Spill::AboveRequests(floor) => {
+                let total = || (scene.total)() as u64;
+                self.bounded(key, shares, (floor.into(), &requests, &total), usable)
+            }
+            Spill::AboveTokens(floor) => {
+                let total = || (0..shares.len()).map(tokens).sum();
+                self.bounded(key, shares, (floor, &tokens, &total), usable)
+            }
+        }
+    }
+
+    /// The first on the ring that is usable.
+    fn home(&self, key: u64, shares: &Shares, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        let mut walk = self.ring.from(key).take(WALK);
+        let home = walk.find(|&endpoint| usable(endpoint));
+        home.or_else(|| Some(self.survey(shares, |_| 0, usable)?.least_loaded))
+    }
+
+    fn bounded(
+        &self,
+        key: u64,
+        shares: &Shares,
+        (floor, load, total): Bound<'_>,
         usable: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         let mut weight = self.usable_weight.load(Ordering::Relaxed);
         // Some were not usable: check again. This costs as much as one more look each time.
         if weight < shares.total() && fastrand::usize(..shares.len()) == 0 {
-            weight = self.survey(shares, &load, &usable)?.weight;
+            weight = self.survey(shares, load, &usable)?.weight;
         }
+        let all = OnceCell::new();
         let has_room = |endpoint: usize, weight: u64| {
+            let load = load(endpoint);
+            if load < floor {
+                return true;
+            }
             // load < 1.25 * (total + 1) * share, without a division.
-            let bound = 5 * (total as u128 + 1) * u128::from(shares.weight(endpoint));
-            4 * load(endpoint) as u128 * u128::from(weight) < bound
+            let total = u128::from(*all.get_or_init(total));
+            let bound = 5 * (total + 1) * u128::from(shares.weight(endpoint));
+            4 * u128::from(load) * u128::from(weight) < bound
         };
         let walk = |weight: u64| {
             let mut walk = self.ring.from(key).take(WALK);
             walk.find(|&endpoint| has_room(endpoint, weight) && usable(endpoint))
         };
         walk(weight).or_else(|| {
-            let all = self.survey(shares, &load, &usable)?;
+            let all = self.survey(shares, load, &usable)?;
             let fewer = (all.weight < weight).then(|| walk(all.weight)).flatten();
             fewer.or(Some(all.least_loaded))
         })
@@ -186,7 +135,7 @@ impl Affinity {
     fn survey(
         &self,
         shares: &Shares,
-        load: impl Fn(usize) -> usize,
+        load: impl Fn(usize) -> u64,
         usable: impl Fn(usize) -> bool,
     ) -> Option<Survey> {
         let mut weight = 0;
@@ -207,6 +156,9 @@ impl Affinity {
     }
 }
 
+/// Below which load an endpoint has room in any case, the load of each, and that of all.
+type Bound<'a> = (u64, &'a dyn Fn(usize) -> u64, &'a dyn Fn() -> u64);
+
 struct Survey {
     /// The total weight of all usable endpoints.
     weight: u64,
@@ -215,10 +167,10 @@ struct Survey {
 
 #[cfg(test)]
 mod tests {
-    use http::{Request, request::Parts};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::hash;
 
     /// ModelServer and endpoints without sockets: what is in flight, what is down.
     struct Model {
@@ -226,6 +178,7 @@ mod tests {
         shares: Shares,
         loads: Vec<usize>,
         is_up: Vec<bool>,
+        floor: u64,
     }
 
     impl Model {
@@ -238,17 +191,20 @@ mod tests {
                 .collect();
             let shares = Shares::new(weights.iter().copied());
             Self {
-                affinity: Affinity::new(Key::User, &endpoints, &shares),
+                affinity: Affinity::new(Keys::new(&[]), Spill::default(), &endpoints, &shares),
                 shares,
                 loads: vec![0; weights.len()],
                 is_up: vec![true; weights.len()],
+                floor: 0,
             }
         }
 
         fn pick(&self, key: u64) -> Option<usize> {
-            let (total, load) = (self.loads.iter().sum(), |i| self.loads[i]);
+            let load = |i: usize| self.loads[i] as u64;
+            let total = || self.loads.iter().sum::<usize>() as u64;
+            let bound: Bound<'_> = (self.floor, &load, &total);
             self.affinity
-                .pick(key, &self.shares, total, load, |i: usize| self.is_up[i])
+                .bounded(key, &self.shares, bound, |i: usize| self.is_up[i])
         }
 
         /// Sends a request that stays in flight.
@@ -297,6 +253,37 @@ mod tests {
         // 1000 requests of one key fill eight of ten, in the ring's order.
         assert!(
             order[..8].iter().all(|&i| model.loads[i] == 125),
+            "{:?}",
+            model.loads
+        );
+    }
+
+    /// At 4 keys over 4 idle endpoints, some of which have the same home.
+    #[test]
+    fn below_the_floor_no_key_moves() {
+        for floor in [0, 16] {
+            let mut model = Model::new(&[1; 4]);
+            model.floor = floor;
+            let moved = keys(4).filter(|&key| {
+                let homes: Vec<_> = (0..4).filter_map(|_| model.send(key)).collect();
+                homes
+                    .iter()
+                    .any(|&at| Some(at) != model.affinity.ring.from(key).next())
+            });
+            assert_eq!(moved.count() == 0, floor == 16, "{floor}");
+        }
+    }
+
+    #[test]
+    fn above_the_floor_keys_spill_over() {
+        let mut model = Model::new(&[1; 4]);
+        model.floor = 16;
+        let key = keys(1).next().unwrap();
+        let sent: Vec<_> = (0..200).filter_map(|_| model.send(key)).collect();
+        assert!(sent[..16].iter().all(|&at| at == sent[0]));
+        // A quarter above the average, in the end.
+        assert!(
+            model.loads.iter().all(|&load| load <= 63),
             "{:?}",
             model.loads
         );
@@ -354,86 +341,6 @@ mod tests {
                     prop_assert!(model.loads[endpoint] <= model.bound(endpoint));
                 }
             }
-        }
-    }
-
-    fn of_body(key: Key, head: &Parts, body: &BodyKeys) -> Option<u64> {
-        key.of(Caller {
-            headers: &head.headers,
-            extensions: &head.extensions,
-            body,
-            wanted: None,
-        })
-    }
-
-    fn of(key: Key, head: http::request::Builder) -> Option<u64> {
-        let (head, ()) = head.body(()).unwrap().into_parts();
-        of_body(key, &head, &BodyKeys::default())
-    }
-
-    fn by_header(values: &[&str]) -> Option<u64> {
-        let key = Key::new(&HashKey::Header("X-Session".into())).unwrap();
-        let head = values.iter().fold(Request::builder(), |head, value| {
-            head.header("x-session", *value)
-        });
-        of(key, head.header("x-other", "o"))
-    }
-
-    #[test]
-    fn a_headers_values_are_a_key() {
-        assert_eq!(by_header(&["a"]), Some(hash(0, b"a")));
-        assert_ne!(by_header(&["a"]), by_header(&["b"]));
-        assert_ne!(by_header(&["a", "b"]), by_header(&["b", "a"]));
-        assert_ne!(by_header(&["a", "b"]), by_header(&["a"]));
-        assert_eq!(by_header(&["a", "b"]), by_header(&["a, b"]));
-        assert_eq!(by_header(&[]), None);
-        assert_eq!(by_header(&[""]), None);
-        assert!(Key::new(&HashKey::Header("no name".into())).is_none());
-    }
-
-    #[test]
-    fn a_clients_address_is_a_key_without_its_port() {
-        let socket = |text: &str| {
-            let addr: SocketAddr = text.parse().unwrap();
-            of(Key::ClientAddr, Request::builder().extension(addr))
-        };
-        let ip = |text: &str| {
-            let addr: IpAddr = text.parse().unwrap();
-            of(Key::ClientAddr, Request::builder().extension(addr))
-        };
-        assert!(socket("10.0.0.1:80").is_some());
-        assert_eq!(socket("10.0.0.1:80"), socket("10.0.0.1:81"));
-        assert_eq!(socket("10.0.0.1:80"), ip("10.0.0.1"));
-        assert_eq!(socket("[::ffff:10.0.0.1]:80"), ip("10.0.0.1"));
-        assert_ne!(ip("10.0.0.1"), ip("10.0.0.2"));
-        assert_eq!(socket("[2001:db8::1]:80"), ip("2001:db8::1"));
-        assert_ne!(ip("2001:db8::1"), ip("2001:db8::2"));
-        assert_eq!(of(Key::ClientAddr, Request::builder()), None);
-    }
-
-    #[test]
-    fn keys_of_a_body_are_those_that_were_read() {
-        let (head, ()) = Request::new(()).into_parts();
-        let body = BodyKeys {
-            user: Some(1),
-            session_id: Some(2),
-            stream: false,
-            tokens: None,
-            conversation: b"conversation".to_vec(),
-        };
-        assert_eq!(of_body(Key::User, &head, &body), Some(1));
-        assert_eq!(of_body(Key::SessionId, &head, &body), Some(2));
-        assert_eq!(
-            of_body(Key::Prefix(4), &head, &body),
-            Some(hash(0, b"conv"))
-        );
-        assert_eq!(
-            of_body(Key::Prefix(99), &head, &body),
-            Some(hash(0, b"conversation"))
-        );
-        for key in [Key::User, Key::SessionId, Key::Prefix(4)] {
-            assert!(!key.needed_keys().is_none());
-            assert_eq!(of_body(key, &head, &BodyKeys::default()), None);
         }
     }
 }

@@ -61,6 +61,13 @@ impl Ewma {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, observed);
     }
 
+    /// The average, if anything was measured.
+    pub(super) fn average(&self) -> Option<Duration> {
+        let (average, at) = unpack(self.state.load(Ordering::Relaxed));
+        let average = average * remaining(at, self.millis(Instant::now()));
+        (average > 0.0).then(|| Duration::from_secs_f64(average))
+    }
+
     /// The cost of one more request here, given the number already in flight:
     /// the average times the number of requests including the new one.
     ///

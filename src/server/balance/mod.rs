@@ -1,7 +1,12 @@
 //! Which endpoint of a ModelServer takes the next request.
 
-pub(super) mod affinity;
+mod affinity;
 pub(super) mod balancer;
 pub(super) mod ewma;
+mod prefixes;
+pub(super) mod prompt;
 mod ring;
+pub(super) mod scene;
 mod shares;
+#[cfg(test)]
+mod tests;

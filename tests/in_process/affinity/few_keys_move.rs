@@ -16,7 +16,8 @@ async fn homes(gateway: &Gateway) -> Vec<String> {
 
 #[tokio::test]
 async fn only_the_keys_of_the_one_that_goes_move_and_they_come_back_with_it() {
-    let table = |endpoints: Vec<usize>| table_of(endpoints, Balance::ConsistentHash(HashKey::User));
+    let table =
+        |endpoints: Vec<usize>| table_of(endpoints, Balance::ConsistentHash(HashKey::User.into()));
     let all = || (0..ENDPOINTS).collect::<Vec<_>>();
     let handle = RouteTableHandle::new(table(all()));
     let gateway = Gateway::new(handle.clone());
@@ -40,7 +41,7 @@ async fn only_the_keys_of_the_one_that_goes_move_and_they_come_back_with_it() {
 
 #[tokio::test]
 async fn one_that_comes_takes_only_its_own() {
-    let by_user = || Balance::ConsistentHash(HashKey::User);
+    let by_user = || Balance::ConsistentHash(HashKey::User.into());
     let handle = RouteTableHandle::new(table_of(0..ENDPOINTS, by_user()));
     let gateway = Gateway::new(handle.clone());
     let before = homes(&gateway).await;

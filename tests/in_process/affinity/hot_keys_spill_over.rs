@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use http::StatusCode;
-use tower_model_route::{Balance, HashKey, RouteDecision};
+use tower_model_route::{Balance, ConsistentHash, HashKey, RouteDecision, Spill};
 
 use super::users::{ENDPOINTS, Gateway, endpoint_of, of_user, uri};
 
 fn by_user() -> Gateway {
-    Gateway::balanced(Balance::ConsistentHash(HashKey::User))
+    Gateway::balanced(Balance::ConsistentHash(HashKey::User.into()))
 }
 
 #[tokio::test]
@@ -47,7 +47,8 @@ async fn no_endpoint_is_asked_twice_for_one_request() {
 /// An endpoint has at most a quarter more than its share of what is in flight.
 #[tokio::test]
 async fn a_hot_key_spills_over_and_comes_back() {
-    let gateway = by_user();
+    let without_floor = ConsistentHash::by(HashKey::User).spill(Spill::AboveRequests(0));
+    let gateway = Gateway::balanced(Balance::ConsistentHash(without_floor));
     let own = gateway.ask(of_user(1, 0)).await;
     let mut answers = Vec::new();
     let mut counts = HashMap::<String, usize>::new();

@@ -16,7 +16,7 @@ use super::users::{Gateway, chat, of_user, of_user_text, post, table};
 const USERS: usize = 30;
 
 fn by_user() -> Balance {
-    Balance::ConsistentHash(HashKey::User)
+    Balance::ConsistentHash(HashKey::User.into())
 }
 
 /// A body in pieces, for each of which it has to be waited.

@@ -11,11 +11,11 @@ use super::users::{ENDPOINTS, Gateway, bodiless, chat, post};
 
 fn every_affinity() -> [Balance; 5] {
     [
-        Balance::ConsistentHash(HashKey::User),
-        Balance::ConsistentHash(HashKey::SessionId),
-        Balance::ConsistentHash(HashKey::Header("x-session".into())),
-        Balance::ConsistentHash(HashKey::ClientAddr),
-        Balance::PrefixHash(1024),
+        Balance::ConsistentHash(HashKey::User.into()),
+        Balance::ConsistentHash(HashKey::SessionId.into()),
+        Balance::ConsistentHash(HashKey::Header("x-session".into()).into()),
+        Balance::ConsistentHash(HashKey::ClientAddr.into()),
+        Balance::PrefixHash(1024.into()),
     ]
 }
 
@@ -94,7 +94,7 @@ async fn requests_without_a_body() {
 /// A header is a key whatever the body is.
 #[tokio::test]
 async fn but_a_header_needs_no_body() {
-    let by_header = Balance::ConsistentHash(HashKey::Header("x-session".into()));
+    let by_header = Balance::ConsistentHash(HashKey::Header("x-session".into()).into());
     let gateway = Gateway::balanced(by_header);
     let mut all = HashSet::new();
     for _ in 0..10 {

@@ -29,24 +29,27 @@ async fn assert_by_key(balance: Balance, request: impl Fn(usize, usize) -> Reque
 
 #[tokio::test]
 async fn the_user() {
-    assert_by_key(Balance::ConsistentHash(HashKey::User), of_user).await;
+    assert_by_key(Balance::ConsistentHash(HashKey::User.into()), of_user).await;
 }
 
 #[tokio::test]
 async fn anthropics_user() {
-    assert_by_key(Balance::ConsistentHash(HashKey::User), |user, nth| {
-        let rest = format!(r#""max_tokens":{nth},"metadata":{{"a":1,"user_id":"{user}"}}"#);
-        let mut request = chat(&rest);
-        *request.uri_mut() = "/v1/messages".parse().unwrap();
-        request
-    })
+    assert_by_key(
+        Balance::ConsistentHash(HashKey::User.into()),
+        |user, nth| {
+            let rest = format!(r#""max_tokens":{nth},"metadata":{{"a":1,"user_id":"{user}"}}"#);
+            let mut request = chat(&rest);
+            *request.uri_mut() = "/v1/messages".parse().unwrap();
+            request
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn the_session() {
     assert_by_key(
-        Balance::ConsistentHash(HashKey::SessionId),
+        Balance::ConsistentHash(HashKey::SessionId.into()),
         |session, nth| {
             let user = r#""user":"the same""#;
             chat(&format!(r#""session_id":"s-{session}",{user},"n":{nth}"#))
@@ -57,7 +60,7 @@ async fn the_session() {
 
 #[tokio::test]
 async fn a_header() {
-    let by_header = Balance::ConsistentHash(HashKey::Header("X-Session".into()));
+    let by_header = Balance::ConsistentHash(HashKey::Header("X-Session".into()).into());
     assert_by_key(by_header, |session, nth| {
         let mut request = chat(&format!(r#""n":{nth}"#));
         let value = session.to_string().parse().unwrap();
@@ -71,7 +74,7 @@ async fn a_header() {
 #[tokio::test]
 async fn the_clients_address() {
     assert_by_key(
-        Balance::ConsistentHash(HashKey::ClientAddr),
+        Balance::ConsistentHash(HashKey::ClientAddr.into()),
         |client, nth| {
             let mut request = chat(&format!(r#""n":{nth}"#));
             let ip = format!("10.0.0.{client}");
@@ -90,7 +93,7 @@ async fn the_clients_address() {
 /// It grows, turn by turn, and what else is asked for changes.
 #[tokio::test]
 async fn the_conversation() {
-    assert_by_key(Balance::PrefixHash(1024), |conversation, turns| {
+    assert_by_key(Balance::PrefixHash(1024.into()), |conversation, turns| {
         let mut messages = vec![
             json!({"role": "system", "content": "be brief"}),
             json!({"role": "user", "content": format!("tell me about {conversation}")}),
@@ -108,7 +111,7 @@ async fn the_conversation() {
 /// What is beyond the prefix, or in the same system prompt, does not tell conversations apart.
 #[tokio::test]
 async fn no_more_of_it_than_the_prefix() {
-    let gateway = Gateway::balanced(Balance::PrefixHash(8));
+    let gateway = Gateway::balanced(Balance::PrefixHash(8.into()));
     let mut all = HashSet::new();
     for nth in 0..20 {
         let rest = format!(r#""messages":[{{"role":"user","content":"beginning {nth}"}}]"#);
@@ -120,7 +123,7 @@ async fn no_more_of_it_than_the_prefix() {
 /// An escape, or white space, says nothing else.
 #[tokio::test]
 async fn however_it_is_written() {
-    let gateway = Gateway::balanced(Balance::ConsistentHash(HashKey::User));
+    let gateway = Gateway::balanced(Balance::ConsistentHash(HashKey::User.into()));
     for user in 0..20 {
         let endpoint = gateway.ask(chat(&format!(r#""user":"u{user}""#))).await;
         let escaped = format!(" \"us\\u0065r\" :\n \"\\u0075{user}\" ");

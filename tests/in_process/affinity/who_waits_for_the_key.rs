@@ -66,8 +66,8 @@ async fn nobody_waits_whose_key_is_not_in_the_body() {
         Balance::LeastRequest,
         Balance::RoundRobin,
         Balance::PeakEwma,
-        Balance::ConsistentHash(HashKey::ClientAddr),
-        Balance::ConsistentHash(HashKey::Header("x-session".into())),
+        Balance::ConsistentHash(HashKey::ClientAddr.into()),
+        Balance::ConsistentHash(HashKey::Header("x-session".into()).into()),
     ] {
         let layer = ModelRouteLayer::new(table(balance.clone()));
         let mut sent = send(layer, stalled(BEGUN.to_owned()));
@@ -85,7 +85,7 @@ async fn nobody_waits_whose_model_goes_elsewhere() {
     let table = RouteTable::builder()
         .model_server(server("plain"))
         .model_server(server("other"))
-        .model_server(server("by conversation").balance(Balance::PrefixHash(1024)))
+        .model_server(server("by conversation").balance(Balance::PrefixHash(1024.into())))
         .model_route(route("asked", "other"))
         .model_route(route("another", "by conversation"))
         .build()
@@ -105,8 +105,8 @@ async fn nobody_waits_whose_model_goes_elsewhere() {
 #[tokio::test(start_paused = true)]
 async fn a_key_in_the_body_is_waited_for_as_long_as_any_body() {
     for balance in [
-        Balance::ConsistentHash(HashKey::User),
-        Balance::PrefixHash(1024),
+        Balance::ConsistentHash(HashKey::User.into()),
+        Balance::PrefixHash(1024.into()),
     ] {
         let layer = ModelRouteLayer::new(table(balance)).body_timeout(Duration::from_secs(5));
         let mut sent = send(layer, stalled(BEGUN.to_owned()));
@@ -119,7 +119,7 @@ async fn a_key_in_the_body_is_waited_for_as_long_as_any_body() {
 /// Not for more than may be kept: the rest is streamed, whatever its size.
 #[tokio::test(start_paused = true)]
 async fn it_is_waited_for_within_what_is_kept() {
-    let by_user = || table(Balance::ConsistentHash(HashKey::User));
+    let by_user = || table(Balance::ConsistentHash(HashKey::User.into()));
     let gateway = Gateway::new(by_user());
     for user in 0..10 {
         let endpoint = gateway.ask(of_user(user, 0)).await;

@@ -15,7 +15,9 @@ fn server() -> ModelServer {
         .model("org/real")
         .endpoint("http://e0")
         .endpoint(Endpoint::new("http://e1").weight(3))
-        .balance(Balance::ConsistentHash(HashKey::Header("x-session".into())))
+        .balance(Balance::ConsistentHash(
+            HashKey::Header("x-session".into()).into(),
+        ))
         .traffic_policy(
             TrafficPolicy::new()
                 .timeout(Duration::from_secs(90))

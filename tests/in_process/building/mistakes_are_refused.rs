@@ -339,20 +339,20 @@ fn a_balance_needs_weights_a_header_and_a_prefix() {
     ] {
         let key = HashKey::Header(header.to_owned());
         assert_mistake(
-            table(server(Balance::ConsistentHash(key))),
+            table(server(Balance::ConsistentHash(key.into()))),
             place,
             MistakeKind::InvalidHeaderName,
         );
     }
     assert_mistake(
-        table(server(Balance::PrefixHash(0))),
+        table(server(Balance::PrefixHash(0.into()))),
         r#"ModelServer "s", balance"#,
         MistakeKind::PrefixOfNothing,
     );
     let key = HashKey::Header("X-Session".to_owned());
     for balance in [
-        Balance::ConsistentHash(key),
-        Balance::PrefixHash(1),
+        Balance::ConsistentHash(key.into()),
+        Balance::PrefixHash(1.into()),
         Balance::RoundRobin,
     ] {
         assert!(table(server(balance)).build().is_ok());

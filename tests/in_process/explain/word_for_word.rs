@@ -286,7 +286,7 @@ fn a_policy_and_weighted_endpoints() {
     let table = servers()
         .model_server(
             ModelServer::new("busy")
-                .balance(Balance::ConsistentHash(HashKey::User))
+                .balance(Balance::ConsistentHash(HashKey::User.into()))
                 .endpoint(Endpoint::new("http://b1").weight(3))
                 .endpoint("http://b2")
                 .traffic_policy(policy),

@@ -138,7 +138,8 @@ async fn a_drained_target_leaves_its_share_to_the_others() {
 /// A conversation moves on, and comes back.
 #[tokio::test(start_paused = true)]
 async fn an_affinity_goes_elsewhere_meanwhile() {
-    let affine = server(3, TrafficPolicy::new()).balance(Balance::ConsistentHash(HashKey::User));
+    let affine =
+        server(3, TrafficPolicy::new()).balance(Balance::ConsistentHash(HashKey::User.into()));
     let rig = Rig::new(table([affine], Rule::new("rule").target("server")));
     let ask = async || {
         let chat = chat_of(r#"{"model": "asked", "user": "ada", "messages": []}"#);

@@ -80,7 +80,9 @@ fn they_say_what_the_builder_says() {
             ModelServer::new("default/small")
                 .endpoint("http://10.0.0.1:8000")
                 .endpoint(Endpoint::new("https://10.0.0.2/engine").weight(3))
-                .balance(Balance::ConsistentHash(HashKey::Header("x-session".into())))
+                .balance(Balance::ConsistentHash(
+                    HashKey::Header("x-session".into()).into(),
+                ))
                 .traffic_policy(
                     TrafficPolicy::new()
                         .total_timeout(Duration::from_secs(60))

@@ -360,11 +360,13 @@ fn balance() -> impl Strategy<Value = Balance> {
         Just(Balance::RoundRobin),
         Just(Balance::Random),
         Just(Balance::PeakEwma),
-        Just(Balance::ConsistentHash(HashKey::Header("x-user".into()))),
-        Just(Balance::ConsistentHash(HashKey::ClientAddr)),
-        Just(Balance::ConsistentHash(HashKey::User)),
-        Just(Balance::ConsistentHash(HashKey::SessionId)),
-        (1..5000_usize).prop_map(Balance::PrefixHash),
+        Just(Balance::ConsistentHash(
+            HashKey::Header("x-user".into()).into()
+        )),
+        Just(Balance::ConsistentHash(HashKey::ClientAddr.into())),
+        Just(Balance::ConsistentHash(HashKey::User.into())),
+        Just(Balance::ConsistentHash(HashKey::SessionId.into())),
+        (1..5000_usize).prop_map(|bytes| Balance::PrefixHash(bytes.into())),
     ]
 }
 

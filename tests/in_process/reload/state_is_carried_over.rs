@@ -10,9 +10,9 @@ use test_kit::{
 };
 use tower::ServiceExt;
 use tower_model_route::{
-    Balance, EndpointHealth, EndpointSnapshot, HashKey, ModelMatch, ModelRoute, ModelServer,
-    OutlierDetection, RouteTable, RouteTableHandle, Rule, StringMatch, TargetModel, TrafficPolicy,
-    stack,
+    Balance, ConsistentHash, EndpointHealth, EndpointSnapshot, HashKey, ModelMatch, ModelRoute,
+    ModelServer, OutlierDetection, RouteTable, RouteTableHandle, Rule, Spill, StringMatch,
+    TargetModel, TrafficPolicy, stack,
 };
 
 /// A server of these endpoints.
@@ -286,7 +286,8 @@ async fn the_load_that_bounds_a_hot_key_is_counted_on() {
         let engines = Engines::default();
         let hot = || {
             let three = server(["http://e0", "http://e1", "http://e2"]);
-            single(three.balance(Balance::ConsistentHash(HashKey::User)))
+            let by_user = ConsistentHash::by(HashKey::User).spill(Spill::AboveRequests(0));
+            single(three.balance(Balance::ConsistentHash(by_user)))
         };
         let handle = RouteTableHandle::new(hot());
         let service = stack(handle.clone()).service(engines.service());

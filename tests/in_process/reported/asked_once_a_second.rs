@@ -45,8 +45,8 @@ async fn each_endpoint_once_a_second() {
 async fn wherever_the_load_is_compared_and_nowhere_else() {
     for (balance, expected) in [
         (Balance::LeastRequest, 2),
-        (Balance::ConsistentHash(HashKey::User), 2),
-        (Balance::PrefixHash(64), 2),
+        (Balance::ConsistentHash(HashKey::User.into()), 2),
+        (Balance::PrefixHash(64.into()), 2),
         (Balance::RoundRobin, 0),
         (Balance::Random, 0),
         (Balance::PeakEwma, 0),

@@ -87,7 +87,10 @@ async fn a_full_cache_counts_what_waits_twice() {
 /// Load that is everywhere moves no key.
 #[tokio::test(start_paused = true)]
 async fn affinity_holds_where_all_are_equally_loaded_by_others() {
-    let rig = rig(2, Balance::ConsistentHash(HashKey::Header("x-user".into())));
+    let rig = rig(
+        2,
+        Balance::ConsistentHash(HashKey::Header("x-user".into()).into()),
+    );
     let of_user = || {
         let mut request = asked();
         request.headers_mut().insert("x-user", "u".parse().unwrap());

@@ -48,7 +48,7 @@ fn turns_are_in_proportion_to_the_weights() {
 
 #[test]
 fn a_session_keeps_its_endpoint_and_moves_only_if_that_goes() {
-    let by_session = || Balance::ConsistentHash(HashKey::Header("X-Session".to_owned()));
+    let by_session = || Balance::ConsistentHash(HashKey::Header("X-Session".to_owned()).into());
     let (before, after) = (servers(by_session(), 8), servers(by_session(), 7));
     let mut moved = 0;
     for session in 0..1000 {

@@ -130,8 +130,8 @@ async fn whatever_the_balance() {
         Balance::RoundRobin,
         Balance::Random,
         Balance::PeakEwma,
-        Balance::ConsistentHash(HashKey::Header("x".into())),
-        Balance::PrefixHash(64),
+        Balance::ConsistentHash(HashKey::Header("x".into()).into()),
+        Balance::PrefixHash(64.into()),
     ] {
         let spread = spread(table(server().balance(balance.clone()), Some("a")), 4).await;
         let elsewhere = spread.keys().any(|host| !host.starts_with('a'));

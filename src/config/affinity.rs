@@ -1,0 +1,272 @@
+//! Which requests belong together, and when they part: the configuration of affinity.
+
+/// Where the key of a request is, by which requests belong together.
+///
+/// An empty value is no key, because it distinguishes no callers. A key is kept as a hash of 64
+/// bits (XXH64), which is the same in every process, so that several gateways agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum HashKey {
+    /// The value of this header.
+    Header(String),
+    /// The value of this parameter in the URI's query.
+    Query(String),
+    /// The value of this cookie.
+    Cookie(String),
+    /// The value of this name in the request's [`AffinityKeys`](crate::AffinityKeys), where a
+    /// layer above has put it: a claim of a JWT that was verified there, for example.
+    Extension(String),
+    /// The client's address: the [`SocketAddr`](std::net::SocketAddr) or
+    /// [`IpAddr`](std::net::IpAddr) in the request's extensions, where the
+    /// server or a layer above must put it. The port does not count.
+    ClientAddr,
+    /// The top-level `user` of the JSON body, or else Anthropic's `metadata.user_id`.
+    User,
+    /// The top-level `session_id` of the JSON body.
+    SessionId,
+    /// The top-level `prompt_cache_key` of the JSON body, which OpenAI's APIs have for this.
+    PromptCacheKey,
+    /// The top-level `conversation` of the JSON body: an id, or an object with one.
+    Conversation,
+}
+
+/// Affinity by a key: the configuration of [`Balance::ConsistentHash`](crate::Balance).
+///
+/// ```
+/// use tower_model_route::{Balance, ConsistentHash, HashKey, ModelServer, Spill};
+///
+/// let by_session = ConsistentHash::by(HashKey::Header("x-session-id".to_owned()))
+///     .or_by(HashKey::PromptCacheKey)
+///     .or_by(HashKey::User)
+///     .spill(Spill::AboveRequests(32));
+/// let server = ModelServer::new("chat").balance(Balance::ConsistentHash(by_session));
+/// # let _ = server;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct ConsistentHash {
+    keys: Vec<HashKey>,
+    spill: Spill,
+}
+
+impl ConsistentHash {
+    /// Affinity by this key.
+    pub fn by(key: HashKey) -> Self {
+        Self {
+            keys: vec![key],
+            spill: Spill::default(),
+        }
+    }
+
+    /// Affinity by this key, for requests that have none of the keys named before.
+    pub fn or_by(mut self, key: HashKey) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    /// When a request leaves its key's endpoint.
+    pub fn spill(mut self, spill: Spill) -> Self {
+        self.spill = spill;
+        self
+    }
+
+    /// The keys; the first that a request has is its key.
+    pub fn get_keys(&self) -> &[HashKey] {
+        &self.keys
+    }
+
+    /// When a request leaves its key's endpoint.
+    pub fn get_spill(&self) -> Spill {
+        self.spill
+    }
+}
+
+impl From<HashKey> for ConsistentHash {
+    fn from(key: HashKey) -> Self {
+        Self::by(key)
+    }
+}
+
+/// Affinity by the beginning of the conversation: the configuration of
+/// [`Balance::PrefixHash`](crate::Balance).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct PrefixHash {
+    bytes: usize,
+    spill: Spill,
+}
+
+impl PrefixHash {
+    /// The key is the first `bytes` of the conversation; at least 1.
+    pub fn of(bytes: usize) -> Self {
+        Self {
+            bytes,
+            spill: Spill::default(),
+        }
+    }
+
+    /// When a request leaves its key's endpoint.
+    pub fn spill(mut self, spill: Spill) -> Self {
+        self.spill = spill;
+        self
+    }
+
+    /// How many bytes of the conversation are the key.
+    pub fn get_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// When a request leaves its key's endpoint.
+    pub fn get_spill(&self) -> Spill {
+        self.spill
+    }
+}
+
+impl From<usize> for PrefixHash {
+    fn from(bytes: usize) -> Self {
+        Self::of(bytes)
+    }
+}
+
+/// Affinity to what engines have in their prefix caches: the configuration of
+/// [`Balance::PrefixCache`](crate::Balance).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[must_use]
+pub struct PrefixCache {
+    entries: u32,
+}
+
+impl PrefixCache {
+    /// What can be configured: 128 MiB of an endpoint.
+    pub(crate) const MOST_ENTRIES: u32 = 12 * 1024 * 1024;
+
+    /// With the defaults.
+    pub fn new() -> Self {
+        Self { entries: 4096 }
+    }
+
+    /// How many blocks of 512 bytes are remembered of each endpoint; the least recently used go
+    /// first. 4,096 by default: 2 MiB of text, some half a million tokens.
+    ///
+    /// It should be what the engine's KV cache holds, or somewhat less: what is remembered beyond
+    /// that is looked for in vain. An entry takes 11 bytes of memory, so the default takes 44 KiB
+    /// of each endpoint.
+    pub fn entries(mut self, entries: u32) -> Self {
+        self.entries = entries;
+        self
+    }
+
+    /// How many blocks are remembered of each endpoint.
+    pub fn get_entries(&self) -> u32 {
+        self.entries
+    }
+}
+
+impl Default for PrefixCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// When a request with a key goes to another endpoint than its key's: to the next on the ring
+/// that has room.
+///
+/// An endpoint has room while its load is below a floor, or below 1.25 times its share of the
+/// load of all (Mirrokni, Thorup and Zadimoghaddam, Consistent Hashing with Bounded Loads, 2016).
+/// Without a floor nearly every request would move on a system that is almost idle, where moving
+/// brings nothing: one request in flight is far above the average of four endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum Spill {
+    /// The load is the requests in flight, and this many are the floor. The default is 16.
+    AboveRequests(u32),
+    /// The load is the tokens in flight, as [`Balance::LeastTokens`](crate::Balance) counts them,
+    /// and this many are the floor.
+    AboveTokens(u64),
+    /// Never, while the key's endpoint is usable: not full, ejected, cooling down or drained.
+    Never,
+}
+
+impl Default for Spill {
+    fn default() -> Self {
+        Self::AboveRequests(16)
+    }
+}
+
+/// One key alone is written as that key.
+#[cfg(feature = "serde")]
+impl serde::Serialize for ConsistentHash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (&*self.keys, self.spill == Spill::default()) {
+            ([key], true) => key.serialize(serializer),
+            (keys, true) => keys.serialize(serializer),
+            (keys, false) => with_spill(serializer, "keys", keys, self.spill),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for PrefixHash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.spill == Spill::default() {
+            true => self.bytes.serialize(serializer),
+            false => with_spill(serializer, "bytes", &self.bytes, self.spill),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+fn with_spill<S: serde::Serializer>(
+    serializer: S,
+    name: &'static str,
+    value: &(impl serde::Serialize + ?Sized),
+    spill: Spill,
+) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeMap;
+    let mut map = serializer.serialize_map(Some(2))?;
+    map.serialize_entry(name, value)?;
+    map.serialize_entry("spill", &spill)?;
+    map.end()
+}
+
+/// The name of a variant, and what makes it of the name that it holds.
+#[cfg(feature = "manifest")]
+type NamedKey = (&'static str, fn(String) -> HashKey);
+
+#[cfg(feature = "manifest")]
+impl HashKey {
+    /// The keys without a name.
+    pub(crate) const PLAIN: [Self; 5] = [
+        Self::ClientAddr,
+        Self::User,
+        Self::SessionId,
+        Self::PromptCacheKey,
+        Self::Conversation,
+    ];
+
+    /// What makes a key of a name, by the name of the variant.
+    pub(crate) const NAMED: [NamedKey; 4] = [
+        ("Header", Self::Header),
+        ("Query", Self::Query),
+        ("Cookie", Self::Cookie),
+        ("Extension", Self::Extension),
+    ];
+
+    /// The name of the variant, as it is serialized.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Header(_) => "Header",
+            Self::Query(_) => "Query",
+            Self::Cookie(_) => "Cookie",
+            Self::Extension(_) => "Extension",
+            Self::ClientAddr => "ClientAddr",
+            Self::User => "User",
+            Self::SessionId => "SessionId",
+            Self::PromptCacheKey => "PromptCacheKey",
+            Self::Conversation => "Conversation",
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! From what is known of a request to what the choice of an endpoint goes by.
+
+use std::sync::Arc;
+
+use super::{
+    ask::{Ask, Tokens},
+    balance::prompt::Prompt,
+    key::Caller,
+    model_server::Server,
+};
+
+impl Server {
+    /// What a request asks of this ModelServer.
+    pub(crate) fn ask(&self, caller: Caller<'_>) -> Ask {
+        // With at most one endpoint the balancer is not touched: with many
+        // ModelServers, the cost is the number of cache lines touched.
+        if let [] | [_] = *self.endpoints {
+            return Ask::default();
+        }
+        let wants = self.balancer.wants();
+        let estimates = self.estimates();
+        let tokens = match wants.tokens {
+            true => Tokens {
+                prompt: estimates.input(&caller.estimate),
+                output: estimates.expected_output(&caller.estimate),
+            },
+            false => Tokens::default(),
+        };
+        let own = self.model.as_ref().map(|model| &*model.name);
+        let engine_model = || caller.model.of_server(own).name;
+        Ask {
+            key: self.balancer.key(caller, engine_model),
+            is_weighed: wants.tokens,
+            tokens,
+            prompt: wants.prompt.then(|| {
+                let blocks = Arc::clone(&caller.body.blocks);
+                Prompt::new(blocks, engine_model(), estimates.bytes_per_token())
+            }),
+            model: wants.model.then(|| engine_model().into()),
+        }
+    }
+}

@@ -198,9 +198,10 @@ pub use self::{
         RequestFacts, RuleVerdict, ServerSnapshot, SpanLevel, Times, Verdict,
     },
     policy::{
-        AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer, AttemptTimeout, AttemptTimeoutFuture,
-        AttemptTimeoutLayer, Failover, FailoverFuture, FailoverLayer, FailoverService, HealthCheck,
-        HealthCheckHandle, RetryInterval,
+        AdapterOutcome, AdapterReport, AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer,
+        AttemptTimeout, AttemptTimeoutFuture, AttemptTimeoutLayer, Failover, FailoverFuture,
+        FailoverLayer, FailoverService, HealthCheck, HealthCheckHandle, LoadAdapter, LoraAdapters,
+        RetryInterval, ServedModels, ServedModelsHandle,
     },
     route::{LoadSource, RouteDecision, RouteTable, RouteTableHandle},
     server::{AffinityKeys, EndpointHealth, LoadReport, ReportSource, ReportedLoad},

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     route::RouteTable,
-    server::{Endpoint, EndpointHealth, ReportedLoad, Server},
+    server::{Endpoint, EndpointHealth, ReportedLoad, ServedNames, Server},
 };
 
 /// A ModelServer at one moment, from [`RouteTable::servers`](crate::RouteTable::servers).
@@ -32,6 +32,7 @@ pub struct EndpointSnapshot {
     requests: u64,
     failures: u64,
     ejections: u64,
+    served: Option<Arc<ServedNames>>,
     reported: Vec<ReportedLoad>,
 }
 
@@ -95,6 +96,7 @@ impl EndpointSnapshot {
             requests: count(&endpoint.counts.requests),
             failures: count(&endpoint.counts.failures),
             ejections: count(&endpoint.counts.ejections),
+            served: endpoint.adapters.known(),
             reported: endpoint.reported(),
         }
     }
@@ -129,6 +131,20 @@ impl EndpointSnapshot {
         let now = tokio::time::Instant::now().into_std();
         let until = self.ejected_until?;
         Some(until.saturating_duration_since(now))
+    }
+
+    /// Whether it has this model or adapter, by the name that engines know, as far as that is known:
+    /// by its list ([`ServedModels`](crate::ServedModels)), what it has loaded
+    /// ([`LoraAdapters`](crate::LoraAdapters)), or what it has answered.
+    pub fn has_model(&self, name: &str) -> Option<bool> {
+        self.served.as_deref()?.has_now(name)
+    }
+
+    /// For how long it still gets no requests for this model, where others may have it, because it
+    /// has answered that it does not have it
+    /// ([`retry_unknown_model`](crate::TrafficPolicy::retry_unknown_model)).
+    pub fn passed_over_for(&self, name: &str) -> Option<Duration> {
+        self.served.as_deref()?.marked_for(name)
     }
 
     /// The number of requests sent to it, retries included.

@@ -24,7 +24,7 @@ pub(super) struct TargetView<'t> {
 pub(super) fn targets<'t>(
     table: &'t CompiledTable,
     rule: RuleView<'t>,
-    outlook: &Outlook,
+    outlook: &Outlook<'t>,
 ) -> impl Iterator<Item = TargetView<'t>> {
     let configured = shares(&rule.weights(), |_| true).unwrap_or_default();
     (0..)

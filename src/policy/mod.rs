@@ -3,6 +3,7 @@
 
 mod answer_errors;
 mod attempt_timeout;
+mod bounded;
 mod clock;
 #[cfg(feature = "dns")]
 mod dns;
@@ -10,9 +11,12 @@ mod failover;
 mod failover_policy;
 mod first_event;
 mod health_check;
+mod lora_adapters;
 mod poll;
 mod readdress;
 mod refusal;
+mod served_models;
+mod to_engine;
 
 #[cfg(feature = "dns")]
 pub use self::dns::{Dns, DnsHandle, Resolve, Resolved, SystemResolver};
@@ -22,4 +26,6 @@ pub use self::{
     failover::{FailoverFuture, FailoverLayer, FailoverService},
     failover_policy::{Failover, RetryInterval},
     health_check::{HealthCheck, HealthCheckHandle},
+    lora_adapters::{AdapterOutcome, AdapterReport, LoadAdapter, LoraAdapters},
+    served_models::{ServedModels, ServedModelsHandle},
 };

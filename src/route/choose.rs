@@ -69,7 +69,7 @@ impl CompiledTable {
     }
 
     /// Whether anything is known of the models that the endpoints of some target have.
-    fn tells_models_apart(&self, rule: &CompiledRule) -> bool {
+    pub(super) fn tells_models_apart(&self, rule: &CompiledRule) -> bool {
         rule.all()
             .any(|target| self.target(rule, target).tells_models_apart())
     }

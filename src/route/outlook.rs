@@ -4,14 +4,16 @@ use super::{
     choose::Unavailable,
     table::{CompiledRule, CompiledTable},
 };
-use crate::server::Pass;
+use crate::server::{Pass, Wanted};
 
 /// What [`CompiledTable::choose`] would do, as far as it does not depend on whose turn it is.
 #[derive(Debug)]
-pub(crate) struct Outlook {
+pub(crate) struct Outlook<'a> {
     pub(crate) prospect: Prospect,
     /// For each target, fallbacks last, its percentage of the next requests.
     pub(crate) shares: Vec<f64>,
+    /// The model, where only endpoints that may have it are asked.
+    pub(crate) wanted: Option<Wanted<'a>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,17 @@ impl Prospect {
 
 impl CompiledTable {
     /// `weights` are those of the rule's targets.
-    pub(crate) fn outlook(&self, rule: &CompiledRule, weights: &[u32]) -> Outlook {
+    pub(crate) fn outlook<'a>(
+        &self,
+        rule: &CompiledRule,
+        weights: &[u32],
+        wanted: Option<Wanted<'a>>,
+    ) -> Outlook<'a> {
+        let is_served = |wanted| {
+            let has_healthy = |target| self.target(rule, target).has_healthy(&[], Some(wanted));
+            self.tells_models_apart(rule) && rule.all().any(has_healthy)
+        };
+        let wanted = wanted.filter(|wanted| is_served(*wanted));
         let taken_by = |usable: &dyn Fn(usize) -> bool| {
             let own = rule.own_targets();
             let mut shares = shares(weights, usable).unwrap_or_else(|| vec![0.0; own]);
@@ -49,17 +61,18 @@ impl CompiledTable {
             }
             Some(shares)
         };
-        let is_healthy = |target| self.target(rule, target).has_healthy(&[], None);
+        let is_healthy = |target| self.target(rule, target).has_healthy(&[], wanted);
         let is_any_healthy = rule.all().any(is_healthy);
         let pass = match is_any_healthy {
             true => Pass::Healthy,
             false => Pass::LastResort,
         };
-        let can_take = |target| self.target(rule, target).can_take(pass, None);
+        let can_take = |target| self.target(rule, target).can_take(pass, wanted);
         if let Some(shares) = taken_by(&can_take) {
             return Outlook {
                 prospect: Prospect::Sent(pass),
                 shares,
+                wanted,
             };
         }
         let has_room = |target| {
@@ -70,9 +83,11 @@ impl CompiledTable {
             return Outlook {
                 prospect: Prospect::Waits,
                 shares,
+                wanted,
             };
         }
         Outlook {
+            wanted,
             prospect: match self.none_in_service(rule) {
                 None | Some(Unavailable::Full(_)) => Prospect::Overloaded,
                 Some(Unavailable::Draining) => Prospect::Draining,

@@ -203,6 +203,11 @@ impl CompiledTable {
         Arc::clone(&self.names[selection.name as usize])
     }
 
+    /// Whether it has this name, of a model or of an adapter.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.by_model.contains_key(name) || self.by_adapter.contains_key(name)
+    }
+
     pub(crate) fn route_name(&self, selection: Selection) -> &str {
         self.route_of(self.rule(selection))
     }

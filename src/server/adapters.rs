@@ -29,14 +29,14 @@ const MAX_NAMES: usize = 1024;
 /// What an endpoint serves, as far as it is known.
 #[derive(Debug, Default)]
 pub(crate) struct Adapters {
-    known: ArcSwapOption<Known>,
+    known: ArcSwapOption<ServedNames>,
     /// Held while `known` is replaced; the flags of the ModelServers that have the endpoint.
     servers: Mutex<Vec<Weak<AtomicBool>>>,
 }
 
 /// What is known at one moment.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct ServedNames {
     /// What answers and load calls have said.
     said: HashMap<Arc<str>, Said>,
     list: Option<Arc<List>>,
@@ -95,8 +95,7 @@ impl Adapters {
     }
 
     /// What is known now, if anything is.
-    #[cfg_attr(not(test), expect(dead_code, reason = "explanations show it"))]
-    pub(crate) fn known(&self) -> Option<Arc<Known>> {
+    pub(crate) fn known(&self) -> Option<Arc<ServedNames>> {
         self.known.load_full()
     }
 
@@ -122,10 +121,6 @@ impl Adapters {
     }
 
     /// It has loaded this adapter.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the call that loads lands next")
-    )]
     pub(crate) fn has(&self, name: &str) {
         self.learn(name, true);
     }
@@ -141,7 +136,7 @@ impl Adapters {
 
     fn learn(&self, name: &str, has: bool) {
         let now = Instant::now();
-        let is_said = |known: &Known| {
+        let is_said = |known: &ServedNames| {
             known.said.get(name).is_some_and(|said| {
                 said.has == has && now.saturating_duration_since(said.at) < YOUNG
             })
@@ -161,7 +156,6 @@ impl Adapters {
     }
 
     /// It was asked for its models at `asked`, and has these; that holds for `fresh`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the poll lands next"))]
     pub(crate) fn listed<'n>(
         &self,
         names: impl Iterator<Item = &'n str>,
@@ -195,7 +189,7 @@ impl Adapters {
         self.change(|known| known.active = Some(Arc::new(active)));
     }
 
-    fn change(&self, change: impl FnOnce(&mut Known)) {
+    fn change(&self, change: impl FnOnce(&mut ServedNames)) {
         let servers = lock(&self.servers);
         let mut known = self.known.load().as_deref().cloned().unwrap_or_default();
         change(&mut known);
@@ -206,7 +200,7 @@ impl Adapters {
     }
 }
 
-impl Known {
+impl ServedNames {
     /// Whether the endpoint has this model, if that is known.
     fn has(&self, name: &str, now: Instant) -> Option<bool> {
         if let Some(said) = self.said.get(name)
@@ -235,9 +229,13 @@ impl Known {
         }
     }
 
+    /// Whether the endpoint has this model now, if that is known.
+    pub(crate) fn has_now(&self, name: &str) -> Option<bool> {
+        self.has(name, Instant::now())
+    }
+
     /// For how long the endpoint is still passed over because it has said that it does not have this
     /// model.
-    #[expect(dead_code, reason = "explanations show it")]
     pub(crate) fn marked_for(&self, name: &str) -> Option<Duration> {
         let said = self.said.get(name).filter(|said| !said.has)?;
         let now = Instant::now();

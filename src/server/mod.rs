@@ -24,6 +24,7 @@ mod zones;
 #[cfg(feature = "dns")]
 pub(crate) use self::complaints::Complaints;
 pub(crate) use self::{
+    adapters::ServedNames,
     endpoint::Endpoint,
     homes::{Home, Homes},
     key::{Caller, client_ip},

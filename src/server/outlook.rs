@@ -1,13 +1,24 @@
 //! Which endpoints a request could go to, without sending one.
 
-use super::model_server::{Pass, Server};
+use super::{
+    model_server::{Pass, Server},
+    wanted::Wanted,
+};
 
 impl Server {
     /// Whether [`pick`](Self::pick) might choose the endpoint at this position.
-    pub(crate) fn might_take(&self, position: usize, pass: Pass) -> bool {
+    pub(crate) fn might_take(
+        &self,
+        position: usize,
+        pass: Pass,
+        wanted: Option<Wanted<'_>>,
+    ) -> bool {
+        let sought = self.sought(wanted);
         let is_usable = |position: usize| {
             let endpoint = self.endpoints.get(position);
-            endpoint.is_some_and(|endpoint| self.is_usable(endpoint, pass))
+            endpoint.is_some_and(|endpoint| {
+                self.is_usable(endpoint, pass) && Self::may_have(endpoint, sought)
+            })
         };
         let is_first = |position| {
             let own = self.own_zone(is_usable);

@@ -4,7 +4,8 @@ use std::{env, fs, path::PathBuf};
 
 use clap::{ArgGroup, Args};
 use tower_model_route::{
-    ApiPaths, BuildError, Dns, DnsHandle, ModelServer, RedisStore, RouteTable, RouteTableHandle,
+    ApiPaths, BuildError, Dns, DnsHandle, EngineClient, ModelServer, RedisStore, RouteTable,
+    RouteTableHandle, ServedModels, ServedModelsHandle,
     manifest::{Manifests, Watch, WatchError, WatchHandle},
 };
 
@@ -31,6 +32,11 @@ pub(crate) struct Config {
     /// The zone that the gateway is in, such as eu-1a: ModelServers may prefer engines there
     #[arg(long, value_name = "ZONE", requires = "routes", verbatim_doc_comment)]
     zone: Option<String>,
+
+    /// Ask every engine for its /v1/models each 10 seconds, so that requests go where their model or
+    /// LoRA adapter is
+    #[arg(long, requires = "routes", verbatim_doc_comment)]
+    served_models: bool,
 
     /// Let the manifests refer to a key as ${NAME} in the headers for their engines (annotation
     /// tower-model-route/headers): the variable NAME of the environment, or what is in FILE;
@@ -204,6 +210,16 @@ impl Config {
         let dns = Dns::new().start(table.clone())?;
         dns.resolved().await;
         Ok(Some(dns))
+    }
+
+    /// Asks the engines for their models, if that is wanted, until what it returns is dropped.
+    pub(crate) fn poll_models(
+        &self,
+        table: &RouteTableHandle,
+        client: &EngineClient,
+    ) -> Result<Option<ServedModelsHandle>, BuildError> {
+        let poll = || ServedModels::new().start(table.clone(), client.clone());
+        self.served_models.then(poll).transpose()
     }
 
     /// Keeps the table as the manifests say, if that was asked for, until what it returns is

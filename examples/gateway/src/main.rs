@@ -160,6 +160,7 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         }
         let table = RouteTableHandle::new(table);
         let _dns = config.resolve(&table).await?;
+        let _models = config.poll_models(&table, &client)?;
         introduce::own(&url, config, &table.table(), args.view.here);
         let _watch = config.watch(&table)?;
         serve(listener, table, client, args, signals).await

@@ -164,7 +164,7 @@ fn route_json<'t>(
 }
 
 fn targets_json<'t>(table: &'t CompiledTable, rule: RuleView<'t>) -> Vec<TargetJson<'t>> {
-    let outlook = table.outlook(rule.compiled, &rule.weights());
+    let outlook = table.outlook(rule.compiled, &rule.weights(), None);
     let targets: Vec<_> = targets(table, rule, &outlook).collect();
     let all: u64 = targets.iter().map(|target| target.requests).sum();
     targets

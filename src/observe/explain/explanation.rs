@@ -20,6 +20,7 @@ use crate::{
     model::{ExtractModel, ExtractedModel, ModelSources, Scan},
     pieces::Chunks,
     route::{CompiledTable, Prospect, RouteTable},
+    server::Wanted,
     wire::{Admission, admitted},
 };
 
@@ -279,7 +280,11 @@ impl Explanation {
                 explanation.route = Some(found.route.get_name().to_owned());
                 explanation.rule = Some(rule.config.get_name().to_owned());
                 explanation.lora = found.by_adapter;
-                let outlook = table.outlook(rule.compiled, &rule.weights());
+                let outlook = table.outlook(
+                    rule.compiled,
+                    &rule.weights(),
+                    Some(Wanted::of(&asked.model, found.by_adapter)),
+                );
                 explanation.targets =
                     target::targets(table, rule, &outlook, asked, found.by_adapter);
                 explanation.verdict = match outlook.prospect {

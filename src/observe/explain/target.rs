@@ -12,7 +12,7 @@ use crate::{
         targets,
     },
     route::{CompiledTable, Outlook, Prospect, RuleView},
-    server::{Endpoint, Server},
+    server::{Endpoint, Server, Wanted},
     wire::rewrite,
 };
 
@@ -46,6 +46,10 @@ pub struct ExplainedEndpoint {
     /// For the text: the snapshot has it as a time.
     #[cfg_attr(feature = "serde", serde(skip))]
     ejected_for: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    has_model: Option<bool>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    passed_over_for: Option<Duration>,
 }
 
 /// The facts that all targets share.
@@ -53,13 +57,14 @@ struct Aim<'a> {
     asked: &'a Asked<'a>,
     is_lora: bool,
     prospect: Prospect,
+    wanted: Option<Wanted<'a>>,
 }
 
 /// All targets of a rule, its fallbacks last.
 pub(super) fn targets(
     table: &CompiledTable,
     rule: RuleView<'_>,
-    outlook: &Outlook,
+    outlook: &Outlook<'_>,
     asked: &Asked<'_>,
     is_lora: bool,
 ) -> Vec<ExplainedTarget> {
@@ -67,6 +72,7 @@ pub(super) fn targets(
         asked,
         is_lora,
         prospect: outlook.prospect,
+        wanted: outlook.wanted,
     };
     targets::targets(table, rule, outlook)
         .map(|target| ExplainedTarget {
@@ -87,6 +93,7 @@ pub(super) fn targets(
 impl Aim<'_> {
     fn endpoints(&self, config: &ModelServer, server: &Server) -> Vec<ExplainedEndpoint> {
         let snapshot = ServerSnapshot::new(server);
+        let model = self.asked.model_at(server, self.is_lora);
         let both = server.endpoints.iter().zip(snapshot.endpoints());
         (0..)
             .zip(both)
@@ -97,12 +104,14 @@ impl Aim<'_> {
                     .map_or(1, |endpoint| endpoint.get_weight()),
                 max_in_flight: server.policy.get_max_in_flight(),
                 takes_requests: match self.prospect {
-                    Prospect::Sent(pass) => server.might_take(position, pass),
+                    Prospect::Sent(pass) => server.might_take(position, pass, self.wanted),
                     _ => false,
                 },
-                request_uri: self.uri_at(endpoint, self.asked.model_at(server, self.is_lora)),
+                request_uri: self.uri_at(endpoint, model),
                 request_host: endpoint.address.authority.to_string(),
                 ejected_for: state.ejected_for(),
+                has_model: state.has_model(model),
+                passed_over_for: state.passed_over_for(model),
                 state: state.clone(),
             })
             .collect()
@@ -214,6 +223,18 @@ impl ExplainedEndpoint {
     /// The `Host` header of the request to it.
     pub fn request_host(&self) -> &str {
         &self.request_host
+    }
+
+    /// Whether it has the model that it would be asked for, if that is known; see
+    /// [`EndpointSnapshot::has_model`].
+    pub fn has_model(&self) -> Option<bool> {
+        self.has_model
+    }
+
+    /// For how long it still gets no requests for the model, as
+    /// [`EndpointSnapshot::passed_over_for`] says.
+    pub fn passed_over_for(&self) -> Option<Duration> {
+        self.passed_over_for
     }
 
     /// For how long it is ejected; zero where it may be tried again.

@@ -155,6 +155,18 @@ fn explained_endpoint(
     if endpoint.weight() != 1 {
         write!(f, ", weight {}", endpoint.weight())?;
     }
+    match (endpoint.has_model(), endpoint.passed_over_for()) {
+        (_, Some(time)) => {
+            let seconds = time.as_secs_f64();
+            write!(
+                f,
+                ", has said that it lacks the model, for another {seconds:.1} s"
+            )?;
+        }
+        (Some(false), None) => f.write_str(", does not list the model")?,
+        (Some(true), None) => f.write_str(", has the model")?,
+        (None, None) => {}
+    }
     writeln!(f)?;
     match endpoint.request_uri() {
         Some(uri) => writeln!(f, "      {method} {uri}, Host: {}", endpoint.request_host()),

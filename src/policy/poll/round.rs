@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, Request, Response, Uri, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Request, Response, uri::PathAndQuery};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until, timeout_at},
@@ -12,8 +12,8 @@ use tower_service::Service;
 use super::listener::Listener;
 use crate::{
     attempt::RouteBody,
+    policy::to_engine::to_engine,
     server::{Endpoint, Server},
-    wire::{ForModelServer, rewrite},
 };
 
 /// The requests that are under way.
@@ -89,12 +89,7 @@ impl Question {
     fn to(&self, endpoint: &Endpoint, server: &Server) -> Option<Request<RouteBody>> {
         let request = Request::new(RouteBody::default());
         let (mut head, body) = request.into_parts();
-        head.uri = Uri::from(self.path.clone());
-        rewrite::address(&mut head, &endpoint.address).ok()?;
-        rewrite::overwrite(&mut head, &server.headers);
-        rewrite::overwrite(&mut head, &self.headers);
-        let server = ForModelServer::new(Arc::clone(&server.name));
-        head.extensions.insert(server);
+        to_engine(&mut head, &self.path, (endpoint, server), &self.headers)?;
         Some(Request::from_parts(head, body))
     }
 }

@@ -1,6 +1,8 @@
 //! Which engine has which adapter, and what follows where one says that it is not the one.
 
 mod asked_where_they_are;
+mod listed_by_the_engines;
+mod loaded_on_all;
 mod longer_context_next;
 
 use test_kit::{

@@ -83,6 +83,8 @@ pub enum MistakeKind {
     PercentTooLarge(u32),
     /// A maximum is below the initial value.
     MaximumTooSmall,
+    /// No number is in a range.
+    EmptyRange,
     /// A ModelRoute has neither a model name nor a LoRA adapter.
     NoModel,
     /// A ModelRoute has no rule.
@@ -286,6 +288,7 @@ impl MistakeKind {
             Self::InvalidRedisPassword => "the password is empty, or the limit is not in Redis",
             Self::RedisNotBuilt => "limits in Redis need the feature `redis`, which is off",
             Self::QueueWithoutLimit => "without a max_in_flight nothing ever queues",
+            Self::EmptyRange => "no number is in the range",
             Self::MaximumTooSmall => "it is below the time with which it begins",
             Self::NoModel => "it has neither a model_name nor a LoRA adapter",
             Self::NoRules => "it has no rule",

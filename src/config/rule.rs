@@ -1,5 +1,7 @@
 //! A rule: conditions, and the targets of the requests that meet them.
 
+use std::ops::{Bound, RangeBounds};
+
 use super::{string_match::StringMatch, target::TargetModel};
 
 /// One rule of a [`ModelRoute`](crate::ModelRoute): requests that meet its
@@ -135,6 +137,13 @@ pub enum Condition {
     Uri(StringMatch),
     /// The request must ask for exactly this model.
     BodyModel(String),
+    /// The prompt must have about so many tokens, both numbers included.
+    PromptTokens {
+        /// The least.
+        min: u64,
+        /// The most; `None` is no limit.
+        max: Option<u64>,
+    },
 }
 
 impl ModelMatch {
@@ -169,6 +178,44 @@ impl ModelMatch {
     /// LoRA adapters.
     pub fn body_model(mut self, model: impl Into<String>) -> Self {
         self.0.push(Condition::BodyModel(model.into()));
+        self
+    }
+
+    /// The prompt must have about so many tokens: a range such as `4000..` or `..4000`.
+    ///
+    /// The number is estimated at 4 bytes a token, from all of the JSON body but the pictures and
+    /// the sound in it; the same body always counts the same. It is read to its end before the
+    /// request is routed. A body that is no JSON object, or none, has no number, and meets no such
+    /// condition. See the guide on [adapters](crate::guide::adapters) for what follows where the
+    /// estimate was wrong.
+    ///
+    /// ```
+    /// use tower_model_route::{ModelMatch, Rule};
+    ///
+    /// let long = Rule::new("long").when(ModelMatch::new().prompt_tokens(8000..)).target("128k");
+    /// let rest = Rule::new("rest").target("8k");
+    /// # let _ = (long, rest);
+    /// ```
+    pub fn prompt_tokens(mut self, range: impl RangeBounds<u64>) -> Self {
+        let min = match range.start_bound() {
+            Bound::Included(min) => *min,
+            Bound::Excluded(below) => below.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let max = match range.end_bound() {
+            Bound::Included(max) => Some(*max),
+            // A range that nothing is in is a mistake, also this one.
+            Bound::Excluded(0) => {
+                self.0.push(Condition::PromptTokens {
+                    min: 1,
+                    max: Some(0),
+                });
+                return self;
+            }
+            Bound::Excluded(above) => Some(above - 1),
+            Bound::Unbounded => None,
+        };
+        self.0.push(Condition::PromptTokens { min, max });
         self
     }
 

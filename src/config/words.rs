@@ -78,6 +78,7 @@ fn of_route(route: &ModelRoute, position: usize, part: RoutePart) -> String {
                 Some(Condition::Header(name, _)) => format!("{of_rule}, header {name:?}"),
                 Some(Condition::Uri(_)) => format!("{of_rule}, uri"),
                 Some(Condition::BodyModel(_)) => format!("{of_rule}, body_model"),
+                Some(Condition::PromptTokens { .. }) => format!("{of_rule}, prompt_tokens"),
                 None => of_rule,
             }
         }

@@ -322,16 +322,11 @@ impl Message {
             return Estimate::default();
         };
         let read = self.plain.as_ref().unwrap_or(&self.chunks).len();
-        // The rest of a picture that has begun is no text either.
-        let rest = match self.whole || tokens.ends_in_data {
+        let rest = match self.whole {
             true => 0,
             false => self.inbound.total().unwrap_or(0).saturating_sub(read),
         };
-        Estimate {
-            text_bytes: read.saturating_sub(tokens.data).saturating_add(rest),
-            has_media: tokens.data > 0,
-            max_output: tokens.max_output(),
-        }
+        tokens.estimate(read, rest)
     }
 
     fn asks(&mut self, head: &Parts, decision: &RouteDecision, lease: &Lease) -> Asks {

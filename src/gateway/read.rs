@@ -45,6 +45,29 @@ impl Text<'_> {
         Ok(())
     }
 
+    /// About how many tokens the prompt has, if a rule of the table depends on it; `total` is the
+    /// length of a body that is not whole.
+    fn tokens(
+        &mut self,
+        table: &CompiledTable,
+        decoder: Option<&Decoder>,
+        total: Option<u64>,
+    ) -> Result<Option<u64>, RouteError> {
+        if !table.counts_prompts {
+            return Ok(None);
+        }
+        self.inflate(decoder)?;
+        let needed = NeededKeys {
+            tokens: true,
+            ..NeededKeys::default()
+        };
+        let text = self.readable().contiguous();
+        let tokens = BodyKeys::read(text, needed).tokens;
+        let read = text.len() as u64;
+        let rest = total.unwrap_or(0).saturating_sub(read);
+        Ok(tokens.map(|tokens| tokens.of_prompt(read, rest)))
+    }
+
     fn readable(&mut self) -> &mut Chunks {
         self.plain.as_mut().unwrap_or(&mut *self.chunks)
     }
@@ -68,14 +91,15 @@ impl Read {
         if scan.reads_whole() {
             text.inflate(scan.decoder())?;
         }
+        let tokens = text.tokens(table, scan.decoder(), total)?;
         let (model, selection) = match scan.locate(head, text.readable(), total) {
             Ok(model) => {
-                let selection = table.select(head, &model.name, model.shown())?;
+                let selection = table.select(head, (&model.name, model.shown()), tokens)?;
                 (model, selection)
             }
             Err(error) if error.kind() == RouteErrorKind::MissingModel => {
                 let what = options.without_model(table, head);
-                let (model, selection) = unnamed(&what, table, head, error)?;
+                let (model, selection) = unnamed(&what, table, (head, tokens), error)?;
                 let is_inserted = matches!(*what, WithoutModel::Insert(_)) && is_whole;
                 let model = match is_inserted {
                     true => inserted(scan, &mut text, model)?,
@@ -111,12 +135,14 @@ impl Read {
 fn unnamed(
     what: &WithoutModel,
     table: &CompiledTable,
-    head: &Parts,
+    (head, tokens): (&Parts, Option<u64>),
     error: RouteError,
 ) -> Result<(ExtractedModel, Selection), RouteError> {
     let selection = match what {
-        WithoutModel::Model(name) | WithoutModel::Insert(name) => table.select(head, name, name)?,
-        WithoutModel::Route(name) => table.select_route(head, name)?,
+        WithoutModel::Model(name) | WithoutModel::Insert(name) => {
+            table.select(head, (name, name), tokens)?
+        }
+        WithoutModel::Route(name) => table.select_route(head, name, tokens)?,
         _ => return Err(error),
     };
     let model = ExtractedModel::of_unnamed(table.requested(selection));

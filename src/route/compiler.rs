@@ -75,6 +75,7 @@ impl RouteTableBuilder {
                 .iter()
                 .map(|server| server.needed_keys())
                 .fold(NeededKeys::default(), NeededKeys::and),
+            counts_prompts: rules.iter().any(CompiledRule::counts_prompts),
             limits_tokens: limits.iter().flatten().any(LiveLimit::is_of_tokens),
             limits: limits.into_iter().map(Vec::into_boxed_slice).collect(),
             rules: rules.into(),
@@ -472,6 +473,13 @@ fn compiled(condition: &Condition) -> Result<CompiledCondition, MistakeKind> {
         Condition::Uri(path) => Ok(CompiledCondition::Uri(matcher(path)?)),
         Condition::BodyModel(model) if model.is_empty() => Err(MistakeKind::EmptyName),
         Condition::BodyModel(model) => Ok(CompiledCondition::BodyModel(model.as_str().into())),
+        Condition::PromptTokens { min, max } if max.is_some_and(|max| max < *min) => {
+            Err(MistakeKind::EmptyRange)
+        }
+        Condition::PromptTokens { min, max } => Ok(CompiledCondition::PromptTokens {
+            min: *min,
+            max: max.unwrap_or(u64::MAX),
+        }),
     }
 }
 

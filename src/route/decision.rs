@@ -292,7 +292,7 @@ impl RouteTable {
     /// the rule, fallbacks included, has an endpoint, or if all are full.
     pub fn decide(&self, head: &Parts, model: &str) -> Result<RouteDecision, RouteError> {
         let table = self.compiled();
-        let selection = table.select(head, model, model)?;
+        let selection = table.select(head, (model, model), None)?;
         let caller = Caller {
             uri: &head.uri,
             headers: &head.headers,

@@ -83,6 +83,8 @@ pub(crate) struct CompiledTable {
     pub(super) limits: Box<[Box<[Arc<LiveLimit>]>]>,
     /// Whether some route has a limit on tokens.
     pub(super) limits_tokens: bool,
+    /// Whether the choice of a rule may depend on the tokens of a prompt.
+    pub(crate) counts_prompts: bool,
     /// The routes' positions in the order of their names, once they are needed.
     pub(super) by_name: OnceLock<Box<[u32]>>,
     pub(crate) servers: Box<[Arc<Server>]>,
@@ -147,6 +149,7 @@ pub(super) enum CompiledCondition {
     Header(HeaderName, Matcher),
     Uri(Matcher),
     BodyModel(Box<str>),
+    PromptTokens { min: u64, max: u64 },
 }
 
 /// The targets of a rule.
@@ -262,12 +265,12 @@ impl CompiledTable {
     /// Whether the choice of an endpoint for this model may depend on a key in the body, or what
     /// its requests take of a limit on tokens.
     pub(crate) fn reads_body_of(&self, model: &str) -> bool {
-        if self.needed_keys.is_none() && !self.limits_tokens {
+        if self.needed_keys.is_none() && !self.limits_tokens && !self.counts_prompts {
             return false;
         }
         let reads = |&rule: &u32| {
-            let needed = self.needed_by(&self.rules[rule as usize]);
-            !needed.is_none()
+            let rule = &self.rules[rule as usize];
+            !self.needed_by(rule).is_none() || rule.counts_prompts()
         };
         [&self.by_model, &self.by_adapter]
             .into_iter()
@@ -299,14 +302,15 @@ impl CompiledTable {
     }
 
     /// The first rule that matches, by model name, then by adapter name; an error calls the
-    /// model as it is `shown` to the client.
+    /// model as it is `shown` to the client. `tokens` is about how many the prompt has, if that is
+    /// known; see [`counts_prompts`](Self::counts_prompts).
     pub(crate) fn select(
         &self,
         head: &Parts,
-        model: &str,
-        shown: &str,
+        (model, shown): (&str, &str),
+        tokens: Option<u64>,
     ) -> Result<Selection, RouteError> {
-        let request = RequestView::new(head, model);
+        let request = RequestView::new(head, model, tokens);
         let by_model = self.by_model.get(model);
         let found = by_model.and_then(|entry| self.first_match(entry, &request));
         let (name, rule, lora) = match found {
@@ -326,8 +330,13 @@ impl CompiledTable {
     }
 
     /// The first rule that matches of the routes of this name, for a request without a model.
-    pub(crate) fn select_route(&self, head: &Parts, route: &str) -> Result<Selection, RouteError> {
-        let request = RequestView::new(head, "");
+    pub(crate) fn select_route(
+        &self,
+        head: &Parts,
+        route: &str,
+        tokens: Option<u64>,
+    ) -> Result<Selection, RouteError> {
+        let request = RequestView::new(head, "", tokens);
         let routes = self.routes_named(route);
         let mut rules = routes.iter().flat_map(|&route| self.rules_of(route));
         let matching = rules.find(|&rule| self.rules[rule as usize].matches(&request));
@@ -465,6 +474,12 @@ impl CompiledRule {
         std::iter::once(current).chain(others)
     }
 
+    /// Whether a condition depends on the tokens of a prompt.
+    pub(super) fn counts_prompts(&self) -> bool {
+        let is = |condition: &_| matches!(condition, CompiledCondition::PromptTokens { .. });
+        self.conditions.iter().any(is)
+    }
+
     fn matches(&self, request: &RequestView<'_>) -> bool {
         self.conditions
             .iter()
@@ -480,6 +495,9 @@ impl CompiledCondition {
             }
             Self::Uri(path) => path.is_match(request.path()),
             Self::BodyModel(model) => **model == *request.model,
+            Self::PromptTokens { min, max } => request
+                .tokens
+                .is_some_and(|tokens| (min..=max).contains(&&tokens)),
         }
     }
 }
@@ -488,14 +506,17 @@ impl CompiledCondition {
 pub(super) struct RequestView<'a> {
     pub(super) head: &'a Parts,
     pub(super) model: &'a str,
+    /// About how many tokens the prompt has, if that is known.
+    pub(super) tokens: Option<u64>,
     path: OnceCell<Cow<'a, [u8]>>,
 }
 
 impl<'a> RequestView<'a> {
-    pub(super) fn new(head: &'a Parts, model: &'a str) -> Self {
+    pub(super) fn new(head: &'a Parts, model: &'a str, tokens: Option<u64>) -> Self {
         Self {
             head,
             model,
+            tokens,
             path: OnceCell::new(),
         }
     }

@@ -141,8 +141,13 @@ impl<'t> RuleView<'t> {
     }
 
     /// All conditions, including those after the first that does not hold.
-    pub(crate) fn examine(&self, head: &'t Parts, model: &'t str) -> Vec<Examined<'t>> {
-        let request = RequestView::new(head, model);
+    pub(crate) fn examine(
+        &self,
+        head: &'t Parts,
+        model: &'t str,
+        tokens: Option<u64>,
+    ) -> Vec<Examined<'t>> {
+        let request = RequestView::new(head, model, tokens);
         let both = self
             .config
             .get_conditions()
@@ -174,6 +179,12 @@ impl CompiledCondition {
                 .collect(),
             Self::Uri(_) => vec![plain(request.path().to_vec().into())],
             Self::BodyModel(_) => vec![plain(request.model.as_bytes().into())],
+            Self::PromptTokens { .. } => {
+                let tokens = request.tokens.iter();
+                tokens
+                    .map(|tokens| plain(tokens.to_string().into_bytes().into()))
+                    .collect()
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ pub(crate) const RUST_REGEX: &str = "rustRegex";
 pub(crate) enum Words {
     /// Kthena's, whose regular expressions are Go's.
     Kthena,
-    /// Those of this crate's annotations, which are Kthena's and [`RUST_REGEX`].
+    /// Those of this crate's annotations, which are Kthena's, [`RUST_REGEX`] and `promptTokens`.
     Annotation,
 }
 
@@ -28,7 +28,12 @@ pub(crate) fn read(
     reader: &mut Reader<'_>,
 ) -> Vec<(Condition, Spot)> {
     let mut conditions = Vec::new();
-    let Some(object) = field.object(reader, &["headers", "uri", "body"]) else {
+    const FIELDS: [&str; 4] = ["headers", "uri", "body", "promptTokens"];
+    let fields = match words {
+        Words::Kthena => &FIELDS[..3],
+        Words::Annotation => &FIELDS,
+    };
+    let Some(object) = field.object(reader, fields) else {
         return conditions;
     };
     if let Some(headers) = object
@@ -51,6 +56,17 @@ pub(crate) fn read(
         && let Some(text) = model.text(reader)
     {
         conditions.push((Condition::BodyModel(text.to_owned()), model.spot(reader)));
+    }
+    if let Some(field) = object
+        .get("promptTokens")
+        .filter(|_| words == Words::Annotation)
+        && let Some(range) = field.object(reader, &["min", "max"])
+    {
+        let number = |name, reader: &mut Reader<'_>| range.get(name)?.number(reader, 0, u64::MAX);
+        let min = number("min", reader).unwrap_or(0);
+        let max = number("max", reader);
+        let condition = Condition::PromptTokens { min, max };
+        conditions.push((condition, field.spot(reader)));
     }
     conditions
 }

@@ -51,6 +51,9 @@ struct ModelMatchSpec<'t> {
     uri: Option<StringSpec<'t>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<BodySpec<'t>>,
+    /// Only annotations have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_tokens: Option<TokensSpec>,
 }
 
 /// In the order in which they were added.
@@ -80,6 +83,13 @@ impl<'t> From<&'t StringMatch> for StringSpec<'t> {
             },
         }
     }
+}
+
+#[derive(PartialEq, Serialize)]
+struct TokensSpec {
+    min: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max: Option<u64>,
 }
 
 #[derive(PartialEq, Serialize)]
@@ -204,6 +214,10 @@ impl<'t> ModelMatchSpec<'t> {
                     self
                 };
                 place.body = Some(BodySpec { model });
+            }
+            Condition::PromptTokens { min, max } => {
+                let (min, max) = (*min, *max);
+                further.prompt_tokens = Some(TokensSpec { min, max });
             }
         }
         (!further.is_empty()).then_some(further)

@@ -1,6 +1,7 @@
 //! What a body says of the tokens that its request will use.
 
 use super::json::Json;
+use crate::limit::{BYTES_PER_TOKEN, Estimate};
 
 /// The keys of the top level that set the most output tokens: OpenAI's, the older OpenAI's and
 /// Anthropic's, and that of `/v1/responses`. The largest counts: which of them an engine obeys is
@@ -28,6 +29,24 @@ impl Tokens {
     /// The most output tokens of all choices together.
     pub(crate) fn max_output(&self) -> Option<u64> {
         Some(self.most?.saturating_mul(self.choices.unwrap_or(1).max(1)))
+    }
+
+    /// What a request with a body like this will probably use, of which so many bytes were `read`,
+    /// and a `rest` is still to come.
+    pub(crate) fn estimate(&self, read: u64, rest: u64) -> Estimate {
+        // The rest of a picture that has begun is no text either.
+        let rest = if self.ends_in_data { 0 } else { rest };
+        Estimate {
+            text_bytes: read.saturating_sub(self.data).saturating_add(rest),
+            has_media: self.data > 0,
+            max_output: self.max_output(),
+        }
+    }
+
+    /// About how many tokens its prompt has, whatever its engine.
+    pub(crate) fn of_prompt(&self, read: u64, rest: u64) -> u64 {
+        let bytes = self.estimate(read, rest).text_bytes;
+        bytes.div_ceil(BYTES_PER_TOKEN.into())
     }
 
     pub(super) fn takes(&self, key: &[u8]) -> bool {

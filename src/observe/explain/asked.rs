@@ -7,7 +7,7 @@ use http::request::Parts;
 use crate::{
     config::WithoutModel,
     error::RouteError,
-    model::{ExtractModel, ExtractedModel, ModelSources, Plan},
+    model::{BodyKeys, ExtractModel, ExtractedModel, ModelSources, NeededKeys, Plan},
     route::{CompiledTable, Found, Naming},
     server::Server,
 };
@@ -17,6 +17,8 @@ pub(super) struct Asked<'a> {
     pub(super) model: ExtractedModel,
     /// What is said of requests that name no model, if this is one.
     pub(super) without_model: Option<WithoutModel>,
+    /// About how many tokens its prompt has, if that is known.
+    pub(super) tokens: Option<u64>,
     naming: Option<Arc<Naming>>,
 }
 
@@ -28,6 +30,20 @@ impl<'a> Asked<'a> {
             head,
             model,
             without_model: None,
+            tokens: None,
+        }
+    }
+
+    /// The same request with this body.
+    pub(super) fn with_body(self, body: &[u8]) -> Self {
+        let needed = NeededKeys {
+            tokens: true,
+            ..NeededKeys::default()
+        };
+        let tokens = BodyKeys::read(body, needed).tokens;
+        Self {
+            tokens: tokens.map(|tokens| tokens.of_prompt(body.len() as u64, 0)),
+            ..self
         }
     }
 
@@ -51,7 +67,7 @@ impl<'a> Asked<'a> {
     ) -> Self {
         let name = match what {
             WithoutModel::Model(name) | WithoutModel::Insert(name) => name,
-            WithoutModel::Route(name) => match table.select_route(head, name) {
+            WithoutModel::Route(name) => match table.select_route(head, name, None) {
                 Ok(selection) => table.requested(selection),
                 Err(_) => "",
             },
@@ -95,7 +111,7 @@ impl<'a> Asked<'a> {
     pub(super) fn no_match(&self, table: &CompiledTable, routes: &[Found<'_>]) -> RouteError {
         let model = self.model.shown();
         match self.route() {
-            Some(route) => match table.select_route(self.head, route) {
+            Some(route) => match table.select_route(self.head, route, self.tokens) {
                 Err(error) => error,
                 Ok(_) => RouteError::route_not_found(model),
             },

@@ -55,7 +55,7 @@ type Matched<'f, 't> = Option<(&'f Found<'t>, RuleView<'t>)>;
 /// The rules tried, in order, up to the first that matches.
 pub(super) fn routes<'f, 't>(
     found: &'f [Found<'t>],
-    head: &Parts,
+    (head, tokens): (&Parts, Option<u64>),
     model: &str,
     shown: Shown<'_>,
 ) -> (Vec<ConsideredRoute>, Matched<'f, 't>) {
@@ -70,7 +70,8 @@ pub(super) fn routes<'f, 't>(
                 .iter()
                 .map(|rule| {
                     let is_reached = matched.is_none();
-                    let considered = ConsideredRule::new(rule, is_reached, head, model, shown);
+                    let considered =
+                        ConsideredRule::new(rule, is_reached, (head, tokens), model, shown);
                     if considered.verdict == RuleVerdict::Taken {
                         matched = Some((found, *rule));
                     }
@@ -103,13 +104,13 @@ impl ConsideredRule {
     fn new(
         rule: &RuleView<'_>,
         is_reached: bool,
-        head: &Parts,
+        (head, tokens): (&Parts, Option<u64>),
         model: &str,
         shown: Shown<'_>,
     ) -> Self {
         let conditions: Vec<_> = match is_reached {
             true => rule
-                .examine(head, model)
+                .examine(head, model, tokens)
                 .iter()
                 .map(|examined| ConsideredCondition::new(examined, shown))
                 .collect(),

@@ -190,7 +190,7 @@ impl RouteTable {
                     {
                         Asked::unnamed(&settled, what, table, has_object)
                     }
-                    located => Asked::new(&settled, located?),
+                    located => Asked::new(&settled, located?).with_body(body),
                 }
             }
             None => Asked::unnamed(&settled, what, table, false),
@@ -272,8 +272,12 @@ impl Explanation {
     fn look(&mut self, table: &CompiledTable, asked: &Asked<'_>, shown: Shown<'_>) {
         let explanation = self;
         let found = asked.routes(table);
-        let (routes, matched) =
-            considered::routes(&found, asked.head, asked.condition_model(), shown);
+        let (routes, matched) = considered::routes(
+            &found,
+            (asked.head, asked.tokens),
+            asked.condition_model(),
+            shown,
+        );
         explanation.routes = routes;
         match matched {
             Some((found, rule)) => {

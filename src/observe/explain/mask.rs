@@ -28,7 +28,7 @@ impl<'a> Shown<'a> {
     pub(crate) fn has_value_of(self, condition: &Condition) -> bool {
         match condition {
             Condition::Header(name, _) => self.has(name),
-            Condition::Uri(_) | Condition::BodyModel(_) => true,
+            Condition::Uri(_) | Condition::BodyModel(_) | Condition::PromptTokens { .. } => true,
         }
     }
 }
@@ -75,6 +75,11 @@ pub(crate) fn described(condition: &Condition, shown: Shown<'_>) -> String {
         }
         Condition::Uri(path) => format!("path {path}"),
         Condition::BodyModel(model) => format!("model is {model:?}"),
+        Condition::PromptTokens { min, max: None } => format!("prompt of {min} tokens or more"),
+        Condition::PromptTokens {
+            min,
+            max: Some(max),
+        } => format!("prompt of {min} to {max} tokens"),
     }
 }
 

@@ -164,6 +164,13 @@ fn implies(narrow: &Condition, wide: &Condition, regexes: &mut Regexes) -> bool 
             a.eq_ignore_ascii_case(b) && regexes.implies(narrow, wide)
         }
         (Condition::Uri(narrow), Condition::Uri(wide)) => regexes.implies(narrow, wide),
+        (
+            Condition::PromptTokens { min, max },
+            Condition::PromptTokens {
+                min: least,
+                max: most,
+            },
+        ) => least <= min && most.is_none_or(|most| max.is_some_and(|max| max <= most)),
         _ => false,
     }
 }

@@ -11,7 +11,7 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
                 let (header, value) = match condition {
                     Condition::Header(name, value) => (Some(name.as_str()), value),
                     Condition::Uri(value) => (None, value),
-                    Condition::BodyModel(_) => continue,
+                    Condition::BodyModel(_) | Condition::PromptTokens { .. } => continue,
                 };
                 let StringMatch::Regex(pattern) = value else {
                     continue;

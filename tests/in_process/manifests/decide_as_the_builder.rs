@@ -434,6 +434,10 @@ fn model_match() -> impl Strategy<Value = ModelMatch> {
         value.prop_map(|value| ModelMatch::new().uri(value)),
         prop_oneof![select(&MODELS[..]).prop_map(str::to_owned), text()]
             .prop_map(|model| ModelMatch::new().body_model(model)),
+        (0..5_u64, prop::option::of(5..9_u64)).prop_map(|(min, max)| match max {
+            Some(max) => ModelMatch::new().prompt_tokens(min..=max),
+            None => ModelMatch::new().prompt_tokens(min..),
+        }),
     ]
 }
 

@@ -13,6 +13,7 @@ fn the_help_names_each_flag() {
         "--endpoint <NAME=URL>",
         "--resolve",
         "--zone <ZONE>",
+        "--served-models",
         "--keys <NAME[=FILE]>",
         "--redis-password <ADDRESS[=FILE]>",
         "--watch",

@@ -52,7 +52,7 @@ struct ModelMatchSpec<'t> {
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<BodySpec<'t>>,
     /// Only annotations have it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "promptTokens", skip_serializing_if = "Option::is_none")]
     prompt_tokens: Option<TokensSpec>,
 }
 

@@ -9,7 +9,7 @@ use crate::{
     coding::Decoder,
     config::WithoutModel,
     error::{RouteError, RouteErrorKind},
-    model::{BodyKeys, ExtractedModel, Scan},
+    model::{BodyKeys, ExtractedModel, NeededKeys, Scan},
     pieces::Chunks,
     route::{CompiledTable, Selection},
     server::Home,

@@ -35,7 +35,8 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
             add(LintKind::NoEndpoints, ServerPart::Whole, message);
         }
         if let Some(endpoint) = needs_tls(server) {
-            let message = "it is https: the HTTP client below the layers must speak TLS";
+            let message = "it is https: the HTTP client below the layers must speak TLS, and go \
+                           by AtAddress where a name is resolved";
             let part = ServerPart::Endpoint(endpoint);
             add(LintKind::NeedsTls, part, message.to_owned());
         }
@@ -50,6 +51,10 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
         }
         let is_alone =
             rules.is_some_and(|rules| rules.iter().all(|rule| places(rule, &servers) < 2));
+        if let Some(message) = idle_preference(server, config.get_zone()) {
+            let part = ServerPart::TrafficPolicy(None);
+            add(LintKind::ZoneWithoutEffect, part, message.to_owned());
+        }
         for (kind, message) in lint_policy(server, is_alone) {
             add(kind, ServerPart::TrafficPolicy(None), message);
         }
@@ -85,6 +90,18 @@ fn needs_tls(server: &ModelServer) -> Option<usize> {
     };
     let found = server.get_endpoints().iter().position(is_https);
     found.filter(|_| cfg!(not(feature = "client")))
+}
+
+/// What is wrong with its preference for the `own` zone, if it has one.
+fn idle_preference(server: &ModelServer, own: Option<&str>) -> Option<&'static str> {
+    server.get_traffic_policy().get_prefer_zone()?;
+    let mut endpoints = server.get_endpoints().iter();
+    if own.is_none() {
+        return Some("its prefer_zone has no effect: it is not said in which zone the gateway is");
+    }
+    let is_there = endpoints.any(|endpoint| endpoint.get_zone() == own);
+    (!is_there && !server.get_endpoints().is_empty())
+        .then_some("its prefer_zone has no effect: none of its endpoints is in the gateway's zone")
 }
 
 /// `is_alone` if the server's requests have no other endpoint to go to.

@@ -73,6 +73,8 @@ pub enum LintKind {
     /// Two ModelServers share an endpoint and differ in their `max_in_flight`, with which each
     /// compares the number of requests of both.
     DifferingLimits,
+    /// A ModelServer prefers the own zone, but that is not known or has none of its endpoints.
+    ZoneWithoutEffect,
     /// An endpoint is `https`: the HTTP client must speak TLS. Only without the feature `client`,
     /// whose `engine_client()` does.
     NeedsTls,
@@ -97,6 +99,7 @@ impl LintKind {
             Self::DuplicateRouteName => "duplicate-route-name",
             Self::RetriesWithoutAlternative => "retries-without-alternative",
             Self::DifferingLimits => "differing-limits",
+            Self::ZoneWithoutEffect => "zone-without-effect",
             Self::NeedsTls => "needs-tls",
         }
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tower_model_route::{
-    LintKind, ModelMatch, ModelRoute, ModelServer, Per, RateLimit, RouteTable, RouteTableBuilder,
-    Rule, StringMatch, TargetModel, TrafficPolicy, WithoutModel,
+    Endpoint, LintKind, ModelMatch, ModelRoute, ModelServer, Per, RateLimit, RouteTable,
+    RouteTableBuilder, Rule, StringMatch, TargetModel, TrafficPolicy, WithoutModel,
 };
 
 /// A table with two ModelServers, `a` and `b`, of two endpoints each.
@@ -245,6 +245,27 @@ fn a_rule_counts_as_reached_if_it_is_by_any_of_its_names() {
         lints(with_adapter(rules)),
         ["unreachable-rule ModelRoute \"r\", rule \"other\""]
     );
+}
+
+#[test]
+fn a_preference_for_a_zone_needs_one() {
+    let table = |own: Option<&str>, zone: &str| {
+        let near = Endpoint::new("http://c1").zone(zone);
+        let server = ModelServer::new("c")
+            .endpoints([near, "http://c2".into()])
+            .traffic_policy(TrafficPolicy::new().prefer_zone(16));
+        let route = ModelRoute::new("r")
+            .model_name("m")
+            .rule(Rule::new("all").target("c"));
+        let table = RouteTable::builder()
+            .model_server(server)
+            .model_route(route);
+        own.into_iter().fold(table, |table, own| table.zone(own))
+    };
+    assert_eq!(lints(table(Some("a"), "a")), [""; 0]);
+    let warning = r#"zone-without-effect ModelServer "c", traffic_policy"#;
+    assert_eq!(lints(table(None, "a")), [warning]);
+    assert_eq!(lints(table(Some("a"), "b")), [warning]);
 }
 
 #[test]

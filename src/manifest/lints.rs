@@ -18,6 +18,9 @@ pub(super) fn lints(table: &RouteTable, assembly: &Assembly) -> Vec<Diagnostic> 
         lint.kind() != LintKind::RetriesWithoutAlternative
             || server(lint).is_none_or(|server| server.has_retry)
     });
+    // Gateways in several zones may share manifests, and not each has to say its own.
+    let has_zone = table.config().get_zone().is_some();
+    lints.retain(|lint| lint.kind() != LintKind::ZoneWithoutEffect || has_zone);
     let (podless, others): (Vec<&Lint>, Vec<&Lint>) = lints.iter().partition(|lint| {
         lint.kind() == LintKind::NoEndpoints
             && server(lint).is_some_and(|server| server.selects_pods)

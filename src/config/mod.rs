@@ -12,6 +12,7 @@ mod elsewhere;
 mod encoding;
 mod endpoint;
 mod engine_header;
+mod engine_kind;
 mod engine_state;
 mod mistake;
 mod model_route;
@@ -48,6 +49,7 @@ pub use self::{
     custom::{Candidate, ChooseEndpoint, CustomBalance, EndpointRequest, RequestHead},
     encoding::Encoding,
     endpoint::Endpoint,
+    engine_kind::EngineKind,
     engine_state::EngineState,
     mistake::{BuildError, Mistake, MistakeKind, Reason},
     model_route::ModelRoute,

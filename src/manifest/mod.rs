@@ -78,6 +78,11 @@
 //!         Header: x-session
 //!     # what /v1/models tells of it
 //!     tower-model-route/max-model-len: "8192"
+//!     # what is to be said of its engines; forceUsage, acceptsEncoding and headers may
+//!     # also stand here
+//!     tower-model-route/engine: |
+//!       kind: vLLM
+//!       loadReports: true
 //!     # the compressed request bodies that its engines read; by default none
 //!     tower-model-route/accepts-encoding: "[gzip, zstd]"
 //!     # headers for its engines; a key is a reference that the program allows

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::config::{OnInterruption, OutlierDetection, TrafficPolicy};
+use crate::config::{EngineKind, ModelServer, OnInterruption, OutlierDetection, TrafficPolicy};
 
 /// An option of `T`: its key, how it is set, and what of it has to be written.
 pub(super) struct Setting<T: 'static> {
@@ -55,6 +55,27 @@ pub(super) fn own_retries(policy: TrafficPolicy) -> TrafficPolicy {
 pub(super) const RETRY_STATUSES: &str = "retryStatuses";
 /// The key of the options of [`DETECTION`].
 pub(super) const OUTLIER_DETECTION: &str = "outlierDetection";
+
+/// The options of engines, besides those that other annotations have too.
+pub(super) const ENGINE: [Setting<ModelServer>; 2] = [
+    Setting {
+        key: "kind",
+        access: Access::Word(
+            &EngineKind::NAMES,
+            |server, name| match EngineKind::named(name) {
+                Some(kind) => server.engine(kind),
+                None => server,
+            },
+            |server| server.get_engine().map(EngineKind::name),
+        ),
+    },
+    Setting {
+        key: "loadReports",
+        access: Access::Flag(ModelServer::load_reports, |server| {
+            unless(server.get_load_reports(), false)
+        }),
+    },
+];
 
 /// Options of a traffic policy that Kthena's schema does not have, except the two keys above.
 pub(super) const POLICY: [Setting<TrafficPolicy>; 16] = [

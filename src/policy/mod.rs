@@ -7,6 +7,7 @@ mod bounded;
 mod clock;
 #[cfg(feature = "dns")]
 mod dns;
+mod engine_metrics;
 mod failover;
 mod failover_policy;
 mod first_event;
@@ -23,6 +24,7 @@ pub use self::dns::{Dns, DnsHandle, Resolve, Resolved, SystemResolver};
 pub use self::{
     answer_errors::{AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer},
     attempt_timeout::{AttemptTimeout, AttemptTimeoutFuture, AttemptTimeoutLayer},
+    engine_metrics::{EngineMetrics, EngineMetricsHandle},
     failover::{FailoverFuture, FailoverLayer, FailoverService},
     failover_policy::{Failover, RetryInterval},
     health_check::{HealthCheck, HealthCheckHandle},

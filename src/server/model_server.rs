@@ -25,7 +25,7 @@ use super::{
     zones::Zones,
 };
 use crate::{
-    config::{Encoding, ModelServer, TrafficPolicy},
+    config::{Encoding, EngineKind, ModelServer, TrafficPolicy},
     limit::Estimates,
     model::NeededKeys,
     pieces::lock,
@@ -156,7 +156,9 @@ impl Server {
             policy: config.get_traffic_policy().clone(),
             headers: Box::default(),
             accepts_encodings: config.get_accepts_encodings().into(),
-            uses_reports: config.get_load_reports() && config.get_balance().compares_load(),
+            uses_reports: config.get_load_reports()
+                && config.get_engine().is_none_or(EngineKind::reports_load)
+                && config.get_balance().compares_load(),
             live,
         }
     }

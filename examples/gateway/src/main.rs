@@ -183,6 +183,7 @@ async fn serve(
 ) -> Result<(), Box<dyn Error>> {
     let (serving, view) = (&args.serving, &args.view);
     let health = Health::default();
+    let _metrics = serving.read_metrics(&table, &client)?;
     let forward = serving.forward.clone();
     let wants_metrics = view.here || serving.admin.is_some() || serving.metrics_listen.is_some();
     let measured = wants_metrics.then(|| Measured::new(&table)).transpose()?;

@@ -5,7 +5,9 @@ use std::{fs, net::SocketAddr, time::Duration};
 use axum::http::{HeaderValue, Uri};
 use clap::{Args, ValueEnum};
 use tower_http::cors::{Any, CorsLayer};
-use tower_model_route::ForwardedFields;
+use tower_model_route::{
+    BuildError, EngineClient, EngineMetrics, EngineMetricsHandle, ForwardedFields, RouteTableHandle,
+};
 
 use crate::{access::Style, tls::Tls};
 
@@ -48,6 +50,19 @@ pub(crate) struct Serving {
         verbatim_doc_comment
     )]
     pub(crate) access_log: Style,
+
+    /// Read the engines' load from their /metrics every MS milliseconds, 1000 by default, so that
+    /// what others send them counts
+    #[arg(
+        long,
+        value_name = "MS",
+        num_args = 0..=1,
+        default_missing_value = "1000",
+        value_parser = clap::value_parser!(u64).range(1..),
+        conflicts_with = "demo",
+        verbatim_doc_comment
+    )]
+    engine_metrics: Option<u64>,
 
     #[command(flatten)]
     pub(crate) tls: Tls,
@@ -130,6 +145,18 @@ fn base(text: &str) -> Result<Uri, String> {
 }
 
 impl Serving {
+    /// Reads the engines' metrics, if that is wanted, until it is dropped.
+    pub(crate) fn read_metrics(
+        &self,
+        table: &RouteTableHandle,
+        client: &EngineClient,
+    ) -> Result<Option<EngineMetricsHandle>, BuildError> {
+        let interval = self.engine_metrics.map(Duration::from_millis);
+        let metrics = interval.map(|interval| EngineMetrics::new().interval(interval));
+        let start = |metrics: EngineMetrics| metrics.start(table.clone(), client.clone());
+        metrics.map(start).transpose()
+    }
+
     pub(crate) fn cors(&self) -> Option<CorsLayer> {
         let cors = CorsLayer::new()
             .allow_methods(Any)

@@ -14,6 +14,7 @@
 
 mod answer;
 mod fault;
+mod load;
 mod messages;
 mod monitor;
 mod question;
@@ -52,6 +53,7 @@ pub struct Engine {
     first_token_delay: Duration,
     comments: Option<Duration>,
     fault: Option<(usize, Fault)>,
+    load: load::Load,
 }
 
 impl Engine {
@@ -71,6 +73,7 @@ impl Engine {
             first_token_delay: Duration::ZERO,
             comments: None,
             fault: None,
+            load: load::Load::default(),
         }
     }
 
@@ -156,6 +159,17 @@ impl Engine {
     /// of the first.
     pub fn fault_after(mut self, events: usize, fault: Fault) -> Self {
         self.fault = Some((events, fault));
+        self
+    }
+
+    /// What `/metrics` and load reports tell beside the requests that it really has: so many run,
+    /// so many wait, and this share of the KV cache is in use.
+    pub fn load_of_others(mut self, running: u64, waiting: u64, kv_cache: f64) -> Self {
+        self.load = load::Load {
+            running,
+            waiting,
+            kv_cache,
+        };
         self
     }
 

@@ -16,7 +16,7 @@ use serde_json::json;
 /// and h2c), answering every prompt with "This is simulated message from MODEL!".
 ///
 /// It serves POST /v1/completions, /v1/chat/completions, /v1/responses, /v1/messages and
-/// /v1/embeddings, and GET /v1/models and /health. A model that it does not serve is answered with 404.
+/// /v1/embeddings, and GET /v1/models, /metrics and /health. A model that it does not serve is answered with 404.
 #[derive(Debug, Parser)]
 #[command(version, name = "mock_llm")]
 struct Args {
@@ -72,8 +72,27 @@ struct Args {
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
     comments_ms: Option<u64>,
 
+    /// What /metrics and load reports tell beside its own requests: RUNNING,WAITING,KV_CACHE, the
+    /// last from 0 to 1
+    #[arg(long, value_name = "LOAD", value_parser = load)]
+    load_of_others: Option<(u64, u64, f64)>,
+
     #[command(flatten)]
     fault: FaultArgs,
+}
+
+fn load(text: &str) -> Result<(u64, u64, f64), String> {
+    let read = || {
+        let mut parts = text.split(',');
+        let (running, waiting, cache) = (parts.next()?, parts.next()?, parts.next()?);
+        let load = (
+            running.parse().ok()?,
+            waiting.parse().ok()?,
+            cache.parse().ok()?,
+        );
+        parts.next().is_none().then_some(load)
+    };
+    read().ok_or_else(|| "expected RUNNING,WAITING,KV_CACHE, such as 8,3,0.7".to_owned())
 }
 
 /// How streams fail.
@@ -149,6 +168,9 @@ impl Args {
         }
         if let Some(interval) = self.comments_ms {
             engine = engine.comments(Duration::from_millis(interval));
+        }
+        if let Some((running, waiting, kv_cache)) = self.load_of_others {
+            engine = engine.load_of_others(running, waiting, kv_cache);
         }
         if let Some((events, fault)) = self.fault.fault() {
             engine = engine.fault_after(events, fault);

@@ -46,6 +46,7 @@ pub(crate) fn router(engine: Engine, monitor: Arc<Monitor>) -> Router {
         .route("/v1/responses", inference(Endpoint::Responses))
         .route("/v1/messages", inference(Endpoint::Messages))
         .route("/v1/models", get(models))
+        .route("/metrics", get(metrics))
         .route("/health", get(async || StatusCode::OK))
         .fallback(async || refusal(StatusCode::NOT_FOUND, "Not Found"))
         .method_not_allowed_fallback(async || {
@@ -71,8 +72,14 @@ fn inference(endpoint: Endpoint) -> MethodRouter<Arc<Shared>> {
     post(
         async move |State(shared): State<Arc<Shared>>, request: Request| {
             let call = Call::begin(&shared.monitor);
+            let reports = matches!(endpoint, Endpoint::Chat | Endpoint::Completions);
+            let report = shared.engine.load.report(request.headers());
             match respond(&shared, endpoint, request).await {
-                Ok(Reply::Whole(value)) => whole(StatusCode::OK, &value, call),
+                Ok(Reply::Whole(value)) => {
+                    let mut answer = whole(StatusCode::OK, &value, call);
+                    answer.headers_mut().extend(report.filter(|_| reports));
+                    answer
+                }
                 Ok(Reply::Stream {
                     answer,
                     include_usage,
@@ -170,6 +177,12 @@ fn whole(status: StatusCode, value: &Value, call: Call) -> Response {
         frame
     });
     (status, headers, Body::new(body)).into_response()
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> String {
+    let Shared { engine, monitor } = &*shared;
+    let model = engine.models.first().map_or("", String::as_str);
+    engine.load.page(model, monitor.in_flight())
 }
 
 async fn models(State(shared): State<Arc<Shared>>) -> Json<Value> {

@@ -14,8 +14,8 @@ use crate::{
     manifest::{
         keys,
         options::{
-            Access, DETECTION, OUTLIER_DETECTION, POLICY as POLICY_SETTINGS, RETRY_STATUSES,
-            Setting,
+            Access, DETECTION, ENGINE as ENGINE_SETTINGS, OUTLIER_DETECTION,
+            POLICY as POLICY_SETTINGS, RETRY_STATUSES, Setting,
         },
         origin::ServerOrigin,
     },
@@ -29,8 +29,9 @@ pub(crate) const POLICY: &str = "traffic-policy";
 pub(crate) const HEADERS: &str = "headers";
 pub(crate) const MAX_MODEL_LEN: &str = "max-model-len";
 pub(crate) const ACCEPTS_ENCODING: &str = "accepts-encoding";
+pub(crate) const ENGINE: &str = "engine";
 
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     NAME,
     ENDPOINTS,
     BALANCE,
@@ -38,6 +39,7 @@ const KNOWN: [&str; 7] = [
     HEADERS,
     MAX_MODEL_LEN,
     ACCEPTS_ENCODING,
+    ENGINE,
 ];
 
 /// The name in the table, where it is not `NAMESPACE/NAME`.
@@ -69,6 +71,7 @@ pub(crate) fn read(
             ENDPOINTS => endpoints(&root, manifest, reader),
             HEADERS => headers(&root, manifest, reader),
             ACCEPTS_ENCODING => encodings(&root, manifest, reader),
+            ENGINE => engine(&root, manifest, reader),
             MAX_MODEL_LEN => {
                 if let Some(tokens) = root.number(reader, 1, u64::MAX) {
                     manifest.change(|server| server.max_model_len(tokens));
@@ -133,6 +136,37 @@ fn endpoint(object: &Object<'_>, url: &Field<'_>, reader: &mut Reader<'_>) -> Op
         endpoint = endpoint.zone(zone.text(reader)?);
     }
     Some(endpoint)
+}
+
+/// What there is to say of the engines, in one place; all but two can also stand in annotations of
+/// their own.
+fn engine(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reader<'_>) {
+    let mut keys = ENGINE_SETTINGS.map(|setting| setting.key).to_vec();
+    keys.extend(["acceptsEncoding", "forceUsage", "headers"]);
+    let Some(object) = root.object(reader, &keys) else {
+        return;
+    };
+    let server = manifest.server.clone();
+    let server = settings(
+        &object,
+        &ENGINE_SETTINGS,
+        server,
+        &mut manifest.origin,
+        reader,
+    );
+    manifest.change(|_| server);
+    if let Some(field) = object.get("acceptsEncoding") {
+        encodings(&field, manifest, reader);
+    }
+    if let Some(field) = object.get("forceUsage")
+        && let Some(on) = field.flag(reader)
+    {
+        manifest.change(|server| server.force_usage(on));
+        manifest.origin.add_option("forceUsage", field.spot(reader));
+    }
+    if let Some(field) = object.get("headers") {
+        headers(&field, manifest, reader);
+    }
 }
 
 /// A coding, or a list of codings.

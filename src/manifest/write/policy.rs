@@ -3,9 +3,10 @@
 use serde::{Serialize, Serializer};
 
 use crate::{
-    config::{TrafficPolicy, format},
+    config::{ModelServer, TrafficPolicy, format},
     manifest::options::{
-        Access, DETECTION, OUTLIER_DETECTION, POLICY, RETRY_STATUSES, Setting, kthenas_retries,
+        Access, DETECTION, ENGINE, OUTLIER_DETECTION, POLICY, RETRY_STATUSES, Setting,
+        kthenas_retries,
     },
 };
 
@@ -75,6 +76,12 @@ impl Settings {
         if !detection.is_empty() {
             written.push((OUTLIER_DETECTION, Value::Settings(Self(detection))));
         }
+        (!written.is_empty()).then_some(Self(written))
+    }
+
+    /// The same of the options of engines.
+    pub(super) fn of_engine(server: &ModelServer) -> Option<Self> {
+        let written = Self::written(server, &ENGINE);
         (!written.is_empty()).then_some(Self(written))
     }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{Address, Balance, Endpoint, ModelServer},
     manifest::read::server_annotations::{
-        ACCEPTS_ENCODING, BALANCE, ENDPOINTS, HEADERS, MAX_MODEL_LEN, POLICY,
+        ACCEPTS_ENCODING, BALANCE, ENDPOINTS, ENGINE, HEADERS, MAX_MODEL_LEN, POLICY,
     },
 };
 
@@ -89,6 +89,9 @@ pub(super) fn write(server: &ModelServer) -> (Annotations, ServerSpec<'_>) {
     }
     if !server.get_accepts_encodings().is_empty() {
         annotations.add(ACCEPTS_ENCODING, &server.get_accepts_encodings());
+    }
+    if let Some(settings) = Settings::of_engine(server) {
+        annotations.add(ENGINE, &settings);
     }
     let spec = ServerSpec {
         model: server.get_model(),

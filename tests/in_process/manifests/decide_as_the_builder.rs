@@ -5,9 +5,9 @@ use std::{collections::HashSet, time::Duration};
 use http::StatusCode;
 use proptest::{prelude::*, sample::select};
 use tower_model_route::{
-    ApiPaths, Balance, Endpoint, HashKey, LimitKey, LimitUnit, ModelMatch, ModelRoute, ModelServer,
-    OnInterruption, OutlierDetection, Per, RateLimit, RouteTable, Rule, StoreFailure, StringMatch,
-    TargetModel, TrafficPolicy, WithoutModel, manifest::Manifests,
+    ApiPaths, Balance, Endpoint, EngineKind, HashKey, LimitKey, LimitUnit, ModelMatch, ModelRoute,
+    ModelServer, OnInterruption, OutlierDetection, Per, RateLimit, RouteTable, Rule, StoreFailure,
+    StringMatch, TargetModel, TrafficPolicy, WithoutModel, manifest::Manifests,
 };
 
 use super::written::{ask, resource};
@@ -370,6 +370,18 @@ fn balance() -> impl Strategy<Value = Balance> {
     ]
 }
 
+fn engine() -> impl Strategy<Value = EngineKind> {
+    select(
+        &[
+            EngineKind::VLlm,
+            EngineKind::SgLang,
+            EngineKind::TensorRtLlm,
+            EngineKind::LlamaCpp,
+            EngineKind::Ollama,
+        ][..],
+    )
+}
+
 fn model_server() -> impl Strategy<Value = ModelServer> {
     const ENDPOINTS: [&str; 8] = [
         "http://h",
@@ -390,13 +402,18 @@ fn model_server() -> impl Strategy<Value = ModelServer> {
         prop::collection::btree_map(select(&ENDPOINTS[..]), (weight, resolve, zone), 0..3),
         prop_oneof![Just(Balance::default()), balance()],
         prop_oneof![Just(TrafficPolicy::new()), Just(kthenas()), policy()],
+        (any::<bool>(), prop::option::of(engine())),
     )
-        .prop_map(|(name, model, endpoints, balance, policy)| {
+        .prop_map(|(name, model, endpoints, balance, policy, engine)| {
             let mut server = ModelServer::new(name)
+                .load_reports(engine.0)
                 .balance(balance)
                 .traffic_policy(policy);
             if let Some(model) = model {
                 server = server.model(model);
+            }
+            if let Some(kind) = engine.1 {
+                server = server.engine(kind);
             }
             let endpoints = endpoints.into_iter().map(|(uri, (weight, resolve, zone))| {
                 let endpoint = Endpoint::new(uri).weight(weight).resolve(resolve);

@@ -7,6 +7,7 @@ mod auto_traits;
 mod compressed_bodies;
 mod decide_as_the_builder;
 mod endpoints_from_workloads;
+mod engine_annotation;
 mod engine_headers;
 mod every_field_is_read;
 mod files_and_directories;

@@ -1,6 +1,7 @@
 //! What engines say of their load, and what becomes of it.
 
 mod asked_once_a_second;
+mod metrics_are_read;
 mod others_requests_count;
 mod pushed_by_the_program;
 mod reports_stay_with_the_gateway;

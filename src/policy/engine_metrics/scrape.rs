@@ -1,0 +1,104 @@
+//! One page of each engine after the other.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Buf;
+use http::Response;
+use http_body::Body;
+use tokio::time::Instant;
+
+use super::{gauges::Gauges, samples::Lines};
+use crate::{
+    policy::poll::{Listener, address},
+    server::{Endpoint, ReportSource, Server},
+};
+
+/// A page is read as far as this; vLLM's has 70 KB.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// How far a page may lag: vLLM's gauges do by 3 to 6 s.
+const LAG: Duration = Duration::from_secs(6);
+/// How many of an endpoint's counts are remembered, at most.
+const MAX_COUNTS: u32 = 60;
+
+/// Who reads the pages.
+#[derive(Default)]
+pub(super) struct Scraper {
+    /// By the endpoints' addresses in memory.
+    own: HashMap<usize, Own>,
+}
+
+/// How many of the gateway's own requests were in flight at the last pages.
+#[derive(Default)]
+struct Own(VecDeque<(Instant, usize)>);
+
+impl Own {
+    /// The most that a page of this moment may count among its requests.
+    fn most(&mut self, in_flight: usize) -> usize {
+        let now = Instant::now();
+        let age = |at: Instant| now.saturating_duration_since(at);
+        while self.0.front().is_some_and(|(at, _)| age(*at) > LAG) {
+            self.0.pop_front();
+        }
+        match self.0.back_mut() {
+            Some((at, count)) if age(*at) < LAG / MAX_COUNTS => *count = in_flight.max(*count),
+            _ => self.0.push_back((now, in_flight)),
+        }
+        let counts = self.0.iter().map(|(_, count)| *count);
+        counts.max().unwrap_or(in_flight)
+    }
+}
+
+impl<R> Listener<R> for Scraper
+where
+    R: Body + Send + 'static,
+    R::Data: Send,
+{
+    type Said = Gauges;
+
+    async fn read(answer: Response<R>) -> Option<Gauges> {
+        if !answer.status().is_success() {
+            return None;
+        }
+        let mut body = pin!(answer.into_body());
+        let (mut lines, mut gauges) = (Lines::default(), Gauges::default());
+        let mut left = MAX_BYTES;
+        while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            // Half a page would be half of the load.
+            let Ok(mut data) = frame.ok()?.into_data() else {
+                continue;
+            };
+            while data.has_remaining() {
+                let chunk = data.chunk();
+                left = left.checked_sub(chunk.len())?;
+                lines.feed(chunk, |line| gauges.see(line));
+                let read = chunk.len();
+                data.advance(read);
+            }
+        }
+        lines.end(|line| gauges.see(line));
+        Some(gauges)
+    }
+
+    fn begin(&mut self, endpoints: &[(Arc<Endpoint>, Arc<Server>)]) {
+        let present: HashSet<usize> = endpoints
+            .iter()
+            .map(|(endpoint, _)| address(endpoint))
+            .collect();
+        self.own.retain(|address, _| present.contains(address));
+    }
+
+    fn heard(&mut self, endpoint: Arc<Endpoint>, said: Option<Gauges>) {
+        let own = self.own.entry(address(&endpoint)).or_default();
+        let own = own.most(endpoint.in_flight());
+        let Some(gauges) = said else { return };
+        endpoint.report(ReportSource::Scraped, gauges.report(), own);
+        if let Some(adapters) = gauges.into_adapters() {
+            endpoint.adapters_at_work(adapters.active, adapters.max);
+        }
+    }
+}

@@ -21,7 +21,7 @@ const KNOWN: [Known; 18] = [
     ("vllm:num_requests_running", None, Gauge::Running),
     ("vllm:num_requests_waiting", None, Gauge::Waiting),
     ("vllm:kv_cache_usage_perc", None, Gauge::KvCache),
-    // Before 0.10.
+    // In older versions.
     ("vllm:gpu_cache_usage_perc", None, Gauge::KvCache),
     ("vllm:lora_requests_info", None, Gauge::Adapters),
     ("sglang:num_running_reqs", None, Gauge::Running),

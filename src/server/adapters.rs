@@ -176,10 +176,6 @@ impl Adapters {
     }
 
     /// These adapters are active, of `max` that may be.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the scraper of the engines' metrics")
-    )]
     pub(crate) fn reported<'n>(&self, active: impl Iterator<Item = &'n str>, max: usize) {
         let active = Active {
             names: active.take(MAX_NAMES).map(Box::from).collect(),

@@ -149,9 +149,6 @@ impl Endpoint {
         self.reports.may_ask()
     }
 
-    /// With which LoRA adapters it works, of how many at a time.
-    pub(crate) fn adapters_at_work(&self, _active: Vec<String>, _max: usize) {}
-
     /// The last report of each source.
     pub(crate) fn reported(&self) -> Vec<ReportedLoad> {
         self.reports.last()

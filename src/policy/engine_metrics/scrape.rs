@@ -98,7 +98,8 @@ where
         let Some(gauges) = said else { return };
         endpoint.report(ReportSource::Scraped, gauges.report(), own);
         if let Some(adapters) = gauges.into_adapters() {
-            endpoint.adapters_at_work(adapters.active, adapters.max);
+            let active = adapters.active.iter().map(String::as_str);
+            endpoint.adapters.reported(active, adapters.max);
         }
     }
 }

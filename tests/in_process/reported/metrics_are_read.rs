@@ -8,6 +8,7 @@ use test_kit::{
     engines::{Act, Engines, answers, fails, says, status},
     gateway::Rig,
     paused::settle,
+    request::chat_of,
     table::one_server,
 };
 use tower_model_route::{
@@ -193,4 +194,30 @@ async fn mistakes_are_refused() {
     let twice = EngineMetrics::new().header("x", "1").header("X", "2");
     let twice = start(twice);
     assert!(matches!(twice, MistakeKind::DuplicateHeader), "{twice:?}");
+}
+
+/// An adapter's requests go where it is at work, by the series that is the latest.
+#[tokio::test(start_paused = true)]
+async fn the_adapters_at_work_are_known() {
+    fn at_work(now: &str, before: &str) -> Act {
+        let series = |names: &str, at: f64| {
+            format!(
+                "vllm:lora_requests_info{{max_lora=\"1\",running_lora_adapters=\"{names}\",\
+                 waiting_lora_adapters=\"\"}} {at:?}\n"
+            )
+        };
+        says(
+            200,
+            &[series(now, 1.7958e9), series(before, 1.7957e9)].concat(),
+        )
+    }
+    let (rig, engines) = rig();
+    engines.always("e0", || at_work("other", "lora"));
+    engines.always("e1", || at_work("other,lora", "other"));
+    let _reading = start(&rig, &engines);
+    tokio::time::sleep(SECOND / 2).await;
+    for _ in 0..10 {
+        rig.send(chat_of(r#"{"model":"lora","messages":[]}"#)).await;
+    }
+    assert_eq!(rig.engines.hosts(), ["e1"; 10]);
 }

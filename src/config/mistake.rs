@@ -75,6 +75,8 @@ pub enum MistakeKind {
     InvalidRedisPassword,
     /// A limit is to be kept in Redis, and the feature `redis` is off.
     RedisNotBuilt,
+    /// A [`SessionSticky`](crate::SessionSticky) has no sources.
+    NoSessionSources,
     /// A retry after an answer with this status is pointless: another engine would answer the same.
     NotRetriable(u16),
     /// The queue has no effect, because requests in flight are not limited.
@@ -264,6 +266,9 @@ impl fmt::Display for MistakeKind {
     }
 }
 
+const UNKNOWN_PATH: &str = "no inference API has this path, so no request with it is let through: \
+                            add it to the table's paths";
+
 impl MistakeKind {
     /// The words for a kind that has no value.
     fn words(&self) -> &'static str {
@@ -276,6 +281,7 @@ impl MistakeKind {
             Self::DuplicateTarget => "the rule already has this ModelServer as a target",
             Self::EndpointWeightZero => "the weight of an endpoint must be at least 1",
             Self::PrefixOfNothing => "a prefix must have at least 1 byte",
+            Self::NoSessionSources => "there are no sources of session keys",
             Self::ZeroTime => "the time must be more than zero",
             Self::ZeroLimit => "the limit must be at least 1",
             Self::DuplicateLimit => "the ModelRoute already has a limit of this unit, time and key",
@@ -302,10 +308,7 @@ impl MistakeKind {
             Self::ReservedHeader => "the gateway itself sets this header",
             Self::NestedModelServers => "options of one ModelServer can't have those of another",
             Self::InvalidPseudonym => "the name is neither a token nor a host with a port",
-            Self::UnknownPath => {
-                "no inference API has this path, so no request with it is let through: \
-                 add it to the table's paths"
-            }
+            Self::UnknownPath => UNKNOWN_PATH,
             Self::InvalidEndpoint(_)
             | Self::NotRetriable(_)
             | Self::LimitTooLarge(_)

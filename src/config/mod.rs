@@ -26,6 +26,7 @@ mod rule;
 mod secret;
 #[cfg(feature = "serde")]
 mod serial;
+mod session_sticky;
 mod streaming;
 mod string_match;
 mod target;
@@ -60,6 +61,7 @@ pub use self::{
     place::{Place, RoutePart, ServerPart},
     rate_limit::{LimitKey, LimitUnit, Per, RateLimit, StoreFailure},
     rule::{Condition, ModelMatch, Rule},
+    session_sticky::SessionSticky,
     string_match::StringMatch,
     target::TargetModel,
     traffic_policy::TrafficPolicy,

@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::serial;
 use super::{
     declined::Declined, mistake::MistakeKind, on_interruption::Streaming,
-    outlier_detection::OutlierDetection,
+    outlier_detection::OutlierDetection, session_sticky::SessionSticky,
 };
 
 /// How requests to a [`ModelServer`](crate::ModelServer) are sent: how long an
@@ -34,6 +34,7 @@ use super::{
 /// | [`queue_timeout`](Self::queue_timeout) | 1 s | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`slow_start`](Self::slow_start) | off | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`prefer_zone`](Self::prefer_zone) | off | [`ModelRouteLayer`](crate::ModelRouteLayer) |
+/// | [`session_sticky`](Self::session_sticky) | off | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`outlier_detection`](Self::outlier_detection) | on, see there | [`ModelRouteLayer`](crate::ModelRouteLayer) and [`Failover`](crate::Failover) |
 ///
 /// If a request is retried on another ModelServer, the policy of the first
@@ -87,6 +88,8 @@ pub struct TrafficPolicy {
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     prefer_zone: Option<usize>,
     outlier_detection: OutlierDetection,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    session_sticky: Option<SessionSticky>,
 }
 
 impl Default for TrafficPolicy {
@@ -112,6 +115,7 @@ impl Default for TrafficPolicy {
             slow_start: Duration::ZERO,
             prefer_zone: None,
             outlier_detection: OutlierDetection::default(),
+            session_sticky: None,
         }
     }
 }
@@ -255,6 +259,17 @@ impl TrafficPolicy {
         self
     }
 
+    /// Binds sessions to endpoints; off by default.
+    pub fn session_sticky(mut self, sticky: SessionSticky) -> Self {
+        self.session_sticky = Some(sticky);
+        self
+    }
+
+    /// How sessions are bound to endpoints, if they are.
+    pub fn get_session_sticky(&self) -> Option<&SessionSticky> {
+        self.session_sticky.as_ref()
+    }
+
     /// The time limit of an attempt.
     pub fn get_timeout(&self) -> Option<Duration> {
         self.timeout
@@ -349,6 +364,9 @@ impl TrafficPolicy {
             mistakes.push(("max_queue", MistakeKind::QueueWithoutLimit));
         }
         mistakes.extend(self.outlier_detection.mistakes());
+        let sticky = self.session_sticky.iter();
+        let sticky = sticky.flat_map(SessionSticky::mistakes);
+        mistakes.extend(sticky.map(|mistake| ("session_sticky", mistake)));
         mistakes
     }
 }

@@ -4,7 +4,7 @@
 //! [`Matched::dispatch`] hands the endpoint's lease to the exchange, which owns
 //! it from then on.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
@@ -188,6 +188,22 @@ impl Matched {
             true => self.standings,
             false => Standings::default(),
         }
+    }
+
+    /// Asks where the session is bound, if it has one that is not known here and may be elsewhere: in
+    /// each ModelServer that the split may choose.
+    pub(super) fn recall(&self, head: &Parts) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let unknown = self
+            .table
+            .unknown_sessions(self.selection, self.caller(head));
+        if unknown.is_empty() {
+            return None;
+        }
+        Some(Box::pin(async move {
+            for session in unknown {
+                session.recall().await;
+            }
+        }))
     }
 
     /// Chooses a target and takes a lease of an endpoint, if one is free.

@@ -34,6 +34,8 @@ pin_project! {
         Receiving { receive: Receive, table: Arc<CompiledTable>, arrival: Arrival<S> },
         // Limits are in a store, which is asked for what the request will use.
         Limiting { limiting: Box<Limiting<S>> },
+        // Other gateways may have bound its session.
+        Recalling { recalling: Box<Recalling<S>> },
         // All endpoints are full: waits for an endpoint of the chosen target to become free.
         Queueing { queued: Box<Queued<S>> },
         // The request is ready to be sent, and waits for the inner service to be ready.
@@ -69,6 +71,12 @@ pub(super) struct Arrival<S> {
 
 pub(super) struct Limiting<S> {
     pub(super) pending: Pending,
+    pub(super) matched: Matched,
+    pub(super) arrival: Arrival<S>,
+}
+
+pub(super) struct Recalling<S> {
+    pub(super) pending: Pin<Box<dyn Future<Output = ()> + Send>>,
     pub(super) matched: Matched,
     pub(super) arrival: Arrival<S>,
 }

@@ -188,6 +188,11 @@ where
                     take!(phase, Limiting { limiting });
                     next!(steps::limited(reserved, *limiting, report), report, id)
                 }
+                PhaseProj::Recalling { recalling } => {
+                    ready!(recalling.pending.as_mut().poll(cx));
+                    take!(phase, Recalling { recalling });
+                    next!(steps::recalled(*recalling, report), report, id)
+                }
                 PhaseProj::Queueing { queued } => {
                     let lease = ready!(queued.poll_lease(cx));
                     take!(phase, Queueing { queued });
@@ -262,6 +267,7 @@ where
         match self.phase {
             Phase::Receiving { .. } => "receiving",
             Phase::Limiting { .. } => "limiting",
+            Phase::Recalling { .. } => "recalling",
             Phase::Queueing { .. } => "queueing",
             Phase::Sending { .. } => "sending",
             Phase::Calling { .. } => "calling",

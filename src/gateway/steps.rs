@@ -16,7 +16,7 @@ use super::{
     deadline,
     dispatch::{Matched, Turn},
     options::Options,
-    phase::{Arrival, Limiting, Phase, Queued, Routed, Sending, Timer},
+    phase::{Arrival, Limiting, Phase, Queued, Recalling, Routed, Sending, Timer},
     upgrade::{Upgrade, switched},
     waiter::Waiter,
 };
@@ -117,7 +117,16 @@ fn reserved_for<S, F>(
     match reserved {
         Ok(reservation) => {
             matched.set_reservation(reservation, &arrival.head, &arrival.asker, report);
-            chosen(matched, arrival, report)
+            match matched.recall(&arrival.head) {
+                None => chosen(matched, arrival, report),
+                Some(pending) => ControlFlow::Continue(Phase::Recalling {
+                    recalling: Box::new(Recalling {
+                        pending,
+                        matched,
+                        arrival,
+                    }),
+                }),
+            }
         }
         Err(refusal) => {
             matched.tell_limit(&refusal.by, report);
@@ -135,6 +144,17 @@ fn reserved_for<S, F>(
             ControlFlow::Continue(phase)
         }
     }
+}
+
+/// It is known, as far as it is, where its session is bound.
+pub(super) fn recalled<S, F>(
+    recalling: Recalling<S>,
+    report: &mut Report,
+) -> ControlFlow<Long<S, F>, Phase<S, F>> {
+    let Recalling {
+        matched, arrival, ..
+    } = recalling;
+    chosen(matched, arrival, report)
 }
 
 /// The request may go on: to an endpoint, or into the queue.

@@ -10,7 +10,9 @@
 //! - [`reservation`]: what a request has taken, and how it is settled.
 //! - [`standing`]: what is left, as answers say it.
 //! - [`store`]: buckets that are kept elsewhere.
+//! - [`bindings`]: bindings of sessions that are kept where buckets can be.
 
+mod bindings;
 mod bucket;
 mod estimate;
 mod keyed;
@@ -25,11 +27,12 @@ mod store;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 #[cfg(feature = "redis")]
-pub(crate) use self::redis::store_of;
-#[cfg(not(feature = "redis"))]
-pub(crate) use self::shared::store_of;
+pub(crate) use self::redis::{SessionStore, store_of};
 pub use self::store::{LimitStore, StoreFuture, StoreLevel, StoreTake};
+#[cfg(not(feature = "redis"))]
+pub(crate) use self::{bindings::SessionStore, shared::store_of};
 pub(crate) use self::{
+    bindings::{Bind, Bound},
     estimate::{BYTES_PER_TOKEN, Estimate, Estimates, TYPICAL_OUTPUT},
     live::{Left, LiveLimit},
     reservation::{Asked, Pending, Refusal, Reservation, Said, Spent, Used, Verdict},

@@ -101,7 +101,7 @@ impl SharedStore {
 
     /// Whether it is left alone. When that time has passed, one request tries it, and the others
     /// wait until that one knows.
-    fn is_paused(&self) -> bool {
+    pub(super) fn is_paused(&self) -> bool {
         if !self.has_failed.load(Ordering::Relaxed) {
             return false;
         }
@@ -116,7 +116,7 @@ impl SharedStore {
         }
     }
 
-    fn answered(&self, takes: &[StoreTake], levels: &[StoreLevel]) {
+    pub(super) fn answered(&self, takes: &[StoreTake], levels: &[StoreLevel]) {
         if self.has_failed.swap(false, Ordering::Relaxed) {
             info!(target: "tower_model_route::limit", store = ?self.store, "the store of limits answers again");
         }
@@ -137,7 +137,7 @@ impl SharedStore {
         }
     }
 
-    fn failed(&self, error: &BoxError) {
+    pub(super) fn failed(&self, error: &BoxError) {
         *lock(&self.paused) = Some(Instant::now() + PAUSE);
         if !self.has_failed.swap(true, Ordering::Relaxed) {
             warn!(

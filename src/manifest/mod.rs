@@ -46,9 +46,10 @@
 //! | `trafficPolicy.timeout` | [`TrafficPolicy::timeout`](crate::TrafficPolicy::timeout) |
 //! | `trafficPolicy.retry.attempts` | [`TrafficPolicy::max_retries`](crate::TrafficPolicy::max_retries): 4 at once, after 500 and 503, where `retry` is not there |
 //! | `trafficPolicy.retry.retryInterval` | [`TrafficPolicy::retry_interval`](crate::TrafficPolicy::retry_interval) |
+//! | `trafficPolicy.sessionSticky` | [`TrafficPolicy::session_sticky`](crate::TrafficPolicy::session_sticky); a `JWTClaim` is a value in [`AffinityKeys`](crate::AffinityKeys), with a warning |
 //!
 //! `parentRefs`, `rateLimit`, `pdGroup`, `kvConnector`, `pipelineMode`,
-//! `connectionPool`, `sessionSticky` and `externalModelProviderName` are read and
+//! `connectionPool` and `externalModelProviderName` are read and
 //! not acted on: each is a warning. What an `externalModelProviderName` names is a
 //! ModelServer `NAMESPACE/external:NAME` without endpoints.
 //!

@@ -52,6 +52,11 @@ impl<V> Recent<V> {
         (now < slot.until).then_some(&slot.value)
     }
 
+    pub(crate) fn get_mut(&mut self, key: u64, now: Instant) -> Option<&mut V> {
+        let slot = self.slots.get_mut(*self.places.get(&key)? as usize)?;
+        (now < slot.until).then_some(&mut slot.value)
+    }
+
     /// Keeps `value` until then; it is the one that was used last.
     pub(crate) fn put(&mut self, key: u64, value: V, until: Instant) {
         if let Some(&at) = self.places.get(&key) {

@@ -21,7 +21,7 @@ use crate::{
     error::{Excerpt, RouteError, RouteErrorKind},
     limit::LiveLimit,
     model::NeededKeys,
-    server::{Endpoint, Homes, Server},
+    server::{Caller, Endpoint, Homes, Server, Unknown},
 };
 
 /// The routes and ModelServers of a gateway, checked and ready for use.
@@ -397,6 +397,19 @@ impl CompiledTable {
         let matches = |&rule: &u32| self.rules[rule as usize].matches(request);
         let rule = self.find_rule(entry, matches)?;
         Some((entry.name, rule))
+    }
+
+    /// The sessions of this request that are not known here and may be elsewhere.
+    pub(crate) fn unknown_sessions(
+        &self,
+        selection: Selection,
+        caller: Caller<'_>,
+    ) -> Vec<Unknown> {
+        let rule = self.rule(selection);
+        let targets = rule.all().map(|target| self.target(rule, target));
+        targets
+            .filter_map(|server| server.unknown_session(caller))
+            .collect()
     }
 
     /// Whether a request to `server` could also be sent to another endpoint.

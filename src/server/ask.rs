@@ -9,6 +9,8 @@ use super::balance::prompt::Prompt;
 pub(crate) struct Ask {
     /// By which requests belong together.
     pub(super) key: Option<u64>,
+    /// Its session, if those are bound to endpoints.
+    pub(super) session: Option<u64>,
     /// Whether its tokens count.
     pub(super) is_weighed: bool,
     pub(super) tokens: Tokens,

@@ -12,10 +12,17 @@ use super::{
 impl Server {
     /// What a request asks of this ModelServer.
     pub(crate) fn ask(&self, caller: Caller<'_>) -> Ask {
+        let session = self
+            .sticky
+            .as_deref()
+            .and_then(|sticky| sticky.session(caller));
         // With at most one endpoint the balancer is not touched: with many
         // ModelServers, the cost is the number of cache lines touched.
         if let [] | [_] = *self.endpoints {
-            return Ask::default();
+            return Ask {
+                session,
+                ..Ask::default()
+            };
         }
         let wants = self.balancer.wants();
         let estimates = self.estimates();
@@ -29,6 +36,7 @@ impl Server {
         let own = self.model.as_ref().map(|model| &*model.name);
         let engine_model = || caller.model.of_server(own).name;
         Ask {
+            session,
             key: self.balancer.key(caller, engine_model),
             is_weighed: wants.tokens,
             tokens,

@@ -14,6 +14,8 @@ mod model_server;
 mod outlook;
 mod queue;
 mod reported;
+mod seating;
+mod sessions;
 mod suited;
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ pub(crate) use self::{
     lease::{Declined, Lease, Outcome},
     model_server::{Pass, RealModel, Server, Take},
     reported::requests,
+    seating::Unknown,
     wanted::Wanted,
     zones::Zones,
 };

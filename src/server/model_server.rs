@@ -21,6 +21,7 @@ use super::{
     health::{HealthState, Verdict},
     key::Caller,
     queue::Queue,
+    sessions::{Sessions, Sticky},
     wanted::Wanted,
     zones::Zones,
 };
@@ -50,6 +51,8 @@ pub(crate) struct Server {
     /// Whether it is configured to use what engines report, and its balance does.
     pub(crate) uses_reports: bool,
     pub(super) balancer: Arc<Balancer>,
+    /// How sessions are bound to its endpoints, if they are.
+    pub(super) sticky: Option<Arc<Sticky>>,
     pub(super) live: Arc<Live>,
 }
 
@@ -76,6 +79,8 @@ pub(super) struct Live {
     pub(super) in_flight: AtomicUsize,
     /// Whether anything is known of the models that its endpoints have.
     pub(super) knows_models: Arc<AtomicBool>,
+    /// The endpoint of each session.
+    pub(super) sessions: Arc<Sessions>,
     /// What its answers say of the tokens of requests.
     pub(super) estimates: Estimates,
     /// Whether it was said that layers are missing that its policy needs.
@@ -135,6 +140,10 @@ impl Server {
             .iter()
             .map(|(endpoint, weight)| (&**endpoint.uri(), *weight))
             .collect();
+        let sticky = config.get_traffic_policy().get_session_sticky();
+        let sticky = sticky
+            .map(|sticky| Sticky::new(sticky, config.get_name(), &weights))
+            .map(Arc::new);
         let live = Arc::<Live>::default();
         for (endpoint, _) in &endpoints {
             endpoint.wakes(&live.queue);
@@ -153,6 +162,7 @@ impl Server {
                 .collect(),
             zones: None,
             of_config: Box::default(),
+            sticky,
             policy: config.get_traffic_policy().clone(),
             headers: Box::default(),
             accepts_encodings: config.get_accepts_encodings().into(),
@@ -330,7 +340,12 @@ impl Server {
                 && Self::may_have(endpoint, sought)
         };
         loop {
+            let session = match pass {
+                Pass::Proven | Pass::Healthy => self.for_session(ask.session, usable),
+                Pass::LastResort => None,
+            };
             let position = match pass {
+                _ if let Some(choice) = session => choice.position,
                 Pass::Proven | Pass::Healthy if self.endpoints.len() == 1 => {
                     usable(0).then_some(0)?
                 }
@@ -352,6 +367,7 @@ impl Server {
                 continue;
             }
             if let Some(taken) = take(self, position, state, ask) {
+                session.into_iter().for_each(|choice| self.has_gone(choice));
                 return Some(taken);
             }
         }
@@ -416,6 +432,11 @@ impl Server {
             stream: self.policy.get_sse_keepalive().is_some() || self.policy.get_force_usage(),
             ..self.balancer.needed_keys()
         }
+        .and(
+            self.sticky
+                .as_ref()
+                .map_or_else(NeededKeys::default, |sticky| sticky.needed_keys()),
+        )
     }
 
     /// Whether the queue is empty.

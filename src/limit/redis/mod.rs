@@ -1,10 +1,12 @@
-//! Limits in Redis.
+//! Limits, and the bindings of sessions, in Redis.
 
+mod bindings;
 mod pending;
 mod registry;
 mod script;
+mod sessions;
 mod slot;
 mod store;
 
-pub(crate) use self::registry::store_of;
 pub use self::store::RedisStore;
+pub(crate) use self::{registry::store_of, sessions::SessionStore};

@@ -8,31 +8,42 @@ use std::{
 use super::store::RedisStore;
 use crate::{
     config::{RateLimit, Secret},
-    limit::shared::SharedStore,
+    limit::{shared::SharedStore, store::LimitStore},
     pieces::lock,
 };
 
 type Named = (String, Option<Secret>);
 
 /// The stores in use: a table that is reloaded finds that of the table before.
-static STORES: OnceLock<Mutex<HashMap<Named, Weak<SharedStore>>>> = OnceLock::new();
+static STORES: OnceLock<Mutex<HashMap<Named, Known>>> = OnceLock::new();
+
+/// The two ways to one store, which live as long as either.
+type Known = (Weak<SharedStore>, Weak<RedisStore>);
 
 /// The store that this limit names, if it names one.
 pub(crate) fn store_of(limit: &RateLimit) -> Option<Arc<SharedStore>> {
     let named = (limit.get_redis()?.to_owned(), limit.secret().cloned());
+    opened(named).map(|(store, _)| store)
+}
+
+/// The store of this name; `None` if it is no address.
+pub(super) fn opened(named: Named) -> Option<(Arc<SharedStore>, Arc<RedisStore>)> {
     let mut stores = lock(STORES.get_or_init(Mutex::default));
-    if let Some(store) = stores.get(&named).and_then(Weak::upgrade) {
-        return Some(store);
+    if let Some((shared, redis)) = stores.get(&named)
+        && let (Some(shared), Some(redis)) = (shared.upgrade(), redis.upgrade())
+    {
+        return Some((shared, redis));
     }
     let (address, password) = &named;
-    let store = match password {
+    let redis = match password {
         Some(password) => RedisStore::with_password(address, password.reveal()),
         None => RedisStore::new(address),
     };
-    let store = SharedStore::new(Arc::new(store.ok()?));
-    stores.retain(|_, store| store.strong_count() > 0);
-    stores.insert(named, Arc::downgrade(&store));
-    Some(store)
+    let redis = Arc::new(redis.ok()?);
+    let shared = SharedStore::new(Arc::clone(&redis) as Arc<dyn LimitStore>);
+    stores.retain(|_, (store, _)| store.strong_count() > 0);
+    stores.insert(named, (Arc::downgrade(&shared), Arc::downgrade(&redis)));
+    Some((shared, redis))
 }
 
 #[cfg(test)]

@@ -17,12 +17,14 @@ use tokio::{runtime::Handle, sync::Notify, task::AbortHandle, time::sleep};
 use tracing::{error, warn};
 
 use super::{
+    bindings::{self, Unbound},
     pending::Unsettled,
     script::{Mode, call, levels, script},
     slot::{in_one_slot, slot},
 };
 use crate::{
     config::{BuildError, MistakeKind},
+    limit::bindings::Bind,
     limit::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, is_refused},
     pieces::lock,
 };
@@ -63,6 +65,8 @@ struct Shared {
     connection: Mutex<Option<ConnectionManager>>,
     script: Script,
     unsettled: Unsettled,
+    bind: Script,
+    unbound: Unbound,
     more: Notify,
     has_overflown: AtomicBool,
     is_closed: AtomicBool,
@@ -99,12 +103,31 @@ impl RedisStore {
                 connection: Mutex::default(),
                 script: script(),
                 unsettled: Unsettled::default(),
+                bind: bindings::script(),
+                unbound: Unbound::default(),
                 more: Notify::new(),
                 has_overflown: AtomicBool::new(false),
                 is_closed: AtomicBool::new(false),
             }),
             writer: Mutex::default(),
         })
+    }
+
+    /// Writes the binding of a session a little later.
+    pub(super) fn bind_later(&self, bind: Bind) {
+        self.start_writer();
+        self.shared.unbound.add(bind);
+        self.shared.more.notify_one();
+    }
+
+    /// Where a session is bound.
+    pub(super) async fn look_up(&self, key: &str) -> Result<Option<String>, RedisError> {
+        self.start_writer();
+        let mut connection = self.shared.connection()?;
+        redis::cmd("GET")
+            .arg(key)
+            .query_async(&mut connection)
+            .await
     }
 
     /// Starts the task that settles, if there is none, or its runtime has ended.
@@ -237,11 +260,11 @@ impl Shared {
         _ = self.prepare().await;
         loop {
             let is_closed = self.is_closed.load(Ordering::Acquire);
-            let takes = self.unsettled.some();
-            match (takes.is_empty(), is_closed) {
+            let (takes, binds) = (self.unsettled.some(), self.unbound.some());
+            match (takes.is_empty() && binds.is_empty(), is_closed) {
                 (true, true) => return,
                 (true, false) => self.more.notified().await,
-                (false, _) if self.settle_all(takes).await => {}
+                (false, _) if self.write_all(takes, binds).await => {}
                 (false, true) => {
                     warn!(
                         target: "tower_model_route::limit",
@@ -252,6 +275,48 @@ impl Shared {
                 (false, false) => sleep(PATIENCE).await,
             }
         }
+    }
+
+    /// Whether Redis has answered. Otherwise all of it waits again.
+    async fn write_all(&self, takes: Vec<StoreTake>, binds: Vec<Bind>) -> bool {
+        let is_settled = self.settle_all(takes).await;
+        if is_settled {
+            self.bind_all(binds).await
+        } else {
+            self.unbound.again(binds);
+            false
+        }
+    }
+
+    /// Whether Redis has answered. Those who bound the sessions are told where they are.
+    async fn bind_all(&self, mut binds: Vec<Bind>) -> bool {
+        binds.sort_by(|one, other| slot(&one.key).cmp(slot(&other.key)));
+        let mut parts = binds.chunk_by(|one, other| slot(&one.key) == slot(&other.key));
+        while let Some(part) = parts.next() {
+            let answer: Result<Vec<String>, _> = match self.connection() {
+                Ok(mut connection) => {
+                    bindings::call(&self.bind, part)
+                        .invoke_async(&mut connection)
+                        .await
+                }
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(bound) => {
+                    for (bind, to) in part.iter().zip(&bound) {
+                        bind.tell(to);
+                    }
+                }
+                // It would fail again.
+                Err(error) if is_of_script(&error) => {}
+                Err(_) => {
+                    let rest = part.iter().chain(parts.flatten());
+                    self.unbound.again(rest.cloned().collect());
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Whether Redis has answered. Otherwise what was used waits again.

@@ -82,7 +82,7 @@ impl ServerManifest {
         }
         if let Some(field) = selector.get("pdGroup") {
             let message = "prefill and decode are not separated: each request goes to one of all \
-                           the endpoints that matchLabels selects";
+                           the endpoints that matchLabels selects, and sessionSticky pins no pairs";
             reader.not_acted_on(&field, message);
             disaggregation(&field, reader);
         }

@@ -1,11 +1,16 @@
 //! A ModelServer's `trafficPolicy`.
 
+use std::time::Duration;
+
 use super::{
     fields::{Field, Object, Reader},
     kthena,
     server_manifest::ServerManifest,
 };
-use crate::manifest::options::own_retries;
+use crate::{
+    config::{HashKey, SessionSticky},
+    manifest::options::own_retries,
+};
 
 const POLICY: [&str; 4] = ["timeout", "retry", "connectionPool", "sessionSticky"];
 
@@ -22,11 +27,11 @@ impl ServerManifest {
             reader.not_acted_on(&pool, message);
             connection_pool(&pool, reader);
         }
-        if let Some(sticky) = policy.get("sessionSticky") {
-            let message = "sessions are not bound to endpoints: the balance ConsistentHash comes \
-                           closest";
-            reader.not_acted_on(&sticky, message);
-            session_sticky(&sticky, reader);
+        if let Some(field) = policy.get("sessionSticky")
+            && let Some(sticky) = session_sticky(&field, reader)
+        {
+            self.change_policy(|policy| policy.session_sticky(sticky));
+            self.origin.add_option("sessionSticky", field.spot(reader));
         }
     }
 
@@ -89,33 +94,63 @@ fn connection_pool(field: &Field<'_>, reader: &mut Reader<'_>) {
     }
 }
 
-fn session_sticky(field: &Field<'_>, reader: &mut Reader<'_>) {
-    let Some(sticky) = field.object(reader, &["sessionAffinitySeconds", "sources"]) else {
-        return;
+/// `None` after an error.
+fn session_sticky(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<SessionSticky> {
+    let sticky = field.object(reader, &["sessionAffinitySeconds", "sources"])?;
+    let seconds = match sticky.get("sessionAffinitySeconds") {
+        Some(field) => field.number(reader, 1, i32::MAX as u64)?,
+        None => 300,
     };
-    if let Some(field) = sticky.get("sessionAffinitySeconds") {
-        kthena::number(&field, 1, i64::MAX, reader);
-    }
-    let sources = sticky.list("sources", reader);
+    let fields = sticky.list("sources", reader);
     match sticky.get("sources") {
-        Some(field) if !sources.is_empty() => {
-            kthena::at_most(&field, sources.len(), 16, "sources", reader);
+        Some(field) if !fields.is_empty() => {
+            kthena::at_most(&field, fields.len(), 16, "sources", reader);
         }
         _ => {
             let spot = sticky.spot_of(reader, "sources");
-            kthena::refused(reader, &spot, "there are no sources");
+            reader.error(
+                &spot,
+                "no-session-sources",
+                "there are no sources of session keys",
+            );
+            return None;
         }
     }
-    for source in sources {
-        if let Some(source) = source.object(reader, &["type", "name"]) {
-            kthena::required(&source, "name", reader);
-            match source.get("type") {
-                Some(field) => {
-                    let known = ["Header", "Query", "Cookie", "JWTClaim"];
-                    kthena::one_of(&field, &known, reader);
-                }
-                None => kthena::required(&source, "type", reader),
-            }
+    let sources: Vec<_> = fields.iter().map(|field| source(field, reader)).collect();
+    let sources = sources.into_iter().collect::<Option<Vec<_>>>()?;
+    Some(SessionSticky::new(sources).idle_for(Duration::from_secs(seconds)))
+}
+
+/// One source of session keys.
+fn source(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<HashKey> {
+    let source = field.object(reader, &["type", "name"])?;
+    let name = match source.named("name") {
+        Some(name) => name.text(reader),
+        None => missing(&source, "name", reader),
+    };
+    let kind = match source.get("type") {
+        Some(kind) => kind.one_of(reader, &["Header", "Query", "Cookie", "JWTClaim"]),
+        None => missing(&source, "type", reader),
+    };
+    let name = name?.to_owned();
+    Some(match kind? {
+        "Header" => HashKey::Header(name),
+        "Query" => HashKey::Query(name),
+        "Cookie" => HashKey::Cookie(name),
+        _ => {
+            let message = format!(
+                "no token is verified here: a layer above has to put the claim {name:?} into the \
+                 request's AffinityKeys, or this source finds nothing"
+            );
+            let spot = source.spot_of(reader, "type");
+            reader.warning(&spot, "jwt-claim-from-extension", message);
+            HashKey::Extension(name)
         }
-    }
+    })
+}
+
+fn missing<T>(source: &Object<'_>, name: &str, reader: &mut Reader<'_>) -> Option<T> {
+    let spot = source.spot_of(reader, name);
+    reader.error(&spot, "invalid-value", format!("there is no {name}"));
+    None
 }

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::{
-    config::{ModelServer, TrafficPolicy, format},
+    config::{HashKey, ModelServer, TrafficPolicy, format},
     manifest::options::{
         Access, DETECTION, ENGINE, OUTLIER_DETECTION, POLICY, RETRY_STATUSES, Setting,
         kthenas_retries,
@@ -11,11 +11,55 @@ use crate::{
 };
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct KthenaPolicy {
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry: Option<Retry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_sticky: Option<Sticky>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sticky {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_affinity_seconds: Option<u64>,
+    sources: Vec<Source>,
+}
+
+#[derive(Serialize)]
+struct Source {
+    r#type: &'static str,
+    name: String,
+}
+
+impl Sticky {
+    /// As far as Kthena has it; `None` if it has none of its sources.
+    fn of(policy: &TrafficPolicy) -> Option<Self> {
+        let sticky = policy.get_session_sticky()?;
+        let sources: Vec<_> = sticky.get_sources().iter().filter_map(Source::of).collect();
+        let seconds = sticky.get_idle().as_secs();
+        (!sources.is_empty()).then_some(Self {
+            session_affinity_seconds: (seconds != 300).then_some(seconds),
+            sources,
+        })
+    }
+}
+
+impl Source {
+    fn of(key: &HashKey) -> Option<Self> {
+        let (r#type, name) = match key {
+            HashKey::Header(name) => ("Header", name),
+            HashKey::Query(name) => ("Query", name),
+            HashKey::Cookie(name) => ("Cookie", name),
+            HashKey::Extension(name) => ("JWTClaim", name),
+            _ => return None,
+        };
+        let name = name.clone();
+        Some(Self { r#type, name })
+    }
 }
 
 #[derive(Serialize)]
@@ -35,7 +79,13 @@ pub(super) fn kthena(policy: &TrafficPolicy) -> Option<KthenaPolicy> {
         retry_interval: (interval != default).then(|| format(interval)),
     });
     let timeout = policy.get_timeout().map(format);
-    (timeout.is_some() || retry.is_some()).then_some(KthenaPolicy { timeout, retry })
+    let session_sticky = Sticky::of(policy);
+    let is_said = timeout.is_some() || retry.is_some() || session_sticky.is_some();
+    is_said.then_some(KthenaPolicy {
+        timeout,
+        retry,
+        session_sticky,
+    })
 }
 
 /// Whether nothing needs to be said of `retry`.

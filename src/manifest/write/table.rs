@@ -20,7 +20,8 @@ impl RouteTable {
     /// always `vLLM`, labels, and times; where the routes' names do not give
     /// their order, a `resourceVersion` does.
     ///
-    /// Of [`without_model`](crate::RouteTableBuilder::without_model) it has the
+    /// Of [`session_sticky`](crate::TrafficPolicy::session_sticky) it has the time and the sources that
+    /// Kthena has. Of [`without_model`](crate::RouteTableBuilder::without_model) it has the
     /// [`Route`](crate::WithoutModel::Route); the rest, the paths, passwords and the retry budget
     /// are the program's to say.
     ///

@@ -7,9 +7,10 @@ use http::request::Parts;
 use crate::{
     config::WithoutModel,
     error::RouteError,
+    limit::Estimate,
     model::{BodyKeys, ExtractModel, ExtractedModel, ModelSources, NeededKeys, Plan},
     route::{CompiledTable, Found, Naming},
-    server::Server,
+    server::{Caller, Server, Wanted},
 };
 
 pub(super) struct Asked<'a> {
@@ -20,6 +21,8 @@ pub(super) struct Asked<'a> {
     /// About how many tokens its prompt has, if that is known.
     pub(super) tokens: Option<u64>,
     naming: Option<Arc<Naming>>,
+    /// What its body says of whom it belongs to, as far as that is known.
+    keys: BodyKeys,
 }
 
 impl<'a> Asked<'a> {
@@ -31,20 +34,38 @@ impl<'a> Asked<'a> {
             model,
             without_model: None,
             tokens: None,
+            keys: BodyKeys::default(),
         }
     }
 
     /// The same request with this body.
-    pub(super) fn with_body(self, body: &[u8]) -> Self {
+    pub(super) fn with_body(self, body: &[u8], table: &CompiledTable) -> Self {
         let needed = NeededKeys {
             tokens: true,
             ..NeededKeys::default()
         };
-        let tokens = BodyKeys::read(body, needed).tokens;
+        let keys = BodyKeys::read(body, needed.and(table.needed_keys));
         Self {
-            tokens: tokens.map(|tokens| tokens.of_prompt(body.len() as u64, 0)),
+            tokens: keys
+                .tokens
+                .map(|tokens| tokens.of_prompt(body.len() as u64, 0)),
+            keys,
             ..self
         }
+    }
+
+    /// The URI of the endpoint of `server` that its session is bound to.
+    pub(super) fn session_at(&self, server: &Server, is_lora: bool) -> Option<String> {
+        let position = server.bound_endpoint(Caller {
+            uri: &self.head.uri,
+            headers: &self.head.headers,
+            extensions: &self.head.extensions,
+            body: &self.keys,
+            estimate: Estimate::default(),
+            model: Wanted::of(&self.model, is_lora),
+            wanted: None,
+        })?;
+        Some(server.endpoints.get(position)?.uri().to_string())
     }
 
     /// A request that names this model in a standard place of its head, or else in its body.

@@ -190,7 +190,7 @@ impl RouteTable {
                     {
                         Asked::unnamed(&settled, what, table, has_object)
                     }
-                    located => Asked::new(&settled, located?).with_body(body),
+                    located => Asked::new(&settled, located?).with_body(body, table),
                 }
             }
             None => Asked::unnamed(&settled, what, table, false),

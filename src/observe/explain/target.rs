@@ -29,6 +29,8 @@ pub struct ExplainedTarget {
     model: String,
     balance: String,
     policy: String,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    session_at: Option<String>,
     endpoints: Vec<ExplainedEndpoint>,
 }
 
@@ -85,6 +87,7 @@ pub(super) fn targets(
             model: asked.model_at(target.server, is_lora).to_owned(),
             balance: policy::balance(target.config.get_balance()),
             policy: policy::sentence(&target.server.policy),
+            session_at: asked.session_at(target.server, is_lora),
             endpoints: aim.endpoints(target.config, target.server),
         })
         .collect()
@@ -130,6 +133,12 @@ impl Aim<'_> {
 }
 
 impl ExplainedTarget {
+    /// The endpoint that the request's session is bound to, if it is: it goes there, if it can. See
+    /// [`SessionSticky`](crate::SessionSticky). Keys in the body count where the body is given.
+    pub fn session_at(&self) -> Option<&str> {
+        self.session_at.as_deref()
+    }
+
     /// The name of the [`ModelServer`](crate::ModelServer).
     pub fn model_server(&self) -> &str {
         &self.model_server

@@ -117,6 +117,9 @@ fn explained_target(
     if target.endpoints().is_empty() {
         return writeln!(f, "    it has no endpoints");
     }
+    if let Some(endpoint) = target.session_at() {
+        writeln!(f, "    the session is bound to {endpoint}")?;
+    }
     if target.endpoints().len() > 1 {
         writeln!(f, "    choice of the endpoint: {}", target.balance())?;
     }

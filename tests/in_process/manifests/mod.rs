@@ -18,6 +18,7 @@ mod namespaces_and_order;
 mod refused_by_kthena;
 mod regular_expressions;
 mod retries;
+mod session_sticky;
 mod the_four_scenarios;
 mod to_yaml;
 mod what_is_ignored_is_said;

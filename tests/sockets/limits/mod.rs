@@ -4,6 +4,7 @@ mod buckets;
 mod in_redis;
 mod on_sockets;
 mod redis_fails;
+mod sessions_shared;
 mod store;
 mod usage_is_forced;
 mod with_kthena;

@@ -193,9 +193,9 @@ pub use self::{
     },
     observe::{
         AccessLog, AccessStyle, AttemptFacts, AttemptOutcome, ConsideredCondition, ConsideredRoute,
-        ConsideredRule, EndFacts, EndKind, EndpointSnapshot, ExplainedEndpoint, ExplainedLimit,
-        ExplainedTarget, Explanation, LimitFacts, LimitVerdict, Lint, LintKind, Observer,
-        RequestFacts, RuleVerdict, ServerSnapshot, SpanLevel, Times, Verdict,
+        ConsideredRule, EndFacts, EndKind, EndpointSnapshot, ExplainedEndpoint, ExplainedFigure,
+        ExplainedLimit, ExplainedTarget, Explanation, LimitFacts, LimitVerdict, Lint, LintKind,
+        Observer, RequestFacts, RuleVerdict, ServerSnapshot, SpanLevel, Times, Verdict,
     },
     policy::{
         AdapterOutcome, AdapterReport, AnswerErrors, AnswerErrorsFuture, AnswerErrorsLayer,

@@ -32,8 +32,8 @@ pub use self::recent::Recent;
 pub use self::{
     access_log::{AccessLog, AccessStyle},
     explain::{
-        ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedLimit,
-        ExplainedTarget, Explanation, RuleVerdict, Verdict,
+        ConsideredCondition, ConsideredRoute, ConsideredRule, ExplainedEndpoint, ExplainedFigure,
+        ExplainedLimit, ExplainedTarget, Explanation, RuleVerdict, Verdict,
     },
     facts::{
         AttemptFacts, AttemptOutcome, EndFacts, EndKind, LimitFacts, LimitVerdict, RequestFacts,

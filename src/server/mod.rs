@@ -14,6 +14,7 @@ mod model_server;
 mod outlook;
 mod queue;
 mod reported;
+mod scores;
 mod seating;
 mod sessions;
 mod suited;
@@ -27,12 +28,14 @@ mod zones;
 pub(crate) use self::complaints::Complaints;
 pub(crate) use self::{
     adapters::ServedNames,
+    ask::Ask,
     endpoint::Endpoint,
     homes::{Home, Homes},
     key::{Caller, client_ip},
     lease::{Declined, Lease, Outcome},
     model_server::{Pass, RealModel, Server, Take},
     reported::requests,
+    scores::{Figure, Score},
     seating::Unknown,
     wanted::Wanted,
     zones::Zones,

@@ -375,16 +375,29 @@ impl Server {
 
     /// The endpoint that the balance chooses, in the own zone if that comes first.
     fn balanced(&self, ask: &Ask, usable: impl Fn(usize) -> bool) -> Option<usize> {
-        let scene = Scene {
+        self.at_scene(|scene| self.balanced_at(scene, ask, usable))
+    }
+
+    /// Where an endpoint is chosen.
+    pub(super) fn at_scene<T>(&self, then: impl FnOnce(&Scene<'_>) -> T) -> T {
+        then(&Scene {
             endpoints: &self.endpoints,
             total: &|| self.in_flight(),
             slow_start: self.policy.get_slow_start(),
             typical: self.estimates().typical_input(),
-        };
+        })
+    }
+
+    fn balanced_at(
+        &self,
+        scene: &Scene<'_>,
+        ask: &Ask,
+        usable: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         let pick = |own: Option<&Zones>| {
             let usable =
                 |position| own.is_none_or(|zones| zones.is_own(position)) && usable(position);
-            self.balancer.pick(&scene, ask, usable)
+            self.balancer.pick(scene, ask, usable)
         };
         let own = self.own_zone(&usable);
         pick(own).or_else(|| own.and_then(|_| pick(None)))

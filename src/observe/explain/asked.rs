@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::request::Parts;
+use http::{header::CONTENT_ENCODING, request::Parts};
 
 use crate::{
     config::WithoutModel,
@@ -10,7 +10,7 @@ use crate::{
     limit::Estimate,
     model::{BodyKeys, ExtractModel, ExtractedModel, ModelSources, NeededKeys, Plan},
     route::{CompiledTable, Found, Naming},
-    server::{Caller, Server, Wanted},
+    server::{Ask, Caller, Server, Wanted},
 };
 
 pub(super) struct Asked<'a> {
@@ -20,6 +20,7 @@ pub(super) struct Asked<'a> {
     pub(super) without_model: Option<WithoutModel>,
     /// About how many tokens its prompt has, if that is known.
     pub(super) tokens: Option<u64>,
+    estimate: Estimate,
     naming: Option<Arc<Naming>>,
     /// What its body says of whom it belongs to, as far as that is known.
     keys: BodyKeys,
@@ -35,36 +36,54 @@ impl<'a> Asked<'a> {
             without_model: None,
             tokens: None,
             keys: BodyKeys::default(),
+            estimate: Estimate::default(),
         }
     }
 
-    /// The same request with this body.
+    /// The same request with this body; a compressed one is not read.
     pub(super) fn with_body(self, body: &[u8], table: &CompiledTable) -> Self {
+        if self.head.headers.contains_key(CONTENT_ENCODING) {
+            return self;
+        }
         let needed = NeededKeys {
             tokens: true,
-            ..NeededKeys::default()
+            ..table.needed_keys
         };
-        let keys = BodyKeys::read(body, needed.and(table.needed_keys));
+        let keys = BodyKeys::read(body, needed);
+        let (len, tokens) = (body.len() as u64, keys.tokens);
         Self {
-            tokens: keys
-                .tokens
-                .map(|tokens| tokens.of_prompt(body.len() as u64, 0)),
+            tokens: tokens.map(|tokens| tokens.of_prompt(len, 0)),
+            estimate: tokens.map_or_else(Estimate::default, |tokens| Estimate {
+                text_bytes: len.saturating_sub(tokens.data),
+                has_media: tokens.data > 0,
+                max_output: tokens.max_output(),
+            }),
             keys,
             ..self
         }
     }
 
-    /// The URI of the endpoint of `server` that its session is bound to.
-    pub(super) fn session_at(&self, server: &Server, is_lora: bool) -> Option<String> {
-        let position = server.bound_endpoint(Caller {
+    fn caller(&self, is_lora: bool) -> Caller<'_> {
+        let model = Wanted::of(&self.model, is_lora);
+        Caller {
             uri: &self.head.uri,
             headers: &self.head.headers,
             extensions: &self.head.extensions,
             body: &self.keys,
-            estimate: Estimate::default(),
-            model: Wanted::of(&self.model, is_lora),
-            wanted: None,
-        })?;
+            estimate: self.estimate,
+            model,
+            wanted: Some(model),
+        }
+    }
+
+    /// What it asks of a ModelServer.
+    pub(super) fn of_server(&self, server: &Server, is_lora: bool) -> Ask {
+        server.ask(self.caller(is_lora))
+    }
+
+    /// The URI of the endpoint of `server` that its session is bound to.
+    pub(super) fn session_at(&self, server: &Server, is_lora: bool) -> Option<String> {
+        let position = server.bound_endpoint(self.caller(is_lora))?;
         Some(server.endpoints.get(position)?.uri().to_string())
     }
 

@@ -190,11 +190,12 @@ impl RouteTable {
                     {
                         Asked::unnamed(&settled, what, table, has_object)
                     }
-                    located => Asked::new(&settled, located?).with_body(body, table),
+                    located => Asked::new(&settled, located?),
                 }
             }
             None => Asked::unnamed(&settled, what, table, false),
         };
+        let asked = asked.with_body(body, table);
         let kept_at = table.homes.peek(&settled);
         let kept_at = kept_at.map(|home| home.endpoint.to_string());
         let explanation = Explanation::new(table, &asked, shown);

@@ -21,7 +21,7 @@ pub use self::{
     considered::{ConsideredCondition, ConsideredRoute, ConsideredRule, RuleVerdict},
     explanation::{Explanation, Verdict},
     limits::ExplainedLimit,
-    target::{ExplainedEndpoint, ExplainedTarget},
+    target::{ExplainedEndpoint, ExplainedFigure, ExplainedTarget},
 };
 pub(crate) use self::{explanation::AsLayer, mask::Shown};
 #[cfg(feature = "admin")]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
+use super::target::ExplainedFigure;
 use crate::{
     error::RouteError,
     observe::snapshot::{EndpointSnapshot, ServerSnapshot},
-    server::ReportedLoad,
+    server::{ReportSource, ReportedLoad},
 };
 
 #[derive(Serialize)]
@@ -71,5 +72,17 @@ impl Serialize for ReportedLoad {
         reported.serialize_field("waiting", &report.get_waiting())?;
         reported.serialize_field("kv_cache_use", &report.get_kv_cache_use())?;
         reported.end()
+    }
+}
+
+impl Serialize for ExplainedFigure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut figure = serializer.serialize_struct("ExplainedFigure", 4)?;
+        figure.serialize_field("name", self.name())?;
+        figure.serialize_field("value", &self.value())?;
+        figure.serialize_field("source", &self.source().map(ReportSource::name))?;
+        let age = self.age().as_ref().map(Duration::as_secs_f64);
+        figure.serialize_field("age_seconds", &age)?;
+        figure.end()
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         targets,
     },
     route::{CompiledTable, Outlook, Prospect, RuleView},
-    server::{Endpoint, Server, Wanted},
+    server::{Endpoint, Figure, ReportSource, Score, Server, Wanted},
     wire::rewrite,
 };
 
@@ -45,6 +45,8 @@ pub struct ExplainedEndpoint {
     takes_requests: bool,
     request_uri: Option<String>,
     request_host: String,
+    cost: Option<f64>,
+    figures: Vec<ExplainedFigure>,
     /// For the text: the snapshot has it as a time.
     #[cfg_attr(feature = "serde", serde(skip))]
     ejected_for: Option<Duration>,
@@ -52,6 +54,52 @@ pub struct ExplainedEndpoint {
     has_model: Option<bool>,
     #[cfg_attr(feature = "serde", serde(skip))]
     passed_over_for: Option<Duration>,
+}
+
+/// A number by which the balance compares endpoints, and where it is from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExplainedFigure {
+    name: &'static str,
+    value: f64,
+    source: Option<ReportSource>,
+    age: Option<Duration>,
+}
+
+impl ExplainedFigure {
+    fn of(figure: Figure) -> Self {
+        let Figure {
+            name,
+            value,
+            source,
+            age,
+        } = figure;
+        Self {
+            name,
+            value,
+            source,
+            age,
+        }
+    }
+
+    /// What it counts, in words.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The number.
+    pub fn value(&self) -> f64 {
+        self.value
+    }
+
+    /// How it came to the gateway; `None` if the gateway has counted or measured it itself.
+    pub fn source(&self) -> Option<ReportSource> {
+        self.source
+    }
+
+    /// How old it is; `None` if it is as of now.
+    pub fn age(&self) -> Option<Duration> {
+        self.age
+    }
 }
 
 /// The facts that all targets share.
@@ -98,24 +146,30 @@ impl Aim<'_> {
         let snapshot = ServerSnapshot::new(server);
         let model = self.asked.model_at(server, self.is_lora);
         let both = server.endpoints.iter().zip(snapshot.endpoints());
+        let ask = self.asked.of_server(server, self.is_lora);
         (0..)
             .zip(both)
-            .map(|(position, (endpoint, state))| ExplainedEndpoint {
-                weight: config
-                    .get_endpoints()
-                    .get(server.of_config(position))
-                    .map_or(1, |endpoint| endpoint.get_weight()),
-                max_in_flight: server.policy.get_max_in_flight(),
-                takes_requests: match self.prospect {
-                    Prospect::Sent(pass) => server.might_take(position, pass, self.wanted),
-                    _ => false,
-                },
-                request_uri: self.uri_at(endpoint, model),
-                request_host: endpoint.address.authority.to_string(),
-                ejected_for: state.ejected_for(),
-                has_model: state.has_model(model),
-                passed_over_for: state.passed_over_for(model),
-                state: state.clone(),
+            .map(|(position, (endpoint, state))| {
+                let Score { cost, figures } = server.score(position, &ask);
+                ExplainedEndpoint {
+                    weight: config
+                        .get_endpoints()
+                        .get(server.of_config(position))
+                        .map_or(1, |endpoint| endpoint.get_weight()),
+                    max_in_flight: server.policy.get_max_in_flight(),
+                    takes_requests: match self.prospect {
+                        Prospect::Sent(pass) => server.might_take(position, pass, self.wanted),
+                        _ => false,
+                    },
+                    request_uri: self.uri_at(endpoint, model),
+                    request_host: endpoint.address.authority.to_string(),
+                    cost,
+                    figures: figures.into_iter().map(ExplainedFigure::of).collect(),
+                    ejected_for: state.ejected_for(),
+                    has_model: state.has_model(model),
+                    passed_over_for: state.passed_over_for(model),
+                    state: state.clone(),
+                }
             })
             .collect()
     }
@@ -244,6 +298,21 @@ impl ExplainedEndpoint {
     /// [`EndpointSnapshot::passed_over_for`] says.
     pub fn passed_over_for(&self) -> Option<Duration> {
         self.passed_over_for
+    }
+
+    /// What it costs by the balance of its ModelServer, of which the least is chosen, or the less of
+    /// two; `None` if the balance compares nothing, or is one of your own.
+    ///
+    /// Least request: requests for the weight. Least tokens: tokens for the weight. Prefix cache:
+    /// that without what is in the engine's cache of the prompt. Peak EWMA: seconds for the weight.
+    /// Affinity: its place on the ring from the request's key on, or the requests if it has no key.
+    pub fn cost(&self) -> Option<f64> {
+        self.cost
+    }
+
+    /// The numbers that make the [`cost`](Self::cost), or that a balance of your own sees.
+    pub fn figures(&self) -> &[ExplainedFigure] {
+        &self.figures
     }
 
     /// For how long it is ejected; zero where it may be tried again.

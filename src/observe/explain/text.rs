@@ -171,6 +171,7 @@ fn explained_endpoint(
         (None, None) => {}
     }
     writeln!(f)?;
+    explained_cost(f, endpoint)?;
     match endpoint.request_uri() {
         Some(uri) => writeln!(f, "      {method} {uri}, Host: {}", endpoint.request_host()),
         None => {
@@ -181,6 +182,38 @@ fn explained_endpoint(
                 "      {status} {code}: the request has no path to forward"
             )
         }
+    }
+}
+
+/// What it costs, unless that is nothing but what is in flight, which is there already.
+fn explained_cost(f: &mut Formatter<'_>, endpoint: &ExplainedEndpoint) -> fmt::Result {
+    let figures = endpoint.figures();
+    if figures.is_empty() || matches!(figures, [one] if one.name() == "requests in flight") {
+        return Ok(());
+    }
+    match endpoint.cost() {
+        Some(cost) => write!(f, "      costs {}:", Rounded(cost))?,
+        None => f.write_str("      has")?,
+    }
+    for (position, figure) in figures.iter().enumerate() {
+        let comma = if position > 0 { "," } else { "" };
+        write!(f, "{comma} {} {}", Rounded(figure.value()), figure.name())?;
+        let age = figure.age().map(|age| age.as_secs_f64());
+        match (figure.source(), age) {
+            (Some(source), Some(age)) => write!(f, " ({}, {age:.1} s ago)", source.name())?,
+            (None, Some(age)) => write!(f, " ({age:.1} s ago)")?,
+            (_, None) => {}
+        }
+    }
+    writeln!(f)
+}
+
+/// With three decimals at most.
+struct Rounded(f64);
+
+impl fmt::Display for Rounded {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", (self.0 * 1000.0).round() / 1000.0)
     }
 }
 

@@ -90,6 +90,14 @@ impl Affinity {
         }
     }
 
+    /// The how-manyth the endpoint is that the key meets on the ring, from 1 on.
+    pub(super) fn place(&self, key: u64, endpoint: usize) -> usize {
+        let mut met = std::collections::HashSet::new();
+        let mut walk = self.ring.from(key).filter(|owner| met.insert(*owner));
+        walk.position(|owner| owner == endpoint)
+            .map_or(0, |place| place + 1)
+    }
+
     /// The first on the ring that is usable.
     fn home(&self, key: u64, shares: &Shares, usable: impl Fn(usize) -> bool) -> Option<usize> {
         let mut walk = self.ring.from(key).take(WALK);

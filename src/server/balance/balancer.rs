@@ -21,11 +21,11 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Balancer {
     shares: Shares,
-    strategy: Strategy,
+    pub(super) strategy: Strategy,
 }
 
 #[derive(Debug)]
-enum Strategy {
+pub(super) enum Strategy {
     LeastRequest,
     LeastTokens,
     RoundRobin,
@@ -89,7 +89,12 @@ impl Balancer {
         }
     }
 
-    pub(super) fn prefixes(&self) -> Option<&Prefixes> {
+    /// The weight of an endpoint, divided by what all have in common.
+    pub(super) fn weight(&self, position: usize) -> u64 {
+        self.shares.weight(position)
+    }
+
+    fn prefixes(&self) -> Option<&Prefixes> {
         match &self.strategy {
             Strategy::PrefixCache(prefixes) => Some(prefixes),
             _ => None,

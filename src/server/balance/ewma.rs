@@ -68,6 +68,13 @@ impl Ewma {
         (average > 0.0).then(|| Duration::from_secs_f64(average))
     }
 
+    /// How long ago the last one was observed.
+    pub(super) fn age(&self) -> Duration {
+        let (_, at) = unpack(self.state.load(Ordering::Relaxed));
+        let age = self.millis(Instant::now()).wrapping_sub(at);
+        Duration::from_millis(age.into())
+    }
+
     /// The cost of one more request here, given the number already in flight:
     /// the average times the number of requests including the new one.
     ///

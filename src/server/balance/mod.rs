@@ -7,6 +7,7 @@ mod prefixes;
 pub(super) mod prompt;
 mod ring;
 pub(super) mod scene;
+mod scoring;
 mod shares;
 #[cfg(test)]
 mod tests;

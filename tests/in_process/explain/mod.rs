@@ -3,6 +3,7 @@
 mod tables;
 
 mod as_the_layer_reads;
+mod costs_of_endpoints;
 mod leaves_no_trace;
 mod lets_through_as_the_layer;
 mod masks_credentials;

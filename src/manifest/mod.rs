@@ -72,8 +72,11 @@
 //!       - url: http://engines.ml.svc:8000
 //!         resolve: true
 //!         zone: eu-1a
-//!     # LeastRequest, RoundRobin, Random, PeakEwma, PrefixHash: BYTES, or
-//!     # ConsistentHash: with ClientAddr, User, SessionId or Header: NAME
+//!     # LeastRequest, LeastTokens, RoundRobin, Random, PeakEwma, PrefixCache: {entries: N},
+//!     # PrefixHash: BYTES, or ConsistentHash: with a key or a list of keys (ClientAddr, User,
+//!     # SessionId, PromptCacheKey, Conversation, or NAME of a Header, Query, Cookie or
+//!     # Extension); the last two as {bytes, spill} and {keys, spill} too, where spill is
+//!     # Never, AboveRequests: N or AboveTokens: N
 //!     tower-model-route/balance: |
 //!       ConsistentHash:
 //!         Header: x-session

@@ -54,6 +54,8 @@ impl Balancer {
         let affinity =
             |keys, spill| Strategy::Affinity(Affinity::new(keys, spill, endpoints, &shares).into());
         let strategy = match balance {
+            // The table is not built; the memory for absurd options must not be taken before.
+            wrong if !wrong.mistakes().is_empty() => Strategy::LeastRequest,
             Balance::LeastRequest => Strategy::LeastRequest,
             Balance::LeastTokens => Strategy::LeastTokens,
             Balance::RoundRobin => Strategy::RoundRobin,

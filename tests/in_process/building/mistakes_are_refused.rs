@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::StatusCode;
 use test_kit::table::servers;
 use tower_model_route::{
-    Balance, Endpoint, HashKey, LimitKey, MistakeKind, ModelMatch, ModelRoute, ModelServer,
-    OutlierDetection, Per, RateLimit, RouteTable, RouteTableBuilder, RouteTableHandle, Rule,
-    StringMatch, TargetModel, TrafficPolicy, WithoutModel,
+    Balance, ConsistentHash, Endpoint, HashKey, LimitKey, MistakeKind, ModelMatch, ModelRoute,
+    ModelServer, OutlierDetection, Per, PrefixCache, RateLimit, RouteTable, RouteTableBuilder,
+    RouteTableHandle, Rule, StringMatch, TargetModel, TrafficPolicy, WithoutModel,
 };
 
 /// The places and kinds of what is wrong.
@@ -349,6 +349,21 @@ fn a_balance_needs_weights_a_header_and_a_prefix() {
         r#"ModelServer "s", balance"#,
         MistakeKind::PrefixOfNothing,
     );
+    let by_nothing = ConsistentHash::by(HashKey::User).or_by(HashKey::Cookie(String::new()));
+    for (balance, mistake) in [
+        (Balance::ConsistentHash(by_nothing), MistakeKind::EmptyName),
+        (
+            Balance::PrefixCache(PrefixCache::new().entries(0)),
+            MistakeKind::ZeroLimit,
+        ),
+        (
+            Balance::PrefixCache(PrefixCache::new().entries(u32::MAX)),
+            MistakeKind::LimitTooLarge(12 * 1024 * 1024),
+        ),
+    ] {
+        let place = r#"ModelServer "s", balance"#;
+        assert_mistake(table(server(balance)), place, mistake);
+    }
     let key = HashKey::Header("X-Session".to_owned());
     for balance in [
         Balance::ConsistentHash(key.into()),

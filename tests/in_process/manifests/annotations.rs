@@ -147,6 +147,17 @@ fn short_forms_are_read() {
             "ConsistentHash: ClientAddr",
         ),
         ("\"ConsistentHash: {Header: X}\"", "Header: X"),
+        ("LeastTokens", "LeastTokens"),
+        ("'PrefixCache: {}'", "entries: 4096"),
+        ("'ConsistentHash: [{Cookie: sid}, User]'", "Cookie: sid"),
+        (
+            "'ConsistentHash: {keys: PromptCacheKey, spill: Never}'",
+            "spill: Never",
+        ),
+        (
+            "'PrefixHash: {bytes: 9, spill: {AboveTokens: 5000}}'",
+            "AboveTokens: 5000",
+        ),
     ] {
         let yaml = SERVER.replace(long, short);
         let written = build(&[yaml]).to_yaml();

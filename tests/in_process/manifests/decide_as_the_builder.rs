@@ -5,9 +5,10 @@ use std::{collections::HashSet, time::Duration};
 use http::StatusCode;
 use proptest::{prelude::*, sample::select};
 use tower_model_route::{
-    ApiPaths, Balance, Endpoint, EngineKind, HashKey, LimitKey, LimitUnit, ModelMatch, ModelRoute,
-    ModelServer, OnInterruption, OutlierDetection, Per, RateLimit, RouteTable, Rule, StoreFailure,
-    StringMatch, TargetModel, TrafficPolicy, WithoutModel, manifest::Manifests,
+    ApiPaths, Balance, ConsistentHash, Endpoint, EngineKind, HashKey, LimitKey, LimitUnit,
+    ModelMatch, ModelRoute, ModelServer, OnInterruption, OutlierDetection, Per, PrefixCache,
+    PrefixHash, RateLimit, RouteTable, Rule, Spill, StoreFailure, StringMatch, TargetModel,
+    TrafficPolicy, WithoutModel, manifest::Manifests,
 };
 
 use super::written::{ask, resource};
@@ -355,18 +356,48 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
 }
 
 fn balance() -> impl Strategy<Value = Balance> {
+    let hash = (prop::collection::vec(hash_key(), 1..4), spill()).prop_map(|(keys, spill)| {
+        let mut keys = keys.into_iter();
+        let first = ConsistentHash::by(keys.next().unwrap());
+        let hash = keys.fold(first, ConsistentHash::or_by);
+        Balance::ConsistentHash(hash.spill(spill))
+    });
+    let prefix = (1..5000_usize, spill())
+        .prop_map(|(bytes, spill)| Balance::PrefixHash(PrefixHash::of(bytes).spill(spill)));
+    let cache = (1..10_000_u32).prop_map(|n| Balance::PrefixCache(PrefixCache::new().entries(n)));
     prop_oneof![
         Just(Balance::LeastRequest),
+        Just(Balance::LeastTokens),
         Just(Balance::RoundRobin),
         Just(Balance::Random),
         Just(Balance::PeakEwma),
-        Just(Balance::ConsistentHash(
-            HashKey::Header("x-user".into()).into()
-        )),
-        Just(Balance::ConsistentHash(HashKey::ClientAddr.into())),
-        Just(Balance::ConsistentHash(HashKey::User.into())),
-        Just(Balance::ConsistentHash(HashKey::SessionId.into())),
-        (1..5000_usize).prop_map(|bytes| Balance::PrefixHash(bytes.into())),
+        hash,
+        prefix,
+        cache,
+    ]
+}
+
+fn hash_key() -> impl Strategy<Value = HashKey> {
+    let name = || "[a-z-]{1,8}x";
+    prop_oneof![
+        name().prop_map(HashKey::Header),
+        name().prop_map(HashKey::Query),
+        name().prop_map(HashKey::Cookie),
+        name().prop_map(HashKey::Extension),
+        Just(HashKey::ClientAddr),
+        Just(HashKey::User),
+        Just(HashKey::SessionId),
+        Just(HashKey::PromptCacheKey),
+        Just(HashKey::Conversation),
+    ]
+}
+
+fn spill() -> impl Strategy<Value = Spill> {
+    prop_oneof![
+        Just(Spill::default()),
+        Just(Spill::Never),
+        any::<u32>().prop_map(Spill::AboveRequests),
+        (0..1_u64 << 40).prop_map(Spill::AboveTokens),
     ]
 }
 

@@ -11,6 +11,16 @@ use crate::server::{
     scores::{Figure, Score},
 };
 
+/// The place on the ring decides, as long as the load lets it.
+fn at_place(place: usize, mut score: Score) -> Score {
+    let figure = Figure::own("place from the key on", place as f64);
+    score.figures.insert(0, figure);
+    Score {
+        cost: Some(place as f64),
+        ..score
+    }
+}
+
 impl Balancer {
     /// What the endpoint at this position costs, and what that is made of.
     pub(crate) fn score(&self, scene: &Scene<'_>, ask: &Ask, position: usize) -> Score {
@@ -31,20 +41,11 @@ impl Balancer {
             Strategy::LeastRequest => requests(),
             Strategy::LeastTokens => tokens(),
             Strategy::PeakEwma => self.score_of_latency(scene, position),
-            Strategy::Affinity(affinity) => {
-                let Some(key) = ask.key else {
-                    return requests();
-                };
-                let mut score = match affinity.weighs_tokens() {
-                    true => tokens(),
-                    false => requests(),
-                };
-                let place = affinity.place(key, position) as f64;
-                score.cost = Some(place);
-                let figure = Figure::own("place from the key on", place);
-                score.figures.insert(0, figure);
-                score
-            }
+            Strategy::Affinity(affinity) => match (ask.key, affinity.weighs_tokens()) {
+                (None, _) => requests(),
+                (Some(key), true) => at_place(affinity.place(key, position), tokens()),
+                (Some(key), false) => at_place(affinity.place(key, position), requests()),
+            },
             Strategy::PrefixCache(prefixes) => {
                 let mut score = tokens();
                 if let Some(prompt) = &ask.prompt {

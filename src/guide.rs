@@ -8,6 +8,7 @@
 //! | [`extractors`] | reading the model out of an API of your own |
 //! | [`operating`] | TLS and keys, discovery, reload, health checks, what to watch, capacity |
 //! | [`engines`] | what is known of an engine's load and from where, what each signal costs, when to use it |
+//! | [`balancing`] | which balance for what, what each counts, keys, prefix caches, figures |
 //! | [`observing`] | observers, metrics and their labels, the access log, spans, usage |
 //! | [`limits`] | token and request limits: what a request costs, tenants, Redis, Kthena's |
 //! | [`addresses`] | host names of several addresses: each an endpoint; clients, TLS; zones |
@@ -21,6 +22,9 @@ pub mod adapters {}
 
 #[doc = include_str!("../docs/guides/addresses.md")]
 pub mod addresses {}
+
+#[doc = include_str!("../docs/guides/balancing.md")]
+pub mod balancing {}
 
 #[doc = include_str!("../docs/guides/engines.md")]
 pub mod engines {}

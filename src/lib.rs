@@ -115,6 +115,7 @@
 //! - [`mounting`](guide::mounting): axum and bare hyper
 //! - [`extractors`](guide::extractors): writing your own extractor
 //! - [`operating`](guide::operating): TLS, discovery, reload, health, what to watch, capacity
+//! - [`balancing`](guide::balancing): which balance for what, what each counts, where it loses
 //! - [`observing`](guide::observing): observers, metrics, the access log, spans, usage
 //! - [`limits`](guide::limits): token and request limits, tenants, Redis
 //! - [`addresses`](guide::addresses): host names of several addresses, zones
@@ -222,6 +223,7 @@ pub mod internal {
         Dialect, End, Event, Format, Interruption, Kinds, MAX_TEMPLATE, Reader, Said, Usage,
         data_of, error_event, keep_alive,
     };
+    pub use crate::route::by_body::{blocks, chooses, takes};
 }
 
 /// For the targets in `fuzz/`.

@@ -1,6 +1,7 @@
 //! The routes: their configuration, its check, and the decision.
 
 mod addresses;
+pub(crate) mod by_body;
 mod carry_over;
 mod choose;
 mod compiler;

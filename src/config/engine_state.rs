@@ -20,7 +20,7 @@ use super::serial;
 ///   routed by its model; among the targets of its rule, the engine is chosen that keeps the id.
 ///
 /// An engine that is full for such a request (see
-/// [`max_in_flight`](crate::TrafficPolicy::max_in_flight)) has the client told so at once, with 429:
+/// [`max_in_flight`](crate::TrafficPolicy::max_in_flight)) has the client told so at once, with 503:
 /// nobody else can serve it. If the engine is gone, drained, or out of service, or the id is not known
 /// (or not any more, or only to another gateway), the request goes where it would go without the id,
 /// and the engine there says that it doesn't know it. By path that is what

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "admin")]
 mod admin;
+mod adapters;
 mod client;
 mod failover;
 mod limits;

@@ -3,9 +3,9 @@
 //! Each module is named after what it shows to be so; `tests/PROMISES.md` says where that is
 //! promised. What they share is in `tests/kit`.
 
+mod adapters;
 #[cfg(feature = "admin")]
 mod admin;
-mod adapters;
 mod client;
 mod failover;
 mod limits;

@@ -20,8 +20,8 @@ use super::serial;
 ///   routed by its model; among the targets of its rule, the engine is chosen that keeps the id.
 ///
 /// An engine that is full for such a request (see
-/// [`max_in_flight`](crate::TrafficPolicy::max_in_flight)) has the client told so at once, with 503:
-/// nobody else can serve it. If the engine is gone, drained, or out of service, or the id is not known
+/// [`max_in_flight`](crate::TrafficPolicy::max_in_flight)) is waited for where there is a queue
+/// ([`max_queue`](crate::TrafficPolicy::max_queue)), or is a 503: nobody else can serve it. If the engine is gone, drained, or out of service, or the id is not known
 /// (or not any more, or only to another gateway), the request goes where it would go without the id,
 /// and the engine there says that it doesn't know it. By path that is what
 /// [`without_model`](crate::RouteTableBuilder::without_model) says.

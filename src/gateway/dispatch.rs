@@ -21,7 +21,7 @@ use crate::{
     model::{BodyKeys, ExtractedModel, NeededKeys, ask_for_usage},
     observe::{LimitFacts, LimitVerdict, Report},
     pieces::{Chunks, Edit},
-    route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable},
+    route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable, all_but_home},
     server::{Caller, Home, Lease, Server, Wanted},
     upload::{Inbound, Received, Refused, Share, Upload},
     wire::{Coded, Origin, Payload, load_report, rewrite},
@@ -234,7 +234,10 @@ impl Matched {
         head: &Parts,
         target: u32,
     ) -> impl Future<Output = Option<Lease>> + Send + use<> {
-        Arc::clone(self.server(target)).wait(self.caller(head), Vec::new())
+        let server = self.server(target);
+        let home = self.home.as_deref();
+        let others = home.map(|home| all_but_home(server, home));
+        Arc::clone(server).wait(self.caller(head), others.unwrap_or_default())
     }
 
     /// What engines are asked for.

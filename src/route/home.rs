@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::WithoutModel,
-    server::{Caller, Home, Lease},
+    server::{Caller, HealthState, Home, Lease, Server},
 };
 
 impl CompiledTable {
@@ -30,8 +30,9 @@ impl CompiledTable {
         }
     }
 
-    /// Where a request goes for what is kept there: to that endpoint or, if that is full, nowhere.
-    /// `None` if it is no endpoint of the rule's targets, or is out of service.
+    /// Where a request goes for what is kept there: to that endpoint or, if that is full, nowhere
+    /// else: it waits for it, if it may. `None` if it is no endpoint of the rule's targets, or is
+    /// out of service.
     pub(crate) fn choose_home(
         &self,
         rule: &CompiledRule,
@@ -42,16 +43,40 @@ impl CompiledTable {
             .all()
             .find(|&target| *self.target(rule, target).name == *home.server)?;
         let server = self.target(rule, target);
-        let mut endpoints = server.endpoints.iter();
-        let position = endpoints.position(|endpoint| *endpoint.uri() == home.endpoint)?;
-        let state = server.endpoints.get(position)?.health.state();
-        if state.is_out() {
-            return None;
-        }
-        let lease =
-            Lease::new(server, position, state, &server.ask(caller)).ok_or(Unavailable::Full(None));
-        Some(lease.map(|lease| (index(target), lease)))
+        let (position, state) = at_home(server, home)?;
+        let lease = Lease::new(server, position, state, &server.ask(caller));
+        Some(match lease {
+            Some(lease) => Ok((index(target), lease)),
+            None => {
+                let may_wait = server.has_room_to_wait();
+                Err(Unavailable::Full(may_wait.then_some(index(target))))
+            }
+        })
     }
+}
+
+/// The position and the state of the endpoint, if it is one of the server's and is not out.
+fn at_home(server: &Server, home: &Home) -> Option<(usize, HealthState)> {
+    if *server.name != *home.server {
+        return None;
+    }
+    let mut endpoints = server.endpoints.iter();
+    let position = endpoints.position(|endpoint| *endpoint.uri() == home.endpoint)?;
+    let state = server.endpoints.get(position)?.health.state();
+    (!state.is_out()).then_some((position, state))
+}
+
+/// The endpoints of a server that a request does not wait for, since what it asks for is kept at
+/// another one.
+pub(crate) fn all_but_home(server: &Server, home: &Home) -> Vec<Arc<str>> {
+    let Some((position, _)) = at_home(server, home) else {
+        return Vec::new();
+    };
+    let others = server.endpoints.iter().enumerate();
+    let others = others.filter(|(other, _)| *other != position);
+    others
+        .map(|(_, endpoint)| Arc::clone(endpoint.uri()))
+        .collect()
 }
 
 impl RouteDecision {

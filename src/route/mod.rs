@@ -20,6 +20,7 @@ mod walk;
 
 pub(crate) use self::{
     choose::{Chosen, Further, Unavailable},
+    home::all_but_home,
     models::IsVisible,
     naming::Naming,
     outlook::{Outlook, Prospect, shares},

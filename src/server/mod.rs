@@ -30,6 +30,7 @@ pub(crate) use self::{
     adapters::ServedNames,
     ask::Ask,
     endpoint::Endpoint,
+    health::HealthState,
     homes::{Home, Homes},
     key::{Caller, client_ip},
     lease::{Declined, Lease, Outcome},

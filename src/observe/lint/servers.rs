@@ -55,6 +55,13 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
             let part = ServerPart::TrafficPolicy(None);
             add(LintKind::ZoneWithoutEffect, part, message.to_owned());
         }
+        if let Some(message) = idle_reports(server) {
+            add(
+                LintKind::ReportsWithoutEffect,
+                ServerPart::Balance,
+                message.to_owned(),
+            );
+        }
         for (kind, message) in lint_policy(server, is_alone) {
             add(kind, ServerPart::TrafficPolicy(None), message);
         }
@@ -102,6 +109,12 @@ fn idle_preference(server: &ModelServer, own: Option<&str>) -> Option<&'static s
     let is_there = endpoints.any(|endpoint| endpoint.get_zone() == own);
     (!is_there && !server.get_endpoints().is_empty())
         .then_some("its prefer_zone has no effect: none of its endpoints is in the gateway's zone")
+}
+
+/// Why nobody needs the load reports that it asks for, if it asks for any.
+fn idle_reports(server: &ModelServer) -> Option<&'static str> {
+    let is_idle = server.get_load_reports() && !server.get_balance().compares_load();
+    is_idle.then_some("its load_reports have no effect: its balance does not compare requests")
 }
 
 /// `is_alone` if the server's requests have no other endpoint to go to.

@@ -75,6 +75,8 @@ pub enum LintKind {
     DifferingLimits,
     /// A ModelServer prefers the own zone, but that is not known or has none of its endpoints.
     ZoneWithoutEffect,
+    /// Engines are asked for their load, which the balance does not compare.
+    ReportsWithoutEffect,
     /// An endpoint is `https`: the HTTP client must speak TLS. Only without the feature `client`,
     /// whose `engine_client()` does.
     NeedsTls,
@@ -100,6 +102,7 @@ impl LintKind {
             Self::RetriesWithoutAlternative => "retries-without-alternative",
             Self::DifferingLimits => "differing-limits",
             Self::ZoneWithoutEffect => "zone-without-effect",
+            Self::ReportsWithoutEffect => "reports-without-effect",
             Self::NeedsTls => "needs-tls",
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tower_model_route::{
-    Endpoint, LintKind, ModelMatch, ModelRoute, ModelServer, Per, RateLimit, RouteTable,
+    Balance, Endpoint, LintKind, ModelMatch, ModelRoute, ModelServer, Per, RateLimit, RouteTable,
     RouteTableBuilder, Rule, StringMatch, TargetModel, TrafficPolicy, WithoutModel,
 };
 
@@ -266,6 +266,25 @@ fn a_preference_for_a_zone_needs_one() {
     let warning = r#"zone-without-effect ModelServer "c", traffic_policy"#;
     assert_eq!(lints(table(None, "a")), [warning]);
     assert_eq!(lints(table(Some("a"), "b")), [warning]);
+}
+
+#[test]
+fn load_reports_need_a_balance_that_compares_load() {
+    let table = |balance: Balance| {
+        let server = ModelServer::new("c")
+            .endpoints(["http://c1", "http://c2"])
+            .load_reports(true)
+            .balance(balance);
+        let route = ModelRoute::new("r")
+            .model_name("m")
+            .rule(Rule::new("all").target("c"));
+        RouteTable::builder()
+            .model_server(server)
+            .model_route(route)
+    };
+    assert_eq!(lints(table(Balance::LeastTokens)), [""; 0]);
+    let warning = r#"reports-without-effect ModelServer "c", balance"#;
+    assert_eq!(lints(table(Balance::RoundRobin)), [warning]);
 }
 
 #[test]

@@ -238,6 +238,33 @@ async fn a_full_engine_says_so_rather_than_that_it_is_not_known() {
     assert_eq!(first.await.unwrap(), home);
 }
 
+/// With a queue it waits for that engine, while another is free.
+#[tokio::test(start_paused = true)]
+async fn a_full_engine_is_waited_for() {
+    let policy = TrafficPolicy::new()
+        .max_in_flight(1)
+        .max_queue(4)
+        .queue_timeout(Duration::from_secs(10));
+    let mut builder = builder();
+    for server in builder.model_servers_mut() {
+        *server = server.clone().traffic_policy(policy.clone());
+    }
+    let gateway = Arc::new(Gateway::new(builder));
+    let home = gateway.respond("m", "resp_1").await;
+    let gate = gateway.engines.hold();
+    let asked: Vec<_> = (0..3)
+        .map(|_| {
+            let gateway = Arc::clone(&gateway);
+            tokio::spawn(async move { gateway.engine(follow_up("m", "resp_1")).await })
+        })
+        .collect();
+    test_kit::paused::settle().await;
+    gate.add_permits(10);
+    for asked in asked {
+        assert_eq!(asked.await.unwrap(), home);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn ids_carry_over_reloads_and_expire() {
     let hour = Duration::from_secs(3600);

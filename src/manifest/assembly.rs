@@ -164,6 +164,9 @@ impl Assembly {
             for (external, spot) in &manifest.external {
                 self.add_external(&manifest.namespace, external, spot, &mut names);
             }
+            if inputs.is_lenient {
+                self.add_missing(manifest, &mut names, found);
+            }
             self.add_route(manifest, &names, found);
         }
         self.add_passwords(inputs, found);
@@ -174,11 +177,48 @@ impl Assembly {
                 "endpoints are given for {server:?}, but there is no such ModelServer{}",
                 did_you_mean(server, known)
             );
-            found.push(Diagnostic::placeless(
-                Severity::Error,
-                "unknown-server",
-                message,
-            ));
+            let severity = match inputs.is_lenient {
+                true => Severity::Warning,
+                false => Severity::Error,
+            };
+            found.push(Diagnostic::placeless(severity, "unknown-server", message));
+        }
+    }
+
+    /// Targets that are not there become ModelServers without endpoints, whose share their siblings
+    /// get.
+    fn add_missing(
+        &mut self,
+        manifest: &RouteManifest,
+        names: &mut ServerNames,
+        found: &mut Vec<Diagnostic>,
+    ) {
+        let namespace = &manifest.namespace;
+        let rules = manifest.route.get_rules().iter();
+        let targets = rules
+            .zip(&manifest.origin.rules)
+            .flat_map(|(rule, origin)| {
+                let targets = rule
+                    .get_targets()
+                    .iter()
+                    .map(|target| target.get_model_server());
+                let fallbacks = rule.get_fallbacks().iter().map(String::as_str);
+                let targets = targets.zip(&origin.targets);
+                targets.chain(fallbacks.zip(&origin.fallbacks))
+            });
+        for (name, spot) in targets {
+            let full_name = full_name::join(namespace, name);
+            if names.by_full_name.contains_key(&full_name) {
+                continue;
+            }
+            let message = format!(
+                "there is no ModelServer {name:?} in the namespace {namespace:?}: its share goes to \
+                 other targets{}",
+                did_you_mean(name, names.within(namespace))
+            );
+            let code = "unknown-server";
+            found.push(Diagnostic::new(Severity::Warning, code, spot, message));
+            self.add_external(namespace, name, spot, names);
         }
     }
 

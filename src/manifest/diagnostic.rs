@@ -137,6 +137,19 @@ impl Diagnostic {
             && self.field.starts_with(&field)
     }
 
+    /// Whether it is in the resource whose name is at this position.
+    pub(super) fn is_within(&self, name: &Spot) -> bool {
+        let path = name.path.to_string();
+        let resource = path.strip_suffix("metadata.name").unwrap_or(&path);
+        self.is_in_document(name) && self.field.starts_with(resource)
+    }
+
+    /// Whether it is in the document of this position, or about its file as a whole.
+    pub(super) fn is_in_document(&self, spot: &Spot) -> bool {
+        self.file() == Some(&*spot.source.file)
+            && (self.document == spot.source.document || self.document == 0)
+    }
+
     pub(super) fn order(&self) -> (Option<&str>, u32, u32) {
         (self.file(), self.line, self.column)
     }

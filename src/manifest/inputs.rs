@@ -18,6 +18,8 @@ pub(super) struct Inputs {
     /// By the addresses of Redis.
     pub(super) redis_passwords: BTreeMap<String, Secret>,
     pub(super) resolver: Option<Arc<Resolver>>,
+    /// Whether each resource fails alone.
+    pub(super) is_lenient: bool,
     /// Whether each address of a host name is an endpoint.
     pub(super) resolves_names: bool,
     /// The zone that the gateway is in.

@@ -155,6 +155,7 @@ mod files;
 mod full_name;
 mod inputs;
 mod keys;
+mod lenient;
 mod lints;
 mod options;
 mod origin;

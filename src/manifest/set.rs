@@ -8,6 +8,7 @@ use super::{
     files::{self, Texts},
     full_name,
     inputs::Inputs,
+    lenient::{self, Outcome},
     lints::lints,
     place::{FieldPath, Source, Spot},
     server_info::ServerInfo,
@@ -18,6 +19,7 @@ use crate::{
         read::{
             fields::{Field, Reader},
             metadata::DEFAULT_NAMESPACE,
+            resource::Resources,
         },
         yaml::{documents, node},
     },
@@ -69,6 +71,15 @@ pub struct Manifests {
     found: Vec<Diagnostic>,
     inputs: Inputs,
     denied: BTreeSet<String>,
+}
+
+/// A table of manifests, and what there is to say.
+pub(super) struct Built {
+    pub(super) table: RouteTable,
+    pub(super) report: Report,
+    /// What it is made of.
+    #[cfg(feature = "watch")]
+    pub(super) resources: Resources,
 }
 
 impl Manifests {
@@ -124,6 +135,7 @@ impl Manifests {
         self.inputs.paths = other.inputs.paths.or(self.inputs.paths);
         self.inputs.zone = other.inputs.zone.or(self.inputs.zone);
         self.inputs.resolves_names |= other.inputs.resolves_names;
+        self.inputs.is_lenient |= other.inputs.is_lenient;
         self.denied.extend(other.denied);
         self
     }
@@ -147,6 +159,40 @@ impl Manifests {
     /// ```
     pub fn deny(mut self, code: impl Into<String>) -> Self {
         self.denied.insert(code.into());
+        self
+    }
+
+    /// Lets each ModelRoute and each ModelServer fail alone, as in a cluster that many teams have
+    /// their objects in.
+    ///
+    /// One with errors is left out, or stays as it was where a [`Watch`](super::Watch) has read a
+    /// good version of it. A target whose ModelServer is not there gives its share to its siblings;
+    /// where none is left, requests are answered with 503. [`build`](Self::build) fails only where
+    /// something is wrong that is in no resource, and [`check`](Self::check) says what was left
+    /// out, and why. By default one error is enough for no table, which fits files that are changed
+    /// together.
+    ///
+    /// ```
+    /// # use tower_model_route::manifest::Manifests;
+    /// let route = |name: &str, weight: i32| {
+    ///     format!("
+    /// apiVersion: networking.serving.volcano.sh/v1alpha1
+    /// kind: ModelRoute
+    /// metadata: {{name: {name}}}
+    /// spec:
+    ///   modelName: {name}
+    ///   rules: [{{targetModels: [{{modelServerName: small, weight: {weight}}}]}}]
+    /// ---")
+    /// };
+    /// let text = route("good", 100) + &route("bad", 300);
+    /// assert!(Manifests::from_yaml(&text).build().is_err());
+    /// let lenient = Manifests::from_yaml(&text).lenient();
+    /// assert_eq!(lenient.build()?.config().get_model_routes().len(), 1);
+    /// assert_eq!(lenient.check().errors().count(), 1);
+    /// # Ok::<(), tower_model_route::manifest::ManifestError>(())
+    /// ```
+    pub fn lenient(mut self) -> Self {
+        self.inputs.is_lenient = true;
         self
     }
 
@@ -227,10 +273,21 @@ impl Manifests {
     /// Everything that is wrong in the manifests and between them, at once,
     /// each with its file, document, line and field.
     pub fn build(&self) -> Result<RouteTable, ManifestError> {
+        self.build_after(&Resources::default())
+            .map(|built| built.table)
+    }
+
+    /// The same after a table that was made of the `last` resources.
+    pub(super) fn build_after(&self, last: &Resources) -> Result<Built, ManifestError> {
         // The linter's warnings only count where some are denied.
-        let (table, report) = self.assemble(!self.denied.is_empty());
-        match table {
-            Some(table) if !report.has_errors() => Ok(table),
+        let (outcome, report) = self.assemble(!self.denied.is_empty(), last);
+        match outcome.table {
+            Some(table) if self.inputs.is_lenient || !report.has_errors() => Ok(Built {
+                table,
+                report,
+                #[cfg(feature = "watch")]
+                resources: outcome.resources,
+            }),
             _ => Err(ManifestError::new(report)),
         }
     }
@@ -238,22 +295,32 @@ impl Manifests {
     /// Everything that there is to say: errors, warnings, and what
     /// [`RouteTable::lint`] finds, at their places in the files; then notes.
     pub fn check(&self) -> Report {
-        self.assemble(true).1
+        self.assemble(true, &Resources::default()).1
     }
 
-    fn assemble(&self, lint: bool) -> (Option<RouteTable>, Report) {
+    fn assemble(&self, lint: bool, last: &Resources) -> (Outcome, Report) {
         let mut found = self.found.clone();
-        let assembly = Assembly::new(&self.inputs, &mut found);
-        let table = assembly.build(&mut found);
-        if let Some(table) = table.as_ref().filter(|_| lint) {
-            found.extend(lints(table, &assembly));
+        let outcome = match self.inputs.is_lenient {
+            true => lenient::assemble(&self.inputs, &self.denied, last, &mut found),
+            false => {
+                let assembly = Assembly::new(&self.inputs, &mut found);
+                Outcome {
+                    table: assembly.build(&mut found),
+                    assembly,
+                    resources: Resources::default(),
+                }
+            }
+        };
+        if let Some(table) = outcome.table.as_ref().filter(|_| lint) {
+            found.extend(lints(table, &outcome.assembly));
         }
         for diagnostic in &mut found {
             if self.denied.contains(diagnostic.code()) {
                 diagnostic.deny();
             }
         }
-        (table, Report::new(found).with_notes(assembly.notes()))
+        let notes = outcome.assembly.notes();
+        (outcome, Report::new(found).with_notes(notes))
     }
 
     /// Reads a file's text, in a thread of its own: how much stack a nested document takes is

@@ -18,9 +18,12 @@ use tracing::{info, warn};
 use super::{
     diagnostic::{Diagnostic, ManifestError, Report, Severity},
     files::{self, Texts},
-    set::Manifests,
+    set::{Built, Manifests},
 };
-use crate::route::{RouteTable, RouteTableHandle};
+use crate::{
+    manifest::read::resource::Resources,
+    route::{RouteTable, RouteTableHandle},
+};
 
 /// Reloads the table of a [`RouteTableHandle`] when manifests change.
 ///
@@ -31,7 +34,8 @@ use crate::route::{RouteTable, RouteTableHandle};
 /// [`debounce`](Self::debounce) time are one. Where the texts say what they
 /// said, be it with other comments, nothing is reloaded, and every count stays.
 ///
-/// Manifests with errors leave the table as it is: the log says why, and
+/// Manifests with errors leave the table as it is, unless they are
+/// [`lenient`](Manifests::lenient): the log says why, and
 /// [`RouteTableHandle::last_error`] does, until a reload succeeds. So do
 /// manifests that have lost their last route, as a file has that is just being
 /// written, unless [`allow_no_routes`](Self::allow_no_routes) is set, and a
@@ -129,6 +133,7 @@ impl Watch {
             complete: self.complete,
             handle: handle.clone(),
             texts: Vec::new(),
+            last: Resources::default(),
         };
         let thread = thread::Builder::new()
             .name("manifest-watch".to_owned())
@@ -278,6 +283,8 @@ struct Reloader {
     handle: RouteTableHandle,
     /// The texts of the last read.
     texts: Vec<Texts>,
+    /// What the last table was made of, where each resource fails alone.
+    last: Resources,
 }
 
 impl Reloader {
@@ -324,26 +331,39 @@ impl Reloader {
         // What panics may be the caller's own `complete`. It is run anew each time.
         let result = panic::catch_unwind(AssertUnwindSafe(|| self.build()));
         match result {
-            Ok(Ok(table)) => self.replace(table),
+            Ok(Ok(built)) => self.built(built),
             Ok(Err(error)) => self.failed(error),
             Err(panic) => self.failed(Panicked::new(&*panic)),
         }
     }
 
-    fn build(&self) -> Result<RouteTable, ManifestError> {
+    /// Errors are in resources that were left out, or stay as they were.
+    fn built(&mut self, built: Built) {
+        self.last = built.resources;
+        self.replace(built.table);
+        for error in built.report.errors() {
+            warn!(target: "tower_model_route::reload", %error, "a manifest is left out, or stays as it was");
+        }
+        if built.report.has_errors() {
+            self.handle.failed(ManifestError::new(built.report));
+        }
+    }
+
+    fn build(&self) -> Result<Built, ManifestError> {
         let manifests = self
             .texts
             .iter()
             .map(Manifests::from_texts)
             .fold(Manifests::new(), Manifests::merge);
-        let table = (self.complete)(manifests).build()?;
+        let built = (self.complete)(manifests).build_after(&self.last)?;
+        let table = &built.table;
         let has_routes = |table: &RouteTable| !table.config().get_model_routes().is_empty();
-        if !self.allow_no_routes && !has_routes(&table) && has_routes(&self.handle.table()) {
+        if !self.allow_no_routes && !has_routes(table) && has_routes(&self.handle.table()) {
             let message = "there is no ModelRoute any more: the routes stay as they were";
             let lost = Diagnostic::placeless(Severity::Error, "no-routes", message);
             return Err(ManifestError::new(Report::new(vec![lost])));
         }
-        Ok(table)
+        Ok(built)
     }
 
     fn replace(&self, table: RouteTable) {

@@ -24,6 +24,12 @@ pub(crate) struct Config {
     #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = Endpoint::parse, requires = "routes", verbatim_doc_comment)]
     endpoints: Vec<Endpoint>,
 
+    /// Leave out what is wrong in the manifests and serve the rest, each ModelRoute and ModelServer by
+    /// itself; with --watch, what is wrong stays as it was. By default one mistake is enough not to
+    /// start, or not to reload
+    #[arg(long, requires = "routes", verbatim_doc_comment)]
+    lenient: bool,
+
     /// Make each address of an endpoint's host name an endpoint of its own, looked up every 5
     /// seconds, such as those of a headless Service
     #[arg(long, requires = "routes", verbatim_doc_comment)]
@@ -269,6 +275,10 @@ impl Config {
             Ok(allowed) if !self.allowed.is_empty() => manifests.paths(allowed),
             // They were checked where they were given.
             _ => manifests,
+        };
+        let manifests = match self.lenient {
+            true => manifests.lenient(),
+            false => manifests,
         };
         let manifests = match self.resolve {
             true => manifests.resolve_names(),

@@ -154,9 +154,9 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         let client = args.serving.tls.client(Some(&table))?;
         // What Kthena would refuse is for --check: it does not concern this gateway.
         let report = manifests.check();
-        let warnings = report.warnings();
-        for warning in warnings.filter(|warning| warning.code() != "refused-by-kthena") {
-            eprintln!("{warning}");
+        let said = report.diagnostics().iter();
+        for said in said.filter(|said| said.code() != "refused-by-kthena") {
+            eprintln!("{said}");
         }
         let table = RouteTableHandle::new(table);
         let _dns = config.resolve(&table).await?;

@@ -6,6 +6,7 @@ mod annotations;
 mod auto_traits;
 mod compressed_bodies;
 mod decide_as_the_builder;
+mod each_fails_alone;
 mod endpoints_from_workloads;
 mod engine_annotation;
 mod engine_headers;

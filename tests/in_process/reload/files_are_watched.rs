@@ -189,6 +189,41 @@ fn what_is_wrong_leaves_the_table_and_says_why() {
     assert!(handle.last_error().is_none());
 }
 
+/// Where each fails alone, one that is wrong stays as it was, and the others change.
+#[test]
+fn each_that_is_wrong_stays_as_it_was_if_it_may() {
+    let directory = Directory::new();
+    let file = |name: &str| directory.file(&format!("{name}.yaml"));
+    for name in ["a", "b", "c"] {
+        fs::write(file(name), yaml(name)).unwrap();
+    }
+    let handle = empty();
+    let _watch = Watch::new()
+        .path(directory.path())
+        .debounce(Duration::from_millis(10))
+        .complete(Manifests::lenient)
+        .start(&handle)
+        .unwrap();
+    eventually_serves(&handle, &["default/a", "default/b", "default/c"]);
+    // A field that is wrong, a text that is no YAML, and a change.
+    fs::write(file("a"), yaml("a").replace("8000", "x")).unwrap();
+    fs::write(file("b"), "a: [").unwrap();
+    fs::write(file("c"), yaml("d")).unwrap();
+    eventually_serves(&handle, &["default/a", "default/b", "default/d"]);
+    eventually(|| handle.last_error().is_some());
+    let error = handle.last_error().unwrap().to_string();
+    assert!(
+        error.contains("a.yaml") && error.contains("b.yaml"),
+        "{error}"
+    );
+    // What is taken away goes, wrong as the others are.
+    fs::remove_file(file("b")).unwrap();
+    eventually_serves(&handle, &["default/a", "default/d"]);
+    fs::write(file("a"), yaml("e")).unwrap();
+    eventually_serves(&handle, &["default/d", "default/e"]);
+    eventually(|| handle.last_error().is_none());
+}
+
 #[test]
 fn what_has_not_changed_is_not_reloaded() {
     let (directory, file, handle, _watch) = watched();

@@ -11,6 +11,7 @@ fn the_help_names_each_flag() {
         "--demo",
         "--manifests <PATH>...",
         "--endpoint <NAME=URL>",
+        "--lenient",
         "--resolve",
         "--zone <ZONE>",
         "--served-models",

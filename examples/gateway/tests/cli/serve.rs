@@ -80,6 +80,21 @@ async fn each_address_of_a_name_may_be_an_endpoint() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_may_be_left_out() {
+    let engine = Engine::new("org/small").spawn().await.unwrap();
+    let directory = Directory::new();
+    let wrong = route("wrong", "small").replace("targetModels", "targetModel");
+    let manifests = server("small", "org/small") + &route("chat", "small") + &wrong;
+    let manifests = directory.write("all.yaml", &manifests);
+    let endpoint = format!("ml/small={}", engine.url());
+    let manifests = manifests.to_str().unwrap();
+    let gateway =
+        Gateway::start(["--manifests", manifests, "--endpoint", &endpoint, "--lenient"]).await;
+    assert_eq!(gateway.ask("chat").await.status(), 200);
+    assert_eq!(gateway.ask("wrong").await.status(), 404);
+}
+
+#[tokio::test]
 async fn without_manifests_it_has_the_scenarios_and_mock_engines() {
     let gateway = Gateway::start([""; 0]).await;
     let answer = gateway.ask("deepseek-simple").await;

@@ -120,7 +120,9 @@ impl Assembly {
                 .as_ref()
                 .map_or_else(Vec::new, |resolve| resolve(ServerInfo(&manifest)));
             let workloads = of_workloads(inputs, &manifest, found);
-            let found_ones = workloads.into_iter().chain(resolved).map(Endpoint::from);
+            let found_ones = workloads
+                .into_iter()
+                .chain(resolved.into_iter().map(Endpoint::from));
             let more = code.into_iter().chain(by_name).chain(found_ones);
             add_endpoints(&mut manifest, more);
             add_headers(&mut manifest, &inputs.keys, found);
@@ -417,16 +419,16 @@ fn of_workloads(
     inputs: &Inputs,
     manifest: &ServerManifest,
     found: &mut Vec<Diagnostic>,
-) -> Vec<String> {
-    let mut uris = Vec::new();
+) -> Vec<Endpoint> {
+    let mut endpoints = Vec::new();
     let mut without_port = false;
     let workloads = &inputs.resources.workloads;
     for workload in workloads
         .iter()
         .filter(|workload| workload.serves(manifest))
     {
-        match workload.uris(manifest) {
-            Some(some) => uris.extend(some),
+        match workload.endpoints(manifest) {
+            Some(some) => endpoints.extend(some),
             None => without_port = true,
         }
     }
@@ -440,7 +442,9 @@ fn of_workloads(
             message,
         ));
     }
-    uris
+    // Of an engine that is found twice, as a Pod and in a slice, that which says its zone counts.
+    endpoints.sort_by_key(|endpoint| endpoint.get_zone().is_none());
+    endpoints
 }
 
 /// Adds endpoints that are not there yet: a Pod may come by its labels and by a slice.

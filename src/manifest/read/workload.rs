@@ -5,6 +5,7 @@ use super::{
     metadata::DEFAULT_NAMESPACE,
     server_manifest::ServerManifest,
 };
+use crate::config::Endpoint;
 
 /// Addresses with the labels and the name by which a ModelServer finds them.
 ///
@@ -15,7 +16,8 @@ pub(crate) struct Workload {
     /// Empty for a Pod, which is found by its labels only.
     names: Vec<String>,
     labels: Vec<(String, String)>,
-    addresses: Vec<String>,
+    /// Each with its zone, if that is said.
+    addresses: Vec<(String, Option<String>)>,
     /// The port that the addresses serve on, if that is known.
     port: Option<u16>,
 }
@@ -32,11 +34,18 @@ impl Workload {
         self.namespace == server.namespace && (labelled || self.names.contains(&server.name))
     }
 
-    /// The URIs, with the port of the ModelServer or else that of the workload; `None` without one.
-    pub(crate) fn uris(&self, server: &ServerManifest) -> Option<Vec<String>> {
+    /// The endpoints, with the port of the ModelServer or else that of the workload; `None` without
+    /// one.
+    pub(crate) fn endpoints(&self, server: &ServerManifest) -> Option<Vec<Endpoint>> {
         let port = server.port.or(self.port)?.into();
-        let addresses = self.addresses.iter();
-        Some(addresses.map(|address| server.uri(address, port)).collect())
+        let endpoint = |(address, zone): &(String, Option<String>)| {
+            let endpoint = Endpoint::new(server.uri(address, port));
+            match zone {
+                Some(zone) => endpoint.zone(zone),
+                None => endpoint,
+            }
+        };
+        Some(self.addresses.iter().map(endpoint).collect())
     }
 }
 
@@ -50,7 +59,10 @@ pub(crate) fn pod(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Work
     if !is_ready(&status) || deleted(resource) {
         return None;
     }
-    workload.addresses.extend(text(&status, "podIP"));
+    let address = text(&status, "podIP");
+    workload
+        .addresses
+        .extend(address.map(|address| (address, None)));
     if workload.addresses.is_empty() {
         let spot = status.spot_of(reader, "podIP");
         reader.warning(&spot, "no-address", "the Pod is ready but has no podIP");
@@ -84,6 +96,7 @@ pub(crate) fn endpoints(resource: &Object<'_>) -> Vec<Workload> {
             addresses: items(subset, "addresses")
                 .iter()
                 .filter_map(|address| text(address, "ip").or_else(|| text(address, "hostname")))
+                .map(|address| (address, None))
                 .collect(),
             port: port(&items(subset, "ports")),
             ..workload(resource)
@@ -106,16 +119,25 @@ pub(crate) fn endpoint_slice(resource: &Object<'_>) -> Workload {
         let ready =
             mapping(&endpoint, "conditions").and_then(|conditions| text(&conditions, "ready"));
         if ready.as_deref().is_none_or(|ready| ready == "true") {
-            let addresses = endpoint.get("addresses");
-            workload.addresses.extend(
-                addresses
-                    .iter()
-                    .flat_map(Field::loose_list)
-                    .filter_map(|address| address.loose_text().map(str::to_owned)),
-            );
+            let (addresses, zone) = (endpoint.get("addresses"), zone(&endpoint));
+            let addresses = addresses.iter().flat_map(Field::loose_list);
+            let addresses =
+                addresses.filter_map(|it| Some((it.loose_text()?.to_owned(), zone.clone())));
+            workload.addresses.extend(addresses);
         }
     }
     workload
+}
+
+/// The zone for whose clients an endpoint is meant, or else that it is in.
+///
+/// Where topology-aware routing is on, the cluster hints at one zone for each endpoint, such that
+/// each zone has its share.
+fn zone(endpoint: &Object<'_>) -> Option<String> {
+    let hints = mapping(endpoint, "hints");
+    let zones = hints.map(|hints| items(&hints, "forZones"));
+    let hinted = zones.and_then(|zones| text(zones.first()?, "name"));
+    hinted.or_else(|| text(endpoint, "zone"))
 }
 
 fn workload(resource: &Object<'_>) -> Workload {

@@ -67,6 +67,35 @@ fn pods_are_found_by_their_labels() {
     );
 }
 
+/// A slice says the zone of each, and with topology-aware routing for which zone it is meant.
+#[test]
+fn slices_say_the_zones() {
+    let slice = "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: s}\n\
+                 endpoints:\n\
+                 - addresses: [10.0.0.1]\n  zone: eu-1a\n\
+                 - addresses: [10.0.0.2]\n  zone: eu-1a\n  hints: {forZones: [{name: eu-1b}]}\n\
+                 - addresses: [10.0.0.3]\n  hints: {forZones: []}\n\
+                 ports: [{port: 8000}]\n";
+    // The Pod of the first is found by its labels.
+    let pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {app: x, tier: gpu}}\n\
+               status: {phase: Running, podIP: 10.0.0.1}\n";
+    let yaml = selecting("s", "workloadPort: {port: 8000}") + pod + slice;
+    let table = build(&[yaml]);
+    let endpoints = table.config().get_model_servers()[0].get_endpoints();
+    let zones: Vec<_> = endpoints
+        .iter()
+        .map(|endpoint| (endpoint.get_uri(), endpoint.get_zone()))
+        .collect();
+    assert_eq!(
+        zones,
+        [
+            ("http://10.0.0.1:8000", Some("eu-1a")),
+            ("http://10.0.0.2:8000", Some("eu-1b")),
+            ("http://10.0.0.3:8000", None),
+        ]
+    );
+}
+
 /// The shapes are those that `kubectl get endpoints,endpointslices -o yaml` shows.
 #[test]
 fn endpoints_and_slices_are_found_by_name_or_label() {

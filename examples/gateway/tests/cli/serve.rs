@@ -88,8 +88,14 @@ async fn what_is_wrong_may_be_left_out() {
     let manifests = directory.write("all.yaml", &manifests);
     let endpoint = format!("ml/small={}", engine.url());
     let manifests = manifests.to_str().unwrap();
-    let gateway =
-        Gateway::start(["--manifests", manifests, "--endpoint", &endpoint, "--lenient"]).await;
+    let gateway = Gateway::start([
+        "--manifests",
+        manifests,
+        "--endpoint",
+        &endpoint,
+        "--lenient",
+    ])
+    .await;
     assert_eq!(gateway.ask("chat").await.status(), 200);
     assert_eq!(gateway.ask("wrong").await.status(), 404);
 }

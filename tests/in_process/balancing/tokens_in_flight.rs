@@ -1,7 +1,7 @@
 //! `Balance::LeastTokens`: what is in flight counts in tokens.
 
 use test_kit::{
-    body::{script, text},
+    body::{read_on, script, text},
     engines::{says, streams},
     paused::settle,
 };
@@ -39,12 +39,12 @@ async fn a_document_counts_until_its_first_content() {
     }
     // From here on it is one answer among others: less than the fifty elsewhere.
     script.data(CONTENT);
-    let reading = tokio::spawn(async { text(document.into_body()) });
-    tokio::task::yield_now().await;
+    let mut document = document.into_body();
+    assert_eq!(read_on(&mut document).0, CONTENT.as_bytes());
     let answer = rig.send(chat(&[short()])).await;
     assert_eq!(endpoint_of(&answer), busy);
-    script.end();
-    reading.abort();
+    // It still is in flight there.
+    assert_eq!(rig.endpoint(&busy["http://".len()..]).in_flight(), 2);
 }
 
 #[tokio::test(start_paused = true)]

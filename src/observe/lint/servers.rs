@@ -51,16 +51,8 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
         }
         let is_alone =
             rules.is_some_and(|rules| rules.iter().all(|rule| places(rule, &servers) < 2));
-        if let Some(message) = idle_preference(server, config.get_zone()) {
-            let part = ServerPart::TrafficPolicy(None);
-            add(LintKind::ZoneWithoutEffect, part, message.to_owned());
-        }
-        if let Some(message) = idle_reports(server) {
-            add(
-                LintKind::ReportsWithoutEffect,
-                ServerPart::Balance,
-                message.to_owned(),
-            );
+        for (kind, part, message) in without_effect(server, config.get_zone()) {
+            add(kind, part, message.to_owned());
         }
         for (kind, message) in lint_policy(server, is_alone) {
             add(kind, ServerPart::TrafficPolicy(None), message);
@@ -97,6 +89,19 @@ fn needs_tls(server: &ModelServer) -> Option<usize> {
     };
     let found = server.get_endpoints().iter().position(is_https);
     found.filter(|_| cfg!(not(feature = "client")))
+}
+
+/// What is asked for and changes nothing.
+fn without_effect(
+    server: &ModelServer,
+    zone: Option<&str>,
+) -> impl Iterator<Item = (LintKind, ServerPart, &'static str)> {
+    let policy = ServerPart::TrafficPolicy(None);
+    let zone = idle_preference(server, zone);
+    let zone = zone.map(|why| (LintKind::ZoneWithoutEffect, policy, why));
+    let reports = idle_reports(server);
+    let reports = reports.map(|why| (LintKind::ReportsWithoutEffect, ServerPart::Balance, why));
+    zone.into_iter().chain(reports)
 }
 
 /// What is wrong with its preference for the `own` zone, if it has one.

@@ -15,6 +15,7 @@ pub(super) struct Outcome {
     pub(super) assembly: Assembly,
     pub(super) table: Option<RouteTable>,
     /// The resources that the table is made of.
+    #[cfg(feature = "watch")]
     pub(super) resources: Resources,
 }
 
@@ -48,6 +49,7 @@ pub(super) fn assemble(
             return Outcome {
                 assembly,
                 table,
+                #[cfg(feature = "watch")]
                 resources: remaining.inputs.resources,
             };
         }

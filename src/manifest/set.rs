@@ -76,6 +76,7 @@ pub struct Manifests {
 /// A table of manifests, and what there is to say.
 pub(super) struct Built {
     pub(super) table: RouteTable,
+    #[cfg(feature = "watch")]
     pub(super) report: Report,
     /// What it is made of.
     #[cfg(feature = "watch")]
@@ -284,6 +285,7 @@ impl Manifests {
         match outcome.table {
             Some(table) if self.inputs.is_lenient || !report.has_errors() => Ok(Built {
                 table,
+                #[cfg(feature = "watch")]
                 report,
                 #[cfg(feature = "watch")]
                 resources: outcome.resources,
@@ -307,6 +309,7 @@ impl Manifests {
                 Outcome {
                     table: assembly.build(&mut found),
                     assembly,
+                    #[cfg(feature = "watch")]
                     resources: Resources::default(),
                 }
             }

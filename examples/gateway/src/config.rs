@@ -192,6 +192,15 @@ impl Config {
         self.manifests.iter().chain(self.check.iter().flatten())
     }
 
+    /// Where the routes are from, for people.
+    pub(crate) fn source(&self) -> String {
+        let paths: Vec<_> = self
+            .paths()
+            .map(|path| path.display().to_string())
+            .collect();
+        format!("the manifests of {}", paths.join(", "))
+    }
+
     /// The manifests as they are now, with the endpoints.
     pub(crate) fn manifests(&self) -> Manifests {
         let manifests = self

@@ -10,7 +10,7 @@ use hyper_util::{
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
@@ -37,6 +37,61 @@ const FIRST: Duration = Duration::from_millis(500);
 
 /// How long to wait when there are no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections may wait to be accepted, as tokio's own `TcpListener::bind` has it.
+const BACKLOG: u32 = 1024;
+
+/// An address that is ours, and refuses connections until it is listened to.
+#[derive(Debug)]
+pub(crate) struct Address {
+    addr: SocketAddr,
+    socket: TcpSocket,
+}
+
+impl Address {
+    /// # Errors
+    /// It is not to be had; the error says which it is.
+    pub(crate) fn reserve(addr: SocketAddr) -> Result<Self, String> {
+        bound(addr)
+            .map(|socket| Self { addr, socket })
+            .map_err(|error| cannot_listen(addr, &error))
+    }
+
+    /// With the port that it has got.
+    pub(crate) fn local(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// # Errors
+    /// Another program has come first.
+    pub(crate) fn listen(self) -> Result<TcpListener, String> {
+        let listener = self.socket.listen(BACKLOG);
+        listener.map_err(|error| cannot_listen(self.addr, &error))
+    }
+}
+
+fn bound(addr: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // Elsewhere it would let two programs listen.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    Ok(socket)
+}
+
+fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
+    let problem = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program already does".to_owned(),
+        _ => error.to_string(),
+    };
+    format!(
+        "cannot listen on {addr}: {problem}\n\
+         choose another address with --listen, such as --listen 127.0.0.1:0 for a free port"
+    )
+}
 
 /// Connections from clients, at most so many.
 pub(crate) struct Listener {

@@ -22,50 +22,33 @@ mod ids;
 mod introduce;
 mod listen;
 mod metrics;
+mod prepared;
 mod print;
 mod routes;
+mod run;
 mod server;
 mod serving;
 mod show;
 mod signals;
+mod stop;
 mod tls;
 
 use std::{
     env,
-    error::Error,
-    future,
     io::{self, IsTerminal},
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
 };
 
-use axum::Router;
 use clap::Parser;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tower_model_route::{EngineClient, ModelRouteLayer, Recent, RouteTableHandle, ServerSnapshot};
 use tracing_subscriber::{
     EnvFilter, Layer, fmt::format::FmtSpan, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-use access::{AccessLog, Style};
 use config::Config;
-use engines::Engines;
 use events::Events;
-use health::Health;
-use listen::Listener;
-use metrics::Measured;
-use print::say;
 use serving::Serving;
-use signals::Signals;
-
-/// How many connections the admin view and the metrics have, on their own addresses.
-const ADMINS: usize = 64;
-
-/// Slow enough to watch a stream arrive.
-const TOKEN_DELAY: Duration = Duration::from_millis(100);
 
 /// Routes LLM requests by the model named in the request: by your own manifests (--manifests), or
 /// in front of mock engines that it starts itself.
@@ -81,8 +64,8 @@ const TOKEN_DELAY: Duration = Duration::from_millis(100);
 /// engine out of service and put it back. /metrics, also with --metrics-listen, is for Prometheus.
 ///
 /// Clients may speak HTTP/1.1 or h2c; engines too, or HTTPS. Ctrl-C or SIGTERM stops it once the
-/// requests in flight have finished, or after --drain. GET /healthz is 200 to the end, /readyz is
-/// 503 from that signal on. With RUST_LOG set (such as RUST_LOG=tower_model_route=debug)
+/// requests in flight have finished, or after --drain; a second one stops it at once. GET /healthz is
+/// 200 to the end, /readyz is 503 before it serves and from that signal on. With RUST_LOG set (such as RUST_LOG=tower_model_route=debug)
 /// the spans and events of the library are written to stderr.
 #[derive(Debug, Parser)]
 #[command(version, name = "gateway", verbatim_doc_comment)]
@@ -131,7 +114,7 @@ async fn main() -> ExitCode {
             explain::run(&file, &args.config, forwards).await
         }
         None if args.demo => demo::run().await,
-        None => run(&args).await,
+        None => run::run(&args).await,
     };
     print::flush();
     match result {
@@ -141,184 +124,6 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
-    let config = &args.config;
-    let listener = bind(args.listen).await?;
-    let signals = Signals::new()?;
-    let url = format!("http://{}", listener.local_addr()?);
-    if config.has_routes() {
-        let manifests = config.manifests();
-        let table = manifests.build().map_err(|error| error.to_string())?;
-        let client = args.serving.tls.client(Some(&table))?;
-        // What Kthena would refuse is for --check: it does not concern this gateway.
-        let report = manifests.check();
-        let said = report.diagnostics().iter();
-        for said in said.filter(|said| said.code() != "refused-by-kthena") {
-            eprintln!("{said}");
-        }
-        let table = RouteTableHandle::new(table);
-        let _dns = config.resolve(&table).await?;
-        let _models = config.poll_models(&table, &client)?;
-        introduce::own(&url, config, &table.table(), args.view.here);
-        let _watch = config.watch(&table)?;
-        serve(listener, table, client, args, signals).await
-    } else {
-        let engines = Engines::start(TOKEN_DELAY).await?;
-        let table = routes::table(&engines)?;
-        let client = args.serving.tls.client(Some(&table))?;
-        introduce::scenarios(&url, &engines, args.view.here);
-        serve(listener, table.into(), client, args, signals).await
-    }
-}
-
-/// Serves until it is asked to stop, and then finishes what is in flight.
-async fn serve(
-    listener: TcpListener,
-    table: RouteTableHandle,
-    client: EngineClient,
-    args: &Args,
-    signals: Signals,
-) -> Result<(), Box<dyn Error>> {
-    let (serving, view) = (&args.serving, &args.view);
-    let health = Health::default();
-    let _metrics = serving.read_metrics(&table, &client)?;
-    let forward = serving.forward.clone();
-    let wants_metrics = view.here || serving.admin.is_some() || serving.metrics_listen.is_some();
-    let measured = wants_metrics.then(|| Measured::new(&table)).transpose()?;
-    let layer = server::layer(table.clone(), forward.is_some())
-        .forwarded_fields(serving.forwarded_fields.into());
-    let recent = (view.here || serving.admin.is_some()).then(|| Recent::new(&table));
-    let shown = admin::of(&layer, recent.clone());
-    let layer = observed(layer, serving.access_log, measured.as_ref(), recent);
-    let mut app = server::app(layer, client, forward, args.show_endpoints);
-    if let Some(cors) = serving.cors() {
-        app = app.layer(cors);
-    }
-    let mut app = health.mount(app);
-    let with_metrics = |app| match &measured {
-        Some(measured) => measured.mount(app),
-        None => app,
-    };
-    if view.here {
-        // Clients of other machines take no engine out of service.
-        let shown = match listener.local_addr()?.ip().is_loopback() {
-            true => shown.clone(),
-            false => shown.clone().read_only(),
-        };
-        app = with_metrics(admin::mount(app, shown, view));
-    }
-    if let Some(addr) = serving.admin {
-        let admin = with_metrics(admin::mount(Router::new(), shown, view));
-        beside(addr, "The admin view is", "_", &health, admin).await?;
-    }
-    if let Some(addr) = serving.metrics_listen {
-        let metrics = with_metrics(Router::new());
-        beside(addr, "The metrics are", "metrics", &health, metrics).await?;
-    }
-    let gateway = Listener::new(listener, ids::on(app), serving.max_connections());
-    let stop = CancellationToken::new();
-    let gateway = gateway.serve(stop.cancelled(), all_answered(&table));
-    tokio::select! {
-        () = gateway => {}
-        () = time_is_up(&stop, signals, &health, &table, serving) => {}
-    }
-    match in_flight(&table) {
-        0 => say("Stopped."),
-        cut => say(format_args!("Stopped, with {cut} in flight cut.")),
-    }
-    Ok(())
-}
-
-/// The layer with those who are told of its requests.
-fn observed(
-    layer: ModelRouteLayer,
-    style: Style,
-    measured: Option<&Measured>,
-    recent: Option<Recent>,
-) -> ModelRouteLayer {
-    let layer = match measured {
-        Some(measured) => layer.shared_observer(measured.metrics.clone()),
-        None => layer,
-    };
-    let layer = match recent {
-        Some(recent) => layer.observer(recent),
-        None => layer,
-    };
-    match style {
-        Style::Off => layer,
-        Style::Json => layer.observer(AccessLog { is_json: true }),
-        Style::Text => layer.observer(AccessLog { is_json: false }),
-    }
-}
-
-/// Serves `app` at an address of its own, and says so.
-async fn beside(
-    addr: SocketAddr,
-    what: &str,
-    path: &str,
-    health: &Health,
-    app: Router,
-) -> Result<(), Box<dyn Error>> {
-    let listener = bind(addr).await?;
-    say(format_args!(
-        "{what} at http://{}/{path}",
-        listener.local_addr()?
-    ));
-    let listener = Listener::new(listener, ids::on(health.mount(app)), ADMINS);
-    tokio::spawn(listener.serve(future::pending(), future::ready(())));
-    Ok(())
-}
-
-/// Waits for a signal, stops what listens to `stop`, and gives it the time that it has.
-async fn time_is_up(
-    stop: &CancellationToken,
-    mut signals: Signals,
-    health: &Health,
-    table: &RouteTableHandle,
-    serving: &Serving,
-) {
-    signals.next().await;
-    health.leave();
-    let drain = serving.drain.as_secs();
-    match in_flight(table) {
-        0 => say("Stopping."),
-        count => say(format_args!(
-            "Stopping, {count} in flight: {drain} s to finish."
-        )),
-    }
-    tokio::time::sleep(serving.drain_delay).await;
-    stop.cancel();
-    tokio::time::sleep(serving.drain).await;
-}
-
-/// Also those whose connections have been handed over, such as WebSockets.
-async fn all_answered(table: &RouteTableHandle) {
-    while in_flight(table) > 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn bind(addr: SocketAddr) -> Result<TcpListener, String> {
-    let bound = TcpListener::bind(addr).await;
-    bound.map_err(|error| cannot_listen(addr, &error))
-}
-
-fn in_flight(table: &RouteTableHandle) -> usize {
-    let servers = table.table().servers();
-    servers.iter().map(ServerSnapshot::in_flight).sum()
-}
-
-fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
-    let problem = match error.kind() {
-        io::ErrorKind::AddrInUse => "another program already does".to_owned(),
-        _ => error.to_string(),
-    };
-    format!(
-        "cannot listen on {addr}: {problem}\n\
-         choose another address with --listen, such as --listen 127.0.0.1:0 for a free port"
-    )
 }
 
 /// With `RUST_LOG` set all of the library's spans and events go to stderr; in any case those of

@@ -13,13 +13,14 @@ use crate::{access::Style, tls::Tls};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Serving {
-    /// How long requests in flight may take once the gateway is asked to stop
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    /// How long requests in flight may take once the gateway is asked to stop and --drain-delay is
+    /// over, such as 90s or 5m; a second signal ends them at once
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time, verbatim_doc_comment)]
     pub(crate) drain: Duration,
 
     /// How long it goes on as before when it is asked to stop, with /readyz at 503, so that
-    /// load balancers have noticed
-    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds, verbatim_doc_comment)]
+    /// load balancers have noticed: their probe's period times the failures that they want
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time, verbatim_doc_comment)]
     pub(crate) drain_delay: Duration,
 
     /// How many connections of clients are accepted; more wait. By default half of the file
@@ -115,12 +116,17 @@ impl From<Forwarded> for ForwardedFields {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.strip_suffix('s').unwrap_or(text);
-    let seconds: u32 = seconds
+fn time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.char_indices().next_back() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3600),
+        _ => (text, 1),
+    };
+    let number: u32 = number
         .parse()
-        .map_err(|_| "it must be a number of seconds, such as 30".to_owned())?;
-    Ok(Duration::from_secs(seconds.into()))
+        .map_err(|_| "it must be a number of seconds, minutes or hours, such as 30s or 5m")?;
+    Ok(Duration::from_secs(u64::from(number) * unit))
 }
 
 fn origin(text: &str) -> Result<HeaderValue, String> {
@@ -195,8 +201,18 @@ mod tests {
 
     #[test]
     fn what_is_said_is_checked() {
-        assert_eq!(seconds("30s"), Ok(Duration::from_secs(30)));
-        assert!(seconds("").is_err() && seconds("-1").is_err() && seconds("1m").is_err());
+        for (text, seconds) in [
+            ("30", 30),
+            ("30s", 30),
+            ("5m", 300),
+            ("1h", 3600),
+            ("0s", 0),
+        ] {
+            assert_eq!(time(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "s", "-1", "1.5s", "500ms", "1d"] {
+            assert!(time(text).is_err(), "{text}");
+        }
         assert!(origin("*").is_ok() && origin("https://chat.example:8443").is_ok());
         assert!(origin("chat.example").is_err() && origin("https://chat.example/").is_err());
         assert!(base("http://10.0.0.7:8000").is_ok() && base("http://10.0.0.7/v1").is_err());

@@ -1,27 +1,19 @@
-//! The introduction of a gateway that runs by its user's manifests.
+//! The introduction of a gateway that runs by its user's own resources.
 
 use std::collections::HashSet;
 
 use tower_model_route::{EndpointSnapshot, ModelRoute, RouteTable, Rule, ServerSnapshot};
 
 use super::{closing_words, curl};
-use crate::{
-    config::Config,
-    print::{columns, say},
-};
+use crate::print::{columns, say};
 
 /// More rows than this are left out.
 const ROWS: usize = 20;
 
-/// Prints what is in the table, and a curl line for each model.
-pub(crate) fn own(url: &str, config: &Config, table: &RouteTable, has_admin: bool) {
-    let paths: Vec<_> = config
-        .paths()
-        .map(|path| path.display().to_string())
-        .collect();
+/// Prints what is in the table, which is by `source`, and a curl line for each model.
+pub(crate) fn own(url: &str, source: &str, table: &RouteTable, has_admin: bool) {
     say(format_args!(
-        "Gateway on {url}, by the manifests of {} (stop it with Ctrl-C):\n",
-        paths.join(", ")
+        "Gateway on {url}, by {source} (stop it with Ctrl-C):\n"
     ));
     let servers = table.servers();
     list(["MODEL SERVER", "ENDPOINTS"], servers.iter().map(server));

@@ -92,9 +92,9 @@ async fn busy() -> (Directory, Gateway, String) {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr();
     let gone = format!("ml/small=http://{}", nobody.unwrap());
     let more = ["--endpoint", &gone, "--metrics-listen", "127.0.0.1:0"];
-    let (directory, mut gateway) =
+    let (directory, gateway) =
         Gateway::serving_on("127.0.0.1:0", &engine.url(), &manifests, &more).await;
-    let url = gateway.said_at("The metrics are at ").await;
+    let url = gateway.said_at("The metrics are at ");
     assert_eq!(gateway.ask("no-such-model").await.status(), 404);
     stream(&gateway, "chat").await;
     let mut text = String::new();
@@ -183,8 +183,8 @@ async fn the_guide_lists_what_is_measured() {
 
 #[tokio::test]
 async fn its_own_port_has_metrics_and_admin_only_if_asked() {
-    let mut gateway = Gateway::start(["--admin-listen", "127.0.0.1:0"]).await;
-    let admin = gateway.admin_url().await;
+    let gateway = Gateway::start(["--admin-listen", "127.0.0.1:0"]).await;
+    let admin = gateway.admin_url();
     for path in ["/_", "/_routes", "/metrics"] {
         assert_eq!(gateway.get(path).await, 404, "{path}");
         let url = format!("{admin}{path}");
@@ -233,8 +233,8 @@ async fn each_request_is_a_line_as_text_or_json_or_none() {
 /// The page asks for this.
 #[tokio::test]
 async fn the_admin_view_has_the_last_minute() {
-    let mut gateway = Gateway::start(["--admin-listen", "127.0.0.1:0"]).await;
-    let url = format!("{}/_routes", gateway.admin_url().await);
+    let gateway = Gateway::start(["--admin-listen", "127.0.0.1:0"]).await;
+    let url = format!("{}/_routes", gateway.admin_url());
     for model in ["deepseek-simple", "no-such-model", "no-such-model"] {
         gateway.ask(model).await;
     }

@@ -110,7 +110,7 @@ impl Gateway {
             child,
         };
         gateway.introduction = gateway.until("Requests:").await;
-        let url = gateway.introduction.strip_prefix("Gateway on ").unwrap();
+        let url = gateway.said_at("Gateway on ");
         gateway.url = url.split(',').next().unwrap().to_owned();
         gateway
     }
@@ -119,17 +119,16 @@ impl Gateway {
         &self.url
     }
 
-    /// Where its admin view is, without the path, once it says that that has an address of its own.
-    pub(crate) async fn admin_url(&mut self) -> String {
-        let url = self.said_at("The admin view is at ").await;
+    /// Where its admin view is, without the path, if that has an address of its own.
+    pub(crate) fn admin_url(&self) -> String {
+        let url = self.said_at("The admin view is at ");
         url.strip_suffix("/_").unwrap().to_owned()
     }
 
-    /// Where it says that something is.
-    pub(crate) async fn said_at(&mut self, what: &str) -> String {
-        let said = self.until(what).await;
-        let (_, url) = said.trim().rsplit_once(what).unwrap();
-        url.to_owned()
+    /// Where it has said that something is, up to the end of the line.
+    pub(crate) fn said_at(&self, what: &str) -> String {
+        let (_, url) = self.introduction.split_once(what).unwrap();
+        url.lines().next().unwrap().to_owned()
     }
 
     /// Asks it to stop, as Kubernetes and systemd do.

@@ -137,9 +137,9 @@ async fn browsers_may_be_let_in() {
 async fn the_admin_view_may_have_its_own_address() {
     let engine = Upstream::start(|_| Reply::ok("{}")).await;
     let args = ["--admin-listen", "127.0.0.1:0"];
-    let (_directory, mut gateway) = Gateway::serving(&engine, &manifests(), &args).await;
+    let (_directory, gateway) = Gateway::serving(&engine, &manifests(), &args).await;
     assert_eq!(gateway.get("/_routes").await, 404);
-    let url = gateway.admin_url().await;
+    let url = gateway.admin_url();
     for path in ["/_routes", "/healthz", "/readyz"] {
         let request = Request::get(format!("{url}{path}")).body(String::new());
         assert_eq!(gateway.send(request.unwrap()).await.status(), 200, "{path}");
@@ -156,8 +156,8 @@ async fn every_answer_has_the_requests_id() {
         "--cors",
         "https://chat.example",
     ];
-    let (_directory, mut gateway) = Gateway::serving(&engine, &manifests(), &args).await;
-    let admin = gateway.admin_url().await;
+    let (_directory, gateway) = Gateway::serving(&engine, &manifests(), &args).await;
+    let admin = gateway.admin_url();
     let mut seen = std::collections::HashSet::new();
     for (method, url, path, status) in [
         ("GET", gateway.url(), "/healthz", 200),
@@ -231,9 +231,8 @@ async fn an_engine_is_taken_out_of_service_by_operators() {
         Gateway::serving_on(any, &engine.url(), &manifests(), &["--admin-here"]).await;
     assert_eq!(post(&gateway, gateway.url(), "_drain").await, 403);
     let admin = ["--admin-listen", "127.0.0.1:0"];
-    let (_directory, mut gateway) =
-        Gateway::serving_on(any, &engine.url(), &manifests(), &admin).await;
-    let url = gateway.admin_url().await;
+    let (_directory, gateway) = Gateway::serving_on(any, &engine.url(), &manifests(), &admin).await;
+    let url = gateway.admin_url();
     assert_eq!(post(&gateway, &url, "_drain").await, 200);
 }
 

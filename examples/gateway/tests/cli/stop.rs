@@ -74,8 +74,8 @@ async fn a_stream_is_finished_and_new_requests_are_told_to_go_elsewhere() {
 #[tokio::test]
 async fn until_load_balancers_have_noticed_it_goes_on_as_before() {
     let args = ["--drain-delay", "3600", "--admin-listen", "127.0.0.1:0"];
-    let (_go, _directory, mut gateway) = slow(&args).await;
-    let admin = gateway.admin_url().await;
+    let (_go, _directory, gateway) = slow(&args).await;
+    let admin = gateway.admin_url();
     let is_ready = async || {
         let request = Request::get(format!("{admin}/readyz")).body(String::new());
         let on_admin = gateway.send(request.unwrap()).await.status().as_u16();
@@ -99,7 +99,7 @@ async fn until_load_balancers_have_noticed_it_goes_on_as_before() {
 
 #[tokio::test]
 async fn and_stops_when_they_have() {
-    let mut gateway = Gateway::start(["--drain-delay", "1"]).await;
+    let mut gateway = Gateway::start(["--drain-delay", "1s"]).await;
     let begun = Instant::now();
     gateway.terminate();
     gateway.until("Stopped.").await;
@@ -181,6 +181,30 @@ async fn what_takes_longer_than_it_may_is_cut() {
     gateway.until("Stopped, with 1 in flight cut.").await;
     client.reader.read_to_end(&mut answer).await;
     assert!(!answer.complete);
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_what_is_in_flight() {
+    let (_go, _directory, mut gateway) = slow(&["--drain", "5m"]).await;
+    let (mut client, mut answer) = streaming(&gateway).await;
+    gateway.terminate();
+    gateway
+        .until("Stopping, 1 in flight: 300 s to finish.")
+        .await;
+    gateway.terminate();
+    gateway.until("Stopped, with 1 in flight cut.").await;
+    client.reader.read_to_end(&mut answer).await;
+    assert!(!answer.complete);
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn and_the_wait_for_load_balancers() {
+    let mut gateway = Gateway::start(["--drain-delay", "1h"]).await;
+    gateway.terminate();
+    gateway.until("Stopping.").await;
+    gateway.signal("-INT");
     assert_eq!(gateway.ended().await, Some(0));
 }
 

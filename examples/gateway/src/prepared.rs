@@ -1,0 +1,167 @@
+//! A gateway with all that belongs to it, from before its first request until after its last.
+
+use std::{error::Error, future, net::SocketAddr};
+
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+use tower_model_route::{
+    EngineClient, EngineMetricsHandle, ModelRouteLayer, Recent, RouteTableHandle,
+};
+
+use crate::{
+    Args,
+    access::{AccessLog, Style},
+    admin,
+    health::Health,
+    ids,
+    listen::{Address, Listener},
+    metrics::Measured,
+    print::say,
+    server,
+    serving::Serving,
+    signals::Signals,
+    stop,
+};
+
+/// How many connections the admin view and the metrics have, on their own addresses.
+const ADMINS: usize = 64;
+
+/// A gateway that takes no requests yet. What has addresses of its own, beside the traffic, is there
+/// already.
+pub(crate) struct Prepared<'a> {
+    address: Address,
+    app: Router,
+    table: RouteTableHandle,
+    health: Health,
+    serving: &'a Serving,
+    _metrics: Option<EngineMetricsHandle>,
+}
+
+impl<'a> Prepared<'a> {
+    /// # Errors
+    /// An option is wrong, or an address is taken.
+    pub(crate) async fn new(
+        address: Address,
+        table: RouteTableHandle,
+        client: EngineClient,
+        args: &'a Args,
+    ) -> Result<Self, Box<dyn Error>> {
+        let (serving, view) = (&args.serving, &args.view);
+        let health = Health::default();
+        let metrics = serving.read_metrics(&table, &client)?;
+        let forward = serving.forward.clone();
+        let wants_metrics =
+            view.here || serving.admin.is_some() || serving.metrics_listen.is_some();
+        let measured = wants_metrics.then(|| Measured::new(&table)).transpose()?;
+        let layer = server::layer(table.clone(), forward.is_some())
+            .forwarded_fields(serving.forwarded_fields.into());
+        let recent = (view.here || serving.admin.is_some()).then(|| Recent::new(&table));
+        let shown = admin::of(&layer, recent.clone());
+        let layer = observed(layer, serving.access_log, measured.as_ref(), recent);
+        let mut app = server::app(layer, client, forward, args.show_endpoints);
+        if let Some(cors) = serving.cors() {
+            app = app.layer(cors);
+        }
+        let mut app = health.mount(app);
+        let with_metrics = |app| match &measured {
+            Some(measured) => measured.mount(app),
+            None => app,
+        };
+        if view.here {
+            // Clients of other machines take no engine out of service.
+            let shown = match address.local()?.ip().is_loopback() {
+                true => shown.clone(),
+                false => shown.clone().read_only(),
+            };
+            app = with_metrics(admin::mount(app, shown, view));
+        }
+        if let Some(addr) = serving.admin {
+            let admin = with_metrics(admin::mount(Router::new(), shown, view));
+            beside(addr, "The admin view is", "_", &health, admin)?;
+        }
+        if let Some(addr) = serving.metrics_listen {
+            let metrics = with_metrics(Router::new());
+            beside(addr, "The metrics are", "metrics", &health, metrics)?;
+        }
+        Ok(Self {
+            address,
+            app,
+            table,
+            health,
+            serving,
+            _metrics: metrics,
+        })
+    }
+
+    /// Serves from when `ready` is until it is asked to stop, and then finishes what is in flight.
+    /// Before, connections are refused, so that clients go elsewhere at once. `introduce` gets the
+    /// URL when requests may come.
+    ///
+    /// # Errors
+    /// `ready` has one, or the address is taken.
+    pub(crate) async fn serve(
+        self,
+        ready: impl Future<Output = Result<(), Box<dyn Error>>>,
+        introduce: impl FnOnce(&str),
+        mut signals: Signals,
+    ) -> Result<(), Box<dyn Error>> {
+        tokio::select! {
+            ready = ready => ready?,
+            () = signals.next() => {
+                say("Stopped.");
+                return Ok(());
+            }
+        }
+        let Self { app, health, .. } = self;
+        let url = format!("http://{}", self.address.local()?);
+        let max_connections = self.serving.max_connections();
+        let gateway = Listener::new(self.address.listen()?, ids::on(app), max_connections);
+        health.serve();
+        introduce(&url);
+        let stop = CancellationToken::new();
+        let gateway = gateway.serve(stop.cancelled(), stop::all_answered(&self.table));
+        tokio::select! {
+            () = gateway => {}
+            () = stop::time_is_up(&stop, signals, &health, &self.table, self.serving) => {}
+        }
+        stop::stopped(&self.table);
+        Ok(())
+    }
+}
+
+/// The layer with those who are told of its requests.
+fn observed(
+    layer: ModelRouteLayer,
+    style: Style,
+    measured: Option<&Measured>,
+    recent: Option<Recent>,
+) -> ModelRouteLayer {
+    let layer = match measured {
+        Some(measured) => layer.shared_observer(measured.metrics.clone()),
+        None => layer,
+    };
+    let layer = match recent {
+        Some(recent) => layer.observer(recent),
+        None => layer,
+    };
+    match style {
+        Style::Off => layer,
+        Style::Json => layer.observer(AccessLog { is_json: true }),
+        Style::Text => layer.observer(AccessLog { is_json: false }),
+    }
+}
+
+/// Serves `app` at an address of its own, and says so.
+fn beside(
+    addr: SocketAddr,
+    what: &str,
+    path: &str,
+    health: &Health,
+    app: Router,
+) -> Result<(), Box<dyn Error>> {
+    let address = Address::reserve(addr)?;
+    say(format_args!("{what} at http://{}/{path}", address.local()?));
+    let listener = Listener::new(address.listen()?, ids::on(health.mount(app)), ADMINS);
+    tokio::spawn(listener.serve(future::pending(), future::ready(())));
+    Ok(())
+}

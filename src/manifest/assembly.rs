@@ -1,15 +1,19 @@
 //! From manifests to one configuration: names resolved, endpoints found, routes in order.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     diagnostic::{Diagnostic, Severity},
     full_name,
     inputs::Inputs,
     keys,
-    origin::{RouteOrigin, ServerOrigin},
+    origin::ServerOrigin,
     place::Spot,
     server_info::ServerInfo,
+    workloads::Workloads,
 };
 use crate::{
     config::{
@@ -27,7 +31,7 @@ use crate::{
 pub(super) struct Assembly {
     config: RouteTableBuilder,
     servers: Vec<ServerOrigin>,
-    routes: Vec<RouteOrigin>,
+    routes: Vec<Arc<RouteManifest>>,
 }
 
 impl Assembly {
@@ -65,7 +69,7 @@ impl Assembly {
     pub(super) fn spot(&self, place: Place) -> Option<&Spot> {
         match place {
             Place::ModelServer(server, part) => Some(self.servers.get(server)?.of(part)),
-            Place::ModelRoute(route, part) => Some(self.routes.get(route)?.of(part)),
+            Place::ModelRoute(route, part) => Some(self.routes.get(route)?.origin.of(part)),
             Place::WithoutModel => self.takes_unnamed().map(|(_, spot)| spot),
             Place::EngineState | Place::Other(_) => None,
         }
@@ -104,8 +108,8 @@ impl Assembly {
     fn add_servers(&mut self, inputs: &Inputs, found: &mut Vec<Diagnostic>) -> ServerNames {
         let mut names = ServerNames::default();
         let mut given = inputs.given.clone();
+        let workloads = Workloads::new(&inputs.resources.workloads);
         for manifest in &inputs.resources.servers {
-            let mut manifest = manifest.clone();
             let full_name = full_name::join(&manifest.namespace, &manifest.name);
             if let Some(first) = names.by_full_name.get(&full_name) {
                 let first = &self.servers[*first].whole;
@@ -113,14 +117,15 @@ impl Assembly {
                 found.push(duplicate("ModelServer", &full_name, spot, first));
                 continue;
             }
+            let mut manifest = ServerManifest::clone(manifest);
             let code = given.remove(&full_name).unwrap_or_default();
             let by_name = given.remove(manifest.server.get_name()).unwrap_or_default();
             let resolved = inputs
                 .resolver
                 .as_ref()
                 .map_or_else(Vec::new, |resolve| resolve(ServerInfo(&manifest)));
-            let workloads = of_workloads(inputs, &manifest, found);
-            let found_ones = workloads
+            let pods = of_workloads(&workloads, &manifest, found);
+            let found_ones = pods
                 .into_iter()
                 .chain(resolved.into_iter().map(Endpoint::from));
             let more = code.into_iter().chain(by_name).chain(found_ones);
@@ -134,7 +139,7 @@ impl Assembly {
     }
 
     fn add_server(&mut self, server: ModelServer, origin: ServerOrigin) {
-        self.config = std::mem::take(&mut self.config).model_server(server);
+        self.config.model_servers_mut().push(server);
         self.servers.push(origin);
     }
 
@@ -151,7 +156,7 @@ impl Assembly {
     }
 
     fn add_routes(&mut self, inputs: &Inputs, mut names: ServerNames, found: &mut Vec<Diagnostic>) {
-        let mut routes: Vec<&RouteManifest> = inputs.resources.routes.iter().collect();
+        let mut routes: Vec<&Arc<RouteManifest>> = inputs.resources.routes.iter().collect();
         // Kthena's order: the oldest first, and what has no age before all others.
         routes.sort_by_key(|route| (route.created, route.version, &route.namespace, &route.name));
         let mut seen: HashMap<(&str, &str), &Spot> = HashMap::new();
@@ -242,7 +247,7 @@ impl Assembly {
     /// Targets and fallbacks are ModelServers of the route's own namespace.
     fn add_route(
         &mut self,
-        manifest: &RouteManifest,
+        manifest: &Arc<RouteManifest>,
         names: &ServerNames,
         found: &mut Vec<Diagnostic>,
     ) {
@@ -264,8 +269,8 @@ impl Assembly {
             found.push(Diagnostic::new(Severity::Error, code, spot, message));
             full_name
         });
-        self.config = std::mem::take(&mut self.config).model_route(route);
-        self.routes.push(manifest.origin.clone());
+        self.config.model_routes_mut().push(route);
+        self.routes.push(Arc::clone(manifest));
     }
 
     /// Gives limits the passwords of the addresses that they have.
@@ -273,6 +278,10 @@ impl Assembly {
         let mut unused: BTreeSet<&String> = inputs.redis_passwords.keys().collect();
         let routes = self.config.model_routes_mut();
         for route in routes {
+            let limits = route.get_rate_limits().iter();
+            if limits.filter_map(RateLimit::get_redis).next().is_none() {
+                continue;
+            }
             let limits = |limit: RateLimit| {
                 let address = limit.get_redis().unwrap_or_default();
                 match inputs.redis_passwords.get_key_value(address) {
@@ -298,8 +307,8 @@ impl Assembly {
     /// that is said.
     fn takes_unnamed(&self) -> Option<(&str, &Spot)> {
         let routes = self.config.get_model_routes().iter().zip(&self.routes);
-        let mut takes = routes.filter_map(|(route, origin)| {
-            let spot = origin.without_model.as_ref()?;
+        let mut takes = routes.filter_map(|(route, manifest)| {
+            let spot = manifest.origin.without_model.as_ref()?;
             Some((route.get_name(), spot))
         });
         takes.next()
@@ -312,7 +321,7 @@ impl Assembly {
         };
         let routes = self.config.get_model_routes().iter().zip(&self.routes);
         let others = routes.filter(|(route, _)| route.get_name() != name);
-        for spot in others.filter_map(|(_, origin)| origin.without_model.as_ref()) {
+        for spot in others.filter_map(|(_, it)| it.origin.without_model.as_ref()) {
             let message = format!(
                 "requests without a model go to the ModelRoute {name:?} already, in {} line {}",
                 first.source.file, first.at.line
@@ -416,17 +425,13 @@ fn duplicate(kind: &str, name: &str, spot: &Spot, first: &Spot) -> Diagnostic {
 }
 
 fn of_workloads(
-    inputs: &Inputs,
+    workloads: &Workloads<'_>,
     manifest: &ServerManifest,
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
     let mut without_port = false;
-    let workloads = &inputs.resources.workloads;
-    for workload in workloads
-        .iter()
-        .filter(|workload| workload.serves(manifest))
-    {
+    for workload in workloads.of(manifest) {
         match workload.endpoints(manifest) {
             Some(some) => endpoints.extend(some),
             None => without_port = true,

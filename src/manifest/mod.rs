@@ -165,6 +165,7 @@ mod server_info;
 mod set;
 #[cfg(feature = "watch")]
 mod watch;
+mod workloads;
 mod write;
 mod yaml;
 

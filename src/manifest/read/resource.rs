@@ -1,5 +1,7 @@
 //! Which kind a resource is of, and what of it matters here.
 
+use std::sync::Arc;
+
 use super::{
     fields::{Field, Object, Reader},
     model_route::{self, RouteManifest},
@@ -15,11 +17,13 @@ const GROUP: &str = "networking.serving.volcano.sh/";
 const TOP: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 
 /// The resources of a set of documents.
+///
+/// Nobody changes one that was read, so that a set of them is kept and combined at little cost.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resources {
-    pub(crate) servers: Vec<ServerManifest>,
-    pub(crate) routes: Vec<RouteManifest>,
-    pub(crate) workloads: Vec<Workload>,
+    pub(crate) servers: Vec<Arc<ServerManifest>>,
+    pub(crate) routes: Vec<Arc<RouteManifest>>,
+    pub(crate) workloads: Vec<Arc<Workload>>,
 }
 
 impl Resources {
@@ -82,18 +86,27 @@ impl Resources {
         match (version, kind) {
             (API_VERSION, "ModelRoute") => {
                 if let Some(resource) = field.object(reader, &TOP) {
-                    self.routes.extend(model_route::read(&resource, reader));
+                    let read = model_route::read(&resource, reader);
+                    self.routes.extend(read.map(Arc::new));
                 }
             }
             (API_VERSION, "ModelServer") => {
                 if let Some(resource) = field.object(reader, &TOP) {
-                    self.servers.extend(model_server::read(&resource, reader));
+                    let read = model_server::read(&resource, reader);
+                    self.servers.extend(read.map(Arc::new));
                 }
             }
-            ("v1", "Pod") => self.workloads.extend(workload::pod(resource, reader)),
-            ("v1", "Endpoints") => self.workloads.extend(workload::endpoints(resource)),
+            ("v1", "Pod") => {
+                let pod = workload::pod(resource, reader);
+                self.workloads.extend(pod.map(Arc::new));
+            }
+            ("v1", "Endpoints") => {
+                let subsets = workload::endpoints(resource).into_iter();
+                self.workloads.extend(subsets.map(Arc::new));
+            }
             ("discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1", "EndpointSlice") => {
-                self.workloads.push(workload::endpoint_slice(resource));
+                let slice = workload::endpoint_slice(resource);
+                self.workloads.push(Arc::new(slice));
             }
             _ => passed_over(resource, version, kind, reader),
         }

@@ -23,6 +23,18 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    pub(crate) fn labels(&self) -> &[(String, String)] {
+        &self.labels
+    }
+
     /// Whether these are engines of the ModelServer: in its namespace, with its name or all of
     /// its labels.
     pub(crate) fn serves(&self, server: &ServerManifest) -> bool {

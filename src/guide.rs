@@ -16,6 +16,7 @@
 //! | [`streams`] | when a streamed attempt counts, what is progress, how the client learns of the end |
 //! | [`sessions`] | which requests belong together, what an engine keeps, requests without a model |
 //! | [`kthena`] | moving from Kthena Router, field by field |
+//! | [`kubernetes`] | a gateway in a cluster: beside Kthena, then instead of it; rights, probes, replicas |
 
 #[doc = include_str!("../docs/guides/adapters.md")]
 pub mod adapters {}
@@ -34,6 +35,9 @@ pub mod extractors {}
 
 #[doc = include_str!("../docs/guides/kthena.md")]
 pub mod kthena {}
+
+#[doc = include_str!("../docs/guides/kubernetes.md")]
+pub mod kubernetes {}
 
 #[doc = include_str!("../docs/guides/layer_order.md")]
 pub mod layer_order {}

@@ -24,6 +24,8 @@ pub struct Endpoint {
     resolve: bool,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     zone: Option<String>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    name: Option<String>,
 }
 
 impl Endpoint {
@@ -38,6 +40,7 @@ impl Endpoint {
             weight: 1,
             resolve: false,
             zone: None,
+            name: None,
         }
     }
 
@@ -73,6 +76,17 @@ impl Endpoint {
         self
     }
 
+    /// What people call it, such as the name of its Pod: by default it has no name.
+    ///
+    /// It is shown beside the URI, and decides nothing but this: where a new table has another name
+    /// for the same URI, that is another process, which takes over nothing of the old one's health,
+    /// counts and latency. Of a URI that several ModelServers name, the first name counts. An empty
+    /// name is none.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into()).filter(|name| !name.is_empty());
+        self
+    }
+
     /// The URI as it was given.
     pub fn get_uri(&self) -> &str {
         &self.uri
@@ -86,6 +100,11 @@ impl Endpoint {
     /// The zone that it is in, if that is known.
     pub fn get_zone(&self) -> Option<&str> {
         self.zone.as_deref()
+    }
+
+    /// What people call it, if it has a name.
+    pub fn get_name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// Whether each address of its host name is an endpoint of its own.

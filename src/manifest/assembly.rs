@@ -12,6 +12,7 @@ use super::{
     keys,
     origin::ServerOrigin,
     place::Spot,
+    served::Served,
     server_info::ServerInfo,
     workloads::Workloads,
 };
@@ -32,6 +33,8 @@ pub(super) struct Assembly {
     config: RouteTableBuilder,
     servers: Vec<ServerOrigin>,
     routes: Vec<Arc<RouteManifest>>,
+    /// What to say of routes that are left out.
+    left_out: Option<String>,
 }
 
 impl Assembly {
@@ -47,9 +50,12 @@ impl Assembly {
             },
             servers: Vec::new(),
             routes: Vec::new(),
+            left_out: None,
         };
-        let names = assembly.add_servers(inputs, found);
-        assembly.add_routes(inputs, names, found);
+        let served = Served::of(inputs, found);
+        let names = assembly.add_servers(inputs, &served, found);
+        assembly.add_routes(inputs, &served, names, found);
+        assembly.left_out = served.note;
         if inputs.resolves_names {
             assembly.resolve_names();
         }
@@ -94,18 +100,26 @@ impl Assembly {
             .map(|(server, _)| server.get_name())
             .collect();
         let who = match without[..] {
-            [] => return Vec::new(),
-            [only] => format!("ModelServer {only:?} has"),
-            [..] => format!("{} ModelServers have", without.len()),
+            [] => None,
+            [only] => Some(format!("ModelServer {only:?} has")),
+            [..] => Some(format!("{} ModelServers have", without.len())),
         };
-        vec![format!(
-            "{who} no \"retry\": as in Kthena, a request goes on at once to up to 4 further \
-             endpoints after a refused or lost connection, 500 or 503; \"retry: {{attempts: \
-             0}}\" turns that off"
-        )]
+        let retries = who.map(|who| {
+            format!(
+                "{who} no \"retry\": as in Kthena, a request goes on at once to up to 4 further \
+                 endpoints after a refused or lost connection, 500 or 503; \"retry: {{attempts: \
+                 0}}\" turns that off"
+            )
+        });
+        self.left_out.iter().cloned().chain(retries).collect()
     }
 
-    fn add_servers(&mut self, inputs: &Inputs, found: &mut Vec<Diagnostic>) -> ServerNames {
+    fn add_servers(
+        &mut self,
+        inputs: &Inputs,
+        served: &Served<'_>,
+        found: &mut Vec<Diagnostic>,
+    ) -> ServerNames {
         let mut names = ServerNames::default();
         let mut given = inputs.given.clone();
         let workloads = Workloads::new(&inputs.resources.workloads);
@@ -117,9 +131,12 @@ impl Assembly {
                 found.push(duplicate("ModelServer", &full_name, spot, first));
                 continue;
             }
-            let mut manifest = ServerManifest::clone(manifest);
             let code = given.remove(&full_name).unwrap_or_default();
             let by_name = given.remove(manifest.server.get_name()).unwrap_or_default();
+            if served.leaves_out(&full_name) {
+                continue;
+            }
+            let mut manifest = ServerManifest::clone(manifest);
             let resolved = inputs
                 .resolver
                 .as_ref()
@@ -155,12 +172,15 @@ impl Assembly {
         }
     }
 
-    fn add_routes(&mut self, inputs: &Inputs, mut names: ServerNames, found: &mut Vec<Diagnostic>) {
-        let mut routes: Vec<&Arc<RouteManifest>> = inputs.resources.routes.iter().collect();
-        // Kthena's order: the oldest first, and what has no age before all others.
-        routes.sort_by_key(|route| (route.created, route.version, &route.namespace, &route.name));
+    fn add_routes(
+        &mut self,
+        inputs: &Inputs,
+        served: &Served<'_>,
+        mut names: ServerNames,
+        found: &mut Vec<Diagnostic>,
+    ) {
         let mut seen: HashMap<(&str, &str), &Spot> = HashMap::new();
-        for manifest in routes {
+        for &manifest in &served.routes {
             let name = (&*manifest.namespace, &*manifest.name);
             let spot = &manifest.origin.whole;
             if let Some(first) = seen.insert(name, spot) {
@@ -429,7 +449,7 @@ fn of_workloads(
     manifest: &ServerManifest,
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Endpoint> {
-    let mut endpoints = Vec::new();
+    let mut endpoints: Vec<Endpoint> = Vec::new();
     let mut without_port = false;
     for workload in workloads.of(manifest) {
         match workload.endpoints(manifest) {
@@ -447,9 +467,29 @@ fn of_workloads(
             message,
         ));
     }
-    // Of an engine that is found twice, as a Pod and in a slice, that which says its zone counts.
-    endpoints.sort_by_key(|endpoint| endpoint.get_zone().is_none());
-    endpoints
+    merged(endpoints)
+}
+
+/// An engine may be found twice, as a Pod and in a slice: what either says of it counts.
+fn merged(endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+    let mut merged: Vec<Endpoint> = Vec::with_capacity(endpoints.len());
+    let mut positions: HashMap<String, usize> = HashMap::new();
+    for endpoint in endpoints {
+        let position = *positions
+            .entry(endpoint.get_uri().to_owned())
+            .or_insert(merged.len());
+        let Some(known) = merged.get_mut(position) else {
+            merged.push(endpoint);
+            continue;
+        };
+        if let (None, Some(zone)) = (known.get_zone(), endpoint.get_zone()) {
+            *known = known.clone().zone(zone);
+        }
+        if let (None, Some(name)) = (known.get_name(), endpoint.get_name()) {
+            *known = known.clone().name(name);
+        }
+    }
+    merged
 }
 
 /// Adds endpoints that are not there yet: a Pod may come by its labels and by a slice.

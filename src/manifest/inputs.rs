@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{read::resource::Resources, server_info::ServerInfo};
+use super::{gateway::Gateway, read::resource::Resources, server_info::ServerInfo};
 use crate::config::{ApiPaths, Endpoint, Secret};
 
 pub(super) type Resolver = dyn Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync;
@@ -18,6 +18,8 @@ pub(super) struct Inputs {
     /// By the addresses of Redis.
     pub(super) redis_passwords: BTreeMap<String, Secret>,
     pub(super) resolver: Option<Arc<Resolver>>,
+    /// The Gateway whose routes are served; or what was given, which is none.
+    pub(super) gateway: Option<Result<Gateway, String>>,
     /// Whether each resource fails alone.
     pub(super) is_lenient: bool,
     /// Whether each address of a host name is an endpoint.

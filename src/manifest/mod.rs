@@ -26,15 +26,18 @@
 //! | kind | what it gives |
 //! |---|---|
 //! | `ModelRoute`, `ModelServer` | themselves |
-//! | `Pod` | an endpoint, if it runs and is ready, of each ModelServer whose `matchLabels` it has |
-//! | `Endpoints`, `EndpointSlice` | endpoints of the ModelServer of that name, or whose `matchLabels` they have |
+//! | `Pod` | an endpoint of its name, if it runs, is ready and not being deleted, of each ModelServer of its namespace whose `matchLabels` it has; of a `pdGroup` only if it has the `groupKey` and all `decodeLabels` |
+//! | `Endpoints`, `EndpointSlice` | endpoints of the ModelServer of that name, or whose `matchLabels` they have, or that names their Service in an annotation; called like their Pods |
+//!
+//! What a file does not say of a Pod is not held against it.
 //!
 //! Everything in the table is named `NAMESPACE/NAME`; the namespace is
 //! `default` where none is given. The targets of a route are ModelServers of
 //! its own namespace, so tenants do not meet. Routes of one model name are
 //! tried in the order of their `creationTimestamp` (what has none comes
-//! first, as in Kthena), then of `resourceVersion` as a number, then of
-//! `NAMESPACE/NAME`. A rule without a name is called `rule-1`, by its position.
+//! first, as in Kthena), then of `resourceVersion` as a number (what has none
+//! comes first), then of `NAMESPACE/NAME`. A rule without a name is called
+//! `rule-1`, by its position.
 //!
 //! | Kthena | here |
 //! |---|---|
@@ -48,7 +51,8 @@
 //! | `trafficPolicy.retry.retryInterval` | [`TrafficPolicy::retry_interval`](crate::TrafficPolicy::retry_interval) |
 //! | `trafficPolicy.sessionSticky` | [`TrafficPolicy::session_sticky`](crate::TrafficPolicy::session_sticky); a `JWTClaim` is a value in [`AffinityKeys`](crate::AffinityKeys), with a warning |
 //!
-//! `parentRefs`, `rateLimit`, `pdGroup`, `kvConnector`, `pipelineMode`,
+//! `parentRefs` count where [`Manifests::gateway`] names a Gateway. Without it they,
+//! `pdGroup` (but for the choice of Pods), `kvConnector`, `pipelineMode`,
 //! `connectionPool` and `externalModelProviderName` are read and
 //! not acted on: each is a warning. What an `externalModelProviderName` names is a
 //! ModelServer `NAMESPACE/external:NAME` without endpoints.
@@ -72,6 +76,10 @@
 //!       - url: http://engines.ml.svc:8000
 //!         resolve: true
 //!         zone: eu-1a
+//!         name: engines                # what people call it
+//!     # the Service that its engines belong to, in place of workloadSelector: its endpoints are
+//!     # those of the EndpointSlices of that Service, with the workloadPort or else the slice's port
+//!     tower-model-route/service: engines
 //!     # LeastRequest, LeastTokens, RoundRobin, Random, PeakEwma, PrefixCache: {entries: N},
 //!     # PrefixHash: BYTES, or ConsistentHash: with a key or a list of keys (ClientAddr, User,
 //!     # SessionId, PromptCacheKey, Conversation, or NAME of a Header, Query, Cookie or
@@ -153,6 +161,7 @@ mod assembly;
 mod diagnostic;
 mod files;
 mod full_name;
+mod gateway;
 mod inputs;
 mod keys;
 mod lenient;
@@ -161,6 +170,7 @@ mod options;
 mod origin;
 mod place;
 mod read;
+mod served;
 mod server_info;
 mod set;
 #[cfg(feature = "watch")]

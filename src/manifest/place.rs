@@ -60,6 +60,8 @@ impl fmt::Display for FieldPath {
 pub(super) struct Source {
     pub(super) file: Arc<str>,
     pub(super) document: u32,
+    /// Whether it is an object of a cluster, in which everything is written down, and not a file.
+    pub(super) is_in_cluster: bool,
 }
 
 /// A place in a manifest.

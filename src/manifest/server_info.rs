@@ -22,10 +22,17 @@ impl<'m> ServerInfo<'m> {
         self.0.server.get_model()
     }
 
-    /// The labels that its engines have: `workloadSelector.matchLabels`.
+    /// The labels that its engines have: `workloadSelector.matchLabels`, and the `decodeLabels` where
+    /// there is a `pdGroup`.
     pub fn match_labels(&self) -> impl Iterator<Item = (&'m str, &'m str)> {
-        let labels = self.0.labels.iter();
+        let decode = self.0.decode.iter().flat_map(|group| &group.labels);
+        let labels = self.0.labels.iter().chain(decode);
         labels.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The Service that its engines belong to: the annotation `tower-model-route/service`.
+    pub fn service(&self) -> Option<&'m str> {
+        self.0.service.as_deref()
     }
 
     /// The port that its engines serve on: `workloadPort.port`.

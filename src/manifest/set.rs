@@ -7,6 +7,7 @@ use super::{
     diagnostic::{Diagnostic, ManifestError, Report},
     files::{self, Texts},
     full_name,
+    gateway::{self, Gateway},
     inputs::Inputs,
     lenient::{self, Outcome},
     lints::lints,
@@ -121,8 +122,8 @@ impl Manifests {
         manifests
     }
 
-    /// Adds the other's manifests and endpoints; of two resolvers, lists of paths, or zones, the
-    /// other's stays.
+    /// Adds the other's manifests and endpoints; of two resolvers, lists of paths, zones, or
+    /// Gateways, the other's stays.
     pub fn merge(mut self, other: Self) -> Self {
         self.found.extend(other.found);
         self.inputs.resources.append(other.inputs.resources);
@@ -135,6 +136,7 @@ impl Manifests {
         self.inputs.resolver = other.inputs.resolver.or(self.inputs.resolver);
         self.inputs.paths = other.inputs.paths.or(self.inputs.paths);
         self.inputs.zone = other.inputs.zone.or(self.inputs.zone);
+        self.inputs.gateway = other.inputs.gateway.or(self.inputs.gateway);
         self.inputs.resolves_names |= other.inputs.resolves_names;
         self.inputs.is_lenient |= other.inputs.is_lenient;
         self.denied.extend(other.denied);
@@ -263,11 +265,57 @@ impl Manifests {
         self
     }
 
+    /// Serves only what Kthena's router would serve through this Gateway of Kubernetes' Gateway API:
+    /// `NAMESPACE/NAME`, or `NAMESPACE/NAME/SECTION` for one of its listeners.
+    ///
+    /// A ModelRoute with `parentRefs` is served if one of them names it: by default a `Gateway` of the
+    /// group `gateway.networking.k8s.io` in the route's own namespace. A `sectionName` must be that
+    /// of the listener, if one is given; a `port` does not count, nor does it in Kthena. A route
+    /// without `parentRefs` belongs to all Gateways of its own namespace.
+    ///
+    /// The other routes are left out, with the ModelServers that only they use;
+    /// [`Report::notes`] says how many. Without this every route is served, and `parentRefs` are
+    /// warnings.
+    ///
+    /// That the text names no Gateway is an error of [`build`](Self::build).
+    ///
+    /// ```
+    /// # use tower_model_route::manifest::Manifests;
+    /// let text = "
+    /// apiVersion: networking.serving.volcano.sh/v1alpha1
+    /// kind: ModelServer
+    /// metadata: {name: small, namespace: ml}
+    /// spec: {endpoints: [{name: a, address: 10.0.0.1, port: 8000}]}
+    /// ---
+    /// apiVersion: networking.serving.volcano.sh/v1alpha1
+    /// kind: ModelRoute
+    /// metadata: {name: chat, namespace: ml}
+    /// spec:
+    ///   modelName: chat
+    ///   parentRefs: [{name: inference, namespace: gateways}]
+    ///   rules: [{targetModels: [{modelServerName: small}]}]
+    /// ";
+    /// let manifests = Manifests::from_yaml(text);
+    /// let count = |gateway: &str| {
+    ///     let table = manifests.clone().gateway(gateway).build()?;
+    ///     Ok::<_, tower_model_route::manifest::ManifestError>(table.config().get_model_routes().len())
+    /// };
+    /// assert_eq!(count("gateways/inference")?, 1);
+    /// assert_eq!(count("ml/inference")?, 0);
+    /// # Ok::<(), tower_model_route::manifest::ManifestError>(())
+    /// ```
+    pub fn gateway(mut self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.inputs.gateway = Some(Gateway::parse(&name).ok_or(name));
+        self
+    }
+
     /// Makes the table.
     ///
     /// Everything in it is named `NAMESPACE/NAME`. Routes of one model name
     /// are tried in the order of `creationTimestamp`, then `resourceVersion`
-    /// as a number, then `NAMESPACE/NAME`.
+    /// as a number, then `NAMESPACE/NAME`; what has no time comes before what has one, and so does
+    /// what has no version.
     ///
     /// # Errors
     ///
@@ -302,7 +350,7 @@ impl Manifests {
 
     fn assemble(&self, lint: bool, last: &Resources) -> (Outcome, Report) {
         let mut found = self.found.clone();
-        let outcome = match self.inputs.is_lenient {
+        let mut outcome = match self.inputs.is_lenient {
             true => lenient::assemble(&self.inputs, &self.denied, last, &mut found),
             false => {
                 let assembly = Assembly::new(&self.inputs, &mut found);
@@ -314,6 +362,10 @@ impl Manifests {
                 }
             }
         };
+        if let Some(Err(gateway)) = &self.inputs.gateway {
+            found.push(gateway::invalid(gateway));
+            outcome.table = None;
+        }
         if let Some(table) = outcome.table.as_ref().filter(|_| lint) {
             found.extend(lints(table, &outcome.assembly));
         }
@@ -351,6 +403,7 @@ impl Manifests {
             let source = Source {
                 file: Arc::clone(file),
                 document: document.number,
+                is_in_cluster: false,
             };
             let mut reader = Reader {
                 source,

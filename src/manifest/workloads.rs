@@ -19,7 +19,7 @@ impl<'w> Workloads<'w> {
         for (position, workload) in all.iter().enumerate() {
             let namespace = workload.namespace();
             for name in workload.names() {
-                let named: &mut Vec<_> = by_name.entry((namespace, &**name)).or_default();
+                let named: &mut Vec<_> = by_name.entry((namespace, name)).or_default();
                 named.push(position);
             }
             for (name, value) in workload.labels() {
@@ -45,7 +45,8 @@ impl<'w> Workloads<'w> {
         });
         // It needs all its labels, so that the rarest is enough to find them.
         let rarest = labelled.min_by_key(|found| found.len());
-        let named = self.by_name.get(&(namespace, &*server.name));
+        let name = server.service.as_ref().unwrap_or(&server.name);
+        let named = self.by_name.get(&(namespace, &**name));
         let mut found = [rarest.unwrap_or_default(), named.map_or(&[], |named| named)].concat();
         found.sort_unstable();
         found.dedup();

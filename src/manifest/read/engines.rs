@@ -5,8 +5,9 @@ use std::{collections::HashSet, net::IpAddr};
 use super::{
     fields::{Field, Object, Reader},
     kthena, kubernetes,
-    server_manifest::ServerManifest,
+    server_manifest::{DecodeGroup, ServerManifest},
 };
+use crate::config::Endpoint;
 
 impl ServerManifest {
     /// The fields of a spec that say so.
@@ -76,15 +77,13 @@ impl ServerManifest {
             return;
         };
         if let Some(labels) = selector.get("matchLabels") {
-            for (name, value) in kthena::labels(&labels, reader) {
-                self.labels.push((name.to_owned(), value.to_owned()));
-            }
+            self.labels = owned(kthena::labels(&labels, reader));
         }
         if let Some(field) = selector.get("pdGroup") {
-            let message = "prefill and decode are not separated: each request goes to one of all \
-                           the endpoints that matchLabels selects, and sessionSticky pins no pairs";
+            let message = "prefill and decode are not separated: each request goes to one of the \
+                           decode Pods and to no prefill Pod, and sessionSticky pins no pairs";
             reader.not_acted_on(&field, message);
-            disaggregation(&field, reader);
+            self.decode = disaggregation(&field, reader);
         }
     }
 
@@ -98,16 +97,12 @@ impl ServerManifest {
         let Some(object) = field.object(reader, &["name", "address", "port", "labels"]) else {
             return;
         };
-        endpoint_name(&object, names, reader);
+        let name = endpoint_name(&object, names, reader);
         let port = match object.get("port") {
             Some(port) => port.number(reader, 1, 65_535),
             None => self.port.map(u64::from),
         };
-        if let Some(labels) = object.get("labels") {
-            let message = "they only say which role an endpoint has in a pdGroup";
-            reader.not_acted_on(&labels, message);
-            kthena::labels(&labels, reader);
-        }
+        let takes_requests = self.takes_requests(&object, reader);
         let Some(address) = object.get("address") else {
             let spot = object.spot_of(reader, "address");
             reader.error(&spot, "missing-field", "the endpoint has no address");
@@ -125,21 +120,58 @@ impl ServerManifest {
             }
             return;
         };
-        let uri = self.uri(text, port);
-        self.add_endpoint(uri.into(), Some(address.spot(reader)));
+        if !takes_requests {
+            return;
+        }
+        let endpoint = Endpoint::new(self.uri(text, port));
+        let position = self.server.get_endpoints().len() + 1;
+        // The schema asks for one, also where the table has none.
+        let name = name.filter(|name| *name != made_up_name(position));
+        let endpoint = match name {
+            Some(name) => endpoint.name(name),
+            None => endpoint,
+        };
+        self.add_endpoint(endpoint, Some(address.spot(reader)));
+    }
+
+    /// Whether an endpoint is none that only does prefill. Its labels say that, if it has any.
+    fn takes_requests(&self, endpoint: &Object<'_>, reader: &mut Reader<'_>) -> bool {
+        let Some(field) = endpoint.get("labels") else {
+            return true;
+        };
+        let labels = owned(kthena::labels(&field, reader));
+        let Some(group) = &self.decode else {
+            let message = "they only say which role an endpoint has in a pdGroup";
+            reader.not_acted_on(&field, message);
+            return true;
+        };
+        group.has(&labels)
     }
 }
 
+/// What [`to_yaml`](crate::RouteTable::to_yaml) calls the endpoint at a position, from 1, that has no
+/// name.
+pub(crate) fn made_up_name(position: usize) -> String {
+    format!("endpoint-{position}")
+}
+
+fn owned(labels: Vec<(&str, &str)>) -> Vec<(String, String)> {
+    let labels = labels.into_iter();
+    let owned = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    owned.collect()
+}
+
 /// Each has a name of its own, that Kubernetes takes.
-fn endpoint_name<'n>(object: &Object<'n>, names: &mut HashSet<&'n str>, reader: &mut Reader<'_>) {
+fn endpoint_name<'n>(
+    object: &Object<'n>,
+    names: &mut HashSet<&'n str>,
+    reader: &mut Reader<'_>,
+) -> Option<&'n str> {
     kthena::required(object, "name", reader);
-    let Some(field) = object.named("name") else {
-        return;
-    };
+    let field = object.named("name")?;
     kthena::text(&field, "a DNS name", kubernetes::is_name, reader);
-    if let Some(name) = field.loose_text()
-        && !names.insert(name)
-    {
+    let name = field.loose_text()?;
+    if !names.insert(name) {
         let spot = field.spot(reader);
         kthena::refused(
             reader,
@@ -147,6 +179,7 @@ fn endpoint_name<'n>(object: &Object<'n>, names: &mut HashSet<&'n str>, reader: 
             format!("there is already an endpoint {name:?}"),
         );
     }
+    Some(name)
 }
 
 /// An address, or a name in the DNS, where case does not count.
@@ -154,19 +187,26 @@ fn is_host(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok() || kubernetes::is_name(&text.to_ascii_lowercase())
 }
 
-/// A `pdGroup`: what separates prefill from decode.
-fn disaggregation(field: &Field<'_>, reader: &mut Reader<'_>) {
-    const GROUP: [&str; 4] = ["groupKey", "prefillLabels", "decodeLabels", "encodeLabels"];
-    let Some(group) = field.object(reader, &GROUP) else {
-        return;
-    };
-    kthena::required(&group, "groupKey", reader);
+/// A `pdGroup`.
+fn disaggregation(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<DecodeGroup> {
+    const DECODE: &str = "decodeLabels";
+    const GROUP: [&str; 4] = ["groupKey", "prefillLabels", DECODE, "encodeLabels"];
+    let object = field.object(reader, &GROUP)?;
+    let mut group = DecodeGroup::default();
+    kthena::required(&object, "groupKey", reader);
+    if let Some(field) = object.named("groupKey") {
+        group.key = field.text(reader).unwrap_or_default().to_owned();
+    }
     for name in &GROUP[1..] {
-        let labels = group.get(name);
-        let count = labels.map_or(0, |labels| kthena::labels(&labels, reader).len());
-        if count == 0 && *name != "encodeLabels" {
-            let spot = group.spot_of(reader, name);
+        let field = object.get(name);
+        let labels = field.map_or_else(Vec::new, |field| kthena::labels(&field, reader));
+        if labels.is_empty() && *name != "encodeLabels" {
+            let spot = object.spot_of(reader, name);
             kthena::refused(reader, &spot, format!("there are no {name}"));
         }
+        if *name == DECODE {
+            group.labels = owned(labels);
+        }
     }
+    Some(group)
 }

@@ -116,8 +116,12 @@ fn created(metadata: &Object<'_>, reader: &mut Reader<'_>) -> Option<(i64, u32)>
     created
 }
 
-/// Kubernetes compares them as numbers, though they are texts.
+/// Kubernetes compares them as numbers, though they are texts. That of an object in a cluster
+/// changes with each update, and so says nothing of its age.
 fn version(metadata: &Object<'_>, reader: &mut Reader<'_>) -> Option<u128> {
+    if reader.source.is_in_cluster {
+        return None;
+    }
     let field = metadata.get("resourceVersion")?;
     let text = field.loose_text().or_else(|| field.text(reader))?;
     let version = text.parse().ok();

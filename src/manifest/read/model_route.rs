@@ -2,7 +2,8 @@
 
 use super::{
     fields::{Field, Object, Reader},
-    gateway_refs, kthena, metadata,
+    gateway_refs::{self, Parent},
+    kthena, metadata,
     route_annotations::{self, RouteAnnotations},
     string_match::{self, Words},
 };
@@ -37,6 +38,9 @@ pub(crate) struct RouteManifest {
     pub(crate) origin: RouteOrigin,
     /// ExternalModelProviders that its targets name.
     pub(crate) external: Vec<(String, Spot)>,
+    /// The Gateways that it belongs to; where it names none, all of its namespace.
+    pub(crate) parents: Vec<Parent>,
+    pub(crate) parents_spot: Option<Spot>,
 }
 
 pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<RouteManifest> {
@@ -61,6 +65,8 @@ pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Rou
         created: metadata.created,
         version: metadata.version,
         external: Vec::new(),
+        parents: Vec::new(),
+        parents_spot: None,
     };
     match resource.get("spec") {
         Some(spec) => {
@@ -114,10 +120,8 @@ impl RouteManifest {
             self.change(|route| route.rule(rule));
         }
         if let Some(field) = spec.get("parentRefs") {
-            let message = "Gateways are not acted on: the route serves every request that comes \
-                           to this router";
-            reader.not_acted_on(&field, message);
-            gateway_refs::check(&field, reader);
+            self.parents_spot = Some(field.spot(reader));
+            self.parents = gateway_refs::read(&field, reader);
         }
     }
 

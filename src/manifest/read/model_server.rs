@@ -28,6 +28,8 @@ pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Ser
     let mut manifest = ServerManifest {
         server: ModelServer::new(name).traffic_policy(kthenas_retries(TrafficPolicy::new())),
         labels: Vec::new(),
+        decode: None,
+        service: None,
         port: None,
         https: false,
         headers: Vec::new(),

@@ -101,11 +101,11 @@ impl Resources {
                 self.workloads.extend(pod.map(Arc::new));
             }
             ("v1", "Endpoints") => {
-                let subsets = workload::endpoints(resource).into_iter();
+                let subsets = workload::endpoints(resource, reader).into_iter();
                 self.workloads.extend(subsets.map(Arc::new));
             }
             ("discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1", "EndpointSlice") => {
-                let slice = workload::endpoint_slice(resource);
+                let slice = workload::endpoint_slice(resource, reader);
                 self.workloads.push(Arc::new(slice));
             }
             _ => passed_over(resource, version, kind, reader),
@@ -141,5 +141,99 @@ fn passed_over(resource: &Object<'_>, version: &str, kind: &str, reader: &mut Re
         let spot = resource.spot_of(reader, "apiVersion");
         let message = format!("this {kind} is passed over: its apiVersion is not {API_VERSION}");
         reader.warning(&spot, "unknown-version", message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{
+        place::Source,
+        yaml::{documents::documents, node},
+    };
+
+    fn read(text: &str, is_in_cluster: bool) -> Resources {
+        let mut resources = Resources::default();
+        let mut found = Vec::new();
+        for document in documents(text) {
+            let mut reader = Reader {
+                source: Source {
+                    file: "test".into(),
+                    document: document.number,
+                    is_in_cluster,
+                },
+                found: &mut found,
+            };
+            let node = node::parse(&document).unwrap();
+            resources.read(&Field::root(&node), &mut reader);
+        }
+        resources
+    }
+
+    const RESOURCES: &str = "
+apiVersion: networking.serving.volcano.sh/v1alpha1
+kind: ModelServer
+metadata: {name: s}
+spec:
+  workloadSelector: {matchLabels: {app: x}}
+  workloadPort: {port: 1}
+---
+apiVersion: networking.serving.volcano.sh/v1alpha1
+kind: ModelRoute
+metadata: {name: r, resourceVersion: \"7\"}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: whole, labels: {app: x}}
+status: {podIP: 10.0.0.1, phase: Running, conditions: [{type: Ready, status: \"True\"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: no-conditions, labels: {app: x}}
+status: {podIP: 10.0.0.2, phase: Running}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: no-phase, labels: {app: x}}
+status: {podIP: 10.0.0.3, conditions: [{type: Ready, status: \"True\"}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: s, labels: {app: x, kubernetes.io/service-name: s}}
+endpoints: [{addresses: [10.0.0.4]}]
+";
+
+    fn uris(resources: &Resources) -> Vec<String> {
+        let server = &resources.servers[0];
+        let workloads = resources.workloads.iter();
+        let own = workloads.filter(|workload| workload.serves(server));
+        let endpoints = own.flat_map(|workload| workload.endpoints(server).unwrap());
+        let uris = endpoints.map(|endpoint| endpoint.get_uri().to_owned());
+        uris.collect()
+    }
+
+    /// In a cluster all is written down, and versions change with each update.
+    #[test]
+    fn clusters_are_read_more_strictly_than_files() {
+        let files = read(RESOURCES, false);
+        assert_eq!(
+            uris(&files),
+            [
+                "http://10.0.0.1:1",
+                "http://10.0.0.2:1",
+                "http://10.0.0.3:1",
+                "http://10.0.0.4:1"
+            ]
+        );
+        assert_eq!(files.routes[0].version, Some(7));
+        let cluster = read(RESOURCES, true);
+        assert_eq!(uris(&cluster), ["http://10.0.0.1:1"]);
+        assert_eq!(cluster.routes[0].version, None);
+        let named = RESOURCES.replacen(
+            "{name: s}",
+            "{name: s, annotations: {tower-model-route/service: s}}",
+            1,
+        );
+        assert_eq!(uris(&read(&named, true)), ["http://10.0.0.4:1"]);
     }
 }

@@ -6,6 +6,7 @@ use super::{
     balance,
     embedded::{self, Embedded},
     fields::{Field, Object, Reader},
+    kubernetes,
     metadata::Metadata,
     server_manifest::ServerManifest,
 };
@@ -30,8 +31,10 @@ pub(crate) const HEADERS: &str = "headers";
 pub(crate) const MAX_MODEL_LEN: &str = "max-model-len";
 pub(crate) const ACCEPTS_ENCODING: &str = "accepts-encoding";
 pub(crate) const ENGINE: &str = "engine";
+/// The Service whose endpoints are the ModelServer's.
+pub(crate) const SERVICE: &str = "service";
 
-const KNOWN: [&str; 8] = [
+const KNOWN: [&str; 9] = [
     NAME,
     ENDPOINTS,
     BALANCE,
@@ -40,6 +43,7 @@ const KNOWN: [&str; 8] = [
     MAX_MODEL_LEN,
     ACCEPTS_ENCODING,
     ENGINE,
+    SERVICE,
 ];
 
 /// The name in the table, where it is not `NAMESPACE/NAME`.
@@ -72,6 +76,7 @@ pub(crate) fn read(
             HEADERS => headers(&root, manifest, reader),
             ACCEPTS_ENCODING => encodings(&root, manifest, reader),
             ENGINE => engine(&root, manifest, reader),
+            SERVICE => service(&root, manifest, reader),
             MAX_MODEL_LEN => {
                 if let Some(tokens) = root.number(reader, 1, u64::MAX) {
                     manifest.change(|server| server.max_model_len(tokens));
@@ -96,7 +101,22 @@ pub(crate) fn read(
     }
 }
 
-/// A URL, or a list of URLs and of `{url, weight, resolve, zone}`.
+/// The name of a Service in the ModelServer's namespace.
+fn service(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reader<'_>) {
+    let Some(name) = root.text(reader) else {
+        return;
+    };
+    if !kubernetes::is_dns_label(name) {
+        let spot = root.spot(reader);
+        let message = format!("{name:?} is no name of a Service in the ModelServer's namespace");
+        reader.error(&spot, "invalid-name", message);
+        return;
+    }
+    manifest.service = Some(name.to_owned());
+    manifest.origin.selects_pods = true;
+}
+
+/// A URL, or a list of URLs and of `{url, weight, resolve, zone, name}`.
 fn endpoints(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reader<'_>) {
     let fields = match root.is_list() {
         true => root.list(reader),
@@ -109,7 +129,8 @@ fn endpoints(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reade
             }
             continue;
         }
-        let Some(object) = field.object(reader, &["url", "weight", "resolve", "zone"]) else {
+        let Some(object) = field.object(reader, &["url", "weight", "resolve", "zone", "name"])
+        else {
             continue;
         };
         let Some(url) = object.get("url") else {
@@ -134,6 +155,9 @@ fn endpoint(object: &Object<'_>, url: &Field<'_>, reader: &mut Reader<'_>) -> Op
     }
     if let Some(zone) = object.get("zone") {
         endpoint = endpoint.zone(zone.text(reader)?);
+    }
+    if let Some(name) = object.named("name") {
+        endpoint = endpoint.name(name.text(reader)?);
     }
     Some(endpoint)
 }

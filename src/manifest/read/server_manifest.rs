@@ -13,7 +13,12 @@ pub(crate) struct ServerManifest {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) server: ModelServer,
+    /// What its Pods are labelled with: where there is none, it has no Pods.
     pub(crate) labels: Vec<(String, String)>,
+    /// Which of them take requests, where prefill and decode are separate.
+    pub(crate) decode: Option<DecodeGroup>,
+    /// The Service whose endpoints are its own, in place of what it selects.
+    pub(crate) service: Option<String>,
     pub(crate) port: Option<u16>,
     pub(crate) https: bool,
     /// The headers for its engines, whose values may refer to keys.
@@ -23,7 +28,33 @@ pub(crate) struct ServerManifest {
     pub(crate) port_spot: Spot,
 }
 
+/// The decode Pods of a `pdGroup`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DecodeGroup {
+    pub(crate) key: String,
+    pub(crate) labels: Vec<(String, String)>,
+}
+
+impl DecodeGroup {
+    /// As in Kthena's router: they have the key with some value and all of the labels, and without
+    /// labels there are none.
+    pub(crate) fn has(&self, labels: &[(String, String)]) -> bool {
+        let is_in_group = |(name, value): &(String, String)| *name == self.key && !value.is_empty();
+        !self.labels.is_empty()
+            && self.labels.iter().all(|label| labels.contains(label))
+            && labels.iter().any(is_in_group)
+    }
+}
+
 impl ServerManifest {
+    /// Whether it selects Pods with these labels.
+    pub(crate) fn selects(&self, labels: &[(String, String)]) -> bool {
+        let group = self.decode.as_ref();
+        !self.labels.is_empty()
+            && self.labels.iter().all(|label| labels.contains(label))
+            && group.is_none_or(|group| group.has(labels))
+    }
+
     pub(crate) fn uri(&self, address: &str, port: u64) -> String {
         let scheme = if self.https { "https" } else { "http" };
         match address.parse::<Ipv6Addr>() {

@@ -7,19 +7,31 @@ use super::{
 };
 use crate::config::Endpoint;
 
-/// Addresses with the labels and the name by which a ModelServer finds them.
+/// Addresses with the labels and the names by which a ModelServer finds them.
 ///
 /// Of these kinds only what is needed is read; the rest is the cluster's.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
     namespace: String,
-    /// Empty for a Pod, which is found by its labels only.
-    names: Vec<String>,
+    /// The resource's own name.
+    name: String,
     labels: Vec<(String, String)>,
-    /// Each with its zone, if that is said.
-    addresses: Vec<(String, Option<String>)>,
+    /// The Service that it is of.
+    service: Option<String>,
+    is_pod: bool,
+    is_in_cluster: bool,
+    addresses: Vec<Found>,
     /// The port that the addresses serve on, if that is known.
     port: Option<u16>,
+}
+
+/// An address, and what is said of it.
+#[derive(Clone, Debug)]
+struct Found {
+    address: String,
+    zone: Option<String>,
+    /// The name of its Pod.
+    pod: Option<String>,
 }
 
 impl Workload {
@@ -27,35 +39,53 @@ impl Workload {
         &self.namespace
     }
 
-    pub(crate) fn names(&self) -> &[String] {
-        &self.names
+    /// Its names: its own and that of its Service, or none if it is a Pod.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let own = Some(&self.name).filter(|_| !self.is_pod);
+        let service = self.service.as_ref();
+        let other = service.filter(|service| Some(*service) != own);
+        own.into_iter().chain(other).map(String::as_str)
     }
 
     pub(crate) fn labels(&self) -> &[(String, String)] {
         &self.labels
     }
 
-    /// Whether these are engines of the ModelServer: in its namespace, with its name or all of
-    /// its labels.
+    /// Whether these are engines of the ModelServer, in its namespace: of the Service that it names,
+    /// or else with all of its labels, or its name.
+    ///
+    /// In a cluster a Pod is selected by labels, and a Service by its name in an annotation: that a
+    /// Service is called like a ModelServer means nothing there.
     pub(crate) fn serves(&self, server: &ServerManifest) -> bool {
-        let labelled = !server.labels.is_empty()
-            && server
-                .labels
-                .iter()
-                .all(|label| self.labels.contains(label));
-        self.namespace == server.namespace && (labelled || self.names.contains(&server.name))
+        if self.namespace != server.namespace {
+            return false;
+        }
+        match &server.service {
+            Some(_) => self.service == server.service,
+            None if self.is_pod => server.selects(&self.labels),
+            None if self.is_in_cluster => false,
+            None => {
+                let name = Some(&server.name);
+                server.selects(&self.labels)
+                    || Some(&self.name) == name
+                    || self.service.as_ref() == name
+            }
+        }
     }
 
     /// The endpoints, with the port of the ModelServer or else that of the workload; `None` without
     /// one.
     pub(crate) fn endpoints(&self, server: &ServerManifest) -> Option<Vec<Endpoint>> {
         let port = server.port.or(self.port)?.into();
-        let endpoint = |(address, zone): &(String, Option<String>)| {
-            let endpoint = Endpoint::new(server.uri(address, port));
-            match zone {
-                Some(zone) => endpoint.zone(zone),
-                None => endpoint,
+        let endpoint = |found: &Found| {
+            let mut endpoint = Endpoint::new(server.uri(&found.address, port));
+            if let Some(zone) = &found.zone {
+                endpoint = endpoint.zone(zone);
             }
+            if let Some(pod) = &found.pod {
+                endpoint = endpoint.name(pod);
+            }
+            endpoint
         };
         Some(self.addresses.iter().map(endpoint).collect())
     }
@@ -63,18 +93,23 @@ impl Workload {
 
 /// A Pod that runs, is ready and has an address.
 pub(crate) fn pod(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Workload> {
-    let mut workload = workload(resource);
-    workload.names.clear();
     let status = resource
         .get("status")
         .and_then(|status| status.loose_mapping())?;
-    if !is_ready(&status) || deleted(resource) {
+    let is_in_cluster = reader.source.is_in_cluster;
+    if !is_ready(&status, is_in_cluster) || deleted(resource) {
         return None;
     }
+    let mut workload = workload(resource, reader);
+    workload.is_pod = true;
+    // The first of podIPs, which a cluster always writes here too.
     let address = text(&status, "podIP");
-    workload
-        .addresses
-        .extend(address.map(|address| (address, None)));
+    let found = address.map(|address| Found {
+        address,
+        zone: None,
+        pod: Some(workload.name.clone()).filter(|name| !name.is_empty()),
+    });
+    workload.addresses.extend(found);
     if workload.addresses.is_empty() {
         let spot = status.spot_of(reader, "podIP");
         reader.warning(&spot, "no-address", "the Pod is ready but has no podIP");
@@ -82,17 +117,19 @@ pub(crate) fn pod(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Work
     Some(workload)
 }
 
-/// It runs, and has the condition `Ready`; what is not written down is not held against it.
+/// It runs, and has the condition `Ready`; in a file, what is not written down is not held against
+/// it.
 ///
 /// A Pod that has ended or is lost (`Succeeded`, `Failed`, `Unknown`) may still have the condition.
-fn is_ready(status: &Object<'_>) -> bool {
+fn is_ready(status: &Object<'_>, is_in_cluster: bool) -> bool {
     let conditions = items(status, "conditions");
     let ready = |condition: &Object<'_>| {
         text(condition, "type").as_deref() == Some("Ready")
             && text(condition, "status").as_deref() == Some("True")
     };
-    text(status, "phase").is_none_or(|phase| phase == "Running")
-        && (conditions.is_empty() || conditions.iter().any(ready))
+    let phase = text(status, "phase");
+    phase.map_or(!is_in_cluster, |phase| phase == "Running")
+        && ((conditions.is_empty() && !is_in_cluster) || conditions.iter().any(ready))
 }
 
 fn deleted(resource: &Object<'_>) -> bool {
@@ -101,41 +138,52 @@ fn deleted(resource: &Object<'_>) -> bool {
 }
 
 /// An Endpoints resource, one workload for each subset; addresses that are not ready do not count.
-pub(crate) fn endpoints(resource: &Object<'_>) -> Vec<Workload> {
+pub(crate) fn endpoints(resource: &Object<'_>, reader: &Reader<'_>) -> Vec<Workload> {
+    let all = workload(resource, reader);
+    let found = |address: &Object<'_>| {
+        Some(Found {
+            address: text(address, "ip").or_else(|| text(address, "hostname"))?,
+            zone: None,
+            pod: pod_name(address),
+        })
+    };
     items(resource, "subsets")
         .iter()
         .map(|subset| Workload {
+            // It is called like its Service.
+            service: Some(all.name.clone()),
             addresses: items(subset, "addresses")
                 .iter()
-                .filter_map(|address| text(address, "ip").or_else(|| text(address, "hostname")))
-                .map(|address| (address, None))
+                .filter_map(found)
                 .collect(),
             port: port(&items(subset, "ports")),
-            ..workload(resource)
+            ..all.clone()
         })
         .collect()
 }
 
 /// An EndpointSlice; where it is not said whether an endpoint is ready, it is.
-pub(crate) fn endpoint_slice(resource: &Object<'_>) -> Workload {
-    let mut workload = workload(resource);
+pub(crate) fn endpoint_slice(resource: &Object<'_>, reader: &Reader<'_>) -> Workload {
+    let mut workload = workload(resource, reader);
     // A slice has a name of its own, and the Service's as a label.
-    let service = workload
-        .labels
-        .iter()
-        .find(|(name, _)| name == "kubernetes.io/service-name")
-        .map(|(_, service)| service.clone());
-    workload.names.extend(service);
+    let mut labels = workload.labels.iter();
+    let service = labels.find(|(name, _)| name == "kubernetes.io/service-name");
+    workload.service = service.map(|(_, service)| service.clone());
     workload.port = port(&items(resource, "ports"));
     for endpoint in items(resource, "endpoints") {
         let ready =
             mapping(&endpoint, "conditions").and_then(|conditions| text(&conditions, "ready"));
         if ready.as_deref().is_none_or(|ready| ready == "true") {
-            let (addresses, zone) = (endpoint.get("addresses"), zone(&endpoint));
+            let (zone, pod) = (zone(&endpoint), pod_name(&endpoint));
+            let addresses = endpoint.get("addresses");
             let addresses = addresses.iter().flat_map(Field::loose_list);
-            let addresses =
-                addresses.filter_map(|it| Some((it.loose_text()?.to_owned(), zone.clone())));
-            workload.addresses.extend(addresses);
+            workload.addresses.extend(addresses.filter_map(|address| {
+                Some(Found {
+                    address: address.loose_text()?.to_owned(),
+                    zone: zone.clone(),
+                    pod: pod.clone(),
+                })
+            }));
         }
     }
     workload
@@ -152,7 +200,15 @@ fn zone(endpoint: &Object<'_>) -> Option<String> {
     hinted.or_else(|| text(endpoint, "zone"))
 }
 
-fn workload(resource: &Object<'_>) -> Workload {
+/// The name of the Pod that an endpoint is.
+fn pod_name(endpoint: &Object<'_>) -> Option<String> {
+    let target = mapping(endpoint, "targetRef")?;
+    let is_pod = text(&target, "kind").as_deref() == Some("Pod");
+    text(&target, "name").filter(|_| is_pod)
+}
+
+/// What all have in common.
+fn workload(resource: &Object<'_>, reader: &Reader<'_>) -> Workload {
     let metadata = mapping(resource, "metadata");
     let metadata = metadata.as_ref();
     let labels = metadata.and_then(|metadata| mapping(metadata, "labels"));
@@ -160,10 +216,9 @@ fn workload(resource: &Object<'_>) -> Workload {
         namespace: metadata
             .and_then(|metadata| text(metadata, "namespace"))
             .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
-        names: metadata
+        name: metadata
             .and_then(|metadata| text(metadata, "name"))
-            .into_iter()
-            .collect(),
+            .unwrap_or_default(),
         labels: labels.map_or_else(Vec::new, |labels| {
             labels
                 .fields()
@@ -171,6 +226,9 @@ fn workload(resource: &Object<'_>) -> Workload {
                 .filter_map(|(name, field)| Some((name.to_owned(), field.loose_text()?.to_owned())))
                 .collect()
         }),
+        service: None,
+        is_pod: false,
+        is_in_cluster: reader.source.is_in_cluster,
         addresses: Vec::new(),
         port: None,
     }

@@ -1,6 +1,6 @@
 //! A ModelServer's manifest.
 
-use std::net::Ipv6Addr;
+use std::{collections::HashSet, net::Ipv6Addr};
 
 use http::uri::Scheme;
 use serde::{Serialize, Serializer};
@@ -11,8 +11,12 @@ use super::{
 };
 use crate::{
     config::{Address, Balance, Endpoint, ModelServer},
-    manifest::read::server_annotations::{
-        ACCEPTS_ENCODING, BALANCE, ENDPOINTS, ENGINE, HEADERS, MAX_MODEL_LEN, POLICY,
+    manifest::read::{
+        engines::made_up_name,
+        kubernetes::is_name,
+        server_annotations::{
+            ACCEPTS_ENCODING, BALANCE, ENDPOINTS, ENGINE, HEADERS, MAX_MODEL_LEN, POLICY,
+        },
     },
 };
 
@@ -53,6 +57,8 @@ enum AnyEndpoint<'t> {
         resolve: Option<bool>,
         #[serde(skip_serializing_if = "Option::is_none")]
         zone: Option<&'t str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'t str>,
     },
 }
 
@@ -103,13 +109,27 @@ pub(super) fn write(server: &ModelServer) -> (Annotations, ServerSpec<'_>) {
     (annotations, spec)
 }
 
-/// Kthena's endpoints are addresses with ports; `None` if one of these is more than that.
+/// Kthena's endpoints are addresses with ports, each with a name of its own; `None` if one of these
+/// is more than that, or has a name that can't be there.
 fn static_endpoints(server: &ModelServer) -> Option<Vec<StaticEndpoint>> {
     let endpoints = (1..).zip(server.get_endpoints());
+    let mut names = HashSet::new();
     endpoints
         .map(|(position, config)| {
             let endpoint = Address::parse(config.get_uri()).ok()?;
-            let plain = *config == Endpoint::new(config.get_uri())
+            let made_up = made_up_name(position);
+            let name = match config.get_name() {
+                Some(name) if is_name(name) && *name != made_up => name.to_owned(),
+                Some(_) => return None,
+                None => made_up,
+            };
+            let named = Endpoint::new(config.get_uri());
+            let named = match config.get_name() {
+                Some(name) => named.name(name),
+                None => named,
+            };
+            let plain = *config == named
+                && names.insert(name.clone())
                 && endpoint.scheme == Scheme::HTTP
                 && endpoint.prefix.is_empty();
             let host = endpoint.authority.host();
@@ -125,7 +145,7 @@ fn static_endpoints(server: &ModelServer) -> Option<Vec<StaticEndpoint>> {
                 None => host,
             };
             plain.then(|| StaticEndpoint {
-                name: format!("endpoint-{position}"),
+                name,
                 address: address.to_owned(),
                 port: endpoint.authority.port_u16().unwrap_or(80),
             })
@@ -143,5 +163,6 @@ fn any_endpoint(endpoint: &Endpoint) -> AnyEndpoint<'_> {
         weight: Some(endpoint.get_weight()).filter(|weight| *weight != 1),
         resolve: Some(endpoint.get_resolve()).filter(|resolve| *resolve),
         zone: endpoint.get_zone(),
+        name: endpoint.get_name(),
     }
 }

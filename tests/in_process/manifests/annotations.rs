@@ -115,7 +115,10 @@ fn they_say_what_the_builder_says() {
                         ),
                 ),
         )
-        .model_server(ModelServer::new("default/spare").endpoint("http://spare:8000"))
+        .model_server(
+            ModelServer::new("default/spare")
+                .endpoint(Endpoint::new("http://spare:8000").name("only")),
+        )
         .model_route(
             ModelRoute::new("Chat, for people").model_name("m").rule(
                 Rule::new("first")

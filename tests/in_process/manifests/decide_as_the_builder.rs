@@ -427,10 +427,11 @@ fn model_server() -> impl Strategy<Value = ModelServer> {
     let weight = prop_oneof![4 => Just(1), 1 => 1..100_u32];
     let resolve = prop::bool::weighted(0.2);
     let zone = prop::option::weighted(0.2, select(&["eu-1a", "7"][..]));
+    let name = prop::option::weighted(0.4, select(&["a", "endpoint-1", "A b", "7", "null"][..]));
     (
         text(),
         prop::option::of(text()),
-        prop::collection::btree_map(select(&ENDPOINTS[..]), (weight, resolve, zone), 0..3),
+        prop::collection::btree_map(select(&ENDPOINTS[..]), (weight, resolve, zone, name), 0..3),
         prop_oneof![Just(Balance::default()), balance()],
         prop_oneof![Just(TrafficPolicy::new()), Just(kthenas()), policy()],
         (any::<bool>(), prop::option::of(engine())),
@@ -446,10 +447,13 @@ fn model_server() -> impl Strategy<Value = ModelServer> {
             if let Some(kind) = engine.1 {
                 server = server.engine(kind);
             }
-            let endpoints = endpoints.into_iter().map(|(uri, (weight, resolve, zone))| {
-                let endpoint = Endpoint::new(uri).weight(weight).resolve(resolve);
-                zone.into_iter().fold(endpoint, Endpoint::zone)
-            });
+            let endpoints = endpoints
+                .into_iter()
+                .map(|(uri, (weight, resolve, zone, name))| {
+                    let endpoint = Endpoint::new(uri).weight(weight).resolve(resolve);
+                    let endpoint = zone.into_iter().fold(endpoint, Endpoint::zone);
+                    name.into_iter().fold(endpoint, Endpoint::name)
+                });
             server.endpoints(endpoints)
         })
 }

@@ -154,6 +154,153 @@ fn without_a_port_there_is_no_endpoint() {
     );
 }
 
+/// The names of the first ModelServer's endpoints.
+fn names(table: &RouteTable) -> Vec<Option<&str>> {
+    let endpoints = table.config().get_model_servers()[0].get_endpoints();
+    endpoints.iter().map(Endpoint::get_name).collect()
+}
+
+#[test]
+fn endpoints_have_the_names_of_their_pods() {
+    let all = "app: x, tier: gpu";
+    let ready = "phase: Running, conditions: [{type: Ready, status: \"True\"}]";
+    let slice = "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: s}\n\
+                 endpoints:\n\
+                 - addresses: [10.0.0.1]\n  zone: eu-1a\n\
+                 - addresses: [10.0.0.2]\n  targetRef: {kind: Pod, name: s-2}\n\
+                 - addresses: [10.0.0.3]\n  targetRef: {kind: Node, name: n}\n";
+    let endpoints = "---\napiVersion: v1\nkind: Endpoints\nmetadata: {name: s}\nsubsets:\n\
+                     - addresses: [{ip: 10.0.0.4, targetRef: {kind: Pod, name: s-4}}, {ip: 10.0.0.5}]\n";
+    // Of the first the slice says the zone, and the Pod its name.
+    let yaml = selecting("s", "workloadPort: {port: 8000}")
+        + slice
+        + &pod("s-1", all, &format!("podIP: 10.0.0.1, {ready}"))
+        + endpoints;
+    let table = build(&[yaml]);
+    let expected = [Some("s-1"), Some("s-2"), None, Some("s-4"), None];
+    assert_eq!(names(&table), expected);
+    let servers = table.config().get_model_servers();
+    assert_eq!(servers[0].get_endpoints()[0].get_zone(), Some("eu-1a"));
+    // The static ones have Kthena's name, unless it is one that only the schema asks for.
+    let own = server(
+        "s",
+        &[
+            "workloadPort: {port: 1}\nendpoints: [{name: endpoint-1, address: a}, {name: gpu-7, address: b}]",
+        ],
+    );
+    let table = build(&[own]);
+    assert_eq!(names(&table), [None, Some("gpu-7")]);
+    let again = Manifests::from_yaml(&table.to_yaml()).build().unwrap();
+    assert_eq!(again.config(), table.config());
+}
+
+/// In place of what it selects.
+#[test]
+fn a_service_is_named_by_an_annotation() {
+    let slice = |metadata: &str, address: &str| {
+        format!(
+            "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{{metadata}}}\n\
+             endpoints:\n- addresses: [{address}]\nports:\n- {{name: \"\", port: 8002}}\n"
+        )
+    };
+    let all = "app: x, tier: gpu";
+    let workloads = pod("p", all, "phase: Running, podIP: 10.0.0.1")
+        + &slice(
+            "name: engines-1, labels: {kubernetes.io/service-name: engines}",
+            "10.0.0.2",
+        )
+        + &slice(
+            "name: engines-2, labels: {kubernetes.io/service-name: engines}",
+            "\"fd00::2\"",
+        )
+        + &slice(
+            "name: engines, labels: {kubernetes.io/service-name: others}",
+            "10.0.0.3",
+        )
+        + &slice("name: s", "10.0.0.4")
+        + &slice(
+            "name: engines-3, namespace: other, labels: {kubernetes.io/service-name: engines}",
+            "10.0.0.5",
+        )
+        + "---\napiVersion: v1\nkind: Endpoints\nmetadata: {name: engines}\nsubsets:\n\
+           - addresses: [{ip: 10.0.0.6}]\n  ports: [{port: 8003}]\n";
+    let named = |port: &str| {
+        let annotations = "metadata:\n  annotations: {tower-model-route/service: engines}\n";
+        selecting("s", port).replace("metadata:\n", annotations)
+    };
+    let expected = [
+        "http://10.0.0.2:8002",
+        "http://[fd00::2]:8002",
+        "http://10.0.0.6:8003",
+    ];
+    assert_eq!(uris(&build(&[named("") + &workloads])), expected);
+    let expected = [
+        "http://10.0.0.2:9",
+        "http://[fd00::2]:9",
+        "http://10.0.0.6:9",
+    ];
+    assert_eq!(
+        uris(&build(&[named("workloadPort: {port: 9}") + &workloads])),
+        expected
+    );
+    let wrong = named("").replace("service: engines", "service: \"other/engines\"");
+    assert!(
+        errors(&wrong)[0].contains("is no name of a Service in the ModelServer's namespace"),
+        "{:?}",
+        errors(&wrong)
+    );
+}
+
+/// As Kthena's router finds them: they have the key with some value, and all the labels.
+#[test]
+fn of_a_pd_group_only_decode_pods_get_requests() {
+    let selector = |decode: &str| {
+        format!(
+            "workloadSelector: {{matchLabels: {{app: x}}, pdGroup: {{groupKey: group, \
+             prefillLabels: {{role: prefill}}, decodeLabels: {{{decode}}}}}}}\nworkloadPort: {{port: 1}}"
+        )
+    };
+    let pods: String = [
+        "app: x, group: g0, role: decode",
+        "app: x, group: g0, role: prefill",
+        "app: x, role: decode",
+        "app: x, group: \"\", role: decode",
+        "group: g0, role: decode",
+        "app: x, group: g1, role: decode, more: y",
+    ]
+    .iter()
+    .zip(1..)
+    .map(|(labels, last)| pod("p", labels, &format!("podIP: 10.0.0.{last}")))
+    .collect();
+    let yaml = server("s", &[&selector("role: decode")]) + &pods;
+    assert_eq!(
+        uris(&build(&[yaml])),
+        ["http://10.0.0.1:1", "http://10.0.0.6:1"]
+    );
+    // Without labels there is no decode Pod.
+    let yaml = server("s", &[&selector("")]) + &pods;
+    assert_eq!(uris(&build(&[yaml])), [""; 0]);
+    // Without matchLabels nothing is selected, as ever.
+    let yaml = server("s", &[&selector("role: decode").replace("app: x", "")]) + &pods;
+    assert_eq!(uris(&build(&[yaml])), [""; 0]);
+    // Those of its own say their role themselves, if they do.
+    let own = "endpoints:\n\
+               - {name: a, address: a, labels: {group: g, role: decode}}\n\
+               - {name: b, address: b, labels: {group: g, role: prefill}}\n\
+               - {name: c, address: c}";
+    let yaml = server("s", &[&selector("role: decode").replace("app: x", ""), own]);
+    assert_eq!(uris(&build(&[&yaml])), ["http://a:1", "http://c:1"]);
+    // Who finds endpoints by the labels finds them, too.
+    let table = Manifests::from_yaml(&server("s", &[&selector("role: decode")]))
+        .resolve(|server| {
+            let labels: Vec<_> = server.match_labels().collect();
+            assert_eq!(labels, [("app", "x"), ("role", "decode")]);
+            Vec::new()
+        })
+        .build();
+    assert!(table.is_ok());
+}
+
 /// A ModelServer without labels does not select all Pods.
 #[test]
 fn no_labels_select_nothing() {

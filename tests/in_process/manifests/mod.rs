@@ -12,6 +12,7 @@ mod engine_annotation;
 mod engine_headers;
 mod every_field_is_read;
 mod files_and_directories;
+mod gateways;
 mod hostile_files;
 mod limits;
 mod mistakes_have_their_line;

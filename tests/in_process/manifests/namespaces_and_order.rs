@@ -1,5 +1,6 @@
 //! Namespaces, and the order of routes that share a name.
 
+use proptest::{option, prelude::*, sample::select};
 use tower_model_route::manifest::Manifests;
 
 use super::written::{build, decide, errors, route, up};
@@ -124,6 +125,50 @@ fn then_the_version_counts_as_a_number_and_then_the_name() {
         ]),
         ["b/a", "b/b", "c/a", "a/a"]
     );
+}
+
+/// A route's namespace, name, year and version.
+type Aged = (&'static str, &'static str, Option<u32>, Option<u32>);
+
+fn aged() -> impl Strategy<Value = Vec<Aged>> {
+    let name = (select(vec!["a", "b"]), select(vec!["a", "b", "c", "d"]));
+    let age = (option::of(2024..2026_u32), option::of(9..12_u32));
+    let all = prop::collection::btree_map(name, age, 1..8);
+    all.prop_map(|all| {
+        let all = all.into_iter();
+        all.map(|((namespace, name), (year, version))| (namespace, name, year, version))
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// What has no time, or no version, comes before what has one; the files' order says nothing.
+    #[test]
+    fn the_order_is_total(
+        (sorted, shuffled) in aged().prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle()))
+    ) {
+        let mut expected = sorted;
+        expected.sort_by_key(|(namespace, name, year, version)| (*year, *version, *namespace, *name));
+        let mut yaml = up("a/s") + &up("b/s");
+        for (namespace, name, year, version) in shuffled {
+            let mut metadata = "metadata:\n".to_owned();
+            if let Some(year) = year {
+                metadata += &format!("  creationTimestamp: \"{year}-01-01T00:00:00Z\"\n");
+            }
+            if let Some(version) = version {
+                metadata += &format!("  resourceVersion: \"{version}\"\n");
+            }
+            yaml += &route(&format!("{namespace}/{name}"), &[TO_S]).replace("metadata:\n", &metadata);
+        }
+        let table = build(&[yaml]);
+        let routes = table.config().get_model_routes().iter();
+        let names: Vec<&str> = routes.map(|route| route.get_name()).collect();
+        let expected: Vec<String> =
+            expected.iter().map(|(namespace, name, ..)| format!("{namespace}/{name}")).collect();
+        prop_assert_eq!(names, expected);
+    }
 }
 
 #[test]

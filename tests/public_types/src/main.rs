@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! RUSTC_BOOTSTRAP=1 cargo rustdoc -p tower-model-route --all-features -- -Z unstable-options --output-format json
-//! cargo run -p test-kit --bin public_types -- target/doc/tower_model_route.json
+//! cargo run -p public_types -- target/doc/tower_model_route.json
 //! ```
 
 use std::{

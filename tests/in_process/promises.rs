@@ -56,6 +56,7 @@ fn test_modules() -> BTreeSet<String> {
     let mut files = vec![root.join("tests/allocations.rs")];
     for folder in [
         "tests/in_process",
+        "tests/kube",
         "tests/sockets",
         "examples/gateway/tests",
         "examples/mock_llm/tests",

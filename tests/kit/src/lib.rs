@@ -10,6 +10,8 @@
 //! - [`answer`]: answers as clients get them
 //! - [`socket`]: clients, engines and gateways on loopback, down to the bytes
 //! - [`redis`]: a real Redis, if there is one
+//! - `kube`: a real Kubernetes API, if it has been built
+//! - [`slow`]: a proxy that delays
 //! - [`tls`]: engines behind TLS, and their certificate authorities
 //! - [`directory`]: temporary files
 //!
@@ -26,10 +28,13 @@ pub mod document;
 pub mod engines;
 pub mod exchange;
 pub mod gateway;
+#[cfg(feature = "kube")]
+pub mod kube;
 pub mod mock;
 pub mod paused;
 pub mod redis;
 pub mod request;
+pub mod slow;
 pub mod socket;
 pub mod table;
 pub mod time;

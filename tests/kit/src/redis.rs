@@ -1,24 +1,14 @@
 //! A real Redis on a free port, which ends with the test.
 
-use std::{
-    env,
-    net::SocketAddr,
-    process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{env, net::SocketAddr, process::Stdio, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     process::{Child, Command},
-    task::JoinHandle,
 };
 
-use crate::{directory::Directory, time::within};
+use crate::{directory::Directory, slow::Slow, time::within};
 
 /// Set where a test must not be skipped for want of a Redis.
 const REQUIRED: &str = "TOWER_MODEL_ROUTE_REDIS_REQUIRED";
@@ -88,6 +78,11 @@ impl Redis {
     /// `host:port`.
     pub fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// A way to it that takes time.
+    pub async fn slow(&self) -> Slow {
+        Slow::before(self.address).await
     }
 
     /// Whether it runs; not if another program was faster to take the port.
@@ -220,64 +215,4 @@ async fn answer(socket: &mut BufReader<TcpStream>) -> Vec<String> {
 async fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap()
-}
-
-/// Between gateways and a Redis: what either sends arrives later.
-pub struct Slow {
-    pub address: SocketAddr,
-    millis: Arc<AtomicU64>,
-    serving: JoinHandle<()>,
-}
-
-impl Slow {
-    pub async fn before(redis: &Redis) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, to) = (listener.local_addr().unwrap(), redis.address);
-        let millis = Arc::<AtomicU64>::default();
-        let delay = Arc::clone(&millis);
-        let serving = tokio::spawn(async move {
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                let Ok(server) = TcpStream::connect(to).await else {
-                    continue;
-                };
-                let (delay, back) = (Arc::clone(&delay), Arc::clone(&delay));
-                let ((from, to_client), (answers, to_server)) =
-                    (client.into_split(), server.into_split());
-                tokio::spawn(pass(from, to_server, delay));
-                tokio::spawn(pass(answers, to_client, back));
-            }
-        });
-        Self {
-            address,
-            millis,
-            serving,
-        }
-    }
-
-    /// How long each way takes from now on.
-    pub fn delay(&self, millis: u64) {
-        self.millis.store(millis, Ordering::SeqCst);
-    }
-}
-
-impl Drop for Slow {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-async fn pass(
-    mut from: impl AsyncReadExt + Unpin,
-    mut to: impl AsyncWriteExt + Unpin,
-    millis: Arc<AtomicU64>,
-) {
-    let mut bytes = vec![0; 64 << 10];
-    while let Ok(read @ 1..) = from.read(&mut bytes).await {
-        let delay = millis.load(Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(delay)).await;
-        if to.write_all(&bytes[..read]).await.is_err() {
-            return;
-        }
-    }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::json;
 use test_kit::{
-    redis::{Redis, Slow},
+    redis::Redis,
     socket::{Reply, Upstream},
 };
 use tokio::{sync::Notify, task::JoinSet};
@@ -127,7 +127,7 @@ async fn a_slow_redis_costs_a_request_50_ms_and_the_next_nothing() {
     let Some(redis) = Redis::start().await else {
         return;
     };
-    let slow = Slow::before(&redis).await;
+    let slow = redis.slow().await;
     let engine = engine().await;
     let limit = RateLimit::requests(100_000, Per::Month).redis(slow.address.to_string());
     let gateway = Gateway::new(table(&engine.url(), [limit])).await;

@@ -4,6 +4,7 @@ use super::{
     affinity::HashKey,
     balance::Balance,
     builder::RouteTableBuilder,
+    endpoint::Endpoint,
     model_route::ModelRoute,
     model_server::ModelServer,
     place::{Place, RoutePart, ServerPart},
@@ -34,7 +35,13 @@ fn of_server(server: &ModelServer, position: usize, part: ServerPart) -> String 
     match part {
         ServerPart::Whole => whole,
         ServerPart::Model => format!("{whole}, model"),
-        ServerPart::Endpoint(endpoint) => format!("{whole}, endpoint #{}", endpoint + 1),
+        ServerPart::Endpoint(position) => {
+            let endpoint = server.get_endpoints().get(position);
+            match endpoint.and_then(Endpoint::get_name) {
+                Some(name) => format!("{whole}, endpoint #{} {name:?}", position + 1),
+                None => format!("{whole}, endpoint #{}", position + 1),
+            }
+        }
         ServerPart::Header(header) => match server.get_headers().nth(header) {
             Some((name, _)) => format!("{whole}, header {name:?}"),
             None => whole,

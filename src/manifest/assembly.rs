@@ -14,7 +14,7 @@ use super::{
     place::Spot,
     served::Served,
     server_info::ServerInfo,
-    workloads::Workloads,
+    workloads::{Workloads, of_workloads},
 };
 use crate::{
     config::{
@@ -442,54 +442,6 @@ fn duplicate(kind: &str, name: &str, spot: &Spot, first: &Spot) -> Diagnostic {
         first.source.file, first.at.line
     );
     Diagnostic::new(Severity::Error, "duplicate-resource", spot, message)
-}
-
-fn of_workloads(
-    workloads: &Workloads<'_>,
-    manifest: &ServerManifest,
-    found: &mut Vec<Diagnostic>,
-) -> Vec<Endpoint> {
-    let mut endpoints: Vec<Endpoint> = Vec::new();
-    let mut without_port = false;
-    for workload in workloads.of(manifest) {
-        match workload.endpoints(manifest) {
-            Some(some) => endpoints.extend(some),
-            None => without_port = true,
-        }
-    }
-    if without_port {
-        let spot = &manifest.port_spot;
-        let message = "it selects workloads, but without a workloadPort their port is not known";
-        found.push(Diagnostic::new(
-            Severity::Error,
-            "missing-field",
-            spot,
-            message,
-        ));
-    }
-    merged(endpoints)
-}
-
-/// An engine may be found twice, as a Pod and in a slice: what either says of it counts.
-fn merged(endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
-    let mut merged: Vec<Endpoint> = Vec::with_capacity(endpoints.len());
-    let mut positions: HashMap<String, usize> = HashMap::new();
-    for endpoint in endpoints {
-        let position = *positions
-            .entry(endpoint.get_uri().to_owned())
-            .or_insert(merged.len());
-        let Some(known) = merged.get_mut(position) else {
-            merged.push(endpoint);
-            continue;
-        };
-        if let (None, Some(zone)) = (known.get_zone(), endpoint.get_zone()) {
-            *known = known.clone().zone(zone);
-        }
-        if let (None, Some(name)) = (known.get_name(), endpoint.get_name()) {
-            *known = known.clone().name(name);
-        }
-    }
-    merged
 }
 
 /// Adds endpoints that are not there yet: a Pod may come by its labels and by a slice.

@@ -1,8 +1,15 @@
 //! Which workloads are a ModelServer's.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use super::read::{server_manifest::ServerManifest, workload::Workload};
+use super::{
+    diagnostic::{Diagnostic, Severity},
+    read::{server_manifest::ServerManifest, workload::Workload},
+};
+use crate::config::Endpoint;
 
 /// Workloads by what ModelServers find them by, so that not each of these looks at all of those.
 pub(super) struct Workloads<'w> {
@@ -55,4 +62,74 @@ impl<'w> Workloads<'w> {
         let serving: Vec<_> = found.filter(|workload| workload.serves(server)).collect();
         serving.into_iter().map(|workload| &**workload)
     }
+}
+
+/// The endpoints that a ModelServer has from workloads.
+pub(super) fn of_workloads(
+    workloads: &Workloads<'_>,
+    manifest: &ServerManifest,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<Endpoint> {
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut without_port = false;
+    for workload in workloads.of(manifest) {
+        match workload.endpoints(manifest) {
+            Some(some) => endpoints.extend(some),
+            None => without_port = true,
+        }
+    }
+    if without_port {
+        let spot = &manifest.port_spot;
+        let message = "it selects workloads, but without a workloadPort their port is not known";
+        found.push(Diagnostic::new(
+            Severity::Error,
+            "missing-field",
+            spot,
+            message,
+        ));
+    }
+    merged(endpoints)
+}
+
+/// An engine may be found twice, as a Pod and in a slice: what either says of it counts.
+fn merged(endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+    let mut merged: Vec<Endpoint> = Vec::with_capacity(endpoints.len());
+    let mut positions: HashMap<String, usize> = HashMap::new();
+    for endpoint in endpoints {
+        let position = *positions
+            .entry(endpoint.get_uri().to_owned())
+            .or_insert(merged.len());
+        let Some(known) = merged.get_mut(position) else {
+            merged.push(endpoint);
+            continue;
+        };
+        if let (None, Some(zone)) = (known.get_zone(), endpoint.get_zone()) {
+            *known = known.clone().zone(zone);
+        }
+        if let (None, Some(name)) = (known.get_name(), endpoint.get_name()) {
+            *known = known.clone().name(name);
+        }
+    }
+    in_one_family(&mut merged);
+    merged
+}
+
+/// A Service of both families has a Pod in two slices, but it is one engine: of its addresses with
+/// the same port the IPv4 one counts.
+fn in_one_family(endpoints: &mut Vec<Endpoint>) {
+    let parts = |endpoint: &Endpoint| {
+        let (address, port) = endpoint.get_uri().rsplit_once(':')?;
+        let name = endpoint.get_name()?;
+        let is_v6 = address.ends_with(']');
+        Some((is_v6, (name.to_owned(), port.to_owned())))
+    };
+    let v4 = |endpoint| parts(endpoint).filter(|(is_v6, _)| !is_v6);
+    let known: HashSet<_> = endpoints
+        .iter()
+        .filter_map(v4)
+        .map(|(_, key)| key)
+        .collect();
+    endpoints.retain(|endpoint| {
+        parts(endpoint).is_none_or(|(is_v6, key)| !is_v6 || !known.contains(&key))
+    });
 }

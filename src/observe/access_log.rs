@@ -77,7 +77,8 @@ fn log_fields(end: &EndFacts<'_>) {
         model_route = end.route(),
         rule = end.rule(),
         model_server = decision.map(RouteDecision::model_server),
-        selected_pod = decision.map(RouteDecision::endpoint),
+        selected_pod = selected_pod(end),
+        endpoint = endpoint(end),
         request_id = request.id(),
         upstream_attempts = i64::from(end.attempts()),
         input_tokens = end.input_tokens(),
@@ -113,8 +114,21 @@ impl<'a> EndFacts<'a> {
     }
 }
 
+/// The Pod's name, as in Kthena's log, or where it is not known the endpoint.
+fn selected_pod<'a>(end: &EndFacts<'a>) -> Option<&'a str> {
+    let decision = end.decision()?;
+    let name = decision.endpoint_name();
+    name.or(Some(decision.endpoint()))
+}
+
+/// The endpoint, where the Pod's name stands in its place.
+fn endpoint<'a>(end: &EndFacts<'a>) -> Option<&'a str> {
+    let decision = end.decision()?;
+    decision.endpoint_name().map(|_| decision.endpoint())
+}
+
 /// What is known of where the request went.
-fn names<'a>(end: &EndFacts<'a>) -> [(&'static str, Option<&'a str>); 7] {
+fn names<'a>(end: &EndFacts<'a>) -> [(&'static str, Option<&'a str>); 8] {
     let decision = end.decision();
     [
         ("model_name", end.requested_model()),
@@ -122,7 +136,8 @@ fn names<'a>(end: &EndFacts<'a>) -> [(&'static str, Option<&'a str>); 7] {
         ("model_route", end.route()),
         ("rule", end.rule()),
         ("model_server", decision.map(RouteDecision::model_server)),
-        ("selected_pod", decision.map(RouteDecision::endpoint)),
+        ("selected_pod", selected_pod(end)),
+        ("endpoint", endpoint(end)),
         ("request_id", Some(end.request().id())),
     ]
 }

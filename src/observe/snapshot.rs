@@ -25,6 +25,7 @@ pub struct ServerSnapshot {
 #[derive(Clone, Debug)]
 pub struct EndpointSnapshot {
     uri: Arc<str>,
+    name: Option<Arc<str>>,
     in_flight: usize,
     health: EndpointHealth,
     consecutive_failures: u32,
@@ -86,6 +87,7 @@ impl EndpointSnapshot {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Self {
             uri: Arc::clone(endpoint.uri()),
+            name: endpoint.shared_name(),
             in_flight: endpoint.in_flight(),
             health: endpoint.health.state().into(),
             consecutive_failures: endpoint.health.failures_in_a_row(),
@@ -104,6 +106,11 @@ impl EndpointSnapshot {
     /// Its normalised URI: scheme, authority without a default port, path prefix.
     pub fn uri(&self) -> &str {
         &self.uri
+    }
+
+    /// What people call it, such as the name of its Pod, if that is [known](crate::Endpoint::name).
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The requests sent to it whose response body has not ended yet.

@@ -78,6 +78,7 @@ impl RequestSpan {
                     model_route.rule = Empty,
                     model_route.server = Empty,
                     model_route.endpoint = Empty,
+                    model_route.endpoint_name = Empty,
                     model_route.lora = Empty,
                     model_route.attempts = Empty,
                     model_route.end = Empty,
@@ -144,6 +145,7 @@ impl RequestSpan {
             model_route.rule = end.rule(),
             model_route.server = decision.map(RouteDecision::model_server),
             model_route.endpoint = decision.map(RouteDecision::endpoint),
+            model_route.endpoint_name = decision.and_then(RouteDecision::endpoint_name),
             model_route.lora = decision.map(RouteDecision::is_lora),
             model_route.attempts = decision.map(|to| i64::from(to.attempts())),
             http.response.status_code = end.status().map(number),
@@ -188,6 +190,7 @@ impl AttemptSpan {
             server.port = Empty,
             model_route.server = Empty,
             model_route.endpoint = Empty,
+            model_route.endpoint_name = Empty,
             http.response.status_code = Empty,
             error.type = Empty,
         );
@@ -201,7 +204,8 @@ impl AttemptSpan {
             .record("server.address", host)
             .record("server.port", i64::from(port))
             .record("model_route.server", decision.model_server())
-            .record("model_route.endpoint", decision.endpoint());
+            .record("model_route.endpoint", decision.endpoint())
+            .record("model_route.endpoint_name", decision.endpoint_name());
             if decision.attempts() > 1 {
                 span.record(
                     "http.request.resend_count",

@@ -105,6 +105,12 @@ pub(super) fn live_server(
     endpoints: Vec<(Arc<Endpoint>, usize)>,
     headers: Box<[(HeaderName, HeaderValue)]>,
 ) -> Server {
+    for (endpoint, position) in &endpoints {
+        let configured = config.get_endpoints().get(*position);
+        if let Some(name) = configured.and_then(config::Endpoint::get_name) {
+            endpoint.is_called(name);
+        }
+    }
     let positions = endpoints.iter().map(|&(_, position)| index(position));
     let positions = positions.collect();
     let weight = |position: usize| {

@@ -218,6 +218,12 @@ impl RouteDecision {
         self.server().endpoints[self.endpoint as usize].uri()
     }
 
+    /// What people call the endpoint, such as the name of its Pod, if that is
+    /// [known](crate::Endpoint::name).
+    pub fn endpoint_name(&self) -> Option<&str> {
+        self.server().endpoints[self.endpoint as usize].name()
+    }
+
     /// Whether the route was found by a LoRA adapter's name; then the model is not rewritten.
     pub fn is_lora(&self) -> bool {
         self.selection.lora
@@ -329,6 +335,7 @@ impl fmt::Debug for RouteDecision {
             .field("target", &self.target())
             .field("model_server", &self.model_server())
             .field("endpoint", &self.endpoint())
+            .field("endpoint_name", &self.endpoint_name())
             .field("lora", &self.is_lora())
             .field("attempts", &self.attempts())
             .finish()

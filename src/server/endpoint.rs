@@ -1,7 +1,7 @@
 //! One endpoint at run time: its health, and its requests.
 
 use std::sync::{
-    Arc, Mutex, Weak,
+    Arc, Mutex, OnceLock, Weak,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
@@ -21,6 +21,8 @@ use crate::{config::Address, pieces::lock, server::balance::ewma::Ewma};
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) address: Address,
+    /// What people call it; the first name that a table has for it.
+    name: OnceLock<Arc<str>>,
     pub(crate) health: Health,
     pub(crate) counts: Counts,
     /// That it can't be reached.
@@ -53,6 +55,7 @@ impl Endpoint {
     pub(crate) fn new(address: Address) -> Self {
         Self {
             address,
+            name: OnceLock::new(),
             health: Health::default(),
             counts: Counts::default(),
             complaints: Complaints::default(),
@@ -108,12 +111,12 @@ impl Endpoint {
         if !self.health.set_draining(is_draining) {
             return;
         }
-        let endpoint = &**self.uri();
+        let (endpoint, endpoint_name) = (&**self.uri(), self.name());
         if is_draining {
             let in_flight = self.in_flight();
-            info!(target: "tower_model_route::health", endpoint, in_flight, "endpoint is draining");
+            info!(target: "tower_model_route::health", endpoint, endpoint_name, in_flight, "endpoint is draining");
         } else {
-            info!(target: "tower_model_route::health", endpoint, "endpoint takes requests again");
+            info!(target: "tower_model_route::health", endpoint, endpoint_name, "endpoint takes requests again");
             self.wake_all();
         }
     }
@@ -121,6 +124,26 @@ impl Endpoint {
     /// The normalised URI.
     pub(crate) fn uri(&self) -> &Arc<str> {
         &self.address.uri
+    }
+
+    /// What people call it.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.get().map(|name| &**name)
+    }
+
+    pub(crate) fn shared_name(&self) -> Option<Arc<str>> {
+        self.name.get().cloned()
+    }
+
+    /// Gives it a name, unless it has one.
+    pub(crate) fn is_called(&self, name: &str) {
+        self.name.get_or_init(|| name.into());
+    }
+
+    /// Whether it may be the process that `other` was, with the same URI: if both have names, they
+    /// are the same.
+    pub(super) fn may_be(&self, other: &Self) -> bool {
+        Option::zip(self.name(), other.name()).is_none_or(|(own, other)| own == other)
     }
 
     pub(crate) fn in_flight(&self) -> usize {

@@ -264,6 +264,7 @@ impl Lease {
                 target: "tower_model_route::upstream",
                 server = &*self.server.name,
                 endpoint = &**endpoint.uri(),
+                endpoint_name = endpoint.name(),
                 unsaid,
                 error = %Chain(error),
                 "engine can't be reached"
@@ -310,6 +311,7 @@ impl Lease {
                 target: "tower_model_route::health",
                 server = &*self.server.name,
                 endpoint = &**endpoint.uri(),
+                endpoint_name = endpoint.name(),
                 "endpoint is back"
             );
             endpoint.wake_all();
@@ -352,17 +354,17 @@ impl Server {
         let detection = self.policy.get_outlier_detection();
         let too_often = on_trial || now >= detection.get_consecutive_failures();
         let ejected = too_often.then(|| self.eject(endpoint, on_trial, refused));
-        let (server, uri) = (&*self.name, &**endpoint.uri());
+        let (server, uri, endpoint_name) = (&*self.name, &**endpoint.uri(), endpoint.name());
         let cause = display(Cause(cause));
         if let Some(time) = ejected.flatten() {
             endpoint.counts.ejections.fetch_add(1, Ordering::Relaxed);
             let seconds = time.as_secs_f64();
-            warn!(target: "tower_model_route::health", server, endpoint = uri, cause, seconds, "endpoint ejected");
+            warn!(target: "tower_model_route::health", server, endpoint = uri, endpoint_name, cause, seconds, "endpoint ejected");
         } else if before < MANY_FAILURES
             && now >= MANY_FAILURES
             && !endpoint.health.state().is_out()
         {
-            warn!(target: "tower_model_route::health", server, endpoint = uri, cause, failures = now, "endpoint keeps failing");
+            warn!(target: "tower_model_route::health", server, endpoint = uri, endpoint_name, cause, failures = now, "endpoint keeps failing");
         }
     }
 

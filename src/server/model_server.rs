@@ -115,11 +115,15 @@ impl Pass {
 
 /// The position of each of the `old` endpoints among the `new`.
 fn positions(old: &[Arc<Endpoint>], new: &[Arc<Endpoint>]) -> Vec<Option<usize>> {
-    let new = new.iter().enumerate();
-    let new: HashMap<&str, usize> = new.map(|(at, endpoint)| (&**endpoint.uri(), at)).collect();
-    let old = old.iter();
-    old.map(|endpoint| new.get(&**endpoint.uri()).copied())
-        .collect()
+    let all = new.iter().enumerate();
+    let all: HashMap<&str, (usize, &Endpoint)> = all
+        .map(|(at, endpoint)| (&**endpoint.uri(), (at, &**endpoint)))
+        .collect();
+    let position = |old: &Arc<Endpoint>| {
+        let (at, new) = all.get(&**old.uri())?;
+        new.may_be(old).then_some(*at)
+    };
+    old.iter().map(position).collect()
 }
 
 impl Server {
@@ -190,7 +194,8 @@ impl Server {
     }
 
     /// Takes over the live state of the table that is replaced: that of `old`, the
-    /// ModelServer of the same name, and the `endpoints` with the same URI. The position
+    /// ModelServer of the same name, and the `endpoints` with the same URI, unless that is another
+    /// process by its name. The position
     /// among the endpoints stays where they and their weights are the same. An endpoint beside
     /// which others were there before is new, unless it was there by its name.
     pub(crate) fn carry_over(
@@ -210,7 +215,11 @@ impl Server {
             }
         }
         for endpoint in &mut server.endpoints {
-            if let Some(known) = endpoints.get(&**endpoint.uri()) {
+            let known = endpoints.get(&**endpoint.uri());
+            if let Some(known) = known.filter(|known| known.may_be(endpoint)) {
+                if let Some(name) = endpoint.name() {
+                    known.is_called(name);
+                }
                 *endpoint = Arc::clone(known);
             } else if old.is_some_and(|old| old.has_endpoints() && !old.has_name_of(endpoint)) {
                 endpoint.health.is_new();

@@ -22,7 +22,7 @@ const PAGE: &str = concat!(
 const POLICY: &str = concat!(
     "default-src 'none'; ",
     "style-src 'sha256-s5BgyamI8IdfoI7Tu9ISmQqWMIzAaTdqzxJnitIDvZU='; ",
-    "script-src 'sha256-An8K5Jsz5FqPbkvboUXgAEXYLb0Nged/34PUTmbG6hQ='; ",
+    "script-src 'sha256-f29Xfa4gEf06L6YSzDZnvMLFiOsSfDUwvCOZMMIYLig='; ",
     "connect-src 'self'; img-src data:; ",
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );

@@ -44,8 +44,12 @@ impl Serialize for ServerSnapshot {
 /// `ejected_for_seconds`, from now on.
 impl Serialize for EndpointSnapshot {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut endpoint = serializer.serialize_struct("EndpointSnapshot", 9)?;
+        let mut endpoint = serializer.serialize_struct("EndpointSnapshot", 10)?;
         endpoint.serialize_field("uri", self.uri())?;
+        match self.name() {
+            Some(name) => endpoint.serialize_field("name", name)?,
+            None => endpoint.skip_field("name")?,
+        }
         endpoint.serialize_field("in_flight", &self.in_flight())?;
         endpoint.serialize_field("health", self.health().as_str())?;
         endpoint.serialize_field("consecutive_failures", &self.consecutive_failures())?;

@@ -139,12 +139,11 @@ fn explained_endpoint(
         true => "takes requests",
         false => "takes none now",
     };
-    write!(
-        f,
-        "    endpoint {}: {takes}, {}",
-        state.uri(),
-        state.health()
-    )?;
+    write!(f, "    endpoint {}", state.uri())?;
+    if let Some(name) = state.name() {
+        write!(f, " ({})", name.replace(char::is_control, "\u{fffd}"))?;
+    }
+    write!(f, ": {takes}, {}", state.health())?;
     if state.health() == EndpointHealth::Ejected
         && let Some(time) = endpoint.ejected_for()
     {

@@ -1,15 +1,12 @@
 //! What is no event: the state of the table and of its engines.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use metrics::SharedString;
+use metrics::{Gauge, SharedString};
 
 use super::{
     names,
-    recorder::Metrics,
+    recorder::{Collected, Metrics},
     series::{counter, describe, gauge},
 };
 use crate::{
@@ -39,19 +36,30 @@ impl Metrics {
     pub fn collect(&self) {
         self.described.get_or_init(describe);
         let table = self.table.table();
-        let mut seen = HashSet::new();
+        let mut seen = Collected::new();
         for server in table.servers() {
             let length = gauge(names::QUEUE, vec![("server", owned(server.name()))]);
             length.set(server.queued() as f64);
             for endpoint in server.endpoints() {
                 collect_endpoint(&server, endpoint);
-                seen.insert((Arc::from(server.name()), Arc::from(endpoint.uri())));
+                let key = (Arc::from(server.name()), Arc::from(endpoint.uri()));
+                seen.insert(key, endpoint.name().map(Arc::from));
             }
         }
-        let before = std::mem::replace(&mut *lock(&self.collected), seen.clone());
-        for (server, endpoint) in before.difference(&seen) {
-            set_state(server, endpoint, 0, None);
+        let before = std::mem::replace(&mut *lock(&self.collected), seen);
+        let after = lock(&self.collected);
+        for (key @ (server, endpoint), name) in &before {
+            let now = after.get(key);
+            if now.is_none() {
+                set_state(server, endpoint, 0, None);
+            }
+            if let Some(name) = name.as_deref()
+                && now.is_none_or(|now| now.as_deref() != Some(name))
+            {
+                info(server, endpoint, name).set(0.0);
+            }
         }
+        drop(after);
         collect_picks(&table);
         let (done, failed) = self.table.reloads();
         for (result, count) in [("ok", done), ("failed", failed)] {
@@ -88,9 +96,23 @@ fn collect_picks(table: &RouteTable) {
 fn collect_endpoint(server: &ServerSnapshot, endpoint: &EndpointSnapshot) {
     let (name, uri) = (server.name(), endpoint.uri());
     set_state(name, uri, endpoint.in_flight(), Some(endpoint.health()));
+    if let Some(called) = endpoint.name() {
+        info(name, uri, called).set(1.0);
+    }
     let labels = || vec![("server", owned(name)), ("endpoint", owned(uri))];
     counter(names::FAILURES, labels()).absolute(endpoint.failures());
     counter(names::EJECTIONS, labels()).absolute(endpoint.ejections());
+}
+
+/// Names are in a series of their own, which others are joined with: a Pod has a new name each time,
+/// and not each of its series has to be new.
+fn info(server: &str, endpoint: &str, name: &str) -> Gauge {
+    let labels = vec![
+        ("server", owned(server)),
+        ("endpoint", owned(endpoint)),
+        ("name", owned(name)),
+    ];
+    gauge(names::INFO, labels)
 }
 
 fn set_state(server: &str, endpoint: &str, in_flight: usize, health: Option<EndpointHealth>) {

@@ -68,6 +68,7 @@ names! {
     IN_FLIGHT = "model_route_in_flight", Gauge, Count: "Requests in flight to an endpoint.";
     QUEUE = "model_route_queue_length", Gauge, Count: "Requests that wait for an endpoint with room.";
     HEALTH = "model_route_endpoint_health", Gauge, Count: "1 for the state that an endpoint is in.";
+    INFO = "model_route_endpoint_info", Gauge, Count: "1 for what an endpoint is called.";
     FAILURES = "model_route_endpoint_failures_total", Counter, Count: "Failures of an endpoint.";
     EJECTIONS = "model_route_ejections_total", Counter, Count: "Ejections of an endpoint.";
     PICKS = "model_route_picks_total", Counter, Count: "Requests by the target that a rule has chosen.";

@@ -1,7 +1,7 @@
 //! The observer that counts and measures.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, OnceLock},
 };
@@ -18,6 +18,9 @@ use crate::{
     },
     route::{RouteDecision, RouteTableHandle},
 };
+
+/// What endpoints are called, by ModelServer and URI.
+pub(super) type Collected = HashMap<(Arc<str>, Arc<str>), Option<Arc<str>>>;
 
 /// An observer that counts and measures, through the [`metrics`](https://docs.rs/metrics) facade:
 /// whatever recorder the program has installed gets it.
@@ -56,8 +59,8 @@ pub struct Metrics {
     retries: Cache<Retry>,
     limits: Cache<Limit>,
     queues: Cache<Queue>,
-    /// The endpoints of the last collection.
-    pub(super) collected: Mutex<HashSet<(Arc<str>, Arc<str>)>>,
+    /// The endpoints of the last collection, by ModelServer and URI, and their names.
+    pub(super) collected: Mutex<Collected>,
 }
 
 /// Retries at a ModelServer, by how the attempt before has ended.

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use test_kit::table::{HOSTILE, hostile_names};
 use tower::{ServiceExt, service_fn};
 use tower_model_route::{
-    Admin, LoadReport, ModelRouteLayer, RouteBody, RouteTable, RouteTableHandle, WithoutModel,
-    stack,
+    Admin, Endpoint, LoadReport, ModelRouteLayer, ModelServer, RouteBody, RouteTable,
+    RouteTableHandle, WithoutModel, stack,
 };
 
 use super::view::{get, send};
@@ -18,6 +18,18 @@ use super::view::{get, send};
 async fn view(admin: &Admin) -> Value {
     let request = Request::get("/_routes").body(Full::default()).unwrap();
     send(admin.clone(), request).await.json()
+}
+
+#[tokio::test]
+async fn endpoints_have_the_names_that_are_known() {
+    let server = ModelServer::new("s")
+        .endpoint(Endpoint::new("http://a").name("pod-7"))
+        .endpoint("http://b");
+    let table = RouteTable::builder().model_server(server).build().unwrap();
+    let view = view(&Admin::new(table)).await;
+    let endpoints = &view["model_servers"][0]["endpoints"];
+    assert_eq!(endpoints[0]["name"], "pod-7");
+    assert_eq!(endpoints[1].get("name"), None);
 }
 
 #[tokio::test]

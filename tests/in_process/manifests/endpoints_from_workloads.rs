@@ -251,6 +251,41 @@ fn a_service_is_named_by_an_annotation() {
     );
 }
 
+/// A Service of both families has slices of both.
+#[test]
+fn a_pod_with_two_addresses_is_one_endpoint() {
+    let slice = |name: &str, endpoints: &str, port: u16| {
+        format!(
+            "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+             metadata: {{name: {name}, labels: {{kubernetes.io/service-name: s}}}}\n\
+             endpoints: [{endpoints}]\nports: [{{port: {port}}}]\n"
+        )
+    };
+    let of = |pod: &str, address: &str| {
+        format!("{{addresses: [\"{address}\"], targetRef: {{kind: Pod, name: {pod}}}}}")
+    };
+    let v6 = [of("a", "fd00::1"), of("b", "fd00::2")].join(", ");
+    let v4 = [of("a", "10.0.0.1"), of("c", "10.0.0.3")].join(", ");
+    let expected = [
+        "http://10.0.0.1:1",
+        "http://10.0.0.1:2",
+        "http://10.0.0.3:1",
+        "http://[fd00::2]:1",
+    ];
+    // Several engines of a Pod differ by their ports.
+    let slices = [
+        slice("s-6", &v6, 1),
+        slice("s-4", &v4, 1),
+        slice("s-2", &of("a", "10.0.0.1"), 2),
+    ];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+        let all: String = order.iter().map(|at| &*slices[*at]).collect();
+        let mut found = uris(&build(&[selecting("s", "") + &all]));
+        found.sort_unstable();
+        assert_eq!(found, expected, "{order:?}");
+    }
+}
+
 /// As Kthena's router finds them: they have the key with some value, and all the labels.
 #[test]
 fn of_a_pd_group_only_decode_pods_get_requests() {

@@ -12,8 +12,9 @@ use test_kit::{
     table::{one_server, retries, server},
 };
 use tower_model_route::{
-    LimitKey, LimitStore, Metrics, ModelRoute, ModelRouteLayer, Per, RateLimit, RouteTable,
-    RouteTableHandle, Rule, StoreFailure, StoreFuture, StoreTake, TrafficPolicy,
+    Endpoint, LimitKey, LimitStore, Metrics, ModelRoute, ModelRouteLayer, ModelServer, Per,
+    RateLimit, RouteTable, RouteTableHandle, Rule, StoreFailure, StoreFuture, StoreTake,
+    TrafficPolicy,
 };
 
 use super::millis;
@@ -338,6 +339,33 @@ async fn usage_that_is_not_exact_is_told_apart() {
     }
     let output = ["type=\"output\"", "how=\"estimated\""];
     assert_eq!(value(&lines, "model_route_tokens_total", &output), 2.0);
+}
+
+/// In a series of its own, so that no other one ends with a Pod.
+#[test]
+fn names_of_endpoints_are_told_apart_from_their_series() {
+    let recorder = recorder();
+    let _local = set_default_local_recorder(&recorder);
+    let called = |name: &str| {
+        let server = ModelServer::new("server").endpoint(Endpoint::new("http://e0").name(name));
+        test_kit::table::table([server], Rule::new("rule").target("server"))
+    };
+    let measured = measured(called("pod-1"));
+    let info = |lines: &[String], name: &str| {
+        let name = format!("name=\"{name}\"");
+        let labels = ["server=\"server\"", "endpoint=\"http://e0\"", &name];
+        value(lines, "model_route_endpoint_info", &labels)
+    };
+    assert_eq!(info(&measured.scrape(&recorder), "pod-1"), 1.0);
+    measured.table.replace(called("pod-2"));
+    let lines = measured.scrape(&recorder);
+    assert_eq!((info(&lines, "pod-1"), info(&lines, "pod-2")), (0.0, 1.0));
+    assert_eq!(lines.iter().filter(|line| line.contains("pod-")).count(), 2);
+    measured
+        .table
+        .replace(RouteTable::builder().build().unwrap());
+    let lines = measured.scrape(&recorder);
+    assert_eq!((info(&lines, "pod-1"), info(&lines, "pod-2")), (0.0, 0.0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 mod access_log_has_a_line_each;
 mod each_end_is_told_once;
+mod endpoints_have_names;
 mod facts_in_order;
 mod metrics_have_known_names_only;
 mod observing_changes_nothing;

@@ -10,9 +10,9 @@ use test_kit::{
 };
 use tower::ServiceExt;
 use tower_model_route::{
-    Balance, ConsistentHash, EndpointHealth, EndpointSnapshot, HashKey, ModelMatch, ModelRoute,
-    ModelServer, OutlierDetection, RouteTable, RouteTableHandle, Rule, Spill, StringMatch,
-    TargetModel, TrafficPolicy, stack,
+    Balance, ConsistentHash, Endpoint, EndpointHealth, EndpointSnapshot, HashKey, ModelMatch,
+    ModelRoute, ModelServer, OutlierDetection, RouteTable, RouteTableHandle, Rule, Spill,
+    StringMatch, TargetModel, TrafficPolicy, stack,
 };
 
 /// A server of these endpoints.
@@ -106,6 +106,57 @@ async fn an_ejected_endpoint_stays_ejected() {
         service.clone().oneshot(asked()).await.unwrap();
     }
     assert_eq!(engines.count("bad"), failed);
+}
+
+/// A Pod's address is used again: the new Pod is not judged by what the old one did.
+#[tokio::test]
+async fn an_endpoint_of_another_name_is_another_process() {
+    let detection = OutlierDetection::new().consecutive_failures(1);
+    let policy = TrafficPolicy::new().outlier_detection(detection);
+    let called = |name: &str| {
+        let pod = Endpoint::new("http://bad").name(name);
+        let server = ModelServer::new("server")
+            .endpoint(pod)
+            .endpoint("http://good");
+        single(server.traffic_policy(policy.clone()))
+    };
+    // The names one after the other, and whether the last is the process that failed.
+    for (names, is_the_same) in [
+        (&["a", "a"][..], true),
+        (&["a", ""], true),
+        (&["", "a"], true),
+        (&["", ""], true),
+        (&["a", "b"], false),
+        // That it is `a` was known once, and stays so.
+        (&["", "a", "b"], false),
+        (&["a", "", "b"], false),
+        (&["a", "", "a"], true),
+    ] {
+        let engines = Engines::default();
+        engines.always("bad", || status(502));
+        let handle = RouteTableHandle::new(called(names[0]));
+        let service = stack(handle.clone()).service(engines.service());
+        while seen(&handle, "http://bad").ejections() == 0 {
+            service.clone().oneshot(asked()).await.unwrap();
+        }
+        service.oneshot(asked()).await.unwrap();
+        for name in &names[1..] {
+            handle.replace(called(name));
+        }
+        let now = seen(&handle, "http://bad");
+        let (health, requests) = match is_the_same {
+            true => (EndpointHealth::Ejected, 1),
+            false => (EndpointHealth::Healthy, 0),
+        };
+        assert_eq!(
+            (now.health(), now.requests()),
+            (health, requests),
+            "{names:?}"
+        );
+        assert!(seen(&handle, "http://good").requests() > 0, "{names:?}");
+        let last = names.iter().rfind(|name| !name.is_empty()).copied();
+        assert_eq!(now.name(), last, "{names:?}");
+    }
 }
 
 #[tokio::test]

@@ -100,9 +100,10 @@ async function post(path, endpoint) {
 }
 
 function endpointRow(endpoint) {
-  const { uri, weight, in_flight, max_in_flight } = endpoint;
+  const { uri, name, weight, in_flight, max_in_flight } = endpoint;
+  const called = name === undefined ? uri : `${name}, ${uri}`;
   return [
-    weight === 1 ? uri : `${uri} (weight ${weight})`,
+    weight === 1 ? called : `${called} (weight ${weight})`,
     health(endpoint),
     max_in_flight === null ? in_flight : `${in_flight} of ${max_in_flight}`,
     endpoint.requests,

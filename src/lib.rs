@@ -131,6 +131,7 @@
 //! | `client` | `engine_client()`: an HTTP client for engines, with HTTP/2 and TLS | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
 //! | `dns` | `Dns`: a host name of several addresses is several endpoints | off |
+//! | `kube` | the ModelRoutes, ModelServers and Pods of a Kubernetes cluster, watched: `kube::Watch` | off |
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
 //! | `metrics` | `Metrics`, an observer that counts and measures through the `metrics` facade | off |
 //! | `opentelemetry` | a request to an engine has the trace context of its attempt, through the propagator that you have set | off |
@@ -151,6 +152,8 @@ mod error;
 mod events;
 mod gateway;
 pub mod guide;
+#[cfg(feature = "kube")]
+pub mod kube;
 mod limit;
 #[cfg(feature = "manifest")]
 pub mod manifest;

@@ -15,7 +15,7 @@ pub(super) struct Outcome {
     pub(super) assembly: Assembly,
     pub(super) table: Option<RouteTable>,
     /// The resources that the table is made of.
-    #[cfg(feature = "watch")]
+    #[cfg(any(feature = "watch", feature = "kube"))]
     pub(super) resources: Resources,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn assemble(
             return Outcome {
                 assembly,
                 table,
-                #[cfg(feature = "watch")]
+                #[cfg(any(feature = "watch", feature = "kube"))]
                 resources: remaining.inputs.resources,
             };
         }

@@ -158,6 +158,7 @@
 //! its nesting and its aliases.
 
 mod assembly;
+mod deep_stack;
 mod diagnostic;
 mod files;
 mod full_name;
@@ -166,10 +167,14 @@ mod inputs;
 mod keys;
 mod lenient;
 mod lints;
+#[cfg(feature = "kube")]
+mod objects;
 mod options;
 mod origin;
 mod place;
 mod read;
+#[cfg(any(feature = "watch", feature = "kube"))]
+mod reloads;
 mod served;
 mod server_info;
 mod set;
@@ -181,6 +186,11 @@ mod yaml;
 
 #[cfg(feature = "watch")]
 pub use self::watch::{Watch, WatchError, WatchHandle};
+#[cfg(feature = "kube")]
+pub(crate) use self::{
+    deep_stack::on_deep_stack, objects::ReadObject, read::kubernetes::is_dns_label,
+    reloads::Reloads,
+};
 pub use self::{
     diagnostic::{Diagnostic, ManifestError, Report, Severity},
     server_info::ServerInfo,

@@ -1,9 +1,10 @@
 //! The manifests of a gateway, from where they are read to the table.
 
-use std::{collections::BTreeSet, fmt, panic, path::Path, sync::Arc, thread};
+use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
 
 use super::{
     assembly::Assembly,
+    deep_stack::on_deep_stack,
     diagnostic::{Diagnostic, ManifestError, Report},
     files::{self, Texts},
     full_name,
@@ -26,9 +27,6 @@ use crate::{
     },
     route::RouteTable,
 };
-
-/// What a document nested as deep as is allowed needs, and as much again: 3 MiB without optimisation.
-const STACK_BYTES: usize = 8 << 20;
 
 /// ModelRoutes and ModelServers as Kthena's manifests describe them.
 ///
@@ -77,10 +75,10 @@ pub struct Manifests {
 /// A table of manifests, and what there is to say.
 pub(super) struct Built {
     pub(super) table: RouteTable,
-    #[cfg(feature = "watch")]
+    #[cfg(any(feature = "watch", feature = "kube"))]
     pub(super) report: Report,
     /// What it is made of.
-    #[cfg(feature = "watch")]
+    #[cfg(any(feature = "watch", feature = "kube"))]
     pub(super) resources: Resources,
 }
 
@@ -333,9 +331,9 @@ impl Manifests {
         match outcome.table {
             Some(table) if self.inputs.is_lenient || !report.has_errors() => Ok(Built {
                 table,
-                #[cfg(feature = "watch")]
+                #[cfg(any(feature = "watch", feature = "kube"))]
                 report,
-                #[cfg(feature = "watch")]
+                #[cfg(any(feature = "watch", feature = "kube"))]
                 resources: outcome.resources,
             }),
             _ => Err(ManifestError::new(report)),
@@ -348,6 +346,13 @@ impl Manifests {
         self.assemble(true, &Resources::default()).1
     }
 
+    /// Adds what was read of an object.
+    #[cfg(feature = "kube")]
+    pub(super) fn add_read(&mut self, resources: Resources, found: &[Diagnostic]) {
+        self.inputs.resources.append(resources);
+        self.found.extend_from_slice(found);
+    }
+
     fn assemble(&self, lint: bool, last: &Resources) -> (Outcome, Report) {
         let mut found = self.found.clone();
         let mut outcome = match self.inputs.is_lenient {
@@ -357,7 +362,7 @@ impl Manifests {
                 Outcome {
                     table: assembly.build(&mut found),
                     assembly,
-                    #[cfg(feature = "watch")]
+                    #[cfg(any(feature = "watch", feature = "kube"))]
                     resources: Resources::default(),
                 }
             }
@@ -378,19 +383,8 @@ impl Manifests {
         (outcome, Report::new(found).with_notes(notes))
     }
 
-    /// Reads a file's text, in a thread of its own: how much stack a nested document takes is
-    /// known, how much the caller has is not.
     fn add(&mut self, file: &Arc<str>, text: &str) {
-        let read = || self.read(file, text);
-        thread::scope(|scope| {
-            let reader = thread::Builder::new().stack_size(STACK_BYTES);
-            match reader.spawn_scoped(scope, read).map(|thread| thread.join()) {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(panic)) => panic::resume_unwind(panic),
-                Err(error) => Err(error),
-            }
-        })
-        .unwrap_or_else(|error| {
+        on_deep_stack(|| self.read(file, text)).unwrap_or_else(|error| {
             let reason = format!("there is no thread to read it: {error}");
             let found = Diagnostic::of_file("unreadable", file, reason);
             self.found.push(found);

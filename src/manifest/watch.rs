@@ -1,11 +1,9 @@
 //! Reloading manifests when their files change.
 
 use std::{
-    any::Any,
     collections::BTreeSet,
     error::Error,
     fmt,
-    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread::{self, JoinHandle},
@@ -13,17 +11,15 @@ use std::{
 };
 
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{
     diagnostic::{Diagnostic, ManifestError, Report, Severity},
     files::{self, Texts},
-    set::{Built, Manifests},
+    reloads::Reloads,
+    set::Manifests,
 };
-use crate::{
-    manifest::read::resource::Resources,
-    route::{RouteTable, RouteTableHandle},
-};
+use crate::route::{RouteTable, RouteTableHandle};
 
 /// Reloads the table of a [`RouteTableHandle`] when manifests change.
 ///
@@ -131,9 +127,8 @@ impl Watch {
             debounce: self.debounce,
             allow_no_routes: self.allow_no_routes,
             complete: self.complete,
-            handle: handle.clone(),
             texts: Vec::new(),
-            last: Resources::default(),
+            reloads: Reloads::new(handle.clone()),
         };
         let thread = thread::Builder::new()
             .name("manifest-watch".to_owned())
@@ -280,11 +275,9 @@ struct Reloader {
     debounce: Duration,
     allow_no_routes: bool,
     complete: Box<dyn Fn(Manifests) -> Manifests + Send>,
-    handle: RouteTableHandle,
     /// The texts of the last read.
     texts: Vec<Texts>,
-    /// What the last table was made of, where each resource fails alone.
-    last: Resources,
+    reloads: Reloads,
 }
 
 impl Reloader {
@@ -328,76 +321,20 @@ impl Reloader {
             return;
         }
         self.texts = texts;
-        // What panics may be the caller's own `complete`. It is run anew each time.
-        let result = panic::catch_unwind(AssertUnwindSafe(|| self.build()));
-        match result {
-            Ok(Ok(built)) => self.built(built),
-            Ok(Err(error)) => self.failed(error),
-            Err(panic) => self.failed(Panicked::new(&*panic)),
-        }
-    }
-
-    /// Errors are in resources that were left out, or stay as they were.
-    fn built(&mut self, built: Built) {
-        self.last = built.resources;
-        self.replace(built.table);
-        for error in built.report.errors() {
-            warn!(target: "tower_model_route::reload", %error, "a manifest is left out, or stays as it was");
-        }
-        if built.report.has_errors() {
-            self.handle.failed(ManifestError::new(built.report));
-        }
-    }
-
-    fn build(&self) -> Result<Built, ManifestError> {
-        let manifests = self
-            .texts
-            .iter()
-            .map(Manifests::from_texts)
-            .fold(Manifests::new(), Manifests::merge);
-        let built = (self.complete)(manifests).build_after(&self.last)?;
-        let table = &built.table;
+        // The caller's own `complete` is run anew each time.
+        let read = || {
+            let texts = self.texts.iter().map(Manifests::from_texts);
+            (self.complete)(texts.fold(Manifests::new(), Manifests::merge))
+        };
         let has_routes = |table: &RouteTable| !table.config().get_model_routes().is_empty();
-        if !self.allow_no_routes && !has_routes(table) && has_routes(&self.handle.table()) {
+        let had_routes = has_routes(&self.reloads.handle().table());
+        self.reloads.reload(read, |table| {
+            if self.allow_no_routes || has_routes(table) || !had_routes {
+                return Ok(());
+            }
             let message = "there is no ModelRoute any more: the routes stay as they were";
             let lost = Diagnostic::placeless(Severity::Error, "no-routes", message);
-            return Err(ManifestError::new(Report::new(vec![lost])));
-        }
-        Ok(built)
-    }
-
-    fn replace(&self, table: RouteTable) {
-        if self.handle.table().config() != table.config() {
-            self.handle.replace(table);
-            info!(target: "tower_model_route::reload", "manifests reloaded");
-        } else if self.handle.last_error().is_some() {
-            self.handle.unchanged();
-            info!(target: "tower_model_route::reload", "manifests are as they were again");
-        }
-    }
-
-    fn failed(&self, error: impl Error + Send + Sync + 'static) {
-        warn!(target: "tower_model_route::reload", %error, "manifests not reloaded");
-        self.handle.failed(error);
-    }
-}
-
-/// The manifests could not be read, or completed, for a panic.
-#[derive(Debug)]
-struct Panicked(String);
-
-impl Panicked {
-    fn new(panic: &(dyn Any + Send)) -> Self {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        Self(text.unwrap_or_else(|| "no reason is given".to_owned()))
-    }
-}
-
-impl Error for Panicked {}
-
-impl fmt::Display for Panicked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "reading the manifests panicked: {}", self.0)
+            Err(ManifestError::new(Report::new(vec![lost])))
+        });
     }
 }

@@ -258,7 +258,8 @@ impl RouteTableHandle {
             });
             let changed = changed.inspect_err(|error| self.failed(error.clone()))?;
             let Some(table) = changed else {
-                self.unchanged();
+                // What failed before is over.
+                self.status().error = None;
                 return Ok(());
             };
             let mut status = self.status();
@@ -298,9 +299,21 @@ impl RouteTableHandle {
         status.counts.1 += 1;
     }
 
-    /// Records that there is nothing to reload: what failed before is over.
-    pub(crate) fn unchanged(&self) {
-        self.status().error = None;
+    /// Puts a table in place, if there is a new one, together with what was left out of it.
+    /// `is_news` counts that as a failure.
+    #[cfg(any(feature = "watch", feature = "kube"))]
+    pub(crate) fn reloaded(
+        &self,
+        table: Option<RouteTable>,
+        left_out: Option<Arc<dyn Error + Send + Sync>>,
+        is_news: bool,
+    ) {
+        let mut status = self.status();
+        if let Some(table) = table {
+            self.store(table, &mut status);
+        }
+        status.counts.1 += u64::from(is_news);
+        status.error = left_out;
     }
 
     /// Why the last reload failed; `None` if it succeeded or no reload has happened yet.

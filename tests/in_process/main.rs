@@ -16,6 +16,8 @@ mod compressed;
 mod explain;
 mod failover;
 mod health;
+#[cfg(feature = "kube")]
+mod kube;
 mod layer;
 mod limiting;
 mod limits;

@@ -225,6 +225,37 @@ impl Node {
     }
 }
 
+/// An object as an API server sends it, which has no places.
+#[cfg(feature = "kube")]
+impl From<&serde_json::Value> for Node {
+    fn from(value: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        let scalar = |text: String, kind| {
+            Value::Scalar(Scalar {
+                text,
+                kind,
+                span: 0..0,
+            })
+        };
+        let at = At::default();
+        let value = match value {
+            Json::Null => Value::Null,
+            Json::Bool(value) => scalar(value.to_string(), ScalarKind::Bool),
+            Json::Number(value) => scalar(value.to_string(), ScalarKind::Number),
+            Json::String(value) => scalar(value.clone(), ScalarKind::String),
+            Json::Array(items) => Value::List(items.iter().map(Self::from).collect()),
+            Json::Object(entries) => {
+                let entries = entries.iter().map(|(name, value)| {
+                    let name = name.clone();
+                    (Key { name, at }, Self::from(value))
+                });
+                Value::Map(entries.collect())
+            }
+        };
+        Self { at, value }
+    }
+}
+
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;

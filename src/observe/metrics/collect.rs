@@ -65,6 +65,8 @@ impl Metrics {
         for (result, count) in [("ok", done), ("failed", failed)] {
             counter(names::RELOADS, vec![("result", result.into())]).absolute(count);
         }
+        let has_error = self.table.last_error().is_some();
+        gauge(names::RELOAD_ERROR, Vec::new()).set(f64::from(u8::from(has_error)));
     }
 }
 

@@ -73,6 +73,7 @@ names! {
     EJECTIONS = "model_route_ejections_total", Counter, Count: "Ejections of an endpoint.";
     PICKS = "model_route_picks_total", Counter, Count: "Requests by the target that a rule has chosen.";
     RELOADS = "model_route_reloads_total", Counter, Count: "Reloads of the table, by their result.";
+    RELOAD_ERROR = "model_route_reload_error", Gauge, Count: "1 while the last reload has failed or left something out.";
 }
 
 /// The histograms and the upper bounds of their buckets.

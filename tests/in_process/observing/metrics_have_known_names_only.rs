@@ -438,6 +438,10 @@ async fn the_state_of_engines_and_of_the_table_is_there() {
         let result = format!("result=\"{result}\"");
         assert_eq!(value(&lines, "model_route_reloads_total", &[&result]), 1.0);
     }
+    assert_eq!(value(&lines, "model_route_reload_error", &[]), 1.0);
+    measured.table.replace(one_server(1, policy()));
+    let lines = measured.scrape(&recorder);
+    assert_eq!(value(&lines, "model_route_reload_error", &[]), 0.0);
 }
 
 /// Three other gateways fell over that.

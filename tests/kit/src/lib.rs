@@ -9,6 +9,7 @@
 //! - [`engines`], [`gateway`], [`exchange`]: a gateway without a network, over scripted engines
 //! - [`answer`]: answers as clients get them
 //! - [`socket`]: clients, engines and gateways on loopback, down to the bytes
+//! - [`cluster_api`]: the API of a Kubernetes cluster, without a network
 //! - [`redis`]: a real Redis, if there is one
 //! - `kube`: a real Kubernetes API, if it has been built
 //! - [`slow`]: a proxy that delays
@@ -22,6 +23,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod cluster_api;
 pub mod decision;
 pub mod directory;
 pub mod document;

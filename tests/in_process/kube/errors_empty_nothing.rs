@@ -1,0 +1,85 @@
+use http::StatusCode;
+use test_kit::cluster_api::{ClusterApi, pod};
+use tower_model_route::RouteTableHandle;
+
+use super::{becomes, chat, quiet, table, watched};
+
+const CHAT: [&str; 2] = ["ml/chat = chat", "ml/chat: 10.0.0.1:8000"];
+const MORE: [&str; 2] = ["ml/chat = chat", "ml/chat: 10.0.0.1:8000 10.0.0.2:8000"];
+
+/// While the cluster is as it was, so is the table; then it follows again.
+async fn heals(cluster: &ClusterApi, handle: &RouteTableHandle) {
+    let reloads = handle.reloads();
+    quiet().await;
+    assert_eq!(table(handle), CHAT);
+    assert_eq!(handle.reloads(), reloads, "nothing has changed");
+    cluster.apply(pod("chat-1", "chat", "10.0.0.2"));
+    becomes(handle, &MORE).await;
+    cluster.delete("pods", "ml", "chat-1");
+    becomes(handle, &CHAT).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_that_are_lost_are_begun_again() {
+    let cluster = chat();
+    let (handle, _watch) = watched(&cluster).await;
+    cluster.cut();
+    heals(&cluster, &handle).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_is_away_changes_nothing() {
+    let cluster = chat();
+    let (handle, _watch) = watched(&cluster).await;
+    for status in [
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::TOO_MANY_REQUESTS,
+    ] {
+        cluster.refuse(Some(status));
+        cluster.cut();
+        quiet().await;
+        assert_eq!(table(&handle), CHAT);
+        cluster.refuse(None);
+        heals(&cluster, &handle).await;
+    }
+}
+
+/// What changed meanwhile is seen afterwards.
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_is_made_up_for() {
+    let cluster = chat();
+    cluster.apply(pod("chat-1", "chat", "10.0.0.2"));
+    let (handle, _watch) = watched(&cluster).await;
+    cluster.refuse(Some(StatusCode::SERVICE_UNAVAILABLE));
+    cluster.cut();
+    cluster.delete("pods", "ml", "chat-1");
+    quiet().await;
+    assert_eq!(table(&handle), MORE);
+    cluster.refuse(None);
+    becomes(&handle, &CHAT).await;
+}
+
+/// 410 as an event of a watch, and as the answer to one that would go on.
+#[tokio::test(start_paused = true)]
+async fn a_history_that_is_gone_is_listed_anew() {
+    let cluster = chat();
+    cluster.apply(pod("chat-1", "chat", "10.0.0.2"));
+    let (handle, _watch) = watched(&cluster).await;
+    cluster.expire();
+    cluster.delete("pods", "ml", "chat-1");
+    becomes(&handle, &CHAT).await;
+    heals(&cluster, &handle).await;
+
+    cluster.apply(pod("chat-1", "chat", "10.0.0.2"));
+    becomes(&handle, &MORE).await;
+    cluster.refuse(Some(StatusCode::SERVICE_UNAVAILABLE));
+    cluster.cut();
+    cluster.delete("pods", "ml", "chat-1");
+    cluster.compact();
+    quiet().await;
+    cluster.refuse(None);
+    becomes(&handle, &CHAT).await;
+    heals(&cluster, &handle).await;
+}

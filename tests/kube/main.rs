@@ -4,3 +4,7 @@
 //! promised. What they share is in `tests/kit`.
 
 mod applied;
+mod faults;
+mod followed;
+mod many;
+mod watched;

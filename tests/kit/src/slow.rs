@@ -1,4 +1,4 @@
-//! A proxy that takes its time.
+//! A proxy that takes its time, or lets nothing through.
 
 use std::{
     net::SocketAddr,
@@ -12,6 +12,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::JoinHandle,
 };
 
@@ -19,6 +20,7 @@ use tokio::{
 pub struct Slow {
     pub address: SocketAddr,
     millis: Arc<AtomicU64>,
+    cut: watch::Sender<bool>,
     serving: JoinHandle<()>,
 }
 
@@ -28,24 +30,34 @@ impl Slow {
         let address = listener.local_addr().unwrap();
         let millis = Arc::<AtomicU64>::default();
         let delay = Arc::clone(&millis);
+        let (cut, is_cut) = watch::channel(false);
         let serving = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
+                if *is_cut.borrow() {
+                    continue;
+                }
                 let Ok(server) = TcpStream::connect(to).await else {
                     continue;
                 };
                 let (delay, back) = (Arc::clone(&delay), Arc::clone(&delay));
                 let ((from, to_client), (answers, to_server)) =
                     (client.into_split(), server.into_split());
-                tokio::spawn(pass(from, to_server, delay));
-                tokio::spawn(pass(answers, to_client, back));
+                tokio::spawn(until_cut(is_cut.clone(), pass(from, to_server, delay)));
+                tokio::spawn(until_cut(is_cut.clone(), pass(answers, to_client, back)));
             }
         });
         Self {
             address,
             millis,
+            cut,
             serving,
         }
+    }
+
+    /// Ends all connections, and those that come, from now on; or no longer.
+    pub fn cut(&self, is_cut: bool) {
+        self.cut.send_replace(is_cut);
     }
 
     /// How long each way takes from now on.
@@ -57,6 +69,13 @@ impl Slow {
 impl Drop for Slow {
     fn drop(&mut self) {
         self.serving.abort();
+    }
+}
+
+async fn until_cut(mut is_cut: watch::Receiver<bool>, passing: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = is_cut.wait_for(|is_cut| *is_cut) => {}
+        () = passing => {}
     }
 }
 

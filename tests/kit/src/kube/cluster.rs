@@ -25,7 +25,7 @@ use super::{
     objects::{documents, path},
     process::Process,
 };
-use crate::{directory::Directory, time::within};
+use crate::{directory::Directory, slow::Slow, time::within};
 
 /// Set where a test must not be skipped for want of the programs.
 const REQUIRED: &str = "TOWER_MODEL_ROUTE_KUBE_REQUIRED";
@@ -174,13 +174,11 @@ impl Cluster {
         client(self.port, token).await
     }
 
-    /// The administrator, by way of a proxy on this port.
-    pub async fn client_through(&self, port: u16) -> Client {
-        client(port, &self.token).await
-    }
-
-    pub fn port(&self) -> u16 {
-        self.port
+    /// A proxy before the API server, and the administrator by way of it.
+    pub async fn slow(&self) -> (Slow, Client) {
+        let slow = Slow::before(([127, 0, 0, 1], self.port).into()).await;
+        let client = client(slow.address.port(), &self.token).await;
+        (slow, client)
     }
 
     /// A kubeconfig of the administrator.

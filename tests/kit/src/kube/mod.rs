@@ -4,10 +4,12 @@
 //! loopback, and a Deployment makes none.
 
 mod cluster;
+mod engines;
 mod namespace;
 mod objects;
 mod process;
 
 pub use cluster::{Cluster, Lists, shared};
+pub use engines::Engines;
 pub use namespace::Namespace;
 pub use objects::{documents, route, server};

@@ -26,6 +26,10 @@ impl Namespace {
         made
     }
 
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// The same namespace for somebody else.
     #[must_use]
     pub fn as_seen_by(&self, client: Client) -> Self {
@@ -81,8 +85,14 @@ impl Namespace {
 
     /// What a watch tells that ends at once.
     pub async fn watch(&self, kind: &str) -> Result<String, Error> {
+        self.watch_with(kind, "").await
+    }
+
+    /// The same with further parameters, as `&name=value`.
+    pub async fn watch_with(&self, kind: &str, more: &str) -> Result<String, Error> {
         let object = json!({"kind": kind, "apiVersion": api_version(kind)});
-        let path = format!("{}?watch=true&timeoutSeconds=1", path(&object, &self.name));
+        let path = path(&object, &self.name);
+        let path = format!("{path}?watch=true&timeoutSeconds=1{more}");
         let request = Request::get(path).body(Vec::new()).unwrap();
         self.client.request_text(request).await
     }

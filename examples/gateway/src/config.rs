@@ -262,7 +262,7 @@ impl Config {
     }
 
     /// The manifests with what the command line adds to them.
-    fn completed(&self, manifests: Manifests) -> Manifests {
+    pub(crate) fn completed(&self, manifests: Manifests) -> Manifests {
         let manifests = self.keys.iter().fold(manifests, |manifests, key| {
             match key.read() {
                 Ok(value) => manifests.key(&key.name, value),

@@ -1,4 +1,4 @@
-//! Shows retries, ejections, reloads, failing stores of limits and doubtful options as they happen.
+//! Shows retries, ejections, reloads, what is amiss with the cluster, failing stores of limits and doubtful options as they happen.
 
 use std::fmt::{Debug, Write};
 
@@ -14,7 +14,7 @@ use tracing_subscriber::{
 
 use crate::print::say;
 
-/// Prints the library's events of the targets `tower_model_route::retry`, `::health`, `::reload`,
+/// Prints the library's events of the targets `tower_model_route::retry`, `::health`, `::reload`, `::kube`,
 /// `::limit` and `::config`; of limits not those that only observe, which is a line for each request.
 #[derive(Debug)]
 pub(crate) struct Events;
@@ -27,7 +27,7 @@ impl Events {
             };
             let level = match target {
                 "retry" => Level::DEBUG,
-                "health" | "reload" | "limit" | "config" => Level::INFO,
+                "health" | "reload" | "kube" | "limit" | "config" => Level::INFO,
                 _ => return false,
             };
             event.is_event() && *event.level() <= level

@@ -6,13 +6,14 @@ pub(crate) use own::own;
 use serde_json::json;
 
 use crate::{
+    Args,
     engines::{Engines, Group},
     print::{columns, say},
     routes::{SCENARIOS, Scenario},
 };
 
 /// Prints what is routed where in the scenarios, and how to try it.
-pub(crate) fn scenarios(url: &str, engines: &Engines, has_admin: bool) {
+pub(crate) fn scenarios(url: &str, engines: &Engines, args: &Args) {
     say(format_args!(
         "Gateway on {url}, in front of these mock engines (stop it with Ctrl-C):\n"
     ));
@@ -35,13 +36,14 @@ pub(crate) fn scenarios(url: &str, engines: &Engines, has_admin: bool) {
         say(format_args!("{number}. {name}: {about}"));
         say(format_args!("   {}\n", curl(url, model, *header)));
     }
-    closing_words(url, has_admin);
+    closing_words(url, args);
 }
 
-fn closing_words(url: &str, has_admin: bool) {
-    let live = match has_admin {
-        true => format!("{url}/_ in a browser. Why: POST {url}/_explain, or --explain FILE"),
-        false => "--admin-here. Why: --explain FILE".to_owned(),
+fn closing_words(url: &str, args: &Args) {
+    let live = match (args.view.here, args.serving.admin) {
+        (true, _) => format!("{url}/_ in a browser. Why: POST {url}/_explain"),
+        (false, Some(_)) => "the admin view. Why: POST /_explain there".to_owned(),
+        (false, None) => "--admin-here or --admin-listen. Why: POST /_explain there".to_owned(),
     };
     say(format_args!(
         "The headers x-model-route-* of an answer tell its way. For a stream use curl -N and add\n\

@@ -1,16 +1,20 @@
 //! A gateway for LLM requests, made of axum, this crate and hyper's client, in front of mock
-//! engines that it starts itself, or by the manifests that it is given.
+//! engines that it starts itself, or by the manifests or the cluster that it
+//! is given.
 //!
 //! ```text
 //! cargo run -p gateway              # then try the curl lines that it prints
 //! cargo run -p gateway -- --demo    # or let it try them all by itself
 //! cargo run -p gateway -- --check routes/
 //! cargo run -p gateway -- --manifests routes/ --endpoint NAME=URL --watch
+//! cargo run -p gateway -- --kube
 //! ```
 
 mod access;
 mod admin;
 mod check;
+#[cfg(feature = "kube")]
+mod cluster;
 mod config;
 mod demo;
 mod engines;
@@ -50,8 +54,8 @@ use config::Config;
 use events::Events;
 use serving::Serving;
 
-/// Routes LLM requests by the model named in the request: by your own manifests (--manifests), or
-/// in front of mock engines that it starts itself.
+/// Routes LLM requests by the model named in the request: by your own manifests (--manifests), by
+/// those of a cluster (--kube), or in front of mock engines that it starts itself.
 ///
 /// These have the routes of four scenarios: a plain one, LoRA adapters, a weighted split, and a
 /// choice by a request header. The gateway prints the routes and a curl line for each, and then a
@@ -81,6 +85,10 @@ struct Args {
 
     #[command(flatten)]
     config: Config,
+
+    #[cfg(feature = "kube")]
+    #[command(flatten)]
+    cluster: cluster::Cluster,
 
     #[command(flatten)]
     serving: Serving,

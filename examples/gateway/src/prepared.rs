@@ -1,6 +1,6 @@
 //! A gateway with all that belongs to it, from before its first request until after its last.
 
-use std::{error::Error, future, net::SocketAddr};
+use std::{error::Error, future, io, net::SocketAddr};
 
 use axum::Router;
 use tokio_util::sync::CancellationToken;
@@ -93,6 +93,11 @@ impl<'a> Prepared<'a> {
         })
     }
 
+    /// Where it will take requests.
+    pub(crate) fn url(&self) -> io::Result<String> {
+        Ok(format!("http://{}", self.address.local()?))
+    }
+
     /// Serves from when `ready` is until it is asked to stop, and then finishes what is in flight.
     /// Before, connections are refused, so that clients go elsewhere at once. `introduce` gets the
     /// URL when requests may come.
@@ -112,8 +117,8 @@ impl<'a> Prepared<'a> {
                 return Ok(());
             }
         }
+        let url = self.url()?;
         let Self { app, health, .. } = self;
-        let url = format!("http://{}", self.address.local()?);
         let max_connections = self.serving.max_connections();
         let gateway = Listener::new(self.address.listen()?, ids::on(app), max_connections);
         health.serve();

@@ -5,13 +5,16 @@ use std::collections::HashSet;
 use tower_model_route::{EndpointSnapshot, ModelRoute, RouteTable, Rule, ServerSnapshot};
 
 use super::{closing_words, curl};
-use crate::print::{columns, say};
+use crate::{
+    Args,
+    print::{columns, say},
+};
 
 /// More rows than this are left out.
 const ROWS: usize = 20;
 
 /// Prints what is in the table, which is by `source`, and a curl line for each model.
-pub(crate) fn own(url: &str, source: &str, table: &RouteTable, has_admin: bool) {
+pub(crate) fn own(url: &str, source: &str, table: &RouteTable, args: &Args) {
     say(format_args!(
         "Gateway on {url}, by {source} (stop it with Ctrl-C):\n"
     ));
@@ -28,7 +31,7 @@ pub(crate) fn own(url: &str, source: &str, table: &RouteTable, has_admin: bool) 
         say(format_args!("  {}", curl(url, model, None)));
     }
     say(more(models.len()));
-    closing_words(url, has_admin);
+    closing_words(url, args);
 }
 
 fn server(server: &ServerSnapshot) -> [String; 2] {

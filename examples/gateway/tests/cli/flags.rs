@@ -65,9 +65,44 @@ fn what_does_not_go_together_is_refused_with_the_reason() {
     );
     refuses(
         &["--endpoint", "small=http://127.0.0.1:8000"],
-        "<--manifests <PATH>...|--check [<PATH>...]>",
+        "<--manifests <PATH>...|--check [<PATH>...]",
     );
     refuses(&["--check"], "nothing to check");
+}
+
+#[cfg(feature = "kube")]
+#[test]
+fn routes_are_of_files_or_of_a_cluster() {
+    let help = run(["--help"]).stdout;
+    for flag in [
+        "--kube",
+        "--namespace <NAMESPACE>",
+        "--label-selector <LABELS>",
+        "--gateway-ref <NAMESPACE/NAME[/SECTION]>",
+        "--kube-events",
+    ] {
+        assert!(help.contains(flag), "{flag} in {help}");
+    }
+    for (other, shown) in [
+        (&["--manifests", "routes.yaml"][..], "--manifests <PATH>..."),
+        (&["--check"], "--check [<PATH>...]"),
+        (&["--watch"], "--watch"),
+        (&["--lenient"], "--lenient"),
+        (&["--explain", "-"], "--explain <FILE>"),
+        (&["--demo"], "--demo"),
+    ] {
+        let why = format!("'--kube' cannot be used with '{shown}'");
+        refuses(&[&["--kube"], other].concat(), &why);
+    }
+    let namespace = ["--namespace", "ml"];
+    refuses(
+        &namespace,
+        "required arguments were not provided:\n  --kube",
+    );
+    refuses(
+        &[&namespace[..], &["--manifests", "routes.yaml"]].concat(),
+        "'--namespace <NAMESPACE>' cannot be used with '--manifests <PATH>...'",
+    );
 }
 
 #[test]

@@ -4,6 +4,10 @@ mod check;
 mod explain;
 mod files;
 mod flags;
+#[cfg(feature = "kube")]
+mod kube;
+#[cfg(feature = "kube")]
+mod kubernetes;
 mod limits;
 mod observing;
 mod program;

@@ -88,12 +88,17 @@ fn legend(format: &str) -> impl Iterator<Item = &str> {
 async fn busy() -> (Directory, Gateway, String) {
     let engine = Engine::new("org/small").spawn().await.unwrap();
     let limit = "{outputTokensPerUnit: 9000, unit: hour}";
-    let manifests = server("small", "org/small") + &limited(&route("chat", "small"), limit);
+    let named = format!(
+        "metadata:\n  annotations:\n    \
+         tower-model-route/endpoints: '[{{url: \"{}\", name: small-0}}]'\n",
+        engine.url()
+    );
+    let server = server("small", "org/small").replace("metadata:\n", &named);
+    let manifests = server + &limited(&route("chat", "small"), limit);
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr();
-    let gone = format!("ml/small=http://{}", nobody.unwrap());
-    let more = ["--endpoint", &gone, "--metrics-listen", "127.0.0.1:0"];
-    let (directory, gateway) =
-        Gateway::serving_on("127.0.0.1:0", &engine.url(), &manifests, &more).await;
+    let gone = format!("http://{}", nobody.unwrap());
+    let more = ["--metrics-listen", "127.0.0.1:0"];
+    let (directory, gateway) = Gateway::serving_on("127.0.0.1:0", &gone, &manifests, &more).await;
     let url = gateway.said_at("The metrics are at ");
     assert_eq!(gateway.ask("no-such-model").await.status(), 404);
     stream(&gateway, "chat").await;

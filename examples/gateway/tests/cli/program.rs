@@ -6,6 +6,9 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "kube")]
+use std::path::Path;
+
 use axum::{
     body::Bytes,
     http::{Request, Response, Version},
@@ -35,8 +38,17 @@ pub(crate) struct Ended {
 
 /// Runs the program, which ends by itself.
 pub(crate) fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Ended {
+    run_with(args, &[])
+}
+
+/// The same with these variables in its environment.
+pub(crate) fn run_with<A: AsRef<OsStr>>(
+    args: impl IntoIterator<Item = A>,
+    variables: &[(&str, &str)],
+) -> Ended {
     let mut command = Command::new(PATH);
-    let output = command.args(args).stdin(Stdio::null()).output().unwrap();
+    let command = command.args(args).envs(variables.iter().copied());
+    let output = command.stdin(Stdio::null()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended {
         code: output.status.code(),
@@ -94,25 +106,51 @@ impl Gateway {
         address: &str,
         args: impl IntoIterator<Item = A>,
     ) -> Self {
-        let mut child = tokio::process::Command::new(PATH)
-            .args(["--listen", address])
+        let mut command = tokio::process::Command::new(PATH);
+        command.args(["--listen", address]).args(args);
+        let mut gateway = Self::spawn(command);
+        gateway.introduced("Requests:").await;
+        let url = gateway.said_at("Gateway on ");
+        gateway.url = url.split(',').next().unwrap().to_owned();
+        gateway
+    }
+
+    /// Starts it with these flags and the cluster of this kubeconfig, and returns while it waits for
+    /// that.
+    #[cfg(feature = "kube")]
+    pub(crate) async fn start_by_cluster(kubeconfig: &Path, args: &[&str]) -> Self {
+        let mut command = tokio::process::Command::new(PATH);
+        command
+            .args(["--kube", "--listen", "127.0.0.1:0"])
             .args(args)
+            .env("KUBECONFIG", kubeconfig);
+        let mut gateway = Self::spawn(command);
+        gateway.introduced("Reading the cluster").await;
+        let url = gateway.said_at("until then ");
+        gateway.url = url.split(' ').next().unwrap().to_owned();
+        gateway
+    }
+
+    fn spawn(mut command: tokio::process::Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         let stdout = child.stdout.take().unwrap();
-        let mut gateway = Self {
+        Self {
             url: String::new(),
             introduction: String::new(),
             lines: BufReader::new(stdout).lines(),
             child,
-        };
-        gateway.introduction = gateway.until("Requests:").await;
-        let url = gateway.said_at("Gateway on ");
-        gateway.url = url.split(',').next().unwrap().to_owned();
-        gateway
+        }
+    }
+
+    /// Takes what it says up to the line that has `text` as a part of its introduction.
+    pub(crate) async fn introduced(&mut self, text: &str) {
+        let said = self.until(text).await;
+        self.introduction.push_str(&said);
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -151,7 +189,12 @@ impl Gateway {
 
     /// The status that a GET is answered with.
     pub(crate) async fn get(&self, path: &str) -> u16 {
-        let request = Request::get(format!("{}{path}", self.url));
+        self.get_at(&self.url, path).await
+    }
+
+    /// The same at another of its addresses.
+    pub(crate) async fn get_at(&self, url: &str, path: &str) -> u16 {
+        let request = Request::get(format!("{url}{path}"));
         self.send(request.body(String::new()).unwrap())
             .await
             .status()

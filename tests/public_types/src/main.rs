@@ -19,13 +19,17 @@ use serde_json::Value;
 ///
 /// A breaking release of one of them is a breaking release of ours. So no other crate of version
 /// 0.x is here than those that composing with tower needs.
-const ALLOWED: [(&str, &str); 12] = [
+const ALLOWED: [(&str, &str); 13] = [
     ("alloc", "the standard library"),
     ("bytes", "the chunks of bodies"),
     ("core", "the standard library"),
     ("http", "requests and responses"),
     ("http_body", "bodies"),
     ("hyper", "feature `client`: the body of an answer"),
+    (
+        "kube_client",
+        "5.x, feature `kube`: the way to the API server",
+    ),
     ("serde_core", "feature `serde`"),
     ("std", "the standard library"),
     (

@@ -67,11 +67,11 @@ async fn by_cluster(args: &Args, address: Address, signals: Signals) -> Result<(
     let client = args.serving.tls.client(None)?;
     let gateway = Prepared::new(address, table.clone(), client.clone(), args).await?;
     let _models = config.poll_models(&table, &client)?;
-    let watch = cluster.watch(config, &table).await?;
     crate::print::say(format_args!(
         "Reading the cluster; until then {} takes no requests.",
         gateway.url()?
     ));
+    let watch = cluster.watch(config, &table).await?;
     let mut dns = None;
     let ready = async {
         watch.ready().await;

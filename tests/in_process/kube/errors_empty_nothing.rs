@@ -1,5 +1,5 @@
 use http::StatusCode;
-use test_kit::cluster_api::{ClusterApi, pod};
+use test_kit::cluster_api::{ClusterApi, model_route, pod};
 use tower_model_route::RouteTableHandle;
 
 use super::{becomes, chat, quiet, table, watched};
@@ -81,5 +81,21 @@ async fn a_history_that_is_gone_is_listed_anew() {
     quiet().await;
     cluster.refuse(None);
     becomes(&handle, &CHAT).await;
+    heals(&cluster, &handle).await;
+}
+
+/// Not while it comes, whatever else makes a new table meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_list_counts_once_it_is_whole() {
+    let cluster = chat();
+    let (handle, _watch) = watched(&cluster).await;
+    cluster.hold("pods");
+    cluster.expire();
+    quiet().await;
+    cluster.apply(model_route("more", "more", "chat"));
+    becomes(&handle, &[CHAT[0], "ml/more = more", CHAT[1]]).await;
+    cluster.delete("modelroutes", "ml", "more");
+    becomes(&handle, &CHAT).await;
+    cluster.release();
     heals(&cluster, &handle).await;
 }

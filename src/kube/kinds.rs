@@ -70,8 +70,7 @@ impl Kind for Pod {
             &["name", "namespace", "labels", "deletionTimestamp"],
         );
         let status = object.get_mut("status");
-        let Some(Value::Object(status)) = keep(status, &["phase", "podIP", "podIPs", "conditions"])
-        else {
+        let Some(Value::Object(status)) = keep(status, &["phase", "podIP", "conditions"]) else {
             return;
         };
         if let Some(Value::Array(conditions)) = status.get_mut("conditions") {

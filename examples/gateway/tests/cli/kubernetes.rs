@@ -94,3 +94,17 @@ fn probes_and_services_go_to_ports_that_it_has() {
     let budget = object("pod-disruption-budget.yaml");
     assert_eq!(budget["spec"]["selector"]["matchLabels"], *labels);
 }
+
+#[test]
+fn the_image_has_the_user_of_the_deployment_and_the_program() {
+    let dockerfile = fs::read_to_string(format!("{FOLDER}/Dockerfile")).unwrap();
+    let deployment = deployment();
+    let security = &deployment["spec"]["template"]["spec"]["securityContext"];
+    let user = format!("{}:{}", security["runAsUser"], security["runAsGroup"]);
+    assert!(dockerfile.contains(&format!("\nUSER {user}\n")), "{user}");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let workspace = fs::read_to_string(format!("{root}/Cargo.toml")).unwrap();
+    assert!(workspace.contains("\n[profile.dist]\n"));
+    assert!(dockerfile.contains("--profile dist -p gateway "));
+    assert!(dockerfile.contains(" target/dist/gateway "));
+}

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use axum::{Router, http::StatusCode};
 use mock_llm::{Engine, RunningEngine};
-use serde_json::Value;
+use serde_json::{Value, json};
 use test_kit::{
     cluster_api::{ClusterApi, model_route, model_server, pod},
     directory::Directory,
@@ -181,6 +181,45 @@ async fn the_command_line_adds_to_it() {
     assert_eq!(gateway.ask("chat").await.status(), 200);
 }
 
+#[tokio::test]
+async fn routes_of_other_gateways_are_left_out() {
+    let engine = engine().await;
+    let api = Api::with(&engine).await;
+    let mut ours = model_route("ours", "ours", "small");
+    ours["spec"]["parentRefs"] = json!([{"name": "inference", "namespace": "gateways"}]);
+    api.cluster.apply(ours);
+    let mut server = at(&engine, model_server("small"));
+    server["spec"]["model"] = "chat".into();
+    api.cluster.apply(server);
+    let mut gateway = api.gateway(&["--gateway-ref", "gateways/inference"]).await;
+    gateway.introduced("Requests:").await;
+    assert_eq!(gateway.ask("ours").await.status(), 200);
+    assert_eq!(gateway.ask("chat").await.status(), 404);
+}
+
+#[tokio::test]
+async fn errors_become_events_only_if_that_is_asked_for() {
+    let mut wrong = model_route("wrong", "wrong", "small");
+    wrong["metadata"]["annotations"] = json!({"tower-model-route/without-model": "perhaps"});
+    for (flags, told) in [(&["--kube-events"][..], true), (&[], false)] {
+        let api = Api::start().await;
+        api.cluster.apply(wrong.clone());
+        let mut gateway = api.gateway(flags).await;
+        gateway.introduced("ModelRoute ml/wrong: error: ").await;
+        let writes = || {
+            let requests = api.cluster.requests();
+            requests.iter().any(|request| !request.starts_with("GET "))
+        };
+        match told {
+            true => eventually(async || writes()).await,
+            false => {
+                gateway.introduced("Requests:").await;
+                assert!(!writes());
+            }
+        }
+    }
+}
+
 #[test]
 fn without_a_way_to_a_cluster_it_ends_and_says_so() {
     let directory = Directory::new();
@@ -191,6 +230,18 @@ fn without_a_way_to_a_cluster_it_ends_and_says_so() {
     assert_eq!(ended.code, Some(1));
     let why = "--kube: there is no way to a cluster: ";
     assert!(ended.stderr.starts_with(why), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn what_is_no_gateway_or_namespace_ends_the_start() {
+    let api = Api::start().await;
+    let kubeconfig = api.kubeconfig.to_str().unwrap();
+    for wrong in [["--gateway-ref", "inference"], ["--namespace", "M L"]] {
+        let args = [&["--kube", "--listen", "127.0.0.1:0"][..], &wrong].concat();
+        let ended = run_with(args, &[("KUBECONFIG", kubeconfig)]);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(wrong[1]), "{ended:?}");
+    }
 }
 
 async fn eventually(is_so: impl AsyncFn() -> bool) {

@@ -38,7 +38,10 @@ impl Bind {
 
 /// Is told where a session is bound.
 pub(crate) trait Bound: fmt::Debug + Send + Sync {
-    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "nobody tells"))]
+    #[cfg_attr(
+        not(any(feature = "redis", test)),
+        expect(dead_code, reason = "nobody tells")
+    )]
     fn bound(&self, session: u64, to: &str);
 }
 

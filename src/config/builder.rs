@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use hashbrown::HashMap;
 use tower::retry::budget::Budget;
 
 use super::{
@@ -22,7 +23,9 @@ use super::{
 #[must_use]
 pub struct RouteTableBuilder {
     model_servers: Vec<ModelServer>,
-    model_routes: Vec<ModelRoute>,
+    /// Shared by tables whose routes are the same.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::serial::shared"))]
+    model_routes: Arc<Vec<ModelRoute>>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     paths: Option<ApiPaths>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
@@ -59,7 +62,7 @@ impl RouteTableBuilder {
 
     /// Adds a ModelRoute; of routes that share a name, those added first are tried first.
     pub fn model_route(mut self, route: ModelRoute) -> Self {
-        self.model_routes.push(route);
+        self.model_routes_mut().push(route);
         self
     }
 
@@ -144,12 +147,33 @@ impl RouteTableBuilder {
 
     /// The ModelRoutes, to change, remove or reorder them.
     pub fn model_routes_mut(&mut self) -> &mut Vec<ModelRoute> {
-        &mut self.model_routes
+        Arc::make_mut(&mut self.model_routes)
     }
 
     /// The zone that the gateway is in, if it was said.
     pub fn get_zone(&self) -> Option<&str> {
         self.zone.as_deref()
+    }
+
+    /// Makes what is equal in `last` that of `last`, so that it is in memory once.
+    pub(crate) fn share(&mut self, last: &Self) {
+        if self.model_routes == last.model_routes {
+            self.model_routes = Arc::clone(&last.model_routes);
+        }
+        let known = last.model_servers.iter();
+        let known: HashMap<_, _> = known.map(|server| (server.get_name(), server)).collect();
+        for server in &mut self.model_servers {
+            if let Some(known) = known.get(server.get_name())
+                && *known == server
+            {
+                *server = ModelServer::clone(known);
+            }
+        }
+    }
+
+    /// Whether the routes are equal to those of `other`; at once where they are shared.
+    pub(crate) fn has_routes_of(&self, other: &Self) -> bool {
+        self.model_routes == other.model_routes
     }
 
     /// The retry budget, if it is not the default.

@@ -1,5 +1,7 @@
 //! A route: the names it answers to, and its rules.
 
+use std::{fmt, sync::Arc};
+
 use super::{rate_limit::RateLimit, rule::Rule};
 
 /// Routes the requests for one model name, or for LoRA adapters, by ordered rules.
@@ -22,14 +24,23 @@ use super::{rate_limit::RateLimit, rule::Rule};
 ///     .rule(Rule::new("all").target("deepseek-r1-1-5b"));
 /// assert_eq!(route.get_rules().len(), 1);
 /// ```
+///
+/// Clones are cheap: one copy is kept until one of them is changed.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
+#[must_use]
+pub struct ModelRoute(
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::serial::shared"))]
+    Arc<ModelRouteFields>,
+);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize),
     serde(rename_all = "camelCase")
 )]
-#[must_use]
-pub struct ModelRoute {
+struct ModelRouteFields {
     name: String,
     model_name: Option<String>,
     lora_adapters: Vec<String>,
@@ -43,24 +54,24 @@ impl ModelRoute {
     /// `name` is the route's own name, used in tracing,
     /// [`RouteDecision`](crate::RouteDecision) and error messages.
     pub fn new(name: impl Into<String>) -> Self {
-        Self {
+        Self(Arc::new(ModelRouteFields {
             name: name.into(),
             model_name: None,
             lora_adapters: Vec::new(),
             rules: Vec::new(),
             rate_limits: Vec::new(),
-        }
+        }))
     }
 
     /// The model name that clients ask for.
     pub fn model_name(mut self, name: impl Into<String>) -> Self {
-        self.model_name = Some(name.into());
+        self.fields().model_name = Some(name.into());
         self
     }
 
     /// Adds a LoRA adapter's name that clients ask for.
     pub fn lora_adapter(mut self, name: impl Into<String>) -> Self {
-        self.lora_adapters.push(name.into());
+        self.fields().lora_adapters.push(name.into());
         self
     }
 
@@ -70,13 +81,15 @@ impl ModelRoute {
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        self.lora_adapters.extend(names.into_iter().map(Into::into));
+        self.fields()
+            .lora_adapters
+            .extend(names.into_iter().map(Into::into));
         self
     }
 
     /// Adds a rule after those that the route already has.
     pub fn rule(mut self, rule: Rule) -> Self {
-        self.rules.push(rule);
+        self.fields().rules.push(rule);
         self
     }
 
@@ -85,7 +98,7 @@ impl ModelRoute {
     /// A request that does not fit into one of them is answered with 429 `rate_limit_exceeded`,
     /// and takes nothing from the others.
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
-        self.rate_limits.push(limit);
+        self.fields().rate_limits.push(limit);
         self
     }
 
@@ -94,43 +107,53 @@ impl ModelRoute {
     ///
     /// For front ends whose names for ModelServers are not those of the table.
     pub fn rename_model_servers(mut self, mut rename: impl FnMut(&str) -> String) -> Self {
-        self.rules = self
-            .rules
-            .into_iter()
-            .map(|rule| rule.rename_model_servers(&mut rename))
-            .collect();
+        let rules = std::mem::take(&mut self.fields().rules).into_iter();
+        let renamed = rules.map(|rule| rule.rename_model_servers(&mut rename));
+        self.fields().rules = renamed.collect();
         self
     }
 
     /// Changes its limits, in their order.
     #[cfg(feature = "manifest")]
     pub(crate) fn map_rate_limits(mut self, change: impl FnMut(RateLimit) -> RateLimit) -> Self {
-        self.rate_limits = self.rate_limits.into_iter().map(change).collect();
+        let limits = std::mem::take(&mut self.fields().rate_limits).into_iter();
+        self.fields().rate_limits = limits.map(change).collect();
         self
     }
 
     /// The route's own name.
     pub fn get_name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// The model name that it answers to, if it has one.
     pub fn get_model_name(&self) -> Option<&str> {
-        self.model_name.as_deref()
+        self.0.model_name.as_deref()
     }
 
     /// The LoRA adapters that it answers to.
     pub fn get_lora_adapters(&self) -> &[String] {
-        &self.lora_adapters
+        &self.0.lora_adapters
     }
 
     /// The limits on what its requests may use.
     pub fn get_rate_limits(&self) -> &[RateLimit] {
-        &self.rate_limits
+        &self.0.rate_limits
     }
 
     /// The rules, in the order in which they are tried.
     pub fn get_rules(&self) -> &[Rule] {
-        &self.rules
+        &self.0.rules
+    }
+
+    /// The fields, to be changed here and in no clone.
+    fn fields(&mut self) -> &mut ModelRouteFields {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl fmt::Debug for ModelRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }

@@ -1,5 +1,7 @@
 //! The configuration of a ModelServer.
 
+use std::{fmt, sync::Arc};
+
 use http::{HeaderName, HeaderValue};
 
 use super::{
@@ -18,14 +20,23 @@ use super::{
 ///     .endpoint("http://10.0.0.8:8000/engine");
 /// assert_eq!(server.get_endpoints().len(), 2);
 /// ```
+///
+/// Clones are cheap: one copy is kept until one of them is changed.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
+#[must_use]
+pub struct ModelServer(
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::serial::shared"))]
+    Arc<ModelServerFields>,
+);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize),
     serde(rename_all = "camelCase")
 )]
-#[must_use]
-pub struct ModelServer {
+struct ModelServerFields {
     name: String,
     model: Option<String>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
@@ -56,7 +67,7 @@ impl ModelServer {
     /// endpoints is legal: requests that only it could serve are answered
     /// with 503 and a Retry-After.
     pub fn new(name: impl Into<String>) -> Self {
-        Self {
+        Self(Arc::new(ModelServerFields {
             name: name.into(),
             model: None,
             max_model_len: None,
@@ -67,7 +78,7 @@ impl ModelServer {
             accepts_encodings: Vec::new(),
             load_reports: false,
             engine: None,
-        }
+        }))
     }
 
     /// The name under which the engines serve the model.
@@ -75,7 +86,7 @@ impl ModelServer {
     /// It overwrites the `model` of the forwarded request, unless the request
     /// matched by a LoRA adapter's name. By default the client's name is kept.
     pub fn model(mut self, model: impl Into<String>) -> Self {
-        self.model = Some(model.into());
+        self.fields().model = Some(model.into());
         self
     }
 
@@ -83,7 +94,7 @@ impl ModelServer {
     ///
     /// It is only told: `GET /v1/models` has it, of several ModelServers of a model the least.
     pub fn max_model_len(mut self, tokens: u64) -> Self {
-        self.max_model_len = Some(tokens);
+        self.fields().max_model_len = Some(tokens);
         self
     }
 
@@ -91,7 +102,7 @@ impl ModelServer {
     ///
     /// [`balance`](Self::balance) decides which of the endpoints a request goes to.
     pub fn endpoint(mut self, endpoint: impl Into<Endpoint>) -> Self {
-        self.endpoints.push(endpoint.into());
+        self.fields().endpoints.push(endpoint.into());
         self
     }
 
@@ -101,26 +112,28 @@ impl ModelServer {
         I: IntoIterator,
         I::Item: Into<Endpoint>,
     {
-        self.endpoints.extend(endpoints.into_iter().map(Into::into));
+        self.fields()
+            .endpoints
+            .extend(endpoints.into_iter().map(Into::into));
         self
     }
 
     /// Removes all endpoints, so that others can be added in their place.
     pub fn without_endpoints(mut self) -> Self {
-        self.endpoints.clear();
+        self.fields().endpoints.clear();
         self
     }
 
     /// The strategy that chooses an endpoint for a request; by default
     /// [`Balance::LeastRequest`].
     pub fn balance(mut self, balance: Balance) -> Self {
-        self.balance = balance;
+        self.fields().balance = balance;
         self
     }
 
     /// Time limits, retries and limits on load; by default the ModelServer has none of these.
     pub fn traffic_policy(mut self, policy: TrafficPolicy) -> Self {
-        self.traffic_policy = policy;
+        self.fields().traffic_policy = policy;
         self
     }
 
@@ -128,7 +141,8 @@ impl ModelServer {
     /// [`TrafficPolicy::force_usage`] of the [traffic policy](Self::traffic_policy) that it has by
     /// then.
     pub fn force_usage(mut self, on: bool) -> Self {
-        self.traffic_policy = self.traffic_policy.force_usage(on);
+        let policy = std::mem::take(&mut self.fields().traffic_policy);
+        self.fields().traffic_policy = policy.force_usage(on);
         self
     }
 
@@ -149,7 +163,8 @@ impl ModelServer {
     /// YAML, in the admin view or in explanations; a reference such as `${AUTHORIZATION}` is.
     /// Fields of the connection and of the body's framing, and Host, can't be set.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers
+        self.fields()
+            .headers
             .push(EngineHeader::literal(name.into(), value.into()));
         self
     }
@@ -157,7 +172,9 @@ impl ModelServer {
     /// The same with the text that is shown in place of the value.
     #[cfg(feature = "manifest")]
     pub(crate) fn header_shown_as(mut self, name: String, shown: String, value: String) -> Self {
-        self.headers.push(EngineHeader::of(name, shown, value));
+        self.fields()
+            .headers
+            .push(EngineHeader::of(name, shown, value));
         self
     }
 
@@ -170,8 +187,8 @@ impl ModelServer {
     /// answered with 415.) A body that need not be read for its model is forwarded as it
     /// is.
     pub fn accepts_encoding(mut self, encoding: Encoding) -> Self {
-        if !self.accepts_encodings.contains(&encoding) {
-            self.accepts_encodings.push(encoding);
+        if !self.0.accepts_encodings.contains(&encoding) {
+            self.fields().accepts_encodings.push(encoding);
         }
         self
     }
@@ -192,71 +209,82 @@ impl ModelServer {
     /// the gateway has asked for it. Where the client asks for itself, the gateway does not, and
     /// reads the report that it passes on. See the guide on engines.
     pub fn load_reports(mut self, on: bool) -> Self {
-        self.load_reports = on;
+        self.fields().load_reports = on;
         self
     }
 
     /// What software its engines are, so that none is asked for what it can't do; by default that
     /// is not known.
     pub fn engine(mut self, kind: EngineKind) -> Self {
-        self.engine = Some(kind);
+        self.fields().engine = Some(kind);
         self
     }
 
     /// Its name.
     pub fn get_name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// The name under which the engines serve the model, if it differs from the client's.
     pub fn get_model(&self) -> Option<&str> {
-        self.model.as_deref()
+        self.0.model.as_deref()
     }
 
     /// How many tokens a prompt and its answer may have together, if that is known.
     pub fn get_max_model_len(&self) -> Option<u64> {
-        self.max_model_len
+        self.0.max_model_len
     }
 
     /// The endpoints, in the order in which they were added.
     pub fn get_endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
+        &self.0.endpoints
     }
 
     /// The strategy that chooses an endpoint.
     pub fn get_balance(&self) -> &Balance {
-        &self.balance
+        &self.0.balance
     }
 
     /// The traffic policy.
     pub fn get_traffic_policy(&self) -> &TrafficPolicy {
-        &self.traffic_policy
+        &self.0.traffic_policy
     }
 
     /// The codings of request bodies that its engines read.
     pub fn get_accepts_encodings(&self) -> &[Encoding] {
-        &self.accepts_encodings
+        &self.0.accepts_encodings
     }
 
     /// Whether the engines report their load in the heads of their answers.
     pub fn get_load_reports(&self) -> bool {
-        self.load_reports
+        self.0.load_reports
     }
 
     /// What software its engines are, if that is known.
     pub fn get_engine(&self) -> Option<EngineKind> {
-        self.engine
+        self.0.engine
     }
 
     /// The headers that its engines get: their names, each with a reference in place of the value.
     pub fn get_headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.headers.iter().map(EngineHeader::shown)
+        self.0.headers.iter().map(EngineHeader::shown)
     }
 
     /// The headers with their values, or what is wrong with each.
     pub(crate) fn parsed_headers(
         &self,
     ) -> impl Iterator<Item = Result<(HeaderName, HeaderValue), MistakeKind>> {
-        self.headers.iter().map(EngineHeader::parsed)
+        self.0.headers.iter().map(EngineHeader::parsed)
+    }
+
+    /// The fields, to be changed here and in no clone.
+    fn fields(&mut self) -> &mut ModelServerFields {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl fmt::Debug for ModelServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }

@@ -1,9 +1,9 @@
 //! Serialization of those parts of a configuration for which serde has no good form.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
-use serde::{Serializer, ser::SerializeSeq};
+use serde::{Serialize, Serializer, ser::SerializeSeq};
 
 use super::duration::format;
 
@@ -31,4 +31,12 @@ pub(super) fn statuses<S: Serializer>(
         list.serialize_element(&status.as_u16())?;
     }
     list.end()
+}
+
+/// As what it points to; serde's own needs its feature `rc`.
+pub(super) fn shared<T: Serialize, S: Serializer>(
+    value: &Arc<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    T::serialize(value, serializer)
 }

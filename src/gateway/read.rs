@@ -53,7 +53,7 @@ impl Text<'_> {
         decoder: Option<&Decoder>,
         total: Option<u64>,
     ) -> Result<Option<u64>, RouteError> {
-        if !table.counts_prompts {
+        if !table.routes.counts_prompts {
             return Ok(None);
         }
         self.inflate(decoder)?;

@@ -123,7 +123,10 @@ fn first_look(
     let settled = admission.settle(extract, table, head);
     if settled.is_ok()
         && admission.models_endpoint
-        && let Some(answer) = table.models.answer(head, options.visible_models.get())
+        && let Some(answer) = table
+            .routes
+            .models
+            .answer(head, options.visible_models.get())
     {
         return match answer {
             Ok(response) => FirstLook::Answer(response),

@@ -62,13 +62,15 @@ impl Assembly {
         assembly
     }
 
-    /// `None` where there are mistakes.
-    pub(super) fn build(&self, found: &mut Vec<Diagnostic>) -> Option<RouteTable> {
-        self.config
-            .clone()
-            .build()
-            .map_err(|error| self.explain(&error, found))
-            .ok()
+    /// `None` where there are mistakes. What has not changed since `last` is that table's.
+    pub(super) fn build(
+        &self,
+        last: Option<&RouteTable>,
+        found: &mut Vec<Diagnostic>,
+    ) -> Option<RouteTable> {
+        let last = last.map(|last| &**last.compiled());
+        let table = self.config.clone().build_after(last);
+        table.map_err(|error| self.explain(&error, found)).ok()
     }
 
     /// Where a part of the configuration is defined.
@@ -189,12 +191,10 @@ impl Assembly {
                 continue;
             }
             for (external, spot) in &manifest.external {
-                self.add_external(&manifest.namespace, external, spot, &mut names);
+                let full_name = full_name::join(&manifest.namespace, external);
+                self.add_external(full_name, spot, &mut names);
             }
-            if inputs.is_lenient {
-                self.add_missing(manifest, &mut names, found);
-            }
-            self.add_route(manifest, &names, found);
+            self.add_route(manifest, inputs.is_lenient, &mut names, found);
         }
         self.add_passwords(inputs, found);
         self.add_without_model(found);
@@ -212,46 +212,8 @@ impl Assembly {
         }
     }
 
-    /// Targets that are not there become ModelServers without endpoints, whose share their siblings
-    /// get.
-    fn add_missing(
-        &mut self,
-        manifest: &RouteManifest,
-        names: &mut ServerNames,
-        found: &mut Vec<Diagnostic>,
-    ) {
-        let namespace = &manifest.namespace;
-        let rules = manifest.route.get_rules().iter();
-        let targets = rules
-            .zip(&manifest.origin.rules)
-            .flat_map(|(rule, origin)| {
-                let targets = rule
-                    .get_targets()
-                    .iter()
-                    .map(|target| target.get_model_server());
-                let fallbacks = rule.get_fallbacks().iter().map(String::as_str);
-                let targets = targets.zip(&origin.targets);
-                targets.chain(fallbacks.zip(&origin.fallbacks))
-            });
-        for (name, spot) in targets {
-            let full_name = full_name::join(namespace, name);
-            if names.by_full_name.contains_key(&full_name) {
-                continue;
-            }
-            let message = format!(
-                "there is no ModelServer {name:?} in the namespace {namespace:?}: its share goes to \
-                 other targets{}",
-                did_you_mean(name, names.within(namespace))
-            );
-            let code = "unknown-server";
-            found.push(Diagnostic::new(Severity::Warning, code, spot, message));
-            self.add_external(namespace, name, spot, names);
-        }
-    }
-
     /// A target that this crate can't reach becomes a ModelServer without endpoints.
-    fn add_external(&mut self, namespace: &str, name: &str, spot: &Spot, names: &mut ServerNames) {
-        let full_name = full_name::join(namespace, name);
+    fn add_external(&mut self, full_name: String, spot: &Spot, names: &mut ServerNames) {
         if names.by_full_name.contains_key(&full_name) {
             return;
         }
@@ -264,33 +226,42 @@ impl Assembly {
         self.add_server(server, origin);
     }
 
-    /// Targets and fallbacks are ModelServers of the route's own namespace.
+    /// Targets and fallbacks are ModelServers of the route's own namespace. Those that are not there
+    /// become, where each resource fails alone, ModelServers without endpoints, whose share their
+    /// siblings get.
     fn add_route(
         &mut self,
         manifest: &Arc<RouteManifest>,
-        names: &ServerNames,
+        is_lenient: bool,
+        names: &mut ServerNames,
         found: &mut Vec<Diagnostic>,
     ) {
-        let rules = manifest.origin.rules.iter();
-        let mut spots = rules.flat_map(|rule| rule.targets.iter().chain(&rule.fallbacks));
-        let route = manifest.route.clone().rename_model_servers(|name| {
-            let spot = spots.next().unwrap_or(&manifest.origin.whole);
-            let full_name = full_name::join(&manifest.namespace, name);
-            if let Some(&server) = names.by_full_name.get(&full_name) {
-                let servers = self.config.get_model_servers();
-                return servers[server].get_name().to_owned();
+        let mut is_named_otherwise = false;
+        for (target, spot) in manifest.targets() {
+            if let Some(name) = self.name_of(target, names) {
+                is_named_otherwise |= name != target;
+                continue;
             }
-            let namespace = &manifest.namespace;
-            let message = format!(
-                "there is no ModelServer {name:?} in the namespace {namespace:?}{}",
-                did_you_mean(name, names.within(namespace))
-            );
-            let code = "unknown-server";
-            found.push(Diagnostic::new(Severity::Error, code, spot, message));
-            full_name
-        });
+            found.push(names.missing(target, spot, is_lenient));
+            if is_lenient {
+                self.add_external(target.to_owned(), spot, names);
+            }
+        }
+        // A clone of what was read, which is the same in the next table.
+        let mut route = manifest.route.clone();
+        if is_named_otherwise {
+            let rename = |target: &str| self.name_of(target, names).unwrap_or(target).to_owned();
+            route = route.rename_model_servers(rename);
+        }
         self.config.model_routes_mut().push(route);
         self.routes.push(Arc::clone(manifest));
+    }
+
+    /// What the ModelServer of this full name is called in the table.
+    fn name_of(&self, full_name: &str, names: &ServerNames) -> Option<&str> {
+        let server = *names.by_full_name.get(full_name)?;
+        let server = self.config.get_model_servers().get(server)?;
+        Some(server.get_name())
     }
 
     /// Gives limits the passwords of the addresses that they have.
@@ -424,9 +395,32 @@ struct ServerNames {
     by_full_name: HashMap<String, usize>,
     /// Endpoints of which the ModelServer was not found yet.
     given: BTreeMap<String, Vec<Endpoint>>,
+    /// For how many of those that are missing the nearest was looked for.
+    guesses: usize,
 }
 
 impl ServerNames {
+    /// Each guess looks at all names: where many are missing, nobody reads them all.
+    const MOST_GUESSES: usize = 100;
+
+    /// Says that there is none of this full name.
+    fn missing(&mut self, full_name: &str, spot: &Spot, is_lenient: bool) -> Diagnostic {
+        let (namespace, name) = full_name::split(full_name).unwrap_or_default();
+        self.guesses += 1;
+        let guess = match self.guesses {
+            ..=Self::MOST_GUESSES => did_you_mean(name, self.within(namespace)),
+            _ => String::new(),
+        };
+        let (severity, effect) = match is_lenient {
+            true => (Severity::Warning, ": its share goes to other targets"),
+            false => (Severity::Error, ""),
+        };
+        let message = format!(
+            "there is no ModelServer {name:?} in the namespace {namespace:?}{effect}{guess}"
+        );
+        Diagnostic::new(severity, "unknown-server", spot, message)
+    }
+
     fn within<'n>(&'n self, namespace: &'n str) -> impl Iterator<Item = &'n str> {
         self.by_full_name
             .keys()

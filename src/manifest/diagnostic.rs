@@ -21,7 +21,7 @@ pub enum Severity {
 /// ```text
 /// routes.yaml:12:17: error: spec.rules[0].targetModels[0].weight: 150 is not a number from 0 to 100 [invalid-value]
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     severity: Severity,
     code: &'static str,
@@ -126,28 +126,18 @@ impl Diagnostic {
     /// Whether it is an error in this field of the object at this position: of a resource, whose
     /// spot is its name's, or of a rule.
     pub(super) fn is_error_in(&self, spot: &Spot, field: &str) -> bool {
-        let path = spot.path.to_string();
-        let field = match path.strip_suffix("metadata.name") {
-            Some(resource) => format!("{resource}{field}"),
-            None => format!("{path}.{field}"),
-        };
-        self.severity == Severity::Error
-            && self.file() == Some(&*spot.source.file)
+        let is_near = self.severity == Severity::Error
             && self.document == spot.source.document
-            && self.field.starts_with(&field)
-    }
-
-    /// Whether it is in the resource whose name is at this position.
-    pub(super) fn is_within(&self, name: &Spot) -> bool {
-        let path = name.path.to_string();
-        let resource = path.strip_suffix("metadata.name").unwrap_or(&path);
-        self.is_in_document(name) && self.field.starts_with(resource)
-    }
-
-    /// Whether it is in the document of this position, or about its file as a whole.
-    pub(super) fn is_in_document(&self, spot: &Spot) -> bool {
-        self.file() == Some(&*spot.source.file)
-            && (self.document == spot.source.document || self.document == 0)
+            && self.file() == Some(&*spot.source.file);
+        // The path is only written where it may be found.
+        is_near && {
+            let path = spot.path.to_string();
+            let field = match path.strip_suffix("metadata.name") {
+                Some(resource) => format!("{resource}{field}"),
+                None => format!("{path}.{field}"),
+            };
+            self.field.starts_with(&field)
+        }
     }
 
     pub(super) fn order(&self) -> (Option<&str>, u32, u32) {

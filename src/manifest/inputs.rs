@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{gateway::Gateway, read::resource::Resources, server_info::ServerInfo};
-use crate::config::{ApiPaths, Endpoint, Secret};
+use crate::{
+    config::{ApiPaths, Endpoint, Secret},
+    route::RouteTable,
+};
 
 pub(super) type Resolver = dyn Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync;
 
@@ -26,6 +29,8 @@ pub(super) struct Inputs {
     pub(super) resolves_names: bool,
     /// The zone that the gateway is in.
     pub(super) zone: Option<String>,
+    /// The table that the new one will take the place of.
+    pub(super) last: Option<RouteTable>,
     /// Paths that may reach an engine beside the standard ones.
     pub(super) paths: Option<ApiPaths>,
 }

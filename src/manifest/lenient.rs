@@ -7,8 +7,14 @@ use super::{
     diagnostic::{Diagnostic, Severity},
     inputs::Inputs,
     place::Spot,
+    scope::{Known, Scopes},
 };
-use crate::{manifest::read::resource::Resources, route::RouteTable};
+use crate::{
+    manifest::read::{
+        model_route::RouteManifest, resource::Resources, server_manifest::ServerManifest,
+    },
+    route::RouteTable,
+};
 
 /// What came of it.
 pub(super) struct Outcome {
@@ -39,11 +45,15 @@ pub(super) fn assemble(
     loop {
         let mut said = Vec::new();
         let assembly = Assembly::new(&remaining.inputs, &mut said);
-        let table = assembly.build(&mut said);
+        let table = assembly.build(remaining.inputs.last.as_ref(), &mut said);
         let errors: Vec<&Diagnostic> = said.iter().filter(is_error).collect();
         let goes_on = remaining.leave_out(&errors);
         // What is said of the rest is said again.
-        said.retain(|said| (!goes_on || is_error(&said)) && !found.contains(said));
+        said.retain(|said| !goes_on || is_error(&said));
+        if !said.is_empty() {
+            let known: HashSet<&Diagnostic> = found.iter().collect();
+            said.retain(|said| !known.contains(said));
+        }
         found.append(&mut said);
         if !goes_on {
             return Outcome {
@@ -60,79 +70,70 @@ struct Remaining<'a> {
     inputs: Inputs,
     last: &'a Resources,
     /// What was taken from there: a version that is wrong by now, too, is not taken again.
-    restored: HashSet<Name>,
+    restored: HashSet<Name<'a>>,
 }
 
 /// The kind, the namespace and the name of a resource.
-type Name = (&'static str, String, String);
+type Name<'r> = (&'static str, &'r str, &'r str);
 
 impl Remaining<'_> {
     /// Leaves out the resources that these errors are in, in favour of their last good versions;
     /// whether there were any.
     fn leave_out(&mut self, errors: &[&Diagnostic]) -> bool {
-        let is_wrong = |spot: &Spot| errors.iter().any(|error| error.is_within(spot));
-        let resources = &mut self.inputs.resources;
+        if errors.is_empty() {
+            return false;
+        }
+        let scopes = Scopes::new(errors.iter().copied());
+        let all = self.inputs.resources.clone();
         // Of a document that can't be read it is not known what is in it.
-        let servers = resources.servers.iter().map(|server| &server.origin.whole);
-        let routes = resources.routes.iter().map(|route| &route.origin.whole);
-        let spots: Vec<&Spot> = servers.chain(routes).collect();
-        let is_unread = |error: &&&Diagnostic| !spots.iter().any(|spot| error.is_within(spot));
-        let unread: Vec<&Diagnostic> = errors.iter().filter(is_unread).copied().collect();
-        let before = resources.servers.len() + resources.routes.len();
-        let mut wrong: HashSet<Name> = HashSet::new();
-        resources.servers.retain(|server| {
-            let keep = !is_wrong(&server.origin.whole);
-            if !keep {
-                wrong.insert(of_server(&server.namespace, &server.name));
-            }
-            keep
-        });
-        resources.routes.retain(|route| {
-            let keep = !is_wrong(&route.origin.whole);
-            if !keep {
-                wrong.insert(of_route(&route.namespace, &route.name));
-            }
-            keep
-        });
-        let left = resources.servers.len() + resources.routes.len();
-        let is_lost = |spot: &Spot| unread.iter().any(|error| error.is_in_document(spot));
-        let restored = self.restore(&wrong, is_lost);
-        left < before || restored
-    }
-
-    fn restore(&mut self, wrong: &HashSet<Name>, is_lost: impl Fn(&Spot) -> bool) -> bool {
+        let spots = named(&all).map(|(_, spot)| spot);
+        let known = Known::new(spots.filter(|spot| scopes.has_document(spot)));
+        let unread = errors.iter().filter(|error| !known.has(error));
+        let unread = Scopes::new(unread.copied());
+        let wrong = named(&all).filter(|(_, spot)| scopes.has(spot));
+        let wrong: HashSet<Name<'_>> = wrong.map(|(name, _)| name).collect();
         let resources = &mut self.inputs.resources;
-        let mut present: HashSet<Name> = HashSet::new();
-        let servers = resources.servers.iter();
-        present.extend(servers.map(|server| of_server(&server.namespace, &server.name)));
-        let routes = resources.routes.iter();
-        present.extend(routes.map(|route| of_route(&route.namespace, &route.name)));
-        let restored = &mut self.restored;
-        let mut comes = |name: Name, spot: &Spot| {
-            let is_due = wrong.contains(&name) || is_lost(spot);
-            is_due && !present.contains(&name) && restored.insert(name)
-        };
-        let before = resources.servers.len() + resources.routes.len();
-        for server in &self.last.servers {
-            let name = of_server(&server.namespace, &server.name);
-            if comes(name, &server.origin.whole) {
-                resources.servers.push(server.clone());
-            }
-        }
-        for route in &self.last.routes {
-            let name = of_route(&route.namespace, &route.name);
-            if comes(name, &route.origin.whole) {
-                resources.routes.push(route.clone());
-            }
-        }
-        resources.servers.len() + resources.routes.len() > before
+        let servers = &mut resources.servers;
+        servers.retain(|server| !scopes.has(&server.origin.whole));
+        let routes = &mut resources.routes;
+        routes.retain(|route| !scopes.has(&route.origin.whole));
+        let restored = self.restore(&wrong, &unread);
+        !wrong.is_empty() || restored
+    }
+
+    fn restore(&mut self, wrong: &HashSet<Name<'_>>, unread: &Scopes<'_>) -> bool {
+        let mut due: HashSet<Name<'_>> = named(self.last)
+            .filter(|(name, spot)| wrong.contains(name) || unread.has_document(spot))
+            .map(|(name, _)| name)
+            .filter(|name| !self.restored.contains(name))
+            .collect();
+        let resources = &mut self.inputs.resources;
+        let present = named(resources).map(|(name, _)| name);
+        let present: HashSet<Name<'_>> = present.filter(|name| due.contains(name)).collect();
+        due.retain(|name| !present.contains(name));
+        let servers = self.last.servers.iter();
+        let servers = servers.filter(|server| due.contains(&of_server(server)));
+        resources.servers.extend(servers.cloned());
+        let routes = self.last.routes.iter();
+        let routes = routes.filter(|route| due.contains(&of_route(route)));
+        resources.routes.extend(routes.cloned());
+        self.restored.extend(&due);
+        !due.is_empty()
     }
 }
 
-fn of_server(namespace: &str, name: &str) -> Name {
-    ("ModelServer", namespace.to_owned(), name.to_owned())
+/// What may fail alone, with its place.
+fn named(resources: &Resources) -> impl Iterator<Item = (Name<'_>, &Spot)> {
+    let servers = resources.servers.iter();
+    let servers = servers.map(|server| (of_server(server), &server.origin.whole));
+    let routes = resources.routes.iter();
+    servers.chain(routes.map(|route| (of_route(route), &route.origin.whole)))
 }
 
-fn of_route(namespace: &str, name: &str) -> Name {
-    ("ModelRoute", namespace.to_owned(), name.to_owned())
+fn of_server(server: &ServerManifest) -> Name<'_> {
+    ("ModelServer", &server.namespace, &server.name)
+}
+
+fn of_route(route: &RouteManifest) -> Name<'_> {
+    ("ModelRoute", &route.namespace, &route.name)
 }

@@ -175,6 +175,7 @@ mod place;
 mod read;
 #[cfg(any(feature = "watch", feature = "kube"))]
 mod reloads;
+mod scope;
 mod served;
 mod server_info;
 mod set;

@@ -54,7 +54,8 @@ impl Reloads {
         check: impl FnOnce(&RouteTable) -> Result<(), ManifestError>,
     ) -> Option<Vec<Diagnostic>> {
         let build = || {
-            let built = manifests().build_after(&self.last)?;
+            let table = self.handle.table();
+            let built = manifests().after(&table).build_after(&self.last)?;
             check(&built.table)?;
             Ok::<Built, ManifestError>(built)
         };

@@ -4,12 +4,11 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{
     diagnostic::{Diagnostic, Severity},
-    full_name,
     gateway::Gateway,
     inputs::Inputs,
     place::Spot,
 };
-use crate::{config::Rule, manifest::read::model_route::RouteManifest};
+use crate::manifest::read::model_route::RouteManifest;
 
 /// The routes that are served.
 pub(super) struct Served<'i> {
@@ -18,7 +17,7 @@ pub(super) struct Served<'i> {
     /// What to say of those that are left out.
     pub(super) note: Option<String>,
     /// The ModelServers, by their full names, to which only these send anything.
-    foreign: HashSet<String>,
+    foreign: HashSet<&'i str>,
 }
 
 impl<'i> Served<'i> {
@@ -71,7 +70,7 @@ impl<'i> Served<'i> {
         };
         self.foreign = servers(&others).collect();
         for server in servers(&own) {
-            self.foreign.remove(&server);
+            self.foreign.remove(server);
         }
         self.routes = own;
     }
@@ -92,11 +91,9 @@ fn order(route: &RouteManifest) -> impl Ord + use<'_> {
 }
 
 /// The full names of the ModelServers that these send anything to.
-fn servers<'r>(routes: &'r [&Arc<RouteManifest>]) -> impl Iterator<Item = String> + 'r {
-    routes.iter().flat_map(|route| {
-        let names = route.route.get_rules().iter().flat_map(Rule::model_servers);
-        names.map(|name| full_name::join(&route.namespace, name))
-    })
+fn servers<'r>(routes: &[&'r Arc<RouteManifest>]) -> impl Iterator<Item = &'r str> {
+    let targets = routes.iter().flat_map(|route| route.targets());
+    targets.map(|(name, _)| name)
 }
 
 fn not_acted_on(spot: &Spot) -> Diagnostic {

@@ -120,8 +120,8 @@ impl Manifests {
         manifests
     }
 
-    /// Adds the other's manifests and endpoints; of two resolvers, lists of paths, zones, or
-    /// Gateways, the other's stays.
+    /// Adds the other's manifests and endpoints; of two resolvers, lists of paths, zones,
+    /// Gateways or tables before, the other's stays.
     pub fn merge(mut self, other: Self) -> Self {
         self.found.extend(other.found);
         self.inputs.resources.append(other.inputs.resources);
@@ -135,6 +135,7 @@ impl Manifests {
         self.inputs.paths = other.inputs.paths.or(self.inputs.paths);
         self.inputs.zone = other.inputs.zone.or(self.inputs.zone);
         self.inputs.gateway = other.inputs.gateway.or(self.inputs.gateway);
+        self.inputs.last = other.inputs.last.or(self.inputs.last);
         self.inputs.resolves_names |= other.inputs.resolves_names;
         self.inputs.is_lenient |= other.inputs.is_lenient;
         self.denied.extend(other.denied);
@@ -194,6 +195,26 @@ impl Manifests {
     /// ```
     pub fn lenient(mut self) -> Self {
         self.inputs.is_lenient = true;
+        self
+    }
+
+    /// Says which table the new one will take the place of: what has not changed since is taken from
+    /// there.
+    ///
+    /// The new table is the same as without. But where, in a large cluster, only endpoints have
+    /// changed, making and [replacing](crate::RouteTableHandle::replace) it costs as much as
+    /// those, and the routes are in memory once, however many tables are still in use.
+    ///
+    /// ```
+    /// # use tower_model_route::{RouteTable, RouteTableHandle, manifest::Manifests};
+    /// # let handle = RouteTableHandle::new(RouteTable::builder().build().unwrap());
+    /// # let text = "";
+    /// let manifests = Manifests::from_yaml(text).after(&handle.table());
+    /// handle.replace(manifests.build()?);
+    /// # Ok::<(), tower_model_route::manifest::ManifestError>(())
+    /// ```
+    pub fn after(mut self, table: &RouteTable) -> Self {
+        self.inputs.last = Some(table.clone());
         self
     }
 
@@ -360,7 +381,7 @@ impl Manifests {
             false => {
                 let assembly = Assembly::new(&self.inputs, &mut found);
                 Outcome {
-                    table: assembly.build(&mut found),
+                    table: assembly.build(self.inputs.last.as_ref(), &mut found),
                     assembly,
                     #[cfg(any(feature = "watch", feature = "kube"))]
                     resources: Resources::default(),

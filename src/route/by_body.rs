@@ -2,7 +2,10 @@
 
 use http::request::Parts;
 
-use super::table::{CompiledRule, CompiledTable, RouteTable};
+use super::{
+    rule::CompiledRule,
+    table::{CompiledTable, RouteTable},
+};
 use crate::{
     limit::Estimate,
     model::{BodyKeys, NeededKeys},

@@ -1,8 +1,13 @@
 //! The live state that a new table takes over from the table it replaces.
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::{hash::Hash, sync::Arc};
 
-use super::table::{CompiledRule, CompiledTable, Targets};
+use hashbrown::HashMap;
+
+use super::{
+    rule::{CompiledRule, Targets},
+    table::CompiledTable,
+};
 use crate::server::{Endpoint, Server};
 
 impl CompiledTable {
@@ -13,8 +18,7 @@ impl CompiledTable {
     /// What is known of the engines' state stays. The retry budget stays unless another was configured.
     pub(super) fn carry_over(&mut self, old: &Self) {
         self.carry_over_servers(old);
-        self.carry_over_rules(old);
-        self.carry_over_limits(old);
+        self.carry_over_routes(old);
         old.homes.change(&self.homes);
         self.homes = Arc::clone(&old.homes);
         if self.config.shared_budget().is_none() && old.config.shared_budget().is_none() {
@@ -38,6 +42,9 @@ impl CompiledTable {
             .collect();
         for (server, config) in self.servers.iter_mut().zip(self.config.get_model_servers()) {
             let old = servers.get(&*server.name);
+            if old.is_some_and(|(old, _)| Arc::ptr_eq(old, server)) {
+                continue;
+            }
             let is_balanced_alike = old.is_some_and(|(_, old)| {
                 old.get_balance() == config.get_balance()
                     && old.get_endpoints() == config.get_endpoints()
@@ -49,45 +56,83 @@ impl CompiledTable {
         }
     }
 
-    fn carry_over_rules(&mut self, old: &Self) {
-        let heirs: HashMap<_, _> = numbered(old.rules.iter().map(|rule| (old.key(rule), rule)))
-            .into_iter()
+    /// Of routes that this table shares with `old` there is nothing to take over.
+    fn carry_over_routes(&mut self, old: &Self) {
+        if Arc::ptr_eq(&self.routes, &old.routes) {
+            return;
+        }
+        let known: HashMap<_, _> = numbered(old.routes_by_name()).into_iter().collect();
+        let routes = numbered(self.routes_by_name()).into_iter();
+        let heirs: Vec<(u32, u32)> = routes
+            .filter_map(|(key, route)| Some((route, *known.get(&key)?)))
             .collect();
-        let keys = numbered(self.rules.iter().map(|rule| (self.key(rule), ())));
-        let carried: Vec<_> = keys
-            .iter()
-            .map(|(key, ())| heirs.get(key).copied())
-            .collect();
-        for (rule, old) in self.rules.iter_mut().zip(carried) {
-            if let Some(old) = old {
+        let mut rules = Vec::new();
+        for &(route, known) in &heirs {
+            rules.extend(self.heirs(route, old, known));
+        }
+        let routes = Arc::make_mut(&mut self.routes);
+        for (rule, old) in rules {
+            if let Some(rule) = routes.rules.get_mut(rule) {
                 rule.carry_over(old);
             }
         }
-    }
-
-    fn carry_over_limits(&mut self, old: &Self) {
-        let heirs: HashMap<_, _> = numbered(old.route_names.iter().zip(&old.limits))
-            .into_iter()
-            .collect();
-        for (key, new) in numbered(self.route_names.iter().zip(&mut self.limits)) {
-            let Some(old) = heirs.get(&key) else { continue };
-            for limit in new {
-                if let Some(same) = old.iter().find(|old| old.is_like(limit)) {
+        for (route, known) in heirs {
+            let limits = routes.limits.get_mut(route as usize);
+            for limit in limits.into_iter().flatten() {
+                let mut old = old.routes.limits.get(known as usize).into_iter().flatten();
+                if let Some(same) = old.find(|old| old.is_like(limit)) {
                     *limit = Arc::clone(same);
                 }
             }
         }
     }
 
-    /// What a rule is recognised by: its route, its name, and its targets in order.
-    fn key<'a>(&'a self, rule: &'a CompiledRule) -> Key<'a> {
+    fn routes_by_name(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.routes.route_names.iter().map(|name| &**name).zip(0..)
+    }
+
+    /// The rules of a route that are in the `known` one of `old` too, by their positions.
+    fn heirs<'t>(
+        &self,
+        route: u32,
+        old: &'t Self,
+        known: u32,
+    ) -> impl Iterator<Item = (usize, &'t CompiledRule)> + use<'t> {
+        let (first, rules) = self.keyed(route);
+        let (_, known) = old.keyed(known);
+        let is_same = rules.len() == known.len()
+            && rules
+                .iter()
+                .zip(&known)
+                .all(|((key, _), (known, _))| key == known);
+        let heirs: Vec<_> = match is_same {
+            true => (first..)
+                .zip(known)
+                .map(|(rule, (_, known))| (rule, known))
+                .collect(),
+            false => {
+                let known: HashMap<_, _> = numbered(known.into_iter()).into_iter().collect();
+                let rules = numbered(rules.into_iter().map(|(key, _)| key).zip(first..));
+                let heir = |(key, rule)| Some((rule, *known.get(&key)?));
+                rules.into_iter().filter_map(heir).collect()
+            }
+        };
+        heirs.into_iter()
+    }
+
+    /// The position of a route's first rule, and its rules by their keys.
+    fn keyed(&self, route: u32) -> (usize, Vec<(Key<'_>, &CompiledRule)>) {
+        let run = self.routes.rules_of(route);
+        let run = run.start as usize..run.end as usize;
+        let rules = self.routes.rules.get(run.clone()).unwrap_or_default();
+        let keyed = rules.iter().map(|rule| (self.key(rule), rule));
+        (run.start, keyed.collect())
+    }
+
+    /// What a rule of a route is recognised by: its name, and its targets in order.
+    fn key<'t>(&'t self, rule: &'t CompiledRule) -> Key<'t> {
         let names = rule.all().map(|target| &*self.target(rule, target).name);
-        (
-            self.route_of(rule),
-            &rule.name,
-            rule.own_targets(),
-            names.collect(),
-        )
+        (&rule.name, rule.own_targets(), names.collect())
     }
 }
 
@@ -102,7 +147,7 @@ impl CompiledRule {
     }
 }
 
-type Key<'a> = (&'a str, &'a str, usize, Vec<&'a str>);
+type Key<'t> = (&'t str, usize, Vec<&'t str>);
 
 /// Numbers equal keys, so that each of them has one heir.
 fn numbered<K: Clone + Eq + Hash, V>(keys: impl Iterator<Item = (K, V)>) -> Vec<((K, usize), V)> {

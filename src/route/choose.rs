@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use super::table::{CompiledRule, CompiledTable, Targets, index};
+use super::{
+    routes::index,
+    rule::{CompiledRule, Targets},
+    table::CompiledTable,
+};
 use crate::{
     error::RouteError,
     server::{Caller, Lease, Pass, Server, Take, Wanted},

@@ -8,7 +8,8 @@ use tower::retry::budget::Budget;
 use super::{
     choose::{Chosen, Further, Unavailable},
     naming::Naming,
-    table::{CompiledTable, RouteTable, Selection, index},
+    routes::index,
+    table::{CompiledTable, RouteTable, Selection},
 };
 use crate::{
     config::{Address, Encoding, TrafficPolicy},

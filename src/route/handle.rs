@@ -254,7 +254,8 @@ impl RouteTableHandle {
             let current = self.table();
             let changed = change(current.config().clone()).and_then(|config| {
                 let is_new = config != *current.config();
-                is_new.then(|| config.build()).transpose()
+                let build = || config.build_after(Some(current.compiled()));
+                is_new.then(build).transpose()
             });
             let changed = changed.inspect_err(|error| self.failed(error.clone()))?;
             let Some(table) = changed else {

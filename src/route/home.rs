@@ -7,7 +7,9 @@ use http::request::Parts;
 use super::{
     choose::{Chosen, Unavailable},
     decision::RouteDecision,
-    table::{CompiledRule, CompiledTable, index},
+    routes::index,
+    rule::CompiledRule,
+    table::CompiledTable,
 };
 use crate::{
     config::WithoutModel,

@@ -4,6 +4,7 @@ mod addresses;
 pub(crate) mod by_body;
 mod carry_over;
 mod choose;
+mod compile_routes;
 mod compiler;
 mod decision;
 mod handle;
@@ -14,6 +15,8 @@ mod models;
 mod naming;
 mod outlook;
 mod picks;
+mod routes;
+mod rule;
 mod split;
 mod table;
 mod walk;
@@ -24,7 +27,8 @@ pub(crate) use self::{
     models::IsVisible,
     naming::Naming,
     outlook::{Outlook, Prospect, shares},
-    table::{CompiledRule, CompiledTable, Selection},
+    rule::CompiledRule,
+    table::{CompiledTable, Selection},
     walk::{Examined, Found, RuleView},
 };
 pub use self::{

@@ -29,7 +29,7 @@ pub(super) struct Listed {
 
 /// The names that clients can ask for, in OpenAI's format with what vLLM adds to it, serialized
 /// once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ModelList {
     list: Bytes,
     /// The entries in the order of the list.

@@ -1,9 +1,6 @@
 //! Which target would get a rule's next request, without sending it.
 
-use super::{
-    choose::Unavailable,
-    table::{CompiledRule, CompiledTable},
-};
+use super::{choose::Unavailable, rule::CompiledRule, table::CompiledTable};
 use crate::server::{Pass, Wanted};
 
 /// What [`CompiledTable::choose`] would do, as far as it does not depend on whose turn it is.

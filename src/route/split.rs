@@ -11,26 +11,39 @@
 //! (the balanced words of Fraenkel's conjecture); there it holds for the runs
 //! that begin where a cycle begins, and any other run stays within two.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use hashbrown::HashMap;
 
 /// Hands out the positions of a rule's targets in proportion to their weights.
 #[derive(Debug)]
 pub(crate) struct Split {
     cursor: AtomicU64,
-    schedule: Box<[u32]>,
+    schedule: Arc<[u32]>,
     targets: u32,
 }
 
-impl Split {
+/// The schedules of a table: most rules have the weights of another.
+#[derive(Debug, Default)]
+pub(super) struct Schedules(HashMap<Vec<u32>, Arc<[u32]>>);
+
+impl Schedules {
     /// `weights` are those of the targets, in their order; at least one must not be 0.
-    pub(crate) fn new(weights: &[u32]) -> Self {
-        Self {
+    pub(super) fn split(&mut self, weights: &[u32]) -> Split {
+        let known = self.0.entry_ref(weights);
+        let schedule = known.or_insert_with(|| schedule(weights).into());
+        Split {
             cursor: AtomicU64::new(0),
-            schedule: schedule(weights).into(),
+            schedule: Arc::clone(schedule),
             targets: u32::try_from(weights.len()).unwrap_or(u32::MAX),
         }
     }
+}
 
+impl Split {
     /// The next target that is usable.
     ///
     /// The slots of unusable targets are passed over, so the rest of the schedule, and
@@ -169,6 +182,10 @@ mod tests {
 
     use super::*;
 
+    fn split(weights: &[u32]) -> Split {
+        Schedules::default().split(weights)
+    }
+
     fn weights() -> impl Strategy<Value = Vec<u32>> {
         prop::collection::vec(0..=100_u32, 1..6)
             .prop_filter("not all zero", |weights| weights.iter().any(|&w| w > 0))
@@ -201,7 +218,7 @@ mod tests {
 
     #[test]
     fn seventy_to_thirty_in_every_hundred() {
-        let split = Split::new(&[70, 30]);
+        let split = split(&[70, 30]);
         for run in picks(&split, 1000).windows(100) {
             assert_eq!(run.iter().filter(|&&target| target == 0).count(), 70);
         }
@@ -216,7 +233,7 @@ mod tests {
             [98, 1, 1],
             [50, 25, 25],
         ] {
-            let split = Split::new(&weights);
+            let split = split(&weights);
             assert!(
                 worst_run(&picks(&split, 300), &weights, false) < ONE,
                 "{weights:?}"
@@ -226,7 +243,7 @@ mod tests {
 
     #[test]
     fn weight_zero_is_a_last_resort() {
-        let split = Split::new(&[0, 1]);
+        let split = split(&[0, 1]);
         assert_eq!(split.pick(|_| true), Some(1));
         assert_eq!(split.pick(|target| target == 0), Some(0));
         assert_eq!(split.pick(|_| false), None);
@@ -235,13 +252,13 @@ mod tests {
     proptest! {
         #[test]
         fn two_targets_stay_within_one_over_any_run(a in 0..=100_u32, b in 1..=100_u32) {
-            let split = Split::new(&[a, b]);
+            let split = split(&[a, b]);
             prop_assert!(worst_run(&picks(&split, 400), &[a, b], false) < ONE);
         }
 
         #[test]
         fn any_targets_stay_within_one_from_the_start_and_two_anywhere(weights in weights()) {
-            let split = Split::new(&weights);
+            let split = split(&weights);
             let picks = picks(&split, 1000);
             prop_assert!(worst_run(&picks, &weights, true) < ONE);
             prop_assert!(worst_run(&picks, &weights, false) < 2.0 + 1e-6);
@@ -249,7 +266,7 @@ mod tests {
 
         #[test]
         fn every_cycle_is_the_weights(weights in weights(), skip in 0..200_usize) {
-            let split = Split::new(&weights);
+            let split = split(&weights);
             let cycle = split.schedule.len();
             picks(&split, skip);
             let run = picks(&split, cycle);
@@ -262,7 +279,7 @@ mod tests {
 
         #[test]
         fn siblings_share_what_an_unusable_target_leaves(weights in weights(), down in 0..6_usize) {
-            let split = Split::new(&weights);
+            let split = split(&weights);
             let total: u32 = weights.iter().enumerate().filter(|&(i, _)| i != down).map(|(_, w)| w).sum();
             prop_assume!(total > 0);
             let divisor = weights.iter().copied().fold(0, gcd);
@@ -277,7 +294,7 @@ mod tests {
 
     #[test]
     fn exact_under_concurrency() {
-        let split = Split::new(&[70, 30]);
+        let split = split(&[70, 30]);
         let first = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..8 {

@@ -6,7 +6,11 @@ use std::{borrow::Cow, iter, ops::Range};
 
 use http::request::Parts;
 
-use super::table::{CompiledCondition, CompiledRule, CompiledTable, Entry, RequestView, Run};
+use super::{
+    routes::{Entry, Run},
+    rule::{CompiledCondition, CompiledRule, RequestView},
+    table::CompiledTable,
+};
 #[cfg(feature = "admin")]
 use crate::limit::LiveLimit;
 use crate::{
@@ -44,7 +48,10 @@ pub(crate) struct Seen<'t> {
 impl CompiledTable {
     /// The routes that have this name, in the order in which they are tried.
     pub(crate) fn find(&self, name: &str) -> Vec<Found<'_>> {
-        let tried = [(&self.by_model, false), (&self.by_adapter, true)];
+        let tried = [
+            (&self.routes.by_model, false),
+            (&self.routes.by_adapter, true),
+        ];
         let entries = tried
             .into_iter()
             .filter_map(|(names, by_adapter)| Some((names.get(name)?, by_adapter)));
@@ -58,9 +65,9 @@ impl CompiledTable {
 
     /// The routes that have this as their own name.
     pub(crate) fn find_route(&self, name: &str) -> Vec<Found<'_>> {
-        let routes = self.routes_named(name).iter();
+        let routes = self.routes.routes_named(name).iter();
         routes
-            .filter_map(|&route| self.found(&self.rules_of(route), false))
+            .filter_map(|&route| self.found(&self.routes.rules_of(route), false))
             .collect()
     }
 
@@ -80,8 +87,8 @@ impl CompiledTable {
     pub(crate) fn routes_with_limits(
         &self,
     ) -> impl Iterator<Item = (&Arc<str>, &[Arc<LiveLimit>])> {
-        let limits = self.limits.iter().map(|limits| &**limits);
-        self.route_names.iter().zip(limits)
+        let limits = self.routes.limits.iter().map(|limits| &**limits);
+        self.routes.route_names.iter().zip(limits)
     }
 
     /// All ModelServers, with their configuration.
@@ -108,13 +115,13 @@ impl CompiledTable {
     fn runs(&self, entry: &Entry) -> Vec<Range<u32>> {
         match entry.rules {
             Run::Rules(start, end) => iter::once(start..end).collect(),
-            Run::Shared(shared) => self.shared[shared as usize].clone(),
+            Run::Shared(shared) => self.routes.shared[shared as usize].clone(),
         }
     }
 
     fn found(&self, run: &Range<u32>, by_adapter: bool) -> Option<Found<'_>> {
         let run = run.start as usize..run.end as usize;
-        let route = self.rules.get(run.start)?.route;
+        let route = self.routes.rules.get(run.start)?.route;
         let route = self.config.get_model_routes().get(route as usize)?;
         Some(Found {
             route,
@@ -124,7 +131,7 @@ impl CompiledTable {
     }
 
     fn views<'t>(&'t self, route: &'t ModelRoute, run: Range<usize>) -> Vec<RuleView<'t>> {
-        let compiled = self.rules.get(run).unwrap_or_default();
+        let compiled = self.routes.rules.get(run).unwrap_or_default();
         let both = route.get_rules().iter().zip(compiled);
         both.map(|(config, compiled)| RuleView { config, compiled })
             .collect()

@@ -2,7 +2,6 @@
 
 use std::{
     cell::LazyCell,
-    collections::HashMap,
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tracing::warn;

@@ -100,7 +100,7 @@ impl Admission {
         self.paths.has(method, path)
             || table.paths().is_some_and(|paths| paths.has(method, path))
             || extract.reads_path(path)
-            || (self.models_endpoint && table.models.is_for(method, path))
+            || (self.models_endpoint && table.routes.models.is_for(method, path))
     }
 }
 

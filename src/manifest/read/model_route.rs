@@ -27,7 +27,8 @@ const SPEC: [&str; 5] = [
 /// The prefix of an ExternalModelProvider's name: no ModelServer has such a name.
 pub(crate) const EXTERNAL: &str = "external:";
 
-/// A ModelRoute as it is read: its targets still have the names of their own namespace.
+/// A ModelRoute as it is read: its targets have the full names of their ModelServers, which may
+/// have others in the table.
 #[derive(Clone, Debug)]
 pub(crate) struct RouteManifest {
     pub(crate) namespace: String,
@@ -79,10 +80,23 @@ pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Rou
             reader.error(&spot, "missing-field", "it has no spec");
         }
     }
+    let namespace = manifest.namespace.clone();
+    let full_name = |name: &str| full_name::join(&namespace, name);
+    manifest.change(|route| route.rename_model_servers(full_name));
     Some(manifest)
 }
 
 impl RouteManifest {
+    /// The full names of the ModelServers that it sends requests to, each with where it is said.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = (&str, &Spot)> {
+        let rules = self.route.get_rules().iter().zip(&self.origin.rules);
+        rules.flat_map(|(rule, origin)| {
+            let spots = origin.targets.iter().chain(&origin.fallbacks);
+            let spots = spots.chain(std::iter::repeat(&origin.whole));
+            rule.model_servers().zip(spots)
+        })
+    }
+
     fn read_spec(
         &mut self,
         spec: &Object<'_>,

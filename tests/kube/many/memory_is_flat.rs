@@ -12,9 +12,9 @@ use crate::watched::Watched;
 const PODS: usize = 50;
 const EVENTS: usize = 10_000;
 /// Of each Pod. A watch needs its labels, so that what it holds of a Pod is heavy, too.
-const LABELS: usize = 30;
-/// Half of what the Pods of all events would take.
-const MOST: usize = EVENTS * LABELS * 45;
+const LABELS: usize = 20;
+/// Two thirds of what the Pods of all events would take.
+const MOST: usize = EVENTS * LABELS * 60;
 
 /// What this process holds, in bytes; `None` where that can't be known.
 fn resident() -> Option<usize> {

@@ -160,7 +160,7 @@ impl Namespace {
         }
         let path = format!("{}/status", self.path_of("Pod", name));
         let patch = json!({"status": status});
-        let kind = "application/strategic-merge-patch+json";
+        let kind = "application/merge-patch+json";
         self.send(Method::PATCH, &path, kind, &patch).await.unwrap();
     }
 

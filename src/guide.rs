@@ -16,6 +16,7 @@
 //! | [`streams`] | when a streamed attempt counts, what is progress, how the client learns of the end |
 //! | [`sessions`] | which requests belong together, what an engine keeps, requests without a model |
 //! | [`kthena`] | moving from Kthena Router, field by field |
+//! | [`scale`] | large clusters: what a new table, memory and watches cost, what replicas agree on |
 //! | [`kubernetes`] | a gateway in a cluster: beside Kthena, then instead of it; rights, probes, replicas |
 
 #[doc = include_str!("../docs/guides/adapters.md")]
@@ -53,6 +54,9 @@ pub mod observing {}
 
 #[doc = include_str!("../docs/guides/operating.md")]
 pub mod operating {}
+
+#[doc = include_str!("../docs/guides/scale.md")]
+pub mod scale {}
 
 #[doc = include_str!("../docs/guides/semantics.md")]
 pub mod semantics {}

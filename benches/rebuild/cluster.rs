@@ -8,26 +8,26 @@ const TEAMS: usize = 10;
 
 /// So many objects of each kind.
 #[derive(Clone, Copy)]
-pub struct Sizes {
-    pub routes: usize,
-    pub servers: usize,
-    pub pods: usize,
+pub(crate) struct Sizes {
+    pub(crate) routes: usize,
+    pub(crate) servers: usize,
+    pub(crate) pods: usize,
     /// Of so many routes one is wrong: every other by a weight, which is seen when it is read, the
     /// others by a pattern, which is seen when the table is made. 0 for none.
-    pub wrong: usize,
+    pub(crate) wrong: usize,
 }
 
 /// The objects as they were read; one route and one Pod apart, to be changed.
-pub struct Cluster {
-    pub sizes: Sizes,
-    pub yaml_bytes: usize,
+pub(crate) struct Cluster {
+    pub(crate) sizes: Sizes,
+    pub(crate) yaml_bytes: usize,
     others: Manifests,
     route: Manifests,
     pod: Manifests,
 }
 
 impl Cluster {
-    pub fn new(sizes: Sizes) -> Self {
+    pub(crate) fn new(sizes: Sizes) -> Self {
         let mut yaml = String::new();
         (0..sizes.servers).for_each(|server| self::server(&mut yaml, server));
         (1..sizes.routes).for_each(|route| self::route(&mut yaml, route, &sizes, 0));
@@ -45,20 +45,20 @@ impl Cluster {
     }
 
     /// A team changes the headers by which its route goes.
-    pub fn change_route(&mut self, version: usize) {
+    pub(crate) fn change_route(&mut self, version: usize) {
         let mut yaml = String::new();
         route(&mut yaml, 0, &self.sizes, version);
         self.route = Manifests::from_yaml(&yaml);
     }
 
-    pub fn change_pod(&mut self, is_ready: bool) {
+    pub(crate) fn change_pod(&mut self, is_ready: bool) {
         let mut yaml = String::new();
         pod(&mut yaml, 0, &self.sizes, is_ready);
         self.pod = Manifests::from_yaml(&yaml);
     }
 
     /// All of them, as a watch has them before each table.
-    pub fn manifests(&self) -> Manifests {
+    pub(crate) fn manifests(&self) -> Manifests {
         let all = self.others.clone().merge(self.route.clone());
         all.merge(self.pod.clone())
     }
@@ -94,7 +94,7 @@ spec:
 
 fn route(out: &mut String, route: usize, sizes: &Sizes, version: usize) {
     let is_wrong = sizes.wrong > 0 && route % sizes.wrong == 7;
-    let by_weight = is_wrong && route / sizes.wrong % 2 == 0;
+    let by_weight = is_wrong && (route / sizes.wrong).is_multiple_of(2);
     let _ = write!(
         out,
         r#"---

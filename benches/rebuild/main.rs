@@ -3,7 +3,7 @@
 //! `cargo bench --bench rebuild`: 10,000 ModelRoutes, 100 and 1,000 ModelServers and 1,000 Pods,
 //! read once. Then the table is made and replaced, with nothing known before, with one route
 //! changed, and with one Pod changed; with 1,000 of the routes wrong, too. Last, 64 connections
-//! through a gateway on loopback, without rebuilds and with one every 50 ms, in turns. With
+//! through a gateway on loopback, without rebuilds and with as many as a watch makes, in turns. With
 //! `-- --quick` a short run, which shows that it works.
 #![allow(missing_docs)]
 
@@ -33,6 +33,9 @@ mod load;
 
 /// How long a watch waits for more changes.
 const DEBOUNCE: Duration = Duration::from_millis(50);
+
+/// A watch rests for so many times what the last table took.
+const REST: u32 = 4;
 
 /// What is different from the table before.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +67,7 @@ fn rebuild(
         Change::Route | Change::Pod => manifests.after(&handle.table()),
     };
     let table = manifests.build()?;
+    drop(manifests);
     let made = begun.elapsed();
     let old = handle.table();
     let begun = Instant::now();
@@ -167,8 +171,10 @@ async fn under_load(sizes: Sizes, rounds: usize, time: Duration) -> Result<(), B
                     let mut times = Vec::new();
                     while !stop.load(Ordering::Relaxed) {
                         let rebuilt = rebuild(&mut cluster, &handle, change, times.len());
-                        times.push(rebuilt.expect("the objects are valid"));
-                        thread::sleep(DEBOUNCE);
+                        let times_of = rebuilt.expect("the objects are valid");
+                        times.push(times_of);
+                        let took: Duration = times_of.iter().sum();
+                        thread::sleep(DEBOUNCE.max(took * REST));
                     }
                     (cluster, times)
                 })

@@ -20,17 +20,17 @@ use hyper_util::{
 use tokio::{net::TcpListener, task::JoinSet};
 
 /// How many send at once.
-pub const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 64;
 
 /// Serves on a free port of loopback; the URL.
-pub async fn serve(app: Router) -> std::io::Result<String> {
+pub(crate) async fn serve(app: Router) -> std::io::Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
     tokio::spawn(async move { axum::serve(listener, app).await });
     Ok(url)
 }
 
-pub fn client<B>() -> Client<HttpConnector, B>
+pub(crate) fn client<B>() -> Client<HttpConnector, B>
 where
     B: http_body::Body + Send + 'static,
     B::Data: Send,
@@ -41,7 +41,7 @@ where
 }
 
 /// The latencies of all requests within `time`, sorted; they name `model-0` and so on.
-pub async fn load(
+pub(crate) async fn load(
     url: &str,
     time: Duration,
     models: usize,
@@ -79,14 +79,14 @@ pub async fn load(
     Ok(all)
 }
 
-pub fn at(latencies: &[Duration], part: f64) -> Duration {
+pub(crate) fn at(latencies: &[Duration], part: f64) -> Duration {
     let position = (latencies.len() as f64 * part) as usize;
     latencies[position.min(latencies.len() - 1)]
 }
 
 /// Two loads, the second with something going on, and how often it is slower than 1.5 times the p99
 /// of the first.
-pub fn compare(without: (&str, &[Duration]), with: (&str, &[Duration])) {
+pub(crate) fn compare(without: (&str, &[Duration]), with: (&str, &[Duration])) {
     let bound = at(without.1, 0.99).mul_f64(1.5);
     for (name, all) in [without, with] {
         println!(

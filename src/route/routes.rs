@@ -1,11 +1,13 @@
 //! The routes of a table: their names, rules and limits.
 
 use std::{
+    mem,
     ops::Range,
     sync::{Arc, OnceLock},
 };
 
 use hashbrown::HashMap;
+use tokio::runtime::Handle;
 
 use super::{models::ModelList, rule::CompiledRule};
 use crate::limit::LiveLimit;
@@ -33,6 +35,28 @@ pub(crate) struct CompiledRoutes {
     pub(super) by_model: Names,
     pub(super) by_adapter: Names,
     pub(crate) models: ModelList,
+}
+
+/// From so many rules on, dropping them takes a millisecond, and no request's time.
+const MANY: usize = 1_000;
+
+impl Drop for CompiledRoutes {
+    /// What drops the last of them may be a request that has outlived its table.
+    fn drop(&mut self) {
+        if self.rules.len() < MANY {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            let lists = (mem::take(&mut self.rules), mem::take(&mut self.limits));
+            let names = (mem::take(&mut self.route_names), mem::take(&mut self.names));
+            let found = (
+                mem::take(&mut self.by_model),
+                mem::take(&mut self.by_adapter),
+            );
+            let models = mem::take(&mut self.models);
+            runtime.spawn_blocking(move || drop((lists, names, found, models)));
+        }
+    }
 }
 
 /// The entry for a model's or an adapter's name.

@@ -1,6 +1,7 @@
 //! What changes in the cluster changes in the table.
 
 mod both_objects;
+mod chosen_objects;
 mod each_fails_alone;
 mod first_lists;
 mod moved_pods;

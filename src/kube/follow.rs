@@ -4,6 +4,7 @@ use std::{pin::pin, time::Duration};
 
 use ::kube::{
     Api, Client,
+    core::Status,
     runtime::watcher::{self, Event, watcher},
 };
 use futures_util::StreamExt;
@@ -99,7 +100,7 @@ impl Follower<'_> {
             what, namespace, ..
         } = *self;
         if self.failures == 0 {
-            let error = with_sources(error);
+            let error = reason(error);
             warn!(target: "tower_model_route::kube", what, namespace, error, "not watched: what is known stays");
         }
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
@@ -130,18 +131,22 @@ fn change<K: Kind>(event: Event<Object<K>>) -> Change {
     }
 }
 
-/// The status of an answer that is an error.
-fn code(error: &watcher::Error) -> Option<u16> {
+/// What an answer or an event says that is an error.
+fn status(error: &watcher::Error) -> Option<&Status> {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => match error {
-            ::kube::Error::Api(status) => Some(status.code),
+            ::kube::Error::Api(status) => Some(status),
             _ => None,
         },
-        watcher::Error::WatchError(status) => Some(status.code),
+        watcher::Error::WatchError(status) => Some(status),
         watcher::Error::NoResourceVersion => None,
     }
+}
+
+fn code(error: &watcher::Error) -> Option<u16> {
+    status(error).map(|status| status.code)
 }
 
 /// Whether the API server does not know lists as streams: it answers that the request makes no sense.
@@ -155,8 +160,11 @@ fn is_gone(error: &watcher::Error) -> bool {
     code(error) == Some(410)
 }
 
-/// An error's text with those below it.
-fn with_sources(error: &watcher::Error) -> String {
+/// What the API server has said, or why it could not be asked.
+fn reason(error: &watcher::Error) -> String {
+    if let Some(status) = status(error) {
+        return format!("{} {}: {}", status.code, status.reason, status.message);
+    }
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {

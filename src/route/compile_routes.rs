@@ -30,6 +30,7 @@ impl<'c> Compiler<'c> {
             self.route(position, route);
         }
         let mut routes = std::mem::take(&mut self.routes);
+        routes.made_of = config.get_model_routes().to_vec();
         routes.models = ModelList::new(std::mem::take(&mut self.listed));
         routes.counts_prompts = routes.rules.iter().any(CompiledRule::counts_prompts);
         let mut limits = routes.limits.iter().flatten();

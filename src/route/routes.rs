@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use tokio::runtime::Handle;
 
 use super::{models::ModelList, rule::CompiledRule};
-use crate::limit::LiveLimit;
+use crate::{config::ModelRoute, limit::LiveLimit};
 
 /// The routes of a table, which is most of it: nothing in it depends on the endpoints.
 ///
@@ -35,13 +35,16 @@ pub(crate) struct CompiledRoutes {
     pub(super) by_model: Names,
     pub(super) by_adapter: Names,
     pub(crate) models: ModelList,
+    /// What they were made of, which no other table lets go of last: see [`Drop`].
+    pub(super) made_of: Vec<ModelRoute>,
 }
 
 /// From so many rules on, dropping them takes a millisecond, and no request's time.
 const MANY: usize = 1_000;
 
 impl Drop for CompiledRoutes {
-    /// What drops the last of them may be a request that has outlived its table.
+    /// What drops the last of them may be a request that has outlived its table. The configuration
+    /// of the table goes first, and is none of its routes' last owner.
     fn drop(&mut self) {
         if self.rules.len() < MANY {
             return;
@@ -53,8 +56,8 @@ impl Drop for CompiledRoutes {
                 mem::take(&mut self.by_model),
                 mem::take(&mut self.by_adapter),
             );
-            let models = mem::take(&mut self.models);
-            runtime.spawn_blocking(move || drop((lists, names, found, models)));
+            let told = (mem::take(&mut self.models), mem::take(&mut self.made_of));
+            runtime.spawn_blocking(move || drop((lists, names, found, told)));
         }
     }
 }

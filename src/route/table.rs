@@ -72,6 +72,8 @@ impl fmt::Debug for RouteTable {
 /// The compiled table. A clone shares the live parts: the ModelServers and the splits.
 #[derive(Clone)]
 pub(crate) struct CompiledTable {
+    /// The configuration that it was built from. It is dropped before the routes.
+    pub(super) config: Arc<RouteTableBuilder>,
     /// Shared by tables of which this is the same.
     pub(crate) routes: Arc<CompiledRoutes>,
     pub(crate) servers: Box<[Arc<Server>]>,
@@ -85,8 +87,6 @@ pub(crate) struct CompiledTable {
     pub(super) addresses: Arc<Addresses>,
     /// Which engine keeps what clients can ask for later.
     pub(crate) homes: Arc<Homes>,
-    /// The configuration that it was built from.
-    pub(super) config: Arc<RouteTableBuilder>,
 }
 
 /// Of hosts in lower case, the addresses in their order, each once. None is empty.

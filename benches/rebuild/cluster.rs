@@ -10,6 +10,7 @@ const TEAMS: usize = 10;
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
     pub(crate) routes: usize,
+    /// More than [`TEAMS`]: a route has two of one team.
     pub(crate) servers: usize,
     pub(crate) pods: usize,
     /// Of so many routes one is wrong: every other by a weight, which is seen when it is read, the

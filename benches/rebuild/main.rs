@@ -93,7 +93,12 @@ fn measure(sizes: Sizes, rounds: usize) -> Result<(), Box<dyn Error + Send + Syn
     let (bytes, held) = (cluster.yaml_bytes, resident().saturating_sub(before));
     println!("  read in {read:.0?}, {bytes} bytes of YAML, {held} KiB resident");
     let before = resident();
-    let handle = RouteTableHandle::new(cluster.manifests().build()?);
+    let table = cluster.manifests().build()?;
+    let made = table.config().get_model_routes().len();
+    if made != routes {
+        return Err(format!("{made} of the {routes} routes are right").into());
+    }
+    let handle = RouteTableHandle::new(table);
     let held = resident().saturating_sub(before);
     println!("  the first table: {held} KiB resident");
     for change in [Change::All, Change::Route, Change::Pod] {
@@ -194,7 +199,7 @@ async fn under_load(sizes: Sizes, rounds: usize, time: Duration) -> Result<(), B
 async fn main() -> Result<(), Box<dyn Error>> {
     let is_quick = std::env::args().any(|argument| argument == "--quick");
     let (routes, pods) = if is_quick {
-        (1_000, 100)
+        (1_000, 200)
     } else {
         (10_000, 1_000)
     };

@@ -35,7 +35,9 @@ mod load;
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// A watch rests for so many times what the last table took.
-const REST: u32 = 4;
+const REST: u32 = 9;
+/// What no change waits longer for.
+const MOST: Duration = Duration::from_secs(1);
 
 /// What is different from the table before.
 #[derive(Clone, Copy, Debug)]
@@ -179,7 +181,7 @@ async fn under_load(sizes: Sizes, rounds: usize, time: Duration) -> Result<(), B
                         let times_of = rebuilt.expect("the objects are valid");
                         times.push(times_of);
                         let took: Duration = times_of.iter().sum();
-                        thread::sleep(DEBOUNCE.max(took * REST));
+                        thread::sleep((took * REST).clamp(DEBOUNCE, MOST));
                     }
                     (cluster, times)
                 })

@@ -25,8 +25,8 @@ use crate::manifest::{Diagnostic, Manifests, ReadObject, Reloads, on_deep_stack}
 /// takes.
 const MOST_BEHIND: Duration = Duration::from_secs(1);
 /// Between two rebuilds there is this many times what the last one took: where things change all
-/// the time, they take a fifth of a core, as long as nothing waits for too long.
-const REST: u32 = 4;
+/// the time, they take a tenth of a core, as long as nothing waits for too long.
+const REST: u32 = 9;
 
 /// What manifests need beside the cluster's objects.
 pub(super) type Complete = dyn Fn(Manifests) -> Manifests + Send + Sync;

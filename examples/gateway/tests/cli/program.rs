@@ -14,7 +14,10 @@ use axum::{
     http::{Request, Response, Version},
 };
 use http_body_util::{BodyExt, Full};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper_util::{
+    client::legacy::{self, Client},
+    rt::TokioExecutor,
+};
 use test_kit::{directory::Directory, socket::Upstream};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
@@ -252,14 +255,24 @@ impl Gateway {
 
     /// Sends it a request on a connection of its own, HTTP/2 if it is said to be.
     pub(crate) async fn send(&self, request: Request<String>) -> Response<String> {
+        self.try_send(request).await.unwrap()
+    }
+
+    /// The same for a request that may be refused before all of it is written: then the connection
+    /// may be closed under the client, which does not see the answer.
+    pub(crate) async fn try_send(
+        &self,
+        request: Request<String>,
+    ) -> Result<Response<String>, legacy::Error> {
         let exchange = async {
             let client = Client::builder(TokioExecutor::new())
                 .http2_only(request.version() == Version::HTTP_2)
                 .build_http();
             let request = request.map(|body| Full::new(Bytes::from(body)));
-            let (head, body) = client.request(request).await.unwrap().into_parts();
+            let (head, body) = client.request(request).await?.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
-            Response::from_parts(head, String::from_utf8(body.into()).unwrap())
+            let text = String::from_utf8(body.into()).unwrap();
+            Ok(Response::from_parts(head, text))
         };
         tokio::time::timeout(PATIENCE, exchange).await.unwrap()
     }

@@ -70,7 +70,15 @@ async fn both_versions_of_http_have_the_same_room_for_headers() {
                 .version(version)
                 .header("x-long", "x".repeat(bytes))
                 .body(r#"{"model": "chat"}"#.to_owned());
-            statuses.push(gateway.send(request.unwrap()).await.status().as_u16());
+            let request = request.unwrap();
+            let mut response = gateway.try_send(request.clone()).await;
+            // A head that is too long may be refused while it is still written.
+            for _ in 0..20 {
+                if response.is_err() && bytes > 400_000 {
+                    response = gateway.try_send(request.clone()).await;
+                }
+            }
+            statuses.push(response.unwrap().status().as_u16());
         }
         let expected = if bytes < 400_000 { 200 } else { 431 };
         assert_eq!(statuses, [expected; 2], "{bytes}");

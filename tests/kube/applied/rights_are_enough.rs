@@ -13,10 +13,10 @@ const EVENTS: &str = include_str!("../../../examples/kubernetes/events.yaml");
 
 const READ: [&str; 4] = ["ModelRoute", "ModelServer", "Pod", "EndpointSlice"];
 const READ_RIGHTS: [&str; 4] = [
-    "discovery.k8s.io/endpointslices: get list watch",
-    "networking.serving.volcano.sh/modelroutes: get list watch",
-    "networking.serving.volcano.sh/modelservers: get list watch",
-    "/pods: get list watch",
+    "discovery.k8s.io/endpointslices: list watch",
+    "networking.serving.volcano.sh/modelroutes: list watch",
+    "networking.serving.volcano.sh/modelservers: list watch",
+    "/pods: list watch",
 ];
 
 /// Applies files with the gateway in `gateway` and the engines in `engines`; whoever has the

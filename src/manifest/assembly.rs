@@ -314,8 +314,7 @@ impl Assembly {
         let others = routes.filter(|(route, _)| route.get_name() != name);
         for spot in others.filter_map(|(_, it)| it.origin.without_model.as_ref()) {
             let message = format!(
-                "requests without a model go to the ModelRoute {name:?} already, in {} line {}",
-                first.source.file, first.at.line
+                "requests without a model go to the ModelRoute {name:?} already, in {first}"
             );
             let code = "duplicate-without-model";
             found.push(Diagnostic::new(Severity::Error, code, spot, message));
@@ -431,10 +430,7 @@ impl ServerNames {
 }
 
 fn duplicate(kind: &str, name: &str, spot: &Spot, first: &Spot) -> Diagnostic {
-    let message = format!(
-        "there is already a {kind} {name:?}, in {} line {}",
-        first.source.file, first.at.line
-    );
+    let message = format!("there is already a {kind} {name:?}, in {first}");
     Diagnostic::new(Severity::Error, "duplicate-resource", spot, message)
 }
 

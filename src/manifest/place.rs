@@ -71,3 +71,14 @@ pub(super) struct Spot {
     pub(super) at: At,
     pub(super) path: FieldPath,
 }
+
+impl fmt::Display for Spot {
+    /// The file and the line; an object of a cluster has no lines.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source.file)?;
+        match self.at.line {
+            0 => Ok(()),
+            line => write!(f, " line {line}"),
+        }
+    }
+}

@@ -73,6 +73,22 @@ async fn a_route_waits_for_its_model_server() {
     .await;
 }
 
+/// An object has no lines that a message could name.
+#[tokio::test(start_paused = true)]
+async fn of_two_objects_that_exclude_each_other_the_second_is_told_of_the_first() {
+    let cluster = chat();
+    for name in ["first", "second"] {
+        let mut route = model_route(name, name, "chat");
+        route["metadata"]["annotations"] = json!({"tower-model-route/without-model": "true"});
+        cluster.apply(route);
+    }
+    let (handle, _watch) = watched(&cluster).await;
+    let error = handle.last_error().unwrap().to_string();
+    let first = "requests without a model go to the ModelRoute \"ml/first\" already, in ModelRoute \
+                 ml/first [";
+    assert!(error.contains(first), "{error}");
+}
+
 /// It comes from whoever may write ModelRoutes, and reading it takes stack.
 #[tokio::test(start_paused = true)]
 async fn an_annotation_that_is_nested_without_end_is_one_error() {

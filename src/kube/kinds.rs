@@ -14,6 +14,8 @@ pub(super) trait Kind: Clone + Debug + Send + Sync + 'static {
     const PARTS: &'static [&'static str];
     /// Of those that are wanted, a selector of the server's.
     const FIELDS: Option<&'static str> = None;
+    /// Whether the labels that are set choose among them.
+    const IS_CHOSEN: bool = false;
 
     /// Removes what has no influence on a table, and would cost memory and rebuilds.
     fn trim(object: &mut Map<String, Value>);
@@ -37,6 +39,7 @@ impl Kind for ModelRoute {
     const KIND: &'static str = "ModelRoute";
     const PLURAL: &'static str = "modelroutes";
     const PARTS: &'static [&'static str] = &["spec"];
+    const IS_CHOSEN: bool = true;
 
     fn trim(object: &mut Map<String, Value>) {
         keep_own_annotations(object);
@@ -49,6 +52,7 @@ impl Kind for ModelServer {
     const KIND: &'static str = "ModelServer";
     const PLURAL: &'static str = "modelservers";
     const PARTS: &'static [&'static str] = &["spec"];
+    const IS_CHOSEN: bool = true;
 
     fn trim(object: &mut Map<String, Value>) {
         keep_own_annotations(object);

@@ -54,6 +54,12 @@ enum Content {
     Read(Arc<ReadObject>),
 }
 
+/// What tells two lists apart.
+fn digests(objects: &Objects) -> impl Iterator<Item = (&str, u64)> {
+    let objects = objects.iter();
+    objects.map(|(name, kept)| (&**name, kept.digest))
+}
+
 impl List {
     pub(super) fn new(kind: &'static str) -> Self {
         Self {
@@ -97,13 +103,7 @@ impl List {
         let coming = self.coming.take().unwrap_or_default();
         let before = mem::replace(&mut self.objects, coming);
         let is_first = !mem::replace(&mut self.is_in, true);
-        let digests = |objects: &Objects| -> Vec<(Box<str>, u64)> {
-            let objects = objects.iter();
-            objects
-                .map(|(name, kept)| (name.clone(), kept.digest))
-                .collect()
-        };
-        is_first || digests(&before) != digests(&self.objects)
+        is_first || !digests(&before).eq(digests(&self.objects))
     }
 
     fn kept(&self, seen: &Seen) -> Kept {

@@ -1,6 +1,6 @@
 //! From lists to tables: when a table is made anew, and of what.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use ::kube::Client;
 use tokio::{
@@ -43,7 +43,8 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Begins to follow the objects of a kind; the lists are those from the position `first` on.
-    fn follow<K: Kind>(&mut self, first: usize, labels: Option<&String>) -> Vec<List> {
+    fn follow<K: Kind>(&mut self, first: usize) -> Vec<List> {
+        let labels = self.labels.as_ref().filter(|_| K::IS_CHOSEN);
         for (position, namespace) in (first..).zip(&self.namespaces) {
             self.tasks.spawn(follow::<K>(
                 self.client.clone(),
@@ -98,13 +99,9 @@ impl Rebuilder {
 
     /// Works until the runtime ends, or this is dropped.
     pub(super) async fn run(mut self, reloads: Reloads, complete: Arc<Complete>) {
-        let labels = self.sources.labels.clone();
-        let mut lists = self.sources.follow::<ModelRoute>(0, labels.as_ref());
-        lists.extend(
-            self.sources
-                .follow::<ModelServer>(lists.len(), labels.as_ref()),
-        );
-        lists.extend(self.sources.follow::<Pod>(lists.len(), None));
+        let mut lists = self.sources.follow::<ModelRoute>(0);
+        lists.extend(self.sources.follow::<ModelServer>(lists.len()));
+        lists.extend(self.sources.follow::<Pod>(lists.len()));
         let mut work = Work {
             lists,
             reloads,
@@ -161,14 +158,15 @@ impl Rebuilder {
         let now = Instant::now();
         self.rest_until = now + (now - begun).saturating_mul(REST);
         if !self.follows_slices && work.names_service() {
-            let slices = self.sources.follow::<EndpointSlice>(work.lists.len(), None);
+            let slices = self.sources.follow::<EndpointSlice>(work.lists.len());
             work.lists.extend(slices);
             self.follows_slices = true;
         }
         if let Some(news) = news {
-            let is_whole = work.lists.iter().all(List::is_in);
-            self.ready
-                .send_if_modified(|ready| !mem::replace(ready, *ready || is_whole) && is_whole);
+            // Not before the slices are in, if it has just turned out that they are needed.
+            if work.lists.iter().all(List::is_in) {
+                self.ready.send_replace(true);
+            }
             if let Some(events) = &self.events {
                 events.tell(&news, &work.lists);
             }

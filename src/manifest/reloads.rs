@@ -70,13 +70,17 @@ impl Reloads {
     fn built(&mut self, built: Built) -> Vec<Diagnostic> {
         self.last = built.resources;
         let is_new = self.handle.table().config() != built.table.config();
-        let errors = built.report.errors();
-        let news = errors.filter(|error| !self.told.contains(&error.to_string()));
-        let news: Vec<Diagnostic> = news.cloned().collect();
+        let errors = built
+            .report
+            .errors()
+            .map(|error| (error.to_string(), error));
+        let errors: Vec<(String, &Diagnostic)> = errors.collect();
+        let news = errors.iter().filter(|(line, _)| !self.told.contains(line));
+        let news: Vec<Diagnostic> = news.map(|(_, error)| Diagnostic::clone(error)).collect();
         for error in &news {
             warn!(target: "tower_model_route::reload", %error, "a manifest is left out, or stays as it was");
         }
-        let errors = built.report.errors().map(ToString::to_string).collect();
+        let errors = errors.into_iter().map(|(line, _)| line).collect();
         let had_errors = !mem::replace(&mut self.told, errors).is_empty();
         if had_errors && self.told.is_empty() {
             info!(target: "tower_model_route::reload", "no manifest is left out any more");

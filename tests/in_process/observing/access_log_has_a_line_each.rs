@@ -1,7 +1,5 @@
 //! The access log: one line when a request has ended, which nobody but the log writes.
 
-use std::sync::{Arc, Mutex};
-
 use axum::body::Body;
 use http::Request;
 use proptest::prelude::*;
@@ -13,33 +11,14 @@ use test_kit::{
     request::{asked, chat_of},
     table::{one_server, retries},
 };
-use tower_model_route::{AccessLog, AccessStyle, EndFacts, ModelRouteLayer, Observer};
+use tower_model_route::{AccessLog, AccessStyle, ModelRouteLayer};
 
+use super::Lines;
 use crate::telemetry::collect::collecting;
 
-/// The lines of each end, as text and as JSON.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<(String, String)>>>);
-
-impl Observer for Lines {
-    fn ended(&self, end: &EndFacts<'_>) {
-        let lines = (end.text().to_string(), end.json().to_string());
-        self.0.lock().unwrap().push(lines);
-    }
-}
-
-impl Lines {
-    fn rig(&self) -> Rig {
-        Rig::with(one_server(2, retries(1)), |table| {
-            ModelRouteLayer::new(table).observer(self.clone())
-        })
-    }
-
-    #[track_caller]
-    fn last(&self) -> (String, Value) {
-        let (text, json) = self.0.lock().unwrap().pop().expect("a line");
-        (text, serde_json::from_str(&json).expect(&json))
-    }
+/// Two endpoints, of which the other may be tried.
+fn rig(lines: &Lines) -> Rig {
+    lines.rig(one_server(2, retries(1)))
 }
 
 fn with_id(mut request: Request<http_body_util::Full<bytes::Bytes>>) -> Request<Body> {
@@ -52,7 +31,7 @@ fn with_id(mut request: Request<http_body_util::Full<bytes::Bytes>>) -> Request<
 #[tokio::test(start_paused = true)]
 async fn a_routed_request_has_all_that_is_known() {
     let lines = Lines::default();
-    let rig = lines.rig();
+    let rig = rig(&lines);
     let answer = r#"{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":8}}"#;
     let (feed, body) = test_kit::body::script();
     feed.data(answer).end();
@@ -97,7 +76,7 @@ async fn a_routed_request_has_all_that_is_known() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_one_has_its_error() {
     let lines = Lines::default();
-    let rig = lines.rig();
+    let rig = rig(&lines);
     rig.send(with_id(chat_of(r#"{"model":"bogus"}"#))).await;
     let (text, json) = lines.last();
     assert_eq!(
@@ -125,7 +104,7 @@ proptest! {
     fn a_client_cannot_write_the_log(model in ".{0,300}", path in "[!-~]{0,300}") {
         paused::runtime().block_on(async {
             let lines = Lines::default();
-            let rig = lines.rig();
+            let rig = rig(&lines);
             let body = serde_json::json!({"model": model}).to_string();
             let uri = format!("/v1/chat/completions/{path}").parse::<http::Uri>();
             let request = Request::post(uri.unwrap_or_default()).body(Body::from(body.clone()));

@@ -1,14 +1,9 @@
 //! What an endpoint is called is said wherever its URI is.
 
-use std::sync::{Arc, Mutex};
+use test_kit::{engines::status, request::head, table::table};
+use tower_model_route::{Endpoint, ModelServer, OutlierDetection, RouteTable, Rule, TrafficPolicy};
 
-use serde_json::Value;
-use test_kit::{engines::status, gateway::Rig, request::head, table::table};
-use tower_model_route::{
-    EndFacts, Endpoint, ModelRouteLayer, ModelServer, Observer, OutlierDetection, RouteTable, Rule,
-    TrafficPolicy,
-};
-
+use super::Lines;
 use crate::telemetry::collect::collecting;
 
 const POD: &str = "engine-7d9f-x2";
@@ -71,29 +66,16 @@ fn of_a_shared_endpoint_the_first_name_counts() {
     assert_eq!(decided(&table).as_deref(), Some("first"));
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<(String, String)>>>);
-
-impl Observer for Lines {
-    fn ended(&self, end: &EndFacts<'_>) {
-        let lines = (end.text().to_string(), end.json().to_string());
-        self.0.lock().unwrap().push(lines);
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn it_is_in_spans_logs_and_access_logs() {
     let (seen, _guard) = collecting();
     let lines = Lines::default();
-    let rig = Rig::with(named(), |table| {
-        ModelRouteLayer::new(table).observer(lines.clone())
-    });
+    let rig = lines.rig(named());
     rig.engines.always("e0", || status(502));
     rig.ask().await;
-    let (text, json) = lines.0.lock().unwrap().pop().unwrap();
+    let (text, json) = lines.last();
     let pod = format!("selected_pod={POD} endpoint=http://e0 ");
     assert!(text.contains(&pod), "{text}");
-    let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         (json["selected_pod"].as_str(), json["endpoint"].as_str()),
         (Some(POD), Some("http://e0"))

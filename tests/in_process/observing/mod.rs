@@ -16,10 +16,11 @@ use std::{
 };
 
 use http::{Extensions, StatusCode, request::Parts};
+use serde_json::Value;
 use test_kit::gateway::Rig;
 use tower_model_route::{
-    AttemptFacts, EndFacts, EndKind, Observer, RequestFacts, RouteDecision, RouteError, RouteTable,
-    Times, Usage,
+    AttemptFacts, EndFacts, EndKind, ModelRouteLayer, Observer, RequestFacts, RouteDecision,
+    RouteError, RouteTable, Times, Usage,
 };
 
 /// An event with content.
@@ -79,7 +80,7 @@ impl Heard {
 
     fn rig(&self, table: RouteTable) -> Rig {
         Rig::with(table, |table| {
-            tower_model_route::ModelRouteLayer::new(table).observer(self.clone())
+            ModelRouteLayer::new(table).observer(self.clone())
         })
     }
 }
@@ -140,6 +141,31 @@ impl Observer for Heard {
             times: *end.times(),
             note: end.request().notes().get::<Tenant>().map(|tenant| tenant.0),
         });
+    }
+}
+
+/// The lines of each end, as text and as JSON.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<(String, String)>>>);
+
+impl Observer for Lines {
+    fn ended(&self, end: &EndFacts<'_>) {
+        let lines = (end.text().to_string(), end.json().to_string());
+        self.0.lock().unwrap().push(lines);
+    }
+}
+
+impl Lines {
+    fn rig(&self, table: RouteTable) -> Rig {
+        Rig::with(table, |table| {
+            ModelRouteLayer::new(table).observer(self.clone())
+        })
+    }
+
+    #[track_caller]
+    fn last(&self) -> (String, Value) {
+        let (text, json) = self.0.lock().unwrap().pop().expect("a line");
+        (text, serde_json::from_str(&json).expect(&json))
     }
 }
 

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tower::Service;
 
+use crate::resources;
+
 /// A service that answers as an API server does; clones are one cluster.
 ///
 /// What it is changed by is seen by watches at once. It does not look at the bodies of requests.
@@ -354,25 +356,20 @@ fn refused(code: StatusCode, reason: &str) -> Response<Body> {
 
 /// A ModelRoute of one rule to one ModelServer.
 pub fn model_route(name: &str, model: &str, server: &str) -> Value {
-    json!({
-        "apiVersion": "networking.serving.volcano.sh/v1alpha1", "kind": "ModelRoute",
-        "metadata": {"namespace": "ml", "name": name, "uid": format!("uid-of-{name}")},
-        "spec": {"modelName": model, "rules": [
-            {"name": "all", "targetModels": [{"modelServerName": server}]},
-        ]},
-    })
+    let mut route = in_ml(resources::route(name, model, server));
+    route["metadata"]["uid"] = format!("uid-of-{name}").into();
+    route
 }
 
-/// A ModelServer whose Pods have the label `app` of its name.
+/// A ModelServer whose Pods have the label `app` of its name, and the port 8000.
 pub fn model_server(name: &str) -> Value {
-    json!({
-        "apiVersion": "networking.serving.volcano.sh/v1alpha1", "kind": "ModelServer",
-        "metadata": {"namespace": "ml", "name": name},
-        "spec": {
-            "inferenceEngine": "vLLM", "workloadPort": {"port": 8000},
-            "workloadSelector": {"matchLabels": {"app": name}},
-        },
-    })
+    in_ml(resources::server(name, name, 8000))
+}
+
+fn in_ml(mut object: Value) -> Value {
+    object["apiVersion"] = "networking.serving.volcano.sh/v1alpha1".into();
+    object["metadata"]["namespace"] = "ml".into();
+    object
 }
 
 /// A Pod that runs and is ready, with the label `app`.

@@ -10,6 +10,7 @@
 //! - [`answer`]: answers as clients get them
 //! - [`socket`]: clients, engines and gateways on loopback, down to the bytes
 //! - [`cluster_api`]: the API of a Kubernetes cluster, without a network
+//! - [`resources`]: ModelRoutes and ModelServers as JSON
 //! - [`redis`]: a real Redis, if there is one
 //! - `kube`: a real Kubernetes API, if it has been built
 //! - [`slow`]: a proxy that delays
@@ -36,6 +37,7 @@ pub mod mock;
 pub mod paused;
 pub mod redis;
 pub mod request;
+pub mod resources;
 pub mod slow;
 pub mod socket;
 pub mod table;

@@ -38,7 +38,6 @@ async fn on_the_home_of_each_key() {
     };
     let (space, engines) = (cluster.namespace().await, Engines::start().await);
     let name = format!("{}/server", space.name);
-    let uri = |address| format!("http://{address}:{}", engines.port);
     let mut by_session = server("server", "engine", engines.port);
     by_session["metadata"]["annotations"] =
         json!({"tower-model-route/balance": "ConsistentHash: {Header: x-session}"});
@@ -53,26 +52,22 @@ async fn on_the_home_of_each_key() {
     let first = Watched::of(&space).await;
     space.pod("pod-2", "engine", "127.0.0.2").await;
     let second = Watched::of(&space).await;
-    let all = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"];
-    first
-        .has(&name, &all.map(uri).each_ref().map(String::as_str))
-        .await;
-    second
-        .has(&name, &all.map(uri).each_ref().map(String::as_str))
-        .await;
+    let both_have = async |hosts: std::ops::RangeInclusive<u8>| {
+        let uris: Vec<_> = hosts
+            .map(|n| format!("http://127.0.0.{n}:{}", engines.port))
+            .collect();
+        let uris: Vec<_> = uris.iter().map(String::as_str).collect();
+        first.has(&name, &uris).await;
+        second.has(&name, &uris).await;
+    };
+    both_have(1..=4).await;
     let before = homes(&first).await;
     assert_eq!(before, homes(&second).await);
 
     // Another comes, and one goes.
     space.pod("pod-5", "engine", "127.0.0.5").await;
     space.delete("Pod", "pod-1").await;
-    let all = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"];
-    first
-        .has(&name, &all.map(uri).each_ref().map(String::as_str))
-        .await;
-    second
-        .has(&name, &all.map(uri).each_ref().map(String::as_str))
-        .await;
+    both_have(2..=5).await;
     let after = homes(&first).await;
     assert_eq!(after, homes(&second).await);
     for key in 0..KEYS {

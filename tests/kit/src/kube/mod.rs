@@ -12,4 +12,6 @@ mod process;
 pub use cluster::{Cluster, Lists, shared};
 pub use engines::Engines;
 pub use namespace::Namespace;
-pub use objects::{documents, route, server};
+pub use objects::documents;
+
+pub use crate::resources::{route, server};

@@ -1,6 +1,6 @@
 //! Objects as JSON, and where they are in the API.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Each document of some YAML, read and as it is.
 pub fn documents(yaml: &str) -> Vec<(Value, String)> {
@@ -41,26 +41,4 @@ pub(super) fn api_version(kind: &str) -> &'static str {
         "Deployment" => "apps/v1",
         _ => "v1",
     }
-}
-
-/// A ModelRoute of one model to one ModelServer.
-pub fn route(name: &str, model: &str, server: &str) -> Value {
-    json!({
-        "kind": "ModelRoute",
-        "metadata": {"name": name},
-        "spec": {"modelName": model, "rules": [{"targetModels": [{"modelServerName": server}]}]},
-    })
-}
-
-/// A ModelServer of the Pods with the label `app`.
-pub fn server(name: &str, app: &str, port: u16) -> Value {
-    json!({
-        "kind": "ModelServer",
-        "metadata": {"name": name},
-        "spec": {
-            "inferenceEngine": "vLLM",
-            "workloadSelector": {"matchLabels": {"app": app}},
-            "workloadPort": {"port": port},
-        },
-    })
 }

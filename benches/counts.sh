@@ -1,17 +1,83 @@
 #!/usr/bin/env bash
-# Instructions a request of 1 KB and an event of a stream, by rows of benches/counts.rs. Needs valgrind.
+# What a request of 1 KB costs, by rows of benches/counts.rs; see the usage below. Needs valgrind and objdump.
+#
+#   benches/counts.sh                  the rows of benches/counts.txt, without what the engine alone takes:
+#                                      instructions, atomic read-modify-writes, allocations of a request
+#   benches/counts.sh --check          the same; fails where one is more than 2 % above the figures there
+#   benches/counts.sh --pin            writes them there
+#   benches/counts.sh --events ROW...  the instructions of a request and of an event of a stream
 set -euo pipefail
 cd "$(dirname "$0")/.."
-program=$(cargo bench --profile release --bench counts --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')
-count() { # row, what, times
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$1" "$2" "$3" 2>&1 |
-        sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
+pinned=benches/counts.txt
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+program=$(cargo bench --locked --profile release --bench counts --no-run 2>&1 | tee "$work/cargo" |
+    sed -n 's/.*Executable.*(\(.*\))/\1/p')
+[ -x "$program" ] || { cat "$work/cargo" >&2; exit 1; }
+
+trace() { # row, what, times, file for callgrind
+    valgrind --tool=callgrind --dump-instr=yes --compress-strings=no --compress-pos=no \
+        --callgrind-out-file="$4" "$program" "$1" "$2" "$3" >"$work/valgrind" 2>&1 ||
+        { cat "$work/valgrind" >&2; return 1; }
 }
+
+# The addresses of instructions that read, modify and write as one.
+objdump -d --no-show-raw-insn "$program" |
+    awk '/[ \t](lock |xchg .*\()/ { sub(":", "", $1); print "0x" $1 }' >"$work/atomics"
+
+# Instructions, atomics and allocations of a run.
+sum() { # file of callgrind
+    awk -v atomics="$work/atomics" -v own="$program" '
+        BEGIN { while ((getline address <atomics) > 0) is_atomic[address] = 1 }
+        /^ob=/ { in_own = substr($0, 4) == own }
+        /^cfn=/ { callee = substr($0, 5) }
+        /^calls=/ {
+            split(substr($0, 7), parts, " ")
+            if (callee ~ /^(malloc|calloc|realloc|aligned_alloc|posix_memalign)$/) allocations += parts[1]
+            skip = 1
+            next
+        }
+        /^0x/ {
+            if (skip) { skip = 0; next }
+            instructions += $3
+            if (in_own && ($1 in is_atomic)) atomics_done += $3
+        }
+        END { print instructions, atomics_done + 0, allocations + 0 }' "$1"
+}
+
+# What one of so many requests takes, or one part of a stream.
 each() { # row, what, times, parts of one time
-    echo $((($(count "$1" "$2" $((2 * $3))) - $(count "$1" "$2" "$3")) / $3 / $4))
+    trace "$1" "$2" "$3" "$work/once"
+    trace "$1" "$2" $((2 * $3)) "$work/twice"
+    paste -d' ' <(sum "$work/once") <(sum "$work/twice") |
+        awk -v n=$(($3 * $4)) '{ printf "%d %.0f %.0f\n", ($4 - $1) / n, ($5 - $2) / n, ($6 - $3) / n }'
 }
-rows=${*:-nobody observer metrics requests_limit tokens_limit all defaults defaults_all}
-printf '%-16s %12s %12s\n' row request event
-for row in $rows; do
-    printf '%-16s %12s %12s\n' "$row" "$(each "$row" requests 1000 1)" "$(each "$row" streams 20 1001)"
-done
+
+if [ "${1-}" = --events ]; then
+    shift
+    printf '%-16s %12s %12s\n' row request event
+    for row in ${*:-nobody observer metrics requests_limit tokens_limit all defaults defaults_all}; do
+        read -r request _ <<<"$(each "$row" requests 500 1)"
+        read -r event _ <<<"$(each "$row" streams 20 1001)"
+        printf '%-16s %12s %12s\n' "$row" "$request" "$event"
+    done
+    exit
+fi
+
+read -r -a bare <<<"$(each bare requests 500 1)"
+{
+    printf '%-8s %13s %8s %12s\n' row instructions atomics allocations
+    for row in layer stack retries; do
+        read -r -a all <<<"$(each "$row" requests 500 1)"
+        printf '%-8s %13s %8s %12s\n' "$row" $((all[0] - bare[0])) $((all[1] - bare[1])) $((all[2] - bare[2]))
+    done
+} | tee "$work/counts"
+
+case ${1-} in
+--pin) cp "$work/counts" "$pinned" ;;
+--check)
+    awk 'NR == FNR { for (i = 2; i <= 4; i++) bound[$1, i] = $i * 1.02; next }
+        FNR > 1 { for (i = 2; i <= 4; i++) if ($i > bound[$1, i]) { print $1 ": " $i " is more than " bound[$1, i]; bad = 1 } }
+        END { exit bad }' "$pinned" "$work/counts" ;;
+esac

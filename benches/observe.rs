@@ -16,7 +16,8 @@ use http_body_util::Full;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use support::{
     BATCH, chat,
-    frames::{drain, forward_by, in_events, in_one_piece},
+    forward::forward_by,
+    frames::{drain, in_events, in_one_piece},
     request, table,
 };
 use tower::{Layer, Service};

@@ -14,7 +14,10 @@ use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use http::{Request, Response};
 use serde_json::Value;
-use support::frames::{Frames, drain, forward_by};
+use support::{
+    forward::forward_by,
+    frames::{Frames, drain},
+};
 use tokio::runtime::Builder;
 use tower::{Layer, service_fn};
 use tower_model_route::{

@@ -9,6 +9,9 @@
 //! - The `ModelRouteLayer` moves the lease into the answer's body (`finish`), or
 //!   releases it when its future is dropped (`abandon`). Until then the exchange
 //!   owns it.
+//!
+//! What never changes stands beside the lock, and what is asked of every request is asked in as few
+//! locks as may be: each takes two atomic writes, of 22 that a request has.
 
 use std::{
     error::Error,
@@ -42,17 +45,57 @@ use crate::{
 /// across an await.
 pub(crate) struct Exchange {
     state: Mutex<State>,
+    fixed: Fixed,
+    passed: Passed,
+    /// Whether the current attempt has ended; it is written under the lock.
+    has_ended: AtomicBool,
     /// Whether the HTTP client may have sent all that the engine needs in the current attempt:
     /// it has begun to read the body, or there is none.
     body_begun: AtomicBool,
-    has_body: bool,
     /// The request's bodies that are left.
     bodies: AtomicUsize,
+    /// Counts the bytes of a body that was whole before it was sent.
+    held: Share,
+}
+
+/// What is the same in all attempts.
+struct Fixed {
+    has_body: bool,
+    /// Whether the client still sends its body while that is forwarded.
+    has_upload: bool,
+    /// Whether the request can be sent again at all.
+    has_retries: bool,
+    /// Whether it asks for a stream, if that is known.
+    asks_for_stream: Option<bool>,
+    /// Whether the body can be made to ask for usage, which its client has not asked for.
+    can_ask_for_usage: bool,
+    /// Whether the gateway, not the client, has the engine report its load.
+    asks_for_load: bool,
+}
+
+/// The layers that enforce what the policy says of attempts, and that the request has passed.
+#[derive(Default)]
+struct Passed {
+    attempt_timeout: AtomicBool,
+    failover: AtomicBool,
 }
 
 /// The part that a body has in its exchange.
 #[derive(Debug)]
 pub(super) struct Attached(Arc<Exchange>);
+
+/// How the request has ended, for the layer that has the answer.
+pub(crate) struct Finished {
+    pub(crate) decision: RouteDecision,
+    /// `None` if the answer is from an earlier attempt, whose lease was released.
+    pub(crate) lease: Option<Lease>,
+    /// When a missing first event counts as a failure, if it does.
+    pub(crate) slow: Option<Slow>,
+    /// Whether the attempt has asked for usage in the client's stead.
+    pub(crate) asks_for_usage: bool,
+    /// The client's upload, if the body was not whole before it was sent.
+    pub(crate) upload: Option<Upload>,
+}
 
 struct State {
     decision: RouteDecision,
@@ -73,26 +116,10 @@ struct State {
     has_lost: bool,
     /// `None` if the request can't be sent again.
     retries: Option<Box<Retries>>,
-    /// Whether the request asks for a stream, if that is known.
-    asks_for_stream: Option<bool>,
-    /// Which of our layers the request has passed.
-    passed: Passed,
     /// From when on a missing first event counts as a failure.
     slow: Option<Instant>,
-    /// Counts the bytes of a body that was whole before it was sent.
-    held: Share,
     /// `None` if nobody listens.
     report: Option<AttemptReport>,
-    /// Whether the body can be made to ask for usage, which its client has not asked for.
-    can_ask_for_usage: bool,
-    asks_for_load: bool,
-}
-
-/// The layers that enforce what the policy says of attempts.
-#[derive(Default)]
-struct Passed {
-    attempt_timeout: bool,
-    failover: bool,
 }
 
 /// The facts of a request that is sent.
@@ -133,8 +160,8 @@ pub(crate) enum Upcoming {
 }
 
 impl Attached {
-    pub(super) fn to(exchange: Arc<Exchange>) -> Self {
-        exchange.bodies.fetch_add(1, Ordering::Relaxed);
+    /// Of the first body, which the exchange counts from its beginning.
+    pub(super) fn first(exchange: Arc<Exchange>) -> Self {
         Self(exchange)
     }
 
@@ -145,16 +172,18 @@ impl Attached {
 
 impl Clone for Attached {
     fn clone(&self) -> Self {
-        Self::to(Arc::clone(&self.0))
+        self.0.bodies.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
     }
 }
 
 impl Drop for Attached {
     /// The exchange outlives its bodies: the answer holds it to the end.
     fn drop(&mut self) {
-        if self.0.bodies.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let held = std::mem::take(&mut self.0.state().held);
-            drop(held);
+        let bodies = &self.0.bodies;
+        // Of a single one there can be no clone any more.
+        if bodies.load(Ordering::Acquire) == 1 || bodies.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.held.release();
         }
     }
 }
@@ -185,6 +214,19 @@ impl Exchange {
             upload.sent_as(decision.requested_model(), decision.engine_model());
         }
         Arc::new(Self {
+            fixed: Fixed {
+                has_body,
+                has_upload: upload.is_some(),
+                has_retries: retries.is_some(),
+                asks_for_stream,
+                can_ask_for_usage,
+                asks_for_load,
+            },
+            passed: Passed::default(),
+            has_ended: AtomicBool::new(false),
+            body_begun: AtomicBool::new(!has_body),
+            bodies: AtomicUsize::new(1),
+            held,
             state: Mutex::new(State {
                 decision,
                 lease: Some(lease),
@@ -195,31 +237,23 @@ impl Exchange {
                 suspects: Vec::new(),
                 has_lost: false,
                 retries,
-                asks_for_stream,
-                passed: Passed::default(),
                 slow: None,
-                held,
                 report,
-                can_ask_for_usage,
-                asks_for_load,
             }),
-            body_begun: AtomicBool::new(!has_body),
-            has_body,
-            bodies: AtomicUsize::new(0),
         })
     }
 
     /// The time limits of the attempt that begins now. Whoever asks enforces them.
     pub(crate) fn attempt_times(&self) -> AttemptTimes {
+        self.passed.attempt_timeout.store(true, Ordering::Relaxed);
         let mut state = self.state();
-        state.passed.attempt_timeout = true;
         let Some(lease) = &state.lease else {
             return AttemptTimes::default();
         };
         let times = AttemptTimes::of(&lease.server().policy, state.deadline);
         state.slow = times.slow;
         AttemptTimes {
-            asks_for_stream: state.asks_for_stream,
+            asks_for_stream: self.fixed.asks_for_stream,
             ..times
         }
     }
@@ -250,38 +284,39 @@ impl Exchange {
     /// Counts how the attempt ended. The first layer that observes the outcome
     /// records it; later calls are ignored.
     pub(crate) fn settle(&self, outcome: impl FnOnce() -> Outcome) {
-        let mut state = self.state();
+        self.settled(&mut self.state(), outcome);
+    }
+
+    fn settled(&self, state: &mut State, outcome: impl FnOnce() -> Outcome) {
         if state.outcome.is_none() {
+            self.warn_unenforced(state);
             state.settle(outcome());
+            self.has_ended.store(true, Ordering::Relaxed);
         }
     }
 
     /// Why the client's upload could not be forwarded to its end, if it failed.
     pub(crate) fn upload_failure(&self) -> Option<RouteError> {
-        self.state().upload.as_ref()?.failure()
+        self.upload()?.failure()
     }
 
     /// The client's upload, if the body was not whole before it was sent.
     pub(crate) fn upload(&self) -> Option<Upload> {
-        self.state().upload.clone()
-    }
-
-    /// Whether nothing of the client's body is missing.
-    pub(super) fn has_whole_upload(&self) -> bool {
-        self.state().has_whole_upload()
+        let has_upload = self.fixed.has_upload;
+        has_upload.then(|| self.state().upload.clone()).flatten()
     }
 
     /// Whether another attempt may follow the one that begins now. Whoever asks sees to it.
     pub(crate) fn may_send_again(&self, is_replayable: bool) -> bool {
-        let mut state = self.state();
-        state.passed.failover = true;
-        is_replayable && state.retries.is_some()
+        self.passed.failover.store(true, Ordering::Relaxed);
+        is_replayable && self.fixed.has_retries
     }
 
-    /// Whether the settled attempt ended in a way that is worth another. If not, the retry
-    /// budget is credited.
-    pub(crate) fn is_retriable(&self) -> bool {
-        let state = self.state();
+    /// Settles the attempt, and returns whether it ended in a way that is worth another. If not,
+    /// the retry budget is credited.
+    pub(crate) fn is_retriable(&self, outcome: impl FnOnce() -> Outcome) -> bool {
+        let mut state = self.state();
+        self.settled(&mut state, outcome);
         let Some((retries, outcome)) = state.retries.as_deref().zip(state.outcome) else {
             return false;
         };
@@ -318,7 +353,7 @@ impl Exchange {
 
     /// Whether the attempt has ended, and none has begun since.
     pub(crate) fn has_ended(&self) -> bool {
-        self.state().outcome.is_some()
+        self.has_ended.load(Ordering::Relaxed)
     }
 
     /// The request is sent again by a layer that is not ours: at best to an endpoint that it
@@ -348,8 +383,15 @@ impl Exchange {
         if let Some(upload) = &state.upload {
             upload.begin_attempt();
         }
+        self.begun(state);
+    }
+
+    /// Another attempt has begun.
+    fn begun(&self, state: &mut State) {
         state.outcome = None;
-        self.body_begun.store(!self.has_body, Ordering::Relaxed);
+        self.has_ended.store(false, Ordering::Relaxed);
+        self.body_begun
+            .store(!self.fixed.has_body, Ordering::Relaxed);
     }
 
     /// Chooses the endpoint of the next attempt, and takes a lease of it if it is free;
@@ -425,8 +467,7 @@ impl Exchange {
         }
         state.decision = decision;
         state.lease = Some(lease);
-        state.outcome = None;
-        self.body_begun.store(!self.has_body, Ordering::Relaxed);
+        self.begun(&mut state);
         Some(())
     }
 
@@ -443,29 +484,31 @@ impl Exchange {
         self.state().decision.clone()
     }
 
-    /// Whether the current attempt asks for usage in the client's stead.
-    pub(crate) fn asks_for_usage(&self) -> bool {
-        let state = self.state();
-        state.can_ask_for_usage && state.decision.policy().get_force_usage()
-    }
-
     /// Whether the gateway, not the client, has the engine report its load.
     pub(crate) fn asks_for_load(&self) -> bool {
-        self.state().asks_for_load
+        self.fixed.asks_for_load
     }
 
-    /// When a missing first event counts as a failure, if it does.
-    pub(crate) fn slow(&self) -> Option<Slow> {
-        self.state().slow.map(Slow::new)
-    }
-
-    /// The decision that led to the answer, and the lease, which the caller now owns.
-    pub(crate) fn finish(&self) -> (RouteDecision, Option<Lease>) {
+    /// Settles the attempt that has brought the answer, unless that was done below, and ends the
+    /// exchange. Fails if the client's upload has: the engine has seen only a part of it, so its
+    /// answer does not count.
+    pub(crate) fn finish(&self, outcome: impl FnOnce() -> Outcome) -> Result<Finished, RouteError> {
         let mut state = self.state();
+        self.settled(&mut state, outcome);
+        if let Some(failure) = state.upload.as_ref().and_then(Upload::failure) {
+            return Err(failure);
+        }
         state.judge_suspects();
         // There is no other attempt any more: what it would send need not be held.
         state.retries = None;
-        (state.decision.clone(), state.lease.take())
+        let can_ask = self.fixed.can_ask_for_usage;
+        Ok(Finished {
+            asks_for_usage: can_ask && state.decision.policy().get_force_usage(),
+            decision: state.decision.clone(),
+            lease: state.lease.take(),
+            slow: state.slow.map(Slow::new),
+            upload: state.upload.clone(),
+        })
     }
 
     /// Releases the lease: nobody waits for an answer any more.
@@ -478,6 +521,24 @@ impl Exchange {
         drop(lease);
     }
 
+    /// Options that nobody enforces are a trap. By the end of an attempt it has passed all layers.
+    fn warn_unenforced(&self, state: &State) {
+        let Some(lease) = &state.lease else { return };
+        let (
+            server,
+            Passed {
+                attempt_timeout,
+                failover,
+            },
+        ) = (lease.server(), &self.passed);
+        let lacks = |layer: &AtomicBool| !layer.load(Ordering::Relaxed);
+        if lacks(attempt_timeout) && server.policy.get_timeout().is_some() {
+            server.warn_unenforced("timeout", "an AttemptTimeoutLayer");
+        } else if lacks(failover) && server.policy.get_max_retries() > 0 {
+            server.warn_unenforced("max_retries", "a FailoverLayer");
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -488,19 +549,7 @@ impl State {
         self.upload.as_ref().is_none_or(Upload::has_ended)
     }
 
-    /// Options that nobody enforces are a trap. By the end of an attempt it has passed all layers.
-    fn warn_unenforced(&self) {
-        let Some(lease) = &self.lease else { return };
-        let server = lease.server();
-        if !self.passed.attempt_timeout && server.policy.get_timeout().is_some() {
-            server.warn_unenforced("timeout", "an AttemptTimeoutLayer");
-        } else if !self.passed.failover && server.policy.get_max_retries() > 0 {
-            server.warn_unenforced("max_retries", "a FailoverLayer");
-        }
-    }
-
     fn settle(&mut self, outcome: Outcome) {
-        self.warn_unenforced();
         let outcome = match &self.upload {
             Some(upload) if upload.failure().is_some() => Outcome::ClientFailed,
             // The engine was itself still waiting for the client.

@@ -1,7 +1,6 @@
 //! What is held of an exchange until the answer's body has ended.
 
 use std::{
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,7 +10,6 @@ use http_body::Frame;
 
 use super::{
     cut::{Cut, EventEnd},
-    exchange::Exchange,
     keep_alive::KeepAlive,
     learned_ids::LearnedIds,
     silence::Silence,
@@ -23,6 +21,7 @@ use crate::{
     events::{Event, Kinds},
     observe::{EndKind, Report},
     server::Lease,
+    upload::Upload,
 };
 
 /// What is held until the exchange with the engine has ended.
@@ -30,8 +29,8 @@ use crate::{
 pub(crate) struct Held {
     /// `None` if the answer is from an earlier attempt, whose lease was released.
     lease: Option<Lease>,
-    /// `None` if the request was not routed.
-    exchange: Option<Arc<Exchange>>,
+    /// The client's upload, if it may go on while the engine answers already.
+    upload: Option<Upload>,
     silence: Option<Silence>,
     /// Until the first event.
     slow: Option<Box<Slow>>,
@@ -57,7 +56,7 @@ impl Held {
     /// `idle_timeout` is the longest time without progress.
     pub(crate) fn new(
         lease: Option<Lease>,
-        exchange: Option<Arc<Exchange>>,
+        upload: Option<Upload>,
         idle_timeout: Option<Duration>,
         report: Report,
     ) -> Self {
@@ -69,29 +68,23 @@ impl Held {
             cut: None,
             ids: None,
             lease,
-            exchange,
+            upload,
             report,
         }
     }
 
     /// Looks at the events; `slow` counts a missing first one as a failure.
-    pub(crate) fn watching(mut self, watch: Option<Box<Watch>>, slow: Option<Slow>) -> Self {
+    pub(crate) fn watch(&mut self, watch: Option<Box<Watch>>, slow: Option<Slow>) {
         self.watch = watch;
         self.slow = slow.filter(|_| self.judges()).map(Box::new);
         if !self.judges() {
             self.has_begun();
         }
-        self
     }
 
     /// Remembers the ids in the answer.
-    pub(crate) fn learning(mut self, ids: Option<LearnedIds>) -> Self {
+    pub(crate) fn learn(&mut self, ids: Option<LearnedIds>) {
         self.ids = ids.map(Box::new);
-        self
-    }
-
-    pub(super) fn exchange(&self) -> Option<Arc<Exchange>> {
-        self.exchange.clone()
     }
 
     /// Whether somebody looks at the events for the endpoint's sake.
@@ -100,17 +93,15 @@ impl Held {
     }
 
     /// Sends comments in pauses between two events.
-    pub(crate) fn keeping_alive(mut self, keep_alive: Option<KeepAlive>) -> Self {
+    pub(crate) fn keep_alive(&mut self, keep_alive: Option<KeepAlive>) {
         let has_events = self.watch.as_deref().is_some_and(Watch::takes_comments);
         self.keep_alive = keep_alive.filter(|_| has_events).map(Box::new);
-        self
     }
 
     /// Hides the usage from the client, where that has not asked for it.
-    pub(crate) fn hiding_usage(mut self, hides: bool) -> Self {
+    pub(crate) fn hide_usage(&mut self) {
         let has_events = self.watch.as_deref().is_some_and(Watch::takes_comments);
-        self.cut = (hides && has_events).then(Box::default);
-        self
+        self.cut = has_events.then(Box::default);
     }
 
     /// Whether the client may get more than the engine's bytes, or fewer. Then no length must be
@@ -258,9 +249,8 @@ impl Held {
     }
 
     fn blame(&mut self) {
-        let is_whole = |exchange: &Arc<Exchange>| exchange.has_whole_upload();
         if let Some(lease) = &mut self.lease
-            && self.exchange.as_ref().is_none_or(is_whole)
+            && self.upload.as_ref().is_none_or(Upload::has_ended)
         {
             lease.failed();
         }

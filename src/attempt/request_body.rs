@@ -219,8 +219,9 @@ impl RouteBody {
         }
     }
 
+    /// Makes this the first body of `exchange`.
     pub(crate) fn attach(&mut self, exchange: Arc<Exchange>) {
-        self.exchange = Some(Attached::to(exchange));
+        self.exchange = Some(Attached::first(exchange));
     }
 
     pub(crate) fn exchange(&self) -> Option<&Arc<Exchange>> {

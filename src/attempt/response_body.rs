@@ -71,7 +71,7 @@ struct Rest {
 impl<R: Body> ResponseBody<R> {
     pub(crate) fn upstream(body: R, held: Option<Held>) -> Self {
         let mut this = Self {
-            exchange: held.as_ref().and_then(Held::exchange),
+            exchange: None,
             held,
             kind: Kind::Upstream { body },
             rest: None,
@@ -109,7 +109,7 @@ impl<R> ResponseBody<R> {
     /// The body of a 101 that a layer above tunnels: what is held goes with the body.
     pub(crate) fn upgraded(body: R, held: Held) -> Self {
         Self {
-            exchange: held.exchange(),
+            exchange: None,
             kind: Kind::Upstream { body },
             held: Some(held),
             rest: None,
@@ -132,6 +132,12 @@ impl<R> ResponseBody<R> {
             Kind::Nested { body } => body.decision(),
             _ => Some(self.exchange.as_ref()?.decision()),
         }
+    }
+
+    /// The answer to the request of this exchange.
+    pub(crate) fn of(mut self, exchange: Option<Arc<Exchange>>) -> Self {
+        self.exchange = exchange;
+        self
     }
 
     /// Drains the rest of the upload before its own end.

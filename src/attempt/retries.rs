@@ -23,7 +23,7 @@ pub(crate) const LEAST_TIME: Duration = Duration::from_millis(100);
 /// Everything that further attempts need.
 pub(crate) struct Retries {
     origin: Origin,
-    keys: BodyKeys,
+    keys: Option<Box<BodyKeys>>,
     estimate: Estimate,
     is_idempotent: bool,
     /// The ModelServer of the first attempt, whose policy applies to the retries.
@@ -54,7 +54,7 @@ pub(super) enum Step {
 impl Retries {
     pub(crate) fn new(
         origin: Origin,
-        (keys, estimate): (BodyKeys, Estimate),
+        (keys, estimate): (Option<Box<BodyKeys>>, Estimate),
         method: &Method,
         server: Arc<Server>,
     ) -> Box<Self> {
@@ -85,7 +85,7 @@ impl Retries {
             uri: request.uri(),
             headers: request.headers(),
             extensions: request.extensions(),
-            body: &self.keys,
+            body: self.keys.as_deref().unwrap_or(BodyKeys::NONE),
             estimate: self.estimate,
             model: decision.wanted(),
             wanted: Some(decision.wanted()),

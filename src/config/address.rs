@@ -11,6 +11,7 @@ use http::{
 };
 
 use super::mistake::Reason;
+use crate::pieces::interned;
 
 /// An endpoint's URI, parsed and normalised once, when the table is built.
 ///
@@ -57,6 +58,25 @@ impl Address {
     pub(crate) fn authority_of_uri(&self) -> &Authority {
         let at = self.at.as_ref().filter(|_| self.scheme == Scheme::HTTP);
         at.map_or(&self.authority, |at| &at.authority)
+    }
+
+    /// The same, for an endpoint of a table: what each request to it has a part in is shared at no
+    /// cost.
+    pub(crate) fn interned(self) -> Self {
+        let host = HeaderValue::from_maybe_shared(interned(self.authority.as_str()));
+        let authority = |of: Authority| {
+            let text = interned(of.as_str());
+            Authority::from_maybe_shared(text).unwrap_or(of)
+        };
+        Self {
+            host: host.unwrap_or(self.host),
+            authority: authority(self.authority),
+            at: self.at.map(|at| At {
+                authority: authority(at.authority),
+                ..at
+            }),
+            ..self
+        }
     }
 
     /// The same endpoint at this address of its host, and nowhere else.

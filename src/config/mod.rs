@@ -41,7 +41,7 @@ pub(crate) use self::secret::Secret;
 pub(crate) use self::{
     address::Address,
     engine_header::EngineHeader,
-    paths::{bad_segment, is_version},
+    paths::{bad_segment, is_usual, is_version},
 };
 pub use self::{
     affinity::{ConsistentHash, HashKey, PrefixCache, PrefixHash, Spill},

@@ -8,7 +8,7 @@ use http::{
 use serde_json::{Value, json};
 
 use super::{
-    request_id::{X_REQUEST_ID, request_id},
+    request_id::{X_REQUEST_ID, is_request_id, new_request_id, own_request_id},
     route::{RouteError, RouteErrorKind, whole_seconds},
 };
 
@@ -32,16 +32,29 @@ pub(crate) enum Shape {
 impl Shape {
     /// Recognises the API also if it is mounted under a prefix.
     fn of(path: &str, headers: &HeaderMap) -> Self {
-        if path.contains("/v1/models") && headers.contains_key("anthropic-version") {
-            return Self::Anthropic;
+        let shape = Self::of_usual(path);
+        shape.unwrap_or_else(|| {
+            if path.contains("/v1/models") && headers.contains_key("anthropic-version") {
+                return Self::Anthropic;
+            }
+            Self::of_path(path)
+        })
+    }
+
+    /// That of the paths that nearly all requests have, told by their length and one comparison.
+    fn of_usual(path: &str) -> Option<Self> {
+        match path {
+            "/v1/chat/completions" | "/v1/completions" | "/v1/embeddings" | "/v1/responses" => {
+                Some(Self::OpenAi)
+            }
+            "/v1/messages" => Some(Self::Anthropic),
+            _ => None,
         }
-        Self::of_path(path)
     }
 
     pub(crate) fn of_path(path: &str) -> Self {
-        // That of nearly all requests is told by its length and one comparison.
-        if path == "/v1/chat/completions" {
-            return Self::OpenAi;
+        if let Some(shape) = Self::of_usual(path) {
+            return shape;
         }
         let has = |part: &str| path.contains(part);
         let mut segments = path.trim_end_matches('/').rsplit('/');
@@ -67,20 +80,54 @@ impl Shape {
     }
 }
 
+/// What an [`Asker`] is made of, kept where hardly any request is answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    shape: Shape,
+    id: Option<HeaderValue>,
+}
+
+impl Asked {
+    pub(crate) fn by(path: &str, headers: &HeaderMap) -> Self {
+        Self {
+            shape: Shape::of(path, headers),
+            id: headers.get(&X_REQUEST_ID).cloned(),
+        }
+    }
+
+    pub(crate) fn asker(&self) -> Asker {
+        let own = self.id.clone().filter(|id| is_request_id(id.as_bytes()));
+        Asker {
+            shape: self.shape,
+            has_made_id: own.is_none(),
+            id: own.unwrap_or_else(new_request_id),
+        }
+    }
+}
+
 /// What an answer of ours has to know of the request that it answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Asker {
     shape: Shape,
     id: HeaderValue,
+    /// Whether the client has sent another id, or none.
+    has_made_id: bool,
 }
 
 impl Asker {
     /// Who sent a request with these headers for `path`.
     pub(crate) fn new(path: &str, headers: &HeaderMap) -> Self {
+        let own = own_request_id(headers);
         Self {
             shape: Shape::of(path, headers),
-            id: request_id(headers),
+            has_made_id: own.is_none(),
+            id: own.cloned().unwrap_or_else(new_request_id),
         }
+    }
+
+    /// Whether the request is to get its id, which it did not come with.
+    pub(crate) fn has_made_id(&self) -> bool {
+        self.has_made_id
     }
 
     pub(crate) fn shape(&self) -> Shape {

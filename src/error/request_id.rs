@@ -25,18 +25,24 @@ const MAX_LEN: usize = 128;
 /// assert_eq!(request_id(&headers), "req-7");
 /// ```
 pub fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let own = own_request_id(headers);
+    own.cloned().unwrap_or_else(new_request_id)
+}
+
+/// The client's, if it is one.
+pub(super) fn own_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut given = headers.get_all(&X_REQUEST_ID).iter();
     match (given.next(), given.next()) {
-        (Some(id), None) if is_id(id.as_bytes()) => id.clone(),
-        _ => random(),
+        (Some(id), None) if is_request_id(id.as_bytes()) => Some(id),
+        _ => None,
     }
 }
 
-fn is_id(id: &[u8]) -> bool {
+pub(super) fn is_request_id(id: &[u8]) -> bool {
     (1..=MAX_LEN).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
 }
 
-fn random() -> HeaderValue {
+pub(super) fn new_request_id() -> HeaderValue {
     let mut digits = [0; 32];
     let mut bits = fastrand::u128(..);
     for digit in digits.iter_mut().rev() {

@@ -40,7 +40,8 @@ impl Dialect {
 
     /// The same where the shape of its errors is known.
     pub(crate) fn in_shape(shape: Shape, path: &str) -> Self {
-        let path = path.trim_end_matches('/');
+        // (A single character as the pattern is searched for through the whole path.)
+        let path = path.trim_end_matches(['/']);
         match shape {
             Shape::Anthropic => Self::Messages,
             Shape::Google => Self::Gemini,

@@ -28,6 +28,9 @@ impl Format {
         let value = headers
             .get(CONTENT_TYPE)
             .map_or(&b""[..], |value| value.as_bytes());
+        if value == b"application/json" {
+            return Self::Json;
+        }
         let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default();
         let is = |name: &str| {
             media_type

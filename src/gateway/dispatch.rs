@@ -24,7 +24,7 @@ use crate::{
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable, all_but_home},
     server::{Caller, Home, Lease, Server, Wanted},
     upload::{Inbound, Received, Refused, Share, Upload},
-    wire::{Coded, Origin, Payload, load_report, rewrite},
+    wire::{Coded, Fields, Origin, Payload, load_report, rewrite},
 };
 
 /// A request whose rule is known.
@@ -49,7 +49,7 @@ struct Message {
     plain: Option<Chunks>,
     inbound: Inbound,
     whole: bool,
-    keys: BodyKeys,
+    keys: Option<Box<BodyKeys>>,
     /// Counts the bytes of `chunks` and `plain`.
     share: Share,
 }
@@ -65,7 +65,7 @@ struct Packed {
     /// `None` if the chunks are all of the body.
     rest: Option<Inbound>,
     /// What further attempts are to know of it.
-    known: (BodyKeys, Estimate),
+    known: (Option<Box<BodyKeys>>, Estimate),
     share: Share,
 }
 
@@ -131,6 +131,12 @@ impl Matched {
         options.authorize.check(head, &to)
     }
 
+    /// Whether its route has limits, or its ModelServer learns from its answers.
+    pub(super) fn is_metered(&self) -> bool {
+        let rule = self.table.rule(self.selection);
+        !self.table.limits_by(rule).is_empty() || self.table.weighs_tokens_by(rule)
+    }
+
     /// Reserves what it will probably use of the limits of its route.
     pub(super) fn reserve(
         &self,
@@ -193,6 +199,9 @@ impl Matched {
     /// Asks where the session is bound, if it has one that is not known here and may be elsewhere: in
     /// each ModelServer that the split may choose.
     pub(super) fn recall(&self, head: &Parts) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        if !self.table.shares_sessions(self.selection) {
+            return None;
+        }
         let unknown = self
             .table
             .unknown_sessions(self.selection, self.caller(head));
@@ -250,7 +259,7 @@ impl Matched {
             uri: &head.uri,
             headers: &head.headers,
             extensions: &head.extensions,
-            body: &self.message.keys,
+            body: self.message.keys(),
             estimate: self.message.estimate(),
             model: self.wanted(),
             wanted: Some(self.wanted()),
@@ -259,7 +268,7 @@ impl Matched {
 
     /// Whether the body asks for a stream, as far as that was needed to know.
     pub(super) fn asks_for_stream(&self) -> bool {
-        self.message.keys.stream
+        self.message.keys().stream
     }
 
     pub(super) fn server(&self, target: u32) -> &Arc<Server> {
@@ -277,7 +286,7 @@ impl Matched {
     pub(super) fn dispatch(
         self,
         options: &Options,
-        head: &mut Parts,
+        (head, fields): (&mut Parts, Fields),
         (target, lease): Chosen,
         deadline: Option<Instant>,
         report: &mut Report,
@@ -301,7 +310,7 @@ impl Matched {
         if is_metered || can_ask_for_usage {
             rewrite::ask_for_plain(&mut head.headers);
         }
-        let mut packed = message.pack(head, may_send_again, asks.usage);
+        let mut packed = message.pack((head, fields), may_send_again, asks.usage);
         let payload = match packed.payload(head, &decision, &lease) {
             Ok(payload) => payload,
             Err(error) => return Err((error, packed.rest)),
@@ -335,9 +344,13 @@ impl Matched {
 }
 
 impl Message {
+    fn keys(&self) -> &BodyKeys {
+        self.keys.as_deref().unwrap_or(BodyKeys::NONE)
+    }
+
     /// How much it will probably use.
     fn estimate(&self) -> Estimate {
-        let Some(tokens) = self.keys.tokens else {
+        let Some(tokens) = self.keys().tokens else {
             return Estimate::default();
         };
         let read = self.plain.as_ref().unwrap_or(&self.chunks).len();
@@ -403,7 +416,12 @@ impl Message {
     }
 
     /// Takes the fields of the client's connection off `head`.
-    fn pack(self, head: &mut Parts, may_send_again: bool, usage: Option<Edit>) -> Packed {
+    fn pack(
+        self,
+        (head, fields): (&mut Parts, Fields),
+        may_send_again: bool,
+        usage: Option<Edit>,
+    ) -> Packed {
         let estimate = self.estimate();
         let Self {
             model,
@@ -423,7 +441,7 @@ impl Message {
         let decoder = inbound.as_mut().scan().take_decoder();
         let (chunks, coded) = coded(decoder, chunks, plain);
         let path = may_send_again.then(|| head.uri.path_and_query().cloned());
-        rewrite::end_hop(head);
+        rewrite::end_hop(head, fields);
         if let Some(trailers) = &trailers {
             rewrite::announce_trailers(&mut head.headers, trailers);
         }

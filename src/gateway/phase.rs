@@ -8,39 +8,41 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{HeaderValue, Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
-use super::{dispatch::Matched, options::Options, upgrade::Upgrade};
+use super::{dispatch::Matched, options::Options, upgrade::Upgrade, waiter::Waiter};
 use crate::{
     attempt::{Exchange, RouteBody},
     error::Asker,
     events::Dialect,
     limit::{Pending, Standings},
+    observe::Report,
     route::CompiledTable,
     server::Lease,
     upload::{Drain, DrainLimits, Receive},
-    wire::Via,
+    wire::Fields,
 };
 
 pin_project! {
-    /// Each state owns everything that it and the later states need.
+    /// What a request waits for. What it keeps from state to state is in its [`Course`], and not
+    /// moved with them.
     #[project = PhaseProj]
     #[project_replace = PhaseOwned]
-    pub(super) enum Phase<S, F> {
+    pub(super) enum Phase<F> {
         // Reads the body until the model is known.
-        Receiving { receive: Receive, table: Arc<CompiledTable>, arrival: Arrival<S> },
+        Receiving { receive: Receive, table: Arc<CompiledTable> },
         // Limits are in a store, which is asked for what the request will use.
-        Limiting { limiting: Box<Limiting<S>> },
+        Limiting { limiting: Box<Limiting> },
         // Other gateways may have bound its session.
-        Recalling { recalling: Box<Recalling<S>> },
+        Recalling { recalling: Box<Recalling> },
         // All endpoints are full: waits for an endpoint of the chosen target to become free.
-        Queueing { queued: Box<Queued<S>> },
+        Queueing { queued: Box<Queued> },
         // The request is ready to be sent, and waits for the inner service to be ready.
-        Sending { sending: Sending<S> },
-        Calling { #[pin] call: F, routed: Option<Routed> },
+        Sending,
+        Calling { #[pin] call: F },
         // The gateway answers the request itself. The rest of the upload is drained before
         // the answer or, mostly, by its body.
         Answering { response: Response<Bytes>, rest: Option<Box<Drain>> },
@@ -48,64 +50,67 @@ pin_project! {
     }
 }
 
-impl<S, F> Phase<S, F> {
-    /// The request, once its endpoint is chosen.
-    pub(super) fn routed(&self) -> Option<&Routed> {
-        match self {
-            Self::Sending { sending } => sending.routed.as_ref(),
-            Self::Calling { routed, .. } => routed.as_ref(),
-            _ => None,
-        }
-    }
+/// One request, beside the state that it is in.
+pub(super) struct Course<S> {
+    /// Until the request to the engine has been made of it.
+    pub(super) arrival: Option<Arrival>,
+    /// Until it is sent.
+    pub(super) request: Option<Request<RouteBody>>,
+    /// Until the same time: what a service holds, such as a permit, is not kept until the answer
+    /// comes.
+    pub(super) inner: Option<S>,
+    /// From when its endpoint is chosen until there is an answer; `None` if it is forwarded without
+    /// being routed.
+    pub(super) routed: Option<Routed>,
+    /// The client is to be kept alive from now on.
+    pub(super) waiter: Option<Waiter>,
+    pub(super) report: Report,
+    /// The request's id.
+    pub(super) id: HeaderValue,
 }
 
+/// Why something must be there that is taken when the request is sent.
+pub(super) const UNSENT: &str = "the request has not been sent yet";
+
 /// A request that has not been sent yet.
-pub(super) struct Arrival<S> {
+pub(super) struct Arrival {
     pub(super) head: Parts,
+    /// Those with which it came.
+    pub(super) fields: Fields,
     pub(super) asker: Asker,
     pub(super) options: Arc<Options>,
     /// When the client stops waiting.
     pub(super) deadline: Option<Instant>,
-    pub(super) inner: S,
 }
 
-pub(super) struct Limiting<S> {
+pub(super) struct Limiting {
     pub(super) pending: Pending,
     pub(super) matched: Matched,
-    pub(super) arrival: Arrival<S>,
 }
 
-pub(super) struct Recalling<S> {
+pub(super) struct Recalling {
     pub(super) pending: Pin<Box<dyn Future<Output = ()> + Send>>,
     pub(super) matched: Matched,
-    pub(super) arrival: Arrival<S>,
 }
 
-pub(super) struct Queued<S> {
+pub(super) struct Queued {
     pub(super) wait: Pin<Box<dyn Future<Output = Option<Lease>> + Send>>,
     pub(super) matched: Matched,
     pub(super) target: u32,
     pub(super) timer: Timer,
     pub(super) keep_alive: Option<Duration>,
-    pub(super) arrival: Arrival<S>,
-}
-
-pub(super) struct Sending<S> {
-    pub(super) request: Request<RouteBody>,
-    pub(super) inner: S,
-    /// `None` if the request is forwarded without being routed.
-    pub(super) routed: Option<Routed>,
 }
 
 /// The part of a routed request that the future keeps while the inner service has the rest.
 pub(super) struct Routed {
-    pub(super) exchange: Arc<Exchange>,
+    /// `None` once there is an answer, whose body has what it needs of it.
+    pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) timer: Timer,
     pub(super) asker: Asker,
     pub(super) dialect: Dialect,
     /// How often its client gets a comment while it waits, if it does.
     pub(super) keep_alive: Option<Duration>,
-    pub(super) via: Via,
+    pub(super) options: Arc<Options>,
     pub(super) drain: DrainLimits,
     /// What was left of its limits when it came, as far as the answer is to say that.
     pub(super) standings: Standings,
@@ -119,7 +124,9 @@ impl Drop for Routed {
     /// Nobody waits for the answer any more, so the lease is released, even if a
     /// layer below still holds the request. (If an answer came, its body owns the lease.)
     fn drop(&mut self) {
-        self.exchange.abandon();
+        if let Some(exchange) = &self.exchange {
+            exchange.abandon();
+        }
     }
 }
 
@@ -134,7 +141,7 @@ pub(super) fn poll_timer(timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
-impl<S> Queued<S> {
+impl Queued {
     /// Ready with the lease, or with `None` if the queue was full or no endpoint
     /// became free in time.
     pub(super) fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<Option<Lease>> {
@@ -145,24 +152,66 @@ impl<S> Queued<S> {
     }
 }
 
-impl<S: Service<Request<RouteBody>>> Sending<S> {
+impl<S> Course<S> {
+    pub(super) fn new(inner: S, report: Report, id: HeaderValue) -> Self {
+        Self {
+            arrival: None,
+            request: None,
+            inner: Some(inner),
+            routed: None,
+            waiter: None,
+            report,
+            id,
+        }
+    }
+
+    /// All of it.
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            arrival: self.arrival.take(),
+            request: self.request.take(),
+            inner: self.inner.take(),
+            routed: self.routed.take(),
+            waiter: self.waiter.take(),
+            report: std::mem::take(&mut self.report),
+            id: self.id.clone(),
+        }
+    }
+
+    /// The request as it has arrived.
+    pub(super) fn arrival(&self) -> &Arrival {
+        self.arrival.as_ref().expect(UNSENT)
+    }
+
+    /// The same, to be changed, and what tells of it.
+    pub(super) fn arrived(&mut self) -> (&mut Arrival, &mut Report) {
+        (self.arrival.as_mut().expect(UNSENT), &mut self.report)
+    }
+
+    /// Ready once the total timeout has passed.
+    pub(super) fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.routed {
+            Some(routed) => poll_timer(&mut routed.timer, cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The exchange of a request that has none yet, or has an answer.
+    pub(super) fn exchange(&self) -> Option<&Arc<Exchange>> {
+        self.routed.as_ref()?.exchange.as_ref()
+    }
+}
+
+impl<S: Service<Request<RouteBody>>> Course<S> {
     /// Ready once the inner service is, or with `None` once the total timeout has passed.
     pub(super) fn poll_ready(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<(), S::Error>>> {
-        match self.inner.poll_ready(cx) {
+        let inner = self.inner.as_mut().expect(UNSENT);
+        match inner.poll_ready(cx) {
             Poll::Ready(ready) => Poll::Ready(Some(ready)),
-            Poll::Pending => Routed::poll_timeout(&mut self.routed, cx).map(|()| None),
-        }
-    }
-}
-
-impl Routed {
-    pub(super) fn poll_timeout(routed: &mut Option<Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match routed {
-            Some(routed) => poll_timer(&mut routed.timer, cx),
-            None => Poll::Pending,
+            Poll::Pending => self.poll_timeout(cx).map(|()| None),
         }
     }
 }

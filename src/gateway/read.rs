@@ -19,7 +19,8 @@ use crate::{
 pub(super) struct Read {
     pub(super) selection: Selection,
     pub(super) model: ExtractedModel,
-    pub(super) keys: BodyKeys,
+    /// `None` if none are needed, as for most.
+    pub(super) keys: Option<Box<BodyKeys>>,
     /// The decompressed body, if something of it was read here.
     pub(super) plain: Option<Chunks>,
     /// Where that is kept which it names.
@@ -112,14 +113,14 @@ impl Read {
         let needed = table.needed_by(table.rule(selection));
         let names_home = table.homes.reads_body(head);
         let mut home = table.homes.of_path(head);
-        let mut keys = BodyKeys::default();
+        let mut keys = None;
         if !needed.is_none() || names_home {
             text.inflate(scan.decoder())?;
             let text = text.readable().contiguous();
             if names_home && home.is_none() {
                 home = table.homes.of_body(text);
             }
-            keys = BodyKeys::read(text, needed);
+            keys = Some(Box::new(BodyKeys::read(text, needed)));
         }
         Ok(Self {
             selection,

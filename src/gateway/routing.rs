@@ -3,28 +3,25 @@
 use std::{
     ops::ControlFlow,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    phase::{Arrival, Phase, PhaseOwned, PhaseProj, Routed, Sending},
+    phase::{Course, Phase, PhaseOwned, PhaseProj},
     steps,
     waiter::Waiter,
 };
 use crate::{
     attempt::{ResponseBody, RouteBody},
     error::X_REQUEST_ID,
-    observe::Report,
-    route::{CompiledTable, RouteDecision},
+    route::RouteDecision,
     server::Outcome,
-    upload::{Drain, Receive},
+    upload::Drain,
 };
 
 pin_project! {
@@ -35,10 +32,8 @@ pin_project! {
         S: Service<Request<RouteBody>>,
     {
         #[pin]
-        phase: Phase<S, S::Future>,
-        report: Report,
-        // The request's.
-        id: HeaderValue,
+        phase: Phase<S::Future>,
+        course: Course<S>,
     }
 
     impl<S> PinnedDrop for Routing<S>
@@ -46,9 +41,9 @@ pin_project! {
         S: Service<Request<RouteBody>>,
     {
         fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            if let Some(routed) = this.phase.routed() {
-                this.report.unanswered(|| routed.exchange.decision());
+            let Course { routed, report, .. } = this.project().course;
+            if let Some(exchange) = routed.as_ref().and_then(|routed| routed.exchange.as_ref()) {
+                report.unanswered(|| exchange.decision());
             }
         }
     }
@@ -58,44 +53,8 @@ impl<S> Routing<S>
 where
     S: Service<Request<RouteBody>>,
 {
-    pub(super) fn receive(
-        receive: Receive,
-        table: Arc<CompiledTable>,
-        arrival: Arrival<S>,
-        report: Report,
-        id: HeaderValue,
-    ) -> Self {
-        let phase = Phase::Receiving {
-            receive,
-            table,
-            arrival,
-        };
-        Self { phase, report, id }
-    }
-
-    pub(super) fn forward(
-        request: Request<RouteBody>,
-        inner: S,
-        report: Report,
-        id: HeaderValue,
-    ) -> Self {
-        let sending = Sending {
-            request,
-            inner,
-            routed: None,
-        };
-        let phase = Phase::Sending { sending };
-        Self { phase, report, id }
-    }
-
-    pub(super) fn answer(
-        response: Response<Bytes>,
-        rest: Option<Box<Drain>>,
-        report: Report,
-        id: HeaderValue,
-    ) -> Self {
-        let phase = Phase::Answering { response, rest };
-        Self { phase, report, id }
+    pub(super) fn new(phase: Phase<S::Future>, course: Course<S>) -> Self {
+        Self { phase, course }
     }
 }
 
@@ -106,16 +65,6 @@ macro_rules! take {
         let PhaseOwned::$variant { $($part,)* .. } = owned else {
             unreachable!("it was the phase that was polled");
         };
-    };
-}
-
-/// The next phase, unless the client is to be kept alive from now on.
-macro_rules! next {
-    ($flow:expr, $report:ident, $id:ident) => {
-        match $flow {
-            ControlFlow::Continue(next) => next,
-            ControlFlow::Break(long) => return Progress::long(long, $report, $id),
-        }
     };
 }
 
@@ -133,19 +82,6 @@ impl<S, R, E> Progress<S, R, E>
 where
     S: Service<Request<RouteBody>>,
 {
-    fn long(
-        (phase, waiter): steps::Long<S, S::Future>,
-        report: &mut Report,
-        id: &HeaderValue,
-    ) -> Poll<Self> {
-        let routing = Routing {
-            phase,
-            report: std::mem::take(report),
-            id: id.clone(),
-        };
-        Poll::Ready(Self::Long(Box::pin(routing), waiter))
-    }
-
     /// The answer of one that is long already.
     pub(super) fn into_answer(self) -> Result<Response<ResponseBody<R>>, E> {
         match self {
@@ -170,64 +106,65 @@ where
         R: Body,
     {
         let this = self.project();
-        let (mut phase, report, id) = (this.phase, this.report, &*this.id);
-        let _entered = report.entered();
+        let (mut phase, course) = (this.phase, this.course);
+        let _entered = course.report.entered();
         loop {
             let next = match phase.as_mut().project() {
-                PhaseProj::Receiving { receive, .. } => {
+                PhaseProj::Receiving { receive, table } => {
                     let received = ready!(Pin::new(receive).poll(cx));
-                    take!(phase, Receiving { table, arrival });
-                    next!(
-                        steps::received(received, table, arrival, report),
-                        report,
-                        id
-                    )
+                    steps::received(received, table, course)
                 }
                 PhaseProj::Limiting { limiting } => {
                     let reserved = ready!(limiting.pending.as_mut().poll(cx));
                     take!(phase, Limiting { limiting });
-                    next!(steps::limited(reserved, *limiting, report), report, id)
+                    steps::limited(reserved, *limiting, course)
                 }
                 PhaseProj::Recalling { recalling } => {
                     ready!(recalling.pending.as_mut().poll(cx));
                     take!(phase, Recalling { recalling });
-                    next!(steps::recalled(*recalling, report), report, id)
+                    steps::chosen(recalling.matched, course)
                 }
                 PhaseProj::Queueing { queued } => {
                     let lease = ready!(queued.poll_lease(cx));
                     take!(phase, Queueing { queued });
-                    steps::freed(lease, *queued, report)
+                    steps::freed(lease, *queued, course)
                 }
-                PhaseProj::Sending { sending } => {
-                    let ready = ready!(sending.poll_ready(cx));
-                    take!(phase, Sending { sending });
-                    match ready {
-                        Some(Ok(())) => steps::call(sending),
-                        Some(Err(error)) => return identified(report.failed(error), id),
-                        None => steps::timed_out(sending.routed, Outcome::Shed, report),
+                PhaseProj::Sending => match ready!(course.poll_ready(cx)) {
+                    Some(Ok(())) => steps::call(course),
+                    Some(Err(error)) => {
+                        phase.set(Phase::Completed);
+                        return identified(steps::failed(error, course), course);
                     }
-                }
-                PhaseProj::Calling { call, routed } => {
-                    let result = call.poll(cx);
-                    if result.is_pending() {
-                        ready!(Routed::poll_timeout(routed, cx));
+                    None => steps::timed_out(Outcome::Shed, course),
+                },
+                PhaseProj::Calling { call } => match call.poll(cx) {
+                    Poll::Ready(result) => match steps::answered(result, course) {
+                        ControlFlow::Break(answer) => {
+                            phase.set(Phase::Completed);
+                            return identified(answer, course);
+                        }
+                        ControlFlow::Continue(next) => next,
+                    },
+                    Poll::Pending => {
+                        ready!(course.poll_timeout(cx));
+                        steps::timed_out(Outcome::OutOfTime, course)
                     }
-                    take!(phase, Calling { routed });
-                    match result {
-                        Poll::Ready(result) => match steps::answered(result, routed, report) {
-                            ControlFlow::Break(answer) => return identified(answer, id),
-                            ControlFlow::Continue(next) => next,
-                        },
-                        Poll::Pending => steps::timed_out(routed, Outcome::OutOfTime, report),
-                    }
-                }
+                },
                 PhaseProj::Answering { rest, .. } => {
                     ready!(Drain::poll_first(rest, cx));
                     take!(phase, Answering { response, rest });
-                    return identified(Ok(steps::own(response, rest, report)), id);
+                    return identified(Ok(steps::own(response, rest, course)), course);
                 }
                 PhaseProj::Completed => panic!("ResponseFuture polled after completion"),
             };
+            if let Some(waiter) = course.waiter.take() {
+                let course = course.take();
+                let routing = Box::pin(Routing {
+                    phase: next,
+                    course,
+                });
+                return Poll::Ready(Progress::Long(routing, waiter));
+            }
             phase.set(next);
         }
     }
@@ -236,14 +173,15 @@ where
 /// Every answer has the id of its request, whatever the engine says.
 fn identified<S, R, E>(
     mut answer: Result<Response<ResponseBody<R>>, E>,
-    id: &HeaderValue,
+    course: &mut Course<S>,
 ) -> Poll<Progress<S, R, E>>
 where
     S: Service<Request<RouteBody>>,
 {
     if let Ok(response) = &mut answer {
+        let id = std::mem::replace(&mut course.id, HeaderValue::from_static(""));
         // An answer that has no room for another field goes without.
-        _ = response.headers_mut().try_insert(X_REQUEST_ID, id.clone());
+        _ = response.headers_mut().try_insert(X_REQUEST_ID, id);
     }
     Poll::Ready(Progress::Answer(answer))
 }
@@ -254,12 +192,12 @@ where
 {
     /// The client gets a head before there is an answer.
     pub(super) fn open(self: Pin<&mut Self>) {
-        self.project().report.opened();
+        self.project().course.report.opened();
     }
 
     /// The decision so far.
     pub(super) fn decision(&self) -> Option<RouteDecision> {
-        Some(self.phase.routed()?.exchange.decision())
+        Some(self.course.exchange()?.decision())
     }
 
     /// The name of the state.

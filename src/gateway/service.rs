@@ -14,7 +14,13 @@ use http::{
 use http_body::Body;
 use tower_service::Service;
 
-use super::{deadline, future::ResponseFuture, options::Options, phase::Arrival, routing::Routing};
+use super::{
+    deadline,
+    future::ResponseFuture,
+    options::Options,
+    phase::{Arrival, Course, Phase},
+    routing::Routing,
+};
 use crate::{
     attempt::{ResponseBody, RouteBody},
     coding::Decoder,
@@ -24,7 +30,7 @@ use crate::{
     pieces::{Chunks, Edits},
     route::CompiledTable,
     upload::{Drain, Limits, Receive, Share, Upload, receive},
-    wire::admitted,
+    wire::{Fields, admitted},
 };
 
 /// The service made by [`ModelRouteLayer`](crate::ModelRouteLayer).
@@ -63,41 +69,48 @@ where
         let (mut head, body) = request.into_parts();
         let asker = Asker::new(head.uri.path(), &head.headers);
         let (level, observers) = (self.options.span_level, &self.options.observers);
-        let mut report = Report::new(level, observers, &head, &asker);
-        // Where there is no room for it the request is refused below.
-        _ = head.headers.try_insert(X_REQUEST_ID, asker.id().clone());
-        let id = asker.id().clone();
+        let report = Report::new(level, observers, &head, &asker);
+        if asker.has_made_id() {
+            // Where there is no room for it the request is refused below.
+            _ = head.headers.try_insert(X_REQUEST_ID, asker.id().clone());
+        }
         let table = self.options.table.load();
-        let routing = match first_look(&self.options, &table, &mut head, body.size_hint().lower()) {
+        let fields = Fields::of(&head.headers);
+        let length = body.size_hint().lower();
+        let look = first_look(&self.options, &table, &mut head, fields, length);
+        let mut course = Course::new(self.inner.clone(), report, asker.id().clone());
+        let phase = match look {
             FirstLook::Receive(scan) => {
                 let inbound = receive(body, scan, self.options.limits());
                 let share = Share::of(&self.options.memory);
                 let receive = Receive::new(inbound, self.options.buffering(), share);
-                let arrival = Arrival {
+                course.arrival = Some(Arrival {
                     deadline: deadline::of(self.options.deadline_header.as_ref(), &head),
                     head,
+                    fields,
                     asker,
                     options: Arc::clone(&self.options),
-                    inner: self.inner.clone(),
-                };
-                Routing::receive(receive, table, arrival, report, id)
+                });
+                Phase::Receiving { receive, table }
             }
             FirstLook::Forward => {
-                let request = Request::from_parts(head, forwarded(body, &self.options));
-                Routing::forward(request, self.inner.clone(), report, id)
+                let body = forwarded(body, &self.options);
+                course.request = Some(Request::from_parts(head, body));
+                Phase::Sending
             }
             FirstLook::Answer(response) => {
-                report.served(response.status());
+                course.report.served(response.status());
                 let rest = unread(&head, body, &self.options);
-                Routing::answer(response, rest, report, id)
+                Phase::Answering { response, rest }
             }
             FirstLook::Reject(error) => {
-                report.rejected(&error);
+                course.report.rejected(&error);
                 let rest = unread(&head, body, &self.options);
-                Routing::answer(error.answer(&asker), rest, report, id)
+                let response = error.answer(&asker);
+                Phase::Answering { response, rest }
             }
         };
-        ResponseFuture::new(routing)
+        ResponseFuture::new(Routing::new(phase, course))
     }
 }
 
@@ -114,10 +127,11 @@ fn first_look(
     options: &Options,
     table: &CompiledTable,
     head: &mut Parts,
+    fields: Fields,
     length: u64,
 ) -> FirstLook {
     let (admission, extract) = (&options.admission, &*options.extract);
-    if let Err(error) = admission.check(head) {
+    if let Err(error) = admission.check(head, fields) {
         return FirstLook::Reject(error);
     }
     let settled = admission.settle(extract, table, head);
@@ -142,7 +156,7 @@ fn first_look(
     if let Err(error) = scan.check_type(&head.headers) {
         return FirstLook::Reject(error);
     }
-    let scan = if scan.reads_body() {
+    let scan = if fields.has(Fields::CODING) && scan.reads_body() {
         match Decoder::new(&head.headers, options.inflated()) {
             Ok(decoder) => scan.decoded_by(decoder),
             Err(error) => return FirstLook::Reject(error),

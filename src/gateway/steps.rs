@@ -7,7 +7,7 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
+use http::{Request, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
@@ -15,81 +15,63 @@ use tower_service::Service;
 use super::{
     deadline,
     dispatch::{Matched, Turn},
-    options::Options,
-    phase::{Arrival, Limiting, Phase, Queued, Recalling, Routed, Sending, Timer},
+    phase::{Arrival, Course, Limiting, Phase, Queued, Recalling, Routed, Timer, UNSENT},
     upgrade::{Upgrade, switched},
     waiter::Waiter,
 };
 use crate::{
-    attempt::{Held, KeepAlive, LearnedIds, ResponseBody, RouteBody, Watch, outcome_of},
+    attempt::{
+        Finished, Held, KeepAlive, LearnedIds, ResponseBody, RouteBody, Watch, outcome_of,
+        outcome_of_answer,
+    },
     config::OnInterruption,
-    error::{Asker, RouteError},
+    error::RouteError,
     events::Dialect,
     limit::{Refusal, Reservation},
     observe::Report,
     route::{Chosen, CompiledTable, RouteDecision},
     server::{Lease, Outcome, ReportSource, Server},
-    upload::{Drain, Received, Refused},
-    wire::{hide_endpoint, load_report, rewrite},
+    upload::{Drain, Received, Refused, Upload},
+    wire::{Fields, hide_endpoint, load_report, rewrite},
 };
-
-/// The next state of a request whose client gets comments while it waits.
-pub(super) type Long<S, F> = (Phase<S, F>, Waiter);
-
-fn waiting<S, F>(
-    phase: Phase<S, F>,
-    waiter: Option<Waiter>,
-) -> ControlFlow<Long<S, F>, Phase<S, F>> {
-    match waiter {
-        None => ControlFlow::Continue(phase),
-        Some(waiter) => ControlFlow::Break((phase, waiter)),
-    }
-}
 
 /// The body has been received far enough to route it, or receiving it failed.
 pub(super) fn received<S, F>(
     received: Result<Received, Refused>,
-    table: Arc<CompiledTable>,
-    arrival: Arrival<S>,
-    report: &mut Report,
-) -> ControlFlow<Long<S, F>, Phase<S, F>> {
+    table: &Arc<CompiledTable>,
+    course: &mut Course<S>,
+) -> Phase<F> {
+    let arrival = course.arrival();
     let received = match received {
-        Ok(received)
-            if received.lacks(&arrival.head, |model| {
-                table.reads_body_of(model) || table.homes.reads_body(&arrival.head)
-            }) =>
-        {
-            let receive = received.read_on();
-            let phase = Phase::Receiving {
-                receive,
-                table,
-                arrival,
-            };
-            return ControlFlow::Continue(phase);
-        }
-        received => received,
+        Ok(received) => received,
+        Err(refused) => return rejected(refused, course),
     };
-    let (head, asker) = (&arrival.head, &arrival.asker);
-    let matched = received
-        .and_then(|received| Matched::new(table, head, received, &arrival.options))
-        .inspect(|matched| matched.tell(report))
-        .and_then(|matched| match admitted(&matched, &arrival) {
-            Ok(()) => Ok(matched),
-            Err(error) => Err((error, matched.into_rest())),
-        });
-    match matched {
-        Err(refused) => {
-            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, report))
-        }
-        Ok(matched) => match matched.reserve(head, &arrival.options) {
-            Ok(reserved) => reserved_for(reserved, matched, arrival, report),
-            Err(pending) => ControlFlow::Continue(Phase::Limiting {
-                limiting: Box::new(Limiting {
-                    pending,
-                    matched,
-                    arrival,
-                }),
-            }),
+    let is_lacking = received.lacks(&arrival.head, |model| {
+        table.reads_body_of(model) || table.homes.reads_body(&arrival.head)
+    });
+    if is_lacking {
+        return Phase::Receiving {
+            receive: received.read_on(),
+            table: Arc::clone(table),
+        };
+    }
+    let table = Arc::clone(table);
+    let matched = match Matched::new(table, &arrival.head, received, &arrival.options) {
+        Ok(matched) => matched,
+        Err(refused) => return rejected(refused, course),
+    };
+    matched.tell(&mut course.report);
+    let arrival = course.arrival();
+    if let Err(error) = admitted(&matched, arrival) {
+        return rejected((error, matched.into_rest()), course);
+    }
+    if !matched.is_metered() {
+        return after_limits(matched, course);
+    }
+    match matched.reserve(&arrival.head, &arrival.options) {
+        Ok(reserved) => reserved_for(reserved, matched, course),
+        Err(pending) => Phase::Limiting {
+            limiting: Box::new(Limiting { pending, matched }),
         },
     }
 }
@@ -97,181 +79,148 @@ pub(super) fn received<S, F>(
 /// The store of its limits has answered, or has failed.
 pub(super) fn limited<S, F>(
     reserved: Result<Reservation, Box<Refusal>>,
-    limiting: Limiting<S>,
-    report: &mut Report,
-) -> ControlFlow<Long<S, F>, Phase<S, F>> {
-    let Limiting {
-        matched, arrival, ..
-    } = limiting;
-    report.waited();
-    reserved_for(reserved, matched, arrival, report)
+    limiting: Limiting,
+    course: &mut Course<S>,
+) -> Phase<F> {
+    course.report.waited();
+    reserved_for(reserved, limiting.matched, course)
 }
 
 /// What a request will probably use is reserved, or is not there.
 fn reserved_for<S, F>(
     reserved: Result<Reservation, Box<Refusal>>,
     mut matched: Matched,
-    arrival: Arrival<S>,
-    report: &mut Report,
-) -> ControlFlow<Long<S, F>, Phase<S, F>> {
+    course: &mut Course<S>,
+) -> Phase<F> {
     match reserved {
         Ok(reservation) => {
+            let (arrival, report) = course.arrived();
             matched.set_reservation(reservation, &arrival.head, &arrival.asker, report);
-            match matched.recall(&arrival.head) {
-                None => chosen(matched, arrival, report),
-                Some(pending) => ControlFlow::Continue(Phase::Recalling {
-                    recalling: Box::new(Recalling {
-                        pending,
-                        matched,
-                        arrival,
-                    }),
-                }),
-            }
+            after_limits(matched, course)
         }
         Err(refusal) => {
-            matched.tell_limit(&refusal.by, report);
+            matched.tell_limit(&refusal.by, &course.report);
             let Refusal {
                 error, standings, ..
             } = *refusal;
-            let refused = (error, matched.into_rest());
-            let (asker, head, options) = (&arrival.asker, &arrival.head, &arrival.options);
-            let mut phase = rejected(refused, asker, head, options, report);
+            let says_what_is_left = course.arrival().options.limits.says_what_is_left;
+            let mut phase = rejected((error, matched.into_rest()), course);
             if let Phase::Answering { response, .. } = &mut phase
-                && options.limits.says_what_is_left
+                && says_what_is_left
             {
                 standings.write(response.headers_mut());
             }
-            ControlFlow::Continue(phase)
+            phase
         }
     }
 }
 
-/// It is known, as far as it is, where its session is bound.
-pub(super) fn recalled<S, F>(
-    recalling: Recalling<S>,
-    report: &mut Report,
-) -> ControlFlow<Long<S, F>, Phase<S, F>> {
-    let Recalling {
-        matched, arrival, ..
-    } = recalling;
-    chosen(matched, arrival, report)
+/// Its limits let the request pass, if it has some.
+fn after_limits<S, F>(matched: Matched, course: &mut Course<S>) -> Phase<F> {
+    match matched.recall(&course.arrival().head) {
+        None => chosen(matched, course),
+        Some(pending) => Phase::Recalling {
+            recalling: Box::new(Recalling { pending, matched }),
+        },
+    }
 }
 
-/// The request may go on: to an endpoint, or into the queue.
-fn chosen<S, F>(
-    matched: Matched,
-    mut arrival: Arrival<S>,
-    report: &mut Report,
-) -> ControlFlow<Long<S, F>, Phase<S, F>> {
-    let (head, asker) = (&arrival.head, &arrival.asker);
-    match matched.choose(head) {
-        Err(error) => {
-            let refused = (error, matched.into_rest());
-            ControlFlow::Continue(rejected(refused, asker, head, &arrival.options, report))
-        }
+/// The request may go on: to an endpoint, or into the queue. (It is known, as far as it is, where its
+/// session is bound.)
+pub(super) fn chosen<S, F>(matched: Matched, course: &mut Course<S>) -> Phase<F> {
+    match matched.choose(&course.arrival().head) {
+        Err(error) => rejected((error, matched.into_rest()), course),
         Ok(Turn::Now(chosen)) => {
-            let waiter = waiter(&matched, chosen.0, &mut arrival);
-            let timer = timer(matched.server(chosen.0), arrival.deadline);
-            let keep_alive = waiter.as_ref().map(|waiter| waiter.interval);
-            let dispatched = dispatched(matched, arrival, chosen, timer, keep_alive, report);
-            waiting(dispatched, waiter)
+            let keep_alive = wait_for(&matched, chosen.0, course);
+            let timer = timer(matched.server(chosen.0), course.arrival().deadline);
+            dispatched(matched, course, chosen, timer, keep_alive)
         }
         Ok(Turn::Later(target)) => {
-            report.queued();
-            let waiter = waiter(&matched, target, &mut arrival);
-            let queued = Box::new(Queued {
-                wait: Box::pin(matched.wait(&arrival.head, target)),
-                timer: timer(matched.server(target), arrival.deadline),
-                keep_alive: waiter.as_ref().map(|waiter| waiter.interval),
-                matched,
-                target,
-                arrival,
-            });
-            waiting(Phase::Queueing { queued }, waiter)
+            course.report.queued();
+            let keep_alive = wait_for(&matched, target, course);
+            let arrival = course.arrival();
+            Phase::Queueing {
+                queued: Box::new(Queued {
+                    wait: Box::pin(matched.wait(&arrival.head, target)),
+                    timer: timer(matched.server(target), arrival.deadline),
+                    keep_alive,
+                    matched,
+                    target,
+                }),
+            }
         }
     }
 }
 
 /// Whether the caller may use the model, and waits long enough.
-fn admitted<S>(matched: &Matched, arrival: &Arrival<S>) -> Result<(), RouteError> {
+fn admitted(matched: &Matched, arrival: &Arrival) -> Result<(), RouteError> {
     matched.authorize(&arrival.head, &arrival.options)?;
     deadline::check(arrival.deadline)
 }
 
-/// Whether the client gets comments while it waits for this target.
-fn waiter<S>(matched: &Matched, target: u32, arrival: &mut Arrival<S>) -> Option<Waiter> {
-    let Arrival { head, asker, .. } = arrival;
+/// If the client gets comments while it waits for this target, says so, and returns how often.
+fn wait_for<S>(matched: &Matched, target: u32, course: &mut Course<S>) -> Option<Duration> {
     let policy = &matched.server(target).policy;
-    policy.get_sse_keepalive()?;
+    let interval = policy.get_sse_keepalive()?;
+    let Arrival {
+        head,
+        asker,
+        options,
+        ..
+    } = course.arrival.as_mut()?;
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
     let mut waiter = Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())?;
-    waiter.standings = matched.standings(&arrival.options);
+    waiter.standings = matched.standings(options);
     // Its comments are plain text, so the events behind them must be.
     rewrite::ask_for_plain(&mut head.headers);
-    Some(waiter)
+    course.waiter = Some(waiter);
+    Some(interval)
 }
 
 /// An endpoint has become free; or the queue was full, or the queue timeout or the
 /// total timeout has passed first.
 pub(super) fn freed<S, F>(
     lease: Option<Lease>,
-    queued: Queued<S>,
-    report: &mut Report,
-) -> Phase<S, F> {
+    queued: Queued,
+    course: &mut Course<S>,
+) -> Phase<F> {
     let Queued {
         matched,
         target,
         timer,
         keep_alive,
-        arrival,
         ..
     } = queued;
-    report.waited();
+    course.report.waited();
     let total = timer.as_ref().map(|timer| timer.deadline());
-    let refused = match (lease, deadline::check(arrival.deadline)) {
+    let refused = match (lease, deadline::check(course.arrival().deadline)) {
         (_, Err(error)) => error,
         (Some(lease), Ok(())) if deadline::has_time(total) => {
-            let chosen = (target, lease);
-            return dispatched(matched, arrival, chosen, timer, keep_alive, report);
+            return dispatched(matched, course, (target, lease), timer, keep_alive);
         }
         (_, Ok(())) => matched.overloaded(),
     };
-    let refused = (refused, matched.into_rest());
-    rejected(
-        refused,
-        &arrival.asker,
-        &arrival.head,
-        &arrival.options,
-        report,
-    )
+    rejected((refused, matched.into_rest()), course)
 }
 
 /// The inner service is ready.
-pub(super) fn call<S>(sending: Sending<S>) -> Phase<S, S::Future>
+pub(super) fn call<S>(course: &mut Course<S>) -> Phase<S::Future>
 where
     S: Service<Request<RouteBody>>,
 {
-    let Sending {
-        request,
-        mut inner,
-        routed,
-    } = sending;
     // The service is dropped here, so its permits are not kept until the answer comes.
+    let mut inner = course.inner.take().expect(UNSENT);
+    let request = course.request.take().expect(UNSENT);
     let call = inner.call(request);
-    Phase::Calling { call, routed }
+    Phase::Calling { call }
 }
 
 /// The total timeout has passed.
-pub(super) fn timed_out<S, F>(
-    routed: Option<Routed>,
-    outcome: Outcome,
-    report: &mut Report,
-) -> Phase<S, F> {
-    let Some(routed) = routed else {
-        return Phase::Completed;
-    };
-    routed.exchange.settle(|| outcome);
-    answering(&RouteError::upstream_timeout(), &routed, report)
+pub(super) fn timed_out<S, F>(outcome: Outcome, course: &mut Course<S>) -> Phase<F> {
+    if let Some(exchange) = course.exchange() {
+        exchange.settle(|| outcome);
+    }
+    answering(&RouteError::upstream_timeout(), course)
 }
 
 type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
@@ -279,66 +228,118 @@ type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
 /// The inner service has answered. Goes on if the gateway answers in its place.
 pub(super) fn answered<S, F, R: Body, E: 'static>(
     result: Result<Response<R>, E>,
-    routed: Option<Routed>,
-    report: &mut Report,
-) -> ControlFlow<Answer<R, E>, Phase<S, F>> {
-    let Some(mut routed) = routed else {
-        return ControlFlow::Break(forwarded(result, report));
+    course: &mut Course<S>,
+) -> ControlFlow<Answer<R, E>, Phase<F>> {
+    let Some(exchange) = course.exchange() else {
+        return ControlFlow::Break(forwarded(result, &mut course.report));
     };
-    routed.exchange.settle(|| outcome_of(&result));
-    // If the client's upload failed, the engine has seen only a part of it, so
-    // its answer does not count.
-    if let Some(error) = routed.exchange.upload_failure() {
-        return ControlFlow::Continue(answering(&error, &routed, report));
-    }
     let mut response = match result {
-        Ok(response) => response,
-        Err(error) => {
-            report.unanswered(|| routed.exchange.decision());
-            return ControlFlow::Break(report.failed(error));
-        }
+        Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => response,
+        other => return without_answer(other, course),
     };
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let upgrade = routed.upgrade.take();
-        return match switched(response, upgrade, &routed.exchange, report) {
-            Ok(response) => ControlFlow::Break(Ok(response)),
-            Err(error) => ControlFlow::Continue(answering(&error, &routed, report)),
-        };
-    }
-    let rest = rest(&routed, &mut response);
-    let (decision, lease) = routed.exchange.finish();
+    let mut finished = match exchange.finish(|| outcome_of_answer(&response)) {
+        Ok(finished) => finished,
+        Err(error) => return ControlFlow::Continue(answering(&error, course)),
+    };
+    let Course { routed, report, .. } = course;
+    let routed = routed.as_mut().expect("it has an exchange");
+    let rest = rest(finished.upload.as_ref(), routed, &mut response);
+    let (decision, lease) = (&finished.decision, finished.lease.as_ref());
     let error = response.extensions().get::<RouteError>();
-    report.answered(response.status(), &decision, error);
-    hear_load(&mut response, &routed, lease.as_ref());
-    let version = response.version();
-    rewrite::response_head(&mut response);
-    routed.via.add(version, response.headers_mut());
-    hide_endpoint(response.headers_mut(), decision.address());
-    routed.standings.write(response.headers_mut());
-    let watch = watch(&response, &routed, &decision, lease.as_ref(), report);
-    let exchange = Arc::clone(&routed.exchange);
-    let idle_timeout = decision.policy().get_stream_idle_timeout();
-    let slow = watch.as_ref().and_then(|_| exchange.slow());
-    let interval = routed.keep_alive;
-    let keep_alive = interval.and_then(|interval| KeepAlive::new(interval, routed.dialect));
-    let held = Held::new(lease, Some(exchange), idle_timeout, std::mem::take(report))
-        .learning(learned(&response, &routed, &decision))
-        .watching(watch, slow)
-        .keeping_alive(keep_alive)
-        .hiding_usage(routed.exchange.asks_for_usage());
+    report.answered(response.status(), decision, error);
+    hear_load(&mut response, routed, lease);
+    let (version, fields) = (response.version(), Fields::of(response.headers()));
+    rewrite::response_head(&mut response, fields);
+    let headers = response.headers_mut();
+    routed.options.admission.via.add(version, headers);
+    if fields.has(Fields::LOCATION) {
+        hide_endpoint(headers, decision.address());
+    }
+    routed.standings.write(headers);
+    let held = held(&mut finished, &response, routed, report);
+    response.extensions_mut().insert(finished.decision);
     if held.may_add() {
         response.headers_mut().remove(CONTENT_LENGTH);
     }
-    response.extensions_mut().insert(decision);
-    let body = |body| ResponseBody::upstream(body, Some(held)).draining(rest);
+    let exchange = routed.exchange.take();
+    let body = |body| {
+        let body = ResponseBody::upstream(body, Some(held)).draining(rest);
+        body.of(exchange)
+    };
     ControlFlow::Break(Ok(response.map(body)))
+}
+
+/// The inner service has failed, or the engine has switched protocols.
+fn without_answer<S, F, R: Body, E: 'static>(
+    result: Result<Response<R>, E>,
+    course: &mut Course<S>,
+) -> ControlFlow<Answer<R, E>, Phase<F>> {
+    let Course { routed, report, .. } = course;
+    let Some((exchange, upgrade)) = routed
+        .as_mut()
+        .and_then(|routed| Some((routed.exchange.as_ref()?, &mut routed.upgrade)))
+    else {
+        return ControlFlow::Break(forwarded(result, report));
+    };
+    exchange.settle(|| outcome_of(&result));
+    // If the client's upload failed, the engine has seen only a part of it, so
+    // its answer does not count.
+    if let Some(error) = exchange.upload_failure() {
+        return ControlFlow::Continue(answering(&error, course));
+    }
+    let response = match result {
+        Ok(response) => response,
+        Err(error) => return ControlFlow::Break(failed(error, course)),
+    };
+    match switched(response, upgrade.take(), exchange, report) {
+        Ok(response) => {
+            course.routed = None;
+            ControlFlow::Break(Ok(response))
+        }
+        Err(error) => ControlFlow::Continue(answering(&error, course)),
+    }
+}
+
+/// The inner service has failed, and nobody has made an answer of it: the request ends here, however
+/// long its future lives.
+pub(super) fn failed<S, R, E>(error: E, course: &mut Course<S>) -> Answer<R, E> {
+    if let Some(exchange) = course.exchange() {
+        let decision = exchange.decision();
+        course.report.unanswered(|| decision);
+    }
+    (course.request, course.inner, course.routed) = (None, None, None);
+    course.report.failed(error)
+}
+
+/// What the answer's body holds to its end.
+fn held<R: Body>(
+    finished: &mut Finished,
+    response: &Response<R>,
+    routed: &Routed,
+    report: &mut Report,
+) -> Held {
+    let watch = watch(response, routed, finished, report);
+    let decision = &finished.decision;
+    let idle_timeout = decision.policy().get_stream_idle_timeout();
+    let (lease, upload) = (finished.lease.take(), finished.upload.take());
+    let mut held = Held::new(lease, upload, idle_timeout, std::mem::take(report));
+    held.learn(learned(response, routed, decision));
+    let slow = finished.slow.take().filter(|_| watch.is_some());
+    held.watch(watch, slow);
+    if let Some(interval) = routed.keep_alive {
+        held.keep_alive(KeepAlive::new(interval, routed.dialect));
+    }
+    if finished.asks_for_usage {
+        held.hide_usage();
+    }
+    held
 }
 
 /// The answer to a request that was not routed.
 fn forwarded<R: Body, E>(result: Result<Response<R>, E>, report: &mut Report) -> Answer<R, E> {
     let response = result.or_else(|error| report.failed(error))?;
     report.forwarded(response.status());
-    let held = Held::new(None, None, None, std::mem::take(report)).watching(None, None);
+    let held = Held::new(None, None, None, std::mem::take(report));
     Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
 }
 
@@ -350,7 +351,11 @@ fn hear_load<R>(response: &mut Response<R>, routed: &Routed, lease: Option<&Leas
         let own = lease.endpoint().in_flight().saturating_sub(1);
         lease.endpoint().report(ReportSource::InBand, report, own);
     }
-    if routed.exchange.asks_for_load() {
+    if routed
+        .exchange
+        .as_ref()
+        .is_some_and(|exchange| exchange.asks_for_load())
+    {
         load_report::hide(response.headers_mut());
     }
 }
@@ -369,18 +374,17 @@ fn learned<R>(
 fn watch<R: Body>(
     response: &Response<R>,
     routed: &Routed,
-    decision: &RouteDecision,
-    lease: Option<&Lease>,
+    finished: &Finished,
     report: &Report,
 ) -> Option<Box<Watch>> {
-    let policy = decision.policy();
+    let policy = finished.decision.policy();
     let what = policy.get_on_interruption();
     let is_wanted = what != OnInterruption::Pass
         || routed.keep_alive.is_some()
         || policy.get_stream_idle_timeout().is_some()
         || policy.get_first_event_slow().is_some()
-        || lease.is_some_and(Lease::wants_beginning);
-    let tells = report.reads_answer() || routed.exchange.asks_for_usage();
+        || finished.lease.as_ref().is_some_and(Lease::wants_beginning);
+    let tells = report.reads_answer() || finished.asks_for_usage;
     let why = (is_wanted, tells);
     if why == (false, false) || !response.status().is_success() {
         return None;
@@ -391,19 +395,23 @@ fn watch<R: Body>(
 }
 
 /// The gateway's own answer, which drains the rest of the upload.
-pub(super) fn own<R>(
+pub(super) fn own<S, R>(
     response: Response<Bytes>,
     rest: Option<Box<Drain>>,
-    report: &mut Report,
+    course: &mut Course<S>,
 ) -> Response<ResponseBody<R>> {
     // The request ends here, whatever becomes of the few bytes.
-    drop(std::mem::take(report));
+    drop(std::mem::take(&mut course.report));
     response.map(|data| ResponseBody::own(data).draining(rest))
 }
 
 /// The rest of the upload of a request that has been answered.
-fn rest<R: Body>(routed: &Routed, response: &mut Response<R>) -> Option<Box<Drain>> {
-    let rest = Drain::of(routed.exchange.upload()?, routed.drain)?;
+fn rest<R: Body>(
+    upload: Option<&Upload>,
+    routed: &Routed,
+    response: &mut Response<R>,
+) -> Option<Box<Drain>> {
+    let rest = Drain::of(upload?.clone(), routed.drain)?;
     if response.body().is_end_stream() {
         // With a length of 0 nobody would poll the body, which drains the upload.
         response.headers_mut().remove(CONTENT_LENGTH);
@@ -421,77 +429,73 @@ fn timer(server: &Server, deadline: Option<Instant>) -> Timer {
 
 fn dispatched<S, F>(
     matched: Matched,
-    arrival: Arrival<S>,
+    course: &mut Course<S>,
     chosen: Chosen,
     timer: Timer,
     keep_alive: Option<Duration>,
-    report: &mut Report,
-) -> Phase<S, F> {
+) -> Phase<F> {
+    let (arrival, report) = course.arrived();
+    let (head, options) = (&mut arrival.head, &arrival.options);
+    let drain = options.drain(head);
+    let deadline = timer.as_ref().map(|timer| timer.deadline());
+    let dialect = Dialect::in_shape(arrival.asker.shape(), head.uri.path());
+    let standings = matched.standings(options);
+    let learns_ids = matched.learns_ids(head);
+    if learns_ids {
+        rewrite::ask_for_plain(&mut head.headers);
+    }
+    let head = (head, arrival.fields);
+    let (body, exchange) = match matched.dispatch(options, head, chosen, deadline, report) {
+        Ok(dispatched) => dispatched,
+        Err(refused) => return rejected(refused, course),
+    };
+    let arrival = course.arrival.take().expect(UNSENT);
     let Arrival {
         mut head,
         asker,
         options,
-        inner,
-        deadline: _,
+        ..
     } = arrival;
-    let drain = options.drain(&head);
-    let deadline = timer.as_ref().map(|timer| timer.deadline());
-    let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
-    let standings = matched.standings(&options);
-    let learns_ids = matched.learns_ids(&head);
-    if learns_ids {
-        rewrite::ask_for_plain(&mut head.headers);
-    }
-    match matched.dispatch(&options, &mut head, chosen, deadline, report) {
-        Err(refused) => rejected(refused, &asker, &head, &options, report),
-        Ok((body, exchange)) => {
-            let routed = Routed {
-                exchange,
-                timer,
-                asker,
-                dialect,
-                keep_alive,
-                via: options.admission.via.clone(),
-                drain,
-                standings,
-                learns_ids,
-                upgrade: Upgrade::asked(&mut head, &options.tunnels),
-            };
-            Phase::Sending {
-                sending: Sending {
-                    request: Request::from_parts(head, body),
-                    inner,
-                    routed: Some(routed),
-                },
-            }
-        }
-    }
+    course.routed = Some(Routed {
+        exchange: Some(exchange),
+        timer,
+        asker,
+        dialect,
+        keep_alive,
+        drain,
+        standings,
+        learns_ids,
+        upgrade: Upgrade::asked(&mut head, &options.tunnels),
+        options,
+    });
+    course.request = Some(Request::from_parts(head, body));
+    Phase::Sending
 }
 
-fn rejected<S, F>(
-    (error, rest): Refused,
-    asker: &Asker,
-    head: &Parts,
-    options: &Options,
-    report: &mut Report,
-) -> Phase<S, F> {
-    report.rejected(&error);
+fn rejected<S, F>((error, rest): Refused, course: &mut Course<S>) -> Phase<F> {
+    course.report.rejected(&error);
+    let arrival = course.arrival();
     Phase::Answering {
-        response: error.answer(asker),
-        rest: Drain::of_unread(rest, options.drain(head)),
+        response: error.answer(&arrival.asker),
+        rest: Drain::of_unread(rest, arrival.options.drain(&arrival.head)),
     }
 }
 
 /// The gateway answers a request itself that was routed.
-fn answering<S, F>(error: &RouteError, routed: &Routed, report: &mut Report) -> Phase<S, F> {
-    report.unanswered(|| routed.exchange.decision());
-    report.rejected(error);
+fn answering<S, F>(error: &RouteError, course: &mut Course<S>) -> Phase<F> {
+    let routed = course.routed.take();
+    let Some((routed, exchange)) = routed
+        .as_ref()
+        .and_then(|routed| Some((routed, routed.exchange.as_ref()?)))
+    else {
+        return Phase::Completed;
+    };
+    course.report.unanswered(|| exchange.decision());
+    course.report.rejected(error);
     let mut response = error.answer(&routed.asker);
-    response.extensions_mut().insert(routed.exchange.decision());
+    response.extensions_mut().insert(exchange.decision());
     routed.standings.write(response.headers_mut());
-    let rest = routed
-        .exchange
-        .upload()
-        .and_then(|upload| Drain::of(upload, routed.drain));
+    let rest = exchange.upload();
+    let rest = rest.and_then(|upload| Drain::of(upload, routed.drain));
     Phase::Answering { response, rest }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
+use http::{Method, Response, request::Parts};
 use hyper::upgrade::OnUpgrade;
 
 use crate::{
-    attempt::{Exchange, Held, ResponseBody, Tunnels},
+    attempt::{Exchange, Finished, Held, ResponseBody, Tunnels, outcome_of_answer},
     error::{RouteError, RouteErrorKind},
     observe::Report,
     wire::rewrite,
@@ -24,6 +24,10 @@ impl Upgrade {
     /// Takes the client's connection out of `head`; `None` if the engine is not asked to upgrade.
     pub(super) fn asked(head: &mut Parts, tunnels: &Tunnels) -> Option<Self> {
         let client = head.extensions.remove();
+        // (`end_hop` has left these two to no other request.)
+        if head.method != Method::GET {
+            return None;
+        }
         rewrite::asks_for_websocket(&head.headers).then(|| Self {
             client,
             tunnels: tunnels.clone(),
@@ -50,15 +54,21 @@ pub(super) fn switched<R>(
         })?),
         None => None,
     };
-    let (decision, lease) = exchange.finish();
+    let Finished {
+        decision,
+        lease,
+        upload,
+        ..
+    } = exchange.finish(|| outcome_of_answer(&response))?;
     report.answered(response.status(), &decision, None);
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     let report = std::mem::take(report);
-    let held =
-        Held::new(lease, Some(Arc::clone(exchange)), idle_timeout, report).watching(None, None);
+    let mut held = Held::new(lease, upload, idle_timeout, report);
+    held.watch(None, None);
     response.extensions_mut().insert(decision);
     let (Some(client), Some(engine)) = (upgrade.client, engine) else {
-        return Ok(response.map(|body| ResponseBody::upgraded(body, held)));
+        let exchange = Some(Arc::clone(exchange));
+        return Ok(response.map(|body| ResponseBody::upgraded(body, held).of(exchange)));
     };
     upgrade
         .tunnels

@@ -1,7 +1,5 @@
 //! A client that may have to wait for the first event of a stream.
 
-use std::time::Duration;
-
 use http::{
     HeaderMap, HeaderValue, Response,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
@@ -15,7 +13,6 @@ use crate::{
 
 /// What it gets before there is an answer.
 pub(super) struct Waiter {
-    pub(super) interval: Duration,
     pub(super) keep_alive: KeepAlive,
     pub(super) dialect: Dialect,
     /// The request's.
@@ -42,7 +39,6 @@ impl Waiter {
         let is_wanted = has_events && is_asked_for && !excludes_events(&head.headers);
         is_wanted.then_some(())?;
         Some(Self {
-            interval,
             keep_alive: KeepAlive::new(interval, dialect)?,
             dialect,
             id: id.clone(),

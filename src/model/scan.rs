@@ -10,7 +10,7 @@ use super::{
     duplicates::DuplicateModels,
     extraction::{ExtractedModel, FromWholeBody, Plan, Written},
     found::{FIELD, Refusal, Value},
-    media_type::{check_json, check_one_type},
+    media_type::{check_json, check_one_type, is_only_json},
     model_name::NameMap,
 };
 use crate::{
@@ -246,6 +246,9 @@ impl Scan {
 
     /// Refuses a Content-Type by which an engine could read another model than this does.
     pub(crate) fn check_type(&self, headers: &HeaderMap) -> Result<(), RouteError> {
+        if is_only_json(headers) {
+            return Ok(());
+        }
         if self.reads_body() {
             check_one_type(headers)?;
         }

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, header::CONTENT_TYPE, request::Parts};
+use http::{HeaderMap, HeaderName, Method, header::CONTENT_TYPE, request::Parts};
 
 use super::{
+    duplicates::DuplicateModels,
     extract::ExtractModel,
     extraction::{ExtractedModel, Extraction, Location, Plan},
     head::{HeaderModel, StandardQuery},
     json_body::JsonBody,
+    media_type::is_plain_json,
     multipart_body::MultipartBody,
     paths::StandardPaths,
     relation::Relation,
 };
-use crate::error::RouteErrorKind;
+use crate::{config::is_usual, error::RouteErrorKind};
 
 /// Looks for the model in several places, in order: the first that applies to
 /// a request is used.
@@ -109,11 +111,13 @@ impl ModelSources {
 
 impl ExtractModel for ModelSources {
     fn begin(&self, head: &Parts) -> Extraction {
-        let mut plans = self.sources.iter().map(|source| source.begin(head).0);
-        let plan = plans
-            .find(|plan| !matches!(plan, Plan::NoModel))
-            .unwrap_or(Plan::NoModel);
-        let plan = with_body(plan, head, plans);
+        let plan = if self.standard > 0 && is_usual_json(head) {
+            Plan::Json(None, DuplicateModels::default())
+        } else {
+            let mut plans = self.sources.iter().map(|source| source.begin(head).0);
+            let plan = plans.find(|plan| !matches!(plan, Plan::NoModel));
+            with_body(plan.unwrap_or(Plan::NoModel), head, plans)
+        };
         let claim = self.header.as_ref().map(|header| header.begin(head).0);
         Extraction(match (claim, plan) {
             (Some(Plan::Found(claim)), Plan::NoModel) => Plan::Found(claim),
@@ -132,6 +136,14 @@ impl ExtractModel for ModelSources {
         let own = self.sources.iter().skip(self.standard);
         own.into_iter().any(|source| source.reads_path(path))
     }
+}
+
+/// Whether this is what nearly all requests are, of which it is known what the standard places say: that
+/// the body is JSON. To ask them takes 1,900 instructions, of 10,000 of a request.
+fn is_usual_json(head: &Parts) -> bool {
+    is_usual(head.uri.path())
+        && head.method == Method::POST
+        && head.headers.get(CONTENT_TYPE).is_some_and(is_plain_json)
 }
 
 /// `plan`, which also reads the body if it finds the model in the head.

@@ -74,8 +74,7 @@ impl Report {
         head: &Parts,
         asker: &Asker,
     ) -> Self {
-        let operation = Operation::new(asker.shape(), head.uri.path());
-        let span = RequestSpan::new(level, head, operation, asker.id());
+        let span = RequestSpan::new(level, head, asker);
         if observers.is_empty() && !span.is_on() {
             return Self(None);
         }

@@ -6,17 +6,19 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, request::Parts};
+use http::{HeaderMap, Method, StatusCode, request::Parts};
 use tracing::{
     Level, Span, debug,
     field::{Empty, display},
-    info_span, record_all, span,
+    info_span,
+    level_filters::LevelFilter,
+    record_all, span,
     span::EnteredSpan,
 };
 
 use super::{context, facts::EndFacts, operation::Operation};
 use crate::{
-    error::{Excerpt, RouteError},
+    error::{Asker, Excerpt, RouteError},
     route::RouteDecision,
     server::Outcome,
 };
@@ -36,6 +38,20 @@ pub enum SpanLevel {
     Off,
 }
 
+impl SpanLevel {
+    /// Whether any subscriber has spans of this level. Where none is set but `log` gets what tracing
+    /// says, as axum's defaults have it, a span would be made for nobody: 300 instructions.
+    fn is_wanted(self) -> bool {
+        let most = LevelFilter::current();
+        match self {
+            Self::Info => most >= LevelFilter::INFO,
+            Self::Debug => most >= LevelFilter::DEBUG,
+            Self::Trace => most >= LevelFilter::TRACE,
+            Self::Off => false,
+        }
+    }
+}
+
 /// The span of a request; open from its head until the answer's body has ended. What is not known
 /// from the head is recorded at the end, at once.
 #[derive(Debug)]
@@ -48,12 +64,11 @@ impl Default for RequestSpan {
 }
 
 impl RequestSpan {
-    pub(super) fn new(
-        level: SpanLevel,
-        head: &Parts,
-        operation: Operation,
-        id: &HeaderValue,
-    ) -> Self {
+    pub(super) fn new(level: SpanLevel, head: &Parts, asker: &Asker) -> Self {
+        if !level.is_wanted() {
+            return Self::default();
+        }
+        let (operation, id) = (Operation::new(asker.shape(), head.uri.path()), asker.id());
         macro_rules! at {
             ($level:expr) => {
                 span!(

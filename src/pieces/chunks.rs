@@ -1,14 +1,13 @@
 //! The bytes of a body, in the chunks in which they arrived.
 
 use bytes::{Bytes, BytesMut};
-use twox_hash::XxHash64;
 
 use super::joined::Joined;
 
-/// Chunks up to this length are hashed whole, of longer ones only samples.
-const SAMPLED: usize = SAMPLES * SAMPLE;
-const SAMPLES: usize = 16;
-const SAMPLE: usize = 64;
+/// So many words of the first chunk make a fingerprint. (All of 1 KB took 1,800 instructions of the
+/// 10,000 of a request.)
+const WORDS: usize = 32;
+const WORD: usize = size_of::<u64>();
 
 /// A list of chunks: large ones as they are, small ones joined.
 ///
@@ -42,19 +41,22 @@ impl Chunks {
         self.len
     }
 
-    /// A hash that tells bodies apart: of the length, and of samples of the first chunk, so
-    /// that its cost is bounded.
+    /// Tells bodies apart by their length and by words of the first chunk, evenly spread, so that
+    /// its cost is bounded. Nobody is harmed by two that are alike.
     pub(crate) fn fingerprint(&self) -> u64 {
-        let seed = self.len;
+        // Any odd number without a pattern: the golden ratio's.
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
         let bytes = &*self.first;
-        if bytes.len() <= SAMPLED {
-            return XxHash64::oneshot(seed, bytes);
-        }
-        let step = (bytes.len() - SAMPLE) / (SAMPLES - 1);
-        (0..SAMPLES).fold(seed, |hash, sample| {
-            let start = sample * step;
-            let sample = bytes.get(start..start + SAMPLE);
-            XxHash64::oneshot(hash, sample.unwrap_or_default())
+        let step = (bytes.len() / WORDS).max(WORD);
+        let words = bytes.chunks(step).map(|part| match part.first_chunk() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => part
+                .iter()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        });
+        words.fold(self.len, |hash, word| {
+            let mixed = (hash ^ word).wrapping_mul(FACTOR);
+            mixed ^ (mixed >> 32)
         })
     }
 
@@ -120,6 +122,29 @@ mod tests {
         }
         assert_eq!(chunks.len(), 1_000_000);
         assert!(chunks.into_iter().count() < 20);
+    }
+
+    #[test]
+    fn bodies_that_differ_in_a_sentence_have_another_fingerprint() {
+        for len in [10, 100, 1000, 100_000] {
+            let sentence = (len / 16).max(1);
+            let of = |at: usize, count: usize| {
+                let mut body = vec![b'a'; len];
+                body[at..at + count].fill(b'b');
+                chunks(&[body]).fingerprint()
+            };
+            let at = (0..=len - sentence).step_by((len / 7).max(1));
+            let mut seen: Vec<u64> = at.map(|at| of(at, sentence)).collect();
+            let all = seen.len();
+            seen.push(of(0, 0));
+            seen.sort_unstable();
+            seen.dedup();
+            assert_eq!(seen.len(), all + 1, "{len}");
+        }
+        assert_ne!(
+            chunks(&[vec![b'a'; 9]]).fingerprint(),
+            chunks(&[vec![b'a'; 8]]).fingerprint()
+        );
     }
 
     #[test]

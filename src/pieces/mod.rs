@@ -2,6 +2,7 @@
 
 mod chunks;
 mod first_of;
+mod interned;
 mod joined;
 mod lock;
 mod recent;
@@ -10,6 +11,7 @@ mod splice;
 pub(crate) use self::{
     chunks::Chunks,
     first_of::{first_of, quote_or_backslash},
+    interned::interned,
     joined::Joined,
     lock::lock,
     recent::Recent,

@@ -17,7 +17,7 @@ use tracing::debug;
 
 use crate::{
     attempt::ResponseBody,
-    error::{Asker, RouteError},
+    error::{Asked, RouteError},
 };
 
 /// Turns every error from below into a JSON answer, so that the finished
@@ -95,7 +95,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         AnswerErrorsFuture {
-            asker: Asker::new(request.uri().path(), request.headers()),
+            asked: Asked::by(request.uri().path(), request.headers()),
             state: match self.not_ready.take() {
                 Some(error) => State::Failed { error },
                 None => State::Calling {
@@ -110,7 +110,7 @@ pin_project! {
     /// The future of [`AnswerErrors`].
     #[must_use = "futures do nothing unless polled"]
     pub struct AnswerErrorsFuture<F> {
-        asker: Asker,
+        asked: Asked,
         #[pin]
         state: State<F>,
     }
@@ -151,7 +151,7 @@ where
             reason = error.source().map(tracing::field::display),
             "upstream failed"
         );
-        let response = error.answer(this.asker);
+        let response = error.answer(&this.asked.asker());
         Poll::Ready(Ok(response.map(ResponseBody::own)))
     }
 }

@@ -19,8 +19,7 @@ pub(super) fn should_retry<R, E: 'static>(
     exchange: &Exchange,
     result: &Result<Response<R>, E>,
 ) -> bool {
-    exchange.settle(|| outcome_of(result));
-    exchange.is_retriable()
+    exchange.is_retriable(|| outcome_of(result))
 }
 
 /// Chooses the endpoint of the next attempt, or the target whose endpoints are waited for.

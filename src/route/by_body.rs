@@ -23,7 +23,7 @@ fn read(body: &[u8]) -> BodyKeys {
 
 /// How many blocks a body's prompt has, which are read and hashed.
 pub fn blocks(body: &[u8]) -> usize {
-    read(body).blocks.len()
+    read(body).blocks.map_or(0, |blocks| blocks.len())
 }
 
 /// Reads a body and chooses an endpoint for its prompt, as the layer does. Whether there is one.

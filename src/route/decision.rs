@@ -304,7 +304,7 @@ impl RouteTable {
             uri: &head.uri,
             headers: &head.headers,
             extensions: &head.extensions,
-            body: &BodyKeys::default(),
+            body: BodyKeys::NONE,
             estimate: Estimate::default(),
             model: Wanted::named(model, selection.lora),
             wanted: Some(Wanted::named(model, selection.lora)),

@@ -305,6 +305,13 @@ impl CompiledTable {
         Some((entry.name, rule))
     }
 
+    /// Whether sessions of this rule's ModelServers may be known elsewhere.
+    pub(crate) fn shares_sessions(&self, selection: Selection) -> bool {
+        let rule = self.rule(selection);
+        let mut targets = rule.all().map(|target| self.target(rule, target));
+        targets.any(|server| server.shares_sessions())
+    }
+
     /// The sessions of this request that are not known here and may be elsewhere.
     pub(crate) fn unknown_sessions(
         &self,

@@ -1,7 +1,5 @@
 //! From what is known of a request to what the choice of an endpoint goes by.
 
-use std::sync::Arc;
-
 use super::{
     ask::{Ask, Tokens},
     balance::prompt::Prompt,
@@ -41,7 +39,7 @@ impl Server {
             is_weighed: wants.tokens,
             tokens,
             prompt: wants.prompt.then(|| {
-                let blocks = Arc::clone(&caller.body.blocks);
+                let blocks = caller.body.blocks.clone().unwrap_or_default();
                 Prompt::new(blocks, engine_model(), estimates.bytes_per_token())
             }),
             model: wants.model.then(|| engine_model().into()),

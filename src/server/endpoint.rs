@@ -54,7 +54,7 @@ pub(crate) struct Counts {
 impl Endpoint {
     pub(crate) fn new(address: Address) -> Self {
         Self {
-            address,
+            address: address.interned(),
             name: OnceLock::new(),
             health: Health::default(),
             counts: Counts::default(),

@@ -29,7 +29,7 @@ use crate::{
     config::{Encoding, EngineKind, ModelServer, TrafficPolicy},
     limit::Estimates,
     model::NeededKeys,
-    pieces::lock,
+    pieces::{interned, lock},
     server::balance::{balancer::Balancer, scene::Scene},
 };
 
@@ -157,7 +157,7 @@ impl Server {
             balancer: Arc::new(Balancer::new(config.get_balance(), &weights)),
             name: config.get_name().into(),
             model: config.get_model().map(|model| RealModel {
-                json: serde_json::Value::from(model).to_string().into(),
+                json: interned(&serde_json::Value::from(model).to_string()),
                 name: model.into(),
             }),
             endpoints: endpoints

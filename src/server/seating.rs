@@ -86,6 +86,12 @@ impl Server {
         }
     }
 
+    /// Whether others may have bound sessions.
+    pub(crate) fn shares_sessions(&self) -> bool {
+        let sticky = self.sticky.as_deref();
+        sticky.is_some_and(|sticky| sticky.store.is_some())
+    }
+
     /// The session of this request, if it is not bound here and others may have bound it.
     pub(crate) fn unknown_session(self: &Arc<Self>, caller: Caller<'_>) -> Option<Unknown> {
         let sticky = self.sticky.as_deref()?;

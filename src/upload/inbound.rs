@@ -146,7 +146,7 @@ where
                         return Poll::Ready(Some(Err(error)));
                     }
                     let mut watched = this.scan.feed(&chunk);
-                    if this.body.size_hint().exact() == Some(0) {
+                    if this.body.is_end_stream() || this.body.size_hint().exact() == Some(0) {
                         watched = watched.and_then(|()| this.scan.finish());
                     }
                     return Poll::Ready(Some(watched.map(|()| chunk)));

@@ -19,7 +19,7 @@ pub(crate) struct Memory {
 pub(crate) struct Share {
     /// `None` for what needs no counting.
     memory: Option<Arc<Memory>>,
-    held: u64,
+    held: AtomicU64,
 }
 
 /// Nothing more may be held.
@@ -46,37 +46,52 @@ impl Memory {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         taken.map(|_| ()).map_err(|_| Full)
     }
+
+    fn give_back(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Share {
     pub(crate) fn of(memory: &Arc<Memory>) -> Self {
         Self {
             memory: Some(Arc::clone(memory)),
-            held: 0,
+            held: AtomicU64::new(0),
         }
     }
 
     /// Holds this many bytes more. Fails with `overloaded` beyond the limit.
     pub(crate) fn grow(&mut self, bytes: u64) -> Result<(), RouteError> {
-        self.resize(self.held.saturating_add(bytes))
-            .map_err(|Full| {
-                RouteError::new(
-                    RouteErrorKind::Overloaded,
-                    "the gateway holds too many request bodies, try again shortly",
-                )
-            })
+        let bytes = self.held.get_mut().saturating_add(bytes);
+        self.resize(bytes).map_err(|Full| {
+            RouteError::new(
+                RouteErrorKind::Overloaded,
+                "the gateway holds too many request bodies, try again shortly",
+            )
+        })
     }
 
     /// Holds this many bytes in all, or as many as before if that is beyond the limit.
     pub(super) fn resize(&mut self, bytes: u64) -> Result<(), Full> {
+        let held = self.held.get_mut();
         if let Some(memory) = &self.memory {
-            match bytes.checked_sub(self.held) {
+            match bytes.checked_sub(*held) {
+                Some(0) => {}
                 Some(more) => memory.take(more)?,
-                None => _ = memory.held.fetch_sub(self.held - bytes, Ordering::Relaxed),
+                None => memory.give_back(*held - bytes),
             }
         }
-        self.held = bytes;
+        *held = bytes;
         Ok(())
+    }
+
+    /// Gives all of it back, of a share that is in several hands. It must be called once at most.
+    pub(crate) fn release(&self) {
+        let held = self.held.load(Ordering::Relaxed);
+        self.held.store(0, Ordering::Relaxed);
+        if let Some(memory) = self.memory.as_ref().filter(|_| held > 0) {
+            memory.give_back(held);
+        }
     }
 }
 
@@ -92,6 +107,10 @@ mod tests {
 
     use super::*;
 
+    fn held(share: &Share) -> u64 {
+        share.held.load(Ordering::Relaxed)
+    }
+
     proptest! {
         #[test]
         fn what_is_held_is_the_sum_of_the_shares_and_within_the_limit(
@@ -100,10 +119,10 @@ mod tests {
             let memory = Memory::new(100);
             let mut shares: Vec<_> = (0..4).map(|_| Share::of(&memory)).collect();
             for (which, bytes) in steps {
-                let others = memory.held() - shares[which].held;
+                let others = memory.held() - held(&shares[which]);
                 let fits = shares[which].resize(bytes).is_ok();
-                prop_assert_eq!(fits, others + bytes <= 100 || bytes <= shares[which].held);
-                let sum: u64 = shares.iter().map(|share| share.held).sum();
+                prop_assert_eq!(fits, others + bytes <= 100 || bytes <= held(&shares[which]));
+                let sum: u64 = shares.iter().map(held).sum();
                 prop_assert_eq!(memory.held(), sum);
                 prop_assert!(sum <= 100);
             }

@@ -103,6 +103,9 @@ impl Receive {
                     let chunk = chunk?;
                     self.share.grow(chunk.len() as u64)?;
                     self.chunks.push(chunk);
+                    if inbound.is_over() {
+                        return Poll::Ready(Ok(true));
+                    }
                     let limit = self.buffering.max_bytes;
                     if self.chunks.len() > limit && !inbound.scan.is_found() {
                         return Poll::Ready(Err(match inbound.scan.needs_all() {

@@ -7,7 +7,7 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-use super::{original_path::OriginalPath, via::Via};
+use super::{fields::Fields, original_path::OriginalPath, via::Via};
 use crate::{
     config::{ApiPaths, WithoutModel, bad_segment},
     error::{Excerpt, RouteError, RouteErrorKind},
@@ -41,15 +41,15 @@ impl Default for Admission {
 }
 
 impl Admission {
-    /// Refuses what may reach no engine, whatever its path.
-    pub(crate) fn check(&self, head: &Parts) -> Result<(), RouteError> {
+    /// Refuses what may reach no engine, whatever its path; `head` has these `fields`.
+    pub(crate) fn check(&self, head: &Parts, fields: Fields) -> Result<(), RouteError> {
         if head.headers.keys_len() > MAX_FIELDS {
             return Err(RouteError::new(
                 RouteErrorKind::HeadersTooLarge,
                 format!("the request has more than {MAX_FIELDS} header fields"),
             ));
         }
-        if self.via.is_in(&head.headers) {
+        if fields.has(Fields::VIA) && self.via.is_in(&head.headers) {
             return Err(RouteError::new(
                 RouteErrorKind::LoopDetected,
                 "the request has come through this gateway before",
@@ -164,16 +164,16 @@ fn check_host(head: &Parts) -> Result<(), RouteError> {
 /// Whether this is a name or an IPv4 address, perhaps with a port, as almost all are: to parse
 /// an authority is to allocate one.
 fn is_plain(host: &[u8]) -> bool {
-    let mut parts = host.split(|&byte| byte == b':');
-    let name = parts.next().unwrap_or_default();
-    let port = parts.next();
     let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-    let is_port =
-        |port: &[u8]| (1..=4).contains(&port.len()) && port.iter().all(u8::is_ascii_digit);
-    !name.is_empty()
-        && name.iter().all(in_name)
-        && port.is_none_or(is_port)
-        && parts.next().is_none()
+    let end = host.iter().position(|byte| !in_name(byte));
+    match end.map(|end| host.split_at(end)) {
+        None => !host.is_empty(),
+        Some(([], _)) => false,
+        Some((_, [b':', port @ ..])) => {
+            (1..=4).contains(&port.len()) && port.iter().all(u8::is_ascii_digit)
+        }
+        Some(_) => false,
+    }
 }
 
 fn is_same(host: &Authority, target: &Authority, scheme: Option<&Scheme>) -> bool {

@@ -3,6 +3,7 @@
 
 mod admission;
 mod at_address;
+mod fields;
 mod for_model_server;
 mod forwarded;
 mod fresh;
@@ -15,6 +16,7 @@ mod via;
 
 pub(crate) use self::{
     admission::{Admission, admitted},
+    fields::Fields,
     location::hide_endpoint,
     origin::{Coded, Origin, Payload},
     original_path::OriginalPath,

@@ -5,36 +5,39 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version,
-    header::{
-        ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRAILER, TRANSFER_ENCODING,
-        UPGRADE,
-    },
+    header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRAILER, UPGRADE},
     request::Parts,
     uri::PathAndQuery,
 };
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::at_address::AtAddress;
+use super::{at_address::AtAddress, fields::Fields};
 use crate::{
     config::Address,
     error::{RouteError, RouteErrorKind},
     model::{ExtractedModel, Location, has_body},
 };
 
-/// Removes the fields of the client's connection from `head`.
+/// Removes the fields of the client's connection from `head`, which has these `fields`.
 ///
 /// The version becomes HTTP/1.1: an HTTP/2 version can't be sent over an
 /// HTTP/1 connection, and an HTTP client that speaks HTTP/2 to the engine sets
 /// the version itself.
-pub(crate) fn end_hop(head: &mut Parts) {
+pub(crate) fn end_hop(head: &mut Parts, fields: Fields) {
     if head.version > Version::HTTP_11 {
         join_cookies(&mut head.headers);
     }
     head.version = Version::HTTP_11;
+    if fields.has(Fields::EXPECT) {
+        head.headers.remove(EXPECT);
+    }
+    if !fields.has(Fields::CONNECTION) {
+        return;
+    }
     let upgrades = asks(head);
     let headers = &mut head.headers;
-    strip(headers, of_request);
+    strip(headers);
     if upgrades {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
@@ -158,21 +161,23 @@ fn invalid_target() -> RouteError {
     )
 }
 
-/// Removes the fields of the connection with the engine from its answer.
+/// Removes the fields of the connection with the engine from its answer, which has these `fields`.
 ///
 /// The answer to an upgrade (101) is left unchanged: there those fields are the
 /// message.
-pub(crate) fn response_head<R>(response: &mut Response<R>) {
+pub(crate) fn response_head<R>(response: &mut Response<R>, fields: Fields) {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return;
     }
     // A proxy sends its own version, not the one that it received (RFC 9110 section 6.2).
     *response.version_mut() = Version::HTTP_11;
-    if response.headers().contains_key(TRANSFER_ENCODING) {
+    if fields.has(Fields::TRANSFER_CODING) {
         // A Content-Length next to it does not count (RFC 9112 section 6.3).
         response.headers_mut().remove(CONTENT_LENGTH);
     }
-    strip(response.headers_mut(), of_response);
+    if fields.has(Fields::CONNECTION) {
+        strip(response.headers_mut());
+    }
 }
 
 /// HTTP/2 may send each cookie in its own field; HTTP/1.1 may not (RFC 9113 section 8.2.3).
@@ -213,10 +218,10 @@ const WEBSOCKET: &str = "websocket";
 
 /// Sets a field, in its place if it is there: an insertion would first make room for one more.
 fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
-    let mut present = headers.get_all(&name).iter();
-    let is_single = present.next().is_some() && present.next().is_none();
+    // No name is there twice.
+    let are_single = headers.len() == headers.keys_len();
     match headers.get_mut(&name) {
-        Some(old) if is_single => *old = value,
+        Some(old) if are_single => *old = value,
         _ => _ = headers.insert(name, value),
     }
 }
@@ -225,9 +230,9 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
 fn set_length(headers: &mut HeaderMap, length: u64) {
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(length);
-    let mut present = headers.get_all(CONTENT_LENGTH).iter();
-    let is_said = present.next().is_some_and(|value| value == digits);
-    if !is_said || present.next().is_some() {
+    let are_single = headers.len() == headers.keys_len();
+    let said = headers.get(CONTENT_LENGTH).filter(|_| are_single);
+    if said.is_none_or(|said| said != digits) {
         // (`HeaderValue::from(u64)` allocates twice.)
         let value = HeaderValue::from_str(digits).unwrap_or_else(|_| HeaderValue::from(length));
         set(headers, CONTENT_LENGTH, value);
@@ -256,23 +261,6 @@ fn upstream_uri(to: &Address, uri: &mut Uri) -> Option<()> {
     parts.path_and_query = joined.or(parts.path_and_query);
     *uri = Uri::from_parts(parts).ok()?;
     Some(())
-}
-
-/// The fields of one connection, not of the message (RFC 9110 section 7.6.1),
-/// and Expect, which has been answered by the time the body is read.
-fn of_request(name: &HeaderName) -> bool {
-    name.as_str() == "expect" || of_response(name)
-}
-
-fn of_response(name: &HeaderName) -> bool {
-    match name.as_str() {
-        "connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade" | "http2-settings" => {
-            true
-        }
-        // It tells the client what happened on the way (RFC 9209 section 2).
-        "proxy-status" => false,
-        other => other.starts_with("proxy-"),
-    }
 }
 
 /// Whether this field belongs to the message, whatever Connection says (RFC 9110 section 7.6.1
@@ -323,22 +311,19 @@ fn is_end_to_end(name: &HeaderName) -> bool {
     NAMES.binary_search(&name).is_ok() || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Removes the headers that are `connection_specific`, and those that Connection names and that are
-/// not end-to-end.
-fn strip(headers: &mut HeaderMap, connection_specific: fn(&HeaderName) -> bool) {
-    if !headers.keys().any(connection_specific) {
-        return;
-    }
-    let mut names: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| connection_specific(name))
-        .cloned()
+/// Removes the fields of the connection, and those that Connection names and that are not end-to-end.
+fn strip(headers: &mut HeaderMap) {
+    let named = headers.get_all(CONNECTION).iter();
+    let tokens = named.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    let mut names: Vec<HeaderName> = tokens
+        .map(<[u8]>::trim_ascii)
+        // What clients send, which would only be parsed to be looked up in vain.
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .filter(|name| !is_end_to_end(name))
         .collect();
-    for value in headers.get_all(CONNECTION) {
-        let tokens = value.as_bytes().split(|&byte| byte == b',');
-        let named = tokens.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
-        names.extend(named.filter(|name| !is_end_to_end(name)));
-    }
+    let own = |name: &&HeaderName| Fields::named(name.as_str()).has(Fields::CONNECTION);
+    names.extend(headers.keys().filter(own).cloned());
     for name in names {
         headers.remove(name);
     }
@@ -361,7 +346,7 @@ mod tests {
     }
 
     fn request_head(head: &mut Parts, to: &Address, length: Option<u64>) -> Result<(), RouteError> {
-        end_hop(head);
+        end_hop(head, Fields::of(&head.headers));
         address(head, to)?;
         frame(head, length);
         Ok(())
@@ -468,7 +453,8 @@ mod tests {
             .header("content-type", "text/event-stream")
             .body(())
             .unwrap();
-        response_head(&mut response);
+        let fields = Fields::of(response.headers());
+        response_head(&mut response, fields);
         let mut left: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-type", "trailer"]);
@@ -480,7 +466,8 @@ mod tests {
             .header("upgrade", "websocket")
             .body(())
             .unwrap();
-        response_head(&mut upgrade);
+        let fields = Fields::of(upgrade.headers());
+        response_head(&mut upgrade, fields);
         assert_eq!(upgrade.headers().len(), 2);
     }
 }

@@ -4,7 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderValue, Version, header::VIA};
 
-use crate::config::{BuildError, MistakeKind};
+use crate::{
+    config::{BuildError, MistakeKind},
+    pieces::interned,
+};
 
 /// The name of this gateway in the field `Via` (RFC 9110 section 7.6.3).
 ///
@@ -97,7 +100,8 @@ impl Default for Via {
 fn named(name: String) -> Result<Named, BuildError> {
     let is_allowed =
         |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:[]".contains(&byte);
-    let value = |protocol: &str| HeaderValue::try_from(format!("{protocol} {name}"));
+    let value =
+        |protocol: &str| HeaderValue::from_maybe_shared(interned(&format!("{protocol} {name}")));
     let values = match (value("1.0"), value("1.1"), value("2"), value("3")) {
         (Ok(one), Ok(one_one), Ok(two), Ok(three))
             if !name.is_empty() && name.bytes().all(is_allowed) =>

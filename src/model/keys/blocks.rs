@@ -102,7 +102,7 @@ mod tests {
             blocks: true,
             ..NeededKeys::default()
         };
-        BodyKeys::read(body, needed).blocks.to_vec()
+        BodyKeys::read(body, needed).blocks.unwrap().to_vec()
     }
 
     fn of(body: &Value) -> Vec<u64> {

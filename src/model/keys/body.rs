@@ -60,10 +60,22 @@ pub(crate) struct BodyKeys {
     /// What it says of tokens; nothing if it is no JSON object.
     pub(crate) tokens: Option<Tokens>,
     /// The hashes of the prompt's blocks, each of which covers all before it.
-    pub(crate) blocks: Arc<[u64]>,
+    pub(crate) blocks: Option<Arc<[u64]>>,
 }
 
 impl BodyKeys {
+    /// Those of a body that nothing is read of, as of most.
+    pub(crate) const NONE: &Self = &Self {
+        user: None,
+        session_id: None,
+        prompt_cache_key: None,
+        conversation_id: None,
+        stream: false,
+        conversation: Vec::new(),
+        tokens: None,
+        blocks: None,
+    };
+
     /// Reads a body, or the first part of it, as far as needed.
     ///
     /// If a body ends early or is not valid JSON, the part before that point is
@@ -98,10 +110,7 @@ impl BodyKeys {
             conversation_id: reader.conversation_id,
             stream: reader.stream.unwrap_or_default(),
             conversation: reader.conversation.into_prefix(),
-            blocks: match needed.blocks {
-                true => reader.parts.blocks().into(),
-                false => Arc::default(),
-            },
+            blocks: needed.blocks.then(|| reader.parts.blocks().into()),
         }
     }
 }
@@ -286,7 +295,12 @@ mod tests {
         for body in [&*body, &body[..2500]] {
             let keys = BodyKeys::read(body.as_bytes(), needed);
             assert_eq!(keys.conversation, text.as_bytes()[..100]);
-            assert_eq!(keys.blocks.len(), (body.len() - 15) / 512, "{}", body.len());
+            assert_eq!(
+                keys.blocks.unwrap().len(),
+                (body.len() - 15) / 512,
+                "{}",
+                body.len()
+            );
         }
     }
 

@@ -17,7 +17,7 @@ pub(crate) fn id(text: &[u8]) -> u64 {
 
 /// The id in a path such as `/v1/responses/{id}` or `/v1/files/{id}/content`.
 pub(crate) fn id_in_path(path: &str) -> Option<u64> {
-    let mut segments = path.trim_end_matches('/').rsplit('/');
+    let mut segments = without_slashes(path).rsplit('/');
     let (last, before, first) = (segments.next()?, segments.next()?, segments.next()?);
     let found = match (COLLECTIONS.contains(&before), COLLECTIONS.contains(&first)) {
         (true, _) => last,
@@ -29,13 +29,24 @@ pub(crate) fn id_in_path(path: &str) -> Option<u64> {
 
 /// Whether a request makes something that an engine keeps, or asks what a batch has made.
 pub(crate) fn makes_ids(head: &Parts) -> bool {
-    let path = head.uri.path().trim_end_matches('/');
-    let last = path.rsplit('/').next().unwrap_or_default();
+    let path = without_slashes(head.uri.path());
     match head.method {
-        Method::POST if COLLECTIONS.contains(&last) => true,
+        Method::POST => {
+            let mut collections = COLLECTIONS.iter();
+            collections.any(|name| {
+                let before = path.strip_suffix(name);
+                before.is_some_and(|before| before.ends_with('/'))
+            })
+        }
         Method::GET => is_batch(path),
         _ => false,
     }
+}
+
+/// Without the slashes at its end. (A single character as the pattern is searched for through the
+/// whole path, an array looks at the end only.)
+fn without_slashes(path: &str) -> &str {
+    path.trim_end_matches(['/'])
 }
 
 fn is_batch(path: &str) -> bool {
@@ -45,7 +56,7 @@ fn is_batch(path: &str) -> bool {
 
 /// Whether the body of a request may name something that an engine keeps.
 pub(crate) fn may_name_id(head: &Parts) -> bool {
-    let path = head.uri.path().trim_end_matches('/');
+    let path = without_slashes(head.uri.path());
     head.method == Method::POST && (path.ends_with("/responses") || path.ends_with("/batches"))
 }
 

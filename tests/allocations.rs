@@ -36,8 +36,8 @@ const REWRITTEN: u64 = 1;
 
 /// What is allocated on top for a body that is sent while it still arrives: what its readers
 /// share (2), what the clones share of one that is too large to be kept (1), and the list of the chunks
-/// that were there, in a box (2).
-const UPLOAD: u64 = 5;
+/// that were there, in a box while it is received and while it is kept (3). It has no Content-Length.
+const UPLOAD: u64 = 6;
 
 const KB: usize = 1024;
 const MB: usize = 1024 * 1024;
@@ -161,7 +161,7 @@ fn what_may_come_on_top() {
 
 #[test]
 fn the_bytes_do_not_grow_with_the_body() {
-    for (model, rewritten, digits) in [("asked", REWRITTEN, 2), ("adapter", 0, 0)] {
+    for (model, digits) in [("asked", 2), ("adapter", 0)] {
         let (small, large) = (cost_of(model, KB), cost_of(model, 512 * KB));
         assert_eq!(small.count_total, large.count_total);
         // But for the digits of a new Content-Length.
@@ -169,7 +169,7 @@ fn the_bytes_do_not_grow_with_the_body() {
         assert!(small.bytes_total < 2000, "{small:?}");
         // More than `replay_bytes`: it is sent before it has come to its end.
         let (large, larger) = (upload_of(model, 3 * MB), upload_of(model, 12 * MB));
-        assert_eq!(large.count_total, EACH + rewritten + UPLOAD);
+        assert_eq!(large.count_total, EACH + UPLOAD);
         assert_eq!(larger, large);
         assert!(large.bytes_total < 2600, "{large:?}");
     }
@@ -235,7 +235,9 @@ fn forwarded(body: Bytes) -> Vec<Bytes> {
 
 #[test]
 fn a_body_in_one_chunk_is_not_copied() {
-    for size in [KB, MB] {
+    // A short one is, since that is faster than to send it in pieces.
+    assert_eq!(forwarded(Bytes::from(text("asked", KB))).len(), 1);
+    for size in [5 * KB, MB] {
         let body = Bytes::from(text("asked", size));
         let range = body.as_ptr_range();
         let frames = forwarded(body.clone());

@@ -10,7 +10,8 @@ use tower_model_route::{ModelRouteLayer, RouteTable};
 
 pub use process::Process;
 
-pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub type Result<T> = std::result::Result<T, BoxError>;
 
 /// How the proxies of a benchmark differ from those of another.
 pub struct Options {

@@ -1,61 +1,104 @@
-//! The roles: an engine that reads everything, the bare proxy, and the routed one.
+//! The roles: an engine that reads everything, the bare proxy, and those with the layer in it.
 
 use std::{
+    fs::File,
+    io::BufWriter,
     net::SocketAddr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, Uri, header::HOST, uri::PathAndQuery};
+use http::{
+    HeaderValue, Method, Request, Response, Uri,
+    header::HOST,
+    uri::{Authority, Scheme},
+};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::{Body, Incoming},
-    server::conn::http1,
-    service::service_fn,
+    server::conn::{http1, http2},
+    service::{Service, service_fn},
 };
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{self, Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
     service::TowerToHyperService,
 };
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tower::Layer;
-use tower_model_route::{ModelRoute, ModelServer, RouteTable, Rule};
+use tower_model_route::{
+    Metrics, ModelRoute, ModelRouteLayer, ModelServer, RouteBody, RouteTable, RouteTableHandle,
+    Rule, TrafficPolicy, stack,
+};
+use tracing_subscriber::{fmt, prelude::*};
 
 use super::{Options, Result};
 use crate::support::MODEL;
 
-/// Serves in this role until it is killed; its address is the first line of its output.
+/// Serves in this role until it is killed; its address is the first line of its output. A role that
+/// ends in `2` speaks HTTP/2 to its clients.
 pub(super) async fn run(role: &str, engine: Option<SocketAddr>, options: &Options) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
-    match (role, engine) {
-        ("role:bare", Some(engine)) => {
+    let Some(engine) = engine else {
+        return serve(listener, service_fn(answer), false).await;
+    };
+    let is_http2 = role.ends_with('2');
+    let layer = |policy| Ok::<_, super::BoxError>((options.layer)(table(engine, policy)?));
+    match role.trim_end_matches('2') {
+        "role:bare" => {
+            let to = Target::new(engine)?;
             let client = client(options);
-            let service = service_fn(move |request| client.request(forwarded(request, engine)));
-            serve(listener, service).await
+            let service = service_fn(move |request| client.request(to.forwarded(request)));
+            serve(listener, service, is_http2).await
         }
-        ("role:routed", Some(engine)) => {
-            let service = (options.layer)(table(engine)?).layer(client(options));
-            serve(listener, TowerToHyperService::new(service)).await
+        "role:routed" => {
+            let service = layer(TrafficPolicy::new())?.layer(Shared::new(client(options)));
+            serve(listener, TowerToHyperService::new(service), is_http2).await
         }
-        _ => serve(listener, service_fn(answer)).await,
+        "role:stack" => {
+            let layer = layer(retries())?;
+            let service = stack(layer).service(Shared::new(client(options)));
+            serve(listener, TowerToHyperService::new(service), is_http2).await
+        }
+        "role:told" => {
+            let path = std::env::temp_dir().join(format!("told-{}.log", std::process::id()));
+            let log = Mutex::new(BufWriter::new(File::create(path)?));
+            let log = fmt::layer().with_ansi(false).with_writer(log);
+            tracing_subscriber::registry().with(log).init();
+            metrics::set_global_recorder(PrometheusBuilder::new().build_recorder())?;
+            let handle = RouteTableHandle::new(table(engine, TrafficPolicy::new())?);
+            let layer = ModelRouteLayer::new(handle.clone()).observer(Metrics::new(&handle));
+            let service = layer.layer(Shared::new(client(options)));
+            serve(listener, TowerToHyperService::new(service), is_http2).await
+        }
+        other => Err(format!("no role is called {other}").into()),
     }
 }
 
-async fn serve<S, B>(listener: TcpListener, service: S) -> Result<()>
+async fn serve<S, B>(listener: TcpListener, service: S, is_http2: bool) -> Result<()>
 where
-    S: hyper::service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    S::Error: Into<super::BoxError>,
+    B: Body<Data = Bytes, Error: Into<super::BoxError>> + Send + 'static,
 {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let connection =
-            http1::Builder::new().serve_connection(TokioIo::new(stream), service.clone());
-        tokio::spawn(connection);
+        let (io, service) = (TokioIo::new(stream), service.clone());
+        if is_http2 {
+            let connection = http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(connection.serve_connection(io, service));
+        } else {
+            tokio::spawn(http1::Builder::new().serve_connection(io, service));
+        }
     }
 }
 
@@ -70,24 +113,78 @@ where
         .build(connector)
 }
 
-/// The least that any reverse proxy does: an absolute URI and the right Host.
-fn forwarded(mut request: Request<Incoming>, engine: SocketAddr) -> Request<Incoming> {
-    let path = request
-        .uri()
-        .path_and_query()
-        .map_or("/", PathAndQuery::as_str);
-    if let Ok(uri) = format!("http://{engine}{path}").parse::<Uri>() {
-        *request.uri_mut() = uri;
+/// hyper's client behind one count of references, as `engine_client` is: the bare proxy clones its
+/// own once a request, within hyper, and so does this.
+#[derive(Clone)]
+struct Shared(Arc<Client<HttpConnector, RouteBody>>);
+
+impl Shared {
+    fn new(client: Client<HttpConnector, RouteBody>) -> Self {
+        Self(Arc::new(client))
     }
-    request.headers_mut().remove(HOST);
-    request
 }
 
-fn table(engine: SocketAddr) -> Result<RouteTable> {
+impl tower::Service<Request<RouteBody>> for Shared {
+    type Response = Response<Incoming>;
+    type Error = legacy::Error;
+    type Future = legacy::ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::result::Result<(), legacy::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RouteBody>) -> legacy::ResponseFuture {
+        self.0.request(request)
+    }
+}
+
+/// Where the bare proxy sends all requests.
+#[derive(Clone)]
+struct Target {
+    authority: Authority,
+    host: HeaderValue,
+}
+
+impl Target {
+    fn new(engine: SocketAddr) -> Result<Self> {
+        let authority = engine.to_string();
+        Ok(Self {
+            host: HeaderValue::from_str(&authority)?,
+            authority: authority.parse()?,
+        })
+    }
+
+    /// The least that any reverse proxy does: an absolute URI and the right Host.
+    fn forwarded(&self, mut request: Request<Incoming>) -> Request<Incoming> {
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(self.authority.clone());
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+        *request.version_mut() = http::Version::HTTP_11;
+        match request.headers_mut().get_mut(HOST) {
+            Some(host) => *host = self.host.clone(),
+            None => _ = request.headers_mut().insert(HOST, self.host.clone()),
+        }
+        request
+    }
+}
+
+/// All that can be allowed of attempts.
+fn retries() -> TrafficPolicy {
+    TrafficPolicy::new()
+        .max_retries(2)
+        .timeout(Duration::from_secs(60))
+        .total_timeout(Duration::from_secs(600))
+}
+
+fn table(engine: SocketAddr, policy: TrafficPolicy) -> Result<RouteTable> {
     Ok(RouteTable::builder()
         .model_server(
             ModelServer::new("s")
                 .model("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B")
+                .traffic_policy(policy)
                 .endpoint(format!("http://{engine}")),
         )
         .model_route(

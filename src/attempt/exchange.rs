@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     error::RouteError,
-    observe::AttemptReport,
+    observe::{AttemptReport, SpanLevel},
     pieces::lock,
     route::{Further, RouteDecision, Unavailable},
     server::{Declined, Lease, Outcome, Server},
@@ -71,6 +71,7 @@ struct Fixed {
     can_ask_for_usage: bool,
     /// Whether the gateway, not the client, has the engine report its load.
     asks_for_load: bool,
+    span_level: SpanLevel,
 }
 
 /// The layers that enforce what the policy says of attempts, and that the request has passed.
@@ -144,6 +145,8 @@ pub(crate) struct Dispatched {
     pub(crate) can_ask_for_usage: bool,
     /// Whether the gateway, not the client, has the engine report its load.
     pub(crate) asks_for_load: bool,
+    /// That of its attempts.
+    pub(crate) span_level: SpanLevel,
 }
 
 /// The next attempt, not begun yet. Dropping it releases its lease.
@@ -204,6 +207,7 @@ impl Exchange {
             mut report,
             can_ask_for_usage,
             asks_for_load,
+            span_level,
         } = dispatched;
         decision.count();
         lease.begin(Duration::ZERO);
@@ -221,6 +225,7 @@ impl Exchange {
                 asks_for_stream,
                 can_ask_for_usage,
                 asks_for_load,
+                span_level,
             },
             passed: Passed::default(),
             has_ended: AtomicBool::new(false),
@@ -482,6 +487,11 @@ impl Exchange {
 
     pub(crate) fn decision(&self) -> RouteDecision {
         self.state().decision.clone()
+    }
+
+    /// The level of its attempts' spans.
+    pub(crate) fn span_level(&self) -> SpanLevel {
+        self.fixed.span_level
     }
 
     /// Whether the gateway, not the client, has the engine report its load.

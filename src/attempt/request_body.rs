@@ -147,6 +147,11 @@ impl Unsent {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Source::Whole(None) = self.source
+            && let Some(all) = self.splice.join(&mut self.chunk)
+        {
+            return Poll::Ready(Some(Ok(Frame::data(all))));
+        }
         loop {
             if let Some(piece) = self.splice.next_piece(&mut self.chunk) {
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
@@ -336,13 +341,19 @@ mod tests {
     use crate::pieces::Edit;
 
     fn whole(trailers: Option<HeaderMap>) -> RouteBody {
+        body("abXc".to_owned(), 2, trailers)
+    }
+
+    /// With `YY` in place of the byte at this position.
+    fn body(text: String, at: u64, trailers: Option<HeaderMap>) -> RouteBody {
         let mut chunks = Chunks::default();
-        chunks.push(Bytes::from("abXc"));
+        let len = text.len() as u64;
+        chunks.push(Bytes::from(text));
         let edits = Edits::from(vec![Edit {
-            span: 2..3,
+            span: at..at + 1,
             value: Bytes::from("YY"),
         }]);
-        RouteBody::whole(chunks, trailers.map(Box::new), edits, 4)
+        RouteBody::whole(chunks, trailers.map(Box::new), edits, len)
     }
 
     fn collect(body: RouteBody) -> http_body_util::Collected<Bytes> {
@@ -352,8 +363,8 @@ mod tests {
 
     #[test]
     fn the_length_is_exact_all_along() {
-        let mut body = whole(None);
-        for expected in [5, 3, 1] {
+        let mut body = body("a".repeat(5000), 4900, None);
+        for expected in [5001, 101, 99] {
             assert_eq!(body.size_hint().exact(), Some(expected));
             assert!(!body.is_end_stream());
             assert!(body.frame().now_or_never().unwrap().is_some());
@@ -361,6 +372,16 @@ mod tests {
         assert_eq!(body.size_hint().exact(), Some(0));
         assert!(body.is_end_stream());
         assert!(body.frame().now_or_never().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_short_body_is_sent_in_one_piece() {
+        let mut body = whole(None);
+        let again = body.clone();
+        let frame = body.frame().now_or_never().unwrap().unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), "abYYc");
+        assert!(body.is_end_stream());
+        assert_eq!(collect(again).to_bytes(), "abYYc");
     }
 
     #[test]

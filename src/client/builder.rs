@@ -152,10 +152,7 @@ impl EngineClientBuilder {
             }
         }
         match (common, BuildError::new(mistakes)) {
-            (Ok(common), None) => Ok(EngineClient {
-                common,
-                own: Arc::new(own),
-            }),
+            (Ok(common), None) => Ok(EngineClient::new(common, own)),
             (Err(error), None) | (Ok(_), Some(error)) => Err(error),
             (Err(error), Some(others)) => Err(error.and(others)),
         }

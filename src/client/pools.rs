@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -30,11 +30,10 @@ type Hyper = Client<Connector, RouteBody>;
 ///
 /// hyper keeps connections apart by what a URI names. Where the address is not what the URI has to
 /// name, which TLS and HTTP/2 take from it, each address has a client of its own.
-#[derive(Clone)]
 pub(super) struct Pools {
     common: Clients,
-    options: Arc<Options>,
-    at: Arc<Mutex<HashMap<SocketAddr, At>>>,
+    options: Options,
+    at: Mutex<HashMap<SocketAddr, At>>,
 }
 
 /// How connections are made and kept.
@@ -59,8 +58,8 @@ impl Pools {
     pub(super) fn new(options: Options) -> Self {
         Self {
             common: options.clients(None),
-            options: Arc::new(options),
-            at: Arc::default(),
+            options,
+            at: Mutex::default(),
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) struct Matched {
     selection: Selection,
     message: Message,
     /// What was left of the limits of its route, if that has any.
-    standings: Standings,
+    standings: Option<Box<Standings>>,
     /// Whether the answer is to be read for them.
     is_metered: bool,
     /// Where that is kept which it asks for.
@@ -99,7 +99,7 @@ impl Matched {
             Ok(read) => Ok(Self {
                 table,
                 selection: read.selection,
-                standings: Standings::default(),
+                standings: None,
                 is_metered: false,
                 home: read.home,
                 message: Message {
@@ -161,7 +161,7 @@ impl Matched {
         asker: &Asker,
         report: &mut Report,
     ) {
-        self.standings = reservation.standings;
+        self.standings = Some(Box::new(reservation.standings));
         reservation
             .said()
             .for_each(|said| self.tell_limit(&said, report));
@@ -189,11 +189,9 @@ impl Matched {
     }
 
     /// What an answer is to say of its limits.
-    pub(super) fn standings(&self, options: &Options) -> Standings {
-        match options.limits.says_what_is_left {
-            true => self.standings,
-            false => Standings::default(),
-        }
+    pub(super) fn standings(&self, options: &Options) -> Option<&Standings> {
+        let says = options.limits.says_what_is_left;
+        self.standings.as_deref().filter(|_| says)
     }
 
     /// Asks where the session is bound, if it has one that is not known here and may be elsewhere: in
@@ -337,6 +335,7 @@ impl Matched {
             report: attempts,
             can_ask_for_usage,
             asks_for_load: asks.load,
+            span_level: options.span_level,
         });
         body.attach(Arc::clone(&exchange));
         Ok((body, exchange))
@@ -442,6 +441,9 @@ impl Message {
         let (chunks, coded) = coded(decoder, chunks, plain);
         let path = may_send_again.then(|| head.uri.path_and_query().cloned());
         rewrite::end_hop(head, fields);
+        if length.is_some() {
+            rewrite::end_trailers(&mut head.headers, fields);
+        }
         if let Some(trailers) = &trailers {
             rewrite::announce_trailers(&mut head.headers, trailers);
         }

@@ -479,11 +479,12 @@ impl ModelRouteLayer {
         self
     }
 
-    /// The level of the request's span, [`SpanLevel::Info`] by default.
+    /// The level of the request's span and of its attempts' spans, [`SpanLevel::Debug`] by default, as
+    /// that of tower-http's `TraceLayer` is. For traces choose [`SpanLevel::Info`].
     ///
     /// A span that nobody wants costs nothing; one that a subscriber wants costs some
-    /// microseconds a request, and has the answer read for its usage. The spans of the attempts are
-    /// at INFO, with the target `tower_model_route::attempt`.
+    /// microseconds a request, and has the answer read for its usage. The spans of the attempts have
+    /// the target `tower_model_route::attempt`.
     pub fn span_level(mut self, level: SpanLevel) -> Self {
         self.options.span_level = level;
         self

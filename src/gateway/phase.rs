@@ -33,7 +33,7 @@ pin_project! {
     #[project_replace = PhaseOwned]
     pub(super) enum Phase<F> {
         // Reads the body until the model is known.
-        Receiving { receive: Receive, table: Arc<CompiledTable> },
+        Receiving { receive: Receive, table: Option<Arc<CompiledTable>> },
         // Limits are in a store, which is asked for what the request will use.
         Limiting { limiting: Box<Limiting> },
         // Other gateways may have bound its session.
@@ -50,12 +50,25 @@ pin_project! {
     }
 }
 
+/// What follows a state.
+pub(super) enum Next<F> {
+    Phase(Phase<F>),
+    /// It is sent, once the inner service is ready. (Most are, so the request is not put away before.)
+    Send(Request<RouteBody>),
+}
+
+impl<F> From<Phase<F>> for Next<F> {
+    fn from(phase: Phase<F>) -> Self {
+        Self::Phase(phase)
+    }
+}
+
 /// One request, beside the state that it is in.
 pub(super) struct Course<S> {
     /// Until the request to the engine has been made of it.
     pub(super) arrival: Option<Arrival>,
-    /// Until it is sent.
-    pub(super) request: Option<Request<RouteBody>>,
+    /// While the inner service is not ready for it.
+    pub(super) request: Option<Box<Request<RouteBody>>>,
     /// Until the same time: what a service holds, such as a permit, is not kept until the answer
     /// comes.
     pub(super) inner: Option<S>,
@@ -63,7 +76,7 @@ pub(super) struct Course<S> {
     /// being routed.
     pub(super) routed: Option<Routed>,
     /// The client is to be kept alive from now on.
-    pub(super) waiter: Option<Waiter>,
+    pub(super) waiter: Option<Box<Waiter>>,
     pub(super) report: Report,
     /// The request's id.
     pub(super) id: HeaderValue,
@@ -113,7 +126,7 @@ pub(super) struct Routed {
     pub(super) options: Arc<Options>,
     pub(super) drain: DrainLimits,
     /// What was left of its limits when it came, as far as the answer is to say that.
-    pub(super) standings: Standings,
+    pub(super) standings: Option<Box<Standings>>,
     /// Whether its answer has ids that are to be remembered.
     pub(super) learns_ids: bool,
     /// Whether the engine was asked to change the protocol.
@@ -176,6 +189,12 @@ impl<S> Course<S> {
             report: std::mem::take(&mut self.report),
             id: self.id.clone(),
         }
+    }
+
+    /// Keeps the request until the inner service is ready for it.
+    pub(super) fn put_away<F>(&mut self, request: Request<RouteBody>) -> Phase<F> {
+        self.request = Some(Box::new(request));
+        Phase::Sending
     }
 
     /// The request as it has arrived.

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    phase::{Course, Phase, PhaseOwned, PhaseProj},
+    phase::{Course, Next, Phase, PhaseOwned, PhaseProj, UNSENT},
     steps,
     waiter::Waiter,
 };
@@ -112,6 +112,7 @@ where
             let next = match phase.as_mut().project() {
                 PhaseProj::Receiving { receive, table } => {
                     let received = ready!(Pin::new(receive).poll(cx));
+                    let table = table.take().expect("it is taken once");
                     steps::received(received, table, course)
                 }
                 PhaseProj::Limiting { limiting } => {
@@ -129,25 +130,21 @@ where
                     take!(phase, Queueing { queued });
                     steps::freed(lease, *queued, course)
                 }
-                PhaseProj::Sending => match ready!(course.poll_ready(cx)) {
-                    Some(Ok(())) => steps::call(course),
-                    Some(Err(error)) => {
-                        phase.set(Phase::Completed);
-                        return identified(steps::failed(error, course), course);
-                    }
-                    None => steps::timed_out(Outcome::Shed, course),
-                },
+                PhaseProj::Sending => {
+                    let request = course.request.take().expect(UNSENT);
+                    Next::Send(*request)
+                }
                 PhaseProj::Calling { call } => match call.poll(cx) {
                     Poll::Ready(result) => match steps::answered(result, course) {
                         ControlFlow::Break(answer) => {
                             phase.set(Phase::Completed);
                             return identified(answer, course);
                         }
-                        ControlFlow::Continue(next) => next,
+                        ControlFlow::Continue(next) => next.into(),
                     },
                     Poll::Pending => {
                         ready!(course.poll_timeout(cx));
-                        steps::timed_out(Outcome::OutOfTime, course)
+                        steps::timed_out(Outcome::OutOfTime, course).into()
                     }
                 },
                 PhaseProj::Answering { rest, .. } => {
@@ -157,13 +154,29 @@ where
                 }
                 PhaseProj::Completed => panic!("ResponseFuture polled after completion"),
             };
+            let next = match next {
+                Next::Phase(next) => next,
+                Next::Send(request) if course.waiter.is_some() => course.put_away(request),
+                Next::Send(request) => match course.poll_ready(cx) {
+                    Poll::Ready(Some(Ok(()))) => steps::call(request, course),
+                    Poll::Ready(Some(Err(error))) => {
+                        phase.set(Phase::Completed);
+                        return identified(steps::failed(error, course), course);
+                    }
+                    Poll::Ready(None) => steps::timed_out(Outcome::Shed, course),
+                    Poll::Pending => {
+                        phase.set(course.put_away(request));
+                        return Poll::Pending;
+                    }
+                },
+            };
             if let Some(waiter) = course.waiter.take() {
                 let course = course.take();
                 let routing = Box::pin(Routing {
                     phase: next,
                     course,
                 });
-                return Poll::Ready(Progress::Long(routing, waiter));
+                return Poll::Ready(Progress::Long(routing, *waiter));
             }
             phase.set(next);
         }

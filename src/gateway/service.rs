@@ -91,11 +91,12 @@ where
                     asker,
                     options: Arc::clone(&self.options),
                 });
+                let table = Some(table);
                 Phase::Receiving { receive, table }
             }
             FirstLook::Forward => {
                 let body = forwarded(body, &self.options);
-                course.request = Some(Request::from_parts(head, body));
+                course.request = Some(Box::new(Request::from_parts(head, body)));
                 Phase::Sending
             }
             FirstLook::Answer(response) => {

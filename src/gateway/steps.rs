@@ -15,7 +15,7 @@ use tower_service::Service;
 use super::{
     deadline,
     dispatch::{Matched, Turn},
-    phase::{Arrival, Course, Limiting, Phase, Queued, Recalling, Routed, Timer, UNSENT},
+    phase::{Arrival, Course, Limiting, Next, Phase, Queued, Recalling, Routed, Timer, UNSENT},
     upgrade::{Upgrade, switched},
     waiter::Waiter,
 };
@@ -38,41 +38,40 @@ use crate::{
 /// The body has been received far enough to route it, or receiving it failed.
 pub(super) fn received<S, F>(
     received: Result<Received, Refused>,
-    table: &Arc<CompiledTable>,
+    table: Arc<CompiledTable>,
     course: &mut Course<S>,
-) -> Phase<F> {
+) -> Next<F> {
     let arrival = course.arrival();
     let received = match received {
         Ok(received) => received,
-        Err(refused) => return rejected(refused, course),
+        Err(refused) => return rejected(refused, course).into(),
     };
     let is_lacking = received.lacks(&arrival.head, |model| {
         table.reads_body_of(model) || table.homes.reads_body(&arrival.head)
     });
     if is_lacking {
-        return Phase::Receiving {
+        return Next::Phase(Phase::Receiving {
             receive: received.read_on(),
-            table: Arc::clone(table),
-        };
+            table: Some(table),
+        });
     }
-    let table = Arc::clone(table);
     let matched = match Matched::new(table, &arrival.head, received, &arrival.options) {
         Ok(matched) => matched,
-        Err(refused) => return rejected(refused, course),
+        Err(refused) => return rejected(refused, course).into(),
     };
     matched.tell(&mut course.report);
     let arrival = course.arrival();
     if let Err(error) = admitted(&matched, arrival) {
-        return rejected((error, matched.into_rest()), course);
+        return rejected((error, matched.into_rest()), course).into();
     }
     if !matched.is_metered() {
         return after_limits(matched, course);
     }
     match matched.reserve(&arrival.head, &arrival.options) {
         Ok(reserved) => reserved_for(reserved, matched, course),
-        Err(pending) => Phase::Limiting {
+        Err(pending) => Next::Phase(Phase::Limiting {
             limiting: Box::new(Limiting { pending, matched }),
-        },
+        }),
     }
 }
 
@@ -81,7 +80,7 @@ pub(super) fn limited<S, F>(
     reserved: Result<Reservation, Box<Refusal>>,
     limiting: Limiting,
     course: &mut Course<S>,
-) -> Phase<F> {
+) -> Next<F> {
     course.report.waited();
     reserved_for(reserved, limiting.matched, course)
 }
@@ -91,7 +90,7 @@ fn reserved_for<S, F>(
     reserved: Result<Reservation, Box<Refusal>>,
     mut matched: Matched,
     course: &mut Course<S>,
-) -> Phase<F> {
+) -> Next<F> {
     match reserved {
         Ok(reservation) => {
             let (arrival, report) = course.arrived();
@@ -110,26 +109,26 @@ fn reserved_for<S, F>(
             {
                 standings.write(response.headers_mut());
             }
-            phase
+            phase.into()
         }
     }
 }
 
 /// Its limits let the request pass, if it has some.
-fn after_limits<S, F>(matched: Matched, course: &mut Course<S>) -> Phase<F> {
+fn after_limits<S, F>(matched: Matched, course: &mut Course<S>) -> Next<F> {
     match matched.recall(&course.arrival().head) {
         None => chosen(matched, course),
-        Some(pending) => Phase::Recalling {
+        Some(pending) => Next::Phase(Phase::Recalling {
             recalling: Box::new(Recalling { pending, matched }),
-        },
+        }),
     }
 }
 
 /// The request may go on: to an endpoint, or into the queue. (It is known, as far as it is, where its
 /// session is bound.)
-pub(super) fn chosen<S, F>(matched: Matched, course: &mut Course<S>) -> Phase<F> {
+pub(super) fn chosen<S, F>(matched: Matched, course: &mut Course<S>) -> Next<F> {
     match matched.choose(&course.arrival().head) {
-        Err(error) => rejected((error, matched.into_rest()), course),
+        Err(error) => rejected((error, matched.into_rest()), course).into(),
         Ok(Turn::Now(chosen)) => {
             let keep_alive = wait_for(&matched, chosen.0, course);
             let timer = timer(matched.server(chosen.0), course.arrival().deadline);
@@ -139,15 +138,14 @@ pub(super) fn chosen<S, F>(matched: Matched, course: &mut Course<S>) -> Phase<F>
             course.report.queued();
             let keep_alive = wait_for(&matched, target, course);
             let arrival = course.arrival();
-            Phase::Queueing {
-                queued: Box::new(Queued {
-                    wait: Box::pin(matched.wait(&arrival.head, target)),
-                    timer: timer(matched.server(target), arrival.deadline),
-                    keep_alive,
-                    matched,
-                    target,
-                }),
-            }
+            let queued = Box::new(Queued {
+                wait: Box::pin(matched.wait(&arrival.head, target)),
+                timer: timer(matched.server(target), arrival.deadline),
+                keep_alive,
+                matched,
+                target,
+            });
+            Next::Phase(Phase::Queueing { queued })
         }
     }
 }
@@ -170,20 +168,16 @@ fn wait_for<S>(matched: &Matched, target: u32, course: &mut Course<S>) -> Option
     } = course.arrival.as_mut()?;
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
     let mut waiter = Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())?;
-    waiter.standings = matched.standings(options);
+    waiter.standings = matched.standings(options).copied().unwrap_or_default();
     // Its comments are plain text, so the events behind them must be.
     rewrite::ask_for_plain(&mut head.headers);
-    course.waiter = Some(waiter);
+    course.waiter = Some(Box::new(waiter));
     Some(interval)
 }
 
 /// An endpoint has become free; or the queue was full, or the queue timeout or the
 /// total timeout has passed first.
-pub(super) fn freed<S, F>(
-    lease: Option<Lease>,
-    queued: Queued,
-    course: &mut Course<S>,
-) -> Phase<F> {
+pub(super) fn freed<S, F>(lease: Option<Lease>, queued: Queued, course: &mut Course<S>) -> Next<F> {
     let Queued {
         matched,
         target,
@@ -200,17 +194,16 @@ pub(super) fn freed<S, F>(
         }
         (_, Ok(())) => matched.overloaded(),
     };
-    rejected((refused, matched.into_rest()), course)
+    rejected((refused, matched.into_rest()), course).into()
 }
 
 /// The inner service is ready.
-pub(super) fn call<S>(course: &mut Course<S>) -> Phase<S::Future>
+pub(super) fn call<S>(request: Request<RouteBody>, course: &mut Course<S>) -> Phase<S::Future>
 where
     S: Service<Request<RouteBody>>,
 {
     // The service is dropped here, so its permits are not kept until the answer comes.
     let mut inner = course.inner.take().expect(UNSENT);
-    let request = course.request.take().expect(UNSENT);
     let call = inner.call(request);
     Phase::Calling { call }
 }
@@ -255,7 +248,9 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     if fields.has(Fields::LOCATION) {
         hide_endpoint(headers, decision.address());
     }
-    routed.standings.write(headers);
+    if let Some(standings) = &routed.standings {
+        standings.write(headers);
+    }
     let held = held(&mut finished, &response, routed, report);
     response.extensions_mut().insert(finished.decision);
     if held.may_add() {
@@ -433,13 +428,13 @@ fn dispatched<S, F>(
     chosen: Chosen,
     timer: Timer,
     keep_alive: Option<Duration>,
-) -> Phase<F> {
+) -> Next<F> {
     let (arrival, report) = course.arrived();
     let (head, options) = (&mut arrival.head, &arrival.options);
     let drain = options.drain(head);
     let deadline = timer.as_ref().map(|timer| timer.deadline());
     let dialect = Dialect::in_shape(arrival.asker.shape(), head.uri.path());
-    let standings = matched.standings(options);
+    let standings = matched.standings(options).copied().map(Box::new);
     let learns_ids = matched.learns_ids(head);
     if learns_ids {
         rewrite::ask_for_plain(&mut head.headers);
@@ -447,7 +442,7 @@ fn dispatched<S, F>(
     let head = (head, arrival.fields);
     let (body, exchange) = match matched.dispatch(options, head, chosen, deadline, report) {
         Ok(dispatched) => dispatched,
-        Err(refused) => return rejected(refused, course),
+        Err(refused) => return rejected(refused, course).into(),
     };
     let arrival = course.arrival.take().expect(UNSENT);
     let Arrival {
@@ -468,8 +463,7 @@ fn dispatched<S, F>(
         upgrade: Upgrade::asked(&mut head, &options.tunnels),
         options,
     });
-    course.request = Some(Request::from_parts(head, body));
-    Phase::Sending
+    Next::Send(Request::from_parts(head, body))
 }
 
 fn rejected<S, F>((error, rest): Refused, course: &mut Course<S>) -> Phase<F> {
@@ -494,7 +488,9 @@ fn answering<S, F>(error: &RouteError, course: &mut Course<S>) -> Phase<F> {
     course.report.rejected(error);
     let mut response = error.answer(&routed.asker);
     response.extensions_mut().insert(exchange.decision());
-    routed.standings.write(response.headers_mut());
+    if let Some(standings) = &routed.standings {
+        standings.write(response.headers_mut());
+    }
     let rest = exchange.upload();
     let rest = rest.and_then(|upload| Drain::of(upload, routed.drain));
     Phase::Answering { response, rest }

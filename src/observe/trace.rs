@@ -10,7 +10,6 @@ use http::{HeaderMap, Method, StatusCode, request::Parts};
 use tracing::{
     Level, Span, debug,
     field::{Empty, display},
-    info_span,
     level_filters::LevelFilter,
     record_all, span,
     span::EnteredSpan,
@@ -23,14 +22,14 @@ use crate::{
     server::Outcome,
 };
 
-/// At which level the span of a request is.
+/// At which level the spans of a request and of its attempts are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpanLevel {
-    /// INFO, which production subscribers have.
-    #[default]
+    /// INFO, which production subscribers have: for traces.
     Info,
-    /// DEBUG.
+    /// DEBUG, as those of tower-http are.
+    #[default]
     Debug,
     /// TRACE.
     Trace,
@@ -189,26 +188,41 @@ impl AttemptSpan {
     /// `decision` is asked for only if anybody wants the span. Its context goes into `headers`
     /// with the feature `opentelemetry`.
     pub(crate) fn new(
+        level: SpanLevel,
         method: &Method,
         headers: &mut HeaderMap,
         decision: impl FnOnce() -> RouteDecision,
     ) -> Self {
-        let span = info_span!(
-            target: "tower_model_route::attempt",
-            "model_route.attempt",
-            otel.kind = "client",
-            otel.status_code = Empty,
-            http.request.method = method.as_str(),
-            http.request.resend_count = Empty,
-            gen_ai.request.model = Empty,
-            server.address = Empty,
-            server.port = Empty,
-            model_route.server = Empty,
-            model_route.endpoint = Empty,
-            model_route.endpoint_name = Empty,
-            http.response.status_code = Empty,
-            error.type = Empty,
-        );
+        if !level.is_wanted() {
+            return Self::none();
+        }
+        macro_rules! at {
+            ($level:expr) => {
+                span!(
+                    target: "tower_model_route::attempt",
+                    $level,
+                    "model_route.attempt",
+                    otel.kind = "client",
+                    otel.status_code = Empty,
+                    http.request.method = method.as_str(),
+                    http.request.resend_count = Empty,
+                    gen_ai.request.model = Empty,
+                    server.address = Empty,
+                    server.port = Empty,
+                    model_route.server = Empty,
+                    model_route.endpoint = Empty,
+                    model_route.endpoint_name = Empty,
+                    http.response.status_code = Empty,
+                    error.type = Empty,
+                )
+            };
+        }
+        let span = match level {
+            SpanLevel::Info => at!(Level::INFO),
+            SpanLevel::Debug => at!(Level::DEBUG),
+            SpanLevel::Trace => at!(Level::TRACE),
+            SpanLevel::Off => Span::none(),
+        };
         if !span.is_disabled() {
             let decision = decision();
             let (host, port) = decision.address().host_and_port();

@@ -116,7 +116,10 @@ fn span(request: &mut Request<RouteBody>, exchange: Option<&Exchange>) -> Attemp
         return AttemptSpan::none();
     };
     let method = request.method().clone();
-    AttemptSpan::new(&method, request.headers_mut(), || exchange.decision())
+    let level = exchange.span_level();
+    AttemptSpan::new(level, &method, request.headers_mut(), || {
+        exchange.decision()
+    })
 }
 
 pin_project! {

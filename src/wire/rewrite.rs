@@ -62,19 +62,21 @@ pub(crate) fn address(head: &mut Parts, to: &Address) -> Result<(), RouteError> 
 }
 
 /// Announces the body's `length`. With `None` no length is announced: the body
-/// is then sent in chunks, after which trailers may follow.
+/// is then sent in chunks, after which trailers may follow, and only then.
 pub(crate) fn frame(head: &mut Parts, length: Option<u64>) {
     let bodyless = !has_body(head);
     let headers = &mut head.headers;
     match length {
         None => _ = headers.remove(CONTENT_LENGTH),
-        Some(length) => {
-            headers.remove(TRAILER);
-            match length {
-                0 if bodyless => _ = headers.remove(CONTENT_LENGTH),
-                _ => set_length(headers, length),
-            }
-        }
+        Some(0) if bodyless => _ = headers.remove(CONTENT_LENGTH),
+        Some(length) => set_length(headers, length),
+    }
+}
+
+/// A body with a length has no trailers.
+pub(crate) fn end_trailers(headers: &mut HeaderMap, fields: Fields) {
+    if fields.has(Fields::TRAILER) {
+        headers.remove(TRAILER);
     }
 }
 
@@ -230,12 +232,13 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
 fn set_length(headers: &mut HeaderMap, length: u64) {
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(length);
+    // (`HeaderValue::from(u64)` allocates twice.)
+    let value = || HeaderValue::from_str(digits).unwrap_or_else(|_| HeaderValue::from(length));
     let are_single = headers.len() == headers.keys_len();
-    let said = headers.get(CONTENT_LENGTH).filter(|_| are_single);
-    if said.is_none_or(|said| said != digits) {
-        // (`HeaderValue::from(u64)` allocates twice.)
-        let value = HeaderValue::from_str(digits).unwrap_or_else(|_| HeaderValue::from(length));
-        set(headers, CONTENT_LENGTH, value);
+    match headers.get_mut(CONTENT_LENGTH) {
+        Some(said) if are_single && *said == digits => {}
+        Some(said) if are_single => *said = value(),
+        _ => _ = headers.insert(CONTENT_LENGTH, value()),
     }
 }
 
@@ -346,7 +349,11 @@ mod tests {
     }
 
     fn request_head(head: &mut Parts, to: &Address, length: Option<u64>) -> Result<(), RouteError> {
-        end_hop(head, Fields::of(&head.headers));
+        let fields = Fields::of(&head.headers);
+        end_hop(head, fields);
+        if length.is_some() {
+            end_trailers(&mut head.headers, fields);
+        }
         address(head, to)?;
         frame(head, length);
         Ok(())

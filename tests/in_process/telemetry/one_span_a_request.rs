@@ -11,7 +11,7 @@ use test_kit::{
 };
 use tokio_test::{assert_ready_ok, task};
 use tower::{Layer, Service, ServiceBuilder};
-use tower_model_route::{AnswerErrorsLayer, ModelRouteLayer, SpanLevel};
+use tower_model_route::{AnswerErrorsLayer, AttemptTimeoutLayer, ModelRouteLayer, SpanLevel};
 use tracing::Level;
 
 use super::collect::collecting;
@@ -52,7 +52,7 @@ fn a_routed_request_has_one_span_with_all_its_fields() {
     let (_, reply) = called(&mut handle);
     let spans = seen.spans();
     assert_eq!((spans.len(), spans[0].name), (1, "model_route"));
-    assert_eq!(spans[0].level, Level::INFO);
+    assert_eq!(spans[0].level, Level::DEBUG);
     assert_eq!(spans[0].fields.all(), HEAD, "the answer is not there yet");
     reply.send_response(ok("text"));
     text(assert_ready_ok!(call.poll()).into_body());
@@ -95,18 +95,20 @@ fn usage_and_times_stand_in_the_span() {
 }
 
 #[test]
-fn the_level_is_a_setting() {
+fn the_level_is_a_setting_of_the_request_and_its_attempts() {
     for (level, expected) in [
-        (SpanLevel::Info, Some(Level::INFO)),
-        (SpanLevel::Debug, Some(Level::DEBUG)),
-        (SpanLevel::Trace, Some(Level::TRACE)),
-        (SpanLevel::Off, None),
+        (SpanLevel::Info, vec![Level::INFO; 2]),
+        (SpanLevel::Debug, vec![Level::DEBUG; 2]),
+        (SpanLevel::Trace, vec![Level::TRACE; 2]),
+        (SpanLevel::Off, vec![]),
     ] {
         let (seen, _guard) = collecting();
         let (mock, _handle) = mock();
         let layer = ModelRouteLayer::new(simple()).span_level(level);
-        waits(&mut task::spawn(layer.layer(mock).call(asked())));
-        assert_eq!(seen.spans().first().map(|span| span.level), expected);
+        let mut service = layer.layer(AttemptTimeoutLayer::new().layer(mock));
+        waits(&mut task::spawn(service.call(asked())));
+        let levels: Vec<_> = seen.spans().iter().map(|span| span.level).collect();
+        assert_eq!(levels, expected, "{level:?}");
     }
 }
 

@@ -1,11 +1,12 @@
 //! The grammar of the top level.
 
 use super::{
-    block::{Block, first, from},
+    kernel::Machine,
     model::Models,
-    nesting::Nesting,
+    nested::{Nested, skip_string},
     scalar::Scalar,
-    text::Text,
+    strings::Strings,
+    text::{Text, plain},
 };
 use crate::model::found::{Duplicates, FIELD, MAX_MODELS, MAX_NAME, Model, Refusal, Value};
 
@@ -16,8 +17,14 @@ const MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 /// The state of reading a document.
 #[derive(Clone, Debug)]
 pub(super) struct Document {
+    machine: Machine,
+    /// The number of bytes read.
+    offset: u64,
     position: Position,
-    pub(super) nesting: Nesting,
+    /// The progress within a nested value.
+    nested: Nested,
+    /// The progress within a string that is skipped.
+    skipped: Strings,
     /// The progress within a key or name that is read in pieces.
     text: Text,
     /// The key that is looked for, unless it is [`FIELD`]: comparing with a constant costs less.
@@ -65,14 +72,43 @@ enum Position {
     End,
 }
 
-/// The position after a step, and the next byte of the block.
+/// The next bytes of the input.
+#[derive(Debug)]
+struct Chunk<'a> {
+    bytes: &'a [u8],
+    /// The offset of the first one in the whole input.
+    offset: u64,
+}
+
+impl<'a> Chunk<'a> {
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.bytes.get(at).copied()
+    }
+
+    fn from(&self, at: usize) -> &'a [u8] {
+        self.bytes.get(at..).unwrap_or_default()
+    }
+
+    fn offset_of(&self, at: usize) -> u64 {
+        self.offset + at as u64
+    }
+}
+
+/// The position after a step, and the next byte of the chunk.
 type Step = Result<(Position, usize), Refusal>;
 
 impl Document {
-    pub(super) fn new(field: Option<Box<str>>, duplicates: Duplicates) -> Self {
+    pub(super) fn new(machine: Machine, field: Option<Box<str>>, duplicates: Duplicates) -> Self {
         Self {
+            machine,
+            offset: 0,
             position: Position::Start,
-            nesting: Nesting::default(),
+            nested: Nested::default(),
+            skipped: Strings::default(),
             text: Text::EMPTY,
             field,
             key_has: None,
@@ -103,6 +139,7 @@ impl Document {
 
     pub(super) fn finish(&self) -> Result<(), Refusal> {
         match (self.position, &self.models) {
+            _ if self.offset == 0 => Err(Refusal::Empty),
             (Position::End, Models::None) if self.has_variant => Err(Refusal::OtherCase),
             (Position::End, Models::None) => Err(Refusal::Missing),
             (Position::End, _) => Ok(()),
@@ -110,76 +147,75 @@ impl Document {
         }
     }
 
-    pub(super) fn is_nested(&self) -> bool {
-        self.position == Position::Nested
-    }
-
-    /// Reads a block.
-    pub(super) fn read(&mut self, block: &Block<'_>) -> Result<(), Refusal> {
+    /// Reads a chunk.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let chunk = &Chunk {
+            bytes,
+            offset: self.offset,
+        };
         let mut at = 0;
         let mut position = self.position;
-        while at < block.len() {
+        while at < chunk.len() {
             (position, at) = match position {
-                Position::Start => self.start(block, at)?,
-                Position::Mark(read) => mark(read, block, at)?,
-                Position::FirstKey => self.first_key(block, at)?,
-                Position::NextKey => self.next_key(block, at)?,
-                Position::Key => self.key_piece(block, at)?,
-                Position::Colon => self.colon(block, at)?,
-                Position::Value => self.value(block, at)?,
-                Position::Skipped => self.skipped(block, at),
-                Position::Name => self.name_piece(block, at)?,
-                Position::Nested => self.nested(block, at)?,
-                Position::Scalar(scalar) => self.scalar(scalar, block, at)?,
-                Position::Comma => self.comma(block, at)?,
-                Position::End => stay(Position::End, block, at)?,
+                Position::Start => self.start(chunk, at)?,
+                Position::Mark(read) => mark(read, chunk, at)?,
+                Position::FirstKey => self.first_key(chunk, at)?,
+                Position::NextKey => self.next_key(chunk, at)?,
+                Position::Key => self.key_piece(chunk, at)?,
+                Position::Colon => self.colon(chunk, at)?,
+                Position::Value => self.value(chunk, at)?,
+                Position::Skipped => self.skipped(chunk, at),
+                Position::Name => self.name_piece(chunk, at)?,
+                Position::Nested => self.nested(chunk, at)?,
+                Position::Scalar(scalar) => self.scalar(scalar, chunk, at)?,
+                Position::Comma => self.comma(chunk, at)?,
+                Position::End => stay(Position::End, chunk, at)?,
             };
         }
         self.position = position;
+        self.offset += bytes.len() as u64;
         Ok(())
     }
 
-    fn start(&mut self, block: &Block<'_>, at: usize) -> Step {
-        match block.byte(at) {
+    fn start(&mut self, chunk: &Chunk<'_>, at: usize) -> Step {
+        match chunk.byte(at) {
             Some(b'{') => Ok((Position::FirstKey, at + 1)),
-            Some(byte) if byte == MARK[0] && block.offset_of(at) == 0 => {
+            Some(byte) if byte == MARK[0] && chunk.offset_of(at) == 0 => {
                 Ok((Position::Mark(1), at + 1))
             }
             Some(b'[' | b'"') => Err(Refusal::NotAnObject),
             Some(byte) if Scalar::begin(byte).is_some() => Err(Refusal::NotAnObject),
-            _ => stay(Position::Start, block, at),
+            _ => stay(Position::Start, chunk, at),
         }
     }
 
     #[inline(always)]
-    fn first_key(&mut self, block: &Block<'_>, at: usize) -> Step {
-        match block.byte(at) {
-            Some(b'"') => self.key(block, at + 1),
+    fn first_key(&mut self, chunk: &Chunk<'_>, at: usize) -> Step {
+        match chunk.byte(at) {
+            Some(b'"') => self.key(chunk, at + 1),
             Some(b'}') => Ok((Position::End, at + 1)),
-            _ => stay(Position::FirstKey, block, at),
+            _ => stay(Position::FirstKey, chunk, at),
         }
     }
 
     #[inline(always)]
-    fn next_key(&mut self, block: &Block<'_>, at: usize) -> Step {
-        match block.byte(at) {
-            Some(b'"') => self.key(block, at + 1),
-            _ => stay(Position::NextKey, block, at),
+    fn next_key(&mut self, chunk: &Chunk<'_>, at: usize) -> Step {
+        match chunk.byte(at) {
+            Some(b'"') => self.key(chunk, at + 1),
+            _ => stay(Position::NextKey, chunk, at),
         }
     }
 
     /// A key from its beginning.
     #[inline(always)]
-    fn key(&mut self, block: &Block<'_>, at: usize) -> Step {
-        let piece = block.piece(at);
-        if let Some(quote) = piece.quote
-            && piece.is_plain
-        {
+    fn key(&mut self, chunk: &Chunk<'_>, at: usize) -> Step {
+        if let Some(key) = plain(chunk.from(at)) {
+            let end = at + key.len() + 1;
             let key = match &self.field {
-                None => Key::of(piece.text, KEY),
-                Some(field) => Key::of(piece.text, field.as_bytes()),
+                None => Key::of(key, KEY),
+                Some(field) => Key::of(key, field.as_bytes()),
             };
-            return self.end_key(key, block, quote + 1);
+            return self.end_key(key, chunk, end);
         }
         self.text = Text::EMPTY;
         self.key_has = Some(0);
@@ -188,35 +224,32 @@ impl Document {
     }
 
     #[inline(never)]
-    fn key_piece(&mut self, block: &Block<'_>, at: usize) -> Step {
-        let piece = block.piece(at);
+    fn key_piece(&mut self, chunk: &Chunk<'_>, at: usize) -> Step {
         let field = self.field.as_deref().unwrap_or(FIELD).as_bytes();
         let (has, is_exact) = (&mut self.key_has, &mut self.is_exact);
-        self.text
-            .decode(piece, |part| {
+        let quote = self
+            .text
+            .decode(chunk.from(at), |part| {
                 let wanted = has.and_then(|has| field.get(has..has + part.len()));
                 *is_exact &= wanted == Some(part);
                 *has = has
                     .filter(|_| wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(part)))
                     .map(|has| has + part.len());
             })
-            .map_err(|bad| syntax(block, at + bad))?;
-        let Some(quote) = piece.quote else {
-            return Ok((Position::Key, block.len()));
+            .map_err(|bad| syntax(chunk, at + bad))?;
+        let Some(quote) = quote else {
+            return Ok((Position::Key, chunk.len()));
         };
-        if !self.text.is_whole() {
-            return Err(syntax(block, quote));
-        }
         let key = match *has == Some(field.len()) {
             true if *is_exact => Key::Model,
             true => Key::Variant,
             false => Key::Other,
         };
-        self.end_key(key, block, quote + 1)
+        self.end_key(key, chunk, at + quote + 1)
     }
 
     #[inline(always)]
-    fn end_key(&mut self, key: Key, block: &Block<'_>, at: usize) -> Step {
+    fn end_key(&mut self, key: Key, chunk: &Chunk<'_>, at: usize) -> Step {
         self.is_model = key == Key::Model;
         if key != Key::Other {
             match self.duplicates {
@@ -230,120 +263,114 @@ impl Document {
                 Duplicates::Keep => self.is_model = true,
             }
         }
-        self.colon(block, at)
+        self.colon(chunk, at)
     }
 
     #[inline(always)]
-    fn colon(&mut self, block: &Block<'_>, at: usize) -> Step {
-        match block.byte(at) {
-            Some(b':') => self.value(block, at + 1),
-            _ => stay(Position::Colon, block, at),
+    fn colon(&mut self, chunk: &Chunk<'_>, at: usize) -> Step {
+        match chunk.byte(at) {
+            Some(b':') => self.value(chunk, at + 1),
+            _ => stay(Position::Colon, chunk, at),
         }
     }
 
     #[inline(always)]
-    fn value(&mut self, block: &Block<'_>, at: usize) -> Step {
-        self.value_start = block.offset_of(at);
-        match block.byte(at) {
-            Some(b'"') if self.is_model => self.name(block, at + 1),
-            Some(b'"') => Ok((Position::Skipped, at + 1)),
+    fn value(&mut self, chunk: &Chunk<'_>, at: usize) -> Step {
+        self.value_start = chunk.offset_of(at);
+        match chunk.byte(at) {
+            Some(b'"') if self.is_model => self.name(chunk, at + 1),
+            Some(b'"') => {
+                self.skipped = Strings::INSIDE;
+                Ok((Position::Skipped, at + 1))
+            }
             Some(b'[' | b'{') => {
-                self.nesting = Nesting::BEGUN;
+                self.nested = Nested::default();
                 Ok((Position::Nested, at + 1))
             }
             byte => match byte.and_then(Scalar::begin) {
-                Some(scalar) => Ok((Position::Scalar(scalar), at + 1)),
-                None => stay(Position::Value, block, at),
+                Some(scalar) => self.scalar(scalar, chunk, at + 1),
+                None => stay(Position::Value, chunk, at),
             },
         }
     }
 
     /// The model's string from its beginning.
     #[inline(always)]
-    fn name(&mut self, block: &Block<'_>, at: usize) -> Step {
-        let piece = block.piece(at);
-        if let Some(quote) = piece.quote
-            && piece.is_plain
-        {
-            return self.end_name(piece.text.to_vec(), block, quote + 1);
+    fn name(&mut self, chunk: &Chunk<'_>, at: usize) -> Step {
+        let rest = chunk.from(at);
+        if let Some(name) = plain(rest.get(..=MAX_NAME).unwrap_or(rest)) {
+            return self.end_name(name.to_vec(), chunk, at + name.len() + 1);
         }
         self.text = Text::EMPTY;
         Ok((Position::Name, at))
     }
 
     #[inline(never)]
-    fn name_piece(&mut self, block: &Block<'_>, at: usize) -> Step {
-        let piece = block.piece(at);
-        // Text beyond the limit is neither decoded nor kept.
-        let read = block.offset_of(at) - self.value_start - 1;
+    fn name_piece(&mut self, chunk: &Chunk<'_>, at: usize) -> Step {
+        // Text beyond the limit is neither decoded nor kept: there may be only the closing quote.
+        let read = chunk.offset_of(at) - self.value_start - 1;
         let room = MAX_NAME.saturating_sub(read as usize);
-        let cut = piece.up_to(room);
+        let rest = chunk.from(at);
         let name = &mut self.name;
-        self.text
-            .decode(cut, |part| name.extend_from_slice(part))
-            .map_err(|_| Refusal::InvalidName)?;
-        if cut.text.len() < piece.text.len() {
-            return Err(Refusal::NameTooLong);
+        let quote = self
+            .text
+            .decode(rest.get(..=room).unwrap_or(rest), |part| {
+                name.extend_from_slice(part);
+            })
+            .map_err(|bad| match bad < room {
+                true => Refusal::InvalidName,
+                false => Refusal::NameTooLong,
+            })?;
+        match quote {
+            Some(quote) => {
+                let name = std::mem::take(name);
+                self.end_name(name, chunk, at + quote + 1)
+            }
+            None if rest.len() > room => Err(Refusal::NameTooLong),
+            None => Ok((Position::Name, chunk.len())),
         }
-        let Some(quote) = piece.quote else {
-            return Ok((Position::Name, block.len()));
-        };
-        if !self.text.is_whole() {
-            return Err(Refusal::InvalidName);
-        }
-        let name = std::mem::take(name);
-        self.end_name(name, block, quote + 1)
     }
 
-    fn end_name(&mut self, name: Vec<u8>, block: &Block<'_>, at: usize) -> Step {
+    fn end_name(&mut self, name: Vec<u8>, chunk: &Chunk<'_>, at: usize) -> Step {
         let name = String::from_utf8(name).map_err(|_| Refusal::InvalidName)?;
-        self.record(block.offset_of(at), Value::Name(name));
+        self.record(chunk.offset_of(at), Value::Name(name));
         Ok((Position::Comma, at))
     }
 
     #[inline(always)]
-    fn skipped(&mut self, block: &Block<'_>, at: usize) -> (Position, usize) {
-        match first(block.quotes & from(at)) {
-            None => (Position::Skipped, block.len()),
-            Some(quote) => self.end_value(block, quote + 1),
+    fn skipped(&mut self, chunk: &Chunk<'_>, at: usize) -> (Position, usize) {
+        match skip_string(self.machine, &mut self.skipped, chunk.from(at)) {
+            None => (Position::Skipped, chunk.len()),
+            Some(quote) => self.end_value(chunk, at + quote + 1),
         }
     }
 
     #[inline(always)]
-    fn nested(&mut self, block: &Block<'_>, at: usize) -> Step {
-        let end = self.nesting.pass(block.brackets.within(from(at)));
-        let behind = end.map_or(block.len(), |end| end + 1);
-        // A backslash that escapes nothing could hide where a string begins.
-        if block.stray != 0
-            && let Some(stray) = first(block.stray & from(at) & !from(behind))
-        {
-            return Err(syntax(block, stray));
+    fn nested(&mut self, chunk: &Chunk<'_>, at: usize) -> Step {
+        match self.nested.skip(self.machine, chunk.from(at)) {
+            Ok(None) => Ok((Position::Nested, chunk.len())),
+            Ok(Some(end)) => Ok(self.end_value(chunk, at + end)),
+            Err(stray) => Err(syntax(chunk, at + stray)),
         }
-        if end.is_some() {
-            return Ok(self.end_value(block, behind));
-        }
-        Ok((Position::Nested, behind))
     }
 
     #[inline(always)]
-    fn scalar(&mut self, mut scalar: Scalar, block: &Block<'_>, mut at: usize) -> Step {
-        while let Some(&byte) = block.bytes.get(at) {
-            let Some(next) = scalar.next(byte) else {
-                if !scalar.is_whole() {
-                    return Err(syntax(block, at));
-                }
-                return Ok(self.end_value(block, at));
-            };
-            scalar = next;
-            at += 1;
+    fn scalar(&mut self, scalar: Scalar, chunk: &Chunk<'_>, at: usize) -> Step {
+        let (scalar, len) = scalar.read(chunk.from(at));
+        let at = at + len;
+        if at == chunk.len() {
+            return Ok((Position::Scalar(scalar), at));
         }
-        Ok((Position::Scalar(scalar), at))
+        if !scalar.is_whole() {
+            return Err(syntax(chunk, at));
+        }
+        Ok(self.end_value(chunk, at))
     }
 
     #[inline(always)]
-    fn end_value(&mut self, block: &Block<'_>, at: usize) -> (Position, usize) {
+    fn end_value(&mut self, chunk: &Chunk<'_>, at: usize) -> (Position, usize) {
         if self.is_model {
-            self.record(block.offset_of(at), Value::NotAString);
+            self.record(chunk.offset_of(at), Value::NotAString);
         }
         (Position::Comma, at)
     }
@@ -354,11 +381,11 @@ impl Document {
     }
 
     #[inline(always)]
-    fn comma(&mut self, block: &Block<'_>, at: usize) -> Step {
-        match block.byte(at) {
-            Some(b',') => self.next_key(block, at + 1),
+    fn comma(&mut self, chunk: &Chunk<'_>, at: usize) -> Step {
+        match chunk.byte(at) {
+            Some(b',') => self.next_key(chunk, at + 1),
             Some(b'}') => Ok((Position::End, at + 1)),
-            _ => stay(Position::Comma, block, at),
+            _ => stay(Position::Comma, chunk, at),
         }
     }
 }
@@ -388,9 +415,9 @@ impl Key {
 
 /// Reads on in a byte order mark.
 #[cold]
-fn mark(read: u8, block: &Block<'_>, at: usize) -> Step {
-    if block.byte(at) != MARK.get(usize::from(read)).copied() {
-        return Err(syntax(block, at));
+fn mark(read: u8, chunk: &Chunk<'_>, at: usize) -> Step {
+    if chunk.byte(at) != MARK.get(usize::from(read)).copied() {
+        return Err(syntax(chunk, at));
     }
     match usize::from(read) + 1 == MARK.len() {
         true => Ok((Position::Start, at + 1)),
@@ -400,21 +427,21 @@ fn mark(read: u8, block: &Block<'_>, at: usize) -> Step {
 
 /// Skips white space, which leaves the position the same. Anything else is a syntax error.
 #[inline(never)]
-fn stay(position: Position, block: &Block<'_>, mut at: usize) -> Step {
+fn stay(position: Position, chunk: &Chunk<'_>, mut at: usize) -> Step {
     let before = at;
-    while let Some(b' ' | b'\n' | b'\r' | b'\t') = block.byte(at) {
+    while let Some(b' ' | b'\n' | b'\r' | b'\t') = chunk.byte(at) {
         at += 1;
     }
     // Without progress the caller would loop forever.
-    if at == before && at < block.len() {
-        return Err(syntax(block, at));
+    if at == before && at < chunk.len() {
+        return Err(syntax(chunk, at));
     }
     Ok((position, at))
 }
 
 #[cold]
-fn syntax(block: &Block<'_>, at: usize) -> Refusal {
+fn syntax(chunk: &Chunk<'_>, at: usize) -> Refusal {
     Refusal::Syntax {
-        offset: block.offset_of(at),
+        offset: chunk.offset_of(at),
     }
 }

@@ -1,16 +1,17 @@
-//! Skips a nested value, 64 bytes at a time.
+//! Skips nested values and strings.
 
 use std::ops::Range;
 
 use super::{
-    block::{BLOCK, first, from},
+    blocks::Blocks,
     kernel::{
         Machine,
         questions::{Questions, Work},
     },
     nesting::Nesting,
-    scan::classify,
+    pieces::Pieces,
     strings::Strings,
+    words::Words,
 };
 
 /// The length of the nested value whose first bracket is before `text`. `None` if it does not end
@@ -29,71 +30,133 @@ pub(super) fn skip_on(
     text: &[u8],
     long: impl FnMut(Range<usize>, bool),
 ) -> Option<usize> {
-    machine.run(Skip { text, long })
+    let progress = &mut Nested::default();
+    let end = machine.run(Skip {
+        progress,
+        text,
+        long,
+    });
+    end.ok()?
+}
+
+/// The progress within a nested value whose text arrives in chunks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Nested {
+    strings: Strings,
+    nesting: Nesting,
+}
+
+/// The place of a backslash outside of strings.
+pub(super) type Stray = usize;
+
+impl Nested {
+    /// Skips the next chunk, and returns the length of what is left of the value, if it ends there.
+    pub(super) fn skip(&mut self, machine: Machine, text: &[u8]) -> Result<Option<usize>, Stray> {
+        machine.run(Skip {
+            progress: self,
+            text,
+            long: |_, _| {},
+        })
+    }
 }
 
 struct Skip<'a, F> {
+    progress: &'a mut Nested,
     text: &'a [u8],
     long: F,
 }
 
 impl<F: FnMut(Range<usize>, bool)> Work for Skip<'_, F> {
-    type Done = Option<usize>;
+    type Done = Result<Option<usize>, Stray>;
 
     #[inline(always)]
-    fn on(self, kernel: impl Questions) -> Option<usize> {
-        let Self { text, mut long } = self;
-        let mut padded = [b' '; BLOCK];
-        let mut strings = Strings::default();
-        let mut nesting = Nesting::BEGUN;
-        // Where the string that goes on in the next block begins.
+    fn on(self, kernel: impl Questions) -> Self::Done {
+        let pieces = Blocks::new(self.text, kernel);
+        self.over(pieces)
+    }
+
+    #[inline(never)]
+    fn by_words(self) -> Self::Done {
+        let pieces = Words::new(self.text);
+        self.over(pieces)
+    }
+}
+
+impl<F: FnMut(Range<usize>, bool)> Skip<'_, F> {
+    #[inline(always)]
+    fn over<P: Pieces>(self, mut pieces: P) -> Result<Option<usize>, Stray> {
+        let Self {
+            progress,
+            text,
+            mut long,
+        } = self;
+        let Nested {
+            mut strings,
+            mut nesting,
+        } = *progress;
+        // Where the string that goes on in the next piece begins.
         let mut open = None;
-        let mut at = 0;
-        while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-            let (block, len) = match rest.first_chunk() {
-                Some(block) => (block, BLOCK),
-                None => {
-                    if let Some(front) = padded.get_mut(..rest.len()) {
-                        front.copy_from_slice(rest);
-                    }
-                    (&padded, rest.len())
-                }
-            };
-            let marks = kernel.marks(block);
-            let masks = classify(&kernel, &mut strings, marks, block, len);
-            let end = nesting.pass(masks.brackets);
-            let behind = end.map_or(BLOCK, |end| end + 1);
-            if masks.stray & !from(behind) != 0 {
-                return None;
-            }
-            if let Some(quote) = first(masks.quotes) {
+        while let Some(piece) = pieces.next(&mut strings) {
+            let place = |bit: u32| text.len() - pieces.left() - piece.len + P::byte(bit);
+            if piece.quotes != 0 {
                 if let Some(begin) = open {
-                    long(begin..at + quote, true);
+                    long(begin..place(piece.quotes.trailing_zeros()), true);
                 }
-                let last = masks.quotes.ilog2() as usize;
-                open = strings.is_inside().then_some(at + last + 1);
+                open = strings.is_inside().then(|| place(piece.quotes.ilog2()) + 1);
             }
-            if end.is_some() {
-                return Some(at + behind);
+            if P::BRACKETS_ARE_RARE && piece.brackets.are_none() && piece.stray == 0 {
+                continue;
             }
-            at += len;
-            if masks.quiet == 0 {
-                at += plain_len(text.get(at..).unwrap_or_default(), &kernel);
+            let end = nesting.pass(piece.brackets, P::count);
+            if piece.stray != 0 && end.is_none_or(|end| piece.stray.trailing_zeros() < end) {
+                return Err(place(piece.stray.trailing_zeros()));
+            }
+            if let Some(end) = end {
+                return Ok(Some(place(end) + 1));
             }
         }
         if let Some(begin) = open {
             long(begin..text.len(), false);
         }
-        None
+        *progress = Nested { strings, nesting };
+        Ok(None)
     }
 }
 
-/// How much of a string's text has neither quotes nor backslashes, in whole blocks.
-#[inline(always)]
-fn plain_len(text: &[u8], kernel: &impl Questions) -> usize {
-    let blocks = text.as_chunks().0;
-    let end = blocks.iter().position(|block| !kernel.plain(block));
-    end.unwrap_or(blocks.len()) * BLOCK
+/// Skips the next chunk of a string, and returns where in it the closing quote is.
+pub(super) fn skip_string(machine: Machine, strings: &mut Strings, text: &[u8]) -> Option<usize> {
+    machine.run(SkipString { strings, text })
+}
+
+struct SkipString<'a> {
+    strings: &'a mut Strings,
+    text: &'a [u8],
+}
+
+impl Work for SkipString<'_> {
+    type Done = Option<usize>;
+
+    #[inline(always)]
+    fn on(self, kernel: impl Questions) -> Option<usize> {
+        let pieces = Blocks::new(self.text, kernel);
+        self.over(pieces)
+    }
+
+    #[inline(never)]
+    fn by_words(self) -> Option<usize> {
+        let pieces = Words::new(self.text);
+        self.over(pieces)
+    }
+}
+
+impl SkipString<'_> {
+    #[inline(always)]
+    fn over<P: Pieces>(self, mut pieces: P) -> Option<usize> {
+        // A piece of a string is not only text where it has a quote.
+        let piece = pieces.next(self.strings)?;
+        let quote = P::byte(piece.quotes.trailing_zeros());
+        Some(self.text.len() - pieces.left() - piece.len + quote)
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +164,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::json::masks::BLOCK;
 
     /// Byte by byte: the length, and the strings of 64 bytes and more.
     fn naive(text: &[u8]) -> (Option<usize>, Vec<(&[u8], bool)>) {

@@ -48,8 +48,32 @@ impl Scalar {
         })
     }
 
+    /// Reads on in a text, up to the first byte that does not belong to the scalar.
+    #[inline(always)]
+    pub(super) fn read(self, text: &[u8]) -> (Self, usize) {
+        // Most are these, and the bytes after them few.
+        match (self, text) {
+            (Self::T, [b'r', b'u', b'e', ..]) | (Self::N, [b'u', b'l', b'l', ..]) => {
+                return (Self::Word, 3);
+            }
+            (Self::F, [b'a', b'l', b's', b'e', ..]) => return (Self::Word, 4),
+            _ => {}
+        }
+        let mut scalar = self;
+        for (at, byte) in text.iter().enumerate() {
+            if matches!(byte, b',' | b'}') {
+                return (scalar, at);
+            }
+            match scalar.next(*byte) {
+                Some(next) => scalar = next,
+                None => return (scalar, at),
+            }
+        }
+        (scalar, text.len())
+    }
+
     /// The state after one more byte, or `None` if the byte does not belong to the scalar.
-    pub(super) fn next(self, byte: u8) -> Option<Self> {
+    fn next(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
             (Self::Minus, b'0') => Self::Zero,
             (Self::Minus, b'1'..=b'9') | (Self::Integer, b'0'..=b'9') => Self::Integer,

@@ -1,17 +1,12 @@
 //! The scanner of a document, with the fastest kernel for the machine.
 
-use super::{
-    document::Document,
-    kernel::Machine,
-    scan::{Feed, Scan},
-};
+use super::{document::Document, kernel::Machine};
 use crate::model::found::{Duplicates, Model, Refusal};
 
 /// Finds the top-level `model` of a JSON document that arrives in chunks.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner {
-    machine: Machine,
-    scan: Scan,
+    document: Document,
     refused: Option<Refusal>,
 }
 
@@ -23,8 +18,7 @@ impl Scanner {
 
     pub(super) fn on(machine: Machine, field: Option<Box<str>>, duplicates: Duplicates) -> Self {
         Self {
-            machine,
-            scan: Scan::new(Document::new(field, duplicates)),
+            document: Document::new(machine, field, duplicates),
             refused: None,
         }
     }
@@ -32,10 +26,7 @@ impl Scanner {
     /// Reads a chunk. A refusal is final.
     pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), Refusal> {
         self.refused.map_or(Ok(()), Err)?;
-        let read = self.machine.run(Feed {
-            scan: &mut self.scan,
-            chunk,
-        });
+        let read = self.document.read(chunk);
         self.refused = read.err();
         read
     }
@@ -44,8 +35,7 @@ impl Scanner {
     pub(crate) fn finish(&self) -> Result<(), Refusal> {
         match self.refused {
             Some(refusal) => Err(refusal),
-            None if self.scan.offset == 0 => Err(Refusal::Empty),
-            None => self.scan.document.finish(),
+            None => self.document.finish(),
         }
     }
 
@@ -53,16 +43,16 @@ impl Scanner {
     /// quote, an array or object with its bracket, and a number or word with
     /// the byte after it.
     pub(crate) fn models(&self) -> &[Model] {
-        self.scan.document.models()
+        self.document.models()
     }
 
     /// The key that is looked for, and the models, whose names may be taken.
     pub(crate) fn found(&mut self) -> (&str, &mut [Model]) {
-        self.scan.document.found()
+        self.document.found()
     }
 
     /// The key that is looked for.
     pub(crate) fn field(&self) -> &str {
-        self.scan.document.field()
+        self.document.field()
     }
 }

@@ -1,4 +1,4 @@
-use super::block::Marks;
+use super::masks::Marks;
 
 /// The bits of the bytes at even positions.
 const EVEN: u64 = 0x5555_5555_5555_5555;
@@ -9,10 +9,16 @@ pub(super) struct Strings {
     /// All ones if the next byte is inside a string, else 0.
     inside: u64,
     /// 1 if the next byte is escaped by the one before, else 0.
-    escaped: u64,
+    pub(super) escaped: u64,
 }
 
 impl Strings {
+    /// Behind the quote that begins a string.
+    pub(super) const INSIDE: Self = Self {
+        inside: u64::MAX,
+        escaped: 0,
+    };
+
     /// Processes a block of `len` bytes. Returns the quotes that are not escaped,
     /// and the bytes in strings, including the opening quote but not the closing
     /// one.
@@ -24,16 +30,29 @@ impl Strings {
         prefix_xor: impl Fn(u64) -> u64,
     ) -> (u64, u64) {
         let quotes = marks.quotes & !self.escaped_by(marks.backslashes, len);
-        let inside = prefix_xor(quotes) ^ self.inside;
+        (quotes, self.pass_quotes(prefix_xor(quotes)))
+    }
+
+    /// Processes quotes that are not escaped, of which `parities` says for each byte how many there are
+    /// up to it, even or odd. Returns the bytes in strings.
+    #[inline(always)]
+    pub(super) fn pass_quotes(&mut self, parities: u64) -> u64 {
+        let inside = parities ^ self.inside;
         // The sign bit, which is the last byte's, is copied to all bits.
         self.inside = (inside.cast_signed() >> 63).cast_unsigned();
-        (quotes, inside)
+        inside
     }
 
     /// Whether the next byte is inside a string.
     #[inline(always)]
     pub(super) fn is_inside(&self) -> bool {
         self.inside != 0
+    }
+
+    /// Whether the next byte is inside a string, and not escaped.
+    #[inline(always)]
+    pub(super) fn is_in_text(&self) -> bool {
+        self.inside & !self.escaped == u64::MAX
     }
 
     /// The bytes that a backslash escapes.

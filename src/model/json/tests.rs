@@ -303,6 +303,56 @@ fn hostile_documents_are_only_read_through() {
     );
 }
 
+/// Wherever a block or a word ends within its escapes.
+#[test]
+fn a_string_that_is_skipped_ends_where_serde_json_ends_it() {
+    for before in 0..66 {
+        for backslashes in 0..20 {
+            let text = format!("{}{}", "x".repeat(before), "\\".repeat(backslashes));
+            let document = match backslashes % 2 {
+                0 => format!(r#"{{"a":"{text}","b":{{"c":"{text}"}},"model":"m"}}"#),
+                _ => format!(r#"{{"a":"{text}"y","b":["{text}"]y"],"model":"m"}}"#),
+            };
+            assert!(by_serde(document.as_bytes()).is_some(), "{document}");
+            for machine in Machine::all() {
+                for lengths in [&[usize::MAX][..], &[71, 64], &[7, 8, 9]] {
+                    let chunks = cut(document.as_bytes(), lengths);
+                    let (end, models) = scan_on(machine, Duplicates::Refuse, chunks);
+                    assert_eq!((end, models.len()), (Ok(()), 1), "{document}");
+                }
+            }
+        }
+    }
+}
+
+/// The fast way to read a key or a name must stop at what the careful one must see.
+#[test]
+fn each_byte_at_each_place_of_a_name_is_read_as_serde_json_reads_it() {
+    for len in 1..20 {
+        for at in 0..len {
+            for byte in 0..=u8::MAX {
+                let mut name = vec![b'x'; len];
+                name[at] = byte;
+                for end in [&b"}"[..], b",\"b\":[1,2,3]}"] {
+                    let document = [b"{\"model\":\"", &name[..], b"\"", end].concat();
+                    let (outcome, models) = scan(&document);
+                    let expected = by_serde(&document);
+                    let names = models.into_iter().map(|model| match model.value {
+                        Value::Name(name) => Some(name),
+                        Value::NotAString => None,
+                    });
+                    match expected {
+                        Some(expected) if expected != [None] => {
+                            assert_eq!((outcome, names.collect::<Vec<_>>()), (Ok(()), expected));
+                        }
+                        _ => assert!(outcome.is_err(), "{document:?}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_key_that_differs_in_case_is_a_second_one() {
     let refused = Err(Refusal::Duplicate);

@@ -1,6 +1,6 @@
 use memchr::memchr;
 
-use super::{block::Piece, utf8::Utf8};
+use super::{utf8::Utf8, word::Word};
 
 /// Decodes and checks the text of one string, in pieces cut anywhere.
 #[derive(Clone, Copy, Debug)]
@@ -31,24 +31,28 @@ impl Text {
     };
 
     /// Whether the string may end here.
-    pub(super) fn is_whole(&self) -> bool {
+    fn is_whole(&self) -> bool {
         matches!(self.escape, Escape::None) && self.high == 0 && self.utf8.at_boundary()
     }
 
-    /// Decodes a piece into `sink`; the error is the index of the first byte that is not allowed.
+    /// Decodes a piece into `sink`, up to the closing quote, whose index is returned. The error is
+    /// the index of the first byte that is not allowed.
     pub(super) fn decode(
         &mut self,
-        piece: Piece<'_>,
+        piece: &[u8],
         mut sink: impl FnMut(&[u8]),
-    ) -> Result<(), usize> {
-        if piece.is_plain && self.is_whole() {
-            sink(piece.text);
-            return Ok(());
-        }
-        for (at, byte) in piece.text.iter().enumerate() {
+    ) -> Result<Option<usize>, usize> {
+        for (at, byte) in piece.iter().enumerate() {
+            if *byte == b'"' && !matches!(self.escape, Escape::Begun) {
+                return if self.is_whole() {
+                    Ok(Some(at))
+                } else {
+                    Err(at)
+                };
+            }
             self.next(*byte, &mut sink).ok_or(at)?;
         }
-        Ok(())
+        Ok(None)
     }
 
     fn next(&mut self, byte: u8, sink: &mut impl FnMut(&[u8])) -> Option<()> {
@@ -98,6 +102,30 @@ impl Text {
         let character = char::from_u32(code)?;
         sink(character.encode_utf8(&mut [0; 4]).as_bytes());
         Some(())
+    }
+}
+
+/// The text up to the closing quote, if all of it is printable ASCII without escapes.
+#[inline(always)]
+pub(super) fn plain(text: &[u8]) -> Option<&[u8]> {
+    let at = special(text)?;
+    (text.get(at) == Some(&b'"')).then(|| text.get(..at))?
+}
+
+/// The first byte that can't be part of a string as it is.
+#[inline(always)]
+fn special(text: &[u8]) -> Option<usize> {
+    let (words, rest) = text.as_chunks();
+    for (at, word) in words.iter().enumerate() {
+        if let Some(special) = Word::of(*word).special() {
+            return Some(at * 8 + special);
+        }
+    }
+    match text.last_chunk() {
+        Some(last) => Some(text.len() - 8 + Word::of(*last).special()?),
+        None => rest
+            .iter()
+            .position(|byte| !matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=0x7f)),
     }
 }
 

@@ -1,7 +1,7 @@
 use std::arch::x86_64::*;
 
 use super::questions::{Kernel, Work};
-use crate::model::json::block::{BLOCK, Brackets, Marks};
+use crate::model::json::masks::{BLOCK, Brackets, Marks};
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,pclmulqdq")]
 pub(super) fn run<W: Work>(work: W) -> W::Done {
@@ -29,10 +29,6 @@ pub(super) fn run<W: Work>(work: W) -> W::Done {
                 )
             });
             _mm256_movemask_epi8(_mm256_or_si256(low, high)) == 0
-        },
-        unusual: |block| {
-            // Non-ASCII bytes are negative.
-            masks(load(block).map(|half| _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), half)))
         },
         // Multiplying without carries by all ones.
         prefix_xor: |bits| {

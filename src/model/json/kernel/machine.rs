@@ -3,9 +3,9 @@
     reason = "a function for special instructions may be called only where they are"
 )]
 
+use super::questions::Work;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, sse2};
-use super::{portable, questions::Work};
 
 /// The instructions in use. The machine is known to have them: only this file
 /// creates a value, and only after detection.
@@ -23,7 +23,12 @@ enum Instructions {
 
 impl Machine {
     /// The fastest kernel. The standard library caches the detection, so this costs one load.
+    ///
+    /// `--cfg tower_model_route_portable` switches all of them off, for benches/peek.
     pub(crate) fn best() -> Self {
+        if cfg!(tower_model_route_portable) {
+            return Self(Instructions::Portable);
+        }
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2")
@@ -64,7 +69,7 @@ impl Machine {
             // SAFETY: as above; a machine with AVX2 has SSE2.
             #[cfg(target_arch = "x86_64")]
             Instructions::Sse2 => unsafe { sse2::run(work) },
-            Instructions::Portable => portable::run(work),
+            Instructions::Portable => work.by_words(),
         }
     }
 }

@@ -3,7 +3,6 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod machine;
-mod portable;
 pub(super) mod questions;
 #[cfg(target_arch = "x86_64")]
 mod sse2;

@@ -1,23 +1,21 @@
 //! The masks that a kernel computes for 64 bytes.
 
-use crate::model::json::block::{BLOCK, Brackets, Marks};
+use crate::model::json::masks::{BLOCK, Brackets, Marks};
 
 /// The questions that a machine's special instructions answer.
 ///
 /// They are closures, because a closure within a function that may use AVX2
 /// may use it as well, and is inlined there; methods that used it themselves could not be
 /// without `unsafe`.
-pub(crate) struct Kernel<M, B, U, P, L>
+pub(crate) struct Kernel<M, B, P, L>
 where
     M: Fn(&[u8; BLOCK]) -> Marks,
     B: Fn(&[u8; BLOCK]) -> Brackets,
-    U: Fn(&[u8; BLOCK]) -> u64,
     P: Fn(u64) -> u64,
     L: Fn(&[u8; BLOCK]) -> bool,
 {
     pub(crate) marks: M,
     pub(crate) brackets: B,
-    pub(crate) unusual: U,
     pub(crate) prefix_xor: P,
     pub(crate) plain: L,
 }
@@ -28,9 +26,6 @@ pub(crate) trait Questions {
 
     fn brackets(&self, block: &[u8; BLOCK]) -> Brackets;
 
-    /// The control characters and all non-ASCII bytes.
-    fn unusual(&self, block: &[u8; BLOCK]) -> u64;
-
     /// Sets each bit to the parity of itself and the bits below it.
     fn prefix_xor(&self, bits: u64) -> u64;
 
@@ -38,11 +33,10 @@ pub(crate) trait Questions {
     fn plain(&self, block: &[u8; BLOCK]) -> bool;
 }
 
-impl<M, B, U, P, L> Questions for Kernel<M, B, U, P, L>
+impl<M, B, P, L> Questions for Kernel<M, B, P, L>
 where
     M: Fn(&[u8; BLOCK]) -> Marks,
     B: Fn(&[u8; BLOCK]) -> Brackets,
-    U: Fn(&[u8; BLOCK]) -> u64,
     P: Fn(u64) -> u64,
     L: Fn(&[u8; BLOCK]) -> bool,
 {
@@ -57,11 +51,6 @@ where
     }
 
     #[inline(always)]
-    fn unusual(&self, block: &[u8; BLOCK]) -> u64 {
-        (self.unusual)(block)
-    }
-
-    #[inline(always)]
     fn prefix_xor(&self, bits: u64) -> u64 {
         (self.prefix_xor)(bits)
     }
@@ -72,11 +61,14 @@ where
     }
 }
 
-/// What is done with a kernel: generic over it, so that it is compiled for each machine's
-/// instructions. (It has to be `#[inline(always)]`: only then it is part of the function that may
-/// use them.)
+/// What a kernel is for.
 pub(crate) trait Work {
     type Done;
 
+    /// Generic over the kernel, so that it is compiled for each machine's instructions. (It has to be
+    /// `#[inline(always)]`: only then it is part of the function that may use them.)
     fn on(self, kernel: impl Questions) -> Self::Done;
+
+    /// The same without one.
+    fn by_words(self) -> Self::Done;
 }

@@ -1,10 +1,7 @@
 use std::arch::x86_64::*;
 
-use super::{
-    portable::prefix_xor,
-    questions::{Kernel, Work},
-};
-use crate::model::json::block::{BLOCK, Brackets, Marks};
+use super::questions::{Kernel, Work};
+use crate::model::json::masks::{BLOCK, Brackets, Marks};
 
 /// The kernel for x86-64, which always has SSE2.
 #[target_feature(enable = "sse2")]
@@ -34,11 +31,12 @@ pub(super) fn run<W: Work>(work: W) -> W::Done {
             });
             _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d))) == 0
         },
-        unusual: |block| {
-            // Non-ASCII bytes are negative.
-            masks(load(block).map(|quarter| _mm_cmpgt_epi8(_mm_set1_epi8(0x20), quarter)))
+        prefix_xor: |mut bits| {
+            for shift in [1, 2, 4, 8, 16, 32] {
+                bits ^= bits << shift;
+            }
+            bits
         },
-        prefix_xor,
     })
 }
 

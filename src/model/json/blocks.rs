@@ -1,0 +1,92 @@
+use std::slice;
+
+use super::{
+    kernel::questions::Questions,
+    masks::BLOCK,
+    pieces::{Piece, Pieces},
+    strings::Strings,
+};
+
+/// A text in blocks of 64 bytes, for kernels.
+pub(super) struct Blocks<'a, K> {
+    blocks: slice::Iter<'a, [u8; BLOCK]>,
+    /// Less than a block, behind these.
+    tail: &'a [u8],
+    kernel: K,
+}
+
+impl<'a, K: Questions> Blocks<'a, K> {
+    #[inline(always)]
+    pub(super) fn new(text: &'a [u8], kernel: K) -> Self {
+        let (blocks, tail) = text.as_chunks();
+        Self {
+            blocks: blocks.iter(),
+            tail,
+            kernel,
+        }
+    }
+
+    /// Skips blocks that are text.
+    #[inline(always)]
+    fn skip_text(&mut self) {
+        let mut ahead = self.blocks.clone();
+        while let Some(block) = ahead.next()
+            && self.kernel.plain(block)
+        {
+            self.blocks = ahead.clone();
+        }
+    }
+}
+
+impl<K: Questions> Pieces for Blocks<'_, K> {
+    const BRACKETS_ARE_RARE: bool = false;
+
+    #[inline(always)]
+    fn next(&mut self, strings: &mut Strings) -> Option<Piece> {
+        loop {
+            let mut padded;
+            let (block, len) = match self.blocks.next() {
+                Some(block) => (block, BLOCK),
+                None => {
+                    let len = self.tail.len();
+                    padded = [b' '; BLOCK];
+                    padded.get_mut(..len)?.copy_from_slice(self.tail);
+                    self.tail = &[];
+                    (&padded, len)
+                }
+            };
+            if len == 0 {
+                return None;
+            }
+            let marks = self.kernel.marks(block);
+            let (quotes, inside) = strings.pass(marks, len, |bits| self.kernel.prefix_xor(bits));
+            if inside == u64::MAX && quotes == 0 {
+                if marks.backslashes == 0 {
+                    self.skip_text();
+                }
+                continue;
+            }
+            return Some(Piece {
+                len,
+                quotes,
+                brackets: self.kernel.brackets(block).within(!inside),
+                stray: marks.backslashes & !inside,
+            });
+        }
+    }
+
+    #[inline(always)]
+    fn left(&self) -> usize {
+        self.blocks.len() * BLOCK + self.tail.len()
+    }
+
+    #[inline(always)]
+    fn byte(bit: u32) -> usize {
+        bit as usize
+    }
+
+    #[inline(always)]
+    fn count(mask: u64) -> u64 {
+        u64::from(mask.count_ones())
+    }
+}

@@ -1,0 +1,123 @@
+use std::slice;
+
+use super::{
+    pieces::{Piece, Pieces},
+    strings::Strings,
+    word::{Word, count, parities},
+};
+
+/// A text in words of eight bytes, where no kernel is.
+pub(super) struct Words<'a> {
+    words: slice::Iter<'a, [u8; 8]>,
+    /// Less than a word, behind these.
+    tail: &'a [u8],
+}
+
+impl<'a> Words<'a> {
+    #[inline(always)]
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        let (words, tail) = text.as_chunks();
+        Self {
+            words: words.iter(),
+            tail,
+        }
+    }
+}
+
+impl Words<'_> {
+    /// Skips words that are text.
+    #[inline(always)]
+    fn skip_text(&mut self) {
+        let mut ahead = self.words.clone();
+        while let Some(bytes) = ahead.next()
+            && Word::of(*bytes).has_no_marks()
+        {
+            self.words = ahead.clone();
+        }
+    }
+}
+
+impl Pieces for Words<'_> {
+    const BRACKETS_ARE_RARE: bool = true;
+
+    #[inline(always)]
+    fn next(&mut self, strings: &mut Strings) -> Option<Piece> {
+        loop {
+            if strings.is_in_text() {
+                self.skip_text();
+            }
+            let Some(bytes) = self.words.next() else {
+                break;
+            };
+            if let Some(piece) = piece(Word::of(*bytes), 8, strings) {
+                return Some(piece);
+            }
+        }
+        let (mut bytes, len) = ([b' '; 8], self.tail.len());
+        bytes.get_mut(..len)?.copy_from_slice(self.tail);
+        self.tail = &[];
+        match len {
+            0 => None,
+            _ => piece(Word::of(bytes), len, strings),
+        }
+    }
+
+    #[inline(always)]
+    fn left(&self) -> usize {
+        self.words.len() * 8 + self.tail.len()
+    }
+
+    #[inline(always)]
+    fn byte(bit: u32) -> usize {
+        bit as usize / 8
+    }
+
+    #[inline(always)]
+    fn count(mask: u64) -> u64 {
+        count(mask)
+    }
+}
+
+/// A word, unless it is only text of a string.
+#[inline(always)]
+fn piece(word: Word, len: usize, strings: &mut Strings) -> Option<Piece> {
+    let quotes = quotes(word, len, strings);
+    if strings.is_inside() && quotes == 0 {
+        return None;
+    }
+    let inside = strings.pass_quotes(parities(quotes));
+    Some(Piece {
+        len,
+        quotes,
+        brackets: word.brackets().within(!inside),
+        stray: word.marks().backslashes & !inside,
+    })
+}
+
+/// The quotes that are not escaped.
+#[inline(always)]
+fn quotes(word: Word, len: usize, strings: &mut Strings) -> u64 {
+    let marks = word.marks();
+    if marks.backslashes | strings.escaped == 0 {
+        return marks.quotes;
+    }
+    let first = strings.escaped << 7;
+    let mut escaping = marks.backslashes & !first;
+    if escaping & escaping << 8 != 0 {
+        escaping = every_other(escaping);
+    }
+    strings.escaped = escaping >> (len * 8 - 1) & 1;
+    marks.quotes & !(escaping << 8 | first)
+}
+
+/// The first of each run of backslashes, and every other behind it.
+#[cold]
+fn every_other(mut backslashes: u64) -> u64 {
+    let mut escaping = 0;
+    while backslashes != 0 {
+        let next = backslashes & backslashes.wrapping_neg();
+        escaping |= next;
+        backslashes &= !(next | next << 8);
+    }
+    escaping
+}

@@ -10,18 +10,14 @@ use super::{
 /// A text in blocks of 64 bytes, for kernels.
 pub(super) struct Blocks<'a, K> {
     blocks: slice::Iter<'a, [u8; BLOCK]>,
-    /// Less than a block, behind these.
-    tail: &'a [u8],
     kernel: K,
 }
 
 impl<'a, K: Questions> Blocks<'a, K> {
     #[inline(always)]
-    pub(super) fn new(text: &'a [u8], kernel: K) -> Self {
-        let (blocks, tail) = text.as_chunks();
+    pub(super) fn new(blocks: &'a [[u8; BLOCK]], kernel: K) -> Self {
         Self {
             blocks: blocks.iter(),
-            tail,
             kernel,
         }
     }
@@ -43,23 +39,9 @@ impl<K: Questions> Pieces for Blocks<'_, K> {
 
     #[inline(always)]
     fn next(&mut self, strings: &mut Strings) -> Option<Piece> {
-        loop {
-            let mut padded;
-            let (block, len) = match self.blocks.next() {
-                Some(block) => (block, BLOCK),
-                None => {
-                    let len = self.tail.len();
-                    padded = [b' '; BLOCK];
-                    padded.get_mut(..len)?.copy_from_slice(self.tail);
-                    self.tail = &[];
-                    (&padded, len)
-                }
-            };
-            if len == 0 {
-                return None;
-            }
+        while let Some(block) = self.blocks.next() {
             let marks = self.kernel.marks(block);
-            let (quotes, inside) = strings.pass(marks, len, |bits| self.kernel.prefix_xor(bits));
+            let (quotes, inside) = strings.pass(marks, |bits| self.kernel.prefix_xor(bits));
             if inside == u64::MAX && quotes == 0 {
                 if marks.backslashes == 0 {
                     self.skip_text();
@@ -67,17 +49,18 @@ impl<K: Questions> Pieces for Blocks<'_, K> {
                 continue;
             }
             return Some(Piece {
-                len,
+                len: BLOCK,
                 quotes,
                 brackets: self.kernel.brackets(block).within(!inside),
                 stray: marks.backslashes & !inside,
             });
         }
+        None
     }
 
     #[inline(always)]
     fn left(&self) -> usize {
-        self.blocks.len() * BLOCK + self.tail.len()
+        self.blocks.len() * BLOCK
     }
 
     #[inline(always)]

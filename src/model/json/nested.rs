@@ -31,12 +31,8 @@ pub(super) fn skip_on(
     long: impl FnMut(Range<usize>, bool),
 ) -> Option<usize> {
     let progress = &mut Nested::default();
-    let end = machine.run(Skip {
-        progress,
-        text,
-        long,
-    });
-    end.ok()?
+    let skip = Skip::new(progress, text, long);
+    machine.run(skip).ok()?
 }
 
 /// The progress within a nested value whose text arrives in chunks.
@@ -52,11 +48,7 @@ pub(super) type Stray = usize;
 impl Nested {
     /// Skips the next chunk, and returns the length of what is left of the value, if it ends there.
     pub(super) fn skip(&mut self, machine: Machine, text: &[u8]) -> Result<Option<usize>, Stray> {
-        machine.run(Skip {
-            progress: self,
-            text,
-            long: |_, _| {},
-        })
+        machine.run(Skip::new(self, text, |_, _| {}))
     }
 }
 
@@ -64,45 +56,67 @@ struct Skip<'a, F> {
     progress: &'a mut Nested,
     text: &'a [u8],
     long: F,
+    /// Where the string that goes on in the next piece begins.
+    open: Option<usize>,
 }
 
 impl<F: FnMut(Range<usize>, bool)> Work for Skip<'_, F> {
     type Done = Result<Option<usize>, Stray>;
 
     #[inline(always)]
-    fn on(self, kernel: impl Questions) -> Self::Done {
-        let pieces = Blocks::new(self.text, kernel);
-        self.over(pieces)
+    fn on(mut self, kernel: impl Questions) -> Self::Done {
+        let (blocks, tail) = self.text.as_chunks();
+        let behind = self.text.len() - tail.len();
+        match self.over(Blocks::new(blocks, kernel), behind)? {
+            None => self.finish(tail),
+            end => Ok(end),
+        }
     }
 
     #[inline(never)]
     fn by_words(self) -> Self::Done {
-        let pieces = Words::new(self.text);
-        self.over(pieces)
+        let text = self.text;
+        self.finish(text)
     }
 }
 
-impl<F: FnMut(Range<usize>, bool)> Skip<'_, F> {
-    #[inline(always)]
-    fn over<P: Pieces>(self, mut pieces: P) -> Result<Option<usize>, Stray> {
-        let Self {
+impl<'a, F: FnMut(Range<usize>, bool)> Skip<'a, F> {
+    fn new(progress: &'a mut Nested, text: &'a [u8], long: F) -> Self {
+        Self {
             progress,
             text,
-            mut long,
-        } = self;
+            long,
+            open: None,
+        }
+    }
+
+    /// Reads what is left, in words.
+    #[inline(always)]
+    fn finish(mut self, rest: &[u8]) -> Result<Option<usize>, Stray> {
+        let len = self.text.len();
+        let end = self.over(Words::new(rest), len);
+        if let (Ok(None), Some(begin)) = (end, self.open) {
+            (self.long)(begin..len, false);
+        }
+        end
+    }
+
+    /// Reads pieces, which end at `behind`.
+    #[inline(always)]
+    fn over<P: Pieces>(&mut self, mut pieces: P, behind: usize) -> Result<Option<usize>, Stray> {
         let Nested {
             mut strings,
             mut nesting,
-        } = *progress;
-        // Where the string that goes on in the next piece begins.
-        let mut open = None;
+        } = *self.progress;
+        let mut open = self.open;
         while let Some(piece) = pieces.next(&mut strings) {
-            let place = |bit: u32| text.len() - pieces.left() - piece.len + P::byte(bit);
+            let place = |bit: u32| behind - pieces.left() - piece.len + P::byte(bit);
             if piece.quotes != 0 {
                 if let Some(begin) = open {
-                    long(begin..place(piece.quotes.trailing_zeros()), true);
+                    (self.long)(begin..place(piece.quotes.trailing_zeros()), true);
                 }
-                open = strings.is_inside().then(|| place(piece.quotes.ilog2()) + 1);
+                let last = piece.quotes.ilog2();
+                open = strings.is_inside().then(|| place(last) + 1);
             }
             if P::BRACKETS_ARE_RARE && piece.brackets.are_none() && piece.stray == 0 {
                 continue;
@@ -115,10 +129,8 @@ impl<F: FnMut(Range<usize>, bool)> Skip<'_, F> {
                 return Ok(Some(place(end) + 1));
             }
         }
-        if let Some(begin) = open {
-            long(begin..text.len(), false);
-        }
-        *progress = Nested { strings, nesting };
+        *self.progress = Nested { strings, nesting };
+        self.open = open;
         Ok(None)
     }
 }
@@ -137,25 +149,26 @@ impl Work for SkipString<'_> {
     type Done = Option<usize>;
 
     #[inline(always)]
-    fn on(self, kernel: impl Questions) -> Option<usize> {
-        let pieces = Blocks::new(self.text, kernel);
-        self.over(pieces)
+    fn on(mut self, kernel: impl Questions) -> Option<usize> {
+        let (blocks, tail) = self.text.as_chunks();
+        let behind = self.text.len() - tail.len();
+        self.over(Blocks::new(blocks, kernel), behind)
+            .or_else(|| self.over(Words::new(tail), self.text.len()))
     }
 
     #[inline(never)]
-    fn by_words(self) -> Option<usize> {
-        let pieces = Words::new(self.text);
-        self.over(pieces)
+    fn by_words(mut self) -> Option<usize> {
+        self.over(Words::new(self.text), self.text.len())
     }
 }
 
 impl SkipString<'_> {
     #[inline(always)]
-    fn over<P: Pieces>(self, mut pieces: P) -> Option<usize> {
+    fn over<P: Pieces>(&mut self, mut pieces: P, behind: usize) -> Option<usize> {
         // A piece of a string is not only text where it has a quote.
         let piece = pieces.next(self.strings)?;
         let quote = P::byte(piece.quotes.trailing_zeros());
-        Some(self.text.len() - pieces.left() - piece.len + quote)
+        Some(behind - pieces.left() - piece.len + quote)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{masks::Brackets, strings::Strings};
 
 /// A piece that is not only text of a string.
 pub(super) struct Piece {
-    /// How many of its bytes are the text's. Others are white space.
+    /// How many of its bytes are the text's. Others are zeros.
     pub(super) len: usize,
     /// The quotes that begin or end a string.
     pub(super) quotes: u64,

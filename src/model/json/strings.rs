@@ -19,17 +19,12 @@ impl Strings {
         escaped: 0,
     };
 
-    /// Processes a block of `len` bytes. Returns the quotes that are not escaped,
+    /// Processes a block. Returns the quotes that are not escaped,
     /// and the bytes in strings, including the opening quote but not the closing
     /// one.
     #[inline(always)]
-    pub(super) fn pass(
-        &mut self,
-        marks: Marks,
-        len: usize,
-        prefix_xor: impl Fn(u64) -> u64,
-    ) -> (u64, u64) {
-        let quotes = marks.quotes & !self.escaped_by(marks.backslashes, len);
+    pub(super) fn pass(&mut self, marks: Marks, prefix_xor: impl Fn(u64) -> u64) -> (u64, u64) {
+        let quotes = marks.quotes & !self.escaped_by(marks.backslashes);
         (quotes, self.pass_quotes(prefix_xor(quotes)))
     }
 
@@ -64,13 +59,13 @@ impl Strings {
     /// at even positions clears the runs that begin there, and leaves those that
     /// begin at odd positions.
     #[inline(always)]
-    fn escaped_by(&mut self, backslashes: u64, len: usize) -> u64 {
+    fn escaped_by(&mut self, backslashes: u64) -> u64 {
         let runs = backslashes & !self.escaped;
         let beginnings = runs & !(runs << 1);
         let odd_runs = runs.wrapping_add(beginnings & EVEN);
         let escaping = runs & (odd_runs ^ EVEN);
         let escaped = escaping << 1 | self.escaped;
-        self.escaped = escaping >> (len - 1) & 1;
+        self.escaped = escaping >> 63;
         escaped
     }
 }

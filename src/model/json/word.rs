@@ -19,6 +19,14 @@ impl Word {
         Self(u64::from_le_bytes(bytes))
     }
 
+    /// Up to eight bytes, and zeros.
+    #[inline(always)]
+    pub(super) fn of_few(bytes: &[u8]) -> Self {
+        // Copying them would cost more, and then the load waits for the copy.
+        let next = |word, byte: &u8| word << 8 | u64::from(*byte);
+        Self(bytes.iter().rev().fold(0, next))
+    }
+
     /// The bytes that are not ASCII or differ from a quote, and those that differ from a backslash.
     /// (The sums set the highest bit if any lower one is set, and carry nowhere.)
     fn others(self) -> (u64, u64) {

@@ -53,12 +53,10 @@ impl Pieces for Words<'_> {
                 return Some(piece);
             }
         }
-        let (mut bytes, len) = ([b' '; 8], self.tail.len());
-        bytes.get_mut(..len)?.copy_from_slice(self.tail);
-        self.tail = &[];
-        match len {
+        let tail = std::mem::take(&mut self.tail);
+        match tail.len() {
             0 => None,
-            _ => piece(Word::of(bytes), len, strings),
+            len => piece(Word::of_few(tail), len, strings),
         }
     }
 
@@ -111,7 +109,7 @@ fn quotes(word: Word, len: usize, strings: &mut Strings) -> u64 {
 }
 
 /// The first of each run of backslashes, and every other behind it.
-#[cold]
+#[inline(always)]
 fn every_other(mut backslashes: u64) -> u64 {
     let mut escaping = 0;
     while backslashes != 0 {

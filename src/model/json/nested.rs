@@ -73,6 +73,7 @@ impl<F: FnMut(Range<usize>, bool)> Work for Skip<'_, F> {
         }
     }
 
+    // Inlined, its masks and the state of the top level have too few registers.
     #[inline(never)]
     fn by_words(self) -> Self::Done {
         let text = self.text;

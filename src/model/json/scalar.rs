@@ -51,7 +51,7 @@ impl Scalar {
     /// Reads on in a text, up to the first byte that does not belong to the scalar.
     #[inline(always)]
     pub(super) fn read(self, text: &[u8]) -> (Self, usize) {
-        // Most are these, and the bytes after them few.
+        // Byte by byte a number and a word cost 5 % of a chat of 1 KB.
         match (self, text) {
             (Self::T, [b'r', b'u', b'e', ..]) | (Self::N, [b'u', b'l', b'l', ..]) => {
                 return (Self::Word, 3);

@@ -88,7 +88,6 @@ impl Retries {
             body: self.keys.as_deref().unwrap_or(BodyKeys::NONE),
             estimate: self.estimate,
             model: decision.wanted(),
-            wanted: Some(decision.wanted()),
         }
     }
 

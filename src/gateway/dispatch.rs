@@ -215,11 +215,14 @@ impl Matched {
 
     /// Chooses a target and takes a lease of an endpoint, if one is free.
     pub(super) fn choose(&self, head: &Parts) -> Result<Turn, RouteError> {
-        let rule = self.table.rule(self.selection);
         let (home, caller) = (self.home.as_deref(), self.caller(head));
+        let at_home = |home| {
+            let rule = self.table.rule(self.selection);
+            self.table.choose_home(rule, home, caller)
+        };
         let chosen = home
-            .and_then(|home| self.table.choose_home(rule, home, caller))
-            .unwrap_or_else(|| self.table.choose(rule, caller, Lease::new));
+            .and_then(at_home)
+            .unwrap_or_else(|| self.table.choose(self.selection, &caller, Lease::new));
         match chosen {
             Ok(chosen) => Ok(Turn::Now(chosen)),
             Err(Unavailable::Full(Some(target))) => Ok(Turn::Later(target)),
@@ -260,7 +263,6 @@ impl Matched {
             body: self.message.keys(),
             estimate: self.message.estimate(),
             model: self.wanted(),
-            wanted: Some(self.wanted()),
         }
     }
 
@@ -296,11 +298,11 @@ impl Matched {
             is_metered,
             ..
         } = self;
-        let server = Arc::clone(lease.server());
+        let server = lease.server();
         let may_send_again =
-            server.policy.get_max_retries() > 0 || table.has_elsewhere(selection, &server);
-        let decision = RouteDecision::new(table, selection, target, server, lease.position())
-            .named(&message.model);
+            server.policy.get_max_retries() > 0 || table.has_elsewhere(selection, server);
+        let decision =
+            RouteDecision::leased(table, selection, target, &lease).named(&message.model);
         options.admission.via.add(head.version, &mut head.headers);
         options.forwarded.set(head);
         let asks = message.asks(head, &decision, &lease);

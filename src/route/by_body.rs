@@ -2,10 +2,7 @@
 
 use http::request::Parts;
 
-use super::{
-    rule::CompiledRule,
-    table::{CompiledTable, RouteTable},
-};
+use super::table::{CompiledTable, RouteTable, Selection};
 use crate::{
     limit::Estimate,
     model::{BodyKeys, NeededKeys},
@@ -28,15 +25,16 @@ pub fn blocks(body: &[u8]) -> usize {
 
 /// Reads a body and chooses an endpoint for its prompt, as the layer does. Whether there is one.
 pub fn chooses(table: &RouteTable, head: &Parts, model: &str, body: &[u8]) -> bool {
-    with_caller(table, head, model, body, |table, rule, caller| {
-        table.choose(rule, caller, |_, _, _, _| Some(())).is_ok()
+    with_caller(table, head, model, body, |table, selection, caller| {
+        let chosen = table.choose(selection, &caller, |_, _, _, _| Some(()));
+        chosen.is_ok()
     })
 }
 
 /// The same, and the endpoint takes the request, which has ended at once: its prompt is remembered.
 pub fn takes(table: &RouteTable, head: &Parts, model: &str, body: &[u8]) -> bool {
-    with_caller(table, head, model, body, |table, rule, caller| {
-        table.choose(rule, caller, Lease::new).is_ok()
+    with_caller(table, head, model, body, |table, selection, caller| {
+        table.choose(selection, &caller, Lease::new).is_ok()
     })
 }
 
@@ -45,7 +43,7 @@ fn with_caller(
     head: &Parts,
     model: &str,
     body: &[u8],
-    choose: impl FnOnce(&CompiledTable, &CompiledRule, Caller<'_>) -> bool,
+    choose: impl FnOnce(&CompiledTable, Selection, Caller<'_>) -> bool,
 ) -> bool {
     let table = table.compiled();
     let Ok(selection) = table.select(head, (model, model), None) else {
@@ -58,7 +56,6 @@ fn with_caller(
         body: &read(body),
         estimate: Estimate::default(),
         model: Wanted::named(model, selection.lora),
-        wanted: Some(Wanted::named(model, selection.lora)),
     };
-    choose(table, table.rule(selection), caller)
+    choose(table, selection, caller)
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    routes::index,
+    names::index,
     rule::{CompiledRule, Targets},
-    table::CompiledTable,
+    table::{CompiledTable, Selection},
 };
 use crate::{
     error::RouteError,
-    server::{Caller, Lease, Pass, Server, Take, Wanted},
+    server::{Among, Caller, Lease, Pass, Server, Take, Wanted},
 };
 
 /// A target's position among those of its rule, fallbacks last, and an endpoint of it.
@@ -48,28 +48,48 @@ impl CompiledTable {
     /// has a healthy one that may have it, full or not.
     pub(crate) fn choose<T>(
         &self,
-        rule: &CompiledRule,
-        caller: Caller<'_>,
-        take: Take<T>,
+        selection: Selection,
+        caller: &Caller<'_>,
+        take: impl Take<T>,
     ) -> Result<Chosen<T>, Unavailable> {
-        let anywhere = caller.of_any_model();
-        let choose = |pass, caller: Caller<'_>| {
-            self.choose_target(rule, pass, caller, take)
-                .or_else(|| self.first_of(rule.fallbacks(), rule, pass, caller, &[], take))
+        // As it nearly always is: no rule needs to be looked at, which is a line of memory less.
+        if let Some(server) = self.only_server(selection)
+            && !server.tells_models_apart()
+            && let Some(taken) = server.pick(Among::all(Pass::Healthy), caller, take)
+        {
+            return Ok((0, taken));
+        }
+        self.choose_by(self.rule(selection), caller, take)
+    }
+
+    fn choose_by<T>(
+        &self,
+        rule: &CompiledRule,
+        caller: &Caller<'_>,
+        take: impl Take<T>,
+    ) -> Result<Chosen<T>, Unavailable> {
+        let choose = |among: Among<'_>| {
+            self.choose_target(rule, among, caller, take)
+                .or_else(|| self.first_of(rule.fallbacks(), rule, among, caller, take))
         };
-        let healthy = |caller: Caller<'_>| {
-            if let Some(chosen) = choose(Pass::Healthy, caller) {
+        let healthy = |wanted| {
+            let among = Among {
+                wanted,
+                ..Among::all(Pass::Healthy)
+            };
+            if let Some(chosen) = choose(among) {
                 return Some(Ok(chosen));
             }
-            let is_healthy = |target| self.target(rule, target).has_healthy(&[], caller.wanted);
+            let is_healthy = |target| self.target(rule, target).has_healthy(&[], wanted);
             let is_any = rule.all().any(is_healthy);
             is_any.then(|| Err(self.unavailable(rule, is_healthy)))
         };
-        let served = self.tells_models_apart(rule).then(|| healthy(caller));
-        if let Some(chosen) = served.flatten().or_else(|| healthy(anywhere)) {
+        let served = self.tells_models_apart(rule);
+        let served = served.then(|| healthy(Some(caller.model)));
+        if let Some(chosen) = served.flatten().or_else(|| healthy(None)) {
             return chosen;
         }
-        choose(Pass::LastResort, anywhere).ok_or_else(|| self.unavailable(rule, |_| true))
+        choose(Among::all(Pass::LastResort)).ok_or_else(|| self.unavailable(rule, |_| true))
     }
 
     /// Whether anything is known of the models that the endpoints of some target have.
@@ -81,18 +101,18 @@ impl CompiledTable {
     fn choose_target<T>(
         &self,
         rule: &CompiledRule,
-        pass: Pass,
-        caller: Caller<'_>,
-        take: Take<T>,
+        among: Among<'_>,
+        caller: &Caller<'_>,
+        take: impl Take<T>,
     ) -> Option<Chosen<T>> {
         let Targets::Split(targets) = &rule.targets else {
-            return Some((0, self.target(rule, 0).pick(pass, caller, &[], take)?));
+            return Some((0, self.target(rule, 0).pick(among, caller, take)?));
         };
         loop {
-            let can_take = |target| self.target(rule, target).can_take(pass, caller.wanted);
+            let can_take = |target| self.target(rule, target).can_take(among.pass, among.wanted);
             let target = targets.split.pick(can_take)?;
             // Another request may have been faster: then choose again.
-            if let Some(taken) = self.target(rule, target).pick(pass, caller, &[], take) {
+            if let Some(taken) = self.target(rule, target).pick(among, caller, take) {
                 return Some((index(target), taken));
             }
         }
@@ -106,34 +126,36 @@ impl CompiledTable {
         &self,
         rule: &CompiledRule,
         after: (u32, Further),
-        caller: Caller<'_>,
+        caller: &Caller<'_>,
         tried: &[Arc<str>],
     ) -> Result<Chosen, Unavailable> {
         let order = self.order(rule, after);
-        let anywhere = caller.of_any_model();
-        let healthy = |caller: Caller<'_>| {
-            if let Some(chosen) = self.healthy_of(&order, rule, caller, tried) {
+        let healthy = |wanted| {
+            if let Some(chosen) = self.healthy_of(&order, rule, caller, (wanted, tried)) {
                 return Some(Ok(chosen));
             }
-            let is_healthy =
-                |&target: &usize| self.target(rule, target).has_healthy(tried, caller.wanted);
+            let is_healthy = |&target: &usize| self.target(rule, target).has_healthy(tried, wanted);
             let mut healthy = order.iter().copied().filter(is_healthy).peekable();
             healthy.peek()?;
             let queue = healthy.find(|&target| self.target(rule, target).has_room_to_wait());
             Some(Err(Unavailable::Full(queue.map(index))))
         };
-        let served = self.tells_models_apart(rule).then(|| healthy(caller));
+        let served = self.tells_models_apart(rule);
+        let served = served.then(|| healthy(Some(caller.model)));
         if let Some(chosen) = served.flatten() {
             return chosen;
         }
         if after.1 == Further::Served {
             return Err(Unavailable::NoEndpoint);
         }
-        if let Some(chosen) = healthy(anywhere) {
+        if let Some(chosen) = healthy(None) {
             return chosen;
         }
-        let order = order.into_iter();
-        self.first_of(order, rule, Pass::LastResort, anywhere, tried, Lease::new)
+        let among = Among {
+            tried,
+            ..Among::all(Pass::LastResort)
+        };
+        self.first_of(order.into_iter(), rule, among, caller, Lease::new)
             .ok_or(Unavailable::NoEndpoint)
     }
 
@@ -143,25 +165,31 @@ impl CompiledTable {
         &self,
         rule: &CompiledRule,
         current: u32,
-        caller: Caller<'_>,
+        caller: &Caller<'_>,
         tried: &[Arc<str>],
     ) -> Option<Chosen> {
         let order = self.order(rule, (current, Further::Any));
-        let of = |caller| self.healthy_of(&order, rule, caller, tried);
-        let served = self.tells_models_apart(rule).then(|| of(caller));
-        served.flatten().or_else(|| of(caller.of_any_model()))
+        let of = |wanted| self.healthy_of(&order, rule, caller, (wanted, tried));
+        let served = self.tells_models_apart(rule);
+        let served = served.then(|| of(Some(caller.model)));
+        served.flatten().or_else(|| of(None))
     }
 
     fn healthy_of(
         &self,
         order: &[usize],
         rule: &CompiledRule,
-        caller: Caller<'_>,
-        tried: &[Arc<str>],
+        caller: &Caller<'_>,
+        (wanted, tried): (Option<Wanted<'_>>, &[Arc<str>]),
     ) -> Option<Chosen> {
         [Pass::Proven, Pass::Healthy].into_iter().find_map(|pass| {
+            let among = Among {
+                pass,
+                wanted,
+                tried,
+            };
             let order = order.iter().copied();
-            self.first_of(order, rule, pass, caller, tried, Lease::new)
+            self.first_of(order, rule, among, caller, Lease::new)
         })
     }
 
@@ -212,13 +240,12 @@ impl CompiledTable {
         &self,
         mut targets: impl Iterator<Item = usize>,
         rule: &CompiledRule,
-        pass: Pass,
-        caller: Caller<'_>,
-        tried: &[Arc<str>],
-        take: Take<T>,
+        among: Among<'_>,
+        caller: &Caller<'_>,
+        take: impl Take<T>,
     ) -> Option<Chosen<T>> {
         targets.find_map(|target| {
-            let taken = self.target(rule, target).pick(pass, caller, tried, take)?;
+            let taken = self.target(rule, target).pick(among, caller, take)?;
             Some((index(target), taken))
         })
     }

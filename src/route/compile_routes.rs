@@ -7,8 +7,9 @@ use http::HeaderName;
 use super::{
     compiler::Compiler,
     models::{Listed, ModelList},
+    names::{Kind, Run, index},
     picks::Picks,
-    routes::{CompiledRoutes, Entry, Run, index},
+    routes::CompiledRoutes,
     rule::{CompiledCondition, CompiledRule, SplitTargets, Targets},
 };
 use crate::{
@@ -35,6 +36,9 @@ impl<'c> Compiler<'c> {
         routes.counts_prompts = routes.rules.iter().any(CompiledRule::counts_prompts);
         let mut limits = routes.limits.iter().flatten();
         routes.limits_tokens = limits.any(LiveLimit::is_of_tokens);
+        if routes.limits.iter().all(|limits| limits.is_empty()) {
+            routes.limits = Vec::new();
+        }
         Arc::new(routes)
     }
 
@@ -71,9 +75,8 @@ impl<'c> Compiler<'c> {
         self.limits(position, route);
 
         if let Some(model) = route.get_model_name() {
-            let name: Arc<str> = model.into();
-            self.add_name(Kind::Model, &name, run.clone());
-            self.list(name, None, route);
+            self.add_name(Kind::Model, model, run.clone());
+            self.list(model, None, route);
         }
         let mut seen = HashSet::new();
         for (position, adapter) in route.get_lora_adapters().iter().enumerate() {
@@ -83,10 +86,9 @@ impl<'c> Compiler<'c> {
                 self.mistake(place, MistakeKind::DuplicateAdapter);
                 continue;
             }
-            let name: Arc<str> = adapter.as_str().into();
-            self.add_name(Kind::Adapter, &name, run.clone());
+            self.add_name(Kind::Adapter, adapter, run.clone());
             let parent = route.get_model_name().map(str::to_owned);
-            self.list(name, parent, route);
+            self.list(adapter, parent, route);
         }
     }
 
@@ -109,7 +111,7 @@ impl<'c> Compiler<'c> {
         });
     }
 
-    fn list(&mut self, id: Arc<str>, parent: Option<String>, route: &ModelRoute) {
+    fn list(&mut self, id: &str, parent: Option<String>, route: &ModelRoute) {
         let rules = route.get_rules().iter();
         let servers = self.config.get_model_servers();
         let max_model_len = rules
@@ -118,7 +120,7 @@ impl<'c> Compiler<'c> {
             .filter_map(ModelServer::get_max_model_len)
             .min();
         self.listed.push(Listed {
-            id,
+            id: id.into(),
             parent,
             max_model_len,
         });
@@ -209,27 +211,24 @@ impl<'c> Compiler<'c> {
     }
 
     /// Maps `name` to the rules of `run`, after those that it already maps to.
-    fn add_name(&mut self, kind: Kind, name: &Arc<str>, run: Range<u32>) {
-        let names = match kind {
-            Kind::Model => &mut self.routes.by_model,
-            Kind::Adapter => &mut self.routes.by_adapter,
+    fn add_name(&mut self, kind: Kind, name: &str, run: Range<u32>) {
+        let rules = match &self.routes.rules[run.start as usize..run.end as usize] {
+            [rule] if let Some(server) = rule.only_server() => Run::One {
+                rule: run.start,
+                server,
+            },
+            _ => Run::Rules(run.start, run.end),
         };
-        let Some(entry) = names.get_mut(name) else {
-            let entry = Entry {
-                name: index(self.routes.names.len()),
-                rules: Run::Rules(run.start, run.end),
-            };
-            self.routes.names.push(Arc::clone(name));
-            names.insert(Arc::clone(name), entry);
+        let Some(entry) = self.routes.names.add(kind, name, rules) else {
             return;
         };
-        match entry.rules {
-            Run::Rules(start, end) => {
-                entry.rules = Run::Shared(index(self.routes.shared.len()));
-                self.routes.shared.push(vec![start..end, run]);
-            }
-            Run::Shared(shared) => self.routes.shared[shared as usize].push(run),
-        }
+        let first = match entry.rules {
+            Run::One { rule, .. } => rule..rule + 1,
+            Run::Rules(start, end) => start..end,
+            Run::Shared(shared) => return self.routes.shared[shared as usize].push(run),
+        };
+        entry.rules = Run::Shared(index(self.routes.shared.len()));
+        self.routes.shared.push(vec![first, run]);
     }
 
     /// A rule for exactly a path that is never let through is dead.
@@ -277,10 +276,4 @@ fn heaviest_first(weights: &[u32], all: usize) -> Box<[u32]> {
     let mut order: Vec<u32> = (0..index(all)).collect();
     order[..weights.len()].sort_by_key(|&target| std::cmp::Reverse(weights[target as usize]));
     order.into()
-}
-
-/// The kind of a name: how a route is found by it.
-enum Kind {
-    Model,
-    Adapter,
 }

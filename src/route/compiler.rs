@@ -8,7 +8,8 @@ use tower::retry::budget::TpsBudget;
 
 use super::{
     models::Listed,
-    routes::{CompiledRoutes, index},
+    names::index,
+    routes::CompiledRoutes,
     split::Schedules,
     table::{CompiledTable, RouteTable},
 };
@@ -245,9 +246,7 @@ impl<'c> Compiler<'c> {
         self.engine_state();
         let mistake = self.config.get_without_model().and_then(|what| {
             what.mistake(
-                |model| {
-                    routes.by_model.contains_key(model) || routes.by_adapter.contains_key(model)
-                },
+                |model| routes.names.has(model),
                 |route| routes.route_names.iter().any(|name| **name == *route),
             )
         });

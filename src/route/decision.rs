@@ -7,8 +7,8 @@ use tower::retry::budget::Budget;
 
 use super::{
     choose::{Chosen, Further, Unavailable},
+    names::index,
     naming::Naming,
-    routes::index,
     table::{CompiledTable, RouteTable, Selection},
 };
 use crate::{
@@ -41,8 +41,10 @@ pub struct RouteDecision {
     table: Arc<CompiledTable>,
     selection: Selection,
     target: u32,
-    /// The target's ModelServer; after a wait it may be that of a newer table.
-    server: Arc<Server>,
+    /// The position of the target's ModelServer in the table.
+    server: u32,
+    /// The ModelServer where it is that of a newer table: after a wait it may be.
+    newer: Option<Arc<Server>>,
     endpoint: u32,
     attempts: u32,
     /// The names of the model, where it isn't routed by the client's.
@@ -54,18 +56,35 @@ impl RouteDecision {
         table: Arc<CompiledTable>,
         selection: Selection,
         target: u32,
-        server: Arc<Server>,
         endpoint: usize,
     ) -> Self {
         Self {
+            server: table.server_at(selection, target),
             table,
             selection,
             target,
-            server,
+            newer: None,
             endpoint: index(endpoint),
             attempts: 1,
             naming: None,
         }
+    }
+
+    /// That a lease of this target is for.
+    pub(crate) fn leased(
+        table: Arc<CompiledTable>,
+        selection: Selection,
+        target: u32,
+        lease: &Lease,
+    ) -> Self {
+        Self::new(table, selection, target, lease.position()).of(lease.server())
+    }
+
+    /// The same with this ModelServer, which is counted once more only if it is not the table's.
+    fn of(self, server: &Arc<Server>) -> Self {
+        let is_own = std::ptr::eq(&**server, &*self.table.servers[self.server as usize]);
+        let newer = (!is_own).then(|| Arc::clone(server));
+        Self { newer, ..self }
     }
 
     /// The same for a request that asks for this model.
@@ -76,13 +95,14 @@ impl RouteDecision {
 
     /// The decision of the next attempt.
     pub(crate) fn again(&self, target: u32, lease: &Lease) -> Self {
-        Self {
+        let next = Self {
             target,
-            server: Arc::clone(lease.server()),
+            server: self.table.server_at(self.selection, target),
             endpoint: index(lease.position()),
             attempts: self.attempts.saturating_add(1),
             ..self.clone()
-        }
+        };
+        next.of(lease.server())
     }
 
     /// The decision of the final attempt, after `attempts` attempts.
@@ -99,22 +119,23 @@ impl RouteDecision {
     ) -> Result<Chosen, Unavailable> {
         let rule = self.table.rule(self.selection);
         self.table
-            .choose_next(rule, (self.target, to), caller, tried)
+            .choose_next(rule, (self.target, to), &caller, tried)
     }
 
     /// A healthy endpoint that is not among the `tried` and has room.
     pub(crate) fn choose_healthy(&self, caller: Caller<'_>, tried: &[Arc<str>]) -> Option<Chosen> {
         let rule = self.table.rule(self.selection);
-        self.table.choose_healthy(rule, self.target, caller, tried)
+        self.table.choose_healthy(rule, self.target, &caller, tried)
     }
 
     /// The endpoint of this decision once more, unless it is full.
     pub(crate) fn lease_again(&self, caller: Caller<'_>) -> Option<Chosen> {
         let position = self.endpoint as usize;
-        let state = self.server.endpoints.get(position)?.health.state();
+        let server = self.shared_server();
+        let state = server.endpoints.get(position)?.health.state();
         Some((
             self.target,
-            Lease::new(&self.server, position, state, &self.server.ask(caller))?,
+            Lease::new(server, position, state, &server.ask(&caller))?,
         ))
     }
 
@@ -248,7 +269,7 @@ impl RouteDecision {
     }
 
     pub(super) fn shared_model(&self) -> Arc<str> {
-        self.table.shared_name(self.selection)
+        self.model().into()
     }
 
     /// Which engine keeps what.
@@ -276,7 +297,12 @@ impl RouteDecision {
     }
 
     pub(crate) fn server(&self) -> &Server {
-        &self.server
+        self.shared_server()
+    }
+
+    fn shared_server(&self) -> &Arc<Server> {
+        let newer = self.newer.as_ref();
+        newer.unwrap_or_else(|| &self.table.servers[self.server as usize])
     }
 
     /// The ModelServer of one of the rule's targets.
@@ -307,21 +333,12 @@ impl RouteTable {
             body: BodyKeys::NONE,
             estimate: Estimate::default(),
             model: Wanted::named(model, selection.lora),
-            wanted: Some(Wanted::named(model, selection.lora)),
         };
-        let rule = table.rule(selection);
-        let chosen = table.choose(rule, caller, |server, position, _, _| {
-            Some((Arc::clone(server), position))
-        });
-        let (target, (server, endpoint)) =
+        let chosen = table.choose(selection, &caller, |_, position, _, _| Some(position));
+        let (target, endpoint) =
             chosen.map_err(|unavailable| RouteError::unavailable(model, &unavailable))?;
-        Ok(RouteDecision::new(
-            Arc::clone(table),
-            selection,
-            target,
-            server,
-            endpoint,
-        ))
+        let table = Arc::clone(table);
+        Ok(RouteDecision::new(table, selection, target, endpoint))
     }
 }
 

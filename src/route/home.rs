@@ -7,7 +7,7 @@ use http::request::Parts;
 use super::{
     choose::{Chosen, Unavailable},
     decision::RouteDecision,
-    routes::index,
+    names::index,
     rule::CompiledRule,
     table::CompiledTable,
 };
@@ -46,7 +46,7 @@ impl CompiledTable {
             .find(|&target| *self.target(rule, target).name == *home.server)?;
         let server = self.target(rule, target);
         let (position, state) = at_home(server, home)?;
-        let lease = Lease::new(server, position, state, &server.ask(caller));
+        let lease = Lease::new(server, position, state, &server.ask(&caller));
         Some(match lease {
             Some(lease) => Ok((index(target), lease)),
             None => {

@@ -12,6 +12,7 @@ mod home;
 mod load_source;
 mod matcher;
 mod models;
+mod names;
 mod naming;
 mod outlook;
 mod picks;

@@ -6,10 +6,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use hashbrown::HashMap;
 use tokio::runtime::Handle;
 
-use super::{models::ModelList, rule::CompiledRule};
+use super::{
+    models::ModelList,
+    names::{Entry, Names, Run, index},
+    rule::CompiledRule,
+};
 use crate::{config::ModelRoute, limit::LiveLimit};
 
 /// The routes of a table, which is most of it: nothing in it depends on the endpoints.
@@ -20,7 +23,8 @@ use crate::{config::ModelRoute, limit::LiveLimit};
 pub(crate) struct CompiledRoutes {
     pub(super) rules: Vec<CompiledRule>,
     pub(super) route_names: Vec<Arc<str>>,
-    /// The limits of each route.
+    /// The limits of each route; empty if none has any, so that a request looks at no place of its
+    /// own for what is not there.
     pub(super) limits: Vec<Box<[Arc<LiveLimit>]>>,
     /// Whether some route has a limit on tokens.
     pub(super) limits_tokens: bool,
@@ -30,10 +34,7 @@ pub(crate) struct CompiledRoutes {
     pub(super) by_name: OnceLock<Box<[u32]>>,
     /// For names that several routes share: the runs of their rules.
     pub(super) shared: Vec<Vec<Range<u32>>>,
-    /// The names in `by_model` and `by_adapter`.
-    pub(super) names: Vec<Arc<str>>,
-    pub(super) by_model: Names,
-    pub(super) by_adapter: Names,
+    pub(super) names: Names,
     pub(crate) models: ModelList,
     /// What they were made of, which no other table lets go of last: see [`Drop`].
     pub(super) made_of: Vec<ModelRoute>,
@@ -52,35 +53,10 @@ impl Drop for CompiledRoutes {
         if let Ok(runtime) = Handle::try_current() {
             let lists = (mem::take(&mut self.rules), mem::take(&mut self.limits));
             let names = (mem::take(&mut self.route_names), mem::take(&mut self.names));
-            let found = (
-                mem::take(&mut self.by_model),
-                mem::take(&mut self.by_adapter),
-            );
             let told = (mem::take(&mut self.models), mem::take(&mut self.made_of));
-            runtime.spawn_blocking(move || drop((lists, names, found, told)));
+            runtime.spawn_blocking(move || drop((lists, names, told)));
         }
     }
-}
-
-/// The entry for a model's or an adapter's name.
-pub(super) type Names = HashMap<Arc<str>, Entry>;
-
-/// Together with its key it takes half a cache line: with many routes, what a
-/// look-up costs is the lines that it touches.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    /// The name's own position in [`CompiledRoutes::names`].
-    pub(super) name: u32,
-    pub(super) rules: Run,
-}
-
-/// Where the rules of a name's routes are stored, in the order of the routes.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Run {
-    /// In [`CompiledRoutes::rules`], from the first up to the second: the name has one route.
-    Rules(u32, u32),
-    /// A position in [`CompiledRoutes::shared`]: several routes share the name.
-    Shared(u32),
 }
 
 impl CompiledRoutes {
@@ -107,6 +83,7 @@ impl CompiledRoutes {
     /// The first of the entry's rules for which `is` holds.
     pub(super) fn find_rule(&self, entry: &Entry, is: impl Fn(&u32) -> bool) -> Option<u32> {
         match entry.rules {
+            Run::One { rule, .. } => Some(rule).filter(is),
             Run::Rules(start, end) => (start..end).find(is),
             Run::Shared(shared) => self.shared[shared as usize]
                 .iter()
@@ -114,20 +91,5 @@ impl CompiledRoutes {
                 .flatten()
                 .find(is),
         }
-    }
-}
-
-/// Positions in a table are 32 bits wide; more would not fit into memory.
-pub(crate) fn index(position: usize) -> u32 {
-    u32::try_from(position).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entry_keeps_its_size() {
-        assert_eq!(size_of::<(Arc<str>, Entry)>(), 32);
     }
 }

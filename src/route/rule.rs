@@ -58,6 +58,14 @@ impl CompiledRule {
         }
     }
 
+    /// The position of the ModelServer that all its requests go to, if it matches all requests.
+    pub(super) fn only_server(&self) -> Option<u32> {
+        match self.targets {
+            Targets::One(server) if self.conditions.is_empty() => Some(server),
+            _ => None,
+        }
+    }
+
     /// The number of targets that are not fallbacks.
     pub(crate) fn own_targets(&self) -> usize {
         match &self.targets {

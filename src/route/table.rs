@@ -11,7 +11,8 @@ use http::{HeaderName, request::Parts};
 use tower::retry::budget::Budget;
 
 use super::{
-    routes::{CompiledRoutes, Entry},
+    names::{Entry, Kind, Name, Run},
+    routes::CompiledRoutes,
     rule::{CompiledRule, RequestView, Targets},
 };
 use crate::{
@@ -95,8 +96,10 @@ pub(super) type Addresses = BTreeMap<Box<str>, Arc<[IpAddr]>>;
 /// The rule of a request, as positions in the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Selection {
-    name: u32,
+    name: Name,
     rule: u32,
+    /// The position of the rule's only ModelServer, if that is known without a look at the rule.
+    only: Option<u32>,
     pub(crate) lora: bool,
 }
 
@@ -113,24 +116,19 @@ impl CompiledTable {
 
     /// What requests without a model need and this table does not have.
     pub(crate) fn mistake_in(&self, what: &WithoutModel) -> Option<MistakeKind> {
-        let names = [&self.routes.by_model, &self.routes.by_adapter];
         what.mistake(
-            |model| names.iter().any(|names| names.contains_key(model)),
+            |model| self.has_name(model),
             |route| !self.routes.routes_named(route).is_empty(),
         )
     }
 
     pub(crate) fn requested(&self, selection: Selection) -> &str {
-        &self.routes.names[selection.name as usize]
-    }
-
-    pub(super) fn shared_name(&self, selection: Selection) -> Arc<str> {
-        Arc::clone(&self.routes.names[selection.name as usize])
+        self.routes.names.text(selection.name)
     }
 
     /// Whether it has this name, of a model or of an adapter.
     pub(crate) fn has_name(&self, name: &str) -> bool {
-        self.routes.by_model.contains_key(name) || self.routes.by_adapter.contains_key(name)
+        self.routes.names.has(name)
     }
 
     pub(crate) fn route_name(&self, selection: Selection) -> &str {
@@ -194,9 +192,9 @@ impl CompiledTable {
             let rule = &self.routes.rules[rule as usize];
             !self.needed_by(rule).is_none() || rule.counts_prompts()
         };
-        [&self.routes.by_model, &self.routes.by_adapter]
+        [Kind::Model, Kind::Adapter]
             .into_iter()
-            .filter_map(|names| names.get(model))
+            .filter_map(|kind| self.routes.names.get(kind, model))
             .any(|entry| self.routes.find_rule(entry, reads).is_some())
     }
 
@@ -207,10 +205,12 @@ impl CompiledTable {
 
     /// The limits of the route of this rule.
     pub(crate) fn limits_by(&self, rule: &CompiledRule) -> &[Arc<LiveLimit>] {
-        self.routes
-            .limits
-            .get(rule.route as usize)
-            .map_or(&[], |limits| limits)
+        self.limits_of(rule.route as usize)
+    }
+
+    pub(super) fn limits_of(&self, route: usize) -> &[Arc<LiveLimit>] {
+        let limits = self.routes.limits.get(route);
+        limits.map_or(&[], |limits| limits)
     }
 
     /// The ModelServer by which a request to this rule is estimated: that of the heaviest target.
@@ -234,22 +234,20 @@ impl CompiledTable {
         tokens: Option<u64>,
     ) -> Result<Selection, RouteError> {
         let request = RequestView::new(head, model, tokens);
-        let by_model = self.routes.by_model.get(model);
-        let found = by_model.and_then(|entry| self.first_match(entry, &request));
-        let (name, rule, lora) = match found {
-            Some((name, rule)) => (name, rule, false),
-            None => {
-                let by_adapter = self.routes.by_adapter.get(model);
-                let (name, rule) = by_adapter
-                    .and_then(|entry| self.first_match(entry, &request))
-                    .ok_or_else(|| match by_model.or(by_adapter) {
-                        Some(_) => RouteError::route_not_found(shown),
-                        None => RouteError::model_not_found(shown),
-                    })?;
-                (name, rule, true)
-            }
-        };
-        Ok(Selection { name, rule, lora })
+        let by_model = self.routes.names.get(Kind::Model, model);
+        if let Some(found) = by_model.and_then(|entry| self.first_match(entry, &request)) {
+            return Ok(found);
+        }
+        let by_adapter = self.routes.names.get(Kind::Adapter, model);
+        let found = by_adapter.and_then(|entry| self.first_match(entry, &request));
+        match found {
+            Some(found) => Ok(Selection {
+                lora: true,
+                ..found
+            }),
+            None if by_model.or(by_adapter).is_some() => Err(RouteError::route_not_found(shown)),
+            None => Err(RouteError::model_not_found(shown)),
+        }
     }
 
     /// The first rule that matches of the routes of this name, for a request without a model.
@@ -268,6 +266,7 @@ impl CompiledTable {
             Some(Selection {
                 name,
                 rule,
+                only: None,
                 lora: false,
             })
         });
@@ -286,23 +285,43 @@ impl CompiledTable {
     }
 
     /// The name of a route's model, or else of its first adapter.
-    fn name_of(&self, route: u32) -> Option<u32> {
+    fn name_of(&self, route: u32) -> Option<Name> {
         let route = self.config.get_model_routes().get(route as usize)?;
         let entry = match route.get_model_name() {
-            Some(model) => self.routes.by_model.get(model),
-            None => self
-                .routes
-                .by_adapter
-                .get(&**route.get_lora_adapters().first()?),
+            Some(model) => self.routes.names.get(Kind::Model, model),
+            None => {
+                let adapter = route.get_lora_adapters().first()?;
+                self.routes.names.get(Kind::Adapter, adapter)
+            }
         };
         Some(entry?.name)
     }
 
-    /// The entry's name and the first of its rules that matches.
-    fn first_match(&self, entry: &Entry, request: &RequestView<'_>) -> Option<(u32, u32)> {
+    /// The first of the entry's rules that matches; `lora` is not set.
+    #[inline]
+    fn first_match(&self, entry: &Entry, request: &RequestView<'_>) -> Option<Selection> {
         let matches = |&rule: &u32| self.routes.rules[rule as usize].matches(request);
-        let rule = self.routes.find_rule(entry, matches)?;
-        Some((entry.name, rule))
+        let (rule, only) = match entry.rules {
+            Run::One { rule, server } => (rule, Some(server)),
+            _ => (self.routes.find_rule(entry, matches)?, None),
+        };
+        Some(Selection {
+            name: entry.name,
+            rule,
+            only,
+            lora: false,
+        })
+    }
+
+    /// The position of a target's ModelServer.
+    pub(super) fn server_at(&self, selection: Selection, target: u32) -> u32 {
+        let only = selection.only;
+        only.unwrap_or_else(|| self.rule(selection).server(target as usize))
+    }
+
+    /// The rule's ModelServer, if it has only one.
+    pub(super) fn only_server(&self, selection: Selection) -> Option<&Arc<Server>> {
+        self.servers.get(selection.only? as usize)
     }
 
     /// Whether sessions of this rule's ModelServers may be known elsewhere.

@@ -7,7 +7,7 @@ use std::{borrow::Cow, iter, ops::Range};
 use http::request::Parts;
 
 use super::{
-    routes::{Entry, Run},
+    names::{Entry, Kind, Run},
     rule::{CompiledCondition, CompiledRule, RequestView},
     table::CompiledTable,
 };
@@ -48,17 +48,12 @@ pub(crate) struct Seen<'t> {
 impl CompiledTable {
     /// The routes that have this name, in the order in which they are tried.
     pub(crate) fn find(&self, name: &str) -> Vec<Found<'_>> {
-        let tried = [
-            (&self.routes.by_model, false),
-            (&self.routes.by_adapter, true),
-        ];
-        let entries = tried
-            .into_iter()
-            .filter_map(|(names, by_adapter)| Some((names.get(name)?, by_adapter)));
+        let kinds = [Kind::Model, Kind::Adapter].into_iter();
+        let entries = kinds.filter_map(|kind| Some((self.routes.names.get(kind, name)?, kind)));
         entries
-            .flat_map(|(entry, by_adapter)| {
+            .flat_map(|(entry, kind)| {
                 let runs = self.runs(entry).into_iter();
-                runs.filter_map(move |run| self.found(&run, by_adapter))
+                runs.filter_map(move |run| self.found(&run, kind == Kind::Adapter))
             })
             .collect()
     }
@@ -87,8 +82,8 @@ impl CompiledTable {
     pub(crate) fn routes_with_limits(
         &self,
     ) -> impl Iterator<Item = (&Arc<str>, &[Arc<LiveLimit>])> {
-        let limits = self.routes.limits.iter().map(|limits| &**limits);
-        self.routes.route_names.iter().zip(limits)
+        let names = self.routes.route_names.iter().enumerate();
+        names.map(|(route, name)| (name, self.limits_of(route)))
     }
 
     /// All ModelServers, with their configuration.
@@ -114,6 +109,7 @@ impl CompiledTable {
     /// The runs of rules, each of one route.
     fn runs(&self, entry: &Entry) -> Vec<Range<u32>> {
         match entry.rules {
+            Run::One { rule, .. } => iter::once(rule..rule + 1).collect(),
             Run::Rules(start, end) => iter::once(start..end).collect(),
             Run::Shared(shared) => self.routes.shared[shared as usize].clone(),
         }

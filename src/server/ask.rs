@@ -20,6 +20,24 @@ pub(crate) struct Ask {
     pub(super) model: Option<Arc<str>>,
 }
 
+impl Ask {
+    /// That of a ModelServer which wants to know nothing.
+    pub(super) fn nothing() -> &'static Self {
+        static NOTHING: Ask = Ask {
+            key: None,
+            session: None,
+            is_weighed: false,
+            tokens: Tokens {
+                prompt: 0,
+                output: 0,
+            },
+            prompt: None,
+            model: None,
+        };
+        &NOTHING
+    }
+}
+
 /// The tokens that a request will probably cost an engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tokens {

@@ -8,14 +8,20 @@ use super::{
 };
 
 impl Server {
-    /// What a request asks of this ModelServer.
-    pub(crate) fn ask(&self, caller: Caller<'_>) -> Ask {
-        let session = self
-            .sticky
-            .as_deref()
-            .and_then(|sticky| sticky.session(caller));
+    /// Whether the choice of an endpoint does not depend on the request.
+    pub(super) fn asks_nothing(&self) -> bool {
         // With at most one endpoint the balancer is not touched: with many
         // ModelServers, the cost is the number of cache lines touched.
+        self.sticky.is_none() && (self.endpoints.len() <= 1 || self.balancer.asks_nothing())
+    }
+
+    /// What a request asks of this ModelServer.
+    pub(crate) fn ask(&self, caller: &Caller<'_>) -> Ask {
+        if self.asks_nothing() {
+            return Ask::default();
+        }
+        let sticky = self.sticky.as_deref();
+        let session = sticky.and_then(|sticky| sticky.session(*caller));
         if let [] | [_] = *self.endpoints {
             return Ask {
                 session,
@@ -35,7 +41,7 @@ impl Server {
         let engine_model = || caller.model.of_server(own).name;
         Ask {
             session,
-            key: self.balancer.key(caller, engine_model),
+            key: self.balancer.key(*caller, engine_model),
             is_weighed: wants.tokens,
             tokens,
             prompt: wants.prompt.then(|| {

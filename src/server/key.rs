@@ -23,18 +23,6 @@ pub(crate) struct Caller<'a> {
     pub(crate) body: &'a BodyKeys,
     pub(crate) estimate: Estimate,
     pub(crate) model: Wanted<'a>,
-    /// The model, where only endpoints will do that may have it.
-    pub(crate) wanted: Option<Wanted<'a>>,
-}
-
-impl Caller<'_> {
-    /// The same, where any endpoint will do, whatever it has.
-    pub(crate) fn of_any_model(self) -> Self {
-        Self {
-            wanted: None,
-            ..self
-        }
-    }
 }
 
 /// Values by which requests belong together, put into a request's extensions by a layer above:
@@ -249,7 +237,6 @@ mod tests {
             body,
             estimate: Estimate::default(),
             model: Wanted::named("m", false),
-            wanted: None,
         })
     }
 

@@ -34,7 +34,7 @@ pub(crate) use self::{
     homes::{Home, Homes},
     key::{Caller, client_ip},
     lease::{Declined, Lease, Outcome},
-    model_server::{Pass, RealModel, Server, Take},
+    model_server::{Among, Pass, RealModel, Server, Take},
     reported::requests,
     scores::{Figure, Score},
     seating::Unknown,

@@ -209,12 +209,18 @@ impl Reports {
 
     /// The most that a fresh report says of requests that the gateway does not count itself: each
     /// says how many there are at least.
+    #[inline]
     pub(super) fn foreign(&self, now: impl FnOnce() -> Instant) -> usize {
-        let words = || self.foreign.iter().map(|word| word.load(Ordering::Relaxed));
-        if words().all(|word| word == 0) {
-            return 0;
+        let mut words = self.foreign.iter().map(|word| word.load(Ordering::Relaxed));
+        match words.all(|word| word == 0) {
+            true => 0,
+            false => self.most_foreign(now()),
         }
-        let now = self.millis(now());
+    }
+
+    #[cold]
+    fn most_foreign(&self, now: Instant) -> usize {
+        let now = self.millis(now);
         let fresh = self.foreign.iter().map(|slot| {
             let word = slot.load(Ordering::Relaxed);
             let (foreign, at) = unpack(word);

@@ -104,7 +104,7 @@ mod tests {
         super::{
             ask::Ask,
             lease::Lease,
-            model_server::{Pass, Server},
+            model_server::{Among, Pass, Server},
             wanted::Wanted,
         },
         *,
@@ -143,8 +143,11 @@ mod tests {
     }
 
     fn picked(server: &Arc<Server>) -> Option<usize> {
-        let wanted = Some(Wanted::named("a", true));
-        let lease = server.pick_now(Pass::Healthy, &Ask::default(), wanted, &[], Lease::new);
+        let among = Among {
+            wanted: Some(Wanted::named("a", true)),
+            ..Among::all(Pass::Healthy)
+        };
+        let lease = server.pick_now(among, &Ask::default(), Lease::new);
         lease.map(|lease| lease.position())
     }
 

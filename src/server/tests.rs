@@ -13,7 +13,7 @@ use super::{
     ask::Ask,
     endpoint::Endpoint,
     lease::Lease,
-    model_server::{Pass, Server},
+    model_server::{Among, Pass, Server},
 };
 use crate::config::{Address, ModelServer, OutlierDetection, TrafficPolicy};
 
@@ -31,7 +31,7 @@ fn server(endpoints: usize, policy: TrafficPolicy) -> Arc<Server> {
 }
 
 fn lease(server: &Arc<Server>, pass: Pass) -> Option<Lease> {
-    server.pick_now(pass, &Ask::default(), None, &[], Lease::new)
+    server.pick_now(Among::all(pass), &Ask::default(), Lease::new)
 }
 
 /// The highest number of threads in `work` at once, while each of them runs it `times`.

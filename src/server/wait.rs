@@ -8,7 +8,7 @@ use super::{
     ask::Ask,
     key::Caller,
     lease::Lease,
-    model_server::{Pass, Server},
+    model_server::{Among, Pass, Server},
     wanted::{Kept, Wanted},
 };
 
@@ -23,8 +23,8 @@ impl Server {
         caller: Caller<'_>,
         tried: Vec<Arc<str>>,
     ) -> impl Future<Output = Option<Lease>> + Send + use<> {
-        let ask = self.ask(caller);
-        let wanted = caller.wanted.filter(|wanted| self.some_lack(*wanted));
+        let ask = self.ask(&caller);
+        let wanted = Some(caller.model).filter(|wanted| self.some_lack(*wanted));
         let wanted = wanted.map(Wanted::keep);
         self.wait_by(ask, wanted, tried)
     }
@@ -57,11 +57,16 @@ impl Server {
         wanted: Option<Wanted<'_>>,
         tried: &[Arc<str>],
     ) -> Option<Lease> {
-        let healthy = self.pick_now(Pass::Healthy, ask, wanted, tried, Lease::new);
+        let among = |pass| Among {
+            pass,
+            wanted,
+            tried,
+        };
+        let healthy = self.pick_now(among(Pass::Healthy), ask, Lease::new);
         healthy.or_else(|| match (self.has_healthy(tried, wanted), wanted) {
             (true, _) => None,
             (false, Some(_)) => self.take_freed(ask, None, tried),
-            (false, None) => self.pick_now(Pass::LastResort, ask, None, tried, Lease::new),
+            (false, None) => self.pick_now(among(Pass::LastResort), ask, Lease::new),
         })
     }
 

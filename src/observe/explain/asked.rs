@@ -64,21 +64,19 @@ impl<'a> Asked<'a> {
     }
 
     fn caller(&self, is_lora: bool) -> Caller<'_> {
-        let model = Wanted::of(&self.model, is_lora);
         Caller {
             uri: &self.head.uri,
             headers: &self.head.headers,
             extensions: &self.head.extensions,
             body: &self.keys,
             estimate: self.estimate,
-            model,
-            wanted: Some(model),
+            model: Wanted::of(&self.model, is_lora),
         }
     }
 
     /// What it asks of a ModelServer.
     pub(super) fn of_server(&self, server: &Server, is_lora: bool) -> Ask {
-        server.ask(self.caller(is_lora))
+        server.ask(&self.caller(is_lora))
     }
 
     /// The URI of the endpoint of `server` that its session is bound to.

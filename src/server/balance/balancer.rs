@@ -1,5 +1,7 @@
 //! Which endpoint of a ModelServer takes the next request.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::{
@@ -13,6 +15,7 @@ use crate::{
     model::{NeededKeys, hash},
     server::{
         ask::{Ask, Tokens},
+        endpoint::Endpoint,
         key::{Caller, Keys},
     },
 };
@@ -112,6 +115,32 @@ impl Balancer {
             blocks: wants.prompt,
             ..keys.unwrap_or_default()
         }
+    }
+
+    /// Whether it goes by nothing but the requests in flight to each endpoint.
+    pub(crate) fn goes_by_requests(&self) -> bool {
+        matches!(self.strategy, Strategy::LeastRequest)
+    }
+
+    /// The endpoint with the least requests in flight for its weight; see [`pick`](Self::pick).
+    pub(crate) fn least_loaded(
+        &self,
+        endpoints: &[Arc<Endpoint>],
+        usable: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let requests = |i| {
+            let endpoint: Option<&Arc<Endpoint>> = endpoints.get(i);
+            endpoint.map_or(0, |endpoint| endpoint.load()) as f64
+        };
+        self.least(requests, &usable, |_, other| usable(other))
+    }
+
+    /// Whether it wants to know nothing of a request.
+    pub(crate) fn asks_nothing(&self) -> bool {
+        matches!(
+            self.strategy,
+            Strategy::LeastRequest | Strategy::RoundRobin | Strategy::Random | Strategy::PeakEwma
+        )
     }
 
     /// What the strategy wants to know of a request.
@@ -275,7 +304,7 @@ impl Balancer {
                     in_flight: endpoint.in_flight(),
                     load: endpoint.load(),
                     tokens: match custom.chooses().counts_tokens() {
-                        true => endpoint.tokens(scene.typical),
+                        true => endpoint.tokens((scene.typical)()),
                         false => 0,
                     },
                     latency: endpoint.latency.average(),
@@ -328,12 +357,21 @@ impl Balancer {
         others: impl IntoIterator<Item = usize>,
         cost: impl Fn(usize) -> f64,
     ) -> usize {
-        let relative = |i| (i, cost(i) / self.shares.weight(i) as f64);
-        let least = |least: (usize, f64), other| {
-            let other = relative(other);
-            if other.1 < least.1 { other } else { least }
+        let of_first = cost(first);
+        // None costs less: with little load that is so, and saves the look at the others.
+        if of_first == 0.0 {
+            return first;
+        }
+        // A product takes a third of the time of a division.
+        let least = |least: (usize, f64, f64), other| {
+            let (cost, weight) = (cost(other), self.shares.weight(other) as f64);
+            match cost * least.2 < least.1 * weight {
+                true => (other, cost, weight),
+                false => least,
+            }
         };
-        others.into_iter().fold(relative(first), least).0
+        let begin = (first, of_first, self.shares.weight(first) as f64);
+        others.into_iter().fold(begin, least).0
     }
 }
 

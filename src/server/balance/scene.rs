@@ -17,7 +17,7 @@ pub(crate) struct Scene<'a> {
     /// of an endpoint that is warmer, or a share of its keys; unless no other endpoint is usable.
     pub(crate) slow_start: Duration,
     /// The tokens that a request counts as whose tokens are not known.
-    pub(crate) typical: u64,
+    pub(crate) typical: &'a dyn Fn() -> u64,
 }
 
 impl Scene<'_> {
@@ -30,7 +30,7 @@ impl Scene<'_> {
     /// The tokens in flight to an endpoint.
     pub(super) fn tokens(&self, position: usize) -> u64 {
         let endpoint = self.endpoints.get(position);
-        endpoint.map_or(0, |endpoint| endpoint.tokens(self.typical))
+        endpoint.map_or(0, |endpoint| endpoint.tokens((self.typical)()))
     }
 
     /// What one more request there costs in time.

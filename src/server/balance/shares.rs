@@ -127,6 +127,9 @@ impl Shares {
     fn next(&self) -> usize {
         // The count wraps after 2^64 turns.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.total;
+        if self.ends.is_empty() {
+            return turn as usize;
+        }
         self.owner(match turn.checked_mul(self.step) {
             Some(point) => point % self.total,
             None => (u128::from(turn) * u128::from(self.step) % u128::from(self.total)) as u64,

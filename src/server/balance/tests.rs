@@ -67,7 +67,7 @@ impl Server {
             endpoints: &self.endpoints,
             total: &|| self.endpoints.iter().map(|e| e.in_flight()).sum(),
             slow_start: self.slow_start,
-            typical: 1000,
+            typical: &|| 1000,
         };
         let ask = Ask {
             key,
@@ -369,7 +369,7 @@ impl Server {
             endpoints: &self.endpoints,
             total: &|| 0,
             slow_start: Duration::ZERO,
-            typical: 1000,
+            typical: &|| 1000,
         };
         let picked = self.balancer.pick(&scene, ask, |_| true).unwrap();
         let tokens = self.balancer.tokens_at(picked, ask);
@@ -442,7 +442,7 @@ fn ones_own_choice_is_among_the_usable() {
         endpoints: &server.endpoints,
         total: &|| 0,
         slow_start: Duration::ZERO,
-        typical: 1000,
+        typical: &|| 1000,
     };
     let pick = |key, usable: fn(usize) -> bool| {
         let ask = Ask {

@@ -30,7 +30,10 @@ pub(crate) struct Health {
     is_healthy: AtomicBool,
     /// Whether nothing has gone wrong since the last success.
     is_spotless: AtomicBool,
-    /// The number of answers that have come to their end; it wraps.
+    /// Whether the next answer that comes to its end counts: a success has ended failures, which
+    /// come back if its answer breaks off. Without it each request would take an atomic step more.
+    awaits_completion: AtomicBool,
+    /// The number of those that counted; it wraps.
     completed: AtomicU32,
     /// When it last was new or came back.
     fresh: Fresh,
@@ -42,6 +45,7 @@ impl Default for Health {
         Self {
             is_healthy: AtomicBool::new(true),
             is_spotless: AtomicBool::new(true),
+            awaits_completion: AtomicBool::new(false),
             completed: AtomicU32::new(0),
             fresh: Fresh::default(),
             record: Mutex::default(),
@@ -50,10 +54,16 @@ impl Default for Health {
 }
 
 impl Health {
+    #[inline]
     pub(crate) fn state(&self) -> HealthState {
-        if self.is_healthy.load(Ordering::Relaxed) {
-            return HealthState::Healthy;
+        match self.is_healthy.load(Ordering::Relaxed) {
+            true => HealthState::Healthy,
+            false => self.state_by_record(),
         }
+    }
+
+    #[cold]
+    fn state_by_record(&self) -> HealthState {
         let now = Instant::now();
         self.change(|record| record.state(now))
     }
@@ -90,10 +100,16 @@ impl Health {
 
     /// The load, in requests in flight, that its recent failures count as: what
     /// fails at once is never in flight, and must not look idle for it.
+    #[inline]
     pub(crate) fn burden(&self) -> usize {
-        if self.is_spotless.load(Ordering::Relaxed) {
-            return 0;
+        match self.is_spotless.load(Ordering::Relaxed) {
+            true => 0,
+            false => self.burden_by_record(),
         }
+    }
+
+    #[cold]
+    fn burden_by_record(&self) -> usize {
         self.record().burden()
     }
 
@@ -103,12 +119,16 @@ impl Health {
             return Recovery::default();
         }
         let completed = self.completed.load(Ordering::Relaxed);
+        self.awaits_completion.store(true, Ordering::Relaxed);
         self.change(|record| record.recover(completed))
     }
 
     /// An answer has come to its end.
     pub(crate) fn completed(&self) {
-        self.completed.fetch_add(1, Ordering::Relaxed);
+        let relaxed = Ordering::Relaxed;
+        if self.awaits_completion.load(relaxed) && self.awaits_completion.swap(false, relaxed) {
+            self.completed.fetch_add(1, relaxed);
+        }
     }
 
     /// Records a failure, in addition to those that the same request's success

@@ -1,4 +1,4 @@
-//! Uploads that stop before their end.
+//! Uploads that stop before their end, and streams that are open.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -42,6 +42,25 @@ impl Upload {
         self.stream.write_all(&self.body[left..]).await?;
         answer(&mut self.stream).await.map(|_| ())
     }
+}
+
+/// Asks for a stream, and returns its connection once its first event has come.
+pub(crate) async fn open_stream(to: SocketAddr) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(to).await?;
+    let body = crate::support::tiny(true);
+    let request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {to}\r\nauthorization: Bearer sk-0123456789abcdef\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::with_capacity(1024);
+    while !String::from_utf8_lossy(&answer).contains("}\n\n") {
+        if stream.read_buf(&mut answer).await? == 0 {
+            return Err(String::from_utf8_lossy(&answer).into());
+        }
+    }
+    Ok(stream)
 }
 
 /// The body of what is answered to a GET.

@@ -1,17 +1,19 @@
-//! Resident memory of whole proxies while uploads are held open, on loopback, in one run: a bare
-//! hyper reverse proxy, and the same proxy with the layer in it.
+//! Resident memory of whole proxies while uploads or streams are held open, on loopback, in one run:
+//! a bare hyper reverse proxy, and the same proxy with the layer in it.
 //!
-//! `cargo bench --bench memory` (`-- --quick` for fewer and smaller uploads)
+//! `cargo bench --bench memory` (`-- --quick` for less of it, `-- streams` for the streams only)
 //!
 //! Every proxy is a process of its own, and a new one for every scenario, so that nothing counts
 //! but what it holds. The clients send all but the end of their uploads and wait; the engine reads
 //! all that it is given, and answers when a body has ended. What counts is what the proxy then
-//! holds: its resident memory (VmRSS, from /proc) beyond that of the same process at rest.
+//! holds: its resident memory (VmRSS, from /proc) beyond that of the same process at rest. Of streams
+//! the engine sends one event, and what counts is what a proxy holds beyond the bare one.
 #![allow(unreachable_pub)]
 
 mod load;
 #[path = "../proxies/mod.rs"]
 mod proxies;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -41,6 +43,14 @@ fn main() -> Result<()> {
         }
         Task::Measure { quick } => quick,
     };
+    if !std::env::args().any(|argument| argument == "streams") {
+        uploads(&runtime, quick)?;
+    }
+    let (rounds, streams) = if quick { (1, 500) } else { (3, 10_000) };
+    runtime.block_on(streams::measure(rounds, streams))
+}
+
+fn uploads(runtime: &tokio::runtime::Runtime, quick: bool) -> Result<()> {
     let (rounds, uploads, bytes) = if quick {
         (1, 8, 1 << 20)
     } else {

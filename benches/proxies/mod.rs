@@ -3,6 +3,7 @@
 
 mod process;
 mod roles;
+mod streaming;
 
 use std::net::SocketAddr;
 

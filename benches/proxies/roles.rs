@@ -1,4 +1,4 @@
-//! The roles: an engine that reads everything, the bare proxy, and those with the layer in it.
+//! The roles: engines, the bare proxy, and those with the layer in it.
 
 use std::{
     fs::File,
@@ -38,7 +38,7 @@ use tower_model_route::{
 };
 use tracing_subscriber::{fmt, prelude::*};
 
-use super::{Options, Result};
+use super::{Options, Result, streaming};
 use crate::support::MODEL;
 
 /// Serves in this role until it is killed; its address is the first line of its output. A role that
@@ -47,7 +47,10 @@ pub(super) async fn run(role: &str, engine: Option<SocketAddr>, options: &Option
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     let Some(engine) = engine else {
-        return serve(listener, service_fn(answer), false).await;
+        return match role {
+            "role:streams" => serve(listener, service_fn(streaming::answer), false).await,
+            _ => serve(listener, service_fn(answer), false).await,
+        };
     };
     let is_http2 = role.ends_with('2');
     let layer = |policy| Ok::<_, super::BoxError>((options.layer)(table(engine, policy)?));

@@ -277,6 +277,18 @@ impl Exchange {
         self.body_begun.store(true, Ordering::Relaxed);
     }
 
+    /// Holds so many bytes more for the attempt. Fails if there is no room for them.
+    pub(super) fn hold(&self, bytes: u64) -> Result<(), RouteError> {
+        self.held.add(bytes)
+    }
+
+    /// Its body had to be made before.
+    pub(super) fn is_sent_only_now(&self) {
+        if let Some(lease) = &mut self.state().lease {
+            lease.delayed();
+        }
+    }
+
     /// Says why the engine can't be reached, if that is how the attempt has ended.
     pub(crate) fn complain(&self, outcome: Outcome, error: &(dyn Error + 'static)) {
         if matches!(outcome, Outcome::NotConnected | Outcome::Failed)

@@ -8,16 +8,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use http_body::{Body, Frame, SizeHint};
 
 use super::exchange::{Attached, Exchange};
 use crate::{
+    coding::Recast,
     error::{BoxError, RouteError},
     pieces::{Chunks, Edits, Splice, lock},
     route::RouteDecision,
     upload::Reader,
-    wire::Payload,
+    wire::{Payload, PayloadContent, rewrite},
 };
 
 /// The request body that the inner service receives.
@@ -66,10 +67,20 @@ struct Unsent {
 /// The source of the chunks.
 #[derive(Clone)]
 enum Source {
-    /// All chunks have been received; most bodies have only the first.
+    /// All chunks are there; most bodies have only the first.
     Whole(Option<Box<Rest>>),
+    /// They are being made.
+    Making(Box<Making>),
     /// The chunks are still arriving.
     Upload(Reader),
+}
+
+#[derive(Clone)]
+struct Making {
+    recast: Box<Recast>,
+    trailers: Option<Box<HeaderMap>>,
+    /// How long it may be to be kept.
+    replay_bytes: u64,
 }
 
 #[derive(Clone)]
@@ -78,7 +89,22 @@ struct Rest {
     trailers: Option<Box<HeaderMap>>,
 }
 
+/// A body that has been made.
+struct Made {
+    len: u64,
+    is_announced: bool,
+    is_kept: bool,
+}
+
 impl Source {
+    fn making(recast: Box<Recast>, trailers: Option<Box<HeaderMap>>, replay_bytes: u64) -> Self {
+        Self::Making(Box::new(Making {
+            recast,
+            trailers,
+            replay_bytes,
+        }))
+    }
+
     fn whole(chunks: Vec<Bytes>, trailers: Option<Box<HeaderMap>>) -> Self {
         let rest = (!chunks.is_empty() || trailers.is_some()).then(|| Rest {
             chunks: chunks.into_iter(),
@@ -94,6 +120,15 @@ impl Content {
             true => Self::Kept(unsent),
             false => Self::Single(Arc::new(Mutex::new(Some(unsent)))),
         }
+    }
+
+    /// From now on the first of its clones that is polled sends it.
+    fn keep_once(&mut self) {
+        let begun = Self::Single(Arc::default());
+        *self = match std::mem::replace(self, begun) {
+            Self::Kept(unsent) => Self::new(unsent, false),
+            once => once,
+        };
     }
 
     fn is_replayable(&self) -> bool {
@@ -121,29 +156,66 @@ impl Unsent {
     /// Whether the client has not failed to send it so far.
     fn is_intact(&self) -> bool {
         match &self.source {
-            Source::Whole(_) => true,
+            Source::Whole(_) | Source::Making(_) => true,
             Source::Upload(reader) => reader.is_intact(),
         }
     }
 
     fn is_replayable(&self) -> bool {
         match &self.source {
-            Source::Whole(_) => true,
+            Source::Whole(_) | Source::Making(_) => true,
             Source::Upload(reader) => reader.is_replayable(),
         }
     }
 
     fn begin_again(&mut self, payload: Payload) {
-        if let Some(chunks) = payload.chunks {
+        if let Some(content) = payload.content {
             let trailers = match &mut self.source {
                 Source::Whole(Some(rest)) => rest.trailers.take(),
+                Source::Making(making) => making.trailers.take(),
                 Source::Whole(None) | Source::Upload(_) => None,
             };
-            let (chunk, rest) = chunks.into_parts();
-            self.chunk = chunk;
-            self.source = Source::whole(rest, trailers);
+            match content {
+                PayloadContent::Made(chunks) => self.put(chunks, trailers),
+                PayloadContent::Making(recast) => {
+                    self.chunk = Bytes::new();
+                    self.source = Source::making(recast, trailers, u64::MAX);
+                }
+            }
         }
         self.splice = Splice::new(payload.edits);
+    }
+
+    /// Ready once nothing is left to be made; with what was made, if it was now. It is counted in
+    /// `exchange`.
+    fn poll_made(
+        &mut self,
+        exchange: Option<&Attached>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Made>, RouteError>> {
+        let Source::Making(making) = &mut self.source else {
+            return Poll::Ready(Ok(None));
+        };
+        let exchange = exchange.map(Attached::exchange);
+        let room = |more| exchange.map_or(Ok(()), |exchange| exchange.hold(more));
+        let chunks = ready!(making.recast.poll(cx, room))?;
+        if let Some(exchange) = exchange {
+            exchange.is_sent_only_now();
+        }
+        let made = Made {
+            len: chunks.len(),
+            is_announced: making.trailers.is_none(),
+            is_kept: chunks.len() <= making.replay_bytes,
+        };
+        let trailers = making.trailers.take();
+        self.put(chunks, trailers);
+        Poll::Ready(Ok(Some(made)))
+    }
+
+    fn put(&mut self, chunks: Chunks, trailers: Option<Box<HeaderMap>>) {
+        let (chunk, rest) = chunks.into_parts();
+        self.chunk = chunk;
+        self.source = Source::whole(rest, trailers);
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -157,7 +229,8 @@ impl Unsent {
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
             self.chunk = match &mut self.source {
-                Source::Whole(None) => return Poll::Ready(None),
+                // It is made before.
+                Source::Whole(None) | Source::Making(_) => return Poll::Ready(None),
                 Source::Whole(Some(rest)) => match rest.chunks.next() {
                     Some(chunk) => chunk,
                     None => {
@@ -203,6 +276,26 @@ impl RouteBody {
         }
     }
 
+    /// A body that has to be made; `length` is that after the edits, if it is known and announced.
+    pub(crate) fn making(
+        recast: Box<Recast>,
+        trailers: Option<Box<HeaderMap>>,
+        edits: Edits,
+        length: Option<u64>,
+        replay_bytes: u64,
+    ) -> Self {
+        let unsent = Unsent {
+            chunk: Bytes::new(),
+            source: Source::making(recast, trailers, replay_bytes),
+            splice: Splice::new(edits),
+        };
+        Self {
+            content: Content::new(unsent, true),
+            remaining: length,
+            exchange: None,
+        }
+    }
+
     /// `total` is the length of the client's body, if it is known.
     pub(crate) fn upload(
         reader: Reader,
@@ -244,6 +337,49 @@ impl RouteBody {
                 }
             }
         }
+    }
+
+    /// Whether all that the engine is to get is there, or arrives.
+    pub(crate) fn is_made(&self) -> bool {
+        let is_made = |unsent: &Unsent| !matches!(unsent.source, Source::Making(_));
+        match &self.content {
+            Content::Kept(unsent) | Content::Begun(unsent) => is_made(unsent),
+            Content::Single(unsent) => lock(unsent).as_ref().is_none_or(is_made),
+        }
+    }
+
+    /// Ready once it is there, or can't be made. The head of `request` then announces its length.
+    pub(crate) fn poll_made(
+        request: &mut Request<Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), RouteError>> {
+        if request.body().is_made() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(length) = ready!(request.body_mut().poll_length(cx))? {
+            rewrite::set_length(request.headers_mut(), length);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready once it is made; with its length, if it was made now and that is to be announced.
+    fn poll_length(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<u64>, RouteError>> {
+        let exchange = self.exchange.as_ref();
+        let made = match &mut self.content {
+            Content::Kept(unsent) | Content::Begun(unsent) => unsent.poll_made(exchange, cx),
+            Content::Single(unsent) => match &mut *lock(unsent) {
+                Some(unsent) => unsent.poll_made(exchange, cx),
+                None => return Poll::Ready(Ok(None)),
+            },
+        };
+        let Some(made) = ready!(made)? else {
+            return Poll::Ready(Ok(None));
+        };
+        if !made.is_kept {
+            self.content.keep_once();
+        }
+        self.remaining = self.remaining.or(made.is_announced.then_some(made.len));
+        Poll::Ready(Ok(self.remaining))
     }
 
     /// The decision of the current attempt: where the request goes, and why.
@@ -299,6 +435,10 @@ impl Body for RouteBody {
         let this = self.get_mut();
         if let Some(exchange) = this.exchange() {
             exchange.begin_body();
+        }
+        // Where a retry policy of the caller's has it sent again.
+        if !this.is_made() {
+            ready!(this.poll_length(cx))?;
         }
         let Some(unsent) = this.content.begin() else {
             return Poll::Ready(Some(Err(RouteError::too_large_to_repeat().into())));

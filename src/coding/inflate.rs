@@ -11,7 +11,7 @@ use compression_codecs::{
 use super::inflate_limits::InflateLimits;
 use crate::config::Encoding;
 
-/// Inflates a body that is fed to it in chunks of any size.
+/// Inflates a body that is fed to it in chunks of any size, in small steps.
 ///
 /// Neither the input nor the output is kept. Each instance takes a buffer of
 /// 16 KiB and the codec's memory, which no body can raise above
@@ -66,6 +66,13 @@ pub(crate) enum InflateError {
 impl Inflate {
     const OUTPUT: usize = 16 * 1024;
 
+    /// A decoder for brotli goes through all of its input before it gives out the first byte, up to
+    /// the size of its window.
+    const INPUT: usize = 4 * 1024;
+
+    /// What a call of the decoder costs that makes nothing, such as one that begins a member.
+    const CALL: usize = 512;
+
     /// Starting one costs as much as decoding some kilobytes, for as little as
     /// 9 bytes (zstd) or 20 (gzip).
     const MAX_MEMBERS: u32 = 1024;
@@ -85,34 +92,41 @@ impl Inflate {
         }
     }
 
-    /// Inflates a chunk, and passes the output to `sink` piece by piece.
+    /// Inflates some of `input`, which is cut off it, and gives what comes out to `sink`, unless
+    /// that exceeds a limit.
     ///
-    /// The sink gets no piece that exceeds a limit, and is not called again after
-    /// it returned an error.
-    pub(crate) fn feed<E>(
+    /// Returns what that cost, in bytes, or `None` once nothing is left, neither of the input nor
+    /// in the codec.
+    pub(crate) fn step<E>(
         &mut self,
-        input: &[u8],
-        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E>
+        input: &mut &[u8],
+        sink: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<Option<usize>, E>
     where
         E: From<InflateError>,
     {
-        let mut input = PartialBuffer::new(input);
-        while let Some(&next) = input.unwritten().first() {
-            // It stays failed if this returns early.
-            let mut codec = match mem::replace(&mut self.state, State::Failed) {
-                State::Empty => open(self.encoding, next)?,
-                State::Within(codec) => codec,
-                State::Ended(codec) => self.open_next(codec, next)?,
-                State::Failed => return Err(failed_before().into()),
-            };
-            self.state = if self.decode(&mut *codec, &mut input, &mut sink)? {
-                State::Ended(codec)
-            } else {
-                State::Within(codec)
-            };
-        }
-        Ok(())
+        // It stays failed if this returns early.
+        let codec = match (mem::replace(&mut self.state, State::Failed), input.first()) {
+            (State::Failed, _) => return Err(failed_before().into()),
+            (State::Empty, Some(&first)) => open(self.encoding, first)?,
+            (State::Within(codec), _) => codec,
+            (State::Ended(codec), Some(&next)) => self.open_next(codec, next)?,
+            (state @ (State::Empty | State::Ended(_)), None) => {
+                self.state = state;
+                return Ok(None);
+            }
+        };
+        self.decode(codec, input, sink)
+    }
+
+    /// How many bytes have come out.
+    pub(crate) fn produced(&self) -> u64 {
+        self.produced
+    }
+
+    /// Whether so many for so few that went in as at no time in a large body.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.produced > self.consumed.saturating_mul(self.limits.max_ratio.into())
     }
 
     /// Ends the body; an error if it was not complete.
@@ -148,53 +162,47 @@ impl Inflate {
         Ok(codec)
     }
 
-    /// Decodes until the stream ends (`true`) or the input does (`false`).
     fn decode<E>(
         &mut self,
-        codec: &mut dyn DecodeV2,
-        input: &mut PartialBuffer<&[u8]>,
-        sink: &mut impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<bool, E>
+        mut codec: Codec,
+        input: &mut &[u8],
+        sink: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<Option<usize>, E>
     where
         E: From<InflateError>,
     {
-        loop {
-            // A codec that has taken all its input may still hold output.
-            let draining = input.unwritten().is_empty();
-            let offset = input.written_len();
-            let mut output = WriteBuffer::new_initialized(&mut self.output);
-            let ended = match codec.decode(input, &mut output) {
-                Ok(ended) => ended,
-                Err(_) if draining && fails_when_drained(self.encoding) => false,
-                Err(error) => return Err(InflateError::Corrupt(error).into()),
-            };
-            let (consumed, produced) = (input.written_len() - offset, output.written_len());
-            self.count(consumed, produced)?;
-            if produced > 0 {
-                sink(&self.output[..produced])?;
-            }
-            if ended {
-                return Ok(true);
-            }
-            if consumed == 0 && produced == 0 {
-                return if draining {
-                    Ok(false)
-                } else {
-                    Err(InflateError::Corrupt(io::Error::other("the decoder is stuck")).into())
-                };
-            }
+        // A codec that has taken all its input may still hold output.
+        let is_drained = input.is_empty();
+        let mut part = PartialBuffer::new(input.get(..Self::INPUT).unwrap_or(input));
+        let mut output = WriteBuffer::new_initialized(&mut self.output);
+        let has_ended = match codec.decode(&mut part, &mut output) {
+            Ok(has_ended) => has_ended,
+            Err(_) if is_drained && fails_when_drained(self.encoding) => false,
+            Err(error) => return Err(InflateError::Corrupt(error).into()),
+        };
+        let (consumed, produced) = (part.written_len(), output.written_len());
+        *input = input.get(consumed..).unwrap_or_default();
+        self.count(consumed, produced)?;
+        if produced > 0 {
+            sink(&self.output[..produced])?;
         }
+        let is_stuck = !has_ended && consumed == 0 && produced == 0;
+        if is_stuck && !is_drained {
+            return Err(InflateError::Corrupt(io::Error::other("the decoder is stuck")).into());
+        }
+        self.state = match has_ended {
+            true => State::Ended(codec),
+            false => State::Within(codec),
+        };
+        Ok((!is_stuck).then_some(Self::CALL + consumed + produced))
     }
 
     fn count(&mut self, consumed: usize, produced: usize) -> Result<(), InflateError> {
         self.consumed += consumed as u64;
         self.produced += produced as u64;
-        let ratio = u64::from(self.limits.max_ratio);
         if self.produced > self.limits.max_bytes {
             Err(InflateError::TooLarge(self.limits.max_bytes))
-        } else if self.produced > InflateLimits::RATIO_FLOOR
-            && self.produced > self.consumed.saturating_mul(ratio)
-        {
+        } else if self.produced > InflateLimits::RATIO_FLOOR && self.is_dense() {
             Err(InflateError::RatioTooHigh(self.limits.max_ratio))
         } else {
             Ok(())

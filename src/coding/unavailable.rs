@@ -17,11 +17,19 @@ impl Inflate {
         unreachable!("Encoding::from_headers names no coding, whatever the {limits:?}")
     }
 
-    pub(super) fn feed<E>(
+    pub(super) fn step<E>(
         &mut self,
-        _input: &[u8],
-        _sink: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+        _input: &mut &[u8],
+        _sink: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<Option<usize>, E> {
+        match self.0 {}
+    }
+
+    pub(super) fn produced(&self) -> u64 {
+        match self.0 {}
+    }
+
+    pub(super) fn is_dense(&self) -> bool {
         match self.0 {}
     }
 

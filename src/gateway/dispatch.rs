@@ -6,15 +6,18 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::{authorize::RuleMatch, limits::Settling, options::Options, read::Read};
+use super::{
+    authorize::RuleMatch,
+    limits::Settling,
+    options::Options,
+    read::{Plain, Read},
+};
 use crate::{
     attempt::{Dispatched, Exchange, Retries, RouteBody},
-    coding::Decoder,
     error::{Asker, RouteError},
     events::{Dialect, Made},
     limit::{Estimate, Pending, Refusal, Reservation, Said, Standings, Verdict},
@@ -24,7 +27,7 @@ use crate::{
     route::{Chosen, CompiledTable, RouteDecision, Selection, Unavailable, all_but_home},
     server::{Caller, Home, Lease, Server, Wanted},
     upload::{Inbound, Received, Refused, Share, Upload},
-    wire::{Coded, Fields, Origin, Payload, load_report, rewrite},
+    wire::{Fields, Origin, Payload, PayloadContent, load_report, rewrite},
 };
 
 /// A request whose rule is known.
@@ -44,9 +47,8 @@ pub(super) struct Matched {
 struct Message {
     model: ExtractedModel,
     chunks: Chunks,
-    /// The decompressed body, if it was needed to find the model or to read the
-    /// hash keys of the endpoint choice.
-    plain: Option<Chunks>,
+    /// The body without its coding, if that was kept.
+    plain: Option<Plain>,
     inbound: Inbound,
     whole: bool,
     keys: Option<Box<BodyKeys>>,
@@ -354,12 +356,12 @@ impl Message {
         let Some(tokens) = self.keys().tokens else {
             return Estimate::default();
         };
-        let read = self.plain.as_ref().unwrap_or(&self.chunks).len();
-        let rest = match self.whole {
-            true => 0,
-            false => self.inbound.total().unwrap_or(0).saturating_sub(read),
+        let (read, all) = match &self.plain {
+            Some(plain) => (plain.read(), plain.chunks.len()),
+            None if self.whole => (self.chunks.len(), 0),
+            None => (self.chunks.len(), self.inbound.total().unwrap_or(0)),
         };
-        tokens.estimate(read, rest)
+        tokens.estimate(read, all.saturating_sub(read))
     }
 
     fn asks(&mut self, head: &Parts, decision: &RouteDecision, lease: &Lease) -> Asks {
@@ -410,10 +412,12 @@ impl Message {
     }
 
     /// The body without its coding, if all of it is there to be read.
-    fn text(&mut self) -> Option<&Bytes> {
-        let is_plain = self.plain.is_some() || self.inbound.as_mut().scan().decoder().is_none();
-        (self.whole && is_plain)
-            .then(|| self.plain.as_mut().unwrap_or(&mut self.chunks).contiguous())
+    fn text(&mut self) -> Option<&[u8]> {
+        if let Some(plain) = &mut self.plain {
+            return plain.whole();
+        }
+        let is_plain = self.inbound.as_mut().scan().decoder().is_none();
+        (self.whole && is_plain).then(|| &**self.chunks.contiguous())
     }
 
     /// Takes the fields of the client's connection off `head`.
@@ -440,7 +444,13 @@ impl Message {
         };
         let fingerprint = chunks.fingerprint();
         let decoder = inbound.as_mut().scan().take_decoder();
-        let (chunks, coded) = coded(decoder, chunks, plain);
+        let (chunks, coded) = match decoder {
+            Some(decoder) => {
+                let coded = decoder.coded(chunks, plain.map(|plain| plain.chunks));
+                (Chunks::default(), Some(coded))
+            }
+            None => (chunks, None),
+        };
         let path = may_send_again.then(|| head.uri.path_and_query().cloned());
         rewrite::end_hop(head, fields);
         if length.is_some() {
@@ -473,18 +483,27 @@ impl Packed {
         self.origin.keep(head, decision);
         let to = &lease.endpoint().address;
         let payload = self.origin.prepare(head, decision, to)?;
-        let added = payload.chunks.as_ref().map_or(0, Chunks::len);
-        self.share.grow(added)?;
+        if let Some(left) = self.origin.let_go(&payload, decision) {
+            self.share.shrink_to(left);
+        }
         Ok(payload)
     }
 
     /// The body for the engine, and the upload if the body goes on after the chunks.
     fn send(&mut self, payload: Payload, replay_bytes: u64) -> (RouteBody, Option<Upload>) {
         let chunks = std::mem::take(&mut self.chunks);
-        let chunks = payload.chunks.unwrap_or(chunks);
         let Some(rest) = self.rest.take() else {
             let trailers = self.trailers.take();
-            let body = RouteBody::whole(chunks, trailers, payload.edits, replay_bytes);
+            let body = match payload.content {
+                None => RouteBody::whole(chunks, trailers, payload.edits, replay_bytes),
+                Some(PayloadContent::Made(chunks)) => {
+                    RouteBody::whole(chunks, trailers, payload.edits, replay_bytes)
+                }
+                Some(PayloadContent::Making(recast)) => {
+                    let Payload { edits, length, .. } = payload;
+                    RouteBody::making(recast, trailers, edits, length, replay_bytes)
+                }
+            };
             return (body, None);
         };
         let share = std::mem::take(&mut self.share);
@@ -493,22 +512,4 @@ impl Packed {
         let body = RouteBody::upload(reader, self.length, payload.edits, replay_bytes);
         (body, Some(upload))
     }
-}
-
-/// The client's chunks and `None`; if the body is compressed, no chunks and the
-/// compressed body.
-fn coded(
-    decoder: Option<Box<Decoder>>,
-    body: Chunks,
-    plain: Option<Chunks>,
-) -> (Chunks, Option<Coded>) {
-    let Some(decoder) = decoder else {
-        return (body, None);
-    };
-    let coded = Coded {
-        decoder,
-        body,
-        plain,
-    };
-    (Chunks::default(), Some(coded))
 }

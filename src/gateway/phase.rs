@@ -16,7 +16,7 @@ use tower_service::Service;
 use super::{dispatch::Matched, options::Options, upgrade::Upgrade, waiter::Waiter};
 use crate::{
     attempt::{Exchange, RouteBody},
-    error::Asker,
+    error::{Asker, RouteError},
     events::Dialect,
     limit::{Pending, Standings},
     observe::Report,
@@ -67,7 +67,7 @@ impl<F> From<Phase<F>> for Next<F> {
 pub(super) struct Course<S> {
     /// Until the request to the engine has been made of it.
     pub(super) arrival: Option<Arrival>,
-    /// While the inner service is not ready for it.
+    /// While its body is being made, or the inner service is not ready for it.
     pub(super) request: Option<Box<Request<RouteBody>>>,
     /// Until the same time: what a service holds, such as a permit, is not kept until the answer
     /// comes.
@@ -221,16 +221,35 @@ impl<S> Course<S> {
     }
 }
 
+/// Whether a request can be sent.
+pub(super) enum Readiness<E> {
+    Ready,
+    /// The inner service never will be.
+    Failed(E),
+    /// What the engine is to get of its body could not be made.
+    Unmade(RouteError),
+    /// The total timeout has passed.
+    TimedOut,
+}
+
 impl<S: Service<Request<RouteBody>>> Course<S> {
-    /// Ready once the inner service is, or with `None` once the total timeout has passed.
+    /// Ready once the body is made and the inner service is ready, or one of them never will be.
     pub(super) fn poll_ready(
         &mut self,
+        request: &mut Request<RouteBody>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<(), S::Error>>> {
+    ) -> Poll<Readiness<S::Error>> {
         let inner = self.inner.as_mut().expect(UNSENT);
-        match inner.poll_ready(cx) {
-            Poll::Ready(ready) => Poll::Ready(Some(ready)),
-            Poll::Pending => self.poll_timeout(cx).map(|()| None),
+        let polled = match RouteBody::poll_made(request, cx) {
+            Poll::Ready(Ok(())) => inner
+                .poll_ready(cx)
+                .map(|ready| ready.map_or_else(Readiness::Failed, |()| Readiness::Ready)),
+            Poll::Ready(Err(error)) => Poll::Ready(Readiness::Unmade(error)),
+            Poll::Pending => Poll::Pending,
+        };
+        match polled {
+            Poll::Ready(ready) => Poll::Ready(ready),
+            Poll::Pending => self.poll_timeout(cx).map(|()| Readiness::TimedOut),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     pieces::Chunks,
     route::{CompiledTable, Selection},
     server::Home,
-    upload::{Received, Share},
+    upload::Received,
 };
 
 pub(super) struct Read {
@@ -21,56 +21,89 @@ pub(super) struct Read {
     pub(super) model: ExtractedModel,
     /// `None` if none are needed, as for most.
     pub(super) keys: Option<Box<BodyKeys>>,
-    /// The decompressed body, if something of it was read here.
-    pub(super) plain: Option<Chunks>,
+    /// The body without its coding, if it has one and that was kept.
+    pub(super) plain: Option<Plain>,
     /// Where that is kept which it names.
     pub(super) home: Option<Arc<Home>>,
+}
+
+/// A body without the coding in which it came.
+///
+/// Of a large one only the beginning is read, as of one that was sent so: to join and to read all of
+/// it would keep other requests waiting.
+pub(super) struct Plain {
+    pub(super) chunks: Chunks,
+    limit: u64,
+}
+
+impl Plain {
+    /// How many bytes of it are read.
+    pub(super) fn read(&self) -> u64 {
+        self.chunks.len().min(self.limit)
+    }
+
+    fn beginning(&mut self) -> &[u8] {
+        self.chunks.leading(self.limit)
+    }
+
+    /// All of it, if that is read.
+    pub(super) fn whole(&mut self) -> Option<&[u8]> {
+        (self.chunks.len() <= self.limit).then(|| self.beginning())
+    }
+}
+
+/// Whether the gateway reads more of a request's body than the model that `scan` looks for.
+pub(super) fn reads_on(
+    table: &CompiledTable,
+    head: &Parts,
+    scan: &Scan,
+    options: &Options,
+) -> bool {
+    scan.reads_whole()
+        || table.reads_bodies()
+        || table.homes.reads_body(head)
+        || matches!(*options.without_model(table, head), WithoutModel::Insert(_))
 }
 
 /// A body that may be compressed, to be read here.
 struct Text<'a> {
     chunks: &'a mut Chunks,
-    plain: Option<Chunks>,
-    share: &'a mut Share,
+    plain: Option<Plain>,
+    is_coded: bool,
 }
 
 impl Text<'_> {
-    fn inflate(&mut self, decoder: Option<&Decoder>) -> Result<(), RouteError> {
-        if let Some(decoder) = decoder
-            && self.plain.is_none()
-        {
-            let plain = decoder.undo(self.chunks.clone())?;
-            self.share.grow(plain.len())?;
-            self.plain = Some(plain);
+    /// What is read of it: nothing if it is compressed, and was not expected to be read.
+    fn beginning(&mut self) -> &[u8] {
+        match &mut self.plain {
+            Some(plain) => plain.beginning(),
+            None if self.is_coded => &[],
+            None => self.chunks.contiguous(),
         }
-        Ok(())
     }
 
     /// About how many tokens the prompt has, if a rule of the table depends on it; `total` is the
     /// length of a body that is not whole.
-    fn tokens(
-        &mut self,
-        table: &CompiledTable,
-        decoder: Option<&Decoder>,
-        total: Option<u64>,
-    ) -> Result<Option<u64>, RouteError> {
+    fn tokens(&mut self, table: &CompiledTable, total: Option<u64>) -> Option<u64> {
         if !table.routes.counts_prompts {
-            return Ok(None);
+            return None;
         }
-        self.inflate(decoder)?;
         let needed = NeededKeys {
             tokens: true,
             ..NeededKeys::default()
         };
-        let text = self.readable().contiguous();
-        let tokens = BodyKeys::read(text, needed).tokens;
+        let text = self.beginning();
+        let tokens = BodyKeys::read(text, needed).tokens?;
         let read = text.len() as u64;
-        let rest = total.unwrap_or(0).saturating_sub(read);
-        Ok(tokens.map(|tokens| tokens.of_prompt(read, rest)))
+        let total = total.unwrap_or_else(|| self.all().len());
+        Some(tokens.of_prompt(read, total.saturating_sub(read)))
     }
 
-    fn readable(&mut self) -> &mut Chunks {
-        self.plain.as_mut().unwrap_or(&mut *self.chunks)
+    fn all(&mut self) -> &mut Chunks {
+        match &mut self.plain {
+            Some(plain) => &mut plain.chunks,
+            None => self.chunks,
+        }
     }
 }
 
@@ -84,16 +117,17 @@ impl Read {
         let is_whole = received.whole;
         let total = received.inbound.total().filter(|_| !is_whole);
         let scan = received.inbound.as_mut().scan();
+        let kept = scan.decoder_mut().and_then(Decoder::take_kept);
         let mut text = Text {
             chunks: &mut received.chunks,
-            plain: None,
-            share: &mut received.share,
+            plain: kept.map(|chunks| Plain {
+                chunks,
+                limit: options.replay_bytes,
+            }),
+            is_coded: scan.decoder().is_some(),
         };
-        if scan.reads_whole() {
-            text.inflate(scan.decoder())?;
-        }
-        let tokens = text.tokens(table, scan.decoder(), total)?;
-        let (model, selection) = match scan.locate(head, text.readable(), total) {
+        let tokens = text.tokens(table, total);
+        let (model, selection) = match scan.locate(head, text.all(), total) {
             Ok(model) => {
                 let selection = table.select(head, (&model.name, model.shown()), tokens)?;
                 (model, selection)
@@ -103,7 +137,7 @@ impl Read {
                 let (model, selection) = unnamed(&what, table, (head, tokens), error)?;
                 let is_inserted = matches!(*what, WithoutModel::Insert(_)) && is_whole;
                 let model = match is_inserted {
-                    true => inserted(scan, &mut text, model)?,
+                    true => inserted(scan, &mut text, model),
                     false => model,
                 };
                 (model, selection)
@@ -115,8 +149,7 @@ impl Read {
         let mut home = table.homes.of_path(head);
         let mut keys = None;
         if !needed.is_none() || names_home {
-            text.inflate(scan.decoder())?;
-            let text = text.readable().contiguous();
+            let text = text.beginning();
             if names_home && home.is_none() {
                 home = table.homes.of_body(text);
             }
@@ -151,16 +184,11 @@ fn unnamed(
 }
 
 /// The model, with its place in the body, if that is a JSON object in which engines look for it.
-fn inserted(
-    scan: &Scan,
-    text: &mut Text<'_>,
-    model: ExtractedModel,
-) -> Result<ExtractedModel, RouteError> {
+fn inserted(scan: &Scan, text: &mut Text<'_>, model: ExtractedModel) -> ExtractedModel {
     if !scan.reads_member() {
-        return Ok(model);
+        return model;
     }
-    text.inflate(scan.decoder())?;
-    let body = text.readable().contiguous();
+    let body = text.beginning();
     let mark = if body.starts_with(b"\xEF\xBB\xBF") {
         3
     } else {
@@ -168,10 +196,10 @@ fn inserted(
     };
     let mut rest = body.iter().enumerate().skip(mark);
     let mut next = || rest.find(|(_, byte)| !byte.is_ascii_whitespace());
-    Ok(match (next(), next()) {
+    match (next(), next()) {
         (Some((brace, b'{')), Some((_, after))) => {
             ExtractedModel::inserted(model.name(), brace as u64, *after == b'}')
         }
         _ => model,
-    })
+    }
 }

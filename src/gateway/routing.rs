@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    phase::{Course, Next, Phase, PhaseOwned, PhaseProj, UNSENT},
+    phase::{Course, Next, Phase, PhaseOwned, PhaseProj, Readiness, UNSENT},
     steps,
     waiter::Waiter,
 };
@@ -157,13 +157,16 @@ where
             let next = match next {
                 Next::Phase(next) => next,
                 Next::Send(request) if course.waiter.is_some() => course.put_away(request),
-                Next::Send(request) => match course.poll_ready(cx) {
-                    Poll::Ready(Some(Ok(()))) => steps::call(request, course),
-                    Poll::Ready(Some(Err(error))) => {
+                Next::Send(mut request) => match course.poll_ready(&mut request, cx) {
+                    Poll::Ready(Readiness::Ready) => steps::call(request, course),
+                    Poll::Ready(Readiness::Failed(error)) => {
                         phase.set(Phase::Completed);
                         return identified(steps::failed(error, course), course);
                     }
-                    Poll::Ready(None) => steps::timed_out(Outcome::Shed, course),
+                    Poll::Ready(Readiness::Unmade(error)) => {
+                        steps::given_up(&error, Outcome::Shed, course)
+                    }
+                    Poll::Ready(Readiness::TimedOut) => steps::timed_out(Outcome::Shed, course),
                     Poll::Pending => {
                         phase.set(course.put_away(request));
                         return Poll::Pending;
@@ -220,7 +223,7 @@ where
             Phase::Limiting { .. } => "limiting",
             Phase::Recalling { .. } => "recalling",
             Phase::Queueing { .. } => "queueing",
-            Phase::Sending { .. } => "sending",
+            Phase::Sending => "sending",
             Phase::Calling { .. } => "calling",
             Phase::Answering { .. } => "answering",
             Phase::Completed => "completed",

@@ -19,6 +19,7 @@ use super::{
     future::ResponseFuture,
     options::Options,
     phase::{Arrival, Course, Phase},
+    read::reads_on,
     routing::Routing,
 };
 use crate::{
@@ -159,7 +160,12 @@ fn first_look(
     }
     let scan = if fields.has(Fields::CODING) && scan.reads_body() {
         match Decoder::new(&head.headers, options.inflated()) {
-            Ok(decoder) => scan.decoded_by(decoder),
+            Ok(None) => scan,
+            Ok(Some(decoder)) => {
+                let may_need =
+                    !table.passes_on(decoder.encoding) || reads_on(table, head, &scan, options);
+                scan.decoded_by(decoder.keeping(may_need))
+            }
             Err(error) => return FirstLook::Reject(error),
         }
     } else {

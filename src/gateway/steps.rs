@@ -16,6 +16,7 @@ use super::{
     deadline,
     dispatch::{Matched, Turn},
     phase::{Arrival, Course, Limiting, Next, Phase, Queued, Recalling, Routed, Timer, UNSENT},
+    read::reads_on,
     upgrade::{Upgrade, switched},
     waiter::Waiter,
 };
@@ -52,6 +53,12 @@ pub(super) fn received<S, F>(
     if is_lacking {
         return Next::Phase(Phase::Receiving {
             receive: received.read_on(),
+            table: Some(table),
+        });
+    }
+    if received.lacks_plain(|scan| reads_on(&table, &arrival.head, scan, &arrival.options)) {
+        return Next::Phase(Phase::Receiving {
+            receive: received.inflate(),
             table: Some(table),
         });
     }
@@ -210,10 +217,19 @@ where
 
 /// The total timeout has passed.
 pub(super) fn timed_out<S, F>(outcome: Outcome, course: &mut Course<S>) -> Phase<F> {
+    given_up(&RouteError::upstream_timeout(), outcome, course)
+}
+
+/// The gateway answers `error`, whatever the engine does.
+pub(super) fn given_up<S, F>(
+    error: &RouteError,
+    outcome: Outcome,
+    course: &mut Course<S>,
+) -> Phase<F> {
     if let Some(exchange) = course.exchange() {
         exchange.settle(|| outcome);
     }
-    answering(&RouteError::upstream_timeout(), course)
+    answering(error, course)
 }
 
 type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;

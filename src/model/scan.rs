@@ -1,7 +1,12 @@
 //! Looks for the model in a body that arrives chunk by chunk.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    task::{Context, Poll},
+};
 
+use bytes::Bytes;
 use http::{HeaderMap, request::Parts};
 
 use super::{
@@ -136,8 +141,8 @@ impl Scan {
     }
 
     /// Reads the body through `decoder`. The whole body is then read, as a rewrite needs all of it.
-    pub(crate) fn decoded_by(mut self, decoder: Option<Decoder>) -> Self {
-        self.decoder = decoder.map(Box::new);
+    pub(crate) fn decoded_by(mut self, decoder: Decoder) -> Self {
+        self.decoder = Some(Box::new(decoder));
         self
     }
 
@@ -145,15 +150,34 @@ impl Scan {
         self.decoder.as_deref()
     }
 
+    pub(crate) fn decoder_mut(&mut self) -> Option<&mut Decoder> {
+        self.decoder.as_deref_mut()
+    }
+
     pub(crate) fn take_decoder(&mut self) -> Option<Box<Decoder>> {
         self.decoder.take()
     }
 
-    pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), RouteError> {
+    /// Reads a part of a body that has no coding.
+    pub(crate) fn feed(&mut self, plain: &[u8]) -> Result<(), RouteError> {
+        self.kind.feed(plain)
+    }
+
+    /// Reads a chunk as it was sent; a compressed one in slices, see [`Decoder::poll_feed`].
+    pub(crate) fn poll_feed(
+        &mut self,
+        chunk: &Bytes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), RouteError>> {
         match &mut self.decoder {
-            None => self.kind.feed(chunk),
-            Some(decoder) => decoder.feed(chunk, |plain| self.kind.feed(plain)),
+            None => Poll::Ready(self.kind.feed(chunk)),
+            Some(decoder) => decoder.poll_feed(chunk, cx, |plain| self.kind.feed(plain)),
         }
+    }
+
+    /// The chunk that has not been read to its end.
+    pub(crate) fn begun(&self) -> Option<&Bytes> {
+        self.decoder.as_ref()?.begun()
     }
 
     /// Marks the end of the body.

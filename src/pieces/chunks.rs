@@ -71,16 +71,38 @@ impl Chunks {
 
     /// All bytes in one piece; joins the chunks if there are several.
     pub(crate) fn contiguous(&mut self) -> &Bytes {
-        if let Some(mut more) = self.more.take() {
-            more.flush();
-            let mut whole = BytesMut::with_capacity(usize::try_from(self.len).unwrap_or(0));
-            whole.extend_from_slice(&self.first);
-            for chunk in more.rest {
-                whole.extend_from_slice(&chunk);
-            }
-            self.first = whole.freeze();
-        }
+        self.join(u64::MAX);
         &self.first
+    }
+
+    /// The first `len` bytes in one piece, or all if there are fewer; joins only as many chunks as
+    /// that takes.
+    pub(crate) fn leading(&mut self, len: u64) -> &[u8] {
+        self.join(len);
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        self.first.get(..len).unwrap_or(&self.first)
+    }
+
+    /// Joins the first chunks to one of at least `len` bytes, if there are so many.
+    fn join(&mut self, len: u64) {
+        let Some(mut more) = self.more.take_if(|_| (self.first.len() as u64) < len) else {
+            return;
+        };
+        more.flush();
+        let mut size = self.first.len();
+        let is_needed = |chunk: &&Bytes| {
+            let is_needed = (size as u64) < len;
+            size += if is_needed { chunk.len() } else { 0 };
+            is_needed
+        };
+        let needed = more.rest.iter().take_while(is_needed).count();
+        let mut joined = BytesMut::with_capacity(size);
+        joined.extend_from_slice(&self.first);
+        for chunk in more.rest.drain(..needed) {
+            joined.extend_from_slice(&chunk);
+        }
+        self.first = joined.freeze();
+        self.more = Some(more).filter(|more| !more.rest.is_empty());
     }
 }
 
@@ -173,6 +195,25 @@ mod tests {
             prop_assert_eq!(chunks(&parts).len(), whole.len() as u64);
             prop_assert_eq!(&chunks(&parts).into_iter().collect::<Vec<_>>().concat(), &whole);
             prop_assert_eq!(chunks(&parts).contiguous().clone(), whole);
+        }
+
+        #[test]
+        fn the_beginning_can_be_joined_alone(
+            parts in prop::collection::vec(prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..9),
+                Just(vec![7; Joined::LARGE]),
+            ], 0..20),
+            lens in prop::collection::vec(0..3 * Joined::LARGE, 0..4),
+        ) {
+            let mut chunks = chunks(&parts);
+            let whole = parts.concat();
+            for len in lens {
+                prop_assert_eq!(chunks.leading(len as u64), &whole[..len.min(whole.len())]);
+                prop_assert_eq!(chunks.len(), whole.len() as u64);
+            }
+            chunks.push(Bytes::from_static(b"behind"));
+            let all = [&*whole, b"behind"].concat();
+            prop_assert_eq!(chunks.into_iter().collect::<Vec<_>>().concat(), all);
         }
     }
 }

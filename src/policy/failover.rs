@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use super::{
     failover_policy::RetryInterval,
-    readdress::{Kept, fall_back, follow, is_from_engine, next, redirect, should_retry, wait},
+    readdress::{Kept, fall_back, follow, is_from_engine, next, readdress, should_retry, wait},
 };
 use crate::{
     attempt::{Exchange, Next, RouteBody, Upcoming},
@@ -163,6 +163,8 @@ pin_project! {
         Interval { #[pin] interval: RetryInterval, pause: Pause<S, R, E> },
         // All healthy endpoints of a target are full: waits for one.
         Queueing { queued: Queued, pause: Pause<S, R, E> },
+        // The body for the next attempt is being made. (In a box, as that is rare and large.)
+        Making { making: Box<(Next, Pause<S, R, E>)> },
         // Waits for the inner service to be ready for the next attempt.
         Ready { request: Request<RouteBody>, again: Box<Again<S, R>> },
         Completed,
@@ -202,6 +204,7 @@ where
 {
     type Output = Result<Response<R>, S::Error>;
 
+    #[expect(clippy::too_many_lines, reason = "a table of the states")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut phase = self.project().phase;
         loop {
@@ -229,7 +232,16 @@ where
                     let PhaseOwned::Queueing { pause, .. } = owned else {
                         unreachable!("it was the phase that was polled");
                     };
-                    pause.send(next)
+                    pause.make(next)
+                }
+                PhaseProj::Making { making } => {
+                    let made = ready!(RouteBody::poll_made(&mut making.1.request, cx));
+                    let owned = phase.as_mut().project_replace(Phase::Completed);
+                    let PhaseOwned::Making { making } = owned else {
+                        unreachable!("it was the phase that was polled");
+                    };
+                    let (next, pause) = *making;
+                    pause.send(made.ok().map(|()| next))
                 }
                 PhaseProj::Ready { again, .. } => {
                     let ready = ready!(again.service.poll_ready(cx));
@@ -299,7 +311,7 @@ impl<S, R, E> Pause<S, R, E> {
     fn end<F>(self) -> Step<S, R, E, F> {
         let exchange = &self.again.exchange;
         match next(exchange, &self.request) {
-            Some(Upcoming::Now(next)) => self.send(Some(next)),
+            Some(Upcoming::Now(next)) => self.make(Some(next)),
             Some(Upcoming::Later(target)) => match wait(exchange, &self.request, target) {
                 Some(wait) => Ok(Phase::Queueing {
                     queued: Queued {
@@ -314,16 +326,29 @@ impl<S, R, E> Pause<S, R, E> {
         }
     }
 
+    /// Makes the request for the next attempt, or returns the result for the client if that is not
+    /// possible.
+    fn make<F>(mut self, next: Option<Next>) -> Step<S, R, E, F> {
+        let exchange = &self.again.exchange;
+        let next = next.filter(|next| readdress(&mut self.request, exchange, next).is_some());
+        match next {
+            Some(next) if !self.request.body().is_made() => Ok(Phase::Making {
+                making: Box::new((next, self)),
+            }),
+            next => self.send(next),
+        }
+    }
+
     /// Begins the next attempt, or returns the result for the client if it can't begin.
     fn send<F>(self, next: Option<Next>) -> Step<S, R, E, F> {
         let Self {
             mut result,
-            mut request,
+            request,
             mut again,
         } = self;
         let exchange = &again.exchange;
         let decision = exchange.decision();
-        let begun = next.and_then(|next| redirect(exchange, &mut request, next, Duration::ZERO));
+        let begun = next.and_then(|next| exchange.begin(next, Duration::ZERO));
         if begun.is_none() {
             fall_back(exchange, &mut again.kept, &mut result);
             return Err(result);

@@ -86,7 +86,13 @@ pub(super) fn follow(request: &mut Request<RouteBody>) {
     }
 }
 
-fn readdress(request: &mut Request<RouteBody>, exchange: &Exchange, next: &Next) -> Option<()> {
+/// Makes `request` that of the attempt at the endpoint of `next`. `None` if that is not possible;
+/// then it must not be sent.
+pub(super) fn readdress(
+    request: &mut Request<RouteBody>,
+    exchange: &Exchange,
+    next: &Next,
+) -> Option<()> {
     let (mut head, mut body) = std::mem::take(request).into_parts();
     let payload = exchange.prepare(&mut head, next)?;
     body.begin_again(payload);

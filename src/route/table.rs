@@ -16,7 +16,7 @@ use super::{
     rule::{CompiledRule, RequestView, Targets},
 };
 use crate::{
-    config::{ApiPaths, MistakeKind, RouteTableBuilder, WithoutModel},
+    config::{ApiPaths, Encoding, MistakeKind, RouteTableBuilder, WithoutModel},
     error::{Excerpt, RouteError, RouteErrorKind},
     limit::LiveLimit,
     model::NeededKeys,
@@ -182,10 +182,24 @@ impl CompiledTable {
         self.needed_keys.tokens && targets.any(|server| server.needed_keys().tokens)
     }
 
+    /// Whether more is read of some bodies than the model.
+    pub(crate) fn reads_bodies(&self) -> bool {
+        !self.needed_keys.is_none() || self.routes.limits_tokens || self.routes.counts_prompts
+    }
+
+    /// Whether a body in this coding goes to its engine as it is, whichever that is: unless something
+    /// else than the ModelServer has it changed.
+    pub(crate) fn passes_on(&self, encoding: Encoding) -> bool {
+        let passes_on = |server: &Arc<Server>| {
+            server.model.is_none() && server.accepts_encodings.contains(&encoding)
+        };
+        self.servers.iter().all(passes_on)
+    }
+
     /// Whether the choice of an endpoint for this model may depend on a key in the body, or what
     /// its requests take of a limit on tokens.
     pub(crate) fn reads_body_of(&self, model: &str) -> bool {
-        if self.needed_keys.is_none() && !self.routes.limits_tokens && !self.routes.counts_prompts {
+        if !self.reads_bodies() {
             return false;
         }
         let reads = |&rule: &u32| {

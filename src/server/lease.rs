@@ -214,6 +214,11 @@ impl Lease {
             .fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The request is sent only now.
+    pub(crate) fn delayed(&mut self) {
+        self.begun = self.begun.map(|_| Instant::now());
+    }
+
     /// Counts how the attempt ended. A 500 counts for nothing yet, except in a trial: see
     /// [`Server::answered_500`].
     pub(crate) fn end(&mut self, outcome: Outcome) {

@@ -24,6 +24,7 @@ use crate::{
 pub(crate) type Inbound = Pin<Box<Intake<dyn Body<Data = Bytes, Error = BoxError> + Send>>>;
 
 pin_project! {
+    #[project = IntakeProj]
     pub(crate) struct Intake<B: ?Sized> {
         pub(crate) scan: Scan,
         max_bytes: u64,
@@ -122,6 +123,9 @@ where
     ) -> Poll<Option<Result<Bytes, RouteError>>> {
         let mut this = self.project();
         loop {
+            if let Some(chunk) = this.scan.begun().cloned() {
+                return this.poll_scan(chunk, cx);
+            }
             let Poll::Ready(frame) = this.wait.poll(cx, |cx| this.body.as_mut().poll_frame(cx))
             else {
                 return Poll::Pending;
@@ -145,11 +149,7 @@ where
                         let error = RouteError::body_too_large(*this.max_bytes);
                         return Poll::Ready(Some(Err(error)));
                     }
-                    let mut watched = this.scan.feed(&chunk);
-                    if this.body.is_end_stream() || this.body.size_hint().exact() == Some(0) {
-                        watched = watched.and_then(|()| this.scan.finish());
-                    }
-                    return Poll::Ready(Some(watched.map(|()| chunk)));
+                    return this.poll_scan(chunk, cx);
                 }
                 Some(Ok(Err(frame))) => {
                     if let Ok(trailers) = frame.into_trailers() {
@@ -158,6 +158,21 @@ where
                 }
             }
         }
+    }
+}
+
+impl<B: Body + ?Sized> IntakeProj<'_, B> {
+    /// Ready with `chunk` once it has been scanned.
+    fn poll_scan(
+        self,
+        chunk: Bytes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, RouteError>>> {
+        let mut scanned = ready!(self.scan.poll_feed(&chunk, cx));
+        if self.body.is_end_stream() || self.body.size_hint().exact() == Some(0) {
+            scanned = scanned.and_then(|()| self.scan.finish());
+        }
+        Poll::Ready(Some(scanned.map(|()| chunk)))
     }
 }
 

@@ -26,6 +26,15 @@ pub(crate) struct Share {
 #[derive(Debug)]
 pub(super) struct Full;
 
+impl From<Full> for RouteError {
+    fn from(Full: Full) -> Self {
+        Self::new(
+            RouteErrorKind::Overloaded,
+            "the gateway holds too many request bodies, try again shortly",
+        )
+    }
+}
+
 impl Memory {
     pub(crate) fn new(limit: u64) -> Arc<Self> {
         let held = AtomicU64::new(0);
@@ -36,10 +45,10 @@ impl Memory {
         self.held.load(Ordering::Relaxed)
     }
 
-    fn take(&self, bytes: u64) -> Result<(), Full> {
+    fn take(&self, bytes: u64, limit: u64) -> Result<(), Full> {
         let more = |held: u64| {
             let more = held.saturating_add(bytes);
-            (more <= self.limit).then_some(more)
+            (more <= limit).then_some(more)
         };
         let taken = self
             .held
@@ -63,21 +72,40 @@ impl Share {
     /// Holds this many bytes more. Fails with `overloaded` beyond the limit.
     pub(crate) fn grow(&mut self, bytes: u64) -> Result<(), RouteError> {
         let bytes = self.held.get_mut().saturating_add(bytes);
-        self.resize(bytes).map_err(|Full| {
-            RouteError::new(
-                RouteErrorKind::Overloaded,
-                "the gateway holds too many request bodies, try again shortly",
-            )
-        })
+        Ok(self.resize(bytes)?)
+    }
+
+    /// The same of a share that is in several hands, and not released yet.
+    pub(crate) fn add(&self, bytes: u64) -> Result<(), RouteError> {
+        if let Some(memory) = &self.memory {
+            memory.take(bytes, memory.limit)?;
+        }
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Holds only this many bytes in all.
+    pub(crate) fn shrink_to(&mut self, bytes: u64) {
+        let bytes = bytes.min(*self.held.get_mut());
+        _ = self.resize(bytes);
     }
 
     /// Holds this many bytes in all, or as many as before if that is beyond the limit.
     pub(super) fn resize(&mut self, bytes: u64) -> Result<(), Full> {
+        self.resize_within(bytes, |limit| limit)
+    }
+
+    /// The same for what only saves time: it leaves half of the room to what is needed.
+    pub(super) fn resize_to_spare(&mut self, bytes: u64) -> Result<(), Full> {
+        self.resize_within(bytes, |limit| limit / 2)
+    }
+
+    fn resize_within(&mut self, bytes: u64, part: impl Fn(u64) -> u64) -> Result<(), Full> {
         let held = self.held.get_mut();
         if let Some(memory) = &self.memory {
             match bytes.checked_sub(*held) {
                 Some(0) => {}
-                Some(more) => memory.take(more)?,
+                Some(more) => memory.take(more, part(memory.limit))?,
                 None => memory.give_back(*held - bytes),
             }
         }

@@ -8,7 +8,12 @@ use std::{
 use http::request::Parts;
 
 use super::{inbound::Inbound, memory::Share};
-use crate::{error::RouteError, pieces::Chunks};
+use crate::{
+    coding::{Decoder, Recast},
+    error::RouteError,
+    model::Scan,
+    pieces::Chunks,
+};
 
 /// Reads a body until the model is known and no more data is available without waiting.
 ///
@@ -20,6 +25,8 @@ pub(crate) struct Receive {
     chunks: Chunks,
     share: Share,
     buffering: Buffering,
+    /// Inflates what has been received, all of which is there.
+    undo: Option<Box<Recast>>,
 }
 
 /// How much is read before the request is routed.
@@ -42,7 +49,7 @@ pub(crate) struct Received {
     pub(crate) inbound: Inbound,
     /// Whether the chunks are the complete body.
     pub(crate) whole: bool,
-    /// Counts the bytes of the chunks.
+    /// Counts the bytes of the chunks, and of what is kept of them without their coding.
     pub(crate) share: Share,
     buffering: Buffering,
 }
@@ -69,6 +76,27 @@ impl Received {
                 waits: true,
                 ..self.buffering
             },
+            undo: None,
+        }
+    }
+
+    /// Whether it is compressed, `is_needed` without its coding, and that has not been kept.
+    pub(crate) fn lacks_plain(&self, is_needed: impl FnOnce(&Scan) -> bool) -> bool {
+        let scan = &self.inbound.scan;
+        let has_none = |decoder: &Decoder| decoder.kept().is_none();
+        scan.decoder().is_some_and(has_none) && is_needed(scan)
+    }
+
+    /// Inflates it again, and keeps that.
+    pub(crate) fn inflate(self) -> Receive {
+        let decoder = self.inbound.scan.decoder();
+        let undo = decoder.map(|decoder| Box::new(decoder.undo(self.chunks.clone())));
+        Receive {
+            inbound: Some(self.inbound),
+            chunks: self.chunks,
+            share: self.share,
+            buffering: self.buffering,
+            undo,
         }
     }
 }
@@ -80,7 +108,20 @@ impl Receive {
             chunks: Chunks::default(),
             share,
             buffering,
+            undo: None,
         }
+    }
+
+    /// Ready with whether the body has ended, once it has been received far enough, or inflated.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, RouteError>> {
+        let (Some(undo), Some(inbound)) = (&mut self.undo, &mut self.inbound) else {
+            return self.poll_fill(cx);
+        };
+        let plain = ready!(undo.poll(cx, |more| self.share.grow(more)))?;
+        if let Some(decoder) = inbound.as_mut().scan().decoder_mut() {
+            decoder.keep(plain);
+        }
+        Poll::Ready(Ok(true))
     }
 
     /// Reads on; when it has read enough, ready with whether the body has ended.
@@ -98,7 +139,11 @@ impl Receive {
             if found && !waits && inbound.total() > Some(self.buffering.enough) {
                 return Poll::Ready(Ok(false));
             }
-            match inbound.as_mut().poll_chunk(cx) {
+            let polled = inbound.as_mut().poll_chunk(cx);
+            if let Some(decoder) = inbound.as_mut().scan().decoder_mut() {
+                count_kept(decoder, &mut self.share, self.chunks.len());
+            }
+            match polled {
                 Poll::Ready(Some(chunk)) => {
                     let chunk = chunk?;
                     self.share.grow(chunk.len() as u64)?;
@@ -124,11 +169,21 @@ impl Receive {
     }
 }
 
+/// Counts what is kept without its coding of a body of which `received` bytes are held, or lets it
+/// go if there is no room.
+fn count_kept(decoder: &mut Decoder, share: &mut Share, received: u64) {
+    let kept = decoder.kept().map_or(0, Chunks::len);
+    if share.resize_to_spare(received + kept).is_err() {
+        decoder.take_kept();
+        share.shrink_to(received);
+    }
+}
+
 impl Future for Receive {
     type Output = Result<Received, Refused>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let filled = ready!(self.poll_fill(cx));
+        let filled = ready!(self.poll_body(cx));
         let inbound = self.inbound.take();
         let whole = match filled {
             Ok(whole) => whole,

@@ -18,7 +18,7 @@ pub(crate) use self::{
     admission::{Admission, admitted},
     fields::Fields,
     location::hide_endpoint,
-    origin::{Coded, Origin, Payload},
+    origin::{Origin, Payload, PayloadContent},
     original_path::OriginalPath,
 };
 pub use self::{

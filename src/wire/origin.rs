@@ -7,7 +7,7 @@ use http::{
 
 use super::{at_address::AtAddress, load_report, rewrite};
 use crate::{
-    coding::{Decoder, recode},
+    coding::{Coded, Recast},
     config::Address,
     error::RouteError,
     model::{ExtractedModel, InBody, Location, Written},
@@ -28,21 +28,22 @@ pub(crate) struct Origin {
     overwritten: Vec<(HeaderName, Vec<HeaderValue>)>,
 }
 
-/// A body that the client has sent compressed.
-pub(crate) struct Coded {
-    pub(crate) decoder: Box<Decoder>,
-    pub(crate) body: Chunks,
-    pub(crate) plain: Option<Chunks>,
-}
-
 /// The parts of the body of one attempt.
 #[derive(Debug)]
 pub(crate) struct Payload {
-    /// Replace the chunks of the client's body, if it was sent compressed.
-    pub(crate) chunks: Option<Chunks>,
+    /// Replaces the chunks of the client's body, if it was sent compressed.
+    pub(crate) content: Option<PayloadContent>,
     pub(crate) edits: Edits,
     /// The length after the edits, if it is known and announced.
     pub(crate) length: Option<u64>,
+}
+
+/// What is made of a body that was sent compressed.
+#[derive(Debug)]
+pub(crate) enum PayloadContent {
+    Made(Chunks),
+    /// It takes a while.
+    Making(Box<Recast>),
 }
 
 impl Origin {
@@ -99,12 +100,13 @@ impl Origin {
         let payload = match &self.coded {
             None => Payload {
                 length: self.length.map(|length| edits.apply_to_len(length)),
-                chunks: None,
+                content: None,
                 edits,
             },
             Some(coded) => {
-                let is_accepted = decision.accepts(coded.decoder.encoding);
-                coded.payload(edits, is_accepted, self.length.is_some(), head)?
+                let is_accepted = decision.accepts(coded.encoding);
+                let is_announced = self.length.is_some();
+                payload(coded, edits, is_accepted, is_announced, head)
             }
         };
         let is_again = decision.attempts() > 1;
@@ -125,6 +127,18 @@ impl Origin {
         rewrite::address(head, to)?;
         rewrite::frame(head, payload.length);
         Ok(payload)
+    }
+
+    /// Lets the body without its coding go, if the `first` attempt sends it as it came: another that
+    /// needs it inflates it again. Returns how many bytes are then left of it.
+    pub(crate) fn let_go(&mut self, first: &Payload, decision: &RouteDecision) -> Option<u64> {
+        let coded = self.coded.as_mut()?;
+        let is_made = matches!(first.content, Some(PayloadContent::Made(_)));
+        let is_as_sent = is_made && decision.accepts(coded.encoding);
+        is_as_sent.then(|| {
+            coded.plain = None;
+            coded.body.len()
+        })
     }
 
     /// The edits to the body: every occurrence of the model gets the same value.
@@ -186,38 +200,46 @@ fn member(json: &[u8], is_only: bool) -> Bytes {
     [b"{\"model\":", json, end].concat().into()
 }
 
-impl Coded {
-    /// The body for the engine, in the client's coding if the engine reads that; also sets
-    /// its Content-Encoding in `head`.
-    fn payload(
-        &self,
-        edits: Edits,
-        is_accepted: bool,
-        is_announced: bool,
-        head: &mut Parts,
-    ) -> Result<Payload, RouteError> {
-        let (chunks, edits) = if is_accepted && edits.is_none() {
-            (self.body.clone(), edits)
-        } else {
-            let plain = match &self.plain {
-                Some(plain) => plain.clone(),
-                None => self.decoder.undo(self.body.clone())?,
-            };
-            match is_accepted {
-                true => (recode(self.decoder.encoding, plain, edits)?, Edits::None),
-                false => (plain, edits),
-            }
-        };
-        if is_accepted {
-            let name = HeaderValue::from_static(self.decoder.encoding.name());
-            head.headers.entry(CONTENT_ENCODING).or_insert(name);
-        } else {
-            head.headers.remove(CONTENT_ENCODING);
+/// The body for the engine, in the client's coding if the engine reads that; also sets its
+/// Content-Encoding in `head`.
+fn payload(
+    coded: &Coded,
+    edits: Edits,
+    is_accepted: bool,
+    is_announced: bool,
+    head: &mut Parts,
+) -> Payload {
+    if is_accepted {
+        let name = HeaderValue::from_static(coded.encoding.name());
+        head.headers.entry(CONTENT_ENCODING).or_insert(name);
+    } else {
+        head.headers.remove(CONTENT_ENCODING);
+    }
+    let (content, edits, len) = match (is_accepted, &coded.plain) {
+        (true, _) if edits.is_none() => {
+            let body = coded.body.clone();
+            let len = body.len();
+            (PayloadContent::Made(body), edits, Some(len))
         }
-        Ok(Payload {
-            length: is_announced.then(|| edits.apply_to_len(chunks.len())),
-            chunks: Some(chunks),
-            edits,
-        })
+        // Its length is known once it is made.
+        (true, _) => {
+            let redo = Box::new(coded.redo(edits));
+            (PayloadContent::Making(redo), Edits::None, None)
+        }
+        (false, Some(plain)) => {
+            let plain = PayloadContent::Made(plain.clone());
+            (plain, edits, Some(coded.plain_len))
+        }
+        (false, None) => {
+            let undo = PayloadContent::Making(Box::new(coded.undo()));
+            (undo, edits, Some(coded.plain_len))
+        }
+    };
+    Payload {
+        length: len
+            .filter(|_| is_announced)
+            .map(|len| edits.apply_to_len(len)),
+        content: Some(content),
+        edits,
     }
 }

@@ -229,7 +229,8 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
 }
 
 /// Announces this length, in the client's own digits if they say so already.
-fn set_length(headers: &mut HeaderMap, length: u64) {
+/// Announces the length of a body.
+pub(crate) fn set_length(headers: &mut HeaderMap, length: u64) {
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(length);
     // (`HeaderValue::from(u64)` allocates twice.)

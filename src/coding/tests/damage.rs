@@ -90,9 +90,9 @@ fn nothing_is_read_after_an_error() {
 
     let compressed = deflate(Encoding::Zstd, b"{}");
     let mut inflate = Inflate::new(Encoding::Zstd, UNLIMITED);
-    let result = inflate.feed(&compressed, |_| Err(Stop::Sink));
+    let result = feed(&mut inflate, &compressed, |_| Err(Stop::Sink));
     assert!(matches!(result, Err(Stop::Sink)), "{result:?}");
-    let result = inflate.feed(&compressed, |_| Ok(()));
+    let result = feed(&mut inflate, &compressed, |_| Ok(()));
     assert!(matches!(
         result,
         Err(Stop::Inflate(InflateError::Corrupt(_)))

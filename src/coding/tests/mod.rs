@@ -17,6 +17,7 @@ mod bounds;
 mod damage;
 mod header;
 mod properties;
+mod recast;
 mod round_trip;
 
 const ALL: [Encoding; 4] = [
@@ -52,6 +53,17 @@ fn deflate_bare(body: &[u8]) -> Vec<u8> {
     room.written().to_vec()
 }
 
+/// Inflates a chunk to its end.
+fn feed<E: From<InflateError>>(
+    inflate: &mut Inflate,
+    mut chunk: &[u8],
+    mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    while inflate.step(&mut chunk, &mut sink)?.is_some() {}
+    assert!(chunk.is_empty());
+    Ok(())
+}
+
 /// Inflates a body in chunks of the sizes given, over and over.
 fn inflate_in(
     encoding: Encoding,
@@ -66,7 +78,7 @@ fn inflate_in(
     while !rest.is_empty() {
         let (chunk, after) = rest.split_at(rest.len().min(*sizes.next().unwrap()));
         rest = after;
-        let fed = inflate.feed(chunk, |piece| {
+        let fed = feed(&mut inflate, chunk, |piece| {
             body.extend_from_slice(piece);
             Ok::<_, InflateError>(())
         });

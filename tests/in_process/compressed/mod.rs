@@ -11,6 +11,7 @@ mod form_field_rewritten;
 mod in_codings_that_engines_read;
 mod members_are_one_body;
 mod memory_is_bounded;
+mod others_run_between;
 mod sent_again;
 mod two_models_are_refused;
 mod unknown_codings_are_415;

@@ -13,7 +13,8 @@ use test_kit::{
     exchange::Outcome,
 };
 use tower_model_route::{
-    Encoding, ModelRoute, ModelRouteLayer, ModelServer, RouteTable, Rule, TrafficPolicy, stack,
+    Balance, Encoding, HashKey, ModelRoute, ModelRouteLayer, ModelServer, RouteTable, Rule,
+    TrafficPolicy, stack,
 };
 
 /// What the engines call the model `alias`; it must be escaped in JSON.
@@ -39,6 +40,20 @@ pub(super) fn layer() -> ModelRouteLayer {
 /// The same with engines that read every coding.
 pub(super) fn accepting() -> ModelRouteLayer {
     ModelRouteLayer::new(of(&ENCODINGS))
+}
+
+/// `alias` is rewritten, and its endpoint is chosen by a key in the body.
+pub(super) fn keyed() -> ModelRouteLayer {
+    let by_user = Balance::ConsistentHash(HashKey::User.into());
+    let real = ModelServer::new("real").model(REAL).endpoint(FREE);
+    let table = RouteTable::builder()
+        .model_server(real.balance(by_user))
+        .model_route(
+            ModelRoute::new("alias")
+                .model_name("alias")
+                .rule(Rule::new("all").target("real")),
+        );
+    ModelRouteLayer::new(table.build().unwrap())
 }
 
 /// Sends a request through `layer`, and what fails again.
@@ -80,6 +95,19 @@ pub(super) fn chat(model: &str) -> Vec<u8> {
     let (before, after) = content.split_at(content.len() / 2);
     let model = Value::from(model);
     format!(r#"{{"prompt":"{before}", "model" : {model} ,"suffix":"{after}"}}"#).into_bytes()
+}
+
+/// How long a [`large`] one is.
+pub(super) const LARGE: usize = 1 << 20;
+
+/// A document that asks for `alias` and compresses to a few percent.
+pub(super) fn large() -> Vec<u8> {
+    let (begin, end) = (r#"{"prompt":""#, r#"","model":"alias"}"#);
+    let mut text: String = (0_u64..LARGE as u64 / 330)
+        .map(|n| format!("{} {}", n * n, "and so on, ".repeat(30)))
+        .collect();
+    text.truncate(LARGE - begin.len() - end.len());
+    [begin, &text, end].concat().into_bytes()
 }
 
 /// The same request with its body in pieces of `size` bytes, and of a length that is not said.

@@ -1,9 +1,15 @@
 //! Compressed bodies that are sent again: each attempt is made of what the client has sent.
 
 use http::StatusCode;
-use tower_model_route::ModelRouteLayer;
+use test_kit::{
+    engines::{Engines, says, status},
+    exchange::Outcome,
+};
+use tower::{ServiceBuilder, retry::RetryLayer};
+use tower_model_route::{Failover, ModelRouteLayer};
 
 use super::{
+    bombs_are_refused::document,
     codecs::{Coding, Decodes},
     send::{REAL, chain, chat, post, send},
 };
@@ -60,6 +66,48 @@ async fn in_every_coding_and_both_ways() {
             }
         }
     }
+}
+
+/// tower's retry layer knows nothing of bodies that take a while to be made: they are, once the client
+/// asks for them.
+#[tokio::test]
+async fn by_a_policy_in_place_of_the_layer() {
+    for coding in Coding::ALL {
+        for (model, accepts) in [(None, false), (Some(REAL), false), (Some(REAL), true)] {
+            for body in [chat("alias"), document(400_000)] {
+                let sent = coding.encode(&body);
+                let table = chain(&[None, model], &[true, accepts]);
+                let engines = Engines::default();
+                engines.always("http://full.test:8000", || status(503));
+                engines.always("http://free.test:8001", || says(200, ""));
+                let service = ServiceBuilder::new()
+                    .layer(ModelRouteLayer::new(table).replay_bytes(16 << 20))
+                    .layer(RetryLayer::new(Failover::new()))
+                    .service(engines.service());
+                let request = post(coding.name(), sent.clone());
+                let outcome = Outcome::of(&engines, service, request).await;
+                assert_eq!(outcome.status(), StatusCode::OK);
+                let [first, second] = &outcome.forwarded[..] else {
+                    panic!("{} attempts", outcome.forwarded.len());
+                };
+                first.assert_is(&sent, Some(coding.name()));
+                let expected = renamed(&body, model);
+                match accepts {
+                    // Nobody has waited for its length.
+                    true => assert!(coding.decode(&second.bytes()) == expected),
+                    false => second.assert_is(&expected, None),
+                }
+            }
+        }
+    }
+}
+
+/// `body` with the name that an engine knows in place of the client's.
+fn renamed(body: &[u8], model: Option<&str>) -> Vec<u8> {
+    let name = serde_json::Value::from(model.unwrap_or("alias")).to_string();
+    let at = body.windows(7).position(|part| part == b"\"alias\"");
+    let at = at.expect("it names the model");
+    [&body[..at], name.as_bytes(), &body[at + 7..]].concat()
 }
 
 /// It was inflated for the first attempt, and is too large to be kept so.

@@ -46,6 +46,10 @@ use crate::{
 pub(crate) struct Exchange {
     state: Mutex<State>,
     fixed: Fixed,
+    /// Whether the client still sends its body while that is forwarded.
+    has_upload: bool,
+    /// Whether the request can be sent again at all.
+    has_retries: bool,
     passed: Passed,
     /// Whether the current attempt has ended; it is written under the lock.
     has_ended: AtomicBool,
@@ -59,19 +63,16 @@ pub(crate) struct Exchange {
 }
 
 /// What is the same in all attempts.
-struct Fixed {
-    has_body: bool,
-    /// Whether the client still sends its body while that is forwarded.
-    has_upload: bool,
-    /// Whether the request can be sent again at all.
-    has_retries: bool,
+pub(crate) struct Fixed {
+    pub(crate) has_body: bool,
     /// Whether it asks for a stream, if that is known.
-    asks_for_stream: Option<bool>,
+    pub(crate) asks_for_stream: Option<bool>,
     /// Whether the body can be made to ask for usage, which its client has not asked for.
-    can_ask_for_usage: bool,
+    pub(crate) can_ask_for_usage: bool,
     /// Whether the gateway, not the client, has the engine report its load.
-    asks_for_load: bool,
-    span_level: SpanLevel,
+    pub(crate) asks_for_load: bool,
+    /// That of its attempts.
+    pub(crate) span_level: SpanLevel,
 }
 
 /// The layers that enforce what the policy says of attempts, and that the request has passed.
@@ -130,23 +131,15 @@ pub(crate) struct Dispatched {
     /// When the total timeout expires.
     pub(crate) deadline: Option<Instant>,
     pub(crate) upload: Option<Upload>,
-    pub(crate) has_body: bool,
     /// Tells the bodies of requests apart.
     pub(crate) fingerprint: u64,
-    /// Whether it asks for a stream, if that is known.
-    pub(crate) asks_for_stream: Option<bool>,
     /// What further attempts need; without it the request is sent once.
     pub(crate) retries: Option<Box<Retries>>,
     /// Counts the bytes of a body that was whole before it was sent.
     pub(crate) held: Share,
     /// What is told of the attempts, if anybody listens.
     pub(crate) report: Option<AttemptReport>,
-    /// Whether the body can be made to ask for usage, which its client has not asked for.
-    pub(crate) can_ask_for_usage: bool,
-    /// Whether the gateway, not the client, has the engine report its load.
-    pub(crate) asks_for_load: bool,
-    /// That of its attempts.
-    pub(crate) span_level: SpanLevel,
+    pub(crate) fixed: Fixed,
 }
 
 /// The next attempt, not begun yet. Dropping it releases its lease.
@@ -199,15 +192,11 @@ impl Exchange {
             mut lease,
             deadline,
             upload,
-            has_body,
             fingerprint,
-            asks_for_stream,
             retries,
             held,
             mut report,
-            can_ask_for_usage,
-            asks_for_load,
-            span_level,
+            fixed,
         } = dispatched;
         decision.count();
         lease.begin(Duration::ZERO);
@@ -218,19 +207,13 @@ impl Exchange {
             upload.sent_as(decision.requested_model(), decision.engine_model());
         }
         Arc::new(Self {
-            fixed: Fixed {
-                has_body,
-                has_upload: upload.is_some(),
-                has_retries: retries.is_some(),
-                asks_for_stream,
-                can_ask_for_usage,
-                asks_for_load,
-                span_level,
-            },
+            has_upload: upload.is_some(),
+            has_retries: retries.is_some(),
             passed: Passed::default(),
             has_ended: AtomicBool::new(false),
-            body_begun: AtomicBool::new(!has_body),
+            body_begun: AtomicBool::new(!fixed.has_body),
             bodies: AtomicUsize::new(1),
+            fixed,
             held,
             state: Mutex::new(State {
                 decision,
@@ -319,14 +302,14 @@ impl Exchange {
 
     /// The client's upload, if the body was not whole before it was sent.
     pub(crate) fn upload(&self) -> Option<Upload> {
-        let has_upload = self.fixed.has_upload;
-        has_upload.then(|| self.state().upload.clone()).flatten()
+        let state = self.has_upload.then(|| self.state())?;
+        state.upload.clone()
     }
 
     /// Whether another attempt may follow the one that begins now. Whoever asks sees to it.
     pub(crate) fn may_send_again(&self, is_replayable: bool) -> bool {
         self.passed.failover.store(true, Ordering::Relaxed);
-        is_replayable && self.fixed.has_retries
+        is_replayable && self.has_retries
     }
 
     /// Settles the attempt, and returns whether it ended in a way that is worth another. If not,

@@ -19,7 +19,7 @@ mod tunnel;
 mod watch;
 
 pub(crate) use self::{
-    exchange::{Dispatched, Exchange, Finished, Next, Upcoming},
+    exchange::{Dispatched, Exchange, Finished, Fixed, Next, Upcoming},
     held::Held,
     keep_alive::KeepAlive,
     late::Late,

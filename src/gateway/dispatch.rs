@@ -17,7 +17,7 @@ use super::{
     read::{Plain, Read},
 };
 use crate::{
-    attempt::{Dispatched, Exchange, Retries, RouteBody},
+    attempt::{Dispatched, Exchange, Fixed, Retries, RouteBody},
     error::{Asker, RouteError},
     events::{Dialect, Made},
     limit::{Estimate, Pending, Refusal, Reservation, Said, Standings, Verdict},
@@ -69,16 +69,6 @@ struct Packed {
     /// What further attempts are to know of it.
     known: (Option<Box<BodyKeys>>, Estimate),
     share: Share,
-}
-
-/// What the gateway has to know of a request, or adds to it, for the sake of its answer.
-struct Asks {
-    /// Whether it asks for a stream, if that matters and is known.
-    stream: Option<bool>,
-    /// What makes the body ask for usage.
-    usage: Option<Edit>,
-    /// Whether the engine is to report its load.
-    load: bool,
 }
 
 /// Whether the request can be sent now, or has to wait for an endpoint.
@@ -307,17 +297,16 @@ impl Matched {
             RouteDecision::leased(table, selection, target, &lease).named(&message.model);
         options.admission.via.add(head.version, &mut head.headers);
         options.forwarded.set(head);
-        let asks = message.asks(head, &decision, &lease);
-        let can_ask_for_usage = asks.usage.is_some();
-        if is_metered || can_ask_for_usage {
+        let (fixed, usage) = message.asks(head, &decision, &lease, options);
+        if is_metered || fixed.can_ask_for_usage {
             rewrite::ask_for_plain(&mut head.headers);
         }
-        let mut packed = message.pack((head, fields), may_send_again, asks.usage);
+        let mut packed = message.pack((head, fields), may_send_again, usage);
         let payload = match packed.payload(head, &decision, &lease) {
             Ok(payload) => payload,
             Err(error) => return Err((error, packed.rest)),
         };
-        if asks.load {
+        if fixed.asks_for_load {
             packed.origin.ask_for_load(head);
         }
         let (mut body, upload) = packed.send(payload, options.replay_bytes);
@@ -331,15 +320,14 @@ impl Matched {
             lease,
             deadline,
             upload,
-            has_body: !body.is_end_stream(),
             fingerprint: packed.fingerprint,
-            asks_for_stream: asks.stream,
             retries,
             held: packed.share,
             report: attempts,
-            can_ask_for_usage,
-            asks_for_load: asks.load,
-            span_level: options.span_level,
+            fixed: Fixed {
+                has_body: !body.is_end_stream(),
+                ..fixed
+            },
         });
         body.attach(Arc::clone(&exchange));
         Ok((body, exchange))
@@ -364,15 +352,27 @@ impl Message {
         tokens.estimate(read, all.saturating_sub(read))
     }
 
-    fn asks(&mut self, head: &Parts, decision: &RouteDecision, lease: &Lease) -> Asks {
+    /// What the gateway has to know of it, or adds to it, for the sake of its answer; and what makes
+    /// its body ask for usage.
+    fn asks(
+        &mut self,
+        head: &Parts,
+        decision: &RouteDecision,
+        lease: &Lease,
+        options: &Options,
+    ) -> (Fixed, Option<Edit>) {
         let is_gated = decision.policy().holds_first_event();
         let stream = is_gated.then(|| self.asks_for_stream()).flatten();
         let usage = decision.may_force_usage().then(|| self.usage_edit(head));
-        Asks {
-            stream,
-            usage: usage.flatten(),
-            load: self.asks_for_load(head, lease),
-        }
+        let usage = usage.flatten();
+        let fixed = Fixed {
+            has_body: true,
+            asks_for_stream: stream,
+            can_ask_for_usage: usage.is_some(),
+            asks_for_load: self.asks_for_load(head, lease),
+            span_level: options.span_level,
+        };
+        (fixed, usage)
     }
 
     /// Whether the body asks for a stream, if there is one, and all of it is there to be read.

@@ -184,6 +184,29 @@ impl RequestSpan {
 #[derive(Debug)]
 pub(crate) struct AttemptSpan(Span);
 
+/// A span's level is a constant of its place.
+macro_rules! attempt_span {
+    ($level:expr, $method:expr) => {
+        span!(
+            target: "tower_model_route::attempt",
+            $level,
+            "model_route.attempt",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            http.request.method = $method.as_str(),
+            http.request.resend_count = Empty,
+            gen_ai.request.model = Empty,
+            server.address = Empty,
+            server.port = Empty,
+            model_route.server = Empty,
+            model_route.endpoint = Empty,
+            model_route.endpoint_name = Empty,
+            http.response.status_code = Empty,
+            error.type = Empty,
+        )
+    };
+}
+
 impl AttemptSpan {
     /// `decision` is asked for only if anybody wants the span. Its context goes into `headers`
     /// with the feature `opentelemetry`.
@@ -196,31 +219,10 @@ impl AttemptSpan {
         if !level.is_wanted() {
             return Self::none();
         }
-        macro_rules! at {
-            ($level:expr) => {
-                span!(
-                    target: "tower_model_route::attempt",
-                    $level,
-                    "model_route.attempt",
-                    otel.kind = "client",
-                    otel.status_code = Empty,
-                    http.request.method = method.as_str(),
-                    http.request.resend_count = Empty,
-                    gen_ai.request.model = Empty,
-                    server.address = Empty,
-                    server.port = Empty,
-                    model_route.server = Empty,
-                    model_route.endpoint = Empty,
-                    model_route.endpoint_name = Empty,
-                    http.response.status_code = Empty,
-                    error.type = Empty,
-                )
-            };
-        }
         let span = match level {
-            SpanLevel::Info => at!(Level::INFO),
-            SpanLevel::Debug => at!(Level::DEBUG),
-            SpanLevel::Trace => at!(Level::TRACE),
+            SpanLevel::Info => attempt_span!(Level::INFO, method),
+            SpanLevel::Debug => attempt_span!(Level::DEBUG, method),
+            SpanLevel::Trace => attempt_span!(Level::TRACE, method),
             SpanLevel::Off => Span::none(),
         };
         if !span.is_disabled() {

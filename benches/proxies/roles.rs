@@ -36,7 +36,7 @@ use tower_model_route::{
     Metrics, ModelRoute, ModelRouteLayer, ModelServer, RouteBody, RouteTable, RouteTableHandle,
     Rule, TrafficPolicy, stack,
 };
-use tracing_subscriber::{fmt, prelude::*};
+use tracing_subscriber::{filter::LevelFilter, fmt, prelude::*};
 
 use super::{Options, Result, streaming};
 use crate::support::MODEL;
@@ -74,7 +74,10 @@ pub(super) async fn run(role: &str, engine: Option<SocketAddr>, options: &Option
             let path = std::env::temp_dir().join(format!("told-{}.log", std::process::id()));
             let log = Mutex::new(BufWriter::new(File::create(path)?));
             let log = fmt::layer().with_ansi(false).with_writer(log);
-            tracing_subscriber::registry().with(log).init();
+            tracing_subscriber::registry()
+                .with(LevelFilter::INFO)
+                .with(log)
+                .init();
             metrics::set_global_recorder(PrometheusBuilder::new().build_recorder())?;
             let handle = RouteTableHandle::new(table(engine, TrafficPolicy::new())?);
             let layer = ModelRouteLayer::new(handle.clone()).observer(Metrics::new(&handle));

@@ -447,7 +447,7 @@ impl Message {
         let (chunks, coded) = match decoder {
             Some(decoder) => {
                 let coded = decoder.coded(chunks, plain.map(|plain| plain.chunks));
-                (Chunks::default(), Some(coded))
+                (Chunks::default(), Some(Box::new(coded)))
             }
             None => (chunks, None),
         };

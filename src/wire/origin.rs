@@ -21,7 +21,8 @@ pub(crate) struct Origin {
     model: ExtractedModel,
     /// The length of the client's body, if it is known and announced.
     length: Option<u64>,
-    coded: Option<Coded>,
+    /// In a box, as few bodies are.
+    coded: Option<Box<Coded>>,
     /// What makes the body ask for usage.
     usage: Option<Edit>,
     /// The client's fields that an attempt may have overwritten.
@@ -51,7 +52,7 @@ impl Origin {
         path: Option<PathAndQuery>,
         model: ExtractedModel,
         length: Option<u64>,
-        coded: Option<Coded>,
+        coded: Option<Box<Coded>>,
         usage: Option<Edit>,
     ) -> Self {
         Self {
@@ -66,6 +67,9 @@ impl Origin {
 
     /// Keeps what `head` has of the fields that some attempt may set.
     pub(crate) fn keep(&mut self, head: &Parts, decision: &RouteDecision) {
+        if decision.all_headers().is_empty() {
+            return;
+        }
         let names = decision.all_headers().iter();
         let kept = names.map(|name| {
             let values = head.headers.get_all(name).into_iter();

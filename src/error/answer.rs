@@ -8,7 +8,7 @@ use http::{
 use serde_json::{Value, json};
 
 use super::{
-    request_id::{X_REQUEST_ID, is_request_id, new_request_id, own_request_id},
+    request_id::{X_REQUEST_ID, given_request_id, is_request_id, new_request_id, own_request_id},
     route::{RouteError, RouteErrorKind, whole_seconds},
 };
 
@@ -91,7 +91,7 @@ impl Asked {
     pub(crate) fn by(path: &str, headers: &HeaderMap) -> Self {
         Self {
             shape: Shape::of(path, headers),
-            id: headers.get(&X_REQUEST_ID).cloned(),
+            id: given_request_id(headers).cloned(),
         }
     }
 

@@ -31,9 +31,14 @@ pub fn request_id(headers: &HeaderMap) -> HeaderValue {
 
 /// The client's, if it is one.
 pub(super) fn own_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    given_request_id(headers).filter(|id| is_request_id(id.as_bytes()))
+}
+
+/// The only one that is given, whatever it is.
+pub(super) fn given_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut given = headers.get_all(&X_REQUEST_ID).iter();
     match (given.next(), given.next()) {
-        (Some(id), None) if is_request_id(id.as_bytes()) => Some(id),
+        (Some(id), None) => Some(id),
         _ => None,
     }
 }
@@ -61,20 +66,34 @@ pub(super) fn new_request_id() -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Asked;
 
-    fn of(values: &[&[u8]]) -> HeaderValue {
+    fn headers(values: &[&[u8]]) -> HeaderMap {
+        let values = values.iter().map(|value| HeaderValue::from_bytes(value));
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(X_REQUEST_ID, HeaderValue::from_bytes(value).unwrap());
+            headers.append(X_REQUEST_ID, value.unwrap());
         }
-        request_id(&headers)
+        headers
+    }
+
+    fn of(values: &[&[u8]]) -> HeaderValue {
+        request_id(&headers(values))
+    }
+
+    /// The same where it is made only if the request is answered here.
+    fn later(values: &[&[u8]]) -> HeaderValue {
+        Asked::by("/", &headers(values)).asker().id().clone()
     }
 
     #[test]
     fn the_clients_is_kept_if_it_is_one() {
         let longest = [b'~'; 128];
         for id in [&b"a"[..], b"req_01!", &longest] {
-            assert_eq!(of(&[id]), id);
+            assert_eq!(
+                (of(&[id]), later(&[id])),
+                (id.try_into().unwrap(), id.try_into().unwrap())
+            );
         }
     }
 
@@ -93,6 +112,12 @@ mod tests {
         ];
         for values in cases {
             let id = of(values);
+            let made_later = later(values);
+            assert!(
+                values.iter().all(|value| made_later != *value),
+                "{values:?}"
+            );
+            assert_eq!(made_later.len(), 32);
             let id = id.to_str().unwrap();
             assert!(
                 id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),

@@ -216,7 +216,7 @@ impl<S> Course<S> {
         }
     }
 
-    /// The exchange of a request that has none yet, or has an answer.
+    /// `None` before its endpoint is chosen, and once there is an answer.
     pub(super) fn exchange(&self) -> Option<&Arc<Exchange>> {
         self.routed.as_ref()?.exchange.as_ref()
     }

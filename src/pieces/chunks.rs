@@ -183,13 +183,16 @@ mod tests {
         );
     }
 
+    fn parts() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let small = prop::collection::vec(any::<u8>(), 0..9);
+        let part = prop_oneof![small, Just(vec![7; Joined::LARGE])];
+        prop::collection::vec(part, 0..20)
+    }
+
     proptest! {
         #[test]
         fn the_bytes_and_their_order_stay(
-            parts in prop::collection::vec(prop_oneof![
-                prop::collection::vec(any::<u8>(), 0..9),
-                Just(vec![7; Joined::LARGE]),
-            ], 0..20),
+            parts in parts(),
         ) {
             let whole = parts.concat();
             prop_assert_eq!(chunks(&parts).len(), whole.len() as u64);
@@ -199,10 +202,7 @@ mod tests {
 
         #[test]
         fn the_beginning_can_be_joined_alone(
-            parts in prop::collection::vec(prop_oneof![
-                prop::collection::vec(any::<u8>(), 0..9),
-                Just(vec![7; Joined::LARGE]),
-            ], 0..20),
+            parts in parts(),
             lens in prop::collection::vec(0..3 * Joined::LARGE, 0..4),
         ) {
             let mut chunks = chunks(&parts);

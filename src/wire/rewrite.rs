@@ -220,27 +220,29 @@ const WEBSOCKET: &str = "websocket";
 
 /// Sets a field, in its place if it is there: an insertion would first make room for one more.
 fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
-    // No name is there twice.
-    let are_single = headers.len() == headers.keys_len();
-    match headers.get_mut(&name) {
-        Some(old) if are_single => *old = value,
-        _ => _ = headers.insert(name, value),
+    match only(headers, &name) {
+        Some(old) => *old = value,
+        None => _ = headers.insert(name, value),
     }
 }
 
-/// Announces this length, in the client's own digits if they say so already.
-/// Announces the length of a body.
+/// Announces the length of a body, in the client's own digits if they say so already.
 pub(crate) fn set_length(headers: &mut HeaderMap, length: u64) {
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(length);
     // (`HeaderValue::from(u64)` allocates twice.)
     let value = || HeaderValue::from_str(digits).unwrap_or_else(|_| HeaderValue::from(length));
-    let are_single = headers.len() == headers.keys_len();
-    match headers.get_mut(CONTENT_LENGTH) {
-        Some(said) if are_single && *said == digits => {}
-        Some(said) if are_single => *said = value(),
-        _ => _ = headers.insert(CONTENT_LENGTH, value()),
+    match only(headers, &CONTENT_LENGTH) {
+        Some(said) if *said == digits => {}
+        Some(said) => *said = value(),
+        None => _ = headers.insert(CONTENT_LENGTH, value()),
     }
+}
+
+/// The value of a field, in a head in which no name is there twice.
+fn only<'h>(headers: &'h mut HeaderMap, name: &HeaderName) -> Option<&'h mut HeaderValue> {
+    let are_single = headers.len() == headers.keys_len();
+    are_single.then(|| headers.get_mut(name))?
 }
 
 /// Makes `uri` absolute. `None` for targets without a path (`*`, CONNECT) and for

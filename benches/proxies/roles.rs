@@ -72,7 +72,9 @@ pub(super) async fn run(role: &str, engine: Option<SocketAddr>, options: &Option
         }
         "role:told" => {
             let path = std::env::temp_dir().join(format!("told-{}.log", std::process::id()));
-            let log = Mutex::new(BufWriter::new(File::create(path)?));
+            let log = Mutex::new(BufWriter::new(File::create(&path)?));
+            // Its name is needed no more, and nothing is to be left of it.
+            std::fs::remove_file(path)?;
             let log = fmt::layer().with_ansi(false).with_writer(log);
             tracing_subscriber::registry()
                 .with(LevelFilter::INFO)

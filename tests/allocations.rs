@@ -27,17 +27,19 @@ use tower_model_route::{
 /// - the model's name: 1
 /// - what the layer and the failover below it share of the request: 1
 /// - the request's id, if the client has none: 1
+/// - what is held until the answer has ended, since bodies are moved often: 1
 /// - a map of the answer's fields, for the id and Via, since this engine sends none: 2
 ///
 /// Not the future, the URI, Host, the fields of the request, or anything of the body's bytes.
-const EACH: u64 = 9;
+const EACH: u64 = 10;
 /// The value of Content-Length, where the model's new name changes it.
 const REWRITTEN: u64 = 1;
 
 /// What is allocated on top for a body that is sent while it still arrives: what its readers
 /// share (2), what the clones share of one that is too large to be kept (1), and the list of the chunks
-/// that were there, in a box while it is received and while it is kept (3). It has no Content-Length.
-const UPLOAD: u64 = 6;
+/// that were there, in a box while it is received and while it is kept (3), and the box of what is
+/// still to be sent (1). It has no Content-Length.
+const UPLOAD: u64 = 7;
 
 const KB: usize = 1024;
 const MB: usize = 1024 * 1024;
@@ -171,7 +173,7 @@ fn the_bytes_do_not_grow_with_the_body() {
         let (large, larger) = (upload_of(model, 3 * MB), upload_of(model, 12 * MB));
         assert_eq!(large.count_total, EACH + UPLOAD);
         assert_eq!(larger, large);
-        assert!(large.bytes_total < 2600, "{large:?}");
+        assert!(large.bytes_total < 2900, "{large:?}");
     }
 }
 
@@ -202,15 +204,15 @@ fn a_body_at_the_second_look_costs_no_timer() {
 }
 
 /// Large chunks stay as they are. What comes on top is the list of them, and a box around it
-/// while it is received and while it is sent.
+/// while it is received and while it is sent, and around what is left of that.
 #[test]
 fn a_body_in_chunks_costs_no_buffer() {
     let body = shared(text("asked", 512 * KB));
     let (left, right) = (body.slice(..256 * KB), body.slice(256 * KB..));
     let halves = || Chunks(vec![right.clone(), left.clone()], true);
     let listed = cost("http://engine", 512 * KB, halves);
-    assert_eq!(listed.count_total, EACH + REWRITTEN + 3);
-    assert!(listed.bytes_total < 2200, "{listed:?}");
+    assert_eq!(listed.count_total, EACH + REWRITTEN + 4);
+    assert!(listed.bytes_total < 2500, "{listed:?}");
 }
 
 /// The frames that reach the engine.

@@ -59,8 +59,8 @@ impl Held {
         upload: Option<Upload>,
         idle_timeout: Option<Duration>,
         report: Report,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             silence: idle_timeout.map(Silence::new),
             slow: None,
             watch: None,
@@ -70,7 +70,7 @@ impl Held {
             lease,
             upload,
             report,
-        }
+        })
     }
 
     /// Looks at the events; `slow` counts a missing first one as a failure.
@@ -190,7 +190,7 @@ impl Held {
     }
 
     /// The answer has come to its end; what follows its last frame.
-    pub(super) fn ended(mut self) -> Farewell {
+    pub(super) fn ended(&mut self) -> Farewell {
         let Some(watch) = &mut self.watch else {
             return self.end(Ending::Complete);
         };
@@ -209,7 +209,7 @@ impl Held {
     }
 
     /// The answer has broken off with `cause`, of which the client is told `error`.
-    pub(super) fn broke(mut self, error: &RouteError, cause: BoxError) -> Farewell {
+    pub(super) fn broke(&mut self, error: &RouteError, cause: BoxError) -> Farewell {
         let ending = match &mut self.watch {
             Some(watch) if watch.judges() => watch.broke(error, cause),
             _ => Ending::Failed(Farewell::Break(cause)),
@@ -219,15 +219,15 @@ impl Held {
     }
 
     /// The session has come to its end.
-    pub(super) fn completed(self) {
+    pub(super) fn completed(mut self) {
         _ = self.end(Ending::Complete);
     }
 
-    fn end(mut self, ending: Ending) -> Farewell {
+    fn end(&mut self, ending: Ending) -> Farewell {
         match ending {
             Ending::Complete => {
                 self.report.ended(EndKind::Ok);
-                if let Some(lease) = self.lease {
+                if let Some(lease) = self.lease.take() {
                     lease.completed();
                 }
                 Farewell::End

@@ -2,6 +2,7 @@
 //! it, and the answer that comes back.
 
 mod alarm;
+mod body_stream;
 mod cut;
 mod exchange;
 mod held;

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -11,11 +11,14 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body::{Body, Frame, SizeHint};
 
-use super::exchange::{Attached, Exchange};
+use super::{
+    body_stream::BodyStream,
+    exchange::{Attached, Exchange},
+};
 use crate::{
     coding::Recast,
-    error::{BoxError, RouteError},
-    pieces::{Chunks, Edits, Splice, lock},
+    error::RouteError,
+    pieces::{Chunks, Edited, Edits},
     route::RouteDecision,
     upload::Reader,
     wire::{Payload, PayloadContent, rewrite},
@@ -38,217 +41,58 @@ use crate::{
 #[derive(Clone)]
 pub struct RouteBody {
     content: Content,
-    /// How many bytes are still to be sent, if that is known.
-    remaining: Option<u64>,
     /// `None` for a request that is forwarded without being routed.
     exchange: Option<Attached>,
 }
 
 #[derive(Clone)]
 enum Content {
-    /// Each clone has its own.
-    Kept(Unsent),
-    /// Too large for that: the first of the clones that is polled sends it, and as long as
-    /// none is, any of them can.
-    Single(Arc<Mutex<Option<Unsent>>>),
-    /// What that clone has begun to send.
-    Begun(Unsent),
-}
-
-/// What is still to be sent.
-#[derive(Clone)]
-struct Unsent {
-    /// The rest of the current chunk.
-    chunk: Bytes,
-    source: Source,
-    splice: Splice,
-}
-
-/// The source of the chunks.
-#[derive(Clone)]
-enum Source {
-    /// All chunks are there; most bodies have only the first.
-    Whole(Option<Box<Rest>>),
-    /// They are being made.
-    Making(Box<Making>),
-    /// The chunks are still arriving.
-    Upload(Reader),
-}
-
-#[derive(Clone)]
-struct Making {
-    recast: Box<Recast>,
-    trailers: Option<Box<HeaderMap>>,
-    /// How long it may be to be kept.
-    replay_bytes: u64,
-}
-
-#[derive(Clone)]
-struct Rest {
-    chunks: std::vec::IntoIter<Bytes>,
-    trailers: Option<Box<HeaderMap>>,
-}
-
-/// A body that has been made.
-struct Made {
-    len: u64,
-    is_announced: bool,
-    is_kept: bool,
-}
-
-impl Source {
-    fn making(recast: Box<Recast>, trailers: Option<Box<HeaderMap>>, replay_bytes: u64) -> Self {
-        Self::Making(Box::new(Making {
-            recast,
-            trailers,
-            replay_bytes,
-        }))
-    }
-
-    fn whole(chunks: Vec<Bytes>, trailers: Option<Box<HeaderMap>>) -> Self {
-        let rest = (!chunks.is_empty() || trailers.is_some()).then(|| Rest {
-            chunks: chunks.into_iter(),
-            trailers,
-        });
-        Self::Whole(rest.map(Box::new))
-    }
+    /// As most bodies.
+    Chunk(Edited),
+    /// In a box: HTTP clients move a body some twenty times before they poll it.
+    Stream(Box<BodyStream>),
 }
 
 impl Content {
-    fn new(unsent: Unsent, is_kept: bool) -> Self {
-        match is_kept {
-            true => Self::Kept(unsent),
-            false => Self::Single(Arc::new(Mutex::new(Some(unsent)))),
+    fn whole(
+        chunks: Chunks,
+        trailers: Option<Box<HeaderMap>>,
+        edits: Edits,
+        replay_bytes: u64,
+    ) -> Self {
+        let is_kept = chunks.len() <= replay_bytes;
+        if !is_kept || trailers.is_some() {
+            return Self::Stream(BodyStream::whole(chunks, trailers, edits, is_kept));
+        }
+        match (chunks.into_only(), edits) {
+            (Ok(body), Edits::None) => Self::Chunk(Edited::new(body, None)),
+            (Ok(body), Edits::One(edit)) => Self::Chunk(Edited::new(body, Some(edit))),
+            (Ok(body), edits) => Self::Stream(BodyStream::whole(body.into(), None, edits, true)),
+            (Err(chunks), edits) => Self::Stream(BodyStream::whole(chunks, None, edits, true)),
         }
     }
 
-    /// From now on the first of its clones that is polled sends it.
-    fn keep_once(&mut self) {
-        let begun = Self::Single(Arc::default());
-        *self = match std::mem::replace(self, begun) {
-            Self::Kept(unsent) => Self::new(unsent, false),
-            once => once,
-        };
-    }
-
-    fn is_replayable(&self) -> bool {
+    fn is_made(&self) -> bool {
         match self {
-            Self::Kept(unsent) => unsent.is_replayable(),
-            Self::Single(unsent) => lock(unsent).as_ref().is_some_and(Unsent::is_intact),
-            Self::Begun(_) => false,
+            Self::Chunk(_) => true,
+            Self::Stream(stream) => stream.is_made(),
         }
     }
 
-    /// What to send; `None` if another clone sends it.
-    fn begin(&mut self) -> Option<&mut Unsent> {
-        if let Self::Single(unsent) = self {
-            let unsent = lock(unsent).take()?;
-            *self = Self::Begun(unsent);
-        }
+    /// How many bytes are still to be sent, if that is known.
+    fn remaining(&self) -> Option<u64> {
         match self {
-            Self::Kept(unsent) | Self::Begun(unsent) => Some(unsent),
-            Self::Single(_) => None,
+            Self::Chunk(chunk) => Some(chunk.len()),
+            Self::Stream(stream) => stream.remaining(),
         }
     }
 }
 
-impl Unsent {
-    /// Whether the client has not failed to send it so far.
-    fn is_intact(&self) -> bool {
-        match &self.source {
-            Source::Whole(_) | Source::Making(_) => true,
-            Source::Upload(reader) => reader.is_intact(),
-        }
-    }
-
-    fn is_replayable(&self) -> bool {
-        match &self.source {
-            Source::Whole(_) | Source::Making(_) => true,
-            Source::Upload(reader) => reader.is_replayable(),
-        }
-    }
-
-    fn begin_again(&mut self, payload: Payload) {
-        if let Some(content) = payload.content {
-            let trailers = match &mut self.source {
-                Source::Whole(Some(rest)) => rest.trailers.take(),
-                Source::Making(making) => making.trailers.take(),
-                Source::Whole(None) | Source::Upload(_) => None,
-            };
-            match content {
-                PayloadContent::Made(chunks) => self.put(chunks, trailers),
-                PayloadContent::Making(recast) => {
-                    self.chunk = Bytes::new();
-                    self.source = Source::making(recast, trailers, u64::MAX);
-                }
-            }
-        }
-        self.splice = Splice::new(payload.edits);
-    }
-
-    /// Ready once nothing is left to be made; with what was made, if it was now. It is counted in
-    /// `exchange`.
-    fn poll_made(
-        &mut self,
-        exchange: Option<&Attached>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Made>, RouteError>> {
-        let Source::Making(making) = &mut self.source else {
-            return Poll::Ready(Ok(None));
-        };
-        let exchange = exchange.map(Attached::exchange);
-        let room = |more| exchange.map_or(Ok(()), |exchange| exchange.hold(more));
-        let chunks = ready!(making.recast.poll(cx, room))?;
-        if let Some(exchange) = exchange {
-            exchange.is_sent_only_now();
-        }
-        let made = Made {
-            len: chunks.len(),
-            is_announced: making.trailers.is_none(),
-            is_kept: chunks.len() <= making.replay_bytes,
-        };
-        let trailers = making.trailers.take();
-        self.put(chunks, trailers);
-        Poll::Ready(Ok(Some(made)))
-    }
-
-    fn put(&mut self, chunks: Chunks, trailers: Option<Box<HeaderMap>>) {
-        let (chunk, rest) = chunks.into_parts();
-        self.chunk = chunk;
-        self.source = Source::whole(rest, trailers);
-    }
-
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Source::Whole(None) = self.source
-            && let Some(all) = self.splice.join(&mut self.chunk)
-        {
-            return Poll::Ready(Some(Ok(Frame::data(all))));
-        }
-        loop {
-            if let Some(piece) = self.splice.next_piece(&mut self.chunk) {
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
-            }
-            self.chunk = match &mut self.source {
-                // It is made before.
-                Source::Whole(None) | Source::Making(_) => return Poll::Ready(None),
-                Source::Whole(Some(rest)) => match rest.chunks.next() {
-                    Some(chunk) => chunk,
-                    None => {
-                        let trailers = rest.trailers.take();
-                        return Poll::Ready(
-                            trailers.map(|trailers| Ok(Frame::trailers(*trailers))),
-                        );
-                    }
-                },
-                Source::Upload(reader) => match ready!(reader.poll_chunk(cx)) {
-                    Some(chunk) => chunk?,
-                    None => {
-                        let trailers = reader.trailers();
-                        self.source = Source::whole(Vec::new(), trailers);
-                        continue;
-                    }
-                },
-            };
+impl From<Content> for RouteBody {
+    fn from(content: Content) -> Self {
+        Self {
+            content,
+            exchange: None,
         }
     }
 }
@@ -260,20 +104,7 @@ impl RouteBody {
         edits: Edits,
         replay_bytes: u64,
     ) -> Self {
-        let remaining = edits.apply_to_len(chunks.len());
-        let is_kept = chunks.len() <= replay_bytes;
-        let (chunk, rest) = chunks.into_parts();
-        let remaining = trailers.is_none().then_some(remaining);
-        let unsent = Unsent {
-            chunk,
-            source: Source::whole(rest, trailers),
-            splice: Splice::new(edits),
-        };
-        Self {
-            content: Content::new(unsent, is_kept),
-            remaining,
-            exchange: None,
-        }
+        Content::whole(chunks, trailers, edits, replay_bytes).into()
     }
 
     /// A body that has to be made; `length` is that after the edits, if it is known and announced.
@@ -284,16 +115,8 @@ impl RouteBody {
         length: Option<u64>,
         replay_bytes: u64,
     ) -> Self {
-        let unsent = Unsent {
-            chunk: Bytes::new(),
-            source: Source::making(recast, trailers, replay_bytes),
-            splice: Splice::new(edits),
-        };
-        Self {
-            content: Content::new(unsent, true),
-            remaining: length,
-            exchange: None,
-        }
+        let stream = BodyStream::making(recast, trailers, edits, length, replay_bytes);
+        Content::Stream(stream).into()
     }
 
     /// `total` is the length of the client's body, if it is known.
@@ -303,18 +126,7 @@ impl RouteBody {
         edits: Edits,
         replay_bytes: u64,
     ) -> Self {
-        let is_kept = total.is_none_or(|total| total <= replay_bytes);
-        let remaining = total.map(|total| edits.apply_to_len(total));
-        let unsent = Unsent {
-            chunk: Bytes::new(),
-            source: Source::Upload(reader),
-            splice: Splice::new(edits),
-        };
-        Self {
-            content: Content::new(unsent, is_kept),
-            remaining,
-            exchange: None,
-        }
+        Content::Stream(BodyStream::upload(reader, total, edits, replay_bytes)).into()
     }
 
     /// Makes this the first body of `exchange`.
@@ -328,24 +140,35 @@ impl RouteBody {
 
     /// Turns this body, of which nothing has been sent, into that of another attempt.
     pub(crate) fn begin_again(&mut self, payload: Payload) {
-        self.remaining = payload.length;
+        let Payload {
+            content,
+            edits,
+            length,
+        } = payload;
         match &mut self.content {
-            Content::Kept(unsent) | Content::Begun(unsent) => unsent.begin_again(payload),
-            Content::Single(unsent) => {
-                if let Some(unsent) = &mut *lock(unsent) {
-                    unsent.begin_again(payload);
-                }
+            Content::Stream(stream) => stream.begin_again(Payload {
+                content,
+                edits,
+                length,
+            }),
+            Content::Chunk(chunk) => {
+                let body = std::mem::take(chunk).into_body();
+                self.content = match content {
+                    None => Content::whole(body.into(), None, edits, u64::MAX),
+                    Some(PayloadContent::Made(chunks)) => {
+                        Content::whole(chunks, None, edits, u64::MAX)
+                    }
+                    Some(PayloadContent::Making(recast)) => {
+                        Content::Stream(BodyStream::making(recast, None, edits, length, u64::MAX))
+                    }
+                };
             }
         }
     }
 
     /// Whether all that the engine is to get is there, or arrives.
     pub(crate) fn is_made(&self) -> bool {
-        let is_made = |unsent: &Unsent| !matches!(unsent.source, Source::Making(_));
-        match &self.content {
-            Content::Kept(unsent) | Content::Begun(unsent) => is_made(unsent),
-            Content::Single(unsent) => lock(unsent).as_ref().is_none_or(is_made),
-        }
+        self.content.is_made()
     }
 
     /// Ready once it is there, or can't be made. The head of `request` then announces its length.
@@ -353,33 +176,16 @@ impl RouteBody {
         request: &mut Request<Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), RouteError>> {
-        if request.body().is_made() {
+        let Self { content, exchange } = request.body_mut();
+        let Content::Stream(stream) = content else {
             return Poll::Ready(Ok(()));
-        }
-        if let Some(length) = ready!(request.body_mut().poll_length(cx))? {
+        };
+        if !stream.is_made()
+            && let Some(length) = ready!(stream.poll_length(exchange.as_ref(), cx))?
+        {
             rewrite::set_length(request.headers_mut(), length);
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Ready once it is made; with its length, if it was made now and that is to be announced.
-    fn poll_length(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<u64>, RouteError>> {
-        let exchange = self.exchange.as_ref();
-        let made = match &mut self.content {
-            Content::Kept(unsent) | Content::Begun(unsent) => unsent.poll_made(exchange, cx),
-            Content::Single(unsent) => match &mut *lock(unsent) {
-                Some(unsent) => unsent.poll_made(exchange, cx),
-                None => return Poll::Ready(Ok(None)),
-            },
-        };
-        let Some(made) = ready!(made)? else {
-            return Poll::Ready(Ok(None));
-        };
-        if !made.is_kept {
-            self.content.keep_once();
-        }
-        self.remaining = self.remaining.or(made.is_announced.then_some(made.len));
-        Poll::Ready(Ok(self.remaining))
     }
 
     /// The decision of the current attempt: where the request goes, and why.
@@ -399,21 +205,16 @@ impl RouteBody {
     /// clones is polled. While a body of unknown length is forwarded, it can change to
     /// `false` as well.
     pub fn is_replayable(&self) -> bool {
-        self.content.is_replayable()
+        match &self.content {
+            Content::Chunk(_) => true,
+            Content::Stream(stream) => stream.is_replayable(),
+        }
     }
 }
 
 impl From<Bytes> for RouteBody {
     fn from(data: Bytes) -> Self {
-        Self {
-            remaining: Some(data.len() as u64),
-            content: Content::Kept(Unsent {
-                chunk: data,
-                source: Source::Whole(None),
-                splice: Splice::default(),
-            }),
-            exchange: None,
-        }
+        Content::Chunk(Edited::new(data, None)).into()
     }
 }
 
@@ -432,40 +233,32 @@ impl Body for RouteBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = self.get_mut();
-        if let Some(exchange) = this.exchange() {
-            exchange.begin_body();
+        let Self { content, exchange } = self.get_mut();
+        if let Some(attached) = exchange {
+            attached.exchange().begin_body();
         }
-        // Where a retry policy of the caller's has it sent again.
-        if !this.is_made() {
-            ready!(this.poll_length(cx))?;
+        match content {
+            Content::Chunk(chunk) => {
+                Poll::Ready(chunk.next_piece().map(|piece| Ok(Frame::data(piece))))
+            }
+            Content::Stream(stream) => stream.poll_frame(exchange.as_ref(), cx),
         }
-        let Some(unsent) = this.content.begin() else {
-            return Poll::Ready(Some(Err(RouteError::too_large_to_repeat().into())));
-        };
-        let frame = ready!(unsent.poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let (Some(data), Some(remaining)) = (frame.data_ref(), &mut this.remaining)
-        {
-            *remaining = remaining.saturating_sub(data.len() as u64);
-        }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.remaining == Some(0)
+        self.content.remaining() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.remaining
-            .map_or_else(SizeHint::default, SizeHint::with_exact)
+        let remaining = self.content.remaining();
+        remaining.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 impl fmt::Debug for RouteBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RouteBody")
-            .field("remaining", &self.remaining)
+            .field("remaining", &self.content.remaining())
             .field("replayable", &self.is_replayable())
             .finish_non_exhaustive()
     }

@@ -35,7 +35,7 @@ pin_project! {
     pub struct ResponseBody<R> {
         #[pin]
         kind: Kind<R>,
-        held: Option<Held>,
+        held: Option<Box<Held>>,
         exchange: Option<Arc<Exchange>>,
         // `None` if the client has sent its whole body.
         rest: Option<Box<Rest>>,
@@ -69,7 +69,7 @@ struct Rest {
 }
 
 impl<R: Body> ResponseBody<R> {
-    pub(crate) fn upstream(body: R, held: Option<Held>) -> Self {
+    pub(crate) fn upstream(body: R, held: Option<Box<Held>>) -> Self {
         let mut this = Self {
             exchange: None,
             held,
@@ -77,7 +77,7 @@ impl<R: Body> ResponseBody<R> {
             rest: None,
         };
         if this.kind.is_end_stream()
-            && let Some(held) = this.held.take()
+            && let Some(mut held) = this.held.take()
         {
             this.kind = Kind::after(held.ended());
         }
@@ -107,7 +107,7 @@ impl<R> ResponseBody<R> {
     }
 
     /// The body of a 101 that a layer above tunnels: what is held goes with the body.
-    pub(crate) fn upgraded(body: R, held: Held) -> Self {
+    pub(crate) fn upgraded(body: R, held: Box<Held>) -> Self {
         Self {
             exchange: None,
             kind: Kind::Upstream { body },
@@ -304,7 +304,7 @@ fn longer(left: SizeHint, read: &VecDeque<Frame<Bytes>>) -> SizeHint {
 /// The next frame of the answer itself.
 fn poll_answer<R>(
     mut kind: Pin<&mut Kind<R>>,
-    held: &mut Option<Held>,
+    held: &mut Option<Box<Held>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
 where
@@ -364,11 +364,11 @@ where
 #[inline]
 fn received(
     frame: &mut Frame<Bytes>,
-    held: &mut Option<Held>,
+    held: &mut Option<Box<Held>>,
     is_last: bool,
 ) -> (bool, Option<Farewell>) {
     let is_left = held.as_mut().is_none_or(|held| held.received(frame));
-    let farewell = held.take_if(|_| is_last).map(Held::ended);
+    let farewell = held.take_if(|_| is_last).map(|mut held| held.ended());
     // Trailers end a message, so that nothing could follow them.
     let has_more = !matches!(farewell, None | Some(Farewell::End));
     (is_left && !(frame.is_trailers() && has_more), farewell)
@@ -377,7 +377,7 @@ fn received(
 /// The next frame from the engine, or what follows its last one.
 fn poll_engine<R>(
     body: Pin<&mut R>,
-    held: &mut Option<Held>,
+    held: &mut Option<Box<Held>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Frame<Bytes>, Farewell>>
 where
@@ -389,7 +389,8 @@ where
             return Poll::Ready(Ok(in_bytes(frame)));
         }
         Poll::Ready(None) => {
-            let farewell = held.take().map_or(Farewell::End, Held::ended);
+            let ended = held.take();
+            let farewell = ended.map_or(Farewell::End, |mut held| held.ended());
             return Poll::Ready(Err(farewell));
         }
         Poll::Ready(Some(Err(error))) => (RouteError::broken_off(), error.into()),
@@ -403,7 +404,7 @@ where
         }
     };
     Poll::Ready(Err(match held.take() {
-        Some(held) => held.broke(&error, cause),
+        Some(mut held) => held.broke(&error, cause),
         None => Farewell::Break(cause),
     }))
 }

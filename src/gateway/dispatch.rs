@@ -48,7 +48,7 @@ struct Message {
     model: ExtractedModel,
     chunks: Chunks,
     /// The body without its coding, if that was kept.
-    plain: Option<Plain>,
+    plain: Option<Box<Plain>>,
     inbound: Inbound,
     whole: bool,
     keys: Option<Box<BodyKeys>>,

@@ -51,7 +51,6 @@ pin_project! {
 }
 
 /// What follows a state.
-#[expect(clippy::large_enum_variant, reason = "it is not kept")]
 pub(super) enum Next<F> {
     Phase(Phase<F>),
     /// It is sent, once the inner service is ready. (Most are, so the request is not put away before.)

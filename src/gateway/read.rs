@@ -22,7 +22,7 @@ pub(super) struct Read {
     /// `None` if none are needed, as for most.
     pub(super) keys: Option<Box<BodyKeys>>,
     /// The body without its coding, if it has one and that was kept.
-    pub(super) plain: Option<Plain>,
+    pub(super) plain: Option<Box<Plain>>,
     /// Where that is kept which it names.
     pub(super) home: Option<Arc<Home>>,
 }
@@ -68,7 +68,7 @@ pub(super) fn reads_on(
 /// A body that may be compressed, to be read here.
 struct Text<'a> {
     chunks: &'a mut Chunks,
-    plain: Option<Plain>,
+    plain: Option<Box<Plain>>,
     is_coded: bool,
 }
 
@@ -120,9 +120,9 @@ impl Read {
         let kept = scan.decoder_mut().and_then(Decoder::take_kept);
         let mut text = Text {
             chunks: &mut received.chunks,
-            plain: kept.map(|chunks| Plain {
-                chunks,
-                limit: options.replay_bytes,
+            plain: kept.map(|chunks| {
+                let limit = options.replay_bytes;
+                Box::new(Plain { chunks, limit })
             }),
             is_coded: scan.decoder().is_some(),
         };

@@ -328,7 +328,7 @@ fn held<R: Body>(
     response: &Response<R>,
     routed: &Routed,
     report: &mut Report,
-) -> Held {
+) -> Box<Held> {
     let watch = watch(response, routed, finished, report);
     let decision = &finished.decision;
     let idle_timeout = decision.policy().get_stream_idle_timeout();

@@ -138,8 +138,8 @@ pub struct ExtractedModel {
     /// Its other names, if it has some.
     pub(crate) aliases: Option<Box<Aliases>>,
     pub(crate) location: Location,
-    /// A header that also names the model.
-    pub(crate) header: Option<HeaderName>,
+    /// A header that also names the model. (In a box, as few have one.)
+    pub(crate) header: Option<Box<HeaderName>>,
     /// The model in the body, if it is in the path or query too.
     pub(crate) beside: Option<Box<InBody>>,
 }
@@ -175,7 +175,7 @@ pub(crate) enum Location {
         written: Written,
         span: Range<u64>,
         /// The other occurrences, if duplicates are accepted.
-        others: Vec<Range<u64>>,
+        others: Box<[Range<u64>]>,
     },
     /// In the path; the range counts from the path's start.
     Path(Range<usize>),
@@ -240,7 +240,7 @@ impl ExtractedModel {
             location: Location::Body {
                 written: Written::Member { is_only },
                 span: brace..brace + 1,
-                others: Vec::new(),
+                others: Box::default(),
             },
             ..Self::of_unnamed(name)
         }
@@ -334,7 +334,7 @@ impl ExtractedModel {
 
     /// The name is also, or only, the value of this header.
     pub fn in_header(mut self, header: HeaderName) -> Self {
-        self.header = Some(header);
+        self.header = Some(Box::new(header));
         self
     }
 
@@ -342,7 +342,7 @@ impl ExtractedModel {
         self.location = Location::Body {
             written,
             span: span.start as u64..span.end as u64,
-            others: Vec::new(),
+            others: Box::default(),
         };
         self
     }

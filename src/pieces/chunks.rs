@@ -69,6 +69,14 @@ impl Chunks {
         (self.first, rest)
     }
 
+    /// The only chunk, if there are no more.
+    pub(crate) fn into_only(self) -> Result<Bytes, Self> {
+        match self.more {
+            None => Ok(self.first),
+            Some(_) => Err(self),
+        }
+    }
+
     /// All bytes in one piece; joins the chunks if there are several.
     pub(crate) fn contiguous(&mut self) -> &Bytes {
         self.join(u64::MAX);
@@ -109,6 +117,16 @@ impl Chunks {
 impl More {
     fn flush(&mut self) {
         self.rest.extend(self.joined.take());
+    }
+}
+
+impl From<Bytes> for Chunks {
+    fn from(chunk: Bytes) -> Self {
+        Self {
+            len: chunk.len() as u64,
+            first: chunk,
+            more: None,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Small pieces without I/O: the bytes of a body, edits to them, a lock, a bounded memory.
 
 mod chunks;
+mod edited;
 mod first_of;
 mod interned;
 mod joined;
@@ -10,6 +11,7 @@ mod splice;
 
 pub(crate) use self::{
     chunks::Chunks,
+    edited::Edited,
     first_of::{first_of, quote_or_backslash},
     interned::interned,
     joined::Joined,

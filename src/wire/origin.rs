@@ -13,6 +13,7 @@ use crate::{
     model::{ExtractedModel, InBody, Location, Written},
     pieces::{Chunks, Edit, Edits},
     route::RouteDecision,
+    server::RealModel,
 };
 
 pub(crate) struct Origin {
@@ -97,9 +98,10 @@ impl Origin {
         to: &Address,
     ) -> Result<Payload, RouteError> {
         let usage = self.usage.as_ref();
+        let real = decision.rewrite();
         let edits = match usage.filter(|_| decision.policy().get_force_usage()) {
-            Some(usage) => self.edits(decision).and(usage.clone()),
-            None => self.edits(decision),
+            Some(usage) => self.edits(real).and(usage.clone()),
+            None => self.edits(real),
         };
         let payload = match &self.coded {
             None => Payload {
@@ -117,10 +119,10 @@ impl Origin {
         if is_again {
             head.uri = self.path.clone().map(Uri::from).unwrap_or_default();
         }
-        if let Some(real) = decision.rewrite() {
+        if let Some(real) = real {
             rewrite::model_in_uri(head, &self.model, &real.name)?;
         }
-        if is_again || decision.rewrite().is_some() {
+        if is_again || real.is_some() {
             rewrite::model_in_header(head, &self.model, decision.engine_model());
         }
         if is_again {
@@ -145,8 +147,9 @@ impl Origin {
         })
     }
 
-    /// The edits to the body: every occurrence of the model gets the same value.
-    fn edits(&self, decision: &RouteDecision) -> Edits {
+    /// The edits to the body: every occurrence of the model gets the same value, that of `real` if
+    /// the engine knows it by another name.
+    fn edits(&self, real: Option<&RealModel>) -> Edits {
         let Location::Body {
             written,
             span,
@@ -154,10 +157,10 @@ impl Origin {
         } = &self.model.location
         else {
             let beside = self.model.beside.as_deref();
-            return beside.map_or(Edits::None, |beside| self.edits_beside(beside, decision));
+            return beside.map_or(Edits::None, |beside| self.edits_beside(beside, real));
         };
         let name = self.model.asked();
-        let value = match (decision.rewrite(), written) {
+        let value = match (real, written) {
             (None, _) if others.is_empty() => return Edits::None,
             (Some(real), Written::Json) => real.json.clone(),
             (Some(real), Written::Plain) => Bytes::copy_from_slice(real.name.as_bytes()),
@@ -179,8 +182,7 @@ impl Origin {
     }
 
     /// The edits to the body of a request whose path or query is rewritten too.
-    fn edits_beside(&self, beside: &InBody, decision: &RouteDecision) -> Edits {
-        let real = decision.rewrite();
+    fn edits_beside(&self, beside: &InBody, real: Option<&RealModel>) -> Edits {
         if real.is_none() && beside.is_settled {
             return Edits::None;
         }

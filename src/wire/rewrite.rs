@@ -110,7 +110,7 @@ pub(crate) fn model_in_uri(
 
 /// Writes `name` into the header that also names the model, if one does.
 pub(crate) fn model_in_header(head: &mut Parts, model: &ExtractedModel, name: &str) {
-    if let Some(header) = &model.header {
+    if let Some(header) = model.header.as_deref() {
         // If a header can't hold the name, it is removed: the engine must not read the old one.
         match HeaderValue::from_str(name) {
             Ok(value) => _ = head.headers.insert(header, value),

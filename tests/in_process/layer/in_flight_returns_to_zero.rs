@@ -27,7 +27,6 @@ enum Step {
 type Call = Spawn<ResponseFuture<Mock>>;
 
 /// Where a request stands, with what its next step needs.
-#[expect(clippy::large_enum_variant, reason = "there are few of them")]
 enum Stage {
     Uploading(Call, Script, Handle),
     Waiting(Call, Handle),

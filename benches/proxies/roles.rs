@@ -27,7 +27,6 @@ use hyper::{
 use hyper_util::{
     client::legacy::{self, Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
@@ -63,12 +62,12 @@ pub(super) async fn run(role: &str, engine: Option<SocketAddr>, options: &Option
         }
         "role:routed" => {
             let service = layer(TrafficPolicy::new())?.layer(Shared::new(client(options)));
-            serve(listener, TowerToHyperService::new(service), is_http2).await
+            serve(listener, always_ready(service), is_http2).await
         }
         "role:stack" => {
             let layer = layer(retries())?;
             let service = stack(layer).service(Shared::new(client(options)));
-            serve(listener, TowerToHyperService::new(service), is_http2).await
+            serve(listener, always_ready(service), is_http2).await
         }
         "role:told" => {
             let path = std::env::temp_dir().join(format!("told-{}.log", std::process::id()));
@@ -84,10 +83,23 @@ pub(super) async fn run(role: &str, engine: Option<SocketAddr>, options: &Option
             let handle = RouteTableHandle::new(table(engine, TrafficPolicy::new())?);
             let layer = ModelRouteLayer::new(handle.clone()).observer(Metrics::new(&handle));
             let service = layer.layer(Shared::new(client(options)));
-            serve(listener, TowerToHyperService::new(service), is_http2).await
+            serve(listener, always_ready(service), is_http2).await
         }
         other => Err(format!("no role is called {other}").into()),
     }
+}
+
+/// A service for hyper, without the copies of the request that `TowerToHyperService` makes to wait until the
+/// service is ready: the layer always is.
+fn always_ready<S, B>(
+    service: S,
+) -> impl Service<Request<Incoming>, Response = Response<B>, Error = S::Error, Future = S::Future> + Clone
+where
+    S: tower::Service<Request<Incoming>, Response = Response<B>, Error: Into<super::BoxError>>
+        + Clone,
+    B: Body,
+{
+    service_fn(move |request| service.clone().call(request))
 }
 
 async fn serve<S, B>(listener: TcpListener, service: S, is_http2: bool) -> Result<()>

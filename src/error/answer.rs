@@ -8,7 +8,7 @@ use http::{
 use serde_json::{Value, json};
 
 use super::{
-    request_id::{X_REQUEST_ID, given_request_id, is_request_id, new_request_id, own_request_id},
+    request_id::{X_REQUEST_ID, given_request_id, is_request_id, new_request_id},
     route::{RouteError, RouteErrorKind, whole_seconds},
 };
 
@@ -116,8 +116,13 @@ pub(crate) struct Asker {
 
 impl Asker {
     /// Who sent a request with these headers for `path`.
-    pub(crate) fn new(path: &str, headers: &HeaderMap) -> Self {
-        let own = own_request_id(headers);
+    fn new(path: &str, headers: &HeaderMap) -> Self {
+        Self::with_id(path, headers, given_request_id(headers))
+    }
+
+    /// The same where the only `x-request-id` is known already.
+    pub(crate) fn with_id(path: &str, headers: &HeaderMap, given: Option<&HeaderValue>) -> Self {
+        let own = given.filter(|id| is_request_id(id.as_bytes()));
         Self {
             shape: Shape::of(path, headers),
             has_made_id: own.is_none(),

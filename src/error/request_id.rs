@@ -30,7 +30,7 @@ pub fn request_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// The client's, if it is one.
-pub(super) fn own_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+fn own_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     given_request_id(headers).filter(|id| is_request_id(id.as_bytes()))
 }
 

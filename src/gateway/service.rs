@@ -6,11 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, Request, Response,
-    header::{CONTENT_LENGTH, EXPECT},
-    request::Parts,
-};
+use http::{Request, Response, header::EXPECT, request::Parts};
 use http_body::Body;
 use tower_service::Service;
 
@@ -31,7 +27,7 @@ use crate::{
     pieces::{Chunks, Edits},
     route::CompiledTable,
     upload::{Drain, Limits, Receive, Share, Upload, receive},
-    wire::{Fields, admitted},
+    wire::{Fields, RequestFields, admitted},
 };
 
 /// The service made by [`ModelRouteLayer`](crate::ModelRouteLayer).
@@ -68,7 +64,12 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let asker = Asker::new(head.uri.path(), &head.headers);
+        let RequestFields {
+            fields,
+            request_id,
+            length,
+        } = RequestFields::of(&head.headers);
+        let asker = Asker::with_id(head.uri.path(), &head.headers, request_id);
         let (level, observers) = (self.options.span_level, &self.options.observers);
         let report = Report::new(level, observers, &head, &asker);
         if asker.has_made_id() {
@@ -76,8 +77,7 @@ where
             _ = head.headers.try_insert(X_REQUEST_ID, asker.id().clone());
         }
         let table = self.options.table.load();
-        let fields = Fields::of(&head.headers);
-        let length = body.size_hint().lower();
+        let length = length.unwrap_or(0).max(body.size_hint().lower());
         let look = first_look(&self.options, &table, &mut head, fields, length);
         let mut course = Course::new(self.inner.clone(), report, asker.id().clone());
         let phase = match look {
@@ -155,7 +155,9 @@ fn first_look(
         Ok(None) => return FirstLook::Forward,
         Err(error) => return FirstLook::Reject(error),
     };
-    if let Err(error) = scan.check_type(&head.headers) {
+    if !fields.has(Fields::PLAIN_JSON)
+        && let Err(error) = scan.check_type(&head.headers)
+    {
         return FirstLook::Reject(error);
     }
     let scan = if fields.has(Fields::CODING) && scan.reads_body() {
@@ -171,8 +173,7 @@ fn first_look(
     } else {
         scan
     };
-    let announced = announced_length(&head.headers).unwrap_or(0).max(length);
-    if announced > options.max_body_bytes {
+    if length > options.max_body_bytes {
         return FirstLook::Reject(RouteError::body_too_large(options.max_body_bytes));
     }
     FirstLook::Receive(scan)
@@ -210,8 +211,4 @@ where
     }
     let inbound = receive(body, Scan::none(), Limits::NONE);
     Drain::of_unread(Some(inbound), options.drain(head))
-}
-
-fn announced_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -10,14 +10,8 @@ use crate::error::{RouteError, RouteErrorKind};
 const CHARSETS: &[&str] = &["utf-8", "utf8", "us-ascii", "ascii"];
 
 /// Whether this Content-Type is JSON and nothing else, as nearly all requests have it.
-pub(super) fn is_plain_json(content_type: &HeaderValue) -> bool {
+pub(crate) fn is_plain_json(content_type: &HeaderValue) -> bool {
     content_type == "application/json"
-}
-
-/// Whether the Content-Type can't mean anything but JSON in UTF-8, so that there is nothing to check.
-pub(super) fn is_only_json(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(CONTENT_TYPE).iter();
-    values.next().is_some_and(is_plain_json) && values.next().is_none()
 }
 
 /// Refuses a Content-Type by which an engine may read another document than the JSON in UTF-8

@@ -41,6 +41,7 @@ pub(crate) use self::{
         BLOCK, BodyKeys, NeededKeys, ask_for_usage, hash, id, id_in_body, id_in_path, is_empty,
         makes_ids, may_name_id,
     },
+    media_type::is_plain_json,
     paths::is_below_model,
     scan::Scan,
 };

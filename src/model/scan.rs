@@ -15,7 +15,7 @@ use super::{
     duplicates::DuplicateModels,
     extraction::{ExtractedModel, FromWholeBody, Plan, Written},
     found::{FIELD, Refusal, Value},
-    media_type::{check_json, check_one_type, is_only_json},
+    media_type::{check_json, check_one_type},
     model_name::NameMap,
 };
 use crate::{
@@ -268,11 +268,9 @@ impl Scan {
         !matches!(self.kind, Kind::Nameless | Kind::Known(_))
     }
 
-    /// Refuses a Content-Type by which an engine could read another model than this does.
+    /// Refuses a Content-Type by which an engine could read another model than this does. (Plain JSON
+    /// never is one.)
     pub(crate) fn check_type(&self, headers: &HeaderMap) -> Result<(), RouteError> {
-        if is_only_json(headers) {
-            return Ok(());
-        }
         if self.reads_body() {
             check_one_type(headers)?;
         }

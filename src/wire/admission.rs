@@ -7,7 +7,11 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-use super::{fields::Fields, original_path::OriginalPath, via::Via};
+use super::{
+    fields::{Fields, is_plain_host},
+    original_path::OriginalPath,
+    via::Via,
+};
 use crate::{
     config::{ApiPaths, WithoutModel, bad_segment},
     error::{Excerpt, RouteError, RouteErrorKind},
@@ -54,6 +58,9 @@ impl Admission {
                 RouteErrorKind::LoopDetected,
                 "the request has come through this gateway before",
             ));
+        }
+        if fields.has(Fields::PLAIN_HOST) && head.uri.authority().is_none() {
+            return Ok(());
         }
         check_host(head)
     }
@@ -147,7 +154,7 @@ fn check_host(head: &Parts) -> Result<(), RouteError> {
     if hosts.next().is_some() {
         return refuse("the request has more than one Host");
     }
-    if head.uri.authority().is_none() && (host.is_empty() || is_plain(host.as_bytes())) {
+    if head.uri.authority().is_none() && (host.is_empty() || is_plain_host(host)) {
         return Ok(());
     }
     match Authority::try_from(host.as_bytes()) {
@@ -158,21 +165,6 @@ fn check_host(head: &Parts) -> Result<(), RouteError> {
             _ => Ok(()),
         },
         _ => refuse("the request's Host is not a host"),
-    }
-}
-
-/// Whether this is a name or an IPv4 address, perhaps with a port, as almost all are: to parse
-/// an authority is to allocate one.
-fn is_plain(host: &[u8]) -> bool {
-    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-    let end = host.iter().position(|byte| !in_name(byte));
-    match end.map(|end| host.split_at(end)) {
-        None => !host.is_empty(),
-        Some(([], _)) => false,
-        Some((_, [b':', port @ ..])) => {
-            (1..=4).contains(&port.len()) && port.iter().all(u8::is_ascii_digit)
-        }
-        Some(_) => false,
     }
 }
 

@@ -16,7 +16,7 @@ mod via;
 
 pub(crate) use self::{
     admission::{Admission, admitted},
-    fields::Fields,
+    fields::{Fields, RequestFields},
     location::hide_endpoint,
     origin::{Origin, Payload, PayloadContent},
     original_path::OriginalPath,

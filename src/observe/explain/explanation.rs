@@ -21,7 +21,7 @@ use crate::{
     pieces::Chunks,
     route::{CompiledTable, Prospect, RouteTable},
     server::Wanted,
-    wire::{Admission, Fields, admitted},
+    wire::{Admission, RequestFields, admitted},
 };
 
 /// The whole decision about one request, as data and, by its `Display`, as text.
@@ -177,7 +177,7 @@ impl RouteTable {
             .or(table.without_model())
             .unwrap_or(&WithoutModel::Reject);
         let (admission, extract) = (layer.admission, layer.extract);
-        admission.check(head, Fields::of(&head.headers))?;
+        admission.check(head, RequestFields::of(&head.headers).fields)?;
         let mut settled = head.clone();
         let target = admission.settle(extract, table, &mut settled);
         let what = &*table.unnamed(&settled, what);
@@ -217,7 +217,7 @@ impl RouteTable {
         let AsLayer {
             admission, extract, ..
         } = layer;
-        admission.check(head, Fields::of(&head.headers))?;
+        admission.check(head, RequestFields::of(&head.headers).fields)?;
         let mut settled = head.clone();
         admission.settle(extract, self.compiled(), &mut settled)?;
         Ok(self.explain_showing(&settled, model, shown).of(head))

@@ -58,7 +58,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    const NOTHING: Self = Self {
+    pub(super) const NOTHING: Self = Self {
         kinds: Kinds::NONE,
         name: Type::None,
         said: None,
@@ -101,7 +101,8 @@ const WORDS: [&[u8]; 5] = [b"true", b"false", b"null", b"NaN", b"Infinity"];
 const INFINITY: u8 = 4;
 
 impl Json {
-    pub(super) fn new() -> Self {
+    /// Of an event that begins at `begin`, before which this `usage` was reported.
+    pub(super) fn new(begin: u64, usage: Usage) -> Self {
         Self {
             at: At::Start,
             node: Node::In(Inner::Root),
@@ -116,12 +117,12 @@ impl Json {
             is_said: false,
             is_audio: false,
             audio: None,
-            begin: 0,
+            begin,
             start: 0,
             end: 0,
             holes: Holes::NONE,
             found: Found::NOTHING,
-            usage: Usage::default(),
+            usage,
         }
     }
 

@@ -41,6 +41,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod value;
 mod word;
 mod write;
 

@@ -4,12 +4,12 @@ use super::{
     dialect::Dialect,
     event::{End, Event, Kinds},
     format::Format,
-    json::Json,
     names::Type,
     said::Said,
     sse::{Piece, Sse},
     template::{MAX_TEMPLATE, Template},
     usage::Usage,
+    value::Value,
 };
 
 const MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
@@ -38,7 +38,7 @@ pub struct Reader {
     start: u64,
     sse: Sse,
     list: List,
-    json: Json,
+    value: Value,
     template: Template,
     seen: Kinds,
     contents: u64,
@@ -72,7 +72,7 @@ impl Reader {
             start: 0,
             sse: Sse::new(),
             list: List::Start,
-            json: Json::new(),
+            value: Value::default(),
             template: Template::new(MAX_TEMPLATE),
             seen: Kinds::NONE,
             contents: 0,
@@ -106,9 +106,12 @@ impl Reader {
                 self.advance(rest, rest.len());
                 None
             }
-        }?;
-        self.passed(&event);
-        Some(event)
+        };
+        match &event {
+            Some(event) => self.passed(event),
+            None => self.value.rest(),
+        }
+        event
     }
 
     /// Marks the end of the body: a last event, if nothing but the end of its line was missing, and
@@ -116,11 +119,11 @@ impl Reader {
     pub fn end(&mut self) -> (Option<Event>, End) {
         let has_rest = match self.format {
             Format::Sse => self.sse.is_within(),
-            Format::Ndjson => !self.json.is_empty(),
+            Format::Ndjson => !self.value.is_empty(),
             Format::Json => matches!(self.list, List::Single | List::Element),
             Format::Opaque => false,
         };
-        let is_event = has_rest && self.json.is_whole();
+        let is_event = has_rest && self.value.is_whole();
         let event = is_event.then(|| self.event());
         if let Some(event) = &event {
             self.passed(event);
@@ -166,7 +169,7 @@ impl Reader {
 
     /// What the engine has reported so far.
     pub fn usage(&self) -> &Usage {
-        &self.json.usage
+        self.value.usage()
     }
 
     /// Whether that is all of it: it came with the end of the last choice, or behind that. (vLLM's
@@ -200,7 +203,7 @@ impl Reader {
         let is_within_mark = (1..MARK.len()).contains(&usize::from(self.mark));
         match self.format {
             Format::Sse => self.sse.is_between() && !is_within_mark,
-            Format::Ndjson => self.json.is_empty() && !is_within_mark,
+            Format::Ndjson => self.value.is_empty() && !is_within_mark,
             Format::Json | Format::Opaque => false,
         }
     }
@@ -253,8 +256,8 @@ impl Reader {
             self.read += (before - rest.len()) as u64;
             match piece {
                 Piece::Nothing => {}
-                Piece::Data(data) => self.json.feed(data, offset),
-                Piece::NextLine => self.json.newline(),
+                Piece::Data(data) => self.value.feed(data, offset),
+                Piece::NextLine => self.value.newline(),
                 Piece::End => return Some(self.whole_event(whole, rest)),
             }
         }
@@ -264,10 +267,10 @@ impl Reader {
     /// An event like the last one with content.
     #[inline]
     fn as_before(&mut self, rest: &mut &[u8]) -> Option<Event> {
-        let (kinds, len) = self.template.read(rest, &mut self.json.usage)?;
+        let (kinds, len) = self.template.read(rest, self.value.usage_mut())?;
         let bytes = self.advance(rest, len);
         self.sse.ended_with(bytes.last());
-        self.json.begin_at(self.read);
+        self.value.begin_at(self.read);
         Some(Event {
             kinds,
             start: self.start,
@@ -280,7 +283,7 @@ impl Reader {
         let event = self.said();
         let bytes = whole.and_then(|whole| whole.get(..whole.len() - rest.len()));
         if let Some(bytes) = bytes {
-            self.template.keep(bytes, &event, &self.json.holes);
+            self.template.keep(bytes, &event, self.value.holes());
         }
         self.begin();
         event
@@ -289,7 +292,7 @@ impl Reader {
     fn next_line(&mut self, rest: &mut &[u8]) -> Option<Event> {
         let mut whole = None;
         while !rest.is_empty() {
-            if self.json.is_empty() {
+            if self.value.is_empty() {
                 if let Some(event) = self.as_before(rest) {
                     return Some(event);
                 }
@@ -298,10 +301,10 @@ impl Reader {
             let end = memchr(b'\n', rest);
             let offset = self.read;
             let line = self.advance(rest, end.unwrap_or(rest.len()));
-            self.json.feed(line, offset);
+            self.value.feed(line, offset);
             if end.is_some() {
                 self.advance(rest, 1);
-                if !self.json.is_empty() {
+                if !self.value.is_empty() {
                     return Some(self.whole_event(whole, rest));
                 }
             }
@@ -314,12 +317,12 @@ impl Reader {
             match self.list {
                 List::Single | List::Element => {
                     let offset = self.read;
-                    let used = self.json.feed_one(rest, offset);
+                    let used = self.value.feed_one(rest, offset);
                     self.advance(rest, used);
-                    if self.json.is_empty() || !self.json.is_ended() {
+                    if self.value.is_empty() || !self.value.is_ended() {
                         return None;
                     }
-                    let is_element = self.list == List::Element && self.json.is_whole();
+                    let is_element = self.list == List::Element && self.value.is_whole();
                     self.list = match is_element {
                         true => List::Between,
                         false => List::End,
@@ -360,7 +363,7 @@ impl Reader {
     }
 
     fn begin(&mut self) {
-        self.json.begin(self.read);
+        self.value.begin(self.read);
         self.sse.begin();
     }
 
@@ -368,7 +371,7 @@ impl Reader {
     fn said(&mut self) -> Event {
         let kinds = self.kinds();
         if kinds.has(Kinds::ERROR) && self.error.is_none() {
-            self.error = Some(self.json.found.said.take().unwrap_or_default());
+            self.error = Some(self.value.take_said().unwrap_or_default());
         }
         Event {
             kinds,
@@ -378,14 +381,14 @@ impl Reader {
     }
 
     fn kinds(&self) -> Kinds {
-        if self.json.is_empty() {
+        if self.value.is_empty() {
             return match self.sse.name() {
                 Type::Error => Kinds::ERROR,
                 _ => Kinds::PING,
             };
         }
-        let mut kinds = self.json.found.kinds;
-        let name = match self.json.found.name {
+        let mut kinds = self.value.found().kinds;
+        let name = match self.value.found().name {
             Type::None => self.sse.name(),
             name => name,
         };
@@ -402,7 +405,7 @@ impl Reader {
         if !is_known && !says_end {
             kinds |= Kinds::CONTENT;
         }
-        let is_whole = self.json.is_whole();
+        let is_whole = self.value.is_whole();
         if is_known && !is_whole {
             kinds |= Kinds::MALFORMED;
         }

@@ -182,7 +182,7 @@ proptest! {
 #[test]
 fn memory_is_bounded_whatever_arrives() {
     const SIZE: usize = 16 << 20;
-    assert!(size_of::<Reader>() <= 576, "{}", size_of::<Reader>());
+    assert!(size_of::<Reader>() <= 320, "{}", size_of::<Reader>());
     let chunk = |byte: &[u8]| byte.repeat(4096 / byte.len());
     for format in [Format::Sse, Format::Ndjson, Format::Json] {
         for (start, more) in [

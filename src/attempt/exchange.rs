@@ -53,6 +53,8 @@ pub(crate) struct Exchange {
     passed: Passed,
     /// Whether the current attempt has ended; it is written under the lock.
     has_ended: AtomicBool,
+    /// Whether somebody watches the times of the current attempt, and so the total one.
+    is_timed: AtomicBool,
     /// Whether the HTTP client may have sent all that the engine needs in the current attempt:
     /// it has begun to read the body, or there is none.
     body_begun: AtomicBool,
@@ -85,6 +87,22 @@ struct Passed {
 /// The part that a body has in its exchange.
 #[derive(Debug)]
 pub(super) struct Attached(Arc<Exchange>);
+
+/// As long as it lives, its owner watches the times of an attempt.
+#[derive(Debug)]
+pub(crate) struct Timed(Arc<Exchange>);
+
+impl Timed {
+    pub(crate) fn exchange(&self) -> &Exchange {
+        &self.0
+    }
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        self.0.is_timed.store(false, Ordering::Relaxed);
+    }
+}
 
 /// How the request has ended, for the layer that has the answer.
 pub(crate) struct Finished {
@@ -211,6 +229,7 @@ impl Exchange {
             has_retries: retries.is_some(),
             passed: Passed::default(),
             has_ended: AtomicBool::new(false),
+            is_timed: AtomicBool::new(false),
             body_begun: AtomicBool::new(!fixed.has_body),
             bodies: AtomicUsize::new(1),
             fixed,
@@ -231,19 +250,31 @@ impl Exchange {
         })
     }
 
-    /// The time limits of the attempt that begins now. Whoever asks enforces them.
-    pub(crate) fn attempt_times(&self) -> AttemptTimes {
+    /// The time limits of the attempt that begins now. Whoever asks enforces them, from its first poll
+    /// on.
+    pub(crate) fn attempt_times(self: &Arc<Self>) -> (AttemptTimes, Timed) {
         self.passed.attempt_timeout.store(true, Ordering::Relaxed);
+        let timed = Timed(Arc::clone(self));
         let mut state = self.state();
         let Some(lease) = &state.lease else {
-            return AttemptTimes::default();
+            return (AttemptTimes::default(), timed);
         };
         let times = AttemptTimes::of(&lease.server().policy, state.deadline);
         state.slow = times.slow;
-        AttemptTimes {
-            asks_for_stream: self.fixed.asks_for_stream,
-            ..times
-        }
+        self.is_timed.store(true, Ordering::Relaxed);
+        let asks_for_stream = self.fixed.asks_for_stream;
+        (
+            AttemptTimes {
+                asks_for_stream,
+                ..times
+            },
+            timed,
+        )
+    }
+
+    /// Whether somebody watches the times of the current attempt, and so when the total one is over.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.is_timed.load(Ordering::Relaxed)
     }
 
     /// The attempt has had no first event for too long, and goes on.

@@ -20,7 +20,7 @@ mod tunnel;
 mod watch;
 
 pub(crate) use self::{
-    exchange::{Dispatched, Exchange, Finished, Fixed, Next, Upcoming},
+    exchange::{Dispatched, Exchange, Finished, Fixed, Next, Timed, Upcoming},
     held::Held,
     keep_alive::KeepAlive,
     late::Late,

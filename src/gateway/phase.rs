@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, request::Parts};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
 use super::{dispatch::Matched, options::Options, upgrade::Upgrade, waiter::Waiter};
@@ -133,6 +133,14 @@ pub(super) struct Routed {
     pub(super) upgrade: Option<Upgrade>,
 }
 
+impl Routed {
+    /// A second timer for the same time would cost as much as the first.
+    fn is_timed_below(&self) -> bool {
+        let exchange = self.exchange.as_ref();
+        exchange.is_some_and(|exchange| exchange.is_timed())
+    }
+}
+
 impl Drop for Routed {
     /// Nobody waits for the answer any more, so the lease is released, even if a
     /// layer below still holds the request. (If an answer came, its body owns the lease.)
@@ -143,14 +151,33 @@ impl Drop for Routed {
     }
 }
 
-/// Ready when the total timeout expires. `None`, which is never ready, if no
-/// timeout is set or it is too long for the clock to represent.
-pub(super) type Timer = Option<Pin<Box<Sleep>>>;
+/// Ready when the total timeout expires.
+pub(super) enum Timer {
+    /// No timeout is set, or it is too long for the clock to represent.
+    Never,
+    /// It has not been needed yet.
+    At(Instant),
+    Running(Pin<Box<Sleep>>),
+}
 
-pub(super) fn poll_timer(timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
-    match timer {
-        Some(timer) => timer.as_mut().poll(cx),
-        None => Poll::Pending,
+impl Timer {
+    /// When it expires.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Never => None,
+            Self::At(at) => Some(*at),
+            Self::Running(sleep) => Some(sleep.deadline()),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::At(at) = *self {
+            *self = Self::Running(Box::pin(sleep_until(at)));
+        }
+        match self {
+            Self::Running(sleep) => sleep.as_mut().poll(cx),
+            Self::Never | Self::At(_) => Poll::Pending,
+        }
     }
 }
 
@@ -160,7 +187,7 @@ impl Queued {
     pub(super) fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<Option<Lease>> {
         match self.wait.as_mut().poll(cx) {
             Poll::Ready(lease) => Poll::Ready(lease),
-            Poll::Pending => poll_timer(&mut self.timer, cx).map(|()| None),
+            Poll::Pending => self.timer.poll(cx).map(|()| None),
         }
     }
 }
@@ -207,11 +234,11 @@ impl<S> Course<S> {
         (self.arrival.as_mut().expect(UNSENT), &mut self.report)
     }
 
-    /// Ready once the total timeout has passed.
+    /// Ready once the total timeout has passed, unless a layer below watches that.
     pub(super) fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.routed {
-            Some(routed) => poll_timer(&mut routed.timer, cx),
-            None => Poll::Pending,
+            Some(routed) if !routed.is_timed_below() => routed.timer.poll(cx),
+            _ => Poll::Pending,
         }
     }
 

@@ -9,7 +9,7 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
@@ -193,7 +193,7 @@ pub(super) fn freed<S, F>(lease: Option<Lease>, queued: Queued, course: &mut Cou
         ..
     } = queued;
     course.report.waited();
-    let total = timer.as_ref().map(|timer| timer.deadline());
+    let total = timer.deadline();
     let refused = match (lease, deadline::check(course.arrival().deadline)) {
         (_, Err(error)) => error,
         (Some(lease), Ok(())) if deadline::has_time(total) => {
@@ -434,8 +434,8 @@ fn rest<R: Body>(
 fn timer(server: &Server, deadline: Option<Instant>) -> Timer {
     let timeout = server.policy.get_total_timeout();
     let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let until = until.into_iter().chain(deadline).min()?;
-    Some(Box::pin(sleep_until(until)))
+    let until = until.into_iter().chain(deadline).min();
+    until.map_or(Timer::Never, Timer::At)
 }
 
 fn dispatched<S, F>(
@@ -448,7 +448,7 @@ fn dispatched<S, F>(
     let (arrival, report) = course.arrived();
     let (head, options) = (&mut arrival.head, &arrival.options);
     let drain = options.drain(head);
-    let deadline = timer.as_ref().map(|timer| timer.deadline());
+    let deadline = timer.deadline();
     let dialect = Dialect::in_shape(arrival.asker.shape(), head.uri.path());
     let standings = matched.standings(options).copied().map(Box::new);
     let learns_ids = matched.learns_ids(head);

@@ -6,7 +6,6 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -24,7 +23,7 @@ use super::{
     refusal::{Looks, Reading},
 };
 use crate::{
-    attempt::{Exchange, ResponseBody, RouteBody, outcome_of_answer, outcome_of_error},
+    attempt::{Exchange, ResponseBody, RouteBody, Timed, outcome_of_answer, outcome_of_error},
     error::BoxError,
     events::Dialect,
     observe::AttemptSpan,
@@ -87,15 +86,15 @@ where
 
     fn call(&mut self, mut request: Request<RouteBody>) -> Self::Future {
         follow(&mut request);
-        let exchange = request.body().exchange().cloned();
-        let times = exchange.as_ref().map(|exchange| exchange.attempt_times());
+        let exchange = request.body().exchange();
+        let (times, timed) = exchange.map(|exchange| exchange.attempt_times()).unzip();
         let times = times.unwrap_or_default();
-        let span = span(&mut request, exchange.as_deref());
+        let span = span(&mut request, timed.as_ref().map(Timed::exchange));
         let gate = times.is_gated.then(|| Gate {
             dialect: Dialect::of(request.uri().path()),
             stream: times.asks_for_stream,
         });
-        let looks = exchange.as_ref().map(|_| Looks::of(&times));
+        let looks = timed.as_ref().map(|_| Looks::of(&times));
         let call = {
             let _entered = span.enter();
             self.inner.call(request)
@@ -104,7 +103,7 @@ where
             clock: Clock::new(times),
             gate,
             looks,
-            exchange,
+            timed,
             span,
             phase: Phase::Calling { call },
         }
@@ -127,7 +126,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct AttemptTimeoutFuture<F, R> {
         // None for a request that is forwarded without being routed.
-        exchange: Option<Arc<Exchange>>,
+        timed: Option<Timed>,
         span: AttemptSpan,
         #[pin]
         clock: Clock,
@@ -244,8 +243,8 @@ where
         let (result, outcome) = match ended {
             Poll::Ready(ended) => ended,
             Poll::Pending => {
-                let (clock, exchange) = (this.clock, &*this.exchange);
-                let slow = || exchange.iter().for_each(|exchange| exchange.is_slow());
+                let (clock, timed) = (this.clock, &*this.timed);
+                let slow = || timed.iter().for_each(|timed| timed.exchange().is_slow());
                 let outcome = ready!(clock.poll(cx, this.phase.has_head(), slow));
                 (Err(Elapsed::new().into()), outcome)
             }
@@ -253,7 +252,7 @@ where
         drop(entered);
         let status = result.as_ref().ok().map(Response::status);
         this.span.ended(status, outcome);
-        if let Some(exchange) = this.exchange {
+        if let Some(exchange) = this.timed.as_ref().map(Timed::exchange) {
             if let Err(error) = &result {
                 exchange.complain(outcome, &**error);
             }

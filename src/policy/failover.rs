@@ -19,6 +19,7 @@ use tower_service::Service;
 use super::{
     failover_policy::RetryInterval,
     readdress::{Kept, fall_back, follow, is_from_engine, next, readdress, should_retry, wait},
+    request_copy::RequestCopy,
 };
 use crate::{
     attempt::{Exchange, Next, RouteBody, Upcoming},
@@ -177,7 +178,7 @@ struct Again<S, R> {
     exchange: Arc<Exchange>,
     /// A copy of the request for the next attempt; `None` while the current one is
     /// the last one allowed.
-    copy: Option<Request<RouteBody>>,
+    copy: Option<RequestCopy>,
     kept: Kept<R>,
 }
 
@@ -286,7 +287,7 @@ impl<S, R> Again<S, R> {
         mut result: Result<Response<R>, E>,
     ) -> Step<S, R, E, F> {
         let next = should_retry(&self.exchange, &result).then(|| {
-            let request = self.copy.take()?;
+            let request = self.copy.take()?.into_request()?;
             let wait = self.exchange.interval(request.body().is_replayable())?;
             Some((wait, request))
         });
@@ -363,10 +364,10 @@ impl<S, R, E> Pause<S, R, E> {
 }
 
 /// A copy of the request for a retry, if one is possible.
-fn copy(request: &Request<RouteBody>) -> Option<Request<RouteBody>> {
+fn copy(request: &Request<RouteBody>) -> Option<RequestCopy> {
     let body = request.body();
     let may_send_again = body.exchange()?.may_send_again(body.is_replayable());
-    may_send_again.then(|| request.clone())
+    may_send_again.then(|| RequestCopy::of(request))
 }
 
 impl<S, R> fmt::Debug for FailoverFuture<S, R>

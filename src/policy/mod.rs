@@ -16,6 +16,7 @@ mod lora_adapters;
 mod poll;
 mod readdress;
 mod refusal;
+mod request_copy;
 mod served_models;
 mod to_engine;
 

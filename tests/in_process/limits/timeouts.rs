@@ -1,6 +1,6 @@
 //! How long an attempt may take, and the request as a whole.
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use http::{Request, Response, StatusCode};
 use test_kit::{
@@ -12,10 +12,11 @@ use test_kit::{
     request::asked,
     table::{failures, one_server, retries, single, table},
 };
-use tokio::time::Instant;
-use tower::{ServiceBuilder, ServiceExt};
+use tokio::time::{Instant, timeout};
+use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_model_route::{
-    AnswerErrorsLayer, Failover, ModelRouteLayer, RouteBody, Rule, TrafficPolicy, stack,
+    AnswerErrorsLayer, AttemptTimeout, AttemptTimeoutLayer, Failover, ModelRouteLayer, RouteBody,
+    Rule, TrafficPolicy, stack,
 };
 use tower_test::mock;
 
@@ -199,6 +200,35 @@ async fn the_total_timeout_needs_no_other_layer() {
         .map(|endpoint| endpoint.failures())
         .sum();
     assert_eq!(failures, 0);
+}
+
+/// A layer of the caller's drops the attempt, whose timeout has watched the total one too, and does
+/// nothing.
+#[tokio::test(start_paused = true)]
+async fn the_total_timeout_holds_after_an_attempt_was_dropped() {
+    let engines = Engines::default();
+    engines.everywhere(|| Act::Hang);
+    let policy = TrafficPolicy::new().timeout(60 * SECOND);
+    let table = one_server(1, policy.total_timeout(10 * SECOND));
+    let giving_up = ServiceBuilder::new()
+        .layer(ModelRouteLayer::new(table))
+        .layer(AnswerErrorsLayer::new())
+        .layer_fn(|inner: AttemptTimeout<_>| {
+            service_fn(move |request: Request<RouteBody>| {
+                let attempt = inner.clone().oneshot(request);
+                async move {
+                    match timeout(SECOND, attempt).await {
+                        Ok(answer) => answer,
+                        Err(_) => pending().await,
+                    }
+                }
+            })
+        })
+        .layer(AttemptTimeoutLayer::new());
+    let start = Instant::now();
+    let Ok(answer) = within(Gateway::over(&engines, giving_up).oneshot(asked())).await;
+    assert_eq!(Answer::of(answer).await.code(), "upstream_timeout");
+    assert_eq!(start.elapsed().as_secs(), 10);
 }
 
 #[tokio::test(start_paused = true)]

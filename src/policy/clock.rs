@@ -83,6 +83,13 @@ fn next(times: &AttemptTimes, idle: Option<Instant>, has_head: bool) -> Option<(
         (idle, Over::Attempt),
         (times.slow, Over::Slow),
     ];
-    let set = all.into_iter().filter_map(|(at, over)| Some((at?, over)));
-    set.min_by_key(|(at, _)| *at)
+    let mut next: Option<(Instant, Over)> = None;
+    for (at, over) in all {
+        if let Some(at) = at
+            && next.as_ref().is_none_or(|(soonest, _)| at < *soonest)
+        {
+            next = Some((at, over));
+        }
+    }
+    next
 }

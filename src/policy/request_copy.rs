@@ -31,18 +31,17 @@ struct Field {
 impl RequestCopy {
     pub(super) fn of(request: &Request<RouteBody>) -> Self {
         let headers = request.headers();
-        let len = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-        let mut text = Vec::with_capacity(headers.iter().map(len).sum());
+        // As long as fields mostly are; to add their lengths up takes as long as to copy half of them.
+        let mut text = Vec::with_capacity(headers.len() * 48);
         let mut fields = Vec::with_capacity(headers.len());
         for (name, value) in headers {
-            let (name, value, is_sensitive) =
-                (name.as_str(), value.as_bytes(), value.is_sensitive());
-            text.extend_from_slice(name.as_bytes());
-            text.extend_from_slice(value);
+            let name = name.as_str().as_bytes();
+            text.extend_from_slice(name);
+            text.extend_from_slice(value.as_bytes());
             fields.push(Field {
                 name: name.len(),
                 value: value.len(),
-                is_sensitive,
+                is_sensitive: value.is_sensitive(),
             });
         }
         Self {

@@ -4,23 +4,26 @@
 //! the layer over HTTP/2, and the example `gateway` with its access log in a file, if
 //! `cargo build --release -p gateway` has built it.
 //!
-//! `cargo bench --bench gateway` (`-- --quick` for a short run)
+//! `cargo bench --bench gateway` (`-- --quick` for a short run; `-- --before PROGRAM`, where `PROGRAM` is
+//! an earlier build of this bench, as cargo names it when it runs it, for rows of its layer and its
+//! stack that take turns with these)
 //!
 //! Engine and proxies are processes of their own, so that the CPU time of each
 //! proxy (user and system, from /proc) can be told apart; the proxies take
-//! turns under the same load, and what counts is the ratio to the bare one in each turn. Clients send
+//! turns under the same load, and what counts is the ratio to the bare one in each turn. They are
+//! started anew five times. Clients send
 //! the 14 fields of OpenAI's client. The lines `1KB ratio` and `16KB ratio` are the layer's: requests
 //! a second and CPU a request, each to those of the bare proxy.
 #![allow(unreachable_pub)]
 
+mod fleet;
 mod load;
 #[path = "../proxies/mod.rs"]
 mod proxies;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::Path;
-
+use fleet::{Fleet, Group};
 use load::Protocol;
 use proxies::{Options, Process, Result, Task, median};
 use tower_model_route::ModelRouteLayer;
@@ -42,57 +45,91 @@ fn main() -> Result<()> {
         }
         Task::Measure { quick } => quick,
     };
-    let (rounds, requests) = if quick { (2, 500) } else { (15, 10_000) };
-
-    let engine = Process::start("role:engine", None)?;
+    let (fleets, rounds, requests) = if quick { (1, 2, 500) } else { (5, 3, 10_000) };
     let directory = std::env::temp_dir().join(format!("bench-gateway-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
-    let program = program(&engine, &directory)?;
-    let start = |role: &str| Process::start(role, Some(engine.address));
-    // Each behind the bare one that it is held against.
-    let mut http1 = vec![
-        ("bare", start("role:bare")?),
-        ("layer", start("role:routed")?),
-        ("stack", start("role:stack")?),
-        ("told", start("role:told")?),
-    ];
-    match program {
-        Some(program) => http1.push(("program", program)),
-        None => println!("target/release/gateway is not built: no row for it"),
-    }
-    let http2 = vec![
-        ("h2_bare", start("role:bare2")?),
-        ("h2_layer", start("role:routed2")?),
-    ];
-    println!("{CONNECTIONS} connections, {rounds} rounds of {requests} requests; medians\n");
     println!(
-        "{:<8} {:<5} {:>12} {:>16} {:>12} {:>12}",
+        "{CONNECTIONS} connections, {} rounds of {requests} requests; medians\n",
+        fleets * rounds
+    );
+    let mut tables: Vec<Table> = Vec::new();
+    // A process keeps what its layout in memory costs it or spares it, up to a tenth.
+    for _ in 0..fleets {
+        let fleet = Fleet::start(&directory)?;
+        let mut at = 0;
+        for (size, bytes) in [("1KB", 1 << 10), ("16KB", 16 << 10)] {
+            let body = support::chat(bytes, true);
+            for group in &fleet.groups {
+                if tables.len() == at {
+                    tables.push(Table::new(size, group));
+                }
+                let run = |process: &Process| {
+                    runtime.block_on(measure(process, group.protocol, &body, requests))
+                };
+                tables[at].measure(group, rounds, run)?;
+                at += 1;
+            }
+        }
+    }
+    std::fs::remove_dir_all(&directory)?;
+    print(&tables);
+    Ok(())
+}
+
+/// The figures of proxies under one load, in turns.
+struct Table {
+    size: &'static str,
+    names: Vec<&'static str>,
+    turns: Vec<Vec<Figure>>,
+}
+
+impl Table {
+    fn new(size: &'static str, group: &Group) -> Self {
+        Self {
+            size,
+            names: group.proxies.iter().map(|(name, _)| *name).collect(),
+            turns: Vec::new(),
+        }
+    }
+
+    /// In each round another one is the first.
+    fn measure(
+        &mut self,
+        group: &Group,
+        rounds: usize,
+        run: impl Fn(&Process) -> Result<Figure>,
+    ) -> Result<()> {
+        let all = group.proxies.len();
+        // The first round warms up.
+        for round in 0..=rounds {
+            let order = (0..all).map(|at| (at + round) % all);
+            let turn = order.map(|at| Ok((at, run(&group.proxies[at].1)?)));
+            let mut turn = turn.collect::<Result<Vec<_>>>()?;
+            if round > 0 {
+                turn.sort_by_key(|(at, _)| *at);
+                let figures = turn.into_iter().map(|(_, figure)| figure);
+                self.turns.push(figures.collect());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn print(tables: &[Table]) {
+    println!(
+        "{:<9} {:<5} {:>12} {:>16} {:>12} {:>12}",
         "proxy", "body", "requests/s", "CPU us/request", "rate/bare", "CPU/bare"
     );
     let mut ratios = Vec::new();
-    for (size, bytes) in [("1KB", 1 << 10), ("16KB", 16 << 10)] {
-        let body = support::chat(bytes, true);
-        for (proxies, protocol) in [(&http1, Protocol::Http1), (&http2, Protocol::Http2)] {
-            let run =
-                |process: &Process| runtime.block_on(measure(process, protocol, &body, requests));
-            let mut figures: Vec<Vec<Figure>> = Vec::new();
-            // The first round warms up.
-            for round in 0..=rounds {
-                let turn = proxies.iter().map(|(_, process)| run(process));
-                let turn = turn.collect::<Result<Vec<_>>>()?;
-                if round > 0 {
-                    figures.push(turn);
-                }
-            }
-            for (at, (name, _)) in proxies.iter().enumerate() {
-                let row = Row::of(&figures, at);
-                println!(
-                    "{name:<8} {size:<5} {:>12.0} {:>16.2} {:>11.3}x {:>11.3}x",
-                    row.rate, row.cpu, row.rate_to_bare, row.cpu_to_bare
-                );
-                if *name == "layer" {
-                    ratios.push((size, row));
-                }
+    for Table { size, names, turns } in tables {
+        for (at, name) in names.iter().enumerate() {
+            let row = Row::of(turns, at);
+            println!(
+                "{name:<9} {size:<5} {:>12.0} {:>16.2} {:>11.3}x {:>11.3}x",
+                row.rate, row.cpu, row.rate_to_bare, row.cpu_to_bare
+            );
+            if *name == "layer" {
+                ratios.push((size, row));
             }
         }
         println!();
@@ -103,8 +140,6 @@ fn main() -> Result<()> {
             row.rate_to_bare, row.cpu_to_bare
         );
     }
-    std::fs::remove_dir_all(&directory)?;
-    Ok(())
 }
 
 /// Medians of one proxy.
@@ -134,44 +169,6 @@ impl Row {
         }
     }
 }
-
-/// The example, beside this program.
-fn program(engine: &Process, directory: &Path) -> Result<Option<Process>> {
-    let mut path = std::env::current_exe()?;
-    path.pop();
-    path.pop();
-    path.push("gateway");
-    if !path.exists() {
-        return Ok(None);
-    }
-    let manifests = directory.join("routes.yaml");
-    std::fs::write(&manifests, MANIFESTS.replace("MODEL", support::MODEL))?;
-    let arguments = [
-        format!("--manifests={}", manifests.display()),
-        format!("--endpoint=s=http://{}", engine.address),
-        "--listen=127.0.0.1:0".to_owned(),
-        "--access-log=text".to_owned(),
-    ];
-    Process::program(&path, &arguments, &directory.join("output")).map(Some)
-}
-
-const MANIFESTS: &str = "\
-apiVersion: networking.serving.volcano.sh/v1alpha1
-kind: ModelServer
-metadata: {name: s}
-spec:
-  inferenceEngine: vLLM
-  model: deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B
-  workloadSelector: {matchLabels: {app: s}}
-  workloadPort: {port: 8000}
----
-apiVersion: networking.serving.volcano.sh/v1alpha1
-kind: ModelRoute
-metadata: {name: r}
-spec:
-  modelName: MODEL
-  rules: [{name: all, targetModels: [{modelServerName: s}]}]
-";
 
 struct Figure {
     /// Requests a second.

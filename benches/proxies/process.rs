@@ -19,7 +19,12 @@ pub struct Process {
 
 impl Process {
     pub fn start(role: &str, engine: Option<SocketAddr>) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+        Self::start_of(&std::env::current_exe()?, role, engine)
+    }
+
+    /// A role of another build of this program.
+    pub fn start_of(program: &Path, role: &str, engine: Option<SocketAddr>) -> Result<Self> {
+        let mut child = Command::new(program)
             .arg(role)
             .args(engine.map(|engine| engine.to_string()))
             .stdout(Stdio::piped())

@@ -370,13 +370,13 @@ fn an_open_stream_holds_little_and_its_events_nothing() {
     let (nothing_on, later) = open_stream(off());
     assert_eq!(later, 0);
     for (policy, most) in [
-        (off().stream_idle_timeout(minutes(5)), 1000),
-        (TrafficPolicy::new(), 1000),
+        (off().stream_idle_timeout(minutes(5)), 750),
+        (TrafficPolicy::new(), 750),
         (
             TrafficPolicy::new()
                 .first_event_slow(minutes(1))
                 .sse_keepalive(minutes(1)),
-            1900,
+            1600,
         ),
     ] {
         let (held, later) = open_stream(policy.clone());

@@ -125,7 +125,7 @@ pin_project! {
     /// The future of [`AttemptTimeout`].
     #[must_use = "futures do nothing unless polled"]
     pub struct AttemptTimeoutFuture<F, R> {
-        // None for a request that is forwarded without being routed.
+        // None for a request that is forwarded without being routed, and once the attempt has ended.
         timed: Option<Timed>,
         span: AttemptSpan,
         #[pin]
@@ -252,7 +252,8 @@ where
         drop(entered);
         let status = result.as_ref().ok().map(Response::status);
         this.span.ended(status, outcome);
-        if let Some(exchange) = this.timed.as_ref().map(Timed::exchange) {
+        if let Some(timed) = this.timed.take() {
+            let exchange = timed.exchange();
             if let Err(error) = &result {
                 exchange.complain(outcome, &**error);
             }

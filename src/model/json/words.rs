@@ -29,12 +29,38 @@ impl Words<'_> {
     #[inline(always)]
     fn skip_text(&mut self) {
         let mut ahead = self.words.clone();
+        let mut skipped = 0;
         while let Some(bytes) = ahead.next()
             && Word::of(*bytes).has_no_marks()
         {
             self.words = ahead.clone();
+            skipped += 1;
+            if skipped == LONG {
+                self.words = skip_long_text(self.words.as_slice()).iter();
+                ahead = self.words.clone();
+                skipped = 0;
+            }
         }
     }
+}
+
+/// After so many words of text more are likely to follow. (For a chat's sentences that would be
+/// dearer.)
+const LONG: u32 = 8;
+
+/// What is behind the text in which these words begin, four words at a time. Compilers use vector
+/// instructions for this, where machines have some, such as NEON: half of the time of single words.
+#[inline(never)]
+fn skip_long_text(words: &[[u8; 8]]) -> &[[u8; 8]] {
+    let mark = |found, byte: &u8| found | u8::from(matches!(byte, b'"' | b'\\'));
+    let is_text = |four: &[[u8; 8]; 4]| four.as_flattened().iter().fold(0, mark) == 0;
+    let mut rest = words;
+    while let Some((four, behind)) = rest.split_first_chunk()
+        && is_text(four)
+    {
+        rest = behind;
+    }
+    rest
 }
 
 impl Pieces for Words<'_> {

@@ -271,7 +271,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::pieces::Edit;
+    use crate::{attempt::ResponseBody, pieces::Edit};
 
     fn whole(trailers: Option<HeaderMap>) -> RouteBody {
         body("abXc".to_owned(), 2, trailers)
@@ -334,6 +334,13 @@ mod tests {
         assert!(body.is_replayable());
         assert_eq!(collect(body).to_bytes(), "abYYc");
         assert_eq!(collect(again).to_bytes(), "abYYc");
+    }
+
+    /// HTTP clients and servers move bodies some twenty times.
+    #[test]
+    fn bodies_are_small_to_move() {
+        assert!(size_of::<RouteBody>() <= 88);
+        assert!(size_of::<ResponseBody<()>>() <= 72);
     }
 
     #[test]

@@ -134,6 +134,10 @@ fn print(tables: &[Table]) {
         }
         println!();
     }
+    let has_program = tables.iter().any(|table| table.names.contains(&"program"));
+    if !has_program {
+        println!("target/release/gateway is not built: no row for it\n");
+    }
     for (size, row) in ratios {
         println!(
             "{size} ratio {:.3}x {:.3}x",

@@ -89,8 +89,8 @@ pub(super) async fn run(role: &str, engine: Option<SocketAddr>, options: &Option
     }
 }
 
-/// A service for hyper, without the copies of the request that `TowerToHyperService` makes to wait until the
-/// service is ready: the layer always is.
+/// A service for hyper, without the copies of the request that `TowerToHyperService` makes to wait
+/// until the service is ready: the layer always is.
 fn always_ready<S, B>(
     service: S,
 ) -> impl Service<Request<Incoming>, Response = Response<B>, Error = S::Error, Future = S::Future> + Clone

@@ -224,20 +224,23 @@ impl Unsent {
 }
 
 impl BodyStream {
-    fn new(chunk: Bytes, source: Source, edits: Edits, is_kept: bool) -> Self {
+    /// `length` is that after the edits, if it is known.
+    fn new(
+        chunk: Bytes,
+        source: Source,
+        edits: Edits,
+        length: Option<u64>,
+        is_kept: bool,
+    ) -> Box<Self> {
         let unsent = Unsent {
             chunk,
             source,
             splice: Splice::new(edits),
         };
-        Self {
+        Box::new(Self {
             claim: Claim::new(unsent, is_kept),
-            remaining: None,
-        }
-    }
-
-    fn of_length(self, remaining: Option<u64>) -> Box<Self> {
-        Box::new(Self { remaining, ..self })
+            remaining: length,
+        })
     }
 
     pub(super) fn whole(
@@ -249,7 +252,7 @@ impl BodyStream {
         let length = edits.apply_to_len(chunks.len());
         let length = trailers.is_none().then_some(length);
         let (chunk, rest) = chunks.into_parts();
-        Self::new(chunk, Source::whole(rest, trailers), edits, is_kept).of_length(length)
+        Self::new(chunk, Source::whole(rest, trailers), edits, length, is_kept)
     }
 
     /// `length` is that after the edits, if it is known and announced.
@@ -261,7 +264,7 @@ impl BodyStream {
         replay_bytes: u64,
     ) -> Box<Self> {
         let source = Source::making(recast, trailers, replay_bytes);
-        Self::new(Bytes::new(), source, edits, true).of_length(length)
+        Self::new(Bytes::new(), source, edits, length, true)
     }
 
     /// `total` is the length of the client's body, if it is known.
@@ -273,7 +276,7 @@ impl BodyStream {
     ) -> Box<Self> {
         let length = total.map(|total| edits.apply_to_len(total));
         let is_kept = total.is_none_or(|total| total <= replay_bytes);
-        Self::new(Bytes::new(), Source::Upload(reader), edits, is_kept).of_length(length)
+        Self::new(Bytes::new(), Source::Upload(reader), edits, length, is_kept)
     }
 
     pub(super) fn remaining(&self) -> Option<u64> {

@@ -61,21 +61,16 @@ impl Content {
         replay_bytes: u64,
     ) -> Self {
         let is_kept = chunks.len() <= replay_bytes;
-        if !is_kept || trailers.is_some() {
-            return Self::Stream(BodyStream::whole(chunks, trailers, edits, is_kept));
-        }
+        let may_be_chunk = is_kept && trailers.is_none();
         match (chunks.into_only(), edits) {
-            (Ok(body), Edits::None) => Self::Chunk(Edited::new(body, None)),
-            (Ok(body), Edits::One(edit)) => Self::Chunk(Edited::new(body, Some(edit))),
-            (Ok(body), edits) => Self::Stream(BodyStream::whole(body.into(), None, edits, true)),
-            (Err(chunks), edits) => Self::Stream(BodyStream::whole(chunks, None, edits, true)),
-        }
-    }
-
-    fn is_made(&self) -> bool {
-        match self {
-            Self::Chunk(_) => true,
-            Self::Stream(stream) => stream.is_made(),
+            (Ok(body), Edits::None) if may_be_chunk => Self::Chunk(Edited::new(body, None)),
+            (Ok(body), Edits::One(edit)) if may_be_chunk => {
+                Self::Chunk(Edited::new(body, Some(edit)))
+            }
+            (chunks, edits) => {
+                let chunks = chunks.map_or_else(|several| several, Chunks::from);
+                Self::Stream(BodyStream::whole(chunks, trailers, edits, is_kept))
+            }
         }
     }
 
@@ -140,35 +135,30 @@ impl RouteBody {
 
     /// Turns this body, of which nothing has been sent, into that of another attempt.
     pub(crate) fn begin_again(&mut self, payload: Payload) {
+        let chunk = match &mut self.content {
+            Content::Stream(stream) => return stream.begin_again(payload),
+            Content::Chunk(chunk) => std::mem::take(chunk),
+        };
         let Payload {
             content,
             edits,
             length,
         } = payload;
-        match &mut self.content {
-            Content::Stream(stream) => stream.begin_again(Payload {
-                content,
-                edits,
-                length,
-            }),
-            Content::Chunk(chunk) => {
-                let body = std::mem::take(chunk).into_body();
-                self.content = match content {
-                    None => Content::whole(body.into(), None, edits, u64::MAX),
-                    Some(PayloadContent::Made(chunks)) => {
-                        Content::whole(chunks, None, edits, u64::MAX)
-                    }
-                    Some(PayloadContent::Making(recast)) => {
-                        Content::Stream(BodyStream::making(recast, None, edits, length, u64::MAX))
-                    }
-                };
+        let unchanged = || PayloadContent::Made(chunk.into_body().into());
+        self.content = match content.unwrap_or_else(unchanged) {
+            PayloadContent::Made(chunks) => Content::whole(chunks, None, edits, u64::MAX),
+            PayloadContent::Making(recast) => {
+                Content::Stream(BodyStream::making(recast, None, edits, length, u64::MAX))
             }
-        }
+        };
     }
 
     /// Whether all that the engine is to get is there, or arrives.
     pub(crate) fn is_made(&self) -> bool {
-        self.content.is_made()
+        match &self.content {
+            Content::Chunk(_) => true,
+            Content::Stream(stream) => stream.is_made(),
+        }
     }
 
     /// Ready once it is there, or can't be made. The head of `request` then announces its length.

@@ -8,7 +8,7 @@ use http::{
 use serde_json::{Value, json};
 
 use super::{
-    request_id::{X_REQUEST_ID, given_request_id, is_request_id, new_request_id},
+    request_id::{X_REQUEST_ID, given_request_id, new_request_id, own_request_id},
     route::{RouteError, RouteErrorKind, whole_seconds},
 };
 
@@ -96,12 +96,7 @@ impl Asked {
     }
 
     pub(crate) fn asker(&self) -> Asker {
-        let own = self.id.clone().filter(|id| is_request_id(id.as_bytes()));
-        Asker {
-            shape: self.shape,
-            has_made_id: own.is_none(),
-            id: own.unwrap_or_else(new_request_id),
-        }
+        Asker::of(self.shape, self.id.as_ref())
     }
 }
 
@@ -122,9 +117,13 @@ impl Asker {
 
     /// The same where the only `x-request-id` is known already.
     pub(crate) fn with_id(path: &str, headers: &HeaderMap, given: Option<&HeaderValue>) -> Self {
-        let own = given.filter(|id| is_request_id(id.as_bytes()));
+        Self::of(Shape::of(path, headers), given)
+    }
+
+    fn of(shape: Shape, given: Option<&HeaderValue>) -> Self {
+        let own = own_request_id(given);
         Self {
-            shape: Shape::of(path, headers),
+            shape,
             has_made_id: own.is_none(),
             id: own.cloned().unwrap_or_else(new_request_id),
         }

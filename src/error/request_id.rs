@@ -25,13 +25,13 @@ const MAX_LEN: usize = 128;
 /// assert_eq!(request_id(&headers), "req-7");
 /// ```
 pub fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let own = own_request_id(headers);
+    let own = own_request_id(given_request_id(headers));
     own.cloned().unwrap_or_else(new_request_id)
 }
 
-/// The client's, if it is one.
-fn own_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
-    given_request_id(headers).filter(|id| is_request_id(id.as_bytes()))
+/// The one that is given, if it is an id.
+pub(super) fn own_request_id(given: Option<&HeaderValue>) -> Option<&HeaderValue> {
+    given.filter(|id| is_request_id(id.as_bytes()))
 }
 
 /// The only one that is given, whatever it is.
@@ -43,7 +43,7 @@ pub(super) fn given_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     }
 }
 
-pub(super) fn is_request_id(id: &[u8]) -> bool {
+fn is_request_id(id: &[u8]) -> bool {
     (1..=MAX_LEN).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
 }
 

@@ -49,7 +49,7 @@ impl Value {
         json.get_or_insert_with(|| Box::new(Json::new(*begin, *usage)))
     }
 
-    /// See [`Json::newline`]. (No line ends a value of which nothing has been read.)
+    /// See [`Json::newline`].
     pub(super) fn newline(&mut self) {
         self.json().newline();
     }

@@ -7,11 +7,7 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-use super::{
-    fields::{Fields, is_plain_host},
-    original_path::OriginalPath,
-    via::Via,
-};
+use super::{fields::Fields, original_path::OriginalPath, via::Via};
 use crate::{
     config::{ApiPaths, WithoutModel, bad_segment},
     error::{Excerpt, RouteError, RouteErrorKind},
@@ -154,7 +150,7 @@ fn check_host(head: &Parts) -> Result<(), RouteError> {
     if hosts.next().is_some() {
         return refuse("the request has more than one Host");
     }
-    if head.uri.authority().is_none() && (host.is_empty() || is_plain_host(host)) {
+    if head.uri.authority().is_none() && host.is_empty() {
         return Ok(());
     }
     match Authority::try_from(host.as_bytes()) {

@@ -372,11 +372,11 @@ impl Exchange {
         let step = retries.step(outcome, is_unsent)?;
         let wait = retries.begin(step, outcome, &state.decision);
         let to = match step {
-            Step::Resend | Step::ResendElsewhere => state.decision.server(),
+            Step::Resend | Step::ResendElsewhere => Arc::clone(state.decision.shared_server()),
             Step::Elsewhere(to) => state.decision.next_server(to, retries.tried())?,
             Step::Retry => state.decision.next_server(Further::Any, retries.tried())?,
         };
-        has_time(state.deadline, wait, to).then(|| {
+        has_time(state.deadline, wait, &to).then(|| {
             state.lease = None;
             wait
         })

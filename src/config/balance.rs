@@ -11,6 +11,8 @@ use super::{
 /// The strategy that chooses one of a [`ModelServer`](crate::ModelServer)'s endpoints.
 ///
 /// No strategy picks an endpoint that is full, ejected or cooling down while another is usable.
+/// What is taken in turn is drawn at random for a request that is sent again: neighbours in a list,
+/// such as the Pods of a rollout, often fail together.
 ///
 /// Only affinity by a key in the body ([`HashKey::User`](crate::HashKey::User) and the keys after
 /// it, [`PrefixHash`](Self::PrefixHash), [`PrefixCache`](Self::PrefixCache)) and what counts

@@ -70,7 +70,7 @@ impl CompiledTable {
     ) -> Result<Chosen<T>, Unavailable> {
         let choose = |among: Among<'_>| {
             self.choose_target(rule, among, caller, take)
-                .or_else(|| self.first_of(rule.fallbacks(), rule, among, caller, take))
+                .or_else(|| self.first_fallback(rule, among, caller, take))
         };
         let healthy = |wanted| {
             let among = Among {
@@ -122,6 +122,9 @@ impl CompiledTable {
     /// then the rule's other targets, then its fallbacks, as far as it may go there; `tried` are the
     /// endpoints that the request has already been sent to. As in [`choose`](Self::choose), healthy
     /// ones that are full are waited for, and those that lack the model come last.
+    ///
+    /// The endpoints are those that the ModelServers have by now: a retry is often due to one that
+    /// ends, and is no longer in the current table.
     pub(crate) fn choose_next(
         &self,
         rule: &CompiledRule,
@@ -131,14 +134,17 @@ impl CompiledTable {
     ) -> Result<Chosen, Unavailable> {
         let order = self.order(rule, after);
         let healthy = |wanted| {
-            if let Some(chosen) = self.healthy_of(&order, rule, caller, (wanted, tried)) {
+            if let Some(chosen) = healthy_of(&order, caller, (wanted, tried)) {
                 return Some(Ok(chosen));
             }
-            let is_healthy = |&target: &usize| self.target(rule, target).has_healthy(tried, wanted);
-            let mut healthy = order.iter().copied().filter(is_healthy).peekable();
+            let is_healthy =
+                |(_, server): &&(usize, Arc<Server>)| server.has_healthy(tried, wanted);
+            let mut healthy = order.iter().filter(is_healthy).peekable();
             healthy.peek()?;
-            let queue = healthy.find(|&target| self.target(rule, target).has_room_to_wait());
-            Some(Err(Unavailable::Full(queue.map(index))))
+            let queue = healthy.find(|(_, server)| server.has_room_to_wait());
+            Some(Err(Unavailable::Full(
+                queue.map(|(target, _)| index(*target)),
+            )))
         };
         let served = self.tells_models_apart(rule);
         let served = served.then(|| healthy(Some(caller.model)));
@@ -155,8 +161,7 @@ impl CompiledTable {
             tried,
             ..Among::all(Pass::LastResort)
         };
-        self.first_of(order.into_iter(), rule, among, caller, Lease::new)
-            .ok_or(Unavailable::NoEndpoint)
+        first_of(&order, among, caller).ok_or(Unavailable::NoEndpoint)
     }
 
     /// As [`choose_next`](Self::choose_next), but healthy endpoints only; those that are
@@ -169,28 +174,10 @@ impl CompiledTable {
         tried: &[Arc<str>],
     ) -> Option<Chosen> {
         let order = self.order(rule, (current, Further::Any));
-        let of = |wanted| self.healthy_of(&order, rule, caller, (wanted, tried));
+        let of = |wanted| healthy_of(&order, caller, (wanted, tried));
         let served = self.tells_models_apart(rule);
         let served = served.then(|| of(Some(caller.model)));
         served.flatten().or_else(|| of(None))
-    }
-
-    fn healthy_of(
-        &self,
-        order: &[usize],
-        rule: &CompiledRule,
-        caller: &Caller<'_>,
-        (wanted, tried): (Option<Wanted<'_>>, &[Arc<str>]),
-    ) -> Option<Chosen> {
-        [Pass::Proven, Pass::Healthy].into_iter().find_map(|pass| {
-            let among = Among {
-                pass,
-                wanted,
-                tried,
-            };
-            let order = order.iter().copied();
-            self.first_of(order, rule, among, caller, Lease::new)
-        })
     }
 
     /// The first ModelServer that [`choose_next`](Self::choose_next) may choose an endpoint of.
@@ -200,9 +187,9 @@ impl CompiledTable {
         after: (u32, Further),
         wanted: Wanted<'_>,
         tried: &[Arc<str>],
-    ) -> Option<&Server> {
+    ) -> Option<Arc<Server>> {
         let order = self.order(rule, after);
-        let mut servers = order.iter().map(|&target| &**self.target(rule, target));
+        let mut servers = order.into_iter().map(|(_, server)| server);
         if after.1 == Further::Served {
             return servers.find(|server| server.has_healthy(tried, Some(wanted)));
         }
@@ -212,39 +199,45 @@ impl CompiledTable {
         healthy.or_else(|| servers.find(|server| server.has_untried(tried)))
     }
 
-    /// The targets that may be tried after the `current` one, in their order.
-    fn order(&self, rule: &CompiledRule, (current, to): (u32, Further)) -> Vec<usize> {
-        let all = rule.starting_at(current);
-        if to != Further::Longer {
-            return all.collect();
-        }
+    /// The targets that may be tried after the `current` one, in their order, and their
+    /// ModelServers as they are in the current table.
+    fn order(
+        &self,
+        rule: &CompiledRule,
+        (current, to): (u32, Further),
+    ) -> Vec<(usize, Arc<Server>)> {
         let length = |target: usize| {
             let servers = self.config.get_model_servers();
             let server = servers.get(rule.server(target) as usize)?;
             server.get_max_model_len()
         };
-        let current = current as usize;
+        let at = current as usize;
         let own = rule.own_targets();
-        all.filter(|&target| {
+        let may_follow = |&target: &usize| {
+            if to != Further::Longer {
+                return true;
+            }
             let may = match target < own {
-                true => current < own,
-                false => current < target,
+                true => at < own,
+                false => at < target,
             };
-            let is_longer = length(target).zip(length(current)).map(|(a, b)| a > b);
-            may && target != current && is_longer.unwrap_or(target >= own)
-        })
-        .collect()
+            let is_longer = length(target).zip(length(at)).map(|(a, b)| a > b);
+            may && target != at && is_longer.unwrap_or(target >= own)
+        };
+        let targets = rule.starting_at(current).filter(may_follow);
+        targets
+            .map(|target| (target, self.target(rule, target).current()))
+            .collect()
     }
 
-    fn first_of<T>(
+    fn first_fallback<T>(
         &self,
-        mut targets: impl Iterator<Item = usize>,
         rule: &CompiledRule,
         among: Among<'_>,
         caller: &Caller<'_>,
         take: impl Take<T>,
     ) -> Option<Chosen<T>> {
-        targets.find_map(|target| {
+        rule.fallbacks().find_map(|target| {
             let taken = self.target(rule, target).pick(among, caller, take)?;
             Some((index(target), taken))
         })
@@ -280,6 +273,35 @@ impl CompiledTable {
     pub(super) fn target(&self, rule: &CompiledRule, target: usize) -> &Arc<Server> {
         &self.servers[rule.server(target) as usize]
     }
+}
+
+/// A healthy endpoint of the first of these targets that has one with room; those that are half-open
+/// come last.
+fn healthy_of(
+    order: &[(usize, Arc<Server>)],
+    caller: &Caller<'_>,
+    (wanted, tried): (Option<Wanted<'_>>, &[Arc<str>]),
+) -> Option<Chosen> {
+    [Pass::Proven, Pass::Healthy].into_iter().find_map(|pass| {
+        let among = Among {
+            pass,
+            wanted,
+            tried,
+        };
+        first_of(order, among, caller)
+    })
+}
+
+/// An endpoint of the first of these targets that has one to take.
+fn first_of(
+    order: &[(usize, Arc<Server>)],
+    among: Among<'_>,
+    caller: &Caller<'_>,
+) -> Option<Chosen> {
+    order.iter().find_map(|(target, server)| {
+        let lease = server.pick(among, caller, Lease::new)?;
+        Some((index(*target), lease))
+    })
 }
 
 impl RouteError {

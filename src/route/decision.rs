@@ -140,7 +140,7 @@ impl RouteDecision {
     }
 
     /// The ModelServer that [`choose_next`](Self::choose_next) would pick an endpoint of.
-    pub(crate) fn next_server(&self, to: Further, tried: &[Arc<str>]) -> Option<&Server> {
+    pub(crate) fn next_server(&self, to: Further, tried: &[Arc<str>]) -> Option<Arc<Server>> {
         let rule = self.table.rule(self.selection);
         let after = (self.target, to);
         self.table.next_server(rule, after, self.wanted(), tried)
@@ -300,7 +300,7 @@ impl RouteDecision {
         self.shared_server()
     }
 
-    fn shared_server(&self) -> &Arc<Server> {
+    pub(crate) fn shared_server(&self) -> &Arc<Server> {
         let newer = self.newer.as_ref();
         newer.unwrap_or_else(|| &self.table.servers[self.server as usize])
     }

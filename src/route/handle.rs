@@ -59,7 +59,7 @@ impl RouteTableHandle {
     /// Replaces the current table with `table`, for every request from now on.
     ///
     /// Requests already sent continue with their old table. Those that wait in a
-    /// ModelServer's queue get its endpoints in the new one. The live state of
+    /// ModelServer's queue, or are sent again, get its endpoints in the new one. The live state of
     /// unchanged parts is preserved: endpoints with the same URI keep their counts and
     /// health, host names their [addresses](Self::set_addresses), and a ModelServer of the same name its queue; a rule of the same name in a
     /// route of the same name, with the same targets, keeps its picks and, with the same

@@ -283,7 +283,7 @@ impl Server {
     }
 
     /// This ModelServer as it is in the current table; itself if it is there no more.
-    pub(super) fn current(self: &Arc<Self>) -> Arc<Self> {
+    pub(crate) fn current(self: &Arc<Self>) -> Arc<Self> {
         let current = lock(&self.live.current).upgrade();
         current.unwrap_or_else(|| Arc::clone(self))
     }
@@ -377,11 +377,12 @@ impl Server {
                 && !tried.contains(endpoint.uri())
                 && Self::may_have(endpoint, sought)
         };
-        let is_plain = pass != Pass::LastResort && sought.is_none() && self.is_plain();
+        let is_plain =
+            pass != Pass::LastResort && sought.is_none() && tried.is_empty() && self.is_plain();
         loop {
             let (position, session) = match is_plain {
                 true => (self.least_loaded(usable)?, None),
-                false => self.chosen((pass, sought), ask, &usable)?,
+                false => self.chosen((pass, sought), ask, !tried.is_empty(), &usable)?,
             };
             let state = self.endpoints[position].health.state();
             // Another request may have been faster: then choose again among the rest.
@@ -416,6 +417,7 @@ impl Server {
         &self,
         (pass, sought): (Pass, Option<Sought<'_>>),
         ask: &Ask,
+        is_sent_again: bool,
         usable: &dyn Fn(usize) -> bool,
     ) -> Option<(usize, Option<Choice>)> {
         if pass == Pass::LastResort {
@@ -427,7 +429,7 @@ impl Server {
         if self.endpoints.len() == 1 {
             return usable(0).then_some((0, None));
         }
-        let chosen = self.at_scene(|scene| self.balanced_at(scene, ask, usable))?;
+        let chosen = self.at_scene(is_sent_again, |scene| self.balanced_at(scene, ask, usable))?;
         let position = match sought {
             // A key has its home.
             Some(sought) if ask.key.is_none() => self.better_suited(chosen, sought, usable),
@@ -437,12 +439,13 @@ impl Server {
     }
 
     /// Where an endpoint is chosen.
-    pub(super) fn at_scene<T>(&self, then: impl FnOnce(&Scene<'_>) -> T) -> T {
+    pub(super) fn at_scene<T>(&self, is_sent_again: bool, then: impl FnOnce(&Scene<'_>) -> T) -> T {
         then(&Scene {
             endpoints: &self.endpoints,
             total: &|| self.in_flight(),
             slow_start: self.policy.get_slow_start(),
             typical: &|| self.estimates().typical_input(),
+            is_sent_again,
         })
     }
 

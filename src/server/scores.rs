@@ -39,7 +39,7 @@ impl Figure {
 impl Server {
     /// What the endpoint at this position would cost a request that asks for this.
     pub(crate) fn score(&self, position: usize, ask: &Ask) -> Score {
-        self.at_scene(|scene| self.balancer.score(scene, ask, position))
+        self.at_scene(false, |scene| self.balancer.score(scene, ask, position))
     }
 }
 

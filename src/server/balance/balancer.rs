@@ -122,7 +122,8 @@ impl Balancer {
         matches!(self.strategy, Strategy::LeastRequest)
     }
 
-    /// The endpoint with the least requests in flight for its weight; see [`pick`](Self::pick).
+    /// The endpoint with the least requests in flight for its weight, for a request that is sent
+    /// for the first time; see [`pick`](Self::pick).
     pub(crate) fn least_loaded(
         &self,
         endpoints: &[Arc<Endpoint>],
@@ -132,7 +133,8 @@ impl Balancer {
             let endpoint: Option<&Arc<Endpoint>> = endpoints.get(i);
             endpoint.map_or(0, |endpoint| endpoint.load()) as f64
         };
-        self.least(requests, &usable, |_, other| usable(other))
+        let first = self.shares.in_turn(&usable)?;
+        Some(self.least(first, requests, |_, other| usable(other)))
     }
 
     /// Whether it wants to know nothing of a request.
@@ -253,11 +255,15 @@ impl Balancer {
     ) -> Option<usize> {
         let requests = |i| scene.load(i) as f64;
         let tokens = |i| scene.tokens(i) as f64;
+        let first = || match scene.is_sent_again {
+            true => self.shares.at_random(&in_its_turn),
+            false => self.shares.in_turn(&in_its_turn),
+        };
         match (&self.strategy, ask.key) {
-            (Strategy::RoundRobin, _) => self.shares.in_turn(in_its_turn),
+            (Strategy::RoundRobin, _) => first(),
             (Strategy::Random, _) => self.shares.at_random(in_its_turn),
             (Strategy::PeakEwma, _) => {
-                let first = self.shares.in_turn(in_its_turn)?;
+                let first = first()?;
                 let second = self
                     .shares
                     .at_random_except(first, |other| beside(first, other));
@@ -267,9 +273,9 @@ impl Balancer {
             (Strategy::Affinity(affinity), Some(key)) => {
                 affinity.pick(key, &self.shares, scene, in_its_turn)
             }
-            (Strategy::LeastTokens, _) => self.least(tokens, in_its_turn, beside),
+            (Strategy::LeastTokens, _) => Some(self.least(first()?, tokens, beside)),
             (Strategy::PrefixCache(prefixes), _) => {
-                let least = self.least(tokens, &in_its_turn, beside)?;
+                let least = self.least(first()?, tokens, beside);
                 let Some(prompt) = &ask.prompt else {
                     return Some(least);
                 };
@@ -278,10 +284,10 @@ impl Balancer {
             }
             (Strategy::Custom(custom), _) => {
                 let chosen = self.ask_custom(custom, scene, ask, &in_its_turn);
-                chosen.or_else(|| self.least(requests, in_its_turn, beside))
+                chosen.or_else(|| Some(self.least(first()?, requests, beside)))
             }
             (Strategy::LeastRequest | Strategy::Affinity(_), _) => {
-                self.least(requests, in_its_turn, beside)
+                Some(self.least(first()?, requests, beside))
             }
         }
     }
@@ -325,24 +331,23 @@ impl Balancer {
         positions.get(chosen).copied()
     }
 
-    /// The endpoint with the least cost for its weight: the better of two
-    /// (the power of two choices, Mitzenmacher 2001), or of all if they are few.
+    /// The endpoint with the least cost for its weight: the better of two, of which one is the
+    /// `first` (the power of two choices, Mitzenmacher 2001), or of all if they are few.
     fn least(
         &self,
+        first: usize,
         cost: impl Fn(usize) -> f64,
-        in_its_turn: impl Fn(usize) -> bool,
         beside: impl Fn(usize, usize) -> bool,
-    ) -> Option<usize> {
-        let first = self.shares.in_turn(in_its_turn)?;
+    ) -> usize {
         if self.shares.len() > FEW {
             let second = self
                 .shares
                 .at_random_except(first, |other| beside(first, other));
-            return Some(self.cheapest(first, second, cost));
+            return self.cheapest(first, second, cost);
         }
         let (before, after) = (0..first, first + 1..self.shares.len());
         let others = after.chain(before).filter(|&other| beside(first, other));
-        Some(self.cheapest(first, others, cost))
+        self.cheapest(first, others, cost)
     }
 
     /// The endpoint that costs the least for its weight; the first one wins a tie.

@@ -18,6 +18,10 @@ pub(crate) struct Scene<'a> {
     pub(crate) slow_start: Duration,
     /// The tokens that a request counts as whose tokens are not known.
     pub(crate) typical: &'a dyn Fn() -> u64,
+    /// Whether the request has been sent before. Then it takes nobody's turn and is drawn at
+    /// random: neighbours in a list, such as the Pods of a rollout, often fail together, and one
+    /// attempt after the other would meet them all.
+    pub(crate) is_sent_again: bool,
 }
 
 impl Scene<'_> {

@@ -68,6 +68,7 @@ impl Server {
             total: &|| self.endpoints.iter().map(|e| e.in_flight()).sum(),
             slow_start: self.slow_start,
             typical: &|| 1000,
+            is_sent_again: false,
         };
         let ask = Ask {
             key,
@@ -370,6 +371,7 @@ impl Server {
             total: &|| 0,
             slow_start: Duration::ZERO,
             typical: &|| 1000,
+            is_sent_again: false,
         };
         let picked = self.balancer.pick(&scene, ask, |_| true).unwrap();
         let tokens = self.balancer.tokens_at(picked, ask);
@@ -443,6 +445,7 @@ fn ones_own_choice_is_among_the_usable() {
         total: &|| 0,
         slow_start: Duration::ZERO,
         typical: &|| 1000,
+        is_sent_again: false,
     };
     let pick = |key, usable: fn(usize) -> bool| {
         let ask = Ask {

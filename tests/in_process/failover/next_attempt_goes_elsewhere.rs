@@ -5,12 +5,12 @@ use test_kit::{
     engines::{Engines, fails, says, status},
     gateway::{Gateway, Rig},
     request::{ASKED, asked},
-    table::{endpoint, in_flight, one_server, retries, single, table},
+    table::{endpoint, in_flight, one_server, retries, server, single, table},
 };
 use tower::{ServiceBuilder, ServiceExt};
 use tower_model_route::{
-    AnswerErrorsLayer, AttemptTimeoutLayer, Failover, ModelRouteLayer, ModelServer,
-    OutlierDetection, RouteTable, Rule, TargetModel,
+    AnswerErrorsLayer, AttemptTimeoutLayer, Balance, Failover, ModelRouteLayer, ModelServer,
+    OutlierDetection, PrefixCache, RouteTable, Rule, TargetModel,
 };
 
 use crate::SECOND;
@@ -252,4 +252,41 @@ async fn as_a_policy_of_tower_it_is_chosen_before_the_interval() {
     assert_eq!(at_the_failed, 0, "its next place is taken while it waits");
     let Ok(answer) = call.await.unwrap();
     assert_eq!(answer.status(), 200);
+}
+
+/// What stands side by side in a list often ends together: the Pods of a rollout, of a node.
+#[tokio::test(start_paused = true)]
+async fn neighbours_are_not_asked_one_after_the_other() {
+    for balance in [
+        Balance::LeastRequest,
+        Balance::LeastTokens,
+        Balance::RoundRobin,
+        Balance::PeakEwma,
+        Balance::PrefixCache(PrefixCache::new()),
+    ] {
+        let server = server(1000, retries(4)).balance(balance.clone());
+        let rig = Rig::new(table([server], Rule::new("rule").target("server")));
+        for n in 0..6 {
+            rig.engines.always(&format!("e{n}"), || status(503));
+        }
+        let answer = rig.ask().await;
+        let hosts = rig.engines.hosts();
+        assert_eq!(
+            (&*hosts[0], answer.status()),
+            ("e0", 200.try_into().unwrap()),
+            "{balance:?}: {hosts:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_take_no_turn_of_the_endpoints() {
+    let rig = Rig::new(one_server(20, retries(1)));
+    for n in 0..20 {
+        if n % 3 == 0 {
+            rig.engines.next([status(503)]);
+        }
+        rig.ask().await;
+        assert_eq!(rig.engines.hosts()[0], format!("e{n}"));
+    }
 }

@@ -95,13 +95,12 @@ async fn no_client_sees_an_error() {
         let range = first..first + AT_ONCE;
         // As a Deployment does it: old ones end as soon as new ones are ready, whoever knows it.
         start(&space, 2, range.clone()).await;
+        // Engines that take the signal badly: they break off what they have before anyone is told.
+        range.clone().for_each(|n| engines.kill(&address(1, n)));
         each(range.clone(), async |n| {
             space.delete("Pod", &name(1, n)).await
         })
         .await;
-        // An engine that takes the signal badly: it breaks off what it has, soon after.
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        range.clone().for_each(|n| engines.kill(&address(1, n)));
         each(range, async |n| space.remove(&name(1, n)).await).await;
     }
 

@@ -1,7 +1,7 @@
 //! The bindings of sessions in Redis: the first that binds a session decides.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, Weak},
 };
 
@@ -67,7 +67,7 @@ impl Unbound {
     pub(super) fn add(&self, bind: Bind) {
         let mut binds = lock(&self.0);
         if let Some(known) = binds.get_mut(&bind.key) {
-            if !Weak::ptr_eq(&known.told.0, &bind.told.0) {
+            if !is_of_one_gateway(known, &bind) {
                 let first = Arc::clone(&known.to);
                 drop(binds);
                 bind.tell(&first);
@@ -81,13 +81,26 @@ impl Unbound {
         }
     }
 
-    /// What could not be written waits again, unless there is a newer word.
+    /// What could not be written waits again, unless its gateway has a newer word. Another gateway
+    /// that has bound the session since then is the second.
     pub(super) fn again(&self, binds: Vec<Bind>) {
+        let mut seconds = Vec::new();
         let mut waiting = lock(&self.0);
-        for bind in binds {
-            if waiting.len() < MOST {
-                waiting.entry(Arc::clone(&bind.key)).or_insert(bind);
+        for first in binds {
+            let has_room = waiting.len() < MOST;
+            match waiting.entry(Arc::clone(&first.key)) {
+                Entry::Occupied(newer) if is_of_one_gateway(newer.get(), &first) => {}
+                Entry::Occupied(mut newer) => {
+                    let to = Arc::clone(&first.to);
+                    seconds.push((newer.insert(first), to));
+                }
+                Entry::Vacant(place) if has_room => _ = place.insert(first),
+                Entry::Vacant(_) => {}
             }
+        }
+        drop(waiting);
+        for (second, to) in seconds {
+            second.tell(&to);
         }
     }
 
@@ -99,31 +112,60 @@ impl Unbound {
     }
 }
 
+fn is_of_one_gateway(one: &Bind, other: &Bind) -> bool {
+    Weak::ptr_eq(&one.told.0, &other.told.0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::limit::bindings::Bound;
 
-    #[derive(Debug)]
-    struct Nobody;
-    impl crate::limit::bindings::Bound for Nobody {
-        fn bound(&self, _: u64, _: &str) {}
+    /// A gateway, and where it was last told that its session is.
+    #[derive(Debug, Default)]
+    struct Gateway(Mutex<String>);
+
+    impl Bound for Gateway {
+        fn bound(&self, _: u64, to: &str) {
+            to.clone_into(&mut lock(&self.0));
+        }
     }
 
-    fn bind(key: &str, to: &str, from: &str) -> Bind {
-        // All are of one gateway.
+    fn bind_of(gateway: &Arc<Gateway>, key: &str, to: &str, from: &str) -> Bind {
+        let told = Arc::downgrade(gateway) as Weak<dyn Bound>;
         Bind {
             key: key.into(),
             to: to.into(),
             from: from.to_owned(),
             idle: Duration::from_secs(1),
-            told: (std::sync::Weak::<Nobody>::new(), 0),
+            told: (told, 0),
         }
     }
 
     #[test]
+    fn of_two_gateways_the_first_decides_whatever_fails() {
+        let gateways = [Arc::<Gateway>::default(), Arc::default()];
+        let told = || gateways.each_ref().map(|gateway| lock(&gateway.0).clone());
+        let unbound = Unbound::default();
+        unbound.add(bind_of(&gateways[0], "7", "a", ""));
+        unbound.add(bind_of(&gateways[1], "7", "b", ""));
+        assert_eq!(told(), ["", "a"]);
+        // While it is written, another binds it.
+        let taken = unbound.some();
+        unbound.add(bind_of(&gateways[1], "7", "c", ""));
+        lock(&gateways[1].0).clear();
+        unbound.again(taken);
+        assert_eq!(told(), ["", "a"]);
+        let waiting = unbound.some();
+        assert_eq!((waiting.len(), &*waiting[0].to), (1, "a"));
+    }
+
+    #[test]
     fn what_waits_is_bounded_and_the_last_word_counts() {
+        let gateway = Arc::default();
+        let bind = |key: &str, to, from| bind_of(&gateway, key, to, from);
         let unbound = Unbound::default();
         for key in 0..=MOST {
             unbound.add(bind(&key.to_string(), "a", "old"));

@@ -105,15 +105,15 @@ async fn the_first_that_binds_a_session_decides() {
     }
 }
 
-/// Two that bind a session at once: the second learns of it, and follows. So it does where both are
-/// in one process, and have one store.
+/// Two that bind a session before either is heard: the second learns of it, and follows. So it does
+/// where both are in one process, and have one store.
 #[tokio::test]
 async fn the_slower_one_follows() {
-    let Some(redis) = Redis::start().await else {
+    let Some(mut redis) = Redis::start().await else {
         return;
     };
     for sticky in [in_redis, in_redis_too] {
-        redis.ask(&["FLUSHALL"]).await;
+        redis.kill().await;
         let one = Gateway::new(8, in_redis(&redis));
         let other = Gateway::new(8, sticky(&redis));
         for endpoint in 0..4 {
@@ -123,6 +123,7 @@ async fn the_slower_one_follows() {
         for endpoint in 0..4 {
             one.handle.undrain(&uri(endpoint)).unwrap();
         }
+        redis.restart().await;
         within(async {
             while one.ask_all(20).await != other.ask_all(20).await {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -152,6 +153,29 @@ async fn a_session_that_is_bound_anew_is_so_everywhere() {
     .await;
     let other = Gateway::new(4, in_redis_too(&redis));
     assert_eq!(other.ask(1).await, next);
+}
+
+#[tokio::test]
+async fn who_knew_it_where_it_was_follows_when_it_next_says_so() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let idle = Duration::from_secs(2);
+    let one = Gateway::new(4, in_redis(&redis).idle_for(idle));
+    let other = Gateway::new(4, in_redis_too(&redis).idle_for(idle));
+    let home = one.ask(1).await;
+    written(&redis, 1).await;
+    assert_eq!(other.ask(1).await, home);
+    one.handle.drain(&home).unwrap();
+    let next = one.ask(1).await;
+    within(async {
+        while other.ask(1).await != next {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    one.handle.undrain(&home).unwrap();
+    assert_eq!(one.ask(1).await, next);
 }
 
 #[tokio::test]

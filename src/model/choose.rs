@@ -23,12 +23,15 @@ pub(super) fn choose(
         Value::NotAString => String::new(),
     };
     let span = chosen.span.clone();
-    let others = models
-        .iter()
-        .map(|model| &model.span)
-        .filter(|&other| *other != span)
-        .cloned()
-        .collect();
+    let others = match models {
+        [_] => Box::default(),
+        _ => models
+            .iter()
+            .map(|model| &model.span)
+            .filter(|&other| *other != span)
+            .cloned()
+            .collect(),
+    };
     Ok(ExtractedModel {
         location: Location::Body {
             written,

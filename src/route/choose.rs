@@ -15,6 +15,9 @@ use crate::{
 /// A target's position among those of its rule, fallbacks last, and an endpoint of it.
 pub(crate) type Chosen<T = Lease> = (u32, T);
 
+/// A target by its position, and its ModelServer as it is in the current table.
+type Place = (u32, Arc<Server>);
+
 /// Why no target can take a request.
 #[derive(Debug)]
 pub(crate) enum Unavailable {
@@ -137,14 +140,11 @@ impl CompiledTable {
             if let Some(chosen) = healthy_of(&order, caller, (wanted, tried)) {
                 return Some(Ok(chosen));
             }
-            let is_healthy =
-                |(_, server): &&(usize, Arc<Server>)| server.has_healthy(tried, wanted);
+            let is_healthy = |(_, server): &&Place| server.has_healthy(tried, wanted);
             let mut healthy = order.iter().filter(is_healthy).peekable();
             healthy.peek()?;
             let queue = healthy.find(|(_, server)| server.has_room_to_wait());
-            Some(Err(Unavailable::Full(
-                queue.map(|(target, _)| index(*target)),
-            )))
+            Some(Err(Unavailable::Full(queue.map(|(target, _)| *target))))
         };
         let served = self.tells_models_apart(rule);
         let served = served.then(|| healthy(Some(caller.model)));
@@ -199,13 +199,8 @@ impl CompiledTable {
         healthy.or_else(|| servers.find(|server| server.has_untried(tried)))
     }
 
-    /// The targets that may be tried after the `current` one, in their order, and their
-    /// ModelServers as they are in the current table.
-    fn order(
-        &self,
-        rule: &CompiledRule,
-        (current, to): (u32, Further),
-    ) -> Vec<(usize, Arc<Server>)> {
+    /// The targets that may be tried after the `current` one, in their order.
+    fn order(&self, rule: &CompiledRule, (current, to): (u32, Further)) -> Vec<Place> {
         let length = |target: usize| {
             let servers = self.config.get_model_servers();
             let server = servers.get(rule.server(target) as usize)?;
@@ -226,7 +221,7 @@ impl CompiledTable {
         };
         let targets = rule.starting_at(current).filter(may_follow);
         targets
-            .map(|target| (target, self.target(rule, target).current()))
+            .map(|target| (index(target), self.target(rule, target).current()))
             .collect()
     }
 
@@ -278,7 +273,7 @@ impl CompiledTable {
 /// A healthy endpoint of the first of these targets that has one with room; those that are half-open
 /// come last.
 fn healthy_of(
-    order: &[(usize, Arc<Server>)],
+    order: &[Place],
     caller: &Caller<'_>,
     (wanted, tried): (Option<Wanted<'_>>, &[Arc<str>]),
 ) -> Option<Chosen> {
@@ -293,15 +288,10 @@ fn healthy_of(
 }
 
 /// An endpoint of the first of these targets that has one to take.
-fn first_of(
-    order: &[(usize, Arc<Server>)],
-    among: Among<'_>,
-    caller: &Caller<'_>,
-) -> Option<Chosen> {
-    order.iter().find_map(|(target, server)| {
-        let lease = server.pick(among, caller, Lease::new)?;
-        Some((index(*target), lease))
-    })
+fn first_of(order: &[Place], among: Among<'_>, caller: &Caller<'_>) -> Option<Chosen> {
+    order
+        .iter()
+        .find_map(|(target, server)| Some((*target, server.pick(among, caller, Lease::new)?)))
 }
 
 impl RouteError {

@@ -32,13 +32,14 @@ impl Models {
     }
 
     pub(super) fn push(&mut self, model: Model) {
-        *self = match mem::replace(self, Self::None) {
-            Self::None => Self::One(model),
-            Self::One(first) => Self::Many(vec![first, model]),
-            Self::Many(mut models) => {
-                models.push(model);
-                Self::Many(models)
+        match self {
+            Self::None => *self = Self::One(model),
+            Self::Many(models) => models.push(model),
+            Self::One(_) => {
+                if let Self::One(first) = mem::replace(self, Self::None) {
+                    *self = Self::Many(vec![first, model]);
+                }
             }
-        };
+        }
     }
 }

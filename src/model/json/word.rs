@@ -68,9 +68,11 @@ impl Word {
     /// character, or what is not ASCII.
     #[inline(always)]
     pub(super) fn special(self) -> Option<usize> {
-        let printable = (self.0 & LOW_BITS) + everywhere(0x80 - b' ');
-        let (quotes, backslashes) = self.others();
-        let special = !(quotes & backslashes & printable & !self.0) & HIGHEST;
+        let low = self.0 & LOW_BITS;
+        let printable = low + everywhere(0x80 - b' ');
+        let quotes = (low ^ everywhere(b'"')) + LOW_BITS;
+        let backslashes = (low ^ everywhere(b'\\')) + LOW_BITS;
+        let special = (!(quotes & backslashes & printable) | self.0) & HIGHEST;
         (special != 0).then(|| special.trailing_zeros() as usize / 8)
     }
 }

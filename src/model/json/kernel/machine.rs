@@ -3,6 +3,8 @@
     reason = "a function for special instructions may be called only where they are"
 )]
 
+use std::sync::LazyLock;
+
 use super::questions::Work;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, sse2};
@@ -22,10 +24,14 @@ enum Instructions {
 }
 
 impl Machine {
-    /// The fastest kernel. The standard library caches the detection, so this costs one load.
-    ///
-    /// `--cfg tower_model_route_portable` switches all of them off, for benches/peek.
+    /// The fastest kernel.
     pub(crate) fn best() -> Self {
+        static BEST: LazyLock<Machine> = LazyLock::new(Machine::detected);
+        *BEST
+    }
+
+    /// `--cfg tower_model_route_portable` switches all kernels off, for benches/peek.
+    fn detected() -> Self {
         if cfg!(tower_model_route_portable) {
             return Self(Instructions::Portable);
         }

@@ -90,7 +90,8 @@ impl SessionSticky {
     /// written there by a task. If another gateway was faster, its binding counts from the next
     /// request on. If another binds a session anew, because its endpoint is out there, this one follows
     /// when it next tells Redis that the session lives: after a quarter of the
-    /// [idle time](Self::idle_for). While Redis fails, each gateway goes by what it knows, and by the hash of the key.
+    /// [idle time](Self::idle_for). While Redis fails, each gateway goes by what it knows, and by the
+    /// hash of the key.
     pub fn redis(mut self, address: impl Into<String>) -> Self {
         self.redis = Some(address.into());
         self

@@ -72,8 +72,11 @@ impl CompiledTable {
         take: impl Take<T>,
     ) -> Result<Chosen<T>, Unavailable> {
         let choose = |among: Among<'_>| {
-            self.choose_target(rule, among, caller, take)
-                .or_else(|| self.first_fallback(rule, among, caller, take))
+            self.choose_target(rule, among, caller, take).or_else(|| {
+                let fallbacks = rule.fallbacks();
+                let fallbacks = fallbacks.map(|target| (index(target), self.target(rule, target)));
+                first_of(fallbacks, among, caller, take)
+            })
         };
         let healthy = |wanted| {
             let among = Among {
@@ -161,7 +164,7 @@ impl CompiledTable {
             tried,
             ..Among::all(Pass::LastResort)
         };
-        first_of(&order, among, caller).ok_or(Unavailable::NoEndpoint)
+        first_of(borrowed(&order), among, caller, Lease::new).ok_or(Unavailable::NoEndpoint)
     }
 
     /// As [`choose_next`](Self::choose_next), but healthy endpoints only; those that are
@@ -225,19 +228,6 @@ impl CompiledTable {
             .collect()
     }
 
-    fn first_fallback<T>(
-        &self,
-        rule: &CompiledRule,
-        among: Among<'_>,
-        caller: &Caller<'_>,
-        take: impl Take<T>,
-    ) -> Option<Chosen<T>> {
-        rule.fallbacks().find_map(|target| {
-            let taken = self.target(rule, target).pick(among, caller, take)?;
-            Some((index(target), taken))
-        })
-    }
-
     /// Why none of the targets that `may_wait` can take a request.
     fn unavailable(&self, rule: &CompiledRule, may_wait: impl Fn(usize) -> bool) -> Unavailable {
         if let Some(none) = self.none_in_service(rule) {
@@ -283,15 +273,22 @@ fn healthy_of(
             wanted,
             tried,
         };
-        first_of(order, among, caller)
+        first_of(borrowed(order), among, caller, Lease::new)
     })
 }
 
+fn borrowed(order: &[Place]) -> impl Iterator<Item = (u32, &Arc<Server>)> {
+    order.iter().map(|(target, server)| (*target, server))
+}
+
 /// An endpoint of the first of these targets that has one to take.
-fn first_of(order: &[Place], among: Among<'_>, caller: &Caller<'_>) -> Option<Chosen> {
-    order
-        .iter()
-        .find_map(|(target, server)| Some((*target, server.pick(among, caller, Lease::new)?)))
+fn first_of<'a, T>(
+    mut targets: impl Iterator<Item = (u32, &'a Arc<Server>)>,
+    among: Among<'_>,
+    caller: &Caller<'_>,
+    take: impl Take<T>,
+) -> Option<Chosen<T>> {
+    targets.find_map(|(target, server)| Some((target, server.pick(among, caller, take)?)))
 }
 
 impl RouteError {

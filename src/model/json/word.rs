@@ -27,27 +27,27 @@ impl Word {
         Self(bytes.iter().rev().fold(0, next))
     }
 
-    /// The bytes that are not ASCII or differ from a quote, and those that differ from a backslash.
+    /// Of the bytes in ASCII those that differ from a quote, and those that differ from a backslash.
     /// (The sums set the highest bit if any lower one is set, and carry nowhere.)
     fn others(self) -> (u64, u64) {
         let quote = (self.0 & LOW_BITS) ^ everywhere(b'"');
         let backslash = quote ^ everywhere(b'"' ^ b'\\');
-        ((quote + LOW_BITS) | self.0, (backslash + LOW_BITS) | self.0)
+        (quote + LOW_BITS, backslash + LOW_BITS)
     }
 
     /// Whether there is neither a quote nor a backslash.
     #[inline(always)]
     pub(super) fn has_no_marks(self) -> bool {
         let (quotes, backslashes) = self.others();
-        quotes & backslashes & HIGHEST == HIGHEST
+        (quotes & backslashes | self.0) & HIGHEST == HIGHEST
     }
 
     #[inline(always)]
     pub(super) fn marks(self) -> Marks {
         let (quotes, backslashes) = self.others();
         Marks {
-            quotes: !quotes & HIGHEST,
-            backslashes: !backslashes & HIGHEST,
+            quotes: !(quotes | self.0) & HIGHEST,
+            backslashes: !(backslashes | self.0) & HIGHEST,
         }
     }
 
@@ -68,10 +68,8 @@ impl Word {
     /// character, or what is not ASCII.
     #[inline(always)]
     pub(super) fn special(self) -> Option<usize> {
-        let low = self.0 & LOW_BITS;
-        let printable = low + everywhere(0x80 - b' ');
-        let quotes = (low ^ everywhere(b'"')) + LOW_BITS;
-        let backslashes = (low ^ everywhere(b'\\')) + LOW_BITS;
+        let printable = (self.0 & LOW_BITS) + everywhere(0x80 - b' ');
+        let (quotes, backslashes) = self.others();
         let special = (!(quotes & backslashes & printable) | self.0) & HIGHEST;
         (special != 0).then(|| special.trailing_zeros() as usize / 8)
     }

@@ -46,18 +46,18 @@ impl Chunks {
     pub(crate) fn fingerprint(&self) -> u64 {
         // Any odd number without a pattern: the golden ratio's.
         const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mix = |hash: u64, word: u64| (hash.rotate_left(29) ^ word).wrapping_mul(FACTOR);
         let bytes = &*self.first;
-        let step = (bytes.len() / WORDS).max(WORD);
-        let words = bytes.chunks(step).map(|part| match part.first_chunk() {
+        let parts = bytes.chunks_exact((bytes.len() / WORDS).max(WORD));
+        let rest = parts.remainder();
+        let last = match rest.first_chunk() {
             Some(word) => u64::from_le_bytes(*word),
-            None => part
+            None => rest
                 .iter()
                 .fold(0, |word, byte| word << 8 | u64::from(*byte)),
-        });
-        words.fold(self.len, |hash, word| {
-            let mixed = (hash ^ word).wrapping_mul(FACTOR);
-            mixed ^ (mixed >> 32)
-        })
+        };
+        let words = parts.filter_map(|part| Some(u64::from_le_bytes(*part.first_chunk()?)));
+        mix(words.fold(self.len, mix), last)
     }
 
     /// The first chunk, and those after it.

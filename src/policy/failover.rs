@@ -160,14 +160,15 @@ pin_project! {
     enum Phase<S, R, E, F> {
         // Sent; `again` is `None` if the request can't be retried.
         Calling { #[pin] call: F, again: Option<Box<Again<S, R>>> },
-        // Between two attempts; if the next one can't begin, the last result is returned.
-        Interval { #[pin] interval: RetryInterval, pause: Pause<S, R, E> },
+        // Between two attempts; if the next one can't begin, the last result is returned. (What few
+        // requests need is in boxes: all move this future several times.)
+        Interval { interval: Pin<Box<RetryInterval>>, pause: Box<Pause<S, R, E>> },
         // All healthy endpoints of a target are full: waits for one.
-        Queueing { queued: Queued, pause: Pause<S, R, E> },
-        // The body for the next attempt is being made. (In a box, as that is rare and large.)
-        Making { making: Box<(Next, Pause<S, R, E>)> },
+        Queueing { queued: Queued, pause: Box<Pause<S, R, E>> },
+        // The body for the next attempt is being made.
+        Making { next: Box<Next>, pause: Box<Pause<S, R, E>> },
         // Waits for the inner service to be ready for the next attempt.
-        Ready { request: Request<RouteBody>, again: Box<Again<S, R>> },
+        Ready { request: Box<Request<RouteBody>>, again: Box<Again<S, R>> },
         Completed,
     }
 }
@@ -218,7 +219,7 @@ where
                     }
                 }
                 PhaseProj::Interval { interval, .. } => {
-                    ready!(interval.poll(cx));
+                    ready!(interval.as_mut().poll(cx));
                     let owned = phase.as_mut().project_replace(Phase::Completed);
                     let PhaseOwned::Interval { pause, .. } = owned else {
                         unreachable!("it was the phase that was polled");
@@ -235,14 +236,13 @@ where
                     };
                     pause.make(next)
                 }
-                PhaseProj::Making { making } => {
-                    let made = ready!(RouteBody::poll_made(&mut making.1.request, cx));
+                PhaseProj::Making { pause, .. } => {
+                    let made = ready!(RouteBody::poll_made(&mut pause.request, cx));
                     let owned = phase.as_mut().project_replace(Phase::Completed);
-                    let PhaseOwned::Making { making } = owned else {
+                    let PhaseOwned::Making { next, pause } = owned else {
                         unreachable!("it was the phase that was polled");
                     };
-                    let (next, pause) = *making;
-                    pause.send(made.ok().map(|()| next))
+                    pause.send(made.ok().map(|()| *next))
                 }
                 PhaseProj::Ready { again, .. } => {
                     let ready = ready!(again.service.poll_ready(cx));
@@ -251,7 +251,7 @@ where
                         unreachable!("it was the phase that was polled");
                     };
                     match ready {
-                        Ok(()) => Ok(again.call(request)),
+                        Ok(()) => Ok(again.call(*request)),
                         Err(error) => again.pause(Err(error)),
                     }
                 }
@@ -296,12 +296,12 @@ impl<S, R> Again<S, R> {
             return Err(result);
         };
         Ok(Phase::Interval {
-            interval: RetryInterval::new(wait),
-            pause: Pause {
+            interval: Box::pin(RetryInterval::new(wait)),
+            pause: Box::new(Pause {
                 result,
                 request,
                 again: self,
-            },
+            }),
         })
     }
 }
@@ -309,7 +309,7 @@ impl<S, R> Again<S, R> {
 impl<S, R, E> Pause<S, R, E> {
     /// At the end of the interval: begins the next attempt, waits for an endpoint, or returns
     /// the result for the client if neither is possible.
-    fn end<F>(self) -> Step<S, R, E, F> {
+    fn end<F>(self: Box<Self>) -> Step<S, R, E, F> {
         let exchange = &self.again.exchange;
         match next(exchange, &self.request) {
             Some(Upcoming::Now(next)) => self.make(Some(next)),
@@ -329,12 +329,13 @@ impl<S, R, E> Pause<S, R, E> {
 
     /// Makes the request for the next attempt, or returns the result for the client if that is not
     /// possible.
-    fn make<F>(mut self, next: Option<Next>) -> Step<S, R, E, F> {
+    fn make<F>(mut self: Box<Self>, next: Option<Next>) -> Step<S, R, E, F> {
         let exchange = &self.again.exchange;
         let next = next.filter(|next| readdress(&mut self.request, exchange, next).is_some());
         match next {
             Some(next) if !self.request.body().is_made() => Ok(Phase::Making {
-                making: Box::new((next, self)),
+                next: Box::new(next),
+                pause: self,
             }),
             next => self.send(next),
         }
@@ -359,7 +360,10 @@ impl<S, R, E> Pause<S, R, E> {
         {
             again.kept = Some((response, decision));
         }
-        Ok(Phase::Ready { request, again })
+        Ok(Phase::Ready {
+            request: Box::new(request),
+            again,
+        })
     }
 }
 

@@ -1,7 +1,4 @@
-use http::{
-    HeaderMap,
-    header::{CONTENT_ENCODING, CONTENT_TYPE},
-};
+use http::HeaderMap;
 
 /// How an answer's bytes are cut into events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,14 +17,19 @@ pub enum Format {
 impl Format {
     /// The format that an answer's head tells.
     pub fn of(headers: &HeaderMap) -> Self {
-        let encodings = headers.get_all(CONTENT_ENCODING);
-        let is_plain = |encoding: &[u8]| encoding.eq_ignore_ascii_case(b"identity");
-        if !encodings.iter().all(|value| is_plain(value.as_bytes())) {
+        // In one pass: answers have few fields, and to look one up takes as long as to pass eight by.
+        let (mut content_type, mut is_plain) = (None, true);
+        for (name, value) in headers {
+            match name.as_str() {
+                "content-type" => content_type = content_type.or(Some(value)),
+                "content-encoding" => is_plain &= value.as_bytes().eq_ignore_ascii_case(b"identity"),
+                _ => {}
+            }
+        }
+        if !is_plain {
             return Self::Opaque;
         }
-        let value = headers
-            .get(CONTENT_TYPE)
-            .map_or(&b""[..], |value| value.as_bytes());
+        let value = content_type.map_or(&b""[..], |value| value.as_bytes());
         if value == b"application/json" {
             return Self::Json;
         }
@@ -59,6 +61,8 @@ impl Format {
 
 #[cfg(test)]
 mod tests {
+    use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+
     use super::*;
 
     #[test]

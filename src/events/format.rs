@@ -22,7 +22,9 @@ impl Format {
         for (name, value) in headers {
             match name.as_str() {
                 "content-type" => content_type = content_type.or(Some(value)),
-                "content-encoding" => is_plain &= value.as_bytes().eq_ignore_ascii_case(b"identity"),
+                "content-encoding" => {
+                    is_plain &= value.as_bytes().eq_ignore_ascii_case(b"identity")
+                }
                 _ => {}
             }
         }

@@ -132,7 +132,8 @@ const IN_NAMES: [bool; 256] = {
     let mut in_names = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        in_names[byte] = matches!(byte as u8, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'.' | b'-');
+        in_names[byte] =
+            matches!(byte as u8, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'.' | b'-');
         byte += 1;
     }
     in_names

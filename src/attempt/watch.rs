@@ -163,9 +163,11 @@ impl Watch {
     /// The body has broken off with `cause`; `error` is what the client is told.
     pub(super) fn broke(&mut self, error: &RouteError, cause: BoxError) -> Ending {
         let is_between = self.is_between_events();
-        let (_, end) = self.reader.end();
+        // A last event may lack only the end of its line.
+        _ = self.reader.end();
         match (self.on_interruption, self.reader.error()) {
-            (_, None) if end == End::Complete => Ending::Complete,
+            // Where no terminal is known, only a clean end is one.
+            (_, None) if self.reader.has_ended() => Ending::Complete,
             (OnInterruption::Event, Some(_)) => Ending::Failed(self.engines_own(is_between)),
             (OnInterruption::Pass, _) => Ending::Failed(Farewell::Break(cause)),
             _ => Ending::Failed(self.farewell(error, cause, is_between)),

@@ -27,6 +27,7 @@ pub(crate) enum Shape {
     Google,
     /// An error that is a text: Ollama, KServe.
     Text,
+    Bedrock,
 }
 
 impl Shape {
@@ -67,6 +68,8 @@ impl Shape {
             || (has("/v1/models/") && matches!(verb, Some("predict" | "explain")))
         {
             Self::Text
+        } else if has("/model/") && last.is_some_and(is_of_bedrock) {
+            Self::Bedrock
         } else if !has("/openai/")
             && (verb.is_some() || has("/v1beta/") || has("/v1alpha/"))
             && ["/models", "/tunedModels", "/projects/", "/publishers/"]
@@ -78,6 +81,14 @@ impl Shape {
             Self::OpenAi
         }
     }
+}
+
+/// The operations of Bedrock's runtime, behind `/model/{model}/`.
+fn is_of_bedrock(operation: &str) -> bool {
+    matches!(
+        operation,
+        "invoke" | "invoke-with-response-stream" | "converse" | "converse-stream"
+    )
 }
 
 /// What an [`Asker`] is made of, kept where hardly any request is answered.
@@ -148,7 +159,8 @@ impl RouteError {
     /// The answer for a client that requested `path`, with this error in its extensions.
     ///
     /// Its JSON has the shape of the path's API: Anthropic's, Google's, that
-    /// of Ollama and KServe (`{"error": "text"}`), or else OpenAI's. A 429 and a 503
+    /// of Ollama and KServe (`{"error": "text"}`), Bedrock's (`{"message": "text"}`, with the
+    /// exception in `x-amzn-ErrorType`), or else OpenAI's. A 429 and a 503
     /// have a `Retry-After`; a 401 has `WWW-Authenticate: Bearer`; a 415 lists the accepted encodings in
     /// `Accept-Encoding` (RFC 9110 section 15.5.16). It has a new id in
     /// `x-request-id`; [`to_response_to`](Self::to_response_to) takes that of
@@ -177,6 +189,15 @@ impl RouteError {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(X_REQUEST_ID, asker.id.clone());
+        match asker.shape {
+            // Its SDKs look for the id there.
+            Shape::Anthropic => _ = headers.insert("request-id", asker.id.clone()),
+            Shape::Bedrock => {
+                let exception = HeaderValue::from_static(exception(self.status()));
+                headers.insert("x-amzn-errortype", exception);
+            }
+            Shape::OpenAi | Shape::Google | Shape::Text => {}
+        }
         if let Some(wait) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
@@ -212,6 +233,7 @@ impl ErrorBody<'_> {
             Shape::Anthropic => self.anthropic(),
             Shape::Google => self.google(),
             Shape::Text => json!({"error": self.message}),
+            Shape::Bedrock => json!({"message": self.message}),
         }
     }
 
@@ -268,6 +290,19 @@ impl ErrorBody<'_> {
     }
 }
 
+/// The name that AWS's SDKs have for an error of Bedrock's runtime with this status.
+fn exception(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "AccessDeniedException",
+        StatusCode::NOT_FOUND => "ResourceNotFoundException",
+        StatusCode::TOO_MANY_REQUESTS => "ThrottlingException",
+        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => "ModelTimeoutException",
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailableException",
+        status if status.is_client_error() => "ValidationException",
+        _ => "InternalServerException",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,6 +340,7 @@ mod tests {
             }
             let response = error.to_response_to(&request.body(()).unwrap());
             assert_eq!(response.headers()[X_REQUEST_ID], "req_7");
+            assert_eq!(response.headers()["request-id"], "req_7", "for its SDKs");
             let body: Value = serde_json::from_slice(response.body()).unwrap();
             let expected = json!({
                 "type": "error",
@@ -358,6 +394,32 @@ mod tests {
                 "model_not_found",
                 "{path}"
             );
+        }
+    }
+
+    #[test]
+    fn bedrocks_sdks_find_the_message_and_the_exception() {
+        for (error, exception) in [
+            (
+                RouteError::model_not_found("m"),
+                "ResourceNotFoundException",
+            ),
+            (RouteError::no_endpoint("m"), "ServiceUnavailableException"),
+            (
+                RouteError::new(RouteErrorKind::Unauthorized, "no"),
+                "AccessDeniedException",
+            ),
+            (
+                RouteError::new(RouteErrorKind::InvalidJson, "no"),
+                "ValidationException",
+            ),
+        ] {
+            for path in ["/model/m/converse", "/aws/model/arn:aws:x/y/invoke"] {
+                let response = error.to_response(path);
+                assert_eq!(response.headers()["x-amzn-errortype"], exception);
+                let expected = json!({"message": error.message()});
+                assert_eq!(body(&error, path), expected, "{path}");
+            }
         }
     }
 

@@ -16,6 +16,8 @@ pub enum Dialect {
     Gemini,
     /// Ollama: ends with `"done": true`.
     Ollama,
+    /// Cohere's chat (v2): ends with `message-end`.
+    Cohere,
     /// Anything else (audio, images, embeddings, engines' own): a clean end is an end, and every
     /// event is content unless it is an error or a terminal.
     Other,
@@ -23,13 +25,14 @@ pub enum Dialect {
 
 impl Dialect {
     #[cfg(any(test, fuzzing))]
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Chat,
         Self::Completions,
         Self::Responses,
         Self::Messages,
         Self::Gemini,
         Self::Ollama,
+        Self::Cohere,
         Self::Other,
     ];
 
@@ -44,7 +47,7 @@ impl Dialect {
         let path = path.trim_end_matches(['/']);
         match shape {
             Shape::Anthropic => Self::Messages,
-            Shape::Google => Self::Gemini,
+            Shape::Google => of_google(path),
             Shape::Text if is_ollama(path) => Self::Ollama,
             Shape::Text => Self::Other,
             Shape::OpenAi if path.ends_with("/chat/completions") => Self::Chat,
@@ -52,7 +55,8 @@ impl Dialect {
             Shape::OpenAi if path.ends_with("/responses") || path.contains("/responses/") => {
                 Self::Responses
             }
-            Shape::OpenAi => Self::Other,
+            Shape::OpenAi if path.ends_with("/v2/chat") => Self::Cohere,
+            Shape::OpenAi | Shape::Bedrock => Self::Other,
         }
     }
 
@@ -66,8 +70,24 @@ impl Dialect {
             Self::Messages => Shape::Anthropic,
             Self::Gemini => Shape::Google,
             Self::Ollama => Shape::Text,
-            Self::Chat | Self::Completions | Self::Responses | Self::Other => Shape::OpenAi,
+            Self::Chat | Self::Completions | Self::Responses | Self::Cohere | Self::Other => {
+                Shape::OpenAi
+            }
         }
+    }
+}
+
+/// Vertex passes requests to models of other publishers on as they are: its errors are Google's, and
+/// the streams those of the publisher's API.
+fn of_google(path: &str) -> Dialect {
+    let Some((model, "rawPredict" | "streamRawPredict")) = path.rsplit_once(':') else {
+        return Dialect::Gemini;
+    };
+    let publisher = model.split_once("/publishers/").map(|(_, behind)| behind);
+    match publisher.and_then(|behind| behind.split('/').next()) {
+        Some("anthropic") => Dialect::Messages,
+        Some("mistralai" | "ai21") => Dialect::Chat,
+        _ => Dialect::Other,
     }
 }
 
@@ -94,6 +114,25 @@ mod tests {
             ("/v1beta/models/m:streamGenerateContent", Dialect::Gemini),
             ("/api/chat", Dialect::Ollama),
             ("/api/generate", Dialect::Ollama),
+            ("/v2/chat", Dialect::Cohere),
+            ("/cohere/v2/chat", Dialect::Cohere),
+            (
+                "/v1/projects/p/locations/l/publishers/anthropic/models/m:streamRawPredict",
+                Dialect::Messages,
+            ),
+            (
+                "/v1/projects/p/locations/l/publishers/mistralai/models/m:rawPredict",
+                Dialect::Chat,
+            ),
+            (
+                "/v1/projects/p/locations/l/publishers/meta/models/m:rawPredict",
+                Dialect::Other,
+            ),
+            (
+                "/v1/projects/p/locations/l/publishers/google/models/m:streamGenerateContent",
+                Dialect::Gemini,
+            ),
+            ("/model/m/converse-stream", Dialect::Other),
             ("/v2/models/m/generate_stream", Dialect::Other),
             ("/v1/audio/speech", Dialect::Other),
             ("/v1/embeddings", Dialect::Other),

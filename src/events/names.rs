@@ -35,11 +35,11 @@ pub(super) enum Inner {
     Choices,
     /// `choices[].delta`, `choices[].message`.
     ChoiceDelta,
-    /// Anthropic's object; the responses' text.
+    /// Anthropic's and Cohere's object; the responses' text.
     Delta,
     /// `content_block`, `item`.
     Block,
-    /// Anthropic's and Ollama's object; an error's text.
+    /// Anthropic's, Cohere's and Ollama's object; an error's text.
     Message,
     /// The responses' object; Ollama's text.
     Response,
@@ -139,6 +139,11 @@ fn delta(key: &[u8]) -> Node {
     match key {
         b"text" | b"partial_json" | b"thinking" | b"citation" => Node::Text,
         b"stop_reason" => Node::Finish,
+        // Cohere's.
+        b"message" => Node::In(Inner::Message),
+        b"finish_reason" => Node::Finish,
+        b"usage" => Node::In(Inner::Usage),
+        b"error" => Node::In(Inner::Error),
         _ => Node::Other,
     }
 }
@@ -154,7 +159,7 @@ fn block(key: &[u8]) -> Node {
 fn message(key: &[u8]) -> Node {
     match key {
         b"usage" => Node::In(Inner::Usage),
-        b"content" | b"thinking" | b"tool_calls" | b"images" => Node::Text,
+        b"content" | b"thinking" | b"tool_calls" | b"tool_plan" | b"images" => Node::Text,
         _ => Node::Other,
     }
 }
@@ -266,11 +271,13 @@ impl Type {
         match name {
             b"" => Self::None,
             b"message_start"
+            | b"message-start"
             | b"response.created"
             | b"response.queued"
             | b"response.in_progress" => Self::Start,
             b"ping" | b"keepalive" => Self::Ping,
             b"message_stop"
+            | b"message-end"
             | b"response.completed"
             | b"response.incomplete"
             | b"response.cancelled" => Self::Terminal,

@@ -163,6 +163,12 @@ impl Reader {
         }
     }
 
+    /// Whether nothing is missing, even if the connection was lost: a finish or a terminal was seen, or
+    /// the end of a list.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.is_finished || self.seen.has(Kinds::TERMINAL) || self.is_whole_array()
+    }
+
     fn is_whole_array(&self) -> bool {
         self.list == List::End && !self.seen.has(Kinds::MALFORMED)
     }

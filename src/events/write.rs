@@ -33,8 +33,12 @@ pub struct Interruption<'a> {
 /// | Gemini | `data: {"error": {...}}` |
 /// | Ollama, in any dialect NDJSON | a line: `{"error": "text"}` |
 ///
-/// `None` where the format has no place for one: one JSON value, and what is opaque.
+/// `None` where the format has no place for one: one JSON value, and what is opaque. Nor has Cohere's
+/// dialect one that its SDKs raise (cohere 7.3, measured): they see only that a message breaks off.
 pub fn error_event(dialect: Dialect, format: Format, why: &Interruption<'_>) -> Option<Bytes> {
+    if dialect == Dialect::Cohere {
+        return None;
+    }
     let json = error_json(dialect, why);
     match format {
         Format::Sse => Some(format!("{}data: {json}\n\n", name(dialect)).into()),

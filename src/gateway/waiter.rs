@@ -33,8 +33,10 @@ impl Waiter {
         id: &HeaderValue,
     ) -> Option<Self> {
         let interval = policy.get_sse_keepalive()?;
-        // Ollama's streams are lines of JSON, which have no comments.
-        let has_events = dialect.has_terminal() && dialect != Dialect::Ollama;
+        // Ollama's streams are lines of JSON, which have no comments; and Cohere's clients would see no
+        // error behind them.
+        let has_events =
+            dialect.has_terminal() && !matches!(dialect, Dialect::Ollama | Dialect::Cohere);
         let is_asked_for = stream || streams_by_path(head);
         let is_wanted = has_events && is_asked_for && !excludes_events(&head.headers);
         is_wanted.then_some(())?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Method, header::CONTENT_TYPE, request::Parts};
+use http::{HeaderName, Method, header::CONTENT_TYPE, request::Parts};
 
 use super::{
     duplicates::DuplicateModels,
@@ -90,9 +90,9 @@ impl ModelSources {
     /// - if it is `.../openai/deployments/{model}/...` (Azure), the path counts, and the body's
     ///   `model` is overwritten, because Azure's SDKs put any name there.
     ///
-    /// As JSON count the types `application/json` and `+json`, and bodies without a type,
-    /// except KServe's binary form (`Inference-Header-Content-Length`); other types are not
-    /// read. Such a body is read up to
+    /// As JSON count the types `application/json` and `+json`, also among several, and bodies
+    /// without a type, except KServe's binary form (`Inference-Header-Content-Length` on a path that
+    /// ends in `/infer`); other types are not read. Such a body is read up to
     /// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes) before the request is sent, and
     /// a compressed one to its end. What comes later can't be rewritten: the request breaks off
     /// with 400 `ambiguous_model` if it has another model, or one that would have to be
@@ -170,19 +170,19 @@ fn beside(model: ExtractedModel, head: &Parts, mut plans: impl Iterator<Item = P
         Location::Query(_) => Relation::Equal,
         Location::Nowhere | Location::Body { .. } => return Plan::Found(model),
     };
-    match plans.find_map(|plan| of_body(plan, &head.headers)) {
+    match plans.find_map(|plan| of_body(plan, head)) {
         Some(body) => Plan::Beside(model, relation, Box::new(body)),
         None => Plan::Found(model),
     }
 }
 
 /// `plan`, if it looks for a field of this body.
-fn of_body(plan: Plan, headers: &HeaderMap) -> Option<Plan> {
+fn of_body(plan: Plan, head: &Parts) -> Option<Plan> {
     match plan {
         // The head has a model, so the default does not apply, and the name in the head is mapped.
-        Plan::Default(_, plan) | Plan::Mapped(_, plan) => of_body(*plan, headers),
+        Plan::Default(_, plan) | Plan::Mapped(_, plan) => of_body(*plan, head),
         Plan::Multipart(..) => Some(plan),
-        Plan::Json(..) => may_be_json(headers).then_some(plan),
+        Plan::Json(..) => may_be_json(head).then_some(plan),
         // A form without a boundary: parsers may read it nevertheless.
         Plan::Refused(ref error) => {
             (error.kind() == RouteErrorKind::InvalidMultipart).then_some(plan)
@@ -193,13 +193,26 @@ fn of_body(plan: Plan, headers: &HeaderMap) -> Option<Plan> {
     }
 }
 
-/// Whether an engine may read the body as JSON, by its Content-Type.
-fn may_be_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else {
-        // KServe's binary form has JSON only at its start.
-        return !headers.contains_key("inference-header-content-length");
-    };
-    let media_type = value.as_bytes().split(|&byte| byte == b';').next();
+/// Whether an engine may read the body as JSON, by its Content-Type: of several by any.
+fn may_be_json(head: &Parts) -> bool {
+    let mut types = head.headers.get_all(CONTENT_TYPE).iter().peekable();
+    if types.peek().is_none() {
+        return !is_binary(head);
+    }
+    types
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .any(is_json)
+}
+
+/// Whether the body is in the binary form of KServe and Triton, which has JSON only at its start. No
+/// other path has that form: elsewhere an engine reads the body as JSON, whatever the field says.
+fn is_binary(head: &Parts) -> bool {
+    let path = head.uri.path().trim_end_matches('/');
+    path.ends_with("/infer") && head.headers.contains_key("inference-header-content-length")
+}
+
+fn is_json(content_type: &[u8]) -> bool {
+    let media_type = content_type.split(|&byte| byte == b';').next();
     let media_type = media_type
         .unwrap_or_default()
         .trim_ascii()

@@ -21,7 +21,7 @@ impl Operation {
             (Dialect::Gemini, "generateContent" | "streamGenerateContent") => {
                 Some("generate_content")
             }
-            (Dialect::Ollama, "chat") => Some("chat"),
+            (Dialect::Ollama | Dialect::Cohere, "chat") => Some("chat"),
             (Dialect::Ollama, "generate") => Some("text_completion"),
             (_, "embeddings" | "embed" | "embedContent" | "batchEmbedContents") => {
                 Some("embeddings")
@@ -48,6 +48,7 @@ impl Operation {
             Dialect::Messages => "anthropic",
             Dialect::Gemini => "gcp.gemini",
             Dialect::Ollama => "ollama",
+            Dialect::Cohere => "cohere",
             _ => "openai",
         }
     }

@@ -1,4 +1,4 @@
-//! The answer to `GET /v1/models` and `GET /v1/models/{id}`.
+//! The answer to `GET /v1/models` and `GET /v1/models/{id}`, below any prefix.
 
 use std::{
     sync::Arc,
@@ -16,7 +16,18 @@ use crate::{error::RouteError, model::is_below_model};
 /// The answer to a request for the list or one of its entries.
 type Answer = Result<Response<Bytes>, RouteError>;
 
-const PATH: &str = "/v1/models";
+/// Below any prefix; the second is Google's for OpenAI's clients.
+const PATHS: [&str; 2] = ["/v1/models", "/v1beta/openai/models"];
+
+/// What a path has behind that of the list: an id can't be mistaken for it, as it comes later.
+fn below_list(path: &str) -> Option<&str> {
+    let found = PATHS.into_iter().filter_map(|list| {
+        let at = path.find(list)?;
+        let below = path.get(at + list.len()..)?;
+        (below.is_empty() || below.starts_with('/')).then_some((at, below))
+    });
+    found.min_by_key(|(at, _)| *at).map(|(_, below)| below)
+}
 
 /// A model or an adapter that clients can ask for.
 #[derive(Debug)]
@@ -79,9 +90,7 @@ impl ModelList {
 
     /// Whether such a request asks for the list, or for something below it.
     pub(crate) fn is_for(&self, method: &Method, path: &str) -> bool {
-        let below = path.strip_prefix(PATH);
-        (*method == Method::GET || *method == Method::HEAD)
-            && below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        (*method == Method::GET || *method == Method::HEAD) && below_list(path).is_some()
     }
 
     /// The answer, if the request asks for the list or for one of its entries.
@@ -94,7 +103,7 @@ impl ModelList {
         if !self.is_for(&head.method, path) {
             return None;
         }
-        let body = match path.strip_prefix(PATH)? {
+        let body = match below_list(path)? {
             "" | "/" => match is_visible {
                 None => self.list.clone(),
                 Some(is_visible) => {
@@ -165,6 +174,9 @@ mod tests {
 
     #[test]
     fn the_list_has_each_name_once() {
+        for path in ["/v1/models", "/openai/v1/models/", "/v1beta/openai/models"] {
+            assert_eq!(get(path), get("/v1/models?limit=3"), "{path}");
+        }
         let (status, body) = get("/v1/models?limit=3").unwrap();
         assert_eq!((status, &body["object"]), (StatusCode::OK, &json!("list")));
         let names: Vec<_> = body["data"].as_array().unwrap().iter().collect();
@@ -180,7 +192,12 @@ mod tests {
 
     #[test]
     fn one_model_by_its_id() {
-        for path in ["/v1/models/org/base", "/v1/models/org%2Fbase"] {
+        for path in [
+            "/v1/models/org/base",
+            "/v1/models/org%2Fbase",
+            "/team-a/v1/models/org/base",
+            "/v1beta/openai/models/org/base",
+        ] {
             let (status, body) = get(path).unwrap();
             assert_eq!((status, &body["id"]), (StatusCode::OK, &json!("org/base")));
         }
@@ -192,6 +209,7 @@ mod tests {
     #[test]
     fn other_requests_are_not_its_business() {
         assert!(get("/v1/modelsx").is_none());
+        assert!(get("/v2/models").is_none());
         assert!(get("/health").is_none());
         let (head, ()) = Request::post("/v1/models").body(()).unwrap().into_parts();
         assert!(models().answer(&head, None).is_none());

@@ -283,7 +283,7 @@ fn is_end_to_end(name: &HeaderName) -> bool {
         "sec-",
         "x-forwarded-",
     ];
-    const NAMES: [&str; 28] = [
+    const NAMES: [&str; 29] = [
         "age",
         "api-key",
         "authorization",
@@ -295,6 +295,7 @@ fn is_end_to_end(name: &HeaderName) -> bool {
         "forwarded",
         "from",
         "host",
+        "inference-header-content-length",
         "last-modified",
         "location",
         "origin",

@@ -142,6 +142,39 @@ fn anthropics_messages() {
 }
 
 #[test]
+fn coheres_chat() {
+    let heard = stream(
+        Dialect::Cohere,
+        &[
+            r#"{"type":"message-start","id":"m","delta":{"message":{"role":"assistant","content":[],"tool_plan":"","tool_calls":[],"citations":[]}}}"#,
+            r#"{"type":"tool-plan-delta","delta":{"message":{"tool_plan":"I"}}}"#,
+            r#"{"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"Hi"}}}}"#,
+            r#"{"type":"content-end","index":0}"#,
+            r#"{"type":"message-end","id":"m","delta":{"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":7,"output_tokens":3},"tokens":{"input_tokens":73,"output_tokens":5}}}}"#,
+        ],
+    );
+    let kinds = [START, CONTENT, CONTENT, METADATA, FINISH | USAGE | TERMINAL];
+    assert_eq!(heard.kinds(), kinds);
+    assert_eq!(heard.end, End::Complete);
+    let usage = Usage {
+        input: Some(73),
+        output: Some(5),
+        ..Usage::default()
+    };
+    assert_eq!(heard.usage, usage);
+    let heard = stream(
+        Dialect::Cohere,
+        &[r#"{"type":"message-end","delta":{"finish_reason":"ERROR","error":"out of memory"}}"#],
+    );
+    assert_eq!(heard.kinds(), [FINISH | TERMINAL | ERROR]);
+    let heard = stream(
+        Dialect::Cohere,
+        &[r#"{"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"Hi"}}}}"#],
+    );
+    assert_eq!(heard.end, End::Unterminated);
+}
+
+#[test]
 fn an_errors_status_is_the_one_it_carries_or_that_of_its_name() {
     for (dialect, data, status) in [
         (

@@ -55,7 +55,10 @@ fn an_error_event_is_one_in_its_dialect() {
     assert_eq!(line, "{\"error\":\"the engine \\\"a\\\" is gone\"}\n");
     for dialect in Dialect::ALL {
         for format in [Format::Sse, Format::Ndjson] {
-            let event = written(dialect, format).unwrap();
+            let Some(event) = written(dialect, format) else {
+                assert_eq!(dialect, Dialect::Cohere, "only a break is seen there");
+                continue;
+            };
             let heard = hear_every_way(&Reader::new(dialect, format), event.as_bytes());
             assert_eq!(heard.kinds(), [Kinds::ERROR], "{event}");
             assert_eq!(heard.error.unwrap().3, "the engine \"a\" is gone");

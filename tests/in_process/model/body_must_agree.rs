@@ -209,11 +209,37 @@ async fn by_its_content_type_it_is_read_or_not() {
         assert_eq!(send(sent).await.forwarded().bytes(), body);
     }
     // KServe's binary form: JSON, and then the tensors.
-    let body = "{\"inputs\":[]}\u{1}\0";
-    let mut sent = with_type(request(KSERVE, "alias", body), None);
-    let headers = sent.headers_mut();
+    let binary = "{\"inputs\":[]}\u{1}\0";
+    let sent = in_binary_form(request(KSERVE, "alias", binary));
+    assert_eq!(send(sent).await.forwarded().bytes(), binary);
+    // No other API has it: an engine there reads JSON, whatever the field says.
+    let sent = in_binary_form(request(GEMINI, "alias", body));
+    send(sent).await.refused(400, "ambiguous_model");
+}
+
+fn in_binary_form(request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+    let mut request = with_type(request, None);
+    let headers = request.headers_mut();
     headers.insert("inference-header-content-length", "13".parse().unwrap());
-    assert_eq!(send(sent).await.forwarded().bytes(), body);
+    request
+}
+
+/// An engine may read the body by any of them.
+#[tokio::test]
+async fn several_content_types_are_refused_if_one_is_json() {
+    let body = r#"{"model":"lora"}"#;
+    for types in [
+        &["application/json", "text/plain"][..],
+        &["text/plain", "application/json"],
+        &["text/plain, application/json"],
+    ] {
+        let mut sent = with_type(request(KSERVE, "alias", body), None);
+        for content_type in types {
+            let headers = sent.headers_mut();
+            headers.append("content-type", content_type.parse().unwrap());
+        }
+        send(sent).await.refused(400, "invalid_body");
+    }
 }
 
 #[tokio::test]

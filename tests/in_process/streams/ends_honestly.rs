@@ -414,6 +414,55 @@ async fn where_no_terminal_is_known_a_clean_end_is_one() {
     assert_eq!(rig.endpoint("e0").failures(), 0);
 }
 
+/// Only a clean end is one: a lost connection and a silence are interruptions there too.
+#[tokio::test(start_paused = true)]
+async fn where_no_terminal_is_known_what_breaks_off_is_not_whole() {
+    for (path, content_type, text, is_told) in [
+        (
+            "/v1/audio/transcriptions",
+            "text/event-stream",
+            "data: {\"delta\":\"Hi\"}\n\n",
+            true,
+        ),
+        (
+            "/generate",
+            "application/x-ndjson",
+            "{\"text\":\"Hi\"}\n",
+            true,
+        ),
+        // Its clients see no error event.
+        (
+            "/v2/chat",
+            "text/event-stream",
+            "data: {\"type\":\"content-delta\",\"delta\":{\"message\":{\"content\":{\"text\":\"Hi\"}}}}\n\n",
+            false,
+        ),
+    ] {
+        for is_lost in [true, false] {
+            let rig = Rig::one(1, TrafficPolicy::new());
+            let (script, body) = script();
+            script.data(text);
+            if is_lost {
+                script.fail("reset");
+            }
+            rig.engines
+                .next([answers(200, body).header("content-type", content_type)]);
+            let mut request = CHAT.request();
+            *request.uri_mut() = path.parse().unwrap();
+            let read = read(rig.send(request).await).await.1;
+            match read {
+                Ok(body) => {
+                    assert!(is_told, "{path}");
+                    assert!(body.starts_with(text), "{path}: {body}");
+                    assert!(body.contains("\"error\""), "{path}: {body}");
+                }
+                Err(_) => assert!(!is_told, "{path}"),
+            }
+            assert_eq!(rig.endpoint("e0").failures(), 1, "{path}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_error_has_the_requests_id_in_anthropics_dialect() {
     let rig = Rig::one(1, TrafficPolicy::new());

@@ -43,6 +43,7 @@ async fn what_belongs_to_the_clients_connection_ends_there() {
 async fn connection_takes_no_end_to_end_field_away() {
     let fields = "Connection: host, Authorization, content-type, cookie, x-hop, Content-Length\r\n\
                   Connection: X-Request-Id, traceparent, user-agent\r\nAuthorization: Bearer k\r\n\
+                  Connection: Inference-Header-Content-Length\r\nInference-Header-Content-Length: 5\r\n\
                   Content-Type: application/json\r\nCookie: a=b\r\nTraceparent: 00-1\r\n\
                   User-Agent: u\r\nX-Hop: 1\r\nX-Request-Id: 7\r\n";
     let request = forwarded(post_with(fields, BODY)).await;
@@ -52,6 +53,7 @@ async fn connection_takes_no_end_to_end_field_away() {
             "authorization: Bearer k",
             "content-type: application/json",
             "cookie: a=b",
+            "inference-header-content-length: 5",
             "traceparent: 00-1",
             "user-agent: u",
             "x-request-id: 7",

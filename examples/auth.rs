@@ -33,7 +33,9 @@ async fn main() -> anyhow::Result<()> {
     let listen = args.next().unwrap_or("127.0.0.1:8080".to_owned());
     let engine = args.next().unwrap_or("http://127.0.0.1:8000".to_owned());
     let key = env::var("API_KEY").ok().filter(|key| !key.is_empty());
-    let key: Arc<str> = key.context("set API_KEY to the key that clients send")?.into();
+    let key: Arc<str> = key
+        .context("set API_KEY to the key that clients send")?
+        .into();
 
     let table = RouteTable::builder()
         .model_server(ModelServer::new("llama").endpoint(engine))

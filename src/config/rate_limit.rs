@@ -18,11 +18,11 @@ const MOST_PER_SECOND: u64 = u32::MAX as u64;
 /// may fall below zero, and the next requests wait for it to fill. The guide on
 /// [limits](crate::guide::limits) says how.
 ///
-/// The table's [`BuildError`](crate::BuildError) names these mistakes: an amount of 0, or above 2^32 - 1 a second on average; a
-/// second limit of the same unit, period and key on one route; [`max_keys`](Self::max_keys) of 0; a
-/// key whose name is empty, or not a header's; a Redis without the feature `redis`, at no `host:port`, or
-/// for requests at a time; a password without a Redis; [`kthena_keys`](Self::kthena_keys) for other limits
-/// than those that it names.
+/// The table's [`BuildError`](crate::BuildError) names these mistakes: an amount of 0, or above
+/// 2^32 - 1 a second on average; a second limit of the same unit, period and key on one route;
+/// [`max_keys`](Self::max_keys) of 0; a key whose name is empty, or not a header's; a Redis without the
+/// feature `redis`, at no `host:port`, or for requests at a time; a password without a Redis;
+/// [`kthena_keys`](Self::kthena_keys) for other limits than those that it names.
 ///
 /// In this example a layer above has checked the header: a client that can make up keys has a bucket for
 /// each.

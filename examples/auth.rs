@@ -3,34 +3,39 @@
 //!
 //! ```text
 //! cargo run -p mock_llm -- --any-model    # an engine on 127.0.0.1:8000
-//! cargo run --example auth                # the gateway on 127.0.0.1:8080
+//! API_KEY=sk-1 cargo run --example auth   # the gateway on 127.0.0.1:8080
 //! ```
 //!
-//! Then try the curl lines that it prints. API_KEY replaces the key, which is `secret`. Other
-//! addresses: `cargo run --example auth -- 0.0.0.0:8080 http://10.0.0.7:8000`.
+//! Then try the curl lines that it prints. The key is in API_KEY, without which it does not start. Other
+//! addresses: `API_KEY=.. cargo run --example auth -- 0.0.0.0:8080 http://10.0.0.7:8000`.
 
 use std::{env, sync::Arc};
 
 use anyhow::Context;
 use axum::{
-    Json, Router,
+    Router,
+    body::Body,
     extract::{Request, State},
-    http::{StatusCode, header::AUTHORIZATION},
+    http::header::AUTHORIZATION,
     middleware::{self, Next},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::get,
 };
-use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
-use tower_model_route::{ModelRoute, ModelServer, RouteTable, Rule, engine_client, stack};
+use tower_model_route::{
+    ModelRoute, ModelServer, RouteError, RouteErrorKind, RouteTable, Rule, engine_client, stack,
+};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut args = env::args().skip(1);
     let listen = args.next().unwrap_or("127.0.0.1:8080".to_owned());
     let engine = args.next().unwrap_or("http://127.0.0.1:8000".to_owned());
-    let key: Arc<str> = env::var("API_KEY").unwrap_or("secret".to_owned()).into();
+    let key = env::var("API_KEY").ok().filter(|key| !key.is_empty());
+    let key: Arc<str> = key
+        .context("set API_KEY to the key that clients send")?
+        .into();
 
     let table = RouteTable::builder()
         .model_server(ModelServer::new("llama").endpoint(engine))
@@ -72,7 +77,6 @@ async fn authenticate(State(key): State<Arc<str>>, mut request: Request, next: N
     if sent.is_some_and(|sent| Sha256::digest(sent) == expected) {
         return next.run(request).await;
     }
-    let message = "Incorrect API key provided.";
-    let error = json!({"error": {"message": message, "code": "invalid_api_key"}});
-    (StatusCode::UNAUTHORIZED, Json(error)).into_response()
+    let error = RouteError::new(RouteErrorKind::Unauthorized, "Incorrect API key provided.");
+    error.to_response_to(&request).map(Body::from)
 }

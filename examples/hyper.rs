@@ -36,7 +36,8 @@ async fn main() -> anyhow::Result<()> {
     let client = engine_client();
     let service = TowerToHyperService::new(stack(table).service(client));
 
-    // With a timer, a client that never finishes its head is disconnected.
+    // With a timer, an HTTP/1.1 client that never finishes its head is disconnected after 30 s. One that
+    // sends nothing at all, or a part of HTTP/2's preface, is not: time that out in the server.
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new());
     server.http2().timer(TokioTimer::new());

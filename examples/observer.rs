@@ -25,7 +25,7 @@ use tower_model_route::{
 };
 
 /// The tokens and the requests of each tenant. A bounded channel to a task that writes into a
-/// database would stand in place of the map.
+/// database would take the place of the map.
 #[derive(Default)]
 struct Ledger(Mutex<BTreeMap<Tenant, (u64, u64)>>);
 
@@ -47,7 +47,8 @@ impl Observer for Ledger {
         };
         let mut ledger = self.0.lock().unwrap();
         let (tokens, requests) = ledger.entry(tenant.clone()).or_default();
-        *tokens += end.usage().input.unwrap_or_default() + end.output_tokens();
+        // Cached tokens included: Anthropic counts them apart.
+        *tokens += end.input_tokens().unwrap_or_default() + end.output_tokens();
         *requests += 1;
     }
 }

@@ -86,11 +86,16 @@
 //! |---|---|
 //! | route by model, with retries and timeouts | [`stack`] |
 //! | change body limits, or answer `/v1/models` myself | [`ModelRouteLayer`] |
+//! | refuse a caller a model | [`ModelRouteLayer::authorize`] |
 //! | map model names to servers | [`ModelRoute`], [`Rule`], [`ModelMatch`], [`StringMatch`] |
 //! | split traffic for a canary | [`TargetModel::weight`] |
 //! | serve LoRA adapters | [`ModelRoute::lora_adapters`] |
+//! | load adapters, or follow which engines have which | [`LoraAdapters`], [`ServedModels`] |
 //! | list engines, with weights | [`ModelServer`], [`Endpoint`] |
 //! | choose how endpoints share the load, or keep a conversation on one | [`Balance`], [`HashKey`] |
+//! | bind sessions to endpoints, in memory or in a Redis | [`SessionSticky`] |
+//! | find the engine that keeps a response, a file or a batch | [`EngineState`] |
+//! | prefer engines in the gateway's own zone | [`TrafficPolicy::prefer_zone`], [`Endpoint::zone`] |
 //! | set timeouts, retries, limits, queues | [`TrafficPolicy`] |
 //! | fall back to another ModelServer if all targets fail | [`Rule::fallback`] |
 //! | eject failing endpoints, or probe them | [`OutlierDetection`], [`HealthCheck`] |
@@ -98,6 +103,7 @@
 //! | change the table while requests are in flight | [`RouteTableHandle`] |
 //! | balance over the addresses of one host name | [`Endpoint::resolve`], `Dns` |
 //! | read Kthena's manifests, and reload them | `manifest::Manifests`, `manifest::Watch` |
+//! | route by the resources of a Kubernetes cluster | `kube::Watch` |
 //! | read the model from another place | [`ModelSources`], [`ExtractModel`] |
 //! | find out where a request went | [`RouteDecision`], [`RouteBody::decision`] |
 //! | find out why, or where a request would go | [`RouteTable::explain`], [`RouteTable::decide`] |
@@ -116,11 +122,16 @@
 //! - [`extractors`](guide::extractors): writing your own extractor
 //! - [`operating`](guide::operating): TLS, discovery, reload, health, what to watch, capacity
 //! - [`balancing`](guide::balancing): which balance for what, what each counts, where it loses
+//! - [`engines`](guide::engines): the load that others put on engines, as engines report it
+//! - [`adapters`](guide::adapters): LoRA adapters, and prompts that are too long for a context
+//! - [`sessions`](guide::sessions): sticky sessions, what an engine keeps, requests without a model
 //! - [`observing`](guide::observing): observers, metrics, the access log, spans, usage
 //! - [`limits`](guide::limits): token and request limits, tenants, Redis
 //! - [`addresses`](guide::addresses): host names of several addresses, zones
 //! - [`streams`](guide::streams): the first event, progress, interruptions, comments to waiting clients
 //! - [`kthena`](guide::kthena): moving from Kthena Router
+//! - [`kubernetes`](guide::kubernetes): the gateway in a cluster, beside Kthena or instead of it
+//! - [`scale`](guide::scale): large clusters, with figures
 //!
 //! # Features
 //!
@@ -135,7 +146,7 @@
 //! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
 //! | `metrics` | `Metrics`, an observer that counts and measures through the `metrics` facade | off |
 //! | `opentelemetry` | a request to an engine has the trace context of its attempt, through the propagator that you have set | off |
-//! | `redis` | `RedisStore`: rate limits that several gateways share | off |
+//! | `redis` | limits and session bindings that gateways share in a Redis: [`RateLimit::redis`], [`SessionSticky::redis`], `RedisStore` | off |
 //! | `serde` | the configuration, [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
 //! | `watch` | reloads manifests when their files change: `manifest::Watch` | off |
 

@@ -126,9 +126,10 @@ impl EngineClientBuilder {
     /// # Ok::<_, tower_model_route::BuildError>(())
     /// ```
     ///
-    /// A request goes by the ModelServer of its [decision](crate::RouteBody::decision), in each
-    /// attempt, and one without a decision by its [`ForModelServer`](crate::ForModelServer), as
-    /// health checks have it. The client knows no table: a name that none has is never used.
+    /// Each attempt of a request uses those of the ModelServer in its
+    /// [decision](crate::RouteBody::decision), and a request without a decision, such as a health check,
+    /// those of its [`ForModelServer`](crate::ForModelServer). The client knows no table: a name that
+    /// none has is never used.
     pub fn model_server(mut self, name: impl Into<Arc<str>>, options: EngineClientBuilder) -> Self {
         self.model_servers.push((name.into(), options));
         self

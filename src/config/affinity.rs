@@ -148,7 +148,8 @@ impl PrefixCache {
     }
 
     /// How many blocks of 512 bytes are remembered of each endpoint; the least recently used go
-    /// first. 4,096 by default: 2 MiB of text, some half a million tokens.
+    /// first. 4,096 by default: 2 MiB of text, some half a million tokens. From 1 to 12,582,912
+    /// (128 MiB for each endpoint); anything else is a [`BuildError`](crate::BuildError).
     ///
     /// It should be what the engine's KV cache holds, or somewhat less: what is remembered beyond
     /// that is looked for in vain. An entry takes 11 bytes of memory, so the default takes 44 KiB

@@ -66,20 +66,20 @@ pub enum Balance {
     PrefixHash(PrefixHash),
     /// The endpoint that has seen the most of the prompt, so that its engine has it in its KV
     /// cache; unless its tokens in flight are above those of the least loaded endpoint by more
-    /// than it saves. A prompt that no endpoint has seen goes by
-    /// [`LeastTokens`](Self::LeastTokens).
+    /// than it saves. A prompt that no endpoint has seen is
+    /// balanced by [`LeastTokens`](Self::LeastTokens).
     ///
     /// The gateway remembers what it has sent where, as hashes of blocks of 512 bytes that cover
     /// the tools, the system prompt and the messages; conversations that branch off find the part
     /// that they share. What the endpoint has counts as computed: only the rest of the prompt is
     /// load.
     PrefixCache(PrefixCache),
-    /// A choice of one's own: see [`custom`](Self::custom).
+    /// Your own choice: see [`custom`](Self::custom).
     Custom(CustomBalance),
 }
 
 impl Balance {
-    /// A choice of one's own, with a name for explanations. It can't be written to a manifest.
+    /// Your own choice, with a name for explanations. It can't be written to a manifest.
     pub fn custom(name: impl Into<String>, chooses: impl ChooseEndpoint) -> Self {
         Self::Custom(CustomBalance::new(name.into(), chooses))
     }

@@ -97,7 +97,7 @@ impl RouteTableBuilder {
 
     /// The zone that the gateway is in, such as `eu-1a`: by default none.
     ///
-    /// ModelServers that [prefer](crate::TrafficPolicy::prefer_zone) it go by it.
+    /// ModelServers may [prefer](crate::TrafficPolicy::prefer_zone) it.
     pub fn zone(mut self, zone: impl Into<String>) -> Self {
         self.zone = Some(zone.into());
         self

@@ -1,4 +1,4 @@
-//! A choice of one's own among a ModelServer's endpoints.
+//! A caller's own choice among a ModelServer's endpoints.
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -19,14 +19,14 @@ use super::serial;
 /// - in its body, as the `previous_response_id` of a response or the `input_file_id` of a batch. It is
 ///   routed by its model; among the targets of its rule, the engine is chosen that keeps the id.
 ///
-/// An engine that is full for such a request (see
-/// [`max_in_flight`](crate::TrafficPolicy::max_in_flight)) is waited for where there is a queue
-/// ([`max_queue`](crate::TrafficPolicy::max_queue)), or is a 503: nobody else can serve it. If the engine is gone, drained, or out of service, or the id is not known
+/// If the engine is full ([`max_in_flight`](crate::TrafficPolicy::max_in_flight)), such a request waits
+/// for it where there is a queue ([`max_queue`](crate::TrafficPolicy::max_queue)), or is answered with
+/// 503: nobody else can serve it. If the engine is gone, drained, or out of service, or the id is not known
 /// (or not any more, or only to another gateway), the request goes where it would go without the id,
 /// and the engine there says that it doesn't know it. By path that is what
 /// [`without_model`](crate::RouteTableBuilder::without_model) says.
 ///
-/// Of an id only a hash is kept, with names that the table has too: some 80 bytes each. What is known
+/// Only a hash of an id is kept, with names that the table has too: some 80 bytes each. What is known
 /// carries over reloads. It is on by default and costs other paths nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(

@@ -92,7 +92,9 @@ impl ModelServer {
 
     /// How many tokens a prompt and its answer may have together, as vLLM's `--max-model-len` says.
     ///
-    /// It is only told: `GET /v1/models` has it, of several ModelServers of a model the least.
+    /// `GET /v1/models` reports it (the smallest, if several ModelServers serve a model). With
+    /// [`retry_too_long`](TrafficPolicy::retry_too_long) it also decides which ModelServers a request
+    /// that is too long may go on to.
     pub fn max_model_len(mut self, tokens: u64) -> Self {
         self.fields().max_model_len = Some(tokens);
         self
@@ -131,7 +133,8 @@ impl ModelServer {
         self
     }
 
-    /// Time limits, retries and limits on load; by default the ModelServer has none of these.
+    /// Time limits, retries and limits on load. By default [`TrafficPolicy::new`]: no time limit except
+    /// a `stream_idle_timeout` of 5 minutes, no retries, no limit on load.
     pub fn traffic_policy(mut self, policy: TrafficPolicy) -> Self {
         self.fields().traffic_policy = policy;
         self

@@ -18,6 +18,15 @@ const MOST_PER_SECOND: u64 = u32::MAX as u64;
 /// may fall below zero, and the next requests wait for it to fill. The guide on
 /// [limits](crate::guide::limits) says how.
 ///
+/// The table's [`BuildError`](crate::BuildError) names these mistakes: an amount of 0, or above
+/// 2^32 - 1 a second on average; a second limit of the same unit, period and key on one route;
+/// [`max_keys`](Self::max_keys) of 0; a key whose name is empty, or not a header's; a Redis without the
+/// feature `redis`, at no `host:port`, or for requests at a time; a password without a Redis;
+/// [`kthena_keys`](Self::kthena_keys) for other limits than those that it names.
+///
+/// In this example a layer above has checked the header: a client that can make up keys has a bucket for
+/// each.
+///
 /// ```
 /// use tower_model_route::{LimitKey, ModelRoute, Per, RateLimit, Rule};
 ///
@@ -165,7 +174,8 @@ impl RateLimit {
         Self::new(LimitUnit::Requests, amount, per)
     }
 
-    /// A limit on the requests at a time. It is one gateway's own: no store has it.
+    /// A limit on the requests at a time. It is one gateway's own: no store has it, and
+    /// [`redis`](Self::redis) beside it is a [`BuildError`](crate::BuildError).
     pub fn concurrent_requests(amount: u64) -> Self {
         Self::new(LimitUnit::ConcurrentRequests, amount, Per::Second)
     }
@@ -184,7 +194,8 @@ impl RateLimit {
         self
     }
 
-    /// How many keys are remembered in memory, 10,000 by default.
+    /// How many keys are remembered in memory, 10,000 by default; 0 is a
+    /// [`BuildError`](crate::BuildError).
     ///
     /// Beyond that, those that were not used for the longest time are forgotten, and begin with a
     /// full bucket if they come again. A key among the last half as many that were used is never
@@ -210,7 +221,8 @@ impl RateLimit {
         self
     }
 
-    /// The password of that Redis, of its default user; none by default.
+    /// The password of that Redis, for its default user; none by default. Without
+    /// [`redis`](Self::redis) it is a [`BuildError`](crate::BuildError).
     ///
     /// It is neither shown nor serialized, and there is no getter for it.
     pub fn redis_password(mut self, password: impl Into<String>) -> Self {

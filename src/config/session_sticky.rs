@@ -12,11 +12,11 @@ use super::{affinity::HashKey, mistake::MistakeKind, rate_limit::is_address, sec
 /// `trafficPolicy.sessionSticky`.
 ///
 /// A session is all requests to one ModelServer with the same key: the first of the `sources` that a
-/// request has. Requests without a key go by the [`Balance`](crate::Balance).
+/// request has. Requests without a key follow the [`Balance`](crate::Balance).
 ///
 /// - The weighted split of a rule comes first. A session is bound within the ModelServer that the
 ///   split has chosen, and has a binding in each.
-/// - A session that is not bound goes by a hash of its key over the healthy endpoints (rendezvous
+/// - A session that is not bound is placed by a hash of its key over the healthy endpoints (rendezvous
 ///   hashing, by weight) and not by the balance: so gateways that share nothing mostly agree. It is
 ///   then bound, and stays where it is when endpoints are added.
 /// - If its endpoint is gone or out (ejected, drained, failing its health checks), it is bound anew,
@@ -26,7 +26,7 @@ use super::{affinity::HashKey, mistake::MistakeKind, rate_limit::is_address, sec
 /// - A binding ends when the session was idle for the [time](Self::idle_for). At most
 ///   [`max_sessions`](Self::max_sessions) are bound; those that were idle for longest go first.
 ///
-/// Of a key only a hash of 64 bits is kept: about 80 bytes for a session. Bindings carry over reloads.
+/// Only a 64-bit hash of a key is kept; with its binding it takes about 80 bytes. Bindings carry over reloads.
 /// With [`redis`](Self::redis) gateways share them: the first that binds a session decides.
 ///
 /// ```
@@ -59,8 +59,9 @@ pub struct SessionSticky {
 }
 
 impl SessionSticky {
-    /// Sessions by the first of these that a request has. Bindings are in memory, 65,536 at most, and
-    /// end after 5 minutes.
+    /// Sessions by the first of these that a request has; none at all is a
+    /// [`BuildError`](crate::BuildError). Bindings are in memory, 65,536 at most, and end when a session
+    /// was idle for 5 minutes.
     pub fn new(sources: impl IntoIterator<Item = HashKey>) -> Self {
         Self {
             sources: sources.into_iter().collect(),
@@ -71,13 +72,15 @@ impl SessionSticky {
         }
     }
 
-    /// How long a session may be idle before its binding ends; 5 minutes by default.
+    /// How long a session may be idle before its binding ends; 5 minutes by default, and zero is a
+    /// [`BuildError`](crate::BuildError).
     pub fn idle_for(mut self, time: Duration) -> Self {
         self.idle = time;
         self
     }
 
-    /// The most sessions that are bound at a time, 65,536 by default.
+    /// The most sessions that are bound at a time, 65,536 by default; 0 is a
+    /// [`BuildError`](crate::BuildError).
     pub fn max_sessions(mut self, max: usize) -> Self {
         self.max_sessions = max;
         self
@@ -90,14 +93,15 @@ impl SessionSticky {
     /// written there by a task. If another gateway was faster, its binding counts from the next
     /// request on. If another binds a session anew, because its endpoint is out there, this one follows
     /// when it next tells Redis that the session lives: after a quarter of the
-    /// [idle time](Self::idle_for). While Redis fails, each gateway goes by what it knows, and by the
+    /// [idle time](Self::idle_for). While Redis fails, each gateway uses what it knows, and the
     /// hash of the key.
     pub fn redis(mut self, address: impl Into<String>) -> Self {
         self.redis = Some(address.into());
         self
     }
 
-    /// The password of the Redis, as it is. It is shown nowhere.
+    /// The password of that Redis, for its default user; unescaped, never shown. Without
+    /// [`redis`](Self::redis) it is a [`BuildError`](crate::BuildError).
     pub fn redis_password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(Secret::new(password));
         self

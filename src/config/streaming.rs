@@ -28,7 +28,7 @@ impl TrafficPolicy {
         self
     }
 
-    /// From which time without a first content event the attempt counts as a failure of its
+    /// After which time without a first content event the attempt counts as a failure of its
     /// endpoint, while it goes on; counted from the attempt's start. Off by default, and if
     /// zero.
     ///
@@ -53,8 +53,8 @@ impl TrafficPolicy {
     /// The longest time in which an answer that has begun makes no progress; then it is
     /// interrupted. 5 minutes by default; zero is no limit.
     ///
-    /// Progress of a stream of events is a content event or the terminal one. Comments, pings
-    /// and deltas without content are none: an engine whose core hangs, or a proxy before it,
+    /// Progress of a stream of events is a content event, a finish reason, or the terminal event.
+    /// Comments, pings and deltas without content are none: an engine whose core hangs, or a proxy before it,
     /// may send them for ever. Progress of any other answer is any byte.
     ///
     /// Only time in which the client waits for the engine counts: a client that reads slowly
@@ -77,7 +77,7 @@ impl TrafficPolicy {
     /// `text/event-stream`. The interval is that of the ModelServer that is asked first. The comment is `: keep-alive`, in Anthropic's dialect `event: ping`, and
     /// in Gemini's an empty line, since Google's SDKs read no comments. The head (200,
     /// `text/event-stream`) is then the router's own, sent before the engine's is known, without
-    /// the engine's fields. Further attempts remain possible behind it; if all fail, the client gets
+    /// the engine's fields. Further attempts remain possible after it; if all fail, the client gets
     /// an error event that has their status. Engines are asked for plain events
     /// (`Accept-Encoding: identity`).
     pub fn sse_keepalive(mut self, interval: Duration) -> Self {

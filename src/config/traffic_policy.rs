@@ -132,7 +132,7 @@ impl TrafficPolicy {
     ///
     /// It is enforced by the [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer),
     /// below the retries. When it expires and no retry is possible, the client
-    /// gets a 504. No limit by default.
+    /// gets a 504. No limit by default; zero is a [`BuildError`](crate::BuildError).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -142,9 +142,9 @@ impl TrafficPolicy {
     /// [`first_event_gate`](Self::first_event_gate) up to the first content event: queueing, all
     /// attempts, and the intervals between them.
     ///
-    /// The time starts when the request is routed: its model is known and it
-    /// begins to be sent. A retry is started only if the remaining time covers
-    /// the interval and the next attempt's `timeout`. No limit by default.
+    /// The time starts when the rule is found, before the request queues. A retry is started only if
+    /// the remaining time covers the interval and the next attempt's `timeout`. No limit by default;
+    /// zero is a [`BuildError`](crate::BuildError).
     pub fn total_timeout(mut self, timeout: Duration) -> Self {
         self.total_timeout = Some(timeout);
         self
@@ -172,7 +172,7 @@ impl TrafficPolicy {
     }
 
     /// The longest interval between two attempts; by default 2 s, or the first interval if that
-    /// is longer.
+    /// is longer. Less than the first interval is a [`BuildError`](crate::BuildError).
     pub fn max_retry_interval(mut self, interval: Duration) -> Self {
         self.max_retry_interval = Some(interval);
         self
@@ -193,7 +193,8 @@ impl TrafficPolicy {
         self
     }
 
-    /// How many requests may be in flight to each endpoint; no limit by default.
+    /// How many requests may be in flight to each endpoint; no limit by default, and zero is a
+    /// [`BuildError`](crate::BuildError).
     ///
     /// A full endpoint is passed over. If no other endpoint is free, the
     /// request queues, if it may, or is answered with 503 and the code
@@ -205,13 +206,15 @@ impl TrafficPolicy {
 
     /// The most requests that wait for a free endpoint, 0 by default.
     ///
-    /// They are served in the order in which they arrived.
+    /// They are served in the order in which they arrived. A queue without a
+    /// [`max_in_flight`](Self::max_in_flight) is a [`BuildError`](crate::BuildError).
     pub fn max_queue(mut self, requests: usize) -> Self {
         self.max_queue = requests;
         self
     }
 
-    /// The longest time a request waits for a free endpoint, 1 s by default.
+    /// The longest time a request waits for a free endpoint, 1 s by default; zero is a
+    /// [`BuildError`](crate::BuildError).
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
         self.queue_timeout = timeout;
         self
@@ -230,8 +233,9 @@ impl TrafficPolicy {
     /// | balance | meanwhile it gets |
     /// |---|---|
     /// | round robin, random | that share of its turns |
-    /// | least request, peak EWMA | that share of its turns at most, and nothing for being idle |
+    /// | least request, least tokens, prefix cache, peak EWMA | that share of its turns at most, and nothing for being idle |
     /// | consistent hash, prefix hash | that share of its keys; each moves over once. Requests without a key go as with least request |
+    /// | custom | it is a candidate for that share of the requests |
     ///
     /// Where no other endpoint can take a request, it does at once.
     pub fn slow_start(mut self, time: Duration) -> Self {

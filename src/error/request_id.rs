@@ -12,7 +12,7 @@ const MAX_LEN: usize = 128;
 /// of 1 to 128 visible ASCII characters, or else 128 random bits in hex, new with each call.
 ///
 /// The answers of [`ModelRouteLayer`](crate::ModelRouteLayer) and `Admin` have it. This is for
-/// what stands beside them, such as a health check: set what it returns in the request and in the
+/// what is beside them, such as a health check: set what it returns in the request and in the
 /// answer.
 ///
 /// ```

@@ -372,8 +372,8 @@ impl RouteError {
         self.model.as_deref()
     }
 
-    /// How long a 429 or a 503 tells the client to wait (`Retry-After`, in whole seconds, at least
-    /// one); `None` for other errors.
+    /// How long a 429 or a 503 tells the client to wait; `None` for other errors. The header
+    /// (`Retry-After`) has it rounded up to whole seconds, at least one.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.kind {
             RouteErrorKind::NoEndpoint => Some(Duration::from_secs(5)),

@@ -395,8 +395,8 @@ impl ModelRouteLayer {
     ///
     /// It counts from the arrival of the request's head, and bounds the
     /// [`total_timeout`](crate::TrafficPolicy::total_timeout), which is the longest
-    /// that a client can ask for. No attempt is begun that has not its own time left, and the
-    /// first none with less than 100 ms: the client gets a 504. A value that is no such number
+    /// that a client can ask for. An attempt starts only if its own `timeout` still fits; the first
+    /// needs at least 100 ms: else the client gets a 504. A value that is no such number
     /// is passed over. The header is sent to the engine as it came.
     pub fn deadline_header(mut self, name: HeaderName) -> Self {
         self.options.deadline_header = Some(name);
@@ -404,7 +404,7 @@ impl ModelRouteLayer {
     }
 
     /// What a [`RateLimit`](crate::RateLimit) with the key
-    /// [`LimitKey::Named`](crate::LimitKey::Named) of this name goes by: requests for which `of`
+    /// [`LimitKey::Named`](crate::LimitKey::Named) of this name counts by: requests for which `of`
     /// says the same share a bucket, and a request for which it says `None` is not limited.
     ///
     /// It sees the client's head, with the extensions that layers above have put there, such as the
@@ -437,8 +437,8 @@ impl ModelRouteLayer {
         self
     }
 
-    /// Keeps the buckets of all limits here, but for those on requests at a time; by default in
-    /// memory, or where the limit says.
+    /// Stores the buckets of all limits in `store`, except limits on concurrent requests; by default
+    /// in memory, or in the limit's own Redis.
     pub fn limit_store(mut self, store: Arc<dyn LimitStore>) -> Self {
         self.options.limits.set_store(store);
         self
@@ -446,7 +446,9 @@ impl ModelRouteLayer {
 
     /// Whether answers say what is left of the limits, in `x-ratelimit-limit-tokens`,
     /// `-remaining-tokens`, `-reset-tokens`, and the same for `requests` (OpenAI's names); on by
-    /// default. The limit with the least left is said. What the engine says there itself stays.
+    /// default. The limit with the least left counts; those on requests at a time are not reported.
+    /// What remains is never below 0, and the reset is the time until the bucket is full, as OpenAI
+    /// writes it: `120ms`, `7s`, `6m0s`. What the engine says there itself stays.
     pub fn limit_headers(mut self, says: bool) -> Self {
         self.options.limits.says_what_is_left = says;
         self

@@ -85,7 +85,7 @@ impl Watch {
     /// Watches these namespaces, besides those that it was told before. Without any it watches all,
     /// for which it needs a ClusterRole.
     ///
-    /// Each costs three watches.
+    /// Each costs three watches, and a fourth (EndpointSlices) once a ModelServer names a Service.
     pub fn namespaces<I>(mut self, namespaces: I) -> Self
     where
         I: IntoIterator,

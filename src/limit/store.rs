@@ -37,7 +37,7 @@ pub trait LimitStore: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreTake {
-    /// The bucket's name. What all limits of a ModelRoute share stands in braces, so that Redis
+    /// The bucket's name. What all limits of a ModelRoute share is in braces, so that Redis
     /// Cluster keeps them together. What a client sent is in it only as a hash.
     pub key: Arc<str>,
     /// How much it holds.
@@ -61,13 +61,13 @@ pub enum StoreLevel {
     /// It did not, and holds this; below zero in debt.
     Short(i64),
     /// The store answers, but can't use this bucket: something else has its name, say. Its limit
-    /// goes by its [`on_store_failure`](crate::RateLimit::on_store_failure).
+    /// follows its [`on_store_failure`](crate::RateLimit::on_store_failure).
     Unusable,
 }
 
 impl StoreTake {
     /// So much of a bucket that holds `capacity` and fills in `period`, enforced, and not kept for
-    /// longer than it fills. The layer makes them; this is for trying a store of one's own.
+    /// longer than it fills. The layer makes them; this is for trying your own store.
     pub fn new(key: &str, capacity: u64, period: Duration, amount: i64) -> Self {
         Self {
             key: key.into(),

@@ -46,6 +46,7 @@
 //! | `weight`, 100 by default | [`TargetModel::weight`](crate::TargetModel::weight) |
 //! | `model` | [`ModelServer::model`](crate::ModelServer::model) |
 //! | `workloadPort`, `endpoints` | [`ModelServer::endpoint`](crate::ModelServer::endpoint) |
+//! | `rateLimit` | [`ModelRoute::rate_limit`](crate::ModelRoute::rate_limit): one for input and one for output tokens, in memory or in `global.redis` |
 //! | `trafficPolicy.timeout` | [`TrafficPolicy::timeout`](crate::TrafficPolicy::timeout) |
 //! | `trafficPolicy.retry.attempts` | [`TrafficPolicy::max_retries`](crate::TrafficPolicy::max_retries): 4 at once, after 500 and 503, where `retry` is not there |
 //! | `trafficPolicy.retry.retryInterval` | [`TrafficPolicy::retry_interval`](crate::TrafficPolicy::retry_interval) |
@@ -90,8 +91,7 @@
 //!         Header: x-session
 //!     # what /v1/models tells of it
 //!     tower-model-route/max-model-len: "8192"
-//!     # what is to be said of its engines; forceUsage, acceptsEncoding and headers may
-//!     # also stand here
+//!     # facts about its engines; forceUsage, acceptsEncoding and headers may be here too
 //!     tower-model-route/engine: |
 //!       kind: vLLM
 //!       loadReports: true
@@ -118,6 +118,7 @@
 //!       queueTimeout: 500ms
 //!       slowStart: 30s
 //!       preferZone: 16
+//!       forceUsage: true
 //!       outlierDetection:
 //!         consecutiveFailures: 3
 //!         baseEjectionTime: 5s
@@ -137,7 +138,17 @@
 //!         fallbacks: [small]           # ModelServers of the same namespace
 //!         when:                        # further conditions, each a modelMatch
 //!         - uri: {prefix: /v1/chat}
+//!         - promptTokens: {min: 4000, max: 8000}   # estimated, both included
+//!     # options of the spec's rateLimit
+//!     tower-model-route/rate-limit: |
+//!       kthenaKeys: true               # also observeOnly, onStoreFailure
+//!     # further limits: inputTokens, outputTokens, totalTokens, requests, concurrentRequests
+//!     tower-model-route/limits: |
+//!       - {unit: requests, limit: 60, per: minute, header: x-api-key}
+//!       - {unit: totalTokens, limit: 1000000, per: day, key: tenant, onStoreFailure: closed}
 //! ```
+//!
+//! The guide on [limits](crate::guide::limits#together-with-kthena) has all options of the last two.
 //!
 //! # What is said about it
 //!

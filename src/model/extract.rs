@@ -30,11 +30,17 @@ use crate::error::RouteError;
 /// impl ExtractModel for FirstLine {
 ///     fn begin(&self, _head: &Parts) -> Extraction {
 ///         Extraction::whole_body(|_head, body| {
-///             std::str::from_utf8(body)
-///                 .ok()
-///                 .and_then(|text| text.lines().next())
-///                 .map(ExtractedModel::new)
-///                 .ok_or_else(|| RouteError::new(RouteErrorKind::MissingModel, "there is no first line"))
+///             let line = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
+///             match std::str::from_utf8(line) {
+///                 // With the span the name is rewritten there.
+///                 Ok(model) if !model.is_empty() => {
+///                     Ok(ExtractedModel::new(model).text_span(0..line.len()))
+///                 }
+///                 _ => Err(RouteError::new(
+///                     RouteErrorKind::MissingModel,
+///                     "the first line names no model",
+///                 )),
+///             }
 ///         })
 ///     }
 /// }

@@ -233,7 +233,7 @@ impl ExtractedModel {
         Self::new(name).asked_as("")
     }
 
-    /// The model of a request that names none, to be written into its JSON object: behind the
+    /// The model of a request that names none, to be written into its JSON object: after the
     /// brace at `brace`.
     pub(crate) fn inserted(name: impl Into<String>, brace: u64, is_only: bool) -> Self {
         Self {

@@ -61,7 +61,7 @@ impl ModelSources {
     ///
     /// Each may be mounted under any prefix.
     ///
-    /// A name with slashes may stand in a path as it is, or escaped: it ends where a known
+    /// A name with slashes may be in a path as it is, or escaped: it ends where a known
     /// operation of the API, such as `/chat/completions` or `:generateContent`, ends the path.
     /// Otherwise it is one segment.
     ///

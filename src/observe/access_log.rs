@@ -121,7 +121,7 @@ fn selected_pod<'a>(end: &EndFacts<'a>) -> Option<&'a str> {
     name.or(Some(decision.endpoint()))
 }
 
-/// The endpoint, where the Pod's name stands in its place.
+/// The endpoint, where the Pod's name takes its place.
 fn endpoint<'a>(end: &EndFacts<'a>) -> Option<&'a str> {
     let decision = end.decision()?;
     decision.endpoint_name().map(|_| decision.endpoint())

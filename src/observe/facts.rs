@@ -251,7 +251,7 @@ pub struct Times {
     /// From the request's arrival to the first event with output; only of streams that were read.
     pub to_first_content: Option<Duration>,
     /// From one output token to the next, on average: from the first content to the end, divided by
-    /// the number of tokens behind the first. Where no usage is reported, by that of events.
+    /// the number of tokens after the first. Where no usage is reported, by that of events.
     pub per_output_token: Option<Duration>,
     /// The same for the events with content.
     pub per_output_event: Option<Duration>,

@@ -202,7 +202,7 @@ impl RouteTableHandle {
     }
 
     /// Says which addresses the host name of some endpoints has, each of which is one endpoint
-    /// where that is [wished](Endpoint::resolve); whether anything has changed.
+    /// where its configuration [says so](Endpoint::resolve); whether anything has changed.
     ///
     /// For addresses that your program learns by itself; `Dns` (feature `dns`) calls it with those
     /// that it finds. They stay through [`replace`](Self::replace) and [`update`](Self::update) for

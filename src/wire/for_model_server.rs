@@ -5,7 +5,8 @@ use std::sync::Arc;
 /// In the extensions of a request without a
 /// [decision](crate::RouteBody::decision): the ModelServer for whose engine it is.
 ///
-/// [`HealthCheck`](crate::HealthCheck) puts it there. `engine_client` (feature `client`) obeys it:
+/// [`HealthCheck`](crate::HealthCheck), [`ServedModels`](crate::ServedModels) and
+/// [`EngineMetrics`](crate::EngineMetrics) put it there. `engine_client` (feature `client`) obeys it:
 /// the request goes out with the options that the client has for this ModelServer
 /// (`EngineClientBuilder::model_server`). A client of your own that tells ModelServers apart, by
 /// certificates or otherwise, finds the name in the decision, or else here; other clients are not

@@ -20,44 +20,46 @@ pub(crate) struct Config {
 
     /// Give the ModelServer NAME or NAMESPACE/NAME an endpoint, besides those that the
     /// manifests have (of Pods, EndpointSlices and annotations); may be given several
-    /// times, also for one NAME
+    /// times, also for one NAME. Needs --manifests, --check or --kube
     #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = Endpoint::parse, requires = "routes", verbatim_doc_comment)]
     endpoints: Vec<Endpoint>,
 
     /// Leave out what is wrong in the manifests and serve the rest, each ModelRoute and ModelServer by
     /// itself; with --watch, what is wrong stays as it was. By default one mistake is enough not to
-    /// start, or not to reload
+    /// start, or not to reload. Needs --manifests or --check; --kube does so by itself
     #[arg(long, requires = "routes", verbatim_doc_comment)]
     lenient: bool,
 
     /// Make each address of an endpoint's host name an endpoint of its own, looked up every 5
-    /// seconds, such as those of a headless Service
+    /// seconds, such as those of a headless Service. Needs --manifests, --check or --kube
     #[arg(long, requires = "routes", verbatim_doc_comment)]
     resolve: bool,
 
-    /// The zone that the gateway is in, such as eu-1a: ModelServers may prefer engines there
+    /// The zone that the gateway is in, such as eu-1a: ModelServers may prefer engines there. Needs
+    /// --manifests, --check or --kube
     #[arg(long, value_name = "ZONE", requires = "routes", verbatim_doc_comment)]
     zone: Option<String>,
 
     /// Ask every engine for its /v1/models each 10 seconds, so that requests go where their model or
-    /// LoRA adapter is
+    /// LoRA adapter is. Needs --manifests, --check or --kube
     #[arg(long, requires = "routes", verbatim_doc_comment)]
     served_models: bool,
 
     /// Let the manifests refer to a key as ${NAME} in the headers for their engines (annotation
     /// tower-model-route/headers): the variable NAME of the environment, or what is in FILE;
-    /// may be given several times
+    /// may be given several times. Needs --manifests, --check or --kube
     #[arg(long = "keys", value_name = "NAME[=FILE]", value_parser = Key::parse, requires = "routes", verbatim_doc_comment)]
     keys: Vec<Key>,
 
     /// The password of the Redis that limits in the manifests have at ADDRESS (HOST:PORT, as they
     /// have it): the variable REDIS_PASSWORD of the environment, or what is in FILE; may be given
-    /// several times. No other address gets it
+    /// several times. No other address gets it. Needs --manifests, --check or --kube
     #[arg(long = "redis-password", value_name = "ADDRESS[=FILE]", value_parser = RedisPassword::parse, requires = "routes", verbatim_doc_comment)]
     redis_passwords: Vec<RedisPassword>,
 
     /// Let requests for paths that end as PATTERN reach an engine, besides those of the inference
-    /// APIs, such as /v1/summaries or /own/{name}/run; may be given several times
+    /// APIs, such as /v1/summaries or /own/{name}/run; may be given several times. Needs --manifests,
+    /// --check or --kube
     #[arg(long = "path", value_name = "PATTERN", value_parser = path, requires = "routes", verbatim_doc_comment)]
     allowed: Vec<String>,
 
@@ -77,7 +79,8 @@ pub(crate) struct Config {
     allow_no_routes: bool,
 
     /// Print what is wrong and what looks wrong in the manifests in PATH, with file and
-    /// line, and exit: with 1 if there are errors, else, warnings or not, with 0
+    /// line, and exit: with 1 if there are errors, else, warnings or not, with 0. Without PATH it
+    /// checks those of --manifests
     #[arg(long, value_name = "PATH", num_args = 0.., conflicts_with_all = ["listen", "demo"], verbatim_doc_comment)]
     check: Option<Vec<PathBuf>>,
 }

@@ -59,8 +59,8 @@ use serving::Serving;
 ///
 /// These have the routes of four scenarios: a plain one, LoRA adapters, a weighted split, and a
 /// choice by a request header. The gateway prints the routes and a curl line for each, and then a
-/// line for each request when it has ended. The headers x-model-route-name, -rule and -server of
-/// every answer tell its route (see them with curl -i), and with --show-endpoints -endpoint.
+/// line for each request when it has ended. Every answer to a routed request has the headers
+/// x-model-route-name, -rule and -server (see them with curl -i), and with --show-endpoints -endpoint.
 ///
 /// With --admin-here, or at an address of its own with --admin-listen, /_ is a live view of routes
 /// and engines for browsers; /_routes has it as JSON. POST /_explain, or --explain without a running
@@ -69,8 +69,8 @@ use serving::Serving;
 ///
 /// Clients may speak HTTP/1.1 or h2c; engines too, or HTTPS. Ctrl-C or SIGTERM stops it once the
 /// requests in flight have finished, or after --drain; a second one stops it at once. GET /healthz is
-/// 200 to the end, /readyz is 503 before it serves and from that signal on. With RUST_LOG set (such as RUST_LOG=tower_model_route=debug)
-/// the spans and events of the library are written to stderr.
+/// 200 to the end, /readyz is 503 before it serves and from that signal on. With RUST_LOG set (such as
+/// RUST_LOG=tower_model_route=debug) the spans and events of the library are written to stderr.
 #[derive(Debug, Parser)]
 #[command(version, name = "gateway", verbatim_doc_comment)]
 struct Args {

@@ -77,9 +77,10 @@ pub(crate) struct Serving {
     )]
     cors: Vec<HeaderValue>,
 
-    /// Forward requests that name no model to URL; by default they go where the manifests say,
-    /// or get 404
-    #[arg(long, value_name = "URL", value_parser = base)]
+    /// Forward requests whose body is not read (such as GET) and that name no model to URL, whatever
+    /// their path; a body without a model is answered with 400. By default such requests go where the
+    /// manifests say, or are answered with 404 or 400
+    #[arg(long, value_name = "URL", value_parser = base, verbatim_doc_comment)]
     pub(crate) forward: Option<Uri>,
 
     /// What engines are told in X-Forwarded-* and Forwarded: what the client says (unchanged),

@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Keeps limits in one Redis, or a server that speaks its protocol and has Lua (Valkey).
 ///
-/// Each decision is one call of a script, which goes by the clock of Redis: gateways share a limit
+/// Each decision is one call of a script, by the clock of Redis: gateways share a limit
 /// exactly, whatever their own clocks say. What an answer has really used is settled by a task that
 /// the store starts when it is first asked: all that waits in one call, or 256 buckets of it.
 ///

@@ -64,7 +64,8 @@ struct TargetJson<'t> {
     share: f64,
     /// In percent, as it is now.
     current_share: f64,
-    /// In percent, as counted since the table was made; null before the first request.
+    /// In percent, as counted; null before the first request. Kept by a table that replaces another,
+    /// for a rule of the same name with the same targets.
     counted_share: Option<f64>,
     /// Those whose first attempt went to it by this rule.
     requests: u64,

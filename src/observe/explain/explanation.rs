@@ -115,7 +115,7 @@ impl RouteTable {
 
     /// As [`explain`](Self::explain), for a whole request, by a layer without options: its path
     /// and Host are checked, and the model is read out of it as [`ModelSources::standard`] does.
-    /// [`ModelRouteLayer::explain`](crate::ModelRouteLayer::explain) goes by the options of yours.
+    /// [`ModelRouteLayer::explain`](crate::ModelRouteLayer::explain) uses the options of yours.
     ///
     /// A request that names no model is explained as the table's
     /// [`without_model`](crate::RouteTableBuilder::without_model) says.

@@ -31,8 +31,8 @@ impl ExplainedLimit {
     }
 
     /// What is left in this gateway's memory; below zero where requests have used more than they had
-    /// reserved. `None` if that is in Redis, or goes by a key that only the layer knows. Where the
-    /// layer has a [`limit_store`](crate::ModelRouteLayer::limit_store), it is what that stands in for
+    /// reserved. `None` if that is in Redis, or by a key that only the layer knows. Where the
+    /// layer has a [`limit_store`](crate::ModelRouteLayer::limit_store), it is what takes its place
     /// while it fails.
     pub fn left(&self) -> Option<i64> {
         self.left

@@ -1,4 +1,4 @@
-//! A ModelServer's settings in words.
+//! A ModelServer's traffic policy and balance in words.
 
 use std::time::Duration;
 
@@ -77,11 +77,12 @@ fn retries(policy: &TrafficPolicy) -> String {
         .map(|status| format!(", {}", status.as_u16()))
         .collect();
     let (first, longest) = (policy.get_retry_interval(), policy.get_max_retry_interval());
-    let interval = match policy.get_max_retries() {
-        1 => format!("{:?}", first.min(longest)),
-        _ => format!("{first:?}, doubling to {longest:?}"),
+    let when = match policy.get_max_retries() {
+        _ if first.is_zero() => "at once".to_owned(),
+        1 => format!("after {:?}", first.min(longest)),
+        _ => format!("after {first:?}, doubling to {longest:?}"),
     };
-    format!("{times} elsewhere on a connection error, a timeout{statuses}, after {interval}")
+    format!("{times} elsewhere on a connection error, a timeout{statuses}, {when}")
 }
 
 /// The strategy that chooses an endpoint.
@@ -136,6 +137,8 @@ fn spill(spill: Spill) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
     #[test]
@@ -168,6 +171,14 @@ mod tests {
             "no retries; slow after 3s without a first event; held until the first event; \
              any time without progress in an answer; a comment to waiting clients every 10s; \
              interrupted streams break off"
+        );
+        let policy = TrafficPolicy::new()
+            .max_retries(4)
+            .retry_interval(Duration::ZERO)
+            .retry_statuses([StatusCode::SERVICE_UNAVAILABLE]);
+        assert_eq!(
+            sentence(&policy),
+            "up to 4 retries elsewhere on a connection error, a timeout, 503, at once"
         );
         let policy = TrafficPolicy::new()
             .first_event_timeout(Duration::from_secs(8))

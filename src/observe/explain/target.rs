@@ -225,7 +225,8 @@ impl ExplainedTarget {
     /// The number of requests that the rule has sent to it.
     ///
     /// What is sent again after a failure counts for the target that was tried
-    /// first. A table that replaces another begins at 0.
+    /// first. The number is kept by a table that replaces another, for a rule of the same name with
+    /// the same targets.
     pub fn requests(&self) -> u64 {
         self.requests
     }
@@ -303,8 +304,9 @@ impl ExplainedEndpoint {
     /// What it costs by the balance of its ModelServer, of which the least is chosen, or the less of
     /// two; `None` if the balance compares nothing, or is one of your own.
     ///
-    /// Least request: requests for the weight. Least tokens: tokens for the weight. Prefix cache:
-    /// that without what is in the engine's cache of the prompt. Peak EWMA: seconds for the weight.
+    /// Least request: requests divided by weight. Least tokens: tokens divided by weight. Prefix
+    /// cache: that without what is in the engine's cache of the prompt. Peak EWMA: seconds divided by
+    /// weight.
     /// Affinity: its place on the ring from the request's key on, or the requests if it has no key.
     pub fn cost(&self) -> Option<f64> {
         self.cost

@@ -51,7 +51,8 @@ pub enum RouteErrorKind {
     InvalidModel,
     /// 400 `ambiguous_model`: the request names the model more than once, or different models.
     AmbiguousModel,
-    /// 400 `invalid_body`: the body could not be read to its end, or has two types.
+    /// 400 `invalid_body`: the body could not be read to its end, or has two types, or no end by
+    /// its transfer coding.
     InvalidBody,
     /// 400 `invalid_target`: the request's target can't be forwarded.
     InvalidTarget,
@@ -85,6 +86,8 @@ pub enum RouteErrorKind {
     /// 500 `extractor_error`: a custom `ExtractModel` returned a span outside the request, or
     /// an empty name.
     ExtractorFault,
+    /// 501 `unsupported_transfer_coding`: the body has another transfer coding than `chunked`.
+    UnsupportedTransferCoding,
     /// 502 `upstream_unreachable`: the exchange with the engine failed.
     UpstreamUnreachable,
     /// 502 `stream_interrupted`: the engine has ended its answer too early.
@@ -122,6 +125,7 @@ impl RouteErrorKind {
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::ExtractorFault => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::UnsupportedTransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::UpstreamUnreachable | Self::StreamInterrupted => StatusCode::BAD_GATEWAY,
             Self::NoEndpoint | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -152,6 +156,7 @@ impl RouteErrorKind {
             Self::RateLimited => "rate_limit_exceeded",
             Self::HeadersTooLarge => "headers_too_large",
             Self::ExtractorFault => "extractor_error",
+            Self::UnsupportedTransferCoding => "unsupported_transfer_coding",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::StreamInterrupted => "stream_interrupted",
             Self::NoEndpoint => "no_endpoint",

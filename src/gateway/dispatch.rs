@@ -453,11 +453,10 @@ impl Message {
         };
         let path = may_send_again.then(|| head.uri.path_and_query().cloned());
         rewrite::end_hop(head, fields);
-        if length.is_some() {
-            rewrite::end_trailers(&mut head.headers, fields);
-        }
-        if let Some(trailers) = &trailers {
-            rewrite::announce_trailers(&mut head.headers, trailers);
+        match &trailers {
+            Some(trailers) => rewrite::announce_trailers(&mut head.headers, trailers),
+            None if length.is_some() => rewrite::end_trailers(&mut head.headers, fields),
+            None => rewrite::pass_announcement(&mut head.headers, fields),
         }
         Packed {
             origin: Origin::new(path.flatten(), model, length, coded, usage),

@@ -4,7 +4,7 @@
 //! both, another is refused, or overwritten where clients put any name there.
 
 use super::{
-    choose::{check, pick},
+    choose::{check, check_places, pick},
     duplicates::DuplicateModels,
     extraction::{ExtractedModel, InBody, Plan, Written},
     found::{FIELD, Model, Refusal},
@@ -175,6 +175,7 @@ impl Beside {
         let Some(chosen) = chosen else {
             return Ok(head);
         };
+        check_places(models, self.body.written(), self.body.field())?;
         let prefix = match self.relation {
             Relation::Overwritten => "",
             Relation::Equal | Relation::Prefixed(_) => {

@@ -14,6 +14,7 @@ pub(super) fn choose(
     written: Written,
     field: &str,
 ) -> Result<ExtractedModel, RouteError> {
+    check_places(models, written, field)?;
     let chosen = pick(duplicates, models.len())
         .and_then(|at| models.get_mut(at))
         .ok_or_else(|| Refusal::Missing.in_field(field))?;
@@ -53,11 +54,29 @@ pub(super) fn pick(duplicates: DuplicateModels, len: usize) -> Option<usize> {
 
 /// Refuses a value that is no name.
 pub(super) fn check(value: &Value, field: &str) -> Result<(), RouteError> {
-    let what = match value {
-        Value::Name(name) if !name.is_empty() => return Ok(()),
-        Value::Name(_) => "empty",
-        Value::NotAString => "not a string",
-    };
+    match value {
+        Value::Name(name) if !name.is_empty() => Ok(()),
+        Value::Name(_) => Err(invalid(field, "empty")),
+        Value::NotAString => Err(invalid(field, "not a string")),
+    }
+}
+
+/// Refuses places where a name can't be written, whichever of them counts: in a form the headers
+/// of a part stay, and may say that it is a file, or in another charset or encoding. (In JSON a
+/// value of any kind can become a string.)
+pub(super) fn check_places(
+    models: &[Model],
+    written: Written,
+    field: &str,
+) -> Result<(), RouteError> {
+    let is_text = |model: &Model| matches!(model.value, Value::Name(_));
+    match written {
+        Written::Plain if !models.iter().all(is_text) => Err(invalid(field, "not a string")),
+        _ => Ok(()),
+    }
+}
+
+fn invalid(field: &str, what: &str) -> RouteError {
     let message = format!("the `{field}` in the request body is {what}");
-    Err(RouteError::new(RouteErrorKind::InvalidModel, message))
+    RouteError::new(RouteErrorKind::InvalidModel, message)
 }

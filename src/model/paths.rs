@@ -24,6 +24,9 @@ impl ExtractModel for StandardPaths {
 /// What a path ends in behind the model; `*` is any segment.
 type Endings = &'static [&'static str];
 
+/// The most segments of an ending.
+const LONGEST: usize = 3;
+
 const AZURE: Endings = &[
     "completions",
     "chat/completions",
@@ -79,10 +82,11 @@ const KSERVE_2: Endings = &[
 fn find(path: &str) -> Option<Range<usize>> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let slashes = path.match_indices('/').map(|(at, _)| at);
-    slashes.into_iter().find_map(|at| {
+    let known = slashes.into_iter().find_map(|at| {
         let span = find_below(path.get(at..)?, at == 0)?;
         Some(at + span.start..at + span.end)
-    })
+    });
+    known.or_else(|| in_resource(path))
 }
 
 /// The model's part of a path that begins with the API. What ends in no known operation names one
@@ -125,28 +129,51 @@ fn google(path: &str) -> Option<&str> {
     if let Some(rest) = path.strip_prefix("tunedModels/") {
         return Some(rest);
     }
-    let within = |path, collection| {
-        let path: &str = path;
-        path.strip_prefix(collection)?
-            .split_once('/')
-            .map(|(_, rest)| rest)
-    };
-    let path = match within(path, "projects/") {
-        Some(rest) => within(rest, "locations/")?,
-        None => path,
-    };
+    let path = within(path, "projects/").map_or(path, |rest| {
+        // (The paths of AI Platform, before Vertex, have none.)
+        within(rest, "locations/").unwrap_or(rest)
+    });
     within(path, "publishers/")
         .unwrap_or(path)
         .strip_prefix("models/")
 }
 
+/// The model's part of any other path of a project or publisher: what is behind the first `models`.
+/// All paths with a method pass there, and none should with a model that nobody has looked at.
+fn in_resource(path: &str) -> Option<Range<usize>> {
+    let mut slashes = path.match_indices('/').map(|(at, _)| at);
+    let rest = slashes.find_map(|at| {
+        let (version, rest) = path.get(at + 1..)?.split_once('/')?;
+        is_version(version).then_some(())?;
+        within(rest, "projects/").or_else(|| within(rest, "publishers/"))
+    })?;
+    let mut start = path.len() - rest.len();
+    for segment in rest.split('/') {
+        start += segment.len() + 1;
+        if matches!(segment, "models" | "tunedModels") {
+            let len = before_method(path.get(start..)?)?;
+            return (len > 0).then_some(start..start + len);
+        }
+    }
+    None
+}
+
+/// What is behind an id in this collection.
+fn within<'p>(path: &'p str, collection: &str) -> Option<&'p str> {
+    path.strip_prefix(collection)?
+        .split_once('/')
+        .map(|(_, rest)| rest)
+}
+
 /// The length of the model before the longest of these endings that fits.
 fn before_ending(rest: &str, endings: Endings) -> Option<usize> {
-    let mut slashes = rest.match_indices('/').map(|(at, _)| at);
-    slashes.find(|&at| {
+    let slashes = rest.rmatch_indices('/').map(|(at, _)| at);
+    let fits = |at: &usize| {
         let behind = rest.get(at + 1..).unwrap_or_default();
         endings.iter().any(|ending| fits(behind, ending))
-    })
+    };
+    // Of a path with very many segments only these are looked at, from each of its segments on.
+    slashes.take(LONGEST).filter(fits).last()
 }
 
 fn fits(path: &str, ending: &str) -> bool {
@@ -174,6 +201,13 @@ mod tests {
 
     fn name(path: &str) -> Option<&str> {
         find(path).map(|span| &path[span])
+    }
+
+    #[test]
+    fn no_ending_is_longer_than_the_longest() {
+        let endings = [AZURE, BEDROCK, KSERVE_1, KSERVE_2].concat();
+        let segments = endings.iter().map(|ending| ending.split('/').count());
+        assert_eq!(segments.max(), Some(LONGEST));
     }
 
     #[test]
@@ -212,7 +246,20 @@ mod tests {
                 Some("org/m"),
             ),
             ("/v1/publishers/google/models/m:generateContent", Some("m")),
-            ("/v1/projects/p/models/m:x", None),
+            ("/v1/projects/p/models/m:x", Some("m")),
+            ("/v1/projects/p/models/org/m:x", Some("org/m")),
+            ("/v1/projects/p/tunedModels/m:x", Some("m")),
+            ("/v1/projects/models/models/m:x", Some("m")),
+            ("/v1/projects/p/locations/models/models/m:x", Some("m")),
+            ("/v1/projects/p/x/models/m:x", Some("m")),
+            ("/v1/projects/p/datasets/d/models/m:x", Some("m")),
+            ("/v1/projects/p/models/m/y:x", Some("m/y")),
+            ("/v1/projects/p/x/models/:x", None),
+            ("/v1/publishers/p/x/models/m:x", Some("m")),
+            ("/v1/projects/p/endpoints/7:predict", None),
+            ("/v1/projects/p/endpoints/models:predict", None),
+            ("/v1/locations/l/models/m:x", None),
+            ("/v1/x/models/m:x", None),
             (
                 "/v1/projects/p/locations/l/endpoints/openapi/chat/completions",
                 None,
@@ -271,6 +318,34 @@ mod tests {
             count += 1;
         }
         assert!(count > 15, "{count} patterns");
+    }
+
+    /// The same for what stands open in the patterns of Google's resources.
+    #[test]
+    fn what_passes_below_a_project_or_publisher_names_its_model() {
+        for before in [
+            "/v1/projects/p",
+            "/v1/publishers/p",
+            "/pre/v1beta1/projects/p",
+        ] {
+            for between in [
+                "",
+                "/locations/l",
+                "/locations/l/publishers/x",
+                "/x",
+                "/x/y",
+                "/models",
+            ] {
+                for collection in ["models", "tunedModels"] {
+                    let path = format!("{before}{between}/{collection}/m:predict");
+                    assert!(ApiPaths::standard().has_for_any(&path), "{path}");
+                    assert!(
+                        name(&path).is_some_and(|name| name.ends_with('m')),
+                        "{path}"
+                    );
+                }
+            }
+        }
     }
 
     proptest! {

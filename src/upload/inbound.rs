@@ -15,6 +15,7 @@ use super::{pace::Pace, wait::Wait};
 use crate::{
     error::{BoxError, RouteError, RouteErrorKind, in_chain},
     model::Scan,
+    wire::rewrite::end_hop_of_trailers,
 };
 
 /// The unread part of a client's body, with its limits and the scan of its bytes.
@@ -153,7 +154,7 @@ where
                 }
                 Some(Ok(Err(frame))) => {
                     if let Ok(trailers) = frame.into_trailers() {
-                        this.trailers.get_or_insert_default().extend(trailers);
+                        keep_trailers(this.trailers, trailers);
                     }
                 }
             }
@@ -173,6 +174,14 @@ impl<B: Body + ?Sized> IntakeProj<'_, B> {
             scanned = scanned.and_then(|()| self.scan.finish());
         }
         Poll::Ready(Some(scanned.map(|()| chunk)))
+    }
+}
+
+/// Keeps those that go on to the engine.
+fn keep_trailers(kept: &mut Option<Box<HeaderMap>>, mut trailers: HeaderMap) {
+    end_hop_of_trailers(&mut trailers);
+    if !trailers.is_empty() {
+        kept.get_or_insert_default().extend(trailers);
     }
 }
 

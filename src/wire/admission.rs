@@ -1,8 +1,8 @@
 //! Whether a request may reach an engine, by its head alone: for the layer and for explanations.
 
 use http::{
-    Method, Uri,
-    header::HOST,
+    HeaderMap, Method, Uri,
+    header::{HOST, TRANSFER_ENCODING},
     request::Parts,
     uri::{Authority, Scheme},
 };
@@ -54,6 +54,9 @@ impl Admission {
                 RouteErrorKind::LoopDetected,
                 "the request has come through this gateway before",
             ));
+        }
+        if fields.has(Fields::TRANSFER_CODING) {
+            check_transfer_coding(&head.headers)?;
         }
         if fields.has(Fields::PLAIN_HOST) && head.uri.authority().is_none() {
             return Ok(());
@@ -140,9 +143,13 @@ pub(crate) fn admitted(
 }
 
 /// The Host of a request decides on rules and on who else reads it, so there is one at most
-/// (RFC 9112 section 3.2), and it is the one of the target (RFC 9113 section 8.3.1).
+/// (RFC 9112 section 3.2), and it is the one of the target (RFC 9113 section 8.3.1), in which
+/// nobody's name stands before it (RFC 9110 section 4.2.4).
 fn check_host(head: &Parts) -> Result<(), RouteError> {
     let refuse = |why| Err(RouteError::new(RouteErrorKind::InvalidHost, why));
+    if head.uri.authority().is_some_and(has_user) {
+        return refuse("the request's target is not a host");
+    }
     let mut hosts = head.headers.get_all(HOST).iter();
     let Some(host) = hosts.next() else {
         return Ok(());
@@ -154,13 +161,44 @@ fn check_host(head: &Parts) -> Result<(), RouteError> {
         return Ok(());
     }
     match Authority::try_from(host.as_bytes()) {
-        Ok(host) if !host.as_str().contains('@') => match head.uri.authority() {
+        Ok(host) if !has_user(&host) => match head.uri.authority() {
             Some(target) if !is_same(&host, target, head.uri.scheme()) => {
                 refuse("the request's Host is not that of its target")
             }
             _ => Ok(()),
         },
         _ => refuse("the request's Host is not a host"),
+    }
+}
+
+fn has_user(authority: &Authority) -> bool {
+    authority.as_str().contains('@')
+}
+
+/// A body has one transfer coding at most, `chunked`, which the server has undone. It undoes no
+/// other below it, and what is told of it ends here: the engine would get the coded bytes as the
+/// body (RFC 9112 section 6.1).
+fn check_transfer_coding(headers: &HeaderMap) -> Result<(), RouteError> {
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let mut codings = headers
+        .get_all(TRANSFER_ENCODING)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|coding| !coding.is_empty());
+    let last = codings.next_back().is_some_and(is_chunked);
+    match (last, codings.next()) {
+        (true, None) => Ok(()),
+        (true, Some(first)) if !is_chunked(first) && !codings.any(is_chunked) => {
+            Err(RouteError::new(
+                RouteErrorKind::UnsupportedTransferCoding,
+                "the request body has another transfer coding than `chunked`",
+            ))
+        }
+        _ => Err(RouteError::new(
+            RouteErrorKind::InvalidBody,
+            "the last transfer coding of the request body is not `chunked`, or not the only one",
+        )),
     }
 }
 

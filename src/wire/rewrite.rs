@@ -25,17 +25,18 @@ use crate::{
 /// HTTP/1 connection, and an HTTP client that speaks HTTP/2 to the engine sets
 /// the version itself.
 pub(crate) fn end_hop(head: &mut Parts, fields: Fields) {
-    if head.version > Version::HTTP_11 {
+    let version = std::mem::replace(&mut head.version, Version::HTTP_11);
+    if version > Version::HTTP_11 {
         join_cookies(&mut head.headers);
     }
-    head.version = Version::HTTP_11;
     if fields.has(Fields::EXPECT) {
         head.headers.remove(EXPECT);
     }
     if !fields.has(Fields::CONNECTION) {
         return;
     }
-    let upgrades = asks(head);
+    // (In HTTP/1.0 `Upgrade` says nothing, and HTTP/2 has none: RFC 9110 section 7.8.)
+    let upgrades = version == Version::HTTP_11 && asks(head);
     let headers = &mut head.headers;
     strip(headers);
     if upgrades {
@@ -82,10 +83,56 @@ pub(crate) fn end_trailers(headers: &mut HeaderMap, fields: Fields) {
 
 /// Announces the trailers of a complete body: hyper sends only announced ones.
 pub(crate) fn announce_trailers(headers: &mut HeaderMap, trailers: &HeaderMap) {
-    headers.remove(TRAILER);
-    for name in trailers.keys() {
-        headers.append(TRAILER, HeaderValue::from(name.clone()));
+    announce(headers, trailers.keys().cloned());
+}
+
+/// Announces of the client's trailers, which are still to come, those that are passed on.
+pub(crate) fn pass_announcement(headers: &mut HeaderMap, fields: Fields) {
+    if !fields.has(Fields::TRAILER) {
+        return;
     }
+    let said = headers.get_all(TRAILER).iter();
+    let names = said.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    let names: Vec<HeaderName> = names
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(may_be_trailer)
+        .collect();
+    announce(headers, names);
+}
+
+fn announce(headers: &mut HeaderMap, names: impl IntoIterator<Item = HeaderName>) {
+    headers.remove(TRAILER);
+    for name in names {
+        headers.append(TRAILER, HeaderValue::from(name));
+    }
+}
+
+/// Leaves of `trailers` those that are passed on.
+pub(crate) fn end_hop_of_trailers(trailers: &mut HeaderMap) {
+    let names = trailers.keys().filter(|name| !may_be_trailer(name));
+    for name in names.cloned().collect::<Vec<_>>() {
+        trailers.remove(name);
+    }
+}
+
+/// Whether a field may come behind the body: not if the body, the way to its reader or the
+/// right to ask depends on it (RFC 9110 section 6.5.1), nor if it belongs to the connection. The
+/// first are those that hyper does not send over HTTP/1.1, announced or not.
+fn may_be_trailer(name: &HeaderName) -> bool {
+    const NAMES: [&str; 10] = [
+        "authorization",
+        "cache-control",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "host",
+        "max-forwards",
+        "set-cookie",
+        "trailer",
+    ];
+    let name = name.as_str();
+    NAMES.binary_search(&name).is_err() && !Fields::named(name).has(Fields::CONNECTION)
 }
 
 /// Writes the real `name` in place of `model` in the URI: in the path, in the query.
@@ -451,6 +498,44 @@ mod tests {
         assert!(!head.headers.contains_key(CONTENT_LENGTH));
         let announced: Vec<_> = head.headers.get_all(TRAILER).iter().collect();
         assert_eq!(announced.len(), 2);
+    }
+
+    #[test]
+    fn trailers_that_may_not_be_are_neither_announced_nor_sent() {
+        let forbidden = [
+            "authorization",
+            "cache-control",
+            "content-encoding",
+            "content-length",
+            "content-range",
+            "content-type",
+            "host",
+            "max-forwards",
+            "set-cookie",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "connection",
+            "keep-alive",
+            "upgrade",
+            "proxy-authorization",
+        ];
+        let mut trailers = HeaderMap::new();
+        for name in forbidden.iter().chain(&["x-sum", "etag"]) {
+            trailers.insert(HeaderName::from_static(name), HeaderValue::from(1));
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(TRAILER, forbidden.join(",").parse().unwrap());
+        headers.append(TRAILER, "Content-Length , X-Sum,,etag, @".parse().unwrap());
+        let said = Fields::of(&headers);
+        pass_announcement(&mut headers, said);
+        let announced: Vec<_> = headers.get_all(TRAILER).iter().collect();
+        assert_eq!(announced, ["x-sum", "etag"]);
+
+        end_hop_of_trailers(&mut trailers);
+        let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["etag", "x-sum"]);
     }
 
     #[test]

@@ -26,6 +26,8 @@
 //! - a Content-Disposition other than `form-data; name=...`, followed by at most
 //!   one `filename` and one `filename*`, in lower case and with nothing but
 //!   spaces after the semicolons; so no `name*`, and no second `name`;
+//! - a field `_charset_` other than `utf-8` or `us-ascii`, for some the charset of all fields
+//!   (RFC 7578 section 4.6);
 //! - a name with blanks around it or with an escape other than `\"` and `\\`, and
 //!   the escapes that end a quoted string for some parsers and not for others.
 //!

@@ -1,4 +1,4 @@
-//! The header block of a part: whether it is the field `model`, and plain text.
+//! The header block of a part: whether it is a field that matters, and plain text.
 
 use memchr::memmem;
 
@@ -7,8 +7,10 @@ use crate::model::params::{Malformed, is_token, split_value};
 /// The meaning of a part's headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
-    /// Not `model`.
+    /// Neither of those below.
     Other,
+    /// `_charset_`, whose plain text is the charset of the form (RFC 7578 section 4.6).
+    Charset,
     /// `model`.
     Model(Content),
 }
@@ -20,7 +22,7 @@ pub(super) enum Content {
     Utf8,
     /// In a charset of which only the ASCII part is UTF-8.
     Ascii,
-    /// As a file, in any other charset, or in a transfer encoding.
+    /// As a file, in any other charset, or in an encoding.
     Opaque,
 }
 
@@ -46,6 +48,9 @@ struct Headers<'a> {
     disposition: Option<Disposition>,
     content_type: Option<&'a [u8]>,
     transfer_encoding: Option<&'a [u8]>,
+    /// Whether there is a `Content-Encoding`, which no form has (RFC 7578 section 4.8), and which
+    /// some parsers undo.
+    is_compressed: bool,
 }
 
 impl<'a> Headers<'a> {
@@ -71,20 +76,27 @@ impl<'a> Headers<'a> {
         } else if is("content-transfer-encoding") {
             set_once(&mut self.transfer_encoding, value)
         } else {
+            self.is_compressed |= is("content-encoding");
             Ok(())
         }
     }
 
     fn field(&self) -> Result<Field, Malformed> {
         let disposition = self.disposition.as_ref().ok_or(Malformed)?;
-        if !disposition.is_model {
-            return Ok(Field::Other);
+        match disposition.name {
+            Name::Other => Ok(Field::Other),
+            Name::Model => Ok(Field::Model(self.content(disposition)?)),
+            Name::Charset if self.content(disposition)? == Content::Opaque => Err(Malformed),
+            Name::Charset => Ok(Field::Charset),
         }
-        if disposition.is_file || !self.transfer_encoding.is_none_or(is_identity) {
-            return Ok(Field::Model(Content::Opaque));
+    }
+
+    fn content(&self, disposition: &Disposition) -> Result<Content, Malformed> {
+        let is_encoded = self.is_compressed || !self.transfer_encoding.is_none_or(is_identity);
+        if disposition.is_file || is_encoded {
+            return Ok(Content::Opaque);
         }
-        let content = self.content_type.map_or(Ok(Content::Utf8), content)?;
-        Ok(Field::Model(content))
+        self.content_type.map_or(Ok(Content::Utf8), content)
     }
 }
 
@@ -118,7 +130,7 @@ fn content(content_type: &[u8]) -> Result<Content, Malformed> {
 
 /// A `form-data` disposition.
 struct Disposition {
-    is_model: bool,
+    name: Name,
     is_file: bool,
 }
 
@@ -148,9 +160,27 @@ impl Disposition {
             }
         }
         Ok(Self {
-            is_model: name == b"model",
+            name: Name::of(name),
             is_file: filename.is_some() || extended.is_some(),
         })
+    }
+}
+
+/// The names that matter.
+enum Name {
+    Model,
+    Charset,
+    Other,
+}
+
+impl Name {
+    fn of(name: &[u8]) -> Self {
+        match name {
+            b"model" => Self::Model,
+            // (HTML writes and reads it in any case.)
+            _ if name.eq_ignore_ascii_case(b"_charset_") => Self::Charset,
+            _ => Self::Other,
+        }
     }
 }
 

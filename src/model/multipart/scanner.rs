@@ -25,7 +25,7 @@ pub(crate) struct Multipart {
     state: State,
     /// The number of bytes of the body that have been processed.
     offset: u64,
-    /// The header block with the CRLF before it, or the data of a `model` up to here.
+    /// The header block with the CRLF before it, or the data of a field that is read up to here.
     buffer: Vec<u8>,
     duplicates: Duplicates,
     /// The model before the `--boundary` that has just been read.
@@ -48,6 +48,21 @@ enum State {
 struct Part {
     field: Field,
     start: u64,
+}
+
+impl Part {
+    /// The refusal of what is in this part, where it is more than a name can have.
+    fn too_long(self) -> Refusal {
+        match self.field {
+            Field::Charset => self.malformed(),
+            Field::Model(_) | Field::Other => Refusal::NameTooLong,
+        }
+    }
+
+    fn malformed(self) -> Refusal {
+        let offset = self.start;
+        Refusal::Malformed { offset }
+    }
 }
 
 impl Multipart {
@@ -172,7 +187,7 @@ impl Multipart {
     }
 
     fn begin(&mut self, part: Part) -> Result<(), Refusal> {
-        if part.field != Field::Other {
+        if matches!(part.field, Field::Model(_)) {
             match self.duplicates {
                 Duplicates::Refuse if !self.models.is_empty() => return Err(Refusal::Duplicate),
                 _ if self.models.len() >= MAX_MODELS => return Err(Refusal::TooManyModels),
@@ -186,9 +201,9 @@ impl Multipart {
     }
 
     fn data(&mut self, part: Part, bytes: &[u8]) -> Result<usize, Refusal> {
-        // A model is kept together with its delimiter; no more bytes than this are needed.
+        // What is read is kept together with its delimiter; no more bytes than this are needed.
         let most = MAX_NAME + self.delimiter_len();
-        let is_kept = matches!(part.field, Field::Model(Content::Utf8 | Content::Ascii));
+        let is_kept = !matches!(part.field, Field::Other | Field::Model(Content::Opaque));
         let room = most + 1 - self.buffer.len();
         let bytes = bytes.get(..room).filter(|_| is_kept).unwrap_or(bytes);
         let found = self.search.find(bytes);
@@ -196,14 +211,14 @@ impl Multipart {
         if is_kept {
             self.buffer.extend(bytes.iter().take(used));
             if self.buffer.len() > most {
-                return Err(Refusal::NameTooLong);
+                return Err(part.too_long());
             }
         }
         match found.map(|found| found.before) {
             None | Some(Before::Text) => {}
             Some(Before::Crlf) => {
                 let end = self.offset + used as u64 - self.delimiter_len() as u64;
-                self.pending = self.model(part, end);
+                self.pending = self.model(part, end)?;
                 self.state = State::Delimiter(None);
             }
             Some(Before::Start | Before::Cr | Before::Lf) => return Err(self.stray(used)),
@@ -211,15 +226,20 @@ impl Multipart {
         Ok(used)
     }
 
-    /// The model in this part, if the part is one, given that its data ends at `end`.
-    fn model(&self, part: Part, end: u64) -> Option<Model> {
-        let Field::Model(content) = part.field else {
-            return None;
-        };
+    /// The model in this part, if the part is one, given that its data ends at `end`. Refuses a
+    /// charset in which the form may name another model.
+    fn model(&self, part: Part, end: u64) -> Result<Option<Model>, Refusal> {
         let value = self.buffer.len().saturating_sub(self.delimiter_len());
-        let value = text(content, self.buffer.get(..value).unwrap_or_default());
-        let span = part.start..end;
-        Some(Model { span, value })
+        let value = self.buffer.get(..value).unwrap_or_default();
+        match part.field {
+            Field::Other => Ok(None),
+            Field::Charset if is_utf8(value) => Ok(None),
+            Field::Charset => Err(part.malformed()),
+            Field::Model(content) => Ok(Some(Model {
+                span: part.start..end,
+                value: text(content, value),
+            })),
+        }
     }
 
     fn epilogue(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
@@ -239,6 +259,12 @@ impl Multipart {
     fn delimiter_len(&self) -> usize {
         CRLF.len() + self.search.dash_boundary_len()
     }
+}
+
+/// Whether a form in the charset of this name has its names in UTF-8.
+fn is_utf8(charset: &[u8]) -> bool {
+    let names: [&[u8]; 2] = [b"utf-8", b"us-ascii"];
+    names.iter().any(|name| charset.eq_ignore_ascii_case(name))
 }
 
 fn text(content: Content, bytes: &[u8]) -> Value {

@@ -162,6 +162,19 @@ async fn a_form_is_read_too() {
     assert_eq!(forwarded.bytes(), form(REAL));
     let outcome = send(multipart(KSERVE, &form("lora"))).await;
     outcome.refused(400, "ambiguous_model");
+    // A part keeps its headers, by which the name would be read: as base64, in UTF-16, as a file.
+    for headers in [
+        "\r\nContent-Transfer-Encoding: base64",
+        "\r\nContent-Type: text/plain; charset=utf-16",
+        "\r\nContent-Encoding: gzip",
+        "; filename=\"f\"",
+    ] {
+        let form = form("alias").replace("name=\"model\"", &format!("name=\"model\"{headers}"));
+        for api in [AZURE, KSERVE] {
+            let outcome = send(multipart(api, &form)).await;
+            outcome.refused(400, "invalid_model");
+        }
+    }
     // What can't be read is not passed on unread.
     let unbound = with_type(
         request(AZURE, "alias", &form("x")),

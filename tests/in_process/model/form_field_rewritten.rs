@@ -128,6 +128,33 @@ async fn two_of_them() {
             field("model", name).as_bytes(),
         ]);
         assert_forwarded(send_by(sources, upload(two.clone())).await, &expected);
+        // No name can be written into the other one, which some engine may read.
+        let file = field("model\"; filename=\"f", "alias");
+        for two in [
+            [field("model", "lora"), file.clone()],
+            [file, field("model", "lora")],
+        ] {
+            let two = form(&[two.concat().as_bytes()]);
+            let sources = ModelSources::new().or(MultipartBody::new().duplicates(duplicates));
+            let outcome = send_by(sources, upload(two)).await;
+            outcome.refused(400, "invalid_model");
+        }
+    }
+}
+
+/// In the charset that a field `_charset_` names, others read another model.
+#[tokio::test]
+async fn another_charset_of_the_form() {
+    let model = field("model", "alias");
+    for (charset, status) in [("UTF-8", 200), ("utf-16", 400), ("utf-7", 400)] {
+        let charset = field("_charset_", charset);
+        for parts in [[&charset, &model], [&model, &charset]] {
+            let outcome = send(upload(form(&parts.map(String::as_bytes)))).await;
+            assert_eq!(outcome.status(), status, "{parts:?}");
+            if status == 400 {
+                outcome.refused(400, "invalid_multipart");
+            }
+        }
     }
 }
 

@@ -24,6 +24,7 @@ const PATHS: &[(&str, &str)] = &[
         "/v1/projects/p/locations/l/publishers/google/models/",
         ":streamGenerateContent",
     ),
+    ("/v1/projects/p/models/", ":predict"),
     ("/model/", "/invoke"),
     ("/model/", "/invoke-with-response-stream"),
     ("/model/", "/converse"),

@@ -1,7 +1,7 @@
 //! The model in the query, and connections that change their protocol.
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode, Version};
 use http_body_util::Empty;
 use test_kit::{
     engines::says,
@@ -156,6 +156,22 @@ async fn an_upgrade_that_is_not_asked_for() {
         let forwarded = send(request).await.forwarded();
         assert_eq!(forwarded.header("upgrade"), None);
         assert_eq!(forwarded.header("connection"), None);
+    }
+}
+
+/// Nor does it in HTTP/1.0, and HTTP/2 has none (RFC 9110 section 7.8, RFC 9113 section 8.6).
+#[tokio::test]
+async fn an_upgrade_in_a_version_that_has_none() {
+    for (version, expected) in [
+        (Version::HTTP_10, None),
+        (Version::HTTP_11, Some("websocket")),
+        (Version::HTTP_2, None),
+    ] {
+        let mut request = websocket("/v1/realtime?model=alias");
+        *request.version_mut() = version;
+        let forwarded = send(request).await.forwarded();
+        assert_eq!(forwarded.header("upgrade"), expected, "{version:?}");
+        assert_eq!(forwarded.header("connection"), expected.map(|_| "upgrade"));
     }
 }
 

@@ -29,7 +29,9 @@ async fn one_host_at_most_and_that_of_the_target() {
         ("http://a.test/v1/chat", &[], 200),
         ("http://a.test/v1/chat", &["A.test:80"], 200),
         ("https://a.test:443/v1/chat", &["a.test"], 200),
-        ("http://me@a.test/v1/chat", &["a.test"], 200),
+        ("http://me@a.test/v1/chat", &["a.test"], 400),
+        ("http://me@a.test/v1/chat", &[], 400),
+        ("http://:@a.test/v1/chat", &[], 400),
         ("http://a.test/v1/chat", &["b.test"], 400),
         ("http://a.test/v1/chat", &["a.test:81"], 400),
         ("http://a.test/v1/chat", &[""], 400),
@@ -47,6 +49,42 @@ async fn one_host_at_most_and_that_of_the_target() {
         } else {
             rig.engines.attempts().remove(0);
         }
+    }
+}
+
+/// Of what is below the chunks nothing is undone, so it would be passed on as the body itself.
+#[tokio::test(start_paused = true)]
+async fn chunks_are_the_only_transfer_coding() {
+    let rig = Rig::one(1, TrafficPolicy::new());
+    for (codings, status) in [
+        (&["chunked"][..], 200),
+        (&["Chunked"], 200),
+        (&[" , chunked,"], 200),
+        (&["gzip, chunked"], 501),
+        (&["gzip", "chunked"], 501),
+        (&["identity,chunked"], 501),
+        (&["x;a=\"chunked\", chunked"], 501),
+        (&["chunked, chunked"], 400),
+        (&["chunked", "Chunked"], 400),
+        (&["chunked, gzip, chunked"], 400),
+        (&["chunked, gzip"], 400),
+        (&["gzip"], 400),
+        (&["chunked;a=b"], 400),
+        (&[""], 400),
+    ] {
+        let mut request = asked();
+        for coding in codings {
+            let value = HeaderValue::from_static(coding);
+            request.headers_mut().append("transfer-encoding", value);
+        }
+        let answer = Answer::of(rig.send(request).await).await;
+        assert_eq!(answer.status(), status, "{codings:?}");
+        match status {
+            200 => _ = rig.engines.attempts().remove(0),
+            501 => assert_eq!(answer.code(), "unsupported_transfer_coding"),
+            _ => assert_eq!(answer.code(), "invalid_body"),
+        }
+        assert!(rig.engines.attempts().is_empty());
     }
 }
 

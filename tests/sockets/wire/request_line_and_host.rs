@@ -91,7 +91,6 @@ async fn the_path_and_the_query_stay_as_they_are() {
         ("HTTP://Gateway.Test:80/v1/x", "/v1/x"),
         ("https://gateway.test/v1/x", "/v1/x"),
         ("http://gateway.test", "/"),
-        ("http://user:secret@gateway.test/v1/x", "/v1/x"),
         ("/v1/{a}|\"^é", "/v1/{a}|\"^\u{c3}\u{a9}"),
     ] {
         let (_, seen) = forwarded("http://engine.test", &[target]).await;
@@ -122,6 +121,21 @@ async fn a_default_port_shares_the_pool_of_none() {
     let targets = ["/a", "http://gateway.test:80/b", "http://gateway.test/c"];
     let (connections, _) = forwarded("http://engine.test:80", &targets).await;
     assert_eq!(connections, 1);
+}
+
+/// RFC 9110 section 4.2.4; an authority with it is no `:authority` either.
+#[tokio::test]
+async fn a_target_with_user_information_is_refused() {
+    for target in [
+        "http://user:secret@gateway.test/v1/x",
+        "http://user@gateway.test/v1/x",
+    ] {
+        let wire = Wire::new().await;
+        let answer = wire.ask(post_to(target, "", BODY)).await;
+        assert_eq!(answer.status(), 400, "{target}");
+        assert_eq!(answer.code(), "invalid_host");
+        wire.untouched().await;
+    }
 }
 
 #[tokio::test]

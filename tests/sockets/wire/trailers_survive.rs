@@ -75,17 +75,50 @@ async fn an_announcement_alone_makes_no_chunks() {
 /// leaving them out must not leave the body without an end.
 #[tokio::test]
 async fn framing_and_routing_fields_are_no_trailers() {
-    for forbidden in ["Content-Length: 5", "Host: evil", "Transfer-Encoding: x"] {
-        let sent = format!("{forbidden}\r\n");
-        let request = forwarded(post_chunked("", &[ALIAS], &sent)).await;
-        assert_eq!(request.text(), REAL);
-        assert!(request.trailers.is_empty(), "{request:?}");
+    for forbidden in [
+        "Content-Length: 5",
+        "Host: evil",
+        "Transfer-Encoding: x",
+        "Authorization: Bearer x",
+        "TE: x",
+        "Connection: x",
+    ] {
+        // Nor is one announced, though the client has done so.
+        let (name, _) = forbidden.split_once(':').unwrap();
+        for fields in [String::new(), format!("Trailer: {name}, X-Sum\r\n")] {
+            let sent = format!("{forbidden}\r\n");
+            let request = forwarded(post_chunked(&fields, &[ALIAS], &sent)).await;
+            assert_eq!(request.text(), REAL);
+            assert_eq!(request.framing, Framing::Length(REAL.len()));
+            assert!(request.trailers.is_empty(), "{request:?}");
+            assert!(request.all("trailer").is_empty(), "{request:?}");
 
-        let sent = format!("{forbidden}\r\nX-Sum: a\r\n");
-        let request = forwarded(post_chunked("", &[ALIAS], &sent)).await;
-        assert_eq!(request.text(), REAL);
-        assert_eq!(request.trailer_lines(), ["x-sum: a"]);
+            let sent = format!("{forbidden}\r\nX-Sum: a\r\n");
+            let request = forwarded(post_chunked(&fields, &[ALIAS], &sent)).await;
+            assert_eq!(request.text(), REAL);
+            assert_eq!(request.trailer_lines(), ["x-sum: a"]);
+            assert_eq!(announced(&request), ["x-sum"]);
+        }
     }
+}
+
+/// A body that is sent on while it arrives has only what the client announces.
+#[tokio::test]
+async fn what_is_announced_for_later_is_no_framing_field_either() {
+    let much = format!(r#"{{"model":"plain","x":"{}"}}"#, "x".repeat(300_000));
+    let fields = "Trailer: Content-Length, X-Sum\r\nTrailer: host\r\n";
+    let sent = "Content-Length: 5\r\nHost: evil\r\nX-Sum: a\r\n";
+    let (start, rest) = much.split_at(20);
+    let wire = Wire::new().await;
+    let mut client = wire.connect().await;
+    client
+        .send(post_chunked(fields, &[start, rest], sent))
+        .await;
+    assert_eq!(client.answer().await.status(), 200);
+    let request = wire.only().await;
+    assert_eq!(request.text(), much);
+    assert_eq!(request.trailer_lines(), ["x-sum: a"]);
+    assert_eq!(announced(&request), ["x-sum"]);
 }
 
 /// They come behind the message and change nothing of its head.

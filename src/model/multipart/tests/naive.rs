@@ -32,6 +32,9 @@ static CONTENT_TYPE: LazyLock<Regex> =
 static PARAM: LazyLock<Regex> = LazyLock::new(|| regex(r"^;(?<name>TOKEN)=(?<value>VALUE)"));
 static UTF8: LazyLock<Regex> = LazyLock::new(|| regex(r#"^"?(?i:utf-8)"?$"#));
 static ASCII: LazyLock<Regex> = LazyLock::new(|| regex(r#"^"?(?i:utf-8|us-ascii|iso-8859-1)"?$"#));
+static NAMES: LazyLock<Regex> =
+    LazyLock::new(|| regex(r#"^(?:model|"model"|(?i:_charset_|"_charset_"))$"#));
+static CHARSET: LazyLock<Regex> = LazyLock::new(|| regex("^(?i:utf-8|us-ascii)$"));
 static IDENTITY: LazyLock<Regex> = LazyLock::new(|| regex("^(?i:7bit|8bit|binary)$"));
 static UNSURE_END: LazyLock<Regex> = LazyLock::new(|| {
     let escaped_backslash = r#"^"(?:[^"\\]|\\.)*\\\\"$"#;
@@ -63,9 +66,11 @@ pub(super) fn models(name: &str, duplicates: Duplicates, body: &[u8]) -> Option<
         }
         let start = head.end + 4;
         let end = data_end(body, &dash_boundary, start)?;
-        let content = read_head(&body[head])?;
-        if let Some(content) = content {
-            models.push(model(body, start..end, content)?);
+        match read_head(&body[head])? {
+            Named::Other => {}
+            Named::Charset if CHARSET.is_match(&body[start..end]) => {}
+            Named::Charset => return None,
+            Named::Model(content) => models.push(model(body, start..end, content)?),
         }
         at = end + 2;
     }
@@ -96,8 +101,15 @@ fn data_end(body: &[u8], dash_boundary: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// How the data is to be read, if the field is `model`.
-fn read_head(head: &[u8]) -> Option<Option<Content>> {
+enum Named {
+    Other,
+    Charset,
+    /// How its data is to be read.
+    Model(Content),
+}
+
+/// What the field is; `None` if the body is refused for its head.
+fn read_head(head: &[u8]) -> Option<Named> {
     let mut headers = HashMap::new();
     let single = [
         "content-disposition",
@@ -135,23 +147,33 @@ fn read_head(head: &[u8]) -> Option<Option<Content>> {
     {
         return None;
     }
-    if name != b"model" && name != b"\"model\"" {
-        return Some(None);
-    }
+    let content = match NAMES.captures(name) {
+        None => return Some(Named::Other),
+        Some(_) => content(&headers, !params.is_empty())?,
+    };
+    Some(match content {
+        content if name.ends_with(b"model") || name.ends_with(b"model\"") => Named::Model(content),
+        Content::Opaque => return None,
+        _ => Named::Charset,
+    })
+}
+
+fn content(headers: &HashMap<String, &[u8]>, is_file: bool) -> Option<Content> {
     let encoding = headers.get("content-transfer-encoding");
-    if !params.is_empty() || encoding.is_some_and(|value| !IDENTITY.is_match(value)) {
-        return Some(Some(Content::Opaque));
+    let is_encoded = encoding.is_some_and(|value| !IDENTITY.is_match(value));
+    if is_file || is_encoded || headers.contains_key("content-encoding") {
+        return Some(Content::Opaque);
     }
     let params = match headers.get("content-type") {
         Some(value) => self::params(&CONTENT_TYPE.captures(value)?)?,
         None => Vec::new(),
     };
     let charsets = || params.iter().filter(|(name, _)| name == b"charset");
-    Some(Some(match () {
+    Some(match () {
         () if charsets().all(|(_, value)| UTF8.is_match(value)) => Content::Utf8,
         () if charsets().all(|(_, value)| ASCII.is_match(value)) => Content::Ascii,
         () => Content::Opaque,
-    }))
+    })
 }
 
 /// The parameters in the group `params`, their names in lower case.

@@ -45,7 +45,8 @@ fn debris(boundary: &'static str) -> impl Strategy<Value = Vec<u8>> {
 
 fn data(boundary: &'static str) -> impl Strategy<Value = Vec<u8>> {
     let name = "[a-z/.-]{1,12}".prop_map(String::into_bytes);
-    prop_oneof![2 => name, 3 => vec(debris(boundary), 0..6).prop_map(|pieces| pieces.concat())]
+    let charset = select(&["utf-8", "US-ASCII", "utf-16"][..]).prop_map(|text| text.into());
+    prop_oneof![2 => name, 2 => charset, 3 => vec(debris(boundary), 0..6).prop_map(|pieces| pieces.concat())]
 }
 
 fn part(boundary: &'static str) -> impl Strategy<Value = Part> {
@@ -57,6 +58,7 @@ fn part(boundary: &'static str) -> impl Strategy<Value = Part> {
             "\"a\\\"b\"",
             "\"model[]\"",
             "Model",
+            "_Charset_",
         ][..],
     );
     let filename = select(
@@ -76,6 +78,7 @@ fn part(boundary: &'static str) -> impl Strategy<Value = Part> {
             "Content-Type: a/b; charset=utf-16\r\n",
             "Content-Type: a/b; charset=\"us-ascii\"\r\n",
             "content-transfer-encoding: base64\r\n",
+            "content-encoding: gzip\r\n",
             "X-A: \"b\r\n",
         ][..],
     );

@@ -99,6 +99,7 @@ fn tells_a_model_that_is_not_a_string() {
             b"m\xc3\xb6",
         ),
         (headers("|Content-Transfer-Encoding: base64"), b"bQ=="),
+        (headers("|content-encoding: gzip"), b"m"),
     ] {
         let body = [&head, value, b"\r\n--b--\r\n"].concat();
         assert_eq!(
@@ -215,6 +216,37 @@ fn refuses_what_parsers_read_differently() {
             expected,
             "{text}"
         );
+    }
+}
+
+/// For some parsers it is the charset of the form's other fields (RFC 7578 section 4.6).
+#[test]
+fn refuses_a_form_in_another_charset() {
+    let charset = |headers: &str, value: &str| field("name=_charset_", headers, value);
+    for value in ["utf-8", "UTF-8", "us-ascii"] {
+        let form = charset("Content-Type: text/plain|", value);
+        for text in [form.clone() + MODEL, MODEL.to_owned() + &form] {
+            let outcome = end(Duplicates::Refuse, &(text + "--b--"));
+            assert_eq!(outcome, Ok(()), "{value}");
+        }
+    }
+    let long = "utf-8".repeat(MAX_NAME);
+    for form in [
+        charset("", "^utf-16"),
+        charset("", "^"),
+        charset("", "^utf-8 "),
+        charset("", &format!("^{long}")),
+        charset("Content-Transfer-Encoding: base64|^", "dXRmLTg="),
+        charset("Content-Encoding: gzip|^", "utf-8"),
+        field("name=\"_Charset_\"", "", "^iso-2022-jp"),
+        field("name=_charset_; filename=a", "^", "utf-8"),
+    ] {
+        for text in [form.clone() + MODEL, MODEL.to_owned() + &form] {
+            let offset = text.replace('|', "\r\n").find('^').expect(&text) as u64;
+            let text = text.replace('^', "") + "--b--";
+            let refused = Err(Refusal::Malformed { offset });
+            assert_eq!(end(Duplicates::Refuse, &text), refused, "{text}");
+        }
     }
 }
 

@@ -47,7 +47,7 @@ impl Observer for Ledger {
         };
         let mut ledger = self.0.lock().unwrap();
         let (tokens, requests) = ledger.entry(tenant.clone()).or_default();
-        *tokens += end.usage().input.unwrap_or_default() + end.output_tokens();
+        *tokens += end.input_tokens().unwrap_or_default() + end.output_tokens();
         *requests += 1;
     }
 }

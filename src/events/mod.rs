@@ -57,4 +57,4 @@ pub use self::{
     usage::Usage,
     write::{Interruption, data_of, error_event, keep_alive},
 };
-pub(crate) use self::{ids::Ids, made::Made, write::failure_event};
+pub(crate) use self::{ids::Ids, made::Made, usage::MOST_TOKENS, write::failure_event};

@@ -150,20 +150,17 @@ impl Settling {
 
     fn used(&self, end: &EndFacts<'_>) -> Used {
         let (input, output) = end.totals();
-        if is_exact(end) {
-            return Used {
-                input: input.map_or(Spent::AtLeast(0), Spent::Known),
-                output: match (output, input) {
-                    (Some(output), _) => Spent::Known(output),
-                    // All of it is said, and there is no output.
-                    (None, Some(_)) => Spent::Known(0),
-                    (None, None) => self.counted(end, 0),
-                },
-            };
-        }
+        let is_final = is_final(end);
+        // What is not said is never nothing, also where the other is.
         Used {
-            input: Spent::AtLeast(input.unwrap_or(0)),
-            output: self.counted(end, output.unwrap_or(0)),
+            input: match input {
+                Some(input) if is_final => Spent::Known(input),
+                _ => Spent::AtLeast(input.unwrap_or(0)),
+            },
+            output: match output {
+                Some(output) if is_final => Spent::Known(output),
+                _ => self.counted(end, output.unwrap_or(0)),
+            },
         }
     }
 
@@ -184,10 +181,9 @@ impl Settling {
     }
 }
 
-/// Whether the engine has said all that was used. Of an answer in one piece what it says is final.
-fn is_exact(end: &EndFacts<'_>) -> bool {
-    let is_reported = !matches!(end.totals(), (None, None));
-    end.is_exact() || (is_reported && !end.is_stream() && end.kind() == EndKind::Ok)
+/// Whether what the engine has said of the usage is final, as it is of an answer in one piece.
+fn is_final(end: &EndFacts<'_>) -> bool {
+    end.is_final() || (!end.is_stream() && end.kind() == EndKind::Ok)
 }
 
 impl Settle for Settling {
@@ -200,7 +196,7 @@ impl Settle for Settling {
         let Some(decision) = end.decision().filter(|_| !is_unused) else {
             return self.reservation.refund();
         };
-        if is_exact(end) {
+        if is_final(end) {
             let (input, output) = end.totals();
             let estimates = decision.server().estimates();
             estimates.learn(&self.estimate, input, output);

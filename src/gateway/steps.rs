@@ -246,6 +246,12 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
         Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => response,
         other => return without_answer(other, course),
     };
+    let (version, fields) = (response.version(), Fields::of(response.headers()));
+    if let Err(error) = rewrite::check_transfer(&response, fields) {
+        exchange.settle(|| Outcome::Failed);
+        let error = exchange.upload_failure().unwrap_or(error);
+        return ControlFlow::Continue(answering(&error, course));
+    }
     let mut finished = match exchange.finish(|| outcome_of_answer(&response)) {
         Ok(finished) => finished,
         Err(error) => return ControlFlow::Continue(answering(&error, course)),
@@ -257,7 +263,6 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     let error = response.extensions().get::<RouteError>();
     report.answered(response.status(), decision, error);
     hear_load(&mut response, routed, lease);
-    let (version, fields) = (response.version(), Fields::of(response.headers()));
     rewrite::response_head(&mut response, fields);
     let headers = response.headers_mut();
     routed.options.admission.via.add(version, headers);

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::events::MOST_TOKENS as MOST;
+
 /// The output of a request that sets no maximum, while nothing is known of others.
 pub(crate) const TYPICAL_OUTPUT: u64 = 256;
 /// The input of a request, while nothing is known of others.
@@ -10,10 +12,6 @@ const TYPICAL_INPUT: u64 = 1024;
 pub(crate) const BYTES_PER_TOKEN: u8 = 4;
 /// How much of the average the last answer makes (Kthena's cost-aware scheduler has the same).
 const WEIGHT: f32 = 0.2;
-
-/// The most tokens that an answer can have used: the longest contexts have 10 million. Taken as it
-/// is, a count that is wild would lock a bucket for years.
-pub(super) const MOST: u64 = 1 << 24;
 
 /// What is learnt from the answers of one ModelServer.
 #[derive(Debug)]

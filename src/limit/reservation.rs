@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::{
     bucket::{Bucket, Count, Inflow, Level, missing},
-    estimate::{Estimate, Estimates, MOST},
+    estimate::{Estimate, Estimates},
     live::{LiveLimit, Place},
     shared::SharedStore,
     standing::Standings,
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     config::{LimitUnit, StoreFailure},
     error::{RouteError, RouteErrorKind},
+    events::MOST_TOKENS,
 };
 
 /// A reservation that a store is asked for.
@@ -454,7 +455,7 @@ impl Held {
     /// What was reserved, if an engine says that it was more than possible.
     fn believed(&self, actual: u64) -> u64 {
         match actual {
-            0..=MOST => actual,
+            0..=MOST_TOKENS => actual,
             _ => self.amount,
         }
     }

@@ -6,7 +6,12 @@ use http::{Extensions, HeaderValue, Method, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use super::operation::Operation;
-use crate::{error::RouteError, events::Usage, route::RouteDecision, server::Outcome};
+use crate::{
+    error::RouteError,
+    events::{Made, Usage},
+    route::RouteDecision,
+    server::Outcome,
+};
 
 /// What is known of a request by its head.
 #[derive(Debug)]
@@ -276,7 +281,8 @@ pub struct EndFacts<'a> {
     pub(super) is_read: bool,
     pub(super) is_stream: bool,
     pub(super) usage: Usage,
-    pub(super) is_exact: bool,
+    pub(super) totals: (Option<u64>, Option<u64>),
+    pub(super) is_final: bool,
     pub(super) contents: u64,
     pub(super) bytes: u64,
     pub(super) times: Times,
@@ -372,37 +378,44 @@ impl<'a> EndFacts<'a> {
         self.is_read
     }
 
-    /// The tokens that the engine has reported, as it reported them.
+    /// The tokens that the engine has reported, as it reported them, as far as they are possible.
     pub fn usage(&self) -> &Usage {
         &self.usage
     }
 
-    /// Whether the usage is final: the engine has reported it at the end of its answer. If not, it is
-    /// a lower bound, or there is none.
+    /// Whether the usage is final and whole: the engine has reported it at the end of its answer, with
+    /// its input and, but for embeddings and the like, which have none, its output. If not, it is a
+    /// lower bound, or there is none.
     pub fn is_exact(&self) -> bool {
-        self.is_exact
+        let (input, output) = self.totals;
+        let has_output = || output.is_some() || Made::by(self.request.path()) == Made::Numbers;
+        self.is_final && input.is_some() && has_output()
+    }
+
+    /// Whether what is reported of the usage is final, be it all of it or not.
+    pub(crate) fn is_final(&self) -> bool {
+        self.is_final
     }
 
     /// The tokens that were read and those that were made, as far as they are reported.
     pub(crate) fn totals(&self) -> (Option<u64>, Option<u64>) {
-        self.usage.totals(self.request.operation.dialect())
+        self.totals
     }
 
     /// All input tokens, as far as they are reported: with those that came from a cache or went into
     /// it, which Anthropic counts apart, as the GenAI conventions have it.
     pub fn input_tokens(&self) -> Option<u64> {
-        self.totals().0
+        self.totals.0
     }
 
-    /// All output tokens, thoughts included, which Gemini counts apart: the reported ones if the
-    /// usage is exact, else an estimate, which is the larger of what was reported so far and the
-    /// events with content. 0 for an error.
+    /// All output tokens, thoughts included, which Gemini counts apart: the reported ones if they are
+    /// final, else an estimate, which is the larger of what was reported so far and the events with
+    /// content. 0 for an error.
     pub fn output_tokens(&self) -> u64 {
-        let reported = self.totals().1.unwrap_or_default();
-        match self.is_exact {
-            true => reported,
-            false if self.is_stream => reported.max(self.contents),
-            false => reported,
+        match self.totals.1 {
+            Some(reported) if self.is_final || !self.is_stream => reported,
+            reported if self.is_stream => reported.unwrap_or_default().max(self.contents),
+            _ => 0,
         }
     }
 

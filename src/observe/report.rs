@@ -59,7 +59,9 @@ struct Told {
     is_stream: bool,
     /// Whether the client has all that the dialect has at an end.
     is_whole: bool,
-    is_exact: bool,
+    /// Whether the usage is final.
+    is_final: bool,
+    /// As given.
     usage: Usage,
     contents: u64,
     bytes: u64,
@@ -272,7 +274,7 @@ impl Told {
             is_read: false,
             is_stream: false,
             is_whole: false,
-            is_exact: false,
+            is_final: false,
             usage: Usage::default(),
             contents: 0,
             bytes: 0,
@@ -304,7 +306,7 @@ impl Told {
         if kinds.has(Kinds::USAGE) {
             self.usage = *reader.usage();
         }
-        self.is_exact = reader.has_final_usage();
+        self.is_final = reader.has_final_usage();
         self.is_whole =
             seen.has(Kinds::TERMINAL) || (has_finished && reader.dialect() == Dialect::Gemini);
     }
@@ -324,7 +326,7 @@ impl Told {
         }
     }
 
-    fn times(&self) -> Times {
+    fn times(&self, usage: &Usage) -> Times {
         let now = Instant::now();
         let begun = self.listening.request.begun;
         let since = |at: Instant| at.saturating_duration_since(begun);
@@ -338,7 +340,7 @@ impl Told {
             }),
             to_head: self.head.map(since),
             to_first_content: self.content.map(since),
-            per_output_token: self.per_output(now, self.usage.output.filter(|_| self.is_exact)),
+            per_output_token: self.per_output(now, usage.output.filter(|_| self.is_final)),
             per_output_event: self.per_output(now, None),
             total,
         }
@@ -364,6 +366,7 @@ impl Drop for Told {
         let requested_model = requested.or(ruled.map(|ruled| ruled.model)).or(asked);
         let settle = self.settle.take();
         let Listening { request, observers } = &*self.listening;
+        let usage = self.usage.believed();
         let end = EndFacts {
             request,
             kind: self.kind(),
@@ -375,11 +378,12 @@ impl Drop for Told {
             answered: self.answered,
             is_read: self.is_read,
             is_stream: self.is_stream,
-            usage: self.usage,
-            is_exact: self.is_exact,
+            usage,
+            totals: self.usage.totals(request.operation.dialect()),
+            is_final: self.is_final,
             contents: self.contents,
             bytes: self.bytes,
-            times: self.times(),
+            times: self.times(&usage),
         };
         if let Some(settle) = settle {
             settle.settle(&end);

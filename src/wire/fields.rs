@@ -40,11 +40,22 @@ impl Fields {
     pub(crate) const PLAIN_HOST: Self = Self(1 << 7);
     /// One `Content-Type`, which is JSON and says nothing else; only of requests.
     pub(crate) const PLAIN_JSON: Self = Self(1 << 8);
+    /// `Content-Length`, in another form than one number; only of answers.
+    pub(crate) const ODD_LENGTH: Self = Self(1 << 9);
 
+    /// Of an answer.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let all = headers
-            .keys()
-            .fold(0, |all, name| all | bits(name.as_str()));
+        let (mut all, mut has_length) = (0, false);
+        for (name, value) in headers {
+            all |= match name.as_str() {
+                "content-length" => {
+                    let is_odd = has_length || !value.as_bytes().iter().all(u8::is_ascii_digit);
+                    has_length = true;
+                    if is_odd { Self::ODD_LENGTH.0 } else { 0 }
+                }
+                name => bits(name),
+            };
+        }
         Self(all)
     }
 
@@ -197,6 +208,21 @@ mod tests {
             assert_eq!(of.fields.has(Fields::PLAIN_HOST), name != "host");
             assert_eq!(of.fields.has(Fields::PLAIN_JSON), name != "content-type");
             assert_eq!(of.request_id.is_some(), name != "x-request-id");
+        }
+    }
+
+    #[test]
+    fn the_length_of_an_answer_is_one_number() {
+        let length = "content-length";
+        for (fields, is_odd) in [
+            (&[][..], false),
+            (&[("via", "a, b"), (length, "7")], false),
+            (&[(length, "7, 7")], true),
+            (&[(length, "7"), ("via", "a"), (length, "7")], true),
+            (&[(length, "many")], true),
+        ] {
+            let of = Fields::of(&headers(fields));
+            assert_eq!(of.has(Fields::ODD_LENGTH), is_odd, "{fields:?}");
         }
     }
 

@@ -5,10 +5,14 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version,
-    header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRAILER, UPGRADE},
+    header::{
+        ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRAILER,
+        TRANSFER_ENCODING, UPGRADE,
+    },
     request::Parts,
     uri::PathAndQuery,
 };
+use http_body::Body;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -223,10 +227,62 @@ pub(crate) fn response_head<R>(response: &mut Response<R>, fields: Fields) {
     if fields.has(Fields::TRANSFER_CODING) {
         // A Content-Length next to it does not count (RFC 9112 section 6.3).
         response.headers_mut().remove(CONTENT_LENGTH);
+    } else if fields.has(Fields::ODD_LENGTH) {
+        one_length(response.headers_mut());
     }
     if fields.has(Fields::CONNECTION) {
         strip(response.headers_mut());
     }
+}
+
+/// Writes a length that is said several times once (RFC 9110 section 8.6): HTTP/2 clients take no
+/// other. One that is no number is removed.
+fn one_length(headers: &mut HeaderMap) {
+    let length = {
+        let mut said = members(headers, &CONTENT_LENGTH).map(number);
+        let first = said.next().flatten();
+        first.filter(|_| said.all(|length| length == first))
+    };
+    match length {
+        Some(length) => headers.insert(CONTENT_LENGTH, length.into()),
+        None => headers.remove(CONTENT_LENGTH),
+    };
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Fails if the answer's body is coded in its transfer otherwise than in chunks, which the request
+/// has not allowed (it has no `TE`; RFC 9112 section 7.4): the coding would be taken off its name
+/// and stay on its body.
+pub(crate) fn check_transfer<R: Body>(
+    response: &Response<R>,
+    fields: Fields,
+) -> Result<(), RouteError> {
+    if !fields.has(Fields::TRANSFER_CODING) || response.body().is_end_stream() {
+        return Ok(());
+    }
+    let mut codings = members(response.headers(), &TRANSFER_ENCODING)
+        // As old servers call none.
+        .filter(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_none_or(is_chunked) && codings.next().is_none() {
+        return Ok(());
+    }
+    Err(RouteError::new(
+        RouteErrorKind::UpstreamUnreachable,
+        "the engine's answer has a transfer coding that was not asked for",
+    ))
+}
+
+/// The members of the list that all fields of this name are.
+fn members<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+    let values = headers.get_all(name).iter();
+    let members = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    members
+        .map(<[u8]>::trim_ascii)
+        .filter(|member| !member.is_empty())
 }
 
 /// HTTP/2 may send each cookie in its own field; HTTP/1.1 may not (RFC 9113 section 8.2.3).

@@ -55,10 +55,16 @@ impl Errors {
     }
 }
 
+/// It can't wrap: of one request no more tokens are believed than 2^24.
 fn add(to: &AtomicU64, count: u64) {
     if count > 0 {
         to.fetch_add(count, Ordering::Relaxed);
     }
+}
+
+/// A view that shows too little is better than one that panics.
+fn add_up(sum: &mut u64, count: u64) {
+    *sum = sum.saturating_add(count);
 }
 
 fn get(count: &AtomicU64) -> u64 {
@@ -78,8 +84,8 @@ impl Tokens {
     }
 
     fn add_to(&self, sum: &mut TokenSums) {
-        sum.exact += get(&self.exact);
-        sum.estimated += get(&self.estimated);
+        add_up(&mut sum.exact, get(&self.exact));
+        add_up(&mut sum.estimated, get(&self.estimated));
     }
 }
 
@@ -101,7 +107,7 @@ impl Figures {
                 histogram.get_or_init(Default::default).record(time);
             }
         }
-        let input = end.usage().input.unwrap_or_default();
+        let input = end.input_tokens().unwrap_or_default();
         self.input.count(input, end.is_exact());
         self.output.count(end.output_tokens(), end.is_exact());
     }
@@ -126,7 +132,7 @@ pub(super) struct TokenSums {
 
 impl Sums {
     pub(super) fn add(&mut self, figures: &Figures) {
-        self.requests += get(&figures.requests);
+        add_up(&mut self.requests, get(&figures.requests));
         for (sum, histogram) in [
             (&mut self.to_head, &figures.to_head),
             (&mut self.to_first_token, &figures.to_first_token),
@@ -140,7 +146,7 @@ impl Sums {
         let errors = figures.errors.get().map_or(&[][..], |errors| &errors.0);
         for (code, count) in errors {
             if let Some(code) = code.get() {
-                *self.errors.entry(code).or_default() += get(count);
+                add_up(self.errors.entry(code).or_default(), get(count));
             }
         }
     }
@@ -175,12 +181,12 @@ pub(super) struct VerdictSums {
 
 impl VerdictSums {
     pub(super) fn add(&mut self, verdicts: &Verdicts) {
-        self.allowed += get(&verdicts.allowed);
-        self.refused += get(&verdicts.refused);
-        self.observed += get(&verdicts.observed);
+        add_up(&mut self.allowed, get(&verdicts.allowed));
+        add_up(&mut self.refused, get(&verdicts.refused));
+        add_up(&mut self.observed, get(&verdicts.observed));
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.allowed + self.refused + self.observed == 0
+        (self.allowed, self.refused, self.observed) == (0, 0, 0)
     }
 }

@@ -9,7 +9,7 @@ use test_kit::{
     body::{Script, script},
     engines::{Act, answers, fails, says, status},
     gateway::Rig,
-    request::chat_of,
+    request::{chat_of, post},
     table::{builder, one_server, retries, single},
 };
 use tokio::time::{Instant, sleep, sleep_until};
@@ -125,6 +125,59 @@ async fn a_known_load_has_its_rates() {
         (&recent["routes"], &recent["model_servers"]),
         (&json!([]), &json!([]))
     );
+}
+
+/// As the log, the metrics and limits count it: with what was cached, and what has a total only.
+#[tokio::test(start_paused = true)]
+async fn input_is_all_that_was_read() {
+    let answers = [
+        (
+            "/v1/messages",
+            json!({"usage": {"input_tokens": 10, "output_tokens": 2,
+            "cache_read_input_tokens": 100, "cache_creation_input_tokens": 5}}),
+        ),
+        ("/v1/rerank", json!({"usage": {"total_tokens": 11}})),
+        (
+            "/v1beta/models/asked:generateContent",
+            json!({"usageMetadata": {"promptTokenCount": 4,
+            "candidatesTokenCount": 1, "totalTokenCount": 12}}),
+        ),
+    ];
+    for ((path, body), input) in answers.into_iter().zip([115.0, 11.0, 11.0]) {
+        let watched = Watched::new(one_server(1, retries(0)));
+        let answer = says(200, &body.to_string()).header("content-type", "application/json");
+        watched.rig.engines.next([answer]);
+        let request = post(path, json!({"model": "asked"}).to_string());
+        _ = watched.rig.send(request).await.into_body().collect().await;
+        sleep(millis(1000)).await;
+        let recent = watched.recent().await;
+        is_about(
+            &recent["all"]["input_tokens_per_second"]["exact"],
+            input,
+            0.001,
+        );
+    }
+}
+
+/// An engine's number neither stops the view nor turns it back.
+#[tokio::test(start_paused = true)]
+async fn a_count_that_is_not_possible_counts_nothing() {
+    let watched = Watched::new(one_server(1, retries(0)));
+    for _ in 0..3 {
+        watched.rig.engines.next([usage(u64::MAX, u64::MAX)]);
+        watched.ask_for("asked").await;
+        sleep(millis(6000)).await;
+    }
+    watched.rig.engines.next([usage(1 << 24, 180)]);
+    watched.ask_for("asked").await;
+    let all = watched.recent().await["all"].take();
+    assert_eq!(all["requests"], 4);
+    is_about(
+        &all["input_tokens_per_second"]["exact"],
+        f64::from(1 << 24) / 18.0,
+        0.001,
+    );
+    is_about(&all["output_tokens_per_second"]["exact"], 10.0, 0.001);
 }
 
 /// One that has just begun does not look as if it had done nothing for a minute.

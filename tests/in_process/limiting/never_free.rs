@@ -11,7 +11,7 @@ use test_kit::{
 };
 use tower_model_route::{Per, RateLimit};
 
-use super::{answer, ask, chat, event, left, rig, used};
+use super::{answer, ask, chat, content, event, finish, input_of, left, rig, used};
 
 const MANY: i64 = 1_000_000;
 
@@ -118,6 +118,59 @@ async fn a_text_without_usage_costs_its_length() {
     // Vectors are no output.
     let numbers = json!({"data": [{"embedding": vec![0.5; 1000]}]});
     assert_eq!(cost("/v1/embeddings", &numbers).await, 0);
+}
+
+/// Also where the engine says the one and not the other.
+#[tokio::test(start_paused = true)]
+async fn output_that_is_not_said_costs_its_length() {
+    let text = "t".repeat(4000);
+    for usage in [
+        json!({"prompt_tokens": 7}),
+        json!({"prompt_tokens": 7, "completion_tokens": -1}),
+        json!({"prompt_tokens": 7, "completion_tokens": "500"}),
+        json!({"prompt_tokens": 7, "completion_tokens": null, "total_tokens": 3}),
+    ] {
+        let body = json!({"choices": [{"message": {"content": text}}], "usage": usage});
+        let length = body.to_string().len() as i64;
+        assert_eq!(cost("/v1/chat/completions", &body).await, length / 4);
+        assert_eq!(cost("/v1/embeddings", &body).await, 0, "{usage}");
+        // Of pictures the length says nothing.
+        let reserved = cost("/v1/images/generations", &body).await;
+        assert_eq!(reserved, 256, "{usage}");
+        let rig = rig(output_limit());
+        let (feed, scripted) = script();
+        feed.send(content()).send(content()).send(finish());
+        feed.send(event(&json!({"choices": [], "usage": usage})));
+        feed.send("data: [DONE]\n\n").end();
+        rig.engines.next([streams(scripted)]);
+        ask(&rig, chat(500)).await;
+        assert_eq!(left(&rig.table), [MANY - 2], "{usage}");
+    }
+    // Here it is said.
+    let rest = json!({"choices": [], "usage": {"prompt_tokens": 7, "total_tokens": 107}});
+    assert_eq!(cost("/v1/chat/completions", &rest).await, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn input_that_is_not_said_costs_what_was_reserved() {
+    for (path, usage) in [
+        ("/v1/chat/completions", json!({"completion_tokens": 3})),
+        (
+            "/v1/chat/completions",
+            json!({"prompt_tokens": "7", "completion_tokens": 3}),
+        ),
+        (
+            "/v1/messages",
+            json!({"cache_read_input_tokens": 0, "output_tokens": 3}),
+        ),
+    ] {
+        let rig = rig([RateLimit::total_tokens(MANY as u64, Per::Month)]);
+        rig.engines.next([answer(json!({"usage": usage}))]);
+        let asked = post(path, json!({"model": "asked", "prompt": "p"}).to_string());
+        let input = input_of(&asked);
+        ask(&rig, asked).await;
+        assert_eq!(left(&rig.table), [MANY - input - 3], "{path} {usage}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -341,6 +341,35 @@ async fn usage_that_is_not_exact_is_told_apart() {
     assert_eq!(value(&lines, "model_route_tokens_total", &output), 2.0);
 }
 
+/// Counters never go back, whatever an engine says.
+#[tokio::test(start_paused = true)]
+async fn counts_that_are_not_possible_are_not_added() {
+    let recorder = recorder();
+    let _local = set_default_local_recorder(&recorder);
+    let measured = measured(one_server(1, TrafficPolicy::new()));
+    let details = r#"{"cached_tokens":18446744073709551615,"audio_tokens":16777217}"#;
+    for input in ["7", "18446744073709551615", "7"] {
+        let answer = format!(
+            r#"{{"choices":[],"usage":{{"prompt_tokens":{input},"completion_tokens":5,"prompt_tokens_details":{details}}}}}"#
+        );
+        let answer = says(200, &answer).header("content-type", "application/json");
+        measured.rig.engines.next([answer]);
+        measured.rig.ask().await;
+    }
+    let lines = measured.scrape(&recorder);
+    for (kind, how, count) in [
+        ("input", "exact", 14.0),
+        ("output", "exact", 10.0),
+        ("output", "estimated", 5.0),
+    ] {
+        let labels = [&*format!("type=\"{kind}\""), &*format!("how=\"{how}\"")];
+        let counted = value(&lines, "model_route_tokens_total", &labels);
+        assert_eq!(counted, count, "{kind} {how}");
+    }
+    let wild = ["cached", "audio"].map(|kind| lines.iter().any(|line| line.contains(kind)));
+    assert_eq!(wild, [false, false]);
+}
+
 /// In a series of its own, so that no other one ends with a Pod.
 #[test]
 fn names_of_endpoints_are_told_apart_from_their_series() {

@@ -168,6 +168,39 @@ async fn before_the_end_of_the_answer_is_not_exact() {
     assert!(silent.output > 1 && silent.output == silent.contents);
 }
 
+/// Limits estimate the rest, so nobody is told that it is all.
+#[tokio::test(start_paused = true)]
+async fn a_part_of_the_usage_is_not_exact() {
+    let answer = |usage: &str| {
+        format!(
+            r#"{{"choices":[{{"message":{{"content":"x"}},"finish_reason":"stop"}}],"usage":{usage}}}"#
+        )
+    };
+    for (usage, output) in [
+        (r#"{"prompt_tokens":7}"#, 0),
+        (r#"{"prompt_tokens":7,"completion_tokens":-1}"#, 0),
+        (r#"{"prompt_tokens":7,"completion_tokens":"500"}"#, 0),
+        (r#"{"completion_tokens":5}"#, 5),
+        (r#"{"prompt_tokens":7,"completion_tokens":16777217}"#, 0),
+        (
+            r#"{"prompt_tokens":18446744073709551615,"completion_tokens":5}"#,
+            5,
+        ),
+    ] {
+        let end = end("/v1/chat/completions", JSON, answer(usage).as_bytes(), 100).await;
+        assert_eq!((end.exact, end.output), (false, output), "{usage}");
+        let counts = [end.usage.input, end.usage.output];
+        assert!(counts.iter().flatten().all(|&count| count < 10), "{usage}");
+    }
+    // Vectors are no output.
+    let vectors = answer(r#"{"prompt_tokens":7}"#);
+    assert!(
+        end("/v1/embeddings", JSON, vectors.as_bytes(), 100)
+            .await
+            .exact
+    );
+}
+
 /// 4 MiB of JSON are not kept: their usage is found behind them.
 #[tokio::test(start_paused = true)]
 async fn of_a_large_answer_is_found_at_its_end() {

@@ -1,6 +1,7 @@
 //! The engine's answer: its status, its fields and its body, whatever they are.
 
-use test_kit::socket::{Framing, Message, Reply, Wire, post, post_with};
+use http_body_util::BodyExt;
+use test_kit::socket::{Framing, H2Client, Message, Reply, Wire, h2_post, post, post_with, whole};
 
 const BODY: &str = r#"{"model":"alias"}"#;
 
@@ -129,6 +130,57 @@ async fn an_upgrade_that_nobody_asked_for_is_no_answer() {
         let answer = wire.ask(post_with(fields, BODY)).await;
         assert_eq!(answer.status(), 502, "{answer:?}");
         assert!(wire.only().await.all("upgrade").is_empty());
+    }
+}
+
+/// RFC 9110 section 8.6. (HTTP/2 clients take no list.)
+#[tokio::test]
+async fn a_length_that_is_said_twice_is_sent_once() {
+    for fields in [
+        "Content-Length: 2, 2\r\n",
+        "Content-Length: 2,2 ,\t2\r\n",
+        "Content-Length: 2\r\nX-Kept: 1\r\nContent-Length: 2\r\n",
+    ] {
+        let reply = Reply::new(format!("HTTP/1.1 200 OK\r\n{fields}\r\nok"));
+        let answer = returned(reply.clone()).await;
+        assert_eq!(answer.all("content-length"), ["2"], "{fields:?}");
+        assert_eq!(answer.text(), "ok");
+        let wire = Wire::answering(reply).await;
+        let mut client = H2Client::connect(wire.gateway.address).await;
+        let answer = client.ask(h2_post().body(whole(BODY)).unwrap()).await;
+        assert_eq!(answer.headers()["content-length"], "2");
+        let body = answer.into_body().collect().await.expect(fields);
+        assert_eq!(body.to_bytes(), "ok");
+    }
+    let differ = "HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nok!";
+    assert_eq!(returned(Reply::new(differ)).await.status(), 502);
+}
+
+/// The gateway has asked for none (RFC 9112 section 7.4): its name would stay behind, and the client
+/// would take the coded bytes for JSON.
+#[tokio::test]
+async fn an_answer_with_a_transfer_coding_is_no_answer() {
+    let body = "\r\n\r\n2\r\n\x1f\x08\r\n0\r\n\r\n";
+    for coding in [
+        "gzip, chunked",
+        "gzip\r\nTransfer-Encoding: chunked",
+        "chunked, chunked",
+        "chunked, gzip",
+        "gzip",
+    ] {
+        let reply = Reply::new(format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}{body}"
+        ));
+        let answer = returned(reply.then_close()).await;
+        assert_eq!(answer.status(), 502, "{coding:?}");
+        assert!(answer.text().contains("transfer coding"), "{answer:?}");
+    }
+    for coding in ["Chunked", "identity, chunked", "chunked,"] {
+        let reply = Reply::new(format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}{body}"
+        ));
+        let answer = returned(reply.then_close()).await;
+        assert_eq!(answer.status(), 200, "{coding:?}");
     }
 }
 

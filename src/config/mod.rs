@@ -34,8 +34,6 @@ mod traffic_policy;
 mod without_model;
 mod words;
 
-#[cfg(feature = "manifest")]
-pub(crate) use self::duration::format;
 #[cfg(any(feature = "manifest", feature = "redis"))]
 pub(crate) use self::secret::Secret;
 pub(crate) use self::{
@@ -67,3 +65,5 @@ pub use self::{
     traffic_policy::TrafficPolicy,
     without_model::WithoutModel,
 };
+#[cfg(feature = "manifest")]
+pub(crate) use self::{duration::format, rate_limit::is_address};

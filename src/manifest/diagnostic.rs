@@ -123,8 +123,8 @@ impl Diagnostic {
         &self.field
     }
 
-    /// Whether it is an error in this field of the object at this position: of a resource, whose
-    /// spot is its name's, or of a rule.
+    /// Whether it is an error in this field of the object at this position, or in one that it is
+    /// a part of: of a resource, whose spot is its name's, or of a rule.
     pub(super) fn is_error_in(&self, spot: &Spot, field: &str) -> bool {
         let is_near = self.severity == Severity::Error
             && self.document == spot.source.document
@@ -136,7 +136,9 @@ impl Diagnostic {
                 Some(resource) => format!("{resource}{field}"),
                 None => format!("{path}.{field}"),
             };
-            self.field.starts_with(&field)
+            let is_around = |rest: &str| rest.starts_with(['.', '[']);
+            let around = field.strip_prefix(&*self.field);
+            self.field.starts_with(&field) || around.is_some_and(is_around)
         }
     }
 

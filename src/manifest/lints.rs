@@ -3,6 +3,7 @@
 use super::{
     assembly::Assembly,
     diagnostic::{Diagnostic, Severity},
+    origin::ServerOrigin,
 };
 use crate::{
     observe::{Lint, LintKind},
@@ -11,7 +12,11 @@ use crate::{
 
 /// The warnings of [`RouteTable::lint`]. That Pods are missing is one, however many
 /// ModelServers select some; of retries only those are a mistake that a manifest asks for.
-pub(super) fn lints(table: &RouteTable, assembly: &Assembly) -> Vec<Diagnostic> {
+pub(super) fn lints(
+    table: &RouteTable,
+    assembly: &Assembly,
+    known: &[Diagnostic],
+) -> Vec<Diagnostic> {
     let mut lints = table.lint();
     let server = |lint: &Lint| assembly.server(lint.position());
     lints.retain(|lint| {
@@ -21,6 +26,10 @@ pub(super) fn lints(table: &RouteTable, assembly: &Assembly) -> Vec<Diagnostic> 
     // Gateways in several zones may share manifests, and not each has to say its own.
     let has_zone = table.config().get_zone().is_some();
     lints.retain(|lint| lint.kind() != LintKind::ZoneWithoutEffect || has_zone);
+    lints.retain(|lint| {
+        lint.kind() != LintKind::NoEndpoints
+            || !server(lint).is_some_and(|server| is_wrong(server, known))
+    });
     let (podless, others): (Vec<&Lint>, Vec<&Lint>) = lints.iter().partition(|lint| {
         lint.kind() == LintKind::NoEndpoints
             && server(lint).is_some_and(|server| server.selects_pods)
@@ -50,4 +59,16 @@ pub(super) fn lints(table: &RouteTable, assembly: &Assembly) -> Vec<Diagnostic> 
         }
     });
     found
+}
+
+/// Whether the fields that say where its engines are have errors, of which it follows that it has
+/// none.
+fn is_wrong(server: &ServerOrigin, known: &[Diagnostic]) -> bool {
+    const FIELDS: [&str; 3] = [
+        "spec.endpoints",
+        "spec.workload",
+        "metadata.annotations[\"tower-model-route/endpoints\"]",
+    ];
+    let is_in = |field: &&str| known.iter().any(|it| it.is_error_in(&server.whole, field));
+    FIELDS.iter().any(|field| is_in(&field))
 }

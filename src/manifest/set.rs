@@ -393,7 +393,8 @@ impl Manifests {
             outcome.table = None;
         }
         if let Some(table) = outcome.table.as_ref().filter(|_| lint) {
-            found.extend(lints(table, &outcome.assembly));
+            let lints = lints(table, &outcome.assembly, &found);
+            found.extend(lints);
         }
         for diagnostic in &mut found {
             if self.denied.contains(diagnostic.code()) {

@@ -91,13 +91,16 @@ fn hash_key(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<HashKey> {
     let kinds = HashKey::NAMED.map(|(kind, _)| kind);
     let object = field.object(reader, &kinds)?;
     let mut given = HashKey::NAMED.iter();
-    let given = given.find_map(|(kind, make)| Some((object.get(kind)?, make)));
-    let Some((field, make)) = given else {
+    let given = given.find_map(|(kind, make)| Some((*kind, object.get(kind)?, make)));
+    let Some((kind, field, make)) = given else {
         let spot = object.spot_of(reader, kinds[0]);
         reader.error(&spot, "missing-field", "there is no Header to hash");
         return None;
     };
-    let name = field.text(reader)?;
+    let name = match kind {
+        "Header" => field.header_name(reader)?,
+        _ => field.text(reader)?,
+    };
     Some(make(name.to_owned()))
 }
 

@@ -1,13 +1,13 @@
 //! Where a ModelServer's engines are: its selector, its port, and its own endpoints.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use super::{
     fields::{Field, Object, Reader},
     kthena, kubernetes,
     server_manifest::{DecodeGroup, ServerManifest},
 };
-use crate::config::Endpoint;
+use crate::config::{Address, Endpoint};
 
 impl ServerManifest {
     /// The fields of a spec that say so.
@@ -19,9 +19,9 @@ impl ServerManifest {
         self.origin.selects_pods = !self.labels.is_empty();
         let own = spec.get("endpoints");
         let endpoints = spec.list("endpoints", reader);
-        let mut names = HashSet::new();
+        let mut seen = Seen::default();
         for field in &endpoints {
-            self.read_endpoint(field, &mut names, reader);
+            self.read_endpoint(field, &mut seen, reader);
         }
         match (
             own.filter(|_| !endpoints.is_empty()),
@@ -54,14 +54,12 @@ impl ServerManifest {
         let Some(field) = spec.get("workloadPort") else {
             return;
         };
+        self.port = Some(WRONG_PORT);
         let Some(object) = field.object(reader, &["port", "protocol"]) else {
             return;
         };
         match object.get("port") {
-            Some(port) => {
-                let port = port.number(reader, 1, 65_535);
-                self.port = port.and_then(|port| u16::try_from(port).ok());
-            }
+            Some(port) => self.port = port_number(&port, reader).or(self.port),
             None => {
                 let spot = object.spot_of(reader, "port");
                 reader.error(&spot, "missing-field", "the workloadPort has no port");
@@ -91,16 +89,16 @@ impl ServerManifest {
     fn read_endpoint<'n>(
         &mut self,
         field: &Field<'n>,
-        names: &mut HashSet<&'n str>,
+        seen: &mut Seen<'n>,
         reader: &mut Reader<'_>,
     ) {
         let Some(object) = field.object(reader, &["name", "address", "port", "labels"]) else {
             return;
         };
-        let name = endpoint_name(&object, names, reader);
+        let name = endpoint_name(&object, &mut seen.names, reader);
         let port = match object.get("port") {
-            Some(port) => port.number(reader, 1, 65_535),
-            None => self.port.map(u64::from),
+            Some(port) => port_number(&port, reader),
+            None => self.port,
         };
         let takes_requests = self.takes_requests(&object, reader);
         let Some(address) = object.get("address") else {
@@ -123,7 +121,15 @@ impl ServerManifest {
         if !takes_requests {
             return;
         }
-        let endpoint = Endpoint::new(self.uri(text, port));
+        let uri = self.uri(text, port.into());
+        let normal = Address::parse(&uri).map_or_else(|_| uri.as_str().into(), |it| it.uri);
+        if !seen.uris.insert(normal) {
+            let spot = address.spot(reader);
+            let message = "an endpoint before has this address and port: this one is ignored";
+            reader.warning(&spot, "duplicate-endpoint", message);
+            return;
+        }
+        let endpoint = Endpoint::new(uri);
         let position = self.server.get_endpoints().len() + 1;
         // The schema asks for one, also where the table has none.
         let name = name.filter(|name| *name != made_up_name(position));
@@ -147,6 +153,22 @@ impl ServerManifest {
         };
         group.has(&labels)
     }
+}
+
+/// What the endpoints of a ModelServer have in common with those before.
+#[derive(Default)]
+struct Seen<'n> {
+    names: HashSet<&'n str>,
+    uris: HashSet<Arc<str>>,
+}
+
+/// Stands for a workloadPort that is wrong, which has been reported: that there is none would be
+/// another error for each endpoint, and a false one.
+const WRONG_PORT: u16 = 1;
+
+fn port_number(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<u16> {
+    let port = field.number(reader, 1, u16::MAX.into())?;
+    u16::try_from(port).ok()
 }
 
 /// What [`to_yaml`](crate::RouteTable::to_yaml) calls the endpoint at a position, from 1, that has no

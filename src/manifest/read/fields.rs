@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use http::HeaderName;
+
 use super::{duration, nearest::did_you_mean};
 use crate::manifest::{
     diagnostic::{Diagnostic, Severity},
@@ -149,6 +151,11 @@ impl<'n> Field<'n> {
         }
     }
 
+    /// Whether nothing is written there.
+    pub(crate) fn is_blank(&self) -> bool {
+        matches!(self.node.value, Value::Null)
+    }
+
     pub(crate) fn is_list(&self) -> bool {
         matches!(self.node.value, Value::List(_))
     }
@@ -177,13 +184,14 @@ impl<'n> Field<'n> {
         self.loose_list()
     }
 
-    /// A text. A number or a bool without quotes is taken as it is written, with a warning.
+    /// A text. A number or a bool without quotes is taken as it is written, with a warning; so is
+    /// what is one only in YAML 1.1, which Kubernetes reads.
     pub(crate) fn text(&self, reader: &mut Reader<'_>) -> Option<&'n str> {
         let Value::Scalar(scalar) = &self.node.value else {
             reader.wrong_type(self, "a text");
             return None;
         };
-        if scalar.kind != ScalarKind::String {
+        if scalar.kind != ScalarKind::String || scalar.is_bool_in_yaml_1_1 {
             let spot = self.spot(reader);
             let message = format!("{} should have quotes: a text is expected", scalar.text);
             reader.warning(&spot, "unquoted-text", message);
@@ -205,6 +213,16 @@ impl<'n> Field<'n> {
             reader.wrong_type(self, "a number");
             return None;
         };
+        if scalar.kind == ScalarKind::Number && has_leading_zero(&scalar.text) {
+            let spot = self.spot(reader);
+            let message = format!(
+                "{} is octal in YAML 1.1, which Kubernetes reads, and decimal in YAML 1.2: write \
+                 it without the leading zero",
+                scalar.text
+            );
+            reader.error(&spot, "invalid-value", message);
+            return None;
+        }
         let number: Option<i128> = scalar.text.parse().ok();
         match (number, scalar.kind) {
             (None, ScalarKind::String | ScalarKind::Bool) => {
@@ -263,6 +281,18 @@ impl<'n> Field<'n> {
             .ok()
     }
 
+    /// The name of a header.
+    pub(crate) fn header_name(&self, reader: &mut Reader<'_>) -> Option<&'n str> {
+        let text = self.text(reader)?;
+        if HeaderName::try_from(text).is_ok() {
+            return Some(text);
+        }
+        let spot = self.spot(reader);
+        let message = format!("{text:?} is not a valid header name");
+        reader.error(&spot, "invalid-value", message);
+        None
+    }
+
     /// One of these texts.
     pub(crate) fn one_of(&self, reader: &mut Reader<'_>, known: &[&str]) -> Option<&'n str> {
         let text = self.text(reader)?;
@@ -279,7 +309,7 @@ impl<'n> Field<'n> {
         None
     }
 
-    /// A mapping from texts to texts, such as labels.
+    /// A mapping from texts to texts, without those that are left blank.
     pub(crate) fn texts(&self, reader: &mut Reader<'_>) -> Vec<(&'n str, Field<'n>, &'n str)> {
         let Some(object) = self.mapping(reader) else {
             return Vec::new();
@@ -293,6 +323,13 @@ impl<'n> Field<'n> {
             })
             .collect()
     }
+}
+
+/// Such a number means one thing in YAML 1.1 and another in YAML 1.2.
+pub(crate) fn has_leading_zero(number: &str) -> bool {
+    let digits = number.trim_start_matches(['-', '+']);
+    let rest = digits.strip_prefix('0');
+    rest.is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_digit()))
 }
 
 impl<'n> Object<'n> {
@@ -314,11 +351,14 @@ impl<'n> Object<'n> {
 
     /// The value of a field; `None` also for null.
     pub(crate) fn get(&self, name: &str) -> Option<Field<'n>> {
-        self.entries
-            .iter()
-            .find(|(key, _)| key.name == name)
-            .filter(|(_, node)| !matches!(node.value, Value::Null))
-            .map(|(_, node)| Field::within(node, self.path.key(name)))
+        self.written(name).filter(|field| !field.is_blank())
+    }
+
+    /// A field that is there, also where it is left blank.
+    pub(crate) fn written(&self, name: &str) -> Option<Field<'n>> {
+        let mut entries = self.entries.iter();
+        let (_, node) = entries.find(|(key, _)| key.name == name)?;
+        Some(Field::within(node, self.path.key(name)))
     }
 
     /// The position of a field, or where it is missing.
@@ -331,13 +371,18 @@ impl<'n> Object<'n> {
 
     /// All fields that have a value, in the order of the document.
     pub(crate) fn fields(&self) -> Vec<(&'n str, Field<'n>)> {
-        self.entries
-            .iter()
-            .filter(|(_, node)| !matches!(node.value, Value::Null))
-            .map(|(key, node)| {
-                let field = Field::within(node, self.path.key(&key.name));
-                (key.name.as_str(), field)
-            })
-            .collect()
+        let mut fields = self.all_fields();
+        fields.retain(|(_, field)| !field.is_blank());
+        fields
+    }
+
+    /// All fields, also those that are left blank.
+    pub(crate) fn all_fields(&self) -> Vec<(&'n str, Field<'n>)> {
+        let entries = self.entries.iter();
+        let fields = entries.map(|(key, node)| {
+            let field = Field::within(node, self.path.key(&key.name));
+            (key.name.as_str(), field)
+        });
+        fields.collect()
     }
 }

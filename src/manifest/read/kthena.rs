@@ -100,12 +100,26 @@ pub(super) fn text(
     }
 }
 
-/// Labels with keys and values that Kubernetes takes.
+/// Labels with keys and values that Kubernetes takes. One that is left blank is the empty text, as
+/// Go reads it: left out, a selector would select more.
 pub(super) fn labels<'n>(field: &Field<'n>, reader: &mut Reader<'_>) -> Vec<(&'n str, &'n str)> {
-    let labels = field.texts(reader).into_iter();
+    let Some(labels) = field.mapping(reader) else {
+        return Vec::new();
+    };
     let mut read = Vec::new();
-    for (key, field, value) in labels {
+    for (key, field) in labels.all_fields() {
         let spot = field.spot(reader);
+        if field.is_blank() {
+            let message = "the label is left blank, which is the empty text";
+            reader.warning(&spot, "blank-label", message);
+        }
+        let value = match field.is_blank() {
+            true => Some(""),
+            false => field.text(reader),
+        };
+        let Some(value) = value else {
+            continue;
+        };
         if !kubernetes::is_label_key(key) {
             refused(reader, &spot, format!("{key:?} is not the key of a label"));
         }

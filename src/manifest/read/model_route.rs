@@ -1,5 +1,7 @@
 //! A `ModelRoute` manifest.
 
+use std::collections::{HashMap, HashSet};
+
 use super::{
     fields::{Field, Object, Reader},
     gateway_refs::{self, Parent},
@@ -112,13 +114,7 @@ impl RouteManifest {
             }
             self.origin.model_name = Some(field.spot(reader));
         }
-        at_most(spec, "loraAdapters", 10, reader);
-        for field in spec.list("loraAdapters", reader) {
-            if let Some(name) = field.text(reader) {
-                self.change(|route| route.lora_adapter(name));
-                self.origin.adapters.push(field.spot(reader));
-            }
-        }
+        self.read_adapters(spec, reader);
         let limits = std::mem::take(&mut annotations.limits);
         for (limit, spot) in limits.with(spec.get("rateLimit"), reader) {
             self.change(|route| route.rate_limit(limit));
@@ -136,6 +132,25 @@ impl RouteManifest {
         if let Some(field) = spec.get("parentRefs") {
             self.parents_spot = Some(field.spot(reader));
             self.parents = gateway_refs::read(&field, reader);
+        }
+    }
+
+    /// Kthena's router has a set of them.
+    fn read_adapters(&mut self, spec: &Object<'_>, reader: &mut Reader<'_>) {
+        at_most(spec, "loraAdapters", 10, reader);
+        let mut seen = HashSet::new();
+        for field in spec.list("loraAdapters", reader) {
+            let Some(name) = field.text(reader) else {
+                continue;
+            };
+            let spot = field.spot(reader);
+            if seen.insert(name) {
+                self.change(|route| route.lora_adapter(name));
+                self.origin.adapters.push(spot);
+            } else {
+                let message = format!("the LoRA adapter {name:?} is named before: it counts once");
+                reader.warning(&spot, "duplicate-adapter", message);
+            }
         }
     }
 
@@ -171,16 +186,18 @@ impl RouteManifest {
                 origin.conditions.push(spot);
             }
         }
-        let mut targets = Vec::new();
         at_most(&object, "targetModels", 16, reader);
+        let mut targets = Vec::new();
         for field in object.list("targetModels", reader) {
-            if let Some((target, spot)) = self.target(&field, reader) {
-                targets.push(target);
-                origin.targets.push(spot);
-            }
+            targets.extend(self.target(&field, reader));
+        }
+        let targets = merged(default_weights(targets), reader);
+        for (target, spot) in targets {
+            rule = rule.target(target);
+            origin.targets.push(spot);
         }
         self.origin.rules.push(origin);
-        Some(default_weights(targets).fold(rule, Rule::target))
+        Some(rule)
     }
 
     /// A target, and the place of its name.
@@ -254,14 +271,71 @@ fn model_server(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<String> {
 }
 
 /// Kthena's weight is 100 where none is given; without any, all are equal anyway.
-fn default_weights(targets: Vec<TargetModel>) -> impl Iterator<Item = TargetModel> {
-    let any = targets.iter().any(|target| target.get_weight().is_some());
+fn default_weights(mut targets: Vec<(TargetModel, Spot)>) -> Vec<(TargetModel, Spot)> {
+    let is_weighted = |(target, _): &(TargetModel, Spot)| target.get_weight().is_some();
+    if targets.iter().any(is_weighted) {
+        for (target, _) in &mut targets {
+            let weight = target.get_weight().unwrap_or(100);
+            *target = target.clone().weight(weight);
+        }
+    }
     targets
-        .into_iter()
-        .map(move |target| match target.get_weight() {
-            None if any => target.weight(100),
-            _ => target,
-        })
+}
+
+/// One target for each ModelServer: Kthena draws among all, so that their weights add up.
+fn merged(targets: Vec<(TargetModel, Spot)>, reader: &mut Reader<'_>) -> Vec<(TargetModel, Spot)> {
+    let names = targets.iter().map(|(target, _)| target.get_model_server());
+    if names.collect::<HashSet<_>>().len() == targets.len() {
+        return targets;
+    }
+    // Without any weight each is one of several equal ones.
+    let weight = |target: &TargetModel| target.get_weight().unwrap_or(1);
+    let mut merged: Vec<(TargetModel, Spot)> = Vec::new();
+    let mut positions = HashMap::new();
+    for (target, spot) in targets {
+        let name = target.get_model_server();
+        let position = *positions.entry(name.to_owned()).or_insert(merged.len());
+        let Some((first, _)) = merged.get_mut(position) else {
+            let weight = weight(&target);
+            merged.push((target.weight(weight), spot));
+            continue;
+        };
+        let message =
+            format!("{name:?} is a target of this rule before: their weights are added up");
+        reader.warning(&spot, "duplicate-target", message);
+        let sum = weight(first).saturating_add(weight(&target));
+        *first = first.clone().weight(sum);
+    }
+    scale(&mut merged);
+    merged
+}
+
+/// A target has a weight of at most 100: where a sum is above it, all become smaller in proportion,
+/// which is exact where they have a common divisor, and else right to half a percent.
+fn scale(targets: &mut [(TargetModel, Spot)]) {
+    const MOST: u32 = 100;
+    let weights = targets.iter().map(|(target, _)| target.get_weight());
+    let weights: Vec<u32> = weights.map(Option::unwrap_or_default).collect();
+    let most = weights.iter().copied().max().unwrap_or_default();
+    let divisor = weights.iter().copied().fold(0, divisor);
+    if most <= MOST || divisor == 0 {
+        return;
+    }
+    for ((target, _), weight) in targets.iter_mut().zip(weights) {
+        let scaled = match most / divisor {
+            ..=MOST => weight / divisor,
+            _ => weight.saturating_mul(MOST).saturating_add(most / 2) / most,
+        };
+        *target = target.clone().weight(scaled.max(weight.min(1)));
+    }
+}
+
+/// The greatest common one.
+fn divisor(a: u32, b: u32) -> u32 {
+    match b {
+        0 => a,
+        b => divisor(b, a % b),
+    }
 }
 
 /// Kthena's schema has a most for a list.

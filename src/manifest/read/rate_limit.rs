@@ -6,7 +6,7 @@ use super::{
     kthena,
 };
 use crate::{
-    config::{LimitKey, LimitUnit, Per, RateLimit, StoreFailure},
+    config::{LimitKey, LimitUnit, MistakeKind, Per, RateLimit, StoreFailure, is_address},
     manifest::place::Spot,
 };
 
@@ -106,7 +106,9 @@ fn rate_limit(field: &Field<'_>, options: Options, reader: &mut Reader<'_>) -> V
     let unit = object.get("unit");
     let unit = unit.and_then(|field| field.one_of(reader, &Per::NAMES));
     let per = unit.and_then(Per::named).unwrap_or_default();
-    let redis = object.get("global").and_then(|field| redis(&field, reader));
+    let global = object.get("global");
+    let redis = global.and_then(|field| redis(&field, reader));
+    let redis = redis.map(|field| address(&field, reader));
     let mut limits = Vec::new();
     for (name, of) in [
         (INPUT, LimitUnit::InputTokens),
@@ -116,25 +118,44 @@ fn rate_limit(field: &Field<'_>, options: Options, reader: &mut Reader<'_>) -> V
             continue;
         };
         if let Some(amount) = field.number(reader, 1, u32::MAX.into()) {
-            let mut limit = options.apply(RateLimit::of(of, amount, per));
-            if let Some(address) = &redis {
-                limit = limit.redis(address);
-            }
+            let limit = options.apply(RateLimit::of(of, amount, per));
+            let limit = match &redis {
+                None => limit,
+                Some(Some(address)) => limit.redis(address),
+                // Said once, and not again of each limit.
+                Some(None) => continue,
+            };
             limits.push((limit, field.spot(reader)));
         }
     }
     limits
 }
 
-fn redis(global: &Field<'_>, reader: &mut Reader<'_>) -> Option<String> {
+/// The field with its address.
+fn redis<'n>(global: &Field<'n>, reader: &mut Reader<'_>) -> Option<Field<'n>> {
     let redis = global.object(reader, &["redis"])?.get("redis")?;
     let redis = redis.object(reader, &["address", "password"])?;
-    kthena::required(&redis, "address", reader);
+    if redis.get("address").is_none() {
+        kthena::required(&redis, "address", reader);
+    }
     if let Some(field) = redis.get("password") {
         let message = "passwords are not read from manifests: the program gives them (`Manifests::redis_password`)";
         reader.not_acted_on(&field, message);
     }
-    redis.get("address")?.text(reader).map(str::to_owned)
+    redis.get("address")
+}
+
+/// The address of a Redis that can be connected to; `None` after an error.
+fn address(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<String> {
+    let text = field.text(reader)?;
+    let mistake = match is_address(text) {
+        false => MistakeKind::InvalidRedisAddress,
+        true if cfg!(not(feature = "redis")) => MistakeKind::RedisNotBuilt,
+        true => return Some(text.to_owned()),
+    };
+    let spot = field.spot(reader);
+    reader.error(&spot, "invalid-configuration", mistake.to_string());
+    None
 }
 
 /// One of the further limits.
@@ -168,33 +189,34 @@ fn further(item: &Field<'_>, reader: &mut Reader<'_>) -> Option<Placed> {
         None => Per::default(),
     };
     let mut limit = RateLimit::of(LimitUnit::named(unit)?, amount, per);
-    if let Some(key) = key(&object, reader) {
-        limit = limit.key(key);
-    }
     if let Some(field) = object.get("maxKeys")
         && let Some(keys) = field.number(reader, 0, u32::MAX.into())
     {
         limit = limit.max_keys(keys as usize);
     }
-    if let Some(field) = object.get("redis")
-        && let Some(address) = field.text(reader)
-    {
-        limit = limit.redis(address);
-    }
     let limit = Options::read(&object, reader).apply(limit);
+    let keyed = keyed(limit, &object, reader);
+    let redis = object.get("redis");
+    let redis = redis.map(|field| address(&field, reader));
+    let limit = match redis {
+        Some(address) => keyed?.redis(address?),
+        None => keyed?,
+    };
     Some((limit, item.spot(reader)))
 }
 
-fn key(object: &Object<'_>, reader: &mut Reader<'_>) -> Option<LimitKey> {
-    match (object.get("header"), object.get("key")) {
-        (Some(field), None) => Some(LimitKey::Header(field.text(reader)?.to_owned())),
-        (None, Some(field)) => Some(LimitKey::Named(field.text(reader)?.to_owned())),
+/// The limit with its key; `None` after an error: without a key it would be another one.
+fn keyed(limit: RateLimit, object: &Object<'_>, reader: &mut Reader<'_>) -> Option<RateLimit> {
+    let key = match (object.get("header"), object.get("key")) {
+        (Some(field), None) => LimitKey::Header(field.header_name(reader)?.to_owned()),
+        (None, Some(field)) => LimitKey::Named(field.text(reader)?.to_owned()),
         (Some(_), Some(field)) => {
             let spot = field.spot(reader);
             let message = "a limit goes by a header or by a key, not by both";
             reader.error(&spot, "invalid-value", message);
-            None
+            return None;
         }
-        (None, None) => None,
-    }
+        (None, None) => return Some(limit),
+    };
+    Some(limit.key(key))
 }

@@ -124,13 +124,14 @@ fn session_sticky(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<SessionS
 /// One source of session keys.
 fn source(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<HashKey> {
     let source = field.object(reader, &["type", "name"])?;
-    let name = match source.named("name") {
-        Some(name) => name.text(reader),
-        None => missing(&source, "name", reader),
-    };
     let kind = match source.get("type") {
         Some(kind) => kind.one_of(reader, &["Header", "Query", "Cookie", "JWTClaim"]),
         None => missing(&source, "type", reader),
+    };
+    let name = match source.named("name") {
+        Some(name) if kind == Some("Header") => name.header_name(reader),
+        Some(name) => name.text(reader),
+        None => missing(&source, "name", reader),
     };
     let name = name?.to_owned();
     Some(match kind? {

@@ -1,7 +1,7 @@
 //! `Pod`, `Endpoints` and `EndpointSlice`: where a ModelServer's engines are.
 
 use super::{
-    fields::{Field, Object, Reader},
+    fields::{Field, Object, Reader, has_leading_zero},
     metadata::DEFAULT_NAMESPACE,
     server_manifest::ServerManifest,
 };
@@ -220,11 +220,8 @@ fn workload(resource: &Object<'_>, reader: &Reader<'_>) -> Workload {
             .and_then(|metadata| text(metadata, "name"))
             .unwrap_or_default(),
         labels: labels.map_or_else(Vec::new, |labels| {
-            labels
-                .fields()
-                .into_iter()
-                .filter_map(|(name, field)| Some((name.to_owned(), field.loose_text()?.to_owned())))
-                .collect()
+            let fields = labels.all_fields().into_iter();
+            fields.filter_map(label).collect()
         }),
         service: None,
         is_pod: false,
@@ -234,12 +231,22 @@ fn workload(resource: &Object<'_>, reader: &Reader<'_>) -> Workload {
     }
 }
 
+/// One that is left blank is the empty text, as Go reads it.
+fn label((name, field): (&str, Field<'_>)) -> Option<(String, String)> {
+    let value = match field.is_blank() {
+        true => "",
+        false => field.loose_text()?,
+    };
+    Some((name.to_owned(), value.to_owned()))
+}
+
 /// The only port, or of several the one named `http`, or else the first.
 fn port(ports: &[Object<'_>]) -> Option<u16> {
     let named = ports
         .iter()
         .find(|port| text(port, "name").as_deref() == Some("http"));
-    text(named.or(ports.first())?, "port")?.parse().ok()
+    let port = text(named.or(ports.first())?, "port")?;
+    port.parse().ok().filter(|_| !has_leading_zero(&port))
 }
 
 fn mapping<'n>(object: &Object<'n>, name: &str) -> Option<Object<'n>> {

@@ -23,7 +23,7 @@ pub(crate) fn documents(text: &str) -> Vec<Document<'_>> {
     let mut found = Vec::new();
     let (mut start, mut first_line) = (0, 1);
     let (mut offset, mut line) = (0, 1);
-    for row in text.split_inclusive('\n') {
+    for row in rows(text) {
         let next = offset + row.len();
         if is_marker(row, "---") {
             add(&mut found, &text[start..offset], first_line);
@@ -36,6 +36,20 @@ pub(crate) fn documents(text: &str) -> Vec<Document<'_>> {
     }
     add(&mut found, &text[start..], first_line);
     found
+}
+
+/// The lines with their ends: for YAML a carriage return alone ends one, too.
+fn rows(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let ends = rest.find(['\r', '\n']).map(|end| match &rest[end..] {
+            tail if tail.starts_with("\r\n") => end + 2,
+            _ => end + 1,
+        });
+        let (row, after) = rest.split_at(ends.unwrap_or(rest.len()));
+        rest = after;
+        (!row.is_empty()).then_some(row)
+    })
 }
 
 /// A marker is one only at a line's start and before white space.
@@ -104,17 +118,19 @@ fn reason(error: &serde_json::Error) -> String {
 /// The line and column of an offset in a text that begins in `line`.
 fn position(text: &str, offset: usize, line: u32) -> (u32, u32) {
     let before = &text[..offset];
-    let row = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (
-        line + as_u32(before.matches('\n').count()),
-        as_u32(before[row..].chars().count()) + 1,
-    )
+    let ended = rows(before).filter(|row| row.ends_with(['\r', '\n']));
+    let last = rows(before).last().unwrap_or_default();
+    let column = match last.ends_with(['\r', '\n']) {
+        true => 0,
+        false => last.chars().count(),
+    };
+    (line + as_u32(ended.count()), as_u32(column) + 1)
 }
 
 /// The offset of the first content: not white space, a comment, a directive or a marker.
 fn first_content(text: &str) -> Option<usize> {
     let mut offset = 0;
-    for row in text.split_inclusive('\n') {
+    for row in rows(text) {
         let from = if is_marker(row, "---") { 3 } else { 0 };
         let rest = row[from..].trim_start();
         if !rest.is_empty() && !rest.starts_with('#') && !row.starts_with('%') {

@@ -37,6 +37,8 @@ pub(crate) struct Scalar {
     /// As it is written, for numbers as well: `1.10` stays `1.10`.
     pub(crate) text: String,
     pub(crate) kind: ScalarKind,
+    /// Whether it is a text without quotes that YAML 1.1, which Kubernetes reads, takes for a bool.
+    pub(crate) is_bool_in_yaml_1_1: bool,
     /// Its span in the document's text, in bytes.
     span: Range<usize>,
 }
@@ -166,6 +168,8 @@ fn unreadable(error: &serde_saphyr::Error, text: &str, outer: At) -> Unreadable 
     let reason = full.split(" at line ").next().unwrap_or_default();
     let reason = if indent.contains('\t') {
         "YAML is indented with spaces, this line with a tab".to_owned()
+    } else if reason.contains("multiple YAML documents") {
+        "there is more than one YAML document".to_owned()
     } else if reason.contains("recursion limit") || reason.contains("Depth {") {
         format!("it is nested deeper than {MAX_DEPTH} levels")
     } else if reason.contains("alias replay") || reason.contains("budget breached") {
@@ -208,10 +212,8 @@ impl Node {
         match &mut self.value {
             Value::Null => {}
             Value::Scalar(scalar) => {
-                if scalar.kind != ScalarKind::String
-                    && let Some(written) = text.get(scalar.span.clone())
-                {
-                    scalar.text = written.trim().to_owned();
+                if let Some(written) = text.get(scalar.span.clone()) {
+                    scalar.settle(written.trim());
                 }
             }
             Value::List(items) => items.iter_mut().for_each(|item| item.settle(text, place)),
@@ -225,6 +227,27 @@ impl Node {
     }
 }
 
+impl Scalar {
+    /// With quotes it is written otherwise than it is read.
+    fn settle(&mut self, written: &str) {
+        match self.kind {
+            ScalarKind::Number | ScalarKind::Bool => self.text = written.to_owned(),
+            ScalarKind::String => {
+                self.is_bool_in_yaml_1_1 = written == self.text && is_bool_in_yaml_1_1(written);
+            }
+        }
+    }
+}
+
+/// In small or capital letters, or with the first one capital.
+fn is_bool_in_yaml_1_1(text: &str) -> bool {
+    const BOOLS: [&str; 8] = ["y", "yes", "on", "true", "n", "no", "off", "false"];
+    let lower = text.to_ascii_lowercase();
+    let rest = text.get(1..).unwrap_or_default();
+    BOOLS.contains(&&*lower)
+        && (rest == &lower[1..] || text.bytes().all(|letter| letter.is_ascii_uppercase()))
+}
+
 /// An object as an API server sends it, which has no places.
 #[cfg(feature = "kube")]
 impl From<&serde_json::Value> for Node {
@@ -234,6 +257,7 @@ impl From<&serde_json::Value> for Node {
             Value::Scalar(Scalar {
                 text,
                 kind,
+                is_bool_in_yaml_1_1: false,
                 span: 0..0,
             })
         };
@@ -286,6 +310,7 @@ fn scalar<E>(text: impl ToString, kind: ScalarKind) -> Result<Value, E> {
     Ok(Value::Scalar(Scalar {
         text: text.to_string(),
         kind,
+        is_bool_in_yaml_1_1: false,
         span: 0..0,
     }))
 }

@@ -219,14 +219,13 @@ fn mistakes_in_them_have_the_lines_of_the_file() {
     );
 }
 
-/// What only the table can tell is placed as well.
 #[test]
 fn a_header_that_is_none_is_found_in_the_balance() {
     let yaml = SERVER.replace("Header: x-session", "Header: x session");
     assert_eq!(
         errors(&yaml),
         [
-            "12:7 metadata.annotations[\"tower-model-route/balance\"]: this is not a valid header name [invalid-configuration]"
+            "13:17 metadata.annotations[\"tower-model-route/balance\"].ConsistentHash.Header: \"x session\" is not a valid header name [invalid-value]"
         ]
     );
 }

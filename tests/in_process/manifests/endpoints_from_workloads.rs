@@ -2,7 +2,7 @@
 
 use tower_model_route::{Endpoint, RouteTable, manifest::Manifests};
 
-use super::written::{build, errors, server};
+use super::written::{build, errors, server, warnings};
 
 /// The URIs of the first ModelServer.
 fn uris(table: &RouteTable) -> Vec<String> {
@@ -438,5 +438,37 @@ fn those_with_names_may_all_resolve() {
     assert_eq!(
         servers[0].get_endpoints(),
         [heavy.resolve(true), "http://10.0.0.1".into()]
+    );
+}
+
+/// As Go reads it: without the label the selector would select more.
+#[test]
+fn a_label_left_blank_is_the_empty_text() {
+    let pod = |name: &str, labels: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{name}, labels: {{app: x{labels}}}}}\nstatus: {{podIP: 10.0.0.{name}}}\n"
+        )
+    };
+    let server = server(
+        "s",
+        &[
+            "workloadSelector: {matchLabels: {app: x, tier: }}",
+            "workloadPort: {port: 80}",
+        ],
+    );
+    let yaml = server
+        + &pod("1", "")
+        + &pod("2", ", tier: gold")
+        + &pod("3", ", tier: ''")
+        + &pod("4", ", tier: ");
+    let table = Manifests::from_yaml(&yaml).build().unwrap();
+    let endpoints = table.config().get_model_servers()[0].get_endpoints().iter();
+    let names: Vec<_> = endpoints.filter_map(|it| it.get_name()).collect();
+    assert_eq!(names, ["p3", "p4"]);
+    assert_eq!(
+        warnings(&yaml),
+        [
+            "8:48 spec.workloadSelector.matchLabels.tier: the label is left blank, which is the empty text [blank-label]"
+        ]
     );
 }

@@ -293,6 +293,157 @@ fn a_match_that_says_nothing_matches_everything_as_in_kthena() {
     assert_eq!(warnings(&yaml).len(), 2, "{:?}", warnings(&yaml));
 }
 
+/// A rule would match more than it seems to, and nobody would see it.
+#[test]
+fn a_condition_left_blank_matches_everything_which_is_said() {
+    for (blank, place, says) in [
+        ("headers: {x-tenant: }", "headers.x-tenant", "left blank"),
+        ("headers:", "headers", "left blank"),
+        ("headers: {x: {exact: }}", "headers.x", "neither exact"),
+        ("uri:", "uri", "left blank"),
+        ("uri: {prefix: ~}", "uri", "neither exact"),
+        ("body:", "body", "left blank"),
+        ("body: {model: }", "body.model", "left blank"),
+    ] {
+        let yaml = up("s")
+            + &route(
+                "r",
+                &[
+                    "modelName: m\nrules:\n- modelMatch:",
+                    &format!("    {blank}"),
+                    "  targetModels: [{modelServerName: s}]",
+                ],
+            );
+        assert!(decide(&build(&[&yaml]), "m").starts_with("default/r"));
+        let found = warnings(&yaml);
+        assert_eq!(found.len(), 1, "{blank}: {found:?}");
+        let place = format!(" spec.rules[0].modelMatch.{place}: it ");
+        assert!(
+            found[0].starts_with("18:") && found[0].contains(&place),
+            "{found:?}"
+        );
+        assert!(found[0].contains(says), "{found:?}");
+        assert!(found[0].ends_with("[matches-everything]"), "{found:?}");
+    }
+}
+
+#[test]
+fn conditions_of_annotations_left_blank_are_said_too() {
+    for blank in [
+        "headers: {x: }",
+        "promptTokens: ",
+        "promptTokens: {}",
+        "promptTokens: {min: }",
+    ] {
+        let when = format!(
+            "metadata:\n  annotations:\n    tower-model-route/rules: |\n      - when: [{{{blank}}}]\n"
+        );
+        let yaml = up("s")
+            + &route(
+                "r",
+                &["modelName: m\nrules: [{targetModels: [{modelServerName: s}]}]"],
+            )
+            .replace("metadata:\n", &when);
+        assert!(decide(&build(&[&yaml]), "m").starts_with("default/r"));
+        let found = warnings(&yaml);
+        assert_eq!(found.len(), 1, "{blank}: {found:?}");
+        assert!(found[0].ends_with("[matches-everything]"), "{found:?}");
+    }
+}
+
+/// As in Kthena, each is said.
+#[test]
+fn of_exact_prefix_and_regex_the_first_counts() {
+    for (value, ignored) in [
+        ("{exact: a, prefix: b}", 1),
+        ("{prefix: b, exact: a}", 1),
+        ("{regex: c, exact: a, prefix: b}", 2),
+        ("{prefix: a, regex: b}", 1),
+    ] {
+        let yaml = up("s")
+            + &route(
+                "r",
+                &[&format!(
+                    "modelName: m\nrules:\n- modelMatch: {{headers: {{x: {value}}}}}\n  targetModels: [{{modelServerName: s}}]"
+                )],
+            );
+        let table = build(&[&yaml]);
+        let ask = |x| ask(&table, "m", "/v1/chat/completions", &[("x", x)]);
+        assert!(ask("a").starts_with("default/r"), "{value}");
+        assert_eq!(ask("b"), "route_not_found", "{value}");
+        let found = warnings(&yaml);
+        assert_eq!(found.len(), ignored, "{found:?}");
+        for found in found {
+            assert!(
+                found.contains(" spec.rules[0].modelMatch.headers.x."),
+                "{found}"
+            );
+            assert!(found.contains(": it is ignored: "), "{found}");
+            assert!(found.ends_with("[ambiguous-match]"), "{found}");
+        }
+    }
+}
+
+#[test]
+fn what_is_there_twice_counts_as_in_kthena_which_is_said() {
+    let own = "endpoints:\n- {name: a, address: h, port: 80}\n- {name: b, address: h, port: 81}\n- {name: c, address: H, port: 80}";
+    let yaml = server("s", &[own])
+        + &up("t")
+        + &route(
+            "r",
+            &["modelName: m
+loraAdapters: [a, b, a]
+rules:
+- targetModels:
+  - {modelServerName: s, weight: 20}
+  - {modelServerName: t, weight: 30}
+  - {modelServerName: s, weight: 40}
+- targetModels: [{modelServerName: t}, {modelServerName: s}, {modelServerName: t}]
+- targetModels: [{modelServerName: t, weight: 1}, {modelServerName: s}, {modelServerName: t}]
+- targetModels: [&s {modelServerName: s, weight: 80}, {modelServerName: t}, *s, {modelServerName: u, weight: 0}]"],
+        )
+        + &up("u");
+    assert_eq!(errors(&yaml), [""; 0]);
+    let found = warnings(&yaml);
+    let found: Vec<_> = found
+        .iter()
+        .filter(|it| !it.contains("[unreachable") && !it.contains("[zero-weight"))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "11:24 spec.endpoints[2].address: an endpoint before has this address and port: this one is ignored [duplicate-endpoint]",
+            "27:24 spec.loraAdapters[2]: the LoRA adapter \"a\" is named before: it counts once [duplicate-adapter]",
+            "32:25 spec.rules[0].targetModels[2].modelServerName: \"s\" is a target of this rule before: their weights are added up [duplicate-target]",
+            "33:82 spec.rules[1].targetModels[2].modelServerName: \"t\" is a target of this rule before: their weights are added up [duplicate-target]",
+            "34:93 spec.rules[2].targetModels[2].modelServerName: \"t\" is a target of this rule before: their weights are added up [duplicate-target]",
+            "35:79 spec.rules[3].targetModels[2].modelServerName: \"s\" is a target of this rule before: their weights are added up [duplicate-target]",
+        ],
+        "{found:#?}"
+    );
+    let table = build(&[&yaml]);
+    let config = table.config();
+    let endpoints = config.get_model_servers()[0].get_endpoints().iter();
+    let names: Vec<_> = endpoints.filter_map(|it| it.get_name()).collect();
+    assert_eq!(names, ["a", "b"]);
+    let route = &config.get_model_routes()[0];
+    assert_eq!(route.get_lora_adapters(), ["a", "b"]);
+    let targets = |rule: usize| -> Vec<_> {
+        let targets = route.get_rules()[rule].get_targets().iter();
+        targets
+            .map(|it| (it.get_model_server(), it.get_weight().unwrap()))
+            .collect()
+    };
+    let (s, t) = ("default/s", "default/t");
+    assert_eq!(targets(0), [(s, 60), (t, 30)]);
+    assert_eq!(targets(1), [(t, 2), (s, 1)]);
+    assert_eq!(targets(2), [(t, 100), (s, 99)]);
+    assert_eq!(targets(3), [(s, 8), (t, 5), ("default/u", 0)]);
+    let again = build(&[table.to_yaml()]);
+    assert_eq!(again.config().get_model_routes(), config.get_model_routes());
+    assert!(Manifests::from_yaml(&yaml).lenient().build().is_ok());
+}
+
 #[test]
 fn a_timeout_of_0_is_none() {
     let yaml = server("s", &["trafficPolicy: {timeout: 0s}"]);

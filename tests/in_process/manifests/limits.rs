@@ -136,8 +136,20 @@ fn mistakes_have_their_place() {
         (
             "10.0.0.9:6379",
             "10.0.0.9",
-            "spec.rateLimit.inputTokensPerUnit",
+            "spec.rateLimit.global.redis.address",
             "a host and a port",
+        ),
+        (
+            "\"redis:6379\"",
+            "redis",
+            "[\"tower-model-route/limits\"][2].redis",
+            "a host and a port",
+        ),
+        (
+            "header: x-api-key",
+            "header: x api-key",
+            "[\"tower-model-route/limits\"][1].header",
+            "\"x api-key\" is not a valid header name",
         ),
     ] {
         let changed = ROUTE.replace(from, to);
@@ -145,6 +157,22 @@ fn mistakes_have_their_place() {
         let found = errors(&format!("{}\n---{changed}", up("small")));
         let has = |error: &String| error.contains(place) && error.contains(code);
         assert!(found.iter().any(has), "{place} {code} in {found:?}");
+    }
+}
+
+/// Nothing follows from it: neither for each limit, nor for what `kthenaKeys` needs.
+#[test]
+fn a_wrong_redis_is_one_error_at_its_address() {
+    for address in ["redis", "\"redis://10.0.0.9:6379\"", "\"\"", "[a]"] {
+        let route = ROUTE.replace("\"10.0.0.9:6379\"", address);
+        assert_ne!(route, ROUTE, "{address}");
+        let yaml = format!("{}\n---{route}", up("small"));
+        let found = errors(&yaml);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let place = " spec.rateLimit.global.redis.address: ";
+        assert!(found[0].contains(place), "{found:?}");
+        let report = Manifests::from_yaml(&yaml).check();
+        assert_eq!(report.warnings().count(), 0, "{report}");
     }
 }
 

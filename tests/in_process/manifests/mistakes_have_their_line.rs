@@ -11,12 +11,12 @@ fn the_mistakes_of_the_table_are_placed() {
         "s",
         &[
             "model: \"\"",
-            "endpoints: [{name: a, address: h, port: 1}, {name: b, address: h, port: 1}]",
+            "endpoints: [{name: a, address: h, port: 1}, {name: b, address: h b, port: 1}]",
         ],
     ) + &route(
         "r",
         &["modelName: m
-loraAdapters: [a, b, a]
+loraAdapters: [a, b, '']
 rules:
 - name: first
   modelMatch:
@@ -27,11 +27,7 @@ rules:
     body: {model: \"\"}
   targetModels:
   - {modelServerName: s, weight: 0}
-- name: second
-  targetModels:
-  - {modelServerName: s}
-  - {modelServerName: s}
-- name: third"],
+- name: second"],
     ) + &route("q", &["rules: [{targetModels: [{modelServerName: s}]}]"]);
     let found: Vec<String> = errors(&yaml)
         .iter()
@@ -47,19 +43,61 @@ rules:
         found,
         [
             "8:10 spec.model | the name is empty",
-            "9:66 spec.endpoints[1].address | the ModelServer already has this endpoint",
-            "17:24 spec.loraAdapters[2] | the ModelRoute already has this LoRA adapter",
+            "9:66 spec.endpoints[1].address | this is not an endpoint",
+            "17:24 spec.loraAdapters[2] | the name is empty",
             "19:5 spec.rules[0] | all weights are 0",
             "22:25 spec.rules[0].modelMatch.headers[\"not a header\"] | this is not a valid header name",
             "23:13 spec.rules[0].modelMatch.headers.ok | the regular expression does not compile",
             "24:20 spec.rules[0].modelMatch.uri.regex | the regular expression does not compile",
             "25:21 spec.rules[0].modelMatch.body.model | the name is empty",
-            "31:25 spec.rules[1].targetModels[1].modelServerName | the rule already has this ModelServer as a target",
-            "32:5 spec.rules[2] | it has no target",
-            "37:9 metadata.name | it has neither a model_name nor a LoRA adapter",
+            "28:5 spec.rules[1] | it has no target",
+            "33:9 metadata.name | it has neither a model_name nor a LoRA adapter",
         ],
         "{found:#?}"
     );
+}
+
+/// Each of several that it can't be without is an error of its own, and nothing else is.
+#[test]
+fn what_follows_from_a_mistake_is_not_said() {
+    let spec = |spec: &str| {
+        format!("endpoints: [{{name: a, address: h}}, {{name: b, address: i}}]\n{spec}")
+    };
+    for port in ["80000", "0", "8000.0", "0x1F40", "[]"] {
+        let own = server("s", &[&spec(&format!("workloadPort: {{port: {port}}}"))]);
+        let pods = server(
+            "s",
+            &[
+                "workloadSelector: {matchLabels: {app: x}}",
+                &format!("workloadPort: {{port: {port}}}"),
+            ],
+        ) + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {app: x}}\nstatus: {podIP: 10.0.0.1}\n";
+        for yaml in [own, pods] {
+            let found = errors(&yaml);
+            assert_eq!(found.len(), 1, "{port}: {found:?}");
+            assert!(found[0].contains(" spec.workloadPort.port: "), "{found:?}");
+            assert_eq!(no_endpoints(&yaml), 0, "{port}");
+        }
+    }
+    let without = server("s", &[&spec("workloadPort:")]);
+    assert_eq!(errors(&without).len(), 2, "{:?}", errors(&without));
+    for kind in ["ModelRoute", "ModelServer"] {
+        for spec in ["", "spec: []\n", "spec: x\n"] {
+            let yaml = format!(
+                "apiVersion: networking.serving.volcano.sh/v1alpha1\nkind: {kind}\nmetadata: {{name: x}}\n{spec}"
+            );
+            let found = errors(&yaml);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].contains(" spec: "), "{found:?}");
+            assert_eq!(no_endpoints(&yaml), 0, "{yaml}");
+        }
+    }
+}
+
+fn no_endpoints(yaml: &str) -> usize {
+    let report = Manifests::from_yaml(yaml).check();
+    let found = report.warnings();
+    found.filter(|it| it.code() == "no-endpoints").count()
 }
 
 /// Also where Kthena's `trafficPolicy` and this crate's annotation each have some of them.

@@ -265,7 +265,6 @@ fn what_means_nothing_is_an_error() {
     for spec in [
         "modelName: m\nrules: []",
         "modelName: m\nrules: [{targetModels: [{modelServerName: s, weight: 0}]}]",
-        "modelName: m\nrules: [{modelMatch: {uri: {exact: a, prefix: a}}, targetModels: [{modelServerName: s}]}]",
     ] {
         assert_eq!(errors(&with(spec)).len(), 1, "{spec}");
     }

@@ -72,10 +72,7 @@ fn what_says_no_session_is_an_error() {
         ("sources: [{type: Body, name: c}]", "invalid-value"),
         ("sources: [{name: c}]", "invalid-value"),
         ("sources: [{type: Header}]", "invalid-value"),
-        (
-            "sources: [{type: Header, name: 'a b'}]",
-            "invalid-configuration",
-        ),
+        ("sources: [{type: Header, name: 'a b'}]", "invalid-value"),
     ] {
         let said = errors(&sticky(text));
         assert_eq!(said.len(), 1, "{text}: {said:?}");
@@ -85,6 +82,20 @@ fn what_says_no_session_is_an_error() {
         );
         assert!(said[0].ends_with(&format!("[{code}]")), "{text}: {said:?}");
     }
+}
+
+#[test]
+fn a_wrong_header_is_named_at_its_source() {
+    let found = errors(&sticky(
+        "sources: [{type: Header, name: x-ok}, {type: Header, name: not ok}]",
+    ));
+    assert_eq!(
+        found,
+        [
+            "9:94 spec.trafficPolicy.sessionSticky.sources[1].name: \"not ok\" is not a valid header \
+             name [invalid-value]"
+        ]
+    );
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn line_ends_marks_and_comments_change_nothing() {
     for yaml in [
         pair(),
         pair().replace('\n', "\r\n"),
+        pair().replace('\n', "\r"),
         format!("\u{feff}{}", pair()),
         format!("\u{feff}{}", pair().replace('\n', "\r\n")),
         format!("# comment\n\n{}\n# end\n---\n---\n", pair()),
@@ -88,7 +89,10 @@ fn texts_that_look_like_numbers_are_texts() {
         ("\"123\"", "123"),
         ("'1.10'", "1.10"),
         ("\"true\"", "true"),
-        ("yes", "yes"),
+        ("'yes'", "yes"),
+        ("\"NO\"", "NO"),
+        ("yes-model", "yes-model"),
+        ("nO", "nO"),
     ] {
         let yaml = named(name);
         assert!(
@@ -104,6 +108,15 @@ fn texts_that_look_like_numbers_are_texts() {
         ("007", "007"),
         ("true", "true"),
         ("1e3", "1e3"),
+        // Bools in YAML 1.1, which Kubernetes reads.
+        ("yes", "yes"),
+        ("No", "No"),
+        ("ON", "ON"),
+        ("off", "off"),
+        ("y", "y"),
+        ("N", "N"),
+        ("True", "True"),
+        ("FALSE", "FALSE"),
     ] {
         let yaml = named(name);
         assert!(
@@ -136,6 +149,57 @@ fn numbers_with_quotes_are_numbers_with_a_warning() {
             "16:56 spec.rules[0].targetModels[0].weight: expected a number, found the text \"seventy\" [wrong-type]"
         ]
     );
+}
+
+/// Kubernetes reads YAML 1.1, where they are octal.
+#[test]
+fn numbers_with_a_leading_zero_are_errors() {
+    let route = |weight: &str| {
+        let rules =
+            format!("rules: [{{targetModels: [{{modelServerName: s, weight: {weight}}}]}}]");
+        up("s") + &route("r", &["modelName: m", &rules])
+    };
+    for weight in ["010", "-010", "+010", "00", "08"] {
+        assert_eq!(
+            errors(&route(weight)),
+            [format!(
+                "16:56 spec.rules[0].targetModels[0].weight: {weight} is octal in YAML 1.1, which \
+                 Kubernetes reads, and decimal in YAML 1.2: write it without the leading zero \
+                 [invalid-value]"
+            )]
+        );
+    }
+    for weight in ["10", "1", "+1"] {
+        assert_eq!(errors(&route(weight)), [""; 0]);
+    }
+    let port = up("s").replace("port: 8000", "port: 017500");
+    assert_eq!(errors(&port).len(), 1, "{:?}", errors(&port));
+}
+
+#[test]
+fn what_parsers_say_is_said_in_our_words() {
+    let yaml = pair().replacen(
+        "metadata:\n",
+        "metadata:\n  annotations:\n    tower-model-route/endpoints: |\n      - a\n      ---\n      - b\n",
+        1,
+    );
+    let found = errors(&yaml);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].ends_with(": there is more than one YAML document [invalid-yaml]"),
+        "{found:?}"
+    );
+}
+
+/// The line of each is counted as in an editor.
+#[test]
+fn a_carriage_return_alone_ends_a_line() {
+    let broken = pair().replace("modelName: m", "modelName: [m]");
+    let found = errors(&broken);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(errors(&broken.replace('\n', "\r")), found);
+    let json = "{\n}\n{\"a\": 1}\n";
+    assert_eq!(errors(&json.replace('\n', "\r")), errors(json));
 }
 
 #[test]

@@ -70,5 +70,5 @@ fn is_wrong(server: &ServerOrigin, known: &[Diagnostic]) -> bool {
         "metadata.annotations[\"tower-model-route/endpoints\"]",
     ];
     let is_in = |field: &&str| known.iter().any(|it| it.is_error_in(&server.whole, field));
-    FIELDS.iter().any(|field| is_in(&field))
+    FIELDS.iter().any(is_in)
 }

@@ -87,7 +87,10 @@ pub(crate) fn end_trailers(headers: &mut HeaderMap, fields: Fields) {
 
 /// Announces the trailers of a complete body: hyper sends only announced ones.
 pub(crate) fn announce_trailers(headers: &mut HeaderMap, trailers: &HeaderMap) {
-    announce(headers, trailers.keys().cloned());
+    headers.remove(TRAILER);
+    for name in trailers.keys() {
+        headers.append(TRAILER, HeaderValue::from(name.clone()));
+    }
 }
 
 /// Announces of the client's trailers, which are still to come, those that are passed on.
@@ -101,13 +104,10 @@ pub(crate) fn pass_announcement(headers: &mut HeaderMap, fields: Fields) {
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(may_be_trailer)
         .collect();
-    announce(headers, names);
-}
-
-fn announce(headers: &mut HeaderMap, names: impl IntoIterator<Item = HeaderName>) {
-    headers.remove(TRAILER);
-    for name in names {
-        headers.append(TRAILER, HeaderValue::from(name));
+    let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
+    match HeaderValue::from_str(&names.join(", ")) {
+        Ok(names) if !names.is_empty() => _ = headers.insert(TRAILER, names),
+        _ => _ = headers.remove(TRAILER),
     }
 }
 
@@ -586,7 +586,10 @@ mod tests {
         let said = Fields::of(&headers);
         pass_announcement(&mut headers, said);
         let announced: Vec<_> = headers.get_all(TRAILER).iter().collect();
-        assert_eq!(announced, ["x-sum", "etag"]);
+        assert_eq!(announced, ["x-sum, etag"]);
+        headers.insert(TRAILER, HeaderValue::from_static("host, te"));
+        pass_announcement(&mut headers, said);
+        assert!(headers.is_empty());
 
         end_hop_of_trailers(&mut trailers);
         let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();

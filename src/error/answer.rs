@@ -260,6 +260,7 @@ impl ErrorBody<'_> {
             StatusCode::TOO_MANY_REQUESTS => "RESOURCE_EXHAUSTED",
             StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => "DEADLINE_EXCEEDED",
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
+            StatusCode::NOT_IMPLEMENTED => "UNIMPLEMENTED",
             status if status.is_client_error() => "INVALID_ARGUMENT",
             _ => "INTERNAL",
         };

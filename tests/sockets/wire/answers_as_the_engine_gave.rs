@@ -1,6 +1,5 @@
 //! The engine's answer: its status, its fields and its body, whatever they are.
 
-use http_body_util::BodyExt;
 use test_kit::socket::{Framing, H2Client, Message, Reply, Wire, h2_post, post, post_with, whole};
 
 const BODY: &str = r#"{"model":"alias"}"#;
@@ -149,8 +148,7 @@ async fn a_length_that_is_said_twice_is_sent_once() {
         let mut client = H2Client::connect(wire.gateway.address).await;
         let answer = client.ask(h2_post().body(whole(BODY)).unwrap()).await;
         assert_eq!(answer.headers()["content-length"], "2");
-        let body = answer.into_body().collect().await.expect(fields);
-        assert_eq!(body.to_bytes(), "ok");
+        assert_eq!(answer.body().0, "ok");
     }
     let differ = "HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nok!";
     assert_eq!(returned(Reply::new(differ)).await.status(), 502);

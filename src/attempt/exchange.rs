@@ -518,6 +518,11 @@ impl Exchange {
         self.state().decision.clone()
     }
 
+    /// The model that the engine of the current attempt was asked for.
+    pub(crate) fn engine_model(&self) -> String {
+        self.state().decision.engine_model().to_owned()
+    }
+
     /// The level of its attempts' spans.
     pub(crate) fn span_level(&self) -> SpanLevel {
         self.fixed.span_level

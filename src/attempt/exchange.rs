@@ -369,10 +369,12 @@ impl Exchange {
         let retries = state.retries.as_deref_mut().filter(|_| is_replayable)?;
         let outcome = state.outcome?;
         let is_unsent = !self.body_begun.load(Ordering::Relaxed);
-        let step = retries.step(outcome, is_unsent)?;
+        let step = retries.step(outcome, is_unsent, state.decision.endpoint())?;
         let wait = retries.begin(step, outcome, &state.decision);
         let to = match step {
-            Step::Resend | Step::ResendElsewhere => Arc::clone(state.decision.shared_server()),
+            Step::Resend | Step::ResendElsewhere | Step::ElsewhereOrAgain => {
+                Arc::clone(state.decision.shared_server())
+            }
             Step::Elsewhere(to) => state.decision.next_server(to, retries.tried())?,
             Step::Retry => state.decision.next_server(Further::Any, retries.tried())?,
         };
@@ -460,7 +462,8 @@ impl Exchange {
     pub(crate) fn prepare(&self, head: &mut Parts, next: &Next) -> Option<Payload> {
         let state = self.state();
         let retries = state.retries.as_deref()?;
-        retries.mark(head);
+        let is_same = next.decision.endpoint() == state.decision.endpoint();
+        retries.mark(head, is_same);
         let to = &next.lease.endpoint().address;
         if let Some(upload) = &state.upload {
             let decision = &next.decision;
@@ -513,6 +516,11 @@ impl Exchange {
 
     pub(crate) fn decision(&self) -> RouteDecision {
         self.state().decision.clone()
+    }
+
+    /// The model that the engine of the current attempt was asked for.
+    pub(crate) fn engine_model(&self) -> String {
+        self.state().decision.engine_model().to_owned()
     }
 
     /// The level of its attempts' spans.

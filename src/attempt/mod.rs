@@ -13,6 +13,7 @@ mod outcome;
 mod request_body;
 mod response_body;
 mod retries;
+mod short;
 mod silence;
 mod slow;
 mod times;

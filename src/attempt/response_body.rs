@@ -18,6 +18,7 @@ use super::{
     exchange::Exchange,
     held::{Held, Pause},
     late::{self, Late},
+    short::Short,
     watch::Farewell,
 };
 use crate::{
@@ -49,6 +50,8 @@ pin_project! {
         Upstream { #[pin] body: R },
         // Some frames were read already.
         Resumed { read: VecDeque<Frame<Bytes>>, body: Pin<Box<R>> },
+        // It breaks off behind what was read.
+        Short { short: Box<Short> },
         Own { data: Bytes },
         // It is not there yet, and the client knows.
         Late { late: Box<Late<ResponseBody<R>>> },
@@ -90,6 +93,18 @@ impl<R> ResponseBody<R> {
     pub(crate) fn resumed(read: VecDeque<Frame<Bytes>>, body: Pin<Box<R>>) -> Self {
         Self {
             kind: Kind::Resumed { read, body },
+            held: None,
+            exchange: None,
+            rest: None,
+        }
+    }
+
+    /// An answer that breaks off behind these frames, of which so much more was to come.
+    pub(crate) fn short(read: VecDeque<Frame<Bytes>>, left: SizeHint, error: BoxError) -> Self {
+        Self {
+            kind: Kind::Short {
+                short: Short::new(read, left, error),
+            },
             held: None,
             exchange: None,
             rest: None,
@@ -249,7 +264,7 @@ impl<R: Body> Kind<R> {
         match self {
             Self::Own { data } => data.is_empty(),
             Self::Broken { error, .. } => error.is_none(),
-            Self::Late { .. } | Self::Nested { .. } => false,
+            Self::Short { .. } | Self::Late { .. } | Self::Nested { .. } => false,
             Self::Upstream { body } => body.is_end_stream(),
             Self::Resumed { read, body } => read.is_empty() && body.is_end_stream(),
         }
@@ -266,6 +281,7 @@ impl<R: Body> Kind<R> {
             Self::Broken { .. } | Self::Late { .. } | Self::Nested { .. } => SizeHint::default(),
             Self::Upstream { body } => body.size_hint(),
             Self::Resumed { read, body } => longer(body.size_hint(), read),
+            Self::Short { short } => longer(short.left, &short.read),
         }
     }
 }
@@ -337,6 +353,10 @@ where
                     continue;
                 }
             },
+            KindProj::Short { short } => {
+                let broke = |error| broke(held, &RouteError::broken_off(), error);
+                short.next().map_err(broke)
+            }
             KindProj::Upstream { body } => ready!(poll_engine(body, held, cx)),
             KindProj::Resumed { read, body } => match read.pop_front() {
                 Some(frame) => Ok(frame),
@@ -403,8 +423,13 @@ where
             (RouteError::stalled(), RouteError::stalled().into())
         }
     };
-    Poll::Ready(Err(match held.take() {
-        Some(mut held) => held.broke(&error, cause),
+    Poll::Ready(Err(broke(held, &error, cause)))
+}
+
+/// What follows an answer that has broken off with `cause`.
+fn broke(held: &mut Option<Box<Held>>, error: &RouteError, cause: BoxError) -> Farewell {
+    match held.take() {
+        Some(mut held) => held.broke(error, cause),
         None => Farewell::Break(cause),
-    }))
+    }
 }

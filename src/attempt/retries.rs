@@ -17,6 +17,8 @@ use crate::{
 /// How often a request may be sent again at no cost: endpoints that refuse it are ejected long
 /// before so many are asked, unless all are out.
 const MAX_MOVES: u32 = 16;
+/// How often in a row an endpoint may say that it has not processed a request, and get it once more.
+const MAX_REFUSALS: usize = 2;
 /// The least time that an attempt without a timeout must have.
 pub(crate) const LEAST_TIME: Duration = Duration::from_millis(100);
 
@@ -42,6 +44,9 @@ pub(crate) struct Retries {
 pub(super) enum Step {
     /// The engine has processed nothing: to another such endpoint at once, at no cost.
     Elsewhere(Further),
+    /// It says itself that it has processed nothing, most often because it gives up the connection:
+    /// to another healthy endpoint, or else once more on a fresh one, at no cost.
+    ElsewhereOrAgain,
     /// An idle connection was lost: once more on a fresh one, at no cost.
     Resend,
     /// The connection was lost and may have been an idle one: once more, at no cost, to another
@@ -126,18 +131,22 @@ impl Retries {
         self.server.policy.get_max_retries() > 0
     }
 
-    /// What follows an attempt that ended like this; `is_unsent` if nothing of the body was
-    /// written.
+    /// What follows an attempt at `endpoint` that ended like this; `is_unsent` if nothing of the
+    /// body was written.
     ///
     /// A request whose connection was lost may have been processed. It is sent again if that
     /// does no harm (RFC 9110 section 9.2.2), or if the policy allows retries, which are
     /// such repetitions.
-    pub(super) fn step(&self, outcome: Outcome, is_unsent: bool) -> Option<Step> {
+    pub(super) fn step(&self, outcome: Outcome, is_unsent: bool, endpoint: &str) -> Option<Step> {
         let allowed = self.server.policy.get_max_retries();
         let retry = (self.counted < allowed).then_some(Step::Retry);
         let may_move = self.moves < MAX_MOVES;
         let may_repeat = is_unsent || self.is_idempotent || allowed > 0;
+        let refusals = || self.tried.iter().filter(|tried| ***tried == *endpoint);
         match outcome {
+            Outcome::NotProcessed if may_move && refusals().count() < MAX_REFUSALS => {
+                Some(Step::ElsewhereOrAgain)
+            }
             Outcome::NotConnected | Outcome::NotProcessed if may_move => {
                 Some(Step::Elsewhere(Further::Any))
             }
@@ -165,7 +174,10 @@ impl Retries {
         } else {
             self.moves += 1;
         }
-        if matches!(step, Step::Elsewhere(_) | Step::Retry) {
+        if matches!(
+            step,
+            Step::Elsewhere(_) | Step::ElsewhereOrAgain | Step::Retry
+        ) {
             self.tried.push(decision.shared_endpoint());
         }
         match step {
@@ -194,6 +206,7 @@ impl Retries {
         let resent = match self.step {
             Step::Elsewhere(_) | Step::Retry => None,
             Step::Resend => again(),
+            Step::ElsewhereOrAgain => decision.choose_healthy(caller, &self.tried).or_else(again),
             Step::ResendElsewhere => {
                 let mut tried = self.tried.clone();
                 tried.push(decision.shared_endpoint());
@@ -212,10 +225,16 @@ impl Retries {
         }
     }
 
-    /// Asks the HTTP client for a fresh connection, where that is the point.
-    pub(super) fn mark(&self, head: &mut Parts) {
+    /// Asks the HTTP client for a fresh connection, where that is the point; `is_same` if the next
+    /// endpoint is that of the last attempt.
+    pub(super) fn mark(&self, head: &mut Parts, is_same: bool) {
         head.extensions.remove::<FreshConnection>();
-        if matches!(self.step, Step::Resend | Step::ResendElsewhere) {
+        let is_fresh = match self.step {
+            Step::Resend | Step::ResendElsewhere => true,
+            Step::ElsewhereOrAgain => is_same,
+            Step::Elsewhere(_) | Step::Retry => false,
+        };
+        if is_fresh {
             head.extensions.insert(FreshConnection);
         }
     }

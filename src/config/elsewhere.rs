@@ -6,8 +6,9 @@ impl TrafficPolicy {
     /// Whether a request for a model that its engine does not have goes on to another endpoint that
     /// may have it, most often a LoRA adapter that is loaded on some of them. On by default.
     ///
-    /// An engine says so with a 404 (vLLM: `The model .. does not exist`; the code
-    /// `model_not_found`), SGLang with a 400 for an adapter that is not loaded. The endpoint is then
+    /// An engine says so with a 404 (vLLM: `The model .. does not exist`, with the name that it was
+    /// asked for; the code `model_not_found`), SGLang with a 400 for an adapter that is not loaded;
+    /// [adapters](crate::guide::adapters) has the words that count. The endpoint is then
     /// passed over for this model for 60 s, as long as another may have it. Each endpoint is asked
     /// once; it costs no retry and nothing of the budget, for the engine has done nothing. If no
     /// endpoint has the model, the client gets the engine's last answer.

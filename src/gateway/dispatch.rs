@@ -292,7 +292,7 @@ impl Matched {
         } = self;
         let server = lease.server();
         let may_send_again =
-            server.policy.get_max_retries() > 0 || table.has_elsewhere(selection, server);
+            server.policy.get_max_retries() > 0 || table.has_another_way(selection, server);
         let decision =
             RouteDecision::leased(table, selection, target, &lease).named(&message.model);
         options.admission.via.add(head.version, &mut head.headers);

@@ -17,7 +17,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    clock::Clock,
+    clock::{Clock, Over, Stage},
     first_event::{Gate, Opening, other_type},
     readdress::follow,
     refusal::{Looks, Reading},
@@ -42,8 +42,10 @@ use crate::{
 ///
 /// This layer also classifies failed attempts. In particular it reads the body of a 503, 404 or 400
 /// in JSON of up to 4 KiB before it passes it on: an engine says only there that it is busy, that
-/// it does not have the model ([`retry_unknown_model`](crate::TrafficPolicy::retry_unknown_model)), or
-/// that the request is too long ([`retry_too_long`](crate::TrafficPolicy::retry_too_long)).
+/// it does not have the model ([`retry_unknown_model`](crate::TrafficPolicy::retry_unknown_model)), or that
+/// the request is too long ([`retry_too_long`](crate::TrafficPolicy::retry_too_long)). Such a body has
+/// the rest of the attempt's timeout, and `stream_idle_timeout` from the head on. One that takes longer
+/// or breaks off says no more than its status, and goes on as it is.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
 pub struct AttemptTimeoutLayer(());
@@ -163,8 +165,8 @@ where
     fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        looks: Option<Looks>,
-        gate: Option<Gate>,
+        (looks, gate): (Option<Looks>, Option<Gate>),
+        exchange: Option<&Exchange>,
     ) -> Poll<Ended<R>> {
         loop {
             let response = match self.as_mut().project() {
@@ -174,15 +176,10 @@ where
                 },
                 PhaseProj::Reading { reading } => {
                     let read = reading.as_mut().map(|reading| reading.poll(cx));
-                    let read = ready!(read.expect("polled after completion"));
+                    ready!(read.expect("polled after completion"));
                     let reading = reading.take().expect("it was there");
-                    return Poll::Ready(match read {
-                        Ok(()) => {
-                            let (response, outcome) = reading.into_read();
-                            (Ok(response), outcome)
-                        }
-                        Err(error) => failed(error),
-                    });
+                    let (response, outcome) = reading.into_read(exchange);
+                    return Poll::Ready((Ok(response), outcome));
                 }
                 PhaseProj::Opening { opening } => {
                     let open = opening.as_mut().map(|opening| opening.poll(cx));
@@ -216,9 +213,26 @@ where
         }
     }
 
-    /// Whether the head of an answer is there that is held back. An error that is read is not yet one.
-    fn has_head(&self) -> bool {
-        matches!(self, Self::Opening { .. })
+    fn stage(&self) -> Stage {
+        match self {
+            Self::Calling { .. } => Stage::Nothing,
+            Self::Reading { .. } => Stage::Error,
+            Self::Opening { .. } => Stage::Held,
+        }
+    }
+
+    /// The attempt has no time left. An error whose body is still read is an answer all the same,
+    /// and its status says whether another attempt may follow; one that has stalled breaks off.
+    fn out_of_time(self: Pin<&mut Self>, over: Over) -> Ended<R> {
+        let PhaseProj::Reading { reading } = self.project() else {
+            return (Err(Elapsed::new().into()), over.outcome());
+        };
+        let mut reading = reading.take().expect("polled after completion");
+        if over == Over::Idle {
+            reading.stalled();
+        }
+        let (response, outcome) = reading.into_read(None);
+        (Ok(response), outcome)
     }
 }
 
@@ -239,14 +253,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let entered = this.span.enter();
-        let ended = this.phase.as_mut().poll(cx, *this.looks, *this.gate);
-        let (result, outcome) = match ended {
+        let exchange = this.timed.as_ref().map(Timed::exchange);
+        let finds = (*this.looks, *this.gate);
+        let (result, outcome) = match this.phase.as_mut().poll(cx, finds, exchange) {
             Poll::Ready(ended) => ended,
             Poll::Pending => {
-                let (clock, timed) = (this.clock, &*this.timed);
-                let slow = || timed.iter().for_each(|timed| timed.exchange().is_slow());
-                let outcome = ready!(clock.poll(cx, this.phase.has_head(), slow));
-                (Err(Elapsed::new().into()), outcome)
+                let slow = || exchange.iter().for_each(|exchange| exchange.is_slow());
+                let over = ready!(this.clock.poll(cx, this.phase.stage(), slow));
+                this.phase.out_of_time(over)
             }
         };
         drop(entered);

@@ -10,11 +10,21 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{attempt::AttemptTimes, server::Outcome};
 
+/// How much of its answer an attempt has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Nothing,
+    /// The head of an error whose body is read: the caller still waits for it.
+    Error,
+    /// The head of one that is held back until its first content event.
+    Held,
+}
+
 pin_project! {
     /// Waits for the next time of an attempt that is over.
     pub(super) struct Clock {
         times: AttemptTimes,
-        // When an answer that is held back has made no progress for too long.
+        // When an answer whose head is there has made no progress for too long.
         idle: Option<Instant>,
         // Made only if the attempt is not over at the first poll.
         #[pin]
@@ -22,11 +32,23 @@ pin_project! {
     }
 }
 
-/// What a time that is over means.
-enum Over {
-    Slow,
+/// The time of an attempt that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
     Attempt,
+    /// That from the head on.
+    Idle,
     Total,
+}
+
+impl Over {
+    /// What it says of an endpoint that has not answered until then.
+    pub(super) fn outcome(self) -> Outcome {
+        match self {
+            Self::Attempt | Self::Idle => Outcome::TimedOut,
+            Self::Total => Outcome::OutOfTime,
+        }
+    }
 }
 
 impl Clock {
@@ -42,16 +64,16 @@ impl Clock {
     pub(super) fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        has_head: bool,
+        stage: Stage,
         slow: impl Fn(),
-    ) -> Poll<Outcome> {
+    ) -> Poll<Over> {
         loop {
             let mut this = self.as_mut().project();
-            if has_head && this.idle.is_none() {
+            if stage != Stage::Nothing && this.idle.is_none() {
                 let idle = this.times.idle;
                 *this.idle = idle.and_then(|idle| Instant::now().checked_add(idle));
             }
-            let Some((at, over)) = next(this.times, *this.idle, has_head) else {
+            let Some((at, over)) = next(this.times, *this.idle, stage) else {
                 return Poll::Pending;
             };
             match this.sleep.as_mut().as_pin_mut() {
@@ -62,28 +84,31 @@ impl Clock {
             if let Some(sleep) = this.sleep.as_pin_mut() {
                 ready!(sleep.poll(cx));
             }
-            match over {
-                Over::Slow => {
-                    this.times.slow = None;
-                    slow();
-                }
-                Over::Attempt => return Poll::Ready(Outcome::TimedOut),
-                Over::Total => return Poll::Ready(Outcome::OutOfTime),
+            if let Some(over) = over {
+                return Poll::Ready(over);
             }
+            this.times.slow = None;
+            slow();
         }
     }
 }
 
-/// The time that is over next. Of two at once it is the one of the request.
-fn next(times: &AttemptTimes, idle: Option<Instant>, has_head: bool) -> Option<(Instant, Over)> {
+/// The time that is over next, which ends the attempt unless it is that for being slow. Of two at
+/// once it is the one of the request.
+fn next(
+    times: &AttemptTimes,
+    idle: Option<Instant>,
+    stage: Stage,
+) -> Option<(Instant, Option<Over>)> {
+    let head = times.head.filter(|_| stage != Stage::Held);
     let all = [
-        (times.total, Over::Total),
-        (times.head.filter(|_| !has_head), Over::Attempt),
-        (times.first, Over::Attempt),
-        (idle, Over::Attempt),
-        (times.slow, Over::Slow),
+        (times.total, Some(Over::Total)),
+        (head, Some(Over::Attempt)),
+        (times.first, Some(Over::Attempt)),
+        (idle, Some(Over::Idle)),
+        (times.slow, None),
     ];
-    let mut next: Option<(Instant, Over)> = None;
+    let mut next: Option<(Instant, Option<Over>)> = None;
     for (at, over) in all {
         if let Some(at) = at
             && next.as_ref().is_none_or(|(soonest, _)| at < *soonest)

@@ -42,9 +42,12 @@ use crate::{
 /// [`retry_budget`](crate::RouteTableBuilder::retry_budget) bounds the retries of all requests
 /// together.
 ///
-/// Two failures of a connection are no failures of the request. After them it is sent again at
+/// Three failures of a connection are no failures of the request. After them it is sent again at
 /// once, which neither counts as a retry nor draws on the budget:
 /// - No connection could be opened, so nothing was sent: the next endpoint is tried.
+/// - The engine says that it [has not processed](crate::ConnectionFailureKind::NotProcessed) the
+///   request: it goes to another healthy endpoint, or else to the same one on a
+///   [fresh connection](crate::FreshConnection), twice at most.
 /// - A connection was lost before a byte of the answer. Most often it had been idle, and the
 ///   engine had closed it. The engine may have processed the request, so it is sent again only
 ///   if nothing of its body was written, if its method is idempotent (RFC 9110 section 9.2.2),

@@ -15,7 +15,7 @@ use http::{
 use http_body::{Body, Frame};
 use serde_json::{Map, Value};
 
-use super::refusal::says_busy;
+use super::words::Said as Words;
 use crate::{
     attempt::{ResponseBody, outcome_of_answer},
     error::{BoxError, RouteError, RouteErrorKind},
@@ -156,9 +156,10 @@ impl<R: Body> Opening<R> {
             }
             Opened::Refused(event) => {
                 let error = error_of(&self.held, &event, self.reader.format());
-                if serde_json::from_slice::<Map<String, Value>>(&error).is_err() {
+                let Ok(words) = serde_json::from_slice::<Map<String, Value>>(&error) else {
                     return Err(fault("the engine's first event is an error without words"));
-                }
+                };
+                let words = Value::Object(words);
                 let status = self.reader.error().and_then(|error| error.status());
                 self.head.status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 let headers = &mut self.head.headers;
@@ -167,7 +168,7 @@ impl<R: Body> Opening<R> {
                 // An engine's own head may be as full as a map can be.
                 headers.remove(CONTENT_TYPE);
                 _ = headers.try_insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                let is_busy = says_busy(&error);
+                let is_busy = Words::of(&words).means_busy(status);
                 let response = Response::from_parts(self.head, ResponseBody::own(error));
                 let outcome = outcome_of_refusal(&response, is_busy);
                 Ok((response, outcome))
@@ -226,7 +227,8 @@ fn error_of(held: &VecDeque<Frame<Bytes>>, event: &Event, format: Format) -> Byt
     Bytes::copy_from_slice(&data_of(format, event))
 }
 
-/// By its status: a 4xx says nothing of the engine, and one that is busy is set aside.
+/// By its status: a 4xx says nothing of the engine, and one that is busy is set aside. `is_busy` if
+/// its words say so.
 fn outcome_of_refusal<R>(response: &Response<R>, is_busy: bool) -> Outcome {
     let outcome = outcome_of_answer(response);
     match outcome {

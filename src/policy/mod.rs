@@ -19,6 +19,7 @@ mod refusal;
 mod request_copy;
 mod served_models;
 mod to_engine;
+mod words;
 
 #[cfg(feature = "dns")]
 pub use self::dns::{Dns, DnsHandle, Resolve, Resolved, SystemResolver};

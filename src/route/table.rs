@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderName, request::Parts};
+use http::{HeaderName, request::Parts, uri::Scheme};
 use tower::retry::budget::Budget;
 
 use super::{
@@ -358,9 +358,12 @@ impl CompiledTable {
             .collect()
     }
 
-    /// Whether a request to `server` could also be sent to another endpoint.
-    pub(crate) fn has_elsewhere(&self, selection: Selection, server: &Server) -> bool {
+    /// Whether a request to `server` could be sent again without a retry: to another endpoint, or to
+    /// the same one that has not processed it. Only HTTP/2 says so, which few speak without TLS, and
+    /// to keep every request for those would be dear.
+    pub(crate) fn has_another_way(&self, selection: Selection, server: &Server) -> bool {
         let has_siblings = matches!(self.rule(selection).targets, Targets::Split(_));
-        has_siblings || server.endpoints.len() > 1
+        let is_https = |endpoint: &Arc<Endpoint>| endpoint.address.scheme == Scheme::HTTPS;
+        has_siblings || server.endpoints.len() > 1 || server.endpoints.iter().any(is_https)
     }
 }

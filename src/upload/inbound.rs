@@ -11,11 +11,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::LengthLimitError;
 use pin_project_lite::pin_project;
 
-use super::{pace::Pace, wait::Wait};
+use super::{pace::Pace, trailers, wait::Wait};
 use crate::{
     error::{BoxError, RouteError, RouteErrorKind, in_chain},
     model::Scan,
-    wire::rewrite::end_hop_of_trailers,
 };
 
 /// The unread part of a client's body, with its limits and the scan of its bytes.
@@ -178,10 +177,10 @@ impl<B: Body + ?Sized> IntakeProj<'_, B> {
 }
 
 /// Keeps those that go on to the engine.
-fn keep_trailers(kept: &mut Option<Box<HeaderMap>>, mut trailers: HeaderMap) {
-    end_hop_of_trailers(&mut trailers);
-    if !trailers.is_empty() {
-        kept.get_or_insert_default().extend(trailers);
+fn keep_trailers(kept: &mut Option<Box<HeaderMap>>, mut fields: HeaderMap) {
+    trailers::retain(&mut fields);
+    if !fields.is_empty() {
+        kept.get_or_insert_default().extend(fields);
     }
 }
 

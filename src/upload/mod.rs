@@ -7,6 +7,7 @@ mod memory;
 mod pace;
 mod receive;
 mod shared;
+mod trailers;
 mod wait;
 
 pub(crate) use self::{
@@ -16,4 +17,5 @@ pub(crate) use self::{
     pace::Pace,
     receive::{Buffering, Receive, Received, Refused},
     shared::{Reader, Upload},
+    trailers::may_be_trailer,
 };

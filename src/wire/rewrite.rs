@@ -21,6 +21,7 @@ use crate::{
     config::Address,
     error::{RouteError, RouteErrorKind},
     model::{ExtractedModel, Location, has_body},
+    upload::may_be_trailer,
 };
 
 /// Removes the fields of the client's connection from `head`, which has these `fields`.
@@ -109,34 +110,6 @@ pub(crate) fn pass_announcement(headers: &mut HeaderMap, fields: Fields) {
         Ok(names) if !names.is_empty() => _ = headers.insert(TRAILER, names),
         _ => _ = headers.remove(TRAILER),
     }
-}
-
-/// Leaves of `trailers` those that are passed on.
-pub(crate) fn end_hop_of_trailers(trailers: &mut HeaderMap) {
-    let names = trailers.keys().filter(|name| !may_be_trailer(name));
-    for name in names.cloned().collect::<Vec<_>>() {
-        trailers.remove(name);
-    }
-}
-
-/// Whether a field may come behind the body: not if the body, the way to its reader or the
-/// right to ask depends on it (RFC 9110 section 6.5.1), nor if it belongs to the connection. The
-/// first are those that hyper does not send over HTTP/1.1, announced or not.
-fn may_be_trailer(name: &HeaderName) -> bool {
-    const NAMES: [&str; 10] = [
-        "authorization",
-        "cache-control",
-        "content-encoding",
-        "content-length",
-        "content-range",
-        "content-type",
-        "host",
-        "max-forwards",
-        "set-cookie",
-        "trailer",
-    ];
-    let name = name.as_str();
-    NAMES.binary_search(&name).is_err() && !Fields::named(name).has(Fields::CONNECTION)
 }
 
 /// Writes the real `name` in place of `model` in the URI: in the path, in the query.
@@ -591,8 +564,8 @@ mod tests {
         pass_announcement(&mut headers, said);
         assert!(headers.is_empty());
 
-        end_hop_of_trailers(&mut trailers);
-        let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        let left = trailers.keys().filter(|name| may_be_trailer(name));
+        let mut left: Vec<_> = left.map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["etag", "x-sum"]);
     }

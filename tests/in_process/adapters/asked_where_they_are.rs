@@ -14,7 +14,7 @@ use test_kit::{
 };
 use tower_model_route::{ModelRouteLayer, RouteTableHandle, Rule, TrafficPolicy};
 
-use super::{UNKNOWN, ask, unknown};
+use super::{UNKNOWN, ask, lacks, unknown};
 use crate::SECOND;
 
 /// Two engines, of which `e0` does not have it.
@@ -112,7 +112,7 @@ async fn the_name_that_the_engines_know_is_what_is_learnt() {
         [wrong, single("b", TrafficPolicy::new())],
         Rule::new("rule").target("a").target("b"),
     ));
-    rig.engines.always("a", unknown);
+    rig.engines.always("a", || lacks("a-model"));
     for _ in 0..6 {
         assert_eq!(rig.ask().await.status(), StatusCode::OK);
     }
@@ -254,4 +254,35 @@ async fn marks_outlive_a_reload() {
         assert_eq!(ask(&rig).await, 200);
     }
     assert_eq!(rig.engines.count("e0"), 1);
+}
+
+/// Engines quote their clients, who would take all of them but one out of service.
+#[tokio::test(start_paused = true)]
+async fn what_an_engine_quotes_of_its_client_says_nothing_of_the_engine() {
+    for (status, text) in [
+        // vLLM 0.32 to `"messages":"LoRA adapters are not loaded"`, and to an id.
+        (
+            400,
+            r#"{"error":{"message":"2 validation errors:\n  {'type': 'list_type', 'loc': 'body.messages', 'msg': 'Input should be a valid list', 'input': 'LoRA adapters are not loaded'}\n  {'type': 'missing', 'loc': 'body.max_tokens', 'msg': 'Field required', 'input': '<dict of 2 items>'}","type":"Bad Request","param":"body.messages","code":400}}"#,
+        ),
+        (
+            404,
+            r#"{"error":{"message":"Response with id 'resp_model' not found.","type":"invalid_request_error","param":"response_id","code":404}}"#,
+        ),
+        // The client does not say which model the engine is asked for.
+        (
+            404,
+            r#"{"error":{"message":"The model `other` does not exist.","param":"model"}}"#,
+        ),
+    ] {
+        let rig = Rig::one(3, TrafficPolicy::new());
+        let quotes = || says(status, text).header("content-type", "application/json");
+        rig.engines.next((0..3).map(|_| quotes()));
+        let answer = Answer::of(rig.send(chat_of(r#"{"model":"lora"}"#)).await).await;
+        assert_eq!((answer.status().as_u16(), answer.text()), (status, text));
+        assert_eq!(rig.engines.attempts().len(), 1, "{text}");
+        for host in ["e0", "e1", "e2"] {
+            assert_eq!(rig.endpoint(host).passed_over_for("lora"), None);
+        }
+    }
 }

@@ -19,6 +19,11 @@ pub(crate) fn unknown() -> Act {
     says(404, UNKNOWN).header("content-type", "application/json")
 }
 
+/// An engine that lacks this model.
+pub(crate) fn lacks(model: &str) -> Act {
+    says(404, &UNKNOWN.replace("lora", model)).header("content-type", "application/json")
+}
+
 /// The status of a request for the adapter.
 pub(crate) async fn ask(rig: &Rig) -> u16 {
     let answer = rig.send(chat_of(r#"{"model":"lora","messages":[]}"#)).await;

@@ -1,6 +1,7 @@
 //! A connection that fails is no engine that fails.
 
 use std::{
+    collections::HashSet,
     io,
     sync::{
         Arc,
@@ -14,12 +15,12 @@ use test_kit::{
     engines::{Act, fails, resets, status, times_out},
     gateway::Rig,
     request::{ASKED, asked, chat},
-    table::{builder, retries, server},
+    table::{builder, failures, one_server, retries, server, table},
 };
 use tower::retry::budget::Budget;
 use tower_model_route::{
     ConnectionFailure, ConnectionFailureKind, EndpointHealth, FreshConnection, ModelRouteLayer,
-    OutlierDetection, Rule, TrafficPolicy,
+    ModelServer, OutlierDetection, Rule, TrafficPolicy,
 };
 
 use crate::SECOND;
@@ -111,6 +112,61 @@ async fn a_stale_connection_is_replaced_by_a_fresh_one_to_the_same_endpoint() {
             if endpoints == 1 { 503 } else { 200 }
         );
     }
+}
+
+fn refused() -> Act {
+    connection(ConnectionFailureKind::NotProcessed)
+}
+
+/// RFC 9113 section 8.7: the engine says so itself, so that it is safe whatever the policy.
+#[tokio::test(start_paused = true)]
+async fn what_the_only_endpoint_has_not_processed_it_gets_on_a_fresh_connection() {
+    let https = ModelServer::new("server").endpoint("https://e0");
+    let https = table([https], Rule::new("rule").target("server"));
+    let http = one_server(1, retries(1));
+    for (refusals, table) in [(1, &http), (2, &http), (2, &https)] {
+        let rig = Rig::new(table.clone());
+        rig.engines.next((0..refusals).map(|_| refused()));
+        let answer = rig.ask().await;
+        assert_eq!(answer.status(), 200);
+        let attempts = rig.engines.attempts();
+        assert_eq!(attempts.len(), refusals + 1);
+        let is_fresh = |n: usize| attempts[n].head.extensions.get::<FreshConnection>();
+        assert!(is_fresh(0).is_none() && is_fresh(1).is_some());
+        assert_eq!((failures(&rig.table), rig.in_flight()), (0, 0));
+    }
+    // One that refuses all is not asked for ever.
+    let rig = Rig::one(1, retries(1));
+    rig.engines.everywhere(refused);
+    assert_eq!(rig.ask().await.status(), StatusCode::BAD_GATEWAY);
+    assert_eq!((rig.engines.attempts().len(), rig.in_flight()), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_processed_goes_to_the_other_healthy_endpoints_first() {
+    let rig = Rig::one(3, TrafficPolicy::new());
+    rig.engines.next((0..3).map(|_| refused()));
+    assert_eq!(rig.ask().await.status(), 200);
+    let attempts = rig.engines.attempts();
+    let hosts: Vec<_> = attempts.iter().map(|attempt| attempt.host()).collect();
+    assert_eq!(hosts.iter().collect::<HashSet<_>>().len(), 3);
+    assert_eq!((hosts.len(), hosts[3]), (4, hosts[2]));
+    let fresh = attempts
+        .iter()
+        .map(|attempt| attempt.head.extensions.get::<FreshConnection>());
+    let fresh: Vec<_> = fresh.map(|fresh| fresh.is_some()).collect();
+    assert_eq!(fresh, [false, false, false, true]);
+    // One that is down is not preferred to it.
+    let rig = Rig::one(2, TrafficPolicy::new());
+    rig.engines.always("e1", fails);
+    while rig.endpoint("e1").health() != EndpointHealth::Ejected {
+        rig.ask().await;
+        tokio::time::sleep(SECOND / 3).await;
+    }
+    rig.engines.attempts();
+    rig.engines.next([refused()]);
+    assert_eq!(rig.ask().await.status(), 200);
+    assert_eq!(rig.engines.hosts(), ["e0", "e0"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,14 @@
 //! What is tried again, how often, and after how long.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, io, time::Duration};
 
 use http::StatusCode;
 use test_kit::{
-    engines::{Act, fails, resets, says, status, times_out},
+    body::script_of,
+    engines::{Act, answers, fails, resets, says, status, times_out},
     gateway::Rig,
     request::REWRITTEN,
-    table::{builder, one_server, retries, server, single, table},
+    table::{builder, failures, one_server, retries, server, single, table},
 };
 use tower_model_route::{OutlierDetection, Rule, TrafficPolicy};
 
@@ -29,6 +30,42 @@ async fn only_429_500_502_503_504_and_529_are_tried_again() {
             assert_eq!(answer.status(), code);
         }
         assert_eq!(rig.in_flight(), 0);
+    }
+}
+
+/// An error in JSON within whose body the connection is lost.
+fn cut(status: u16) -> Act {
+    let (script, body) = script_of(Some(100));
+    let lost = io::Error::from(io::ErrorKind::ConnectionReset);
+    script.data("{").fail(lost);
+    answers(status, body).header("content-type", "application/json")
+}
+
+/// Its head was the answer, so this is no connection that was lost before one.
+#[tokio::test(start_paused = true)]
+async fn an_error_that_is_cut_is_tried_again_by_its_status_and_always_blamed() {
+    for (status, again) in [(404, false), (400, false), (503, true)] {
+        let policy = retries(1).retry_too_long(true);
+        let rig = Rig::one(2, policy.clone());
+        rig.engines.next([cut(status)]);
+        let answer = rig.ask().await;
+        assert_eq!(answer.status(), if again { 200 } else { status });
+        assert_eq!(answer.body.is_err(), !again);
+        assert_eq!(rig.engines.attempts().len(), 1 + usize::from(again));
+        assert_eq!((failures(&rig.table), rig.in_flight()), (1, 0));
+        // Nobody gets it at no cost.
+        let policy = policy.max_retries(0);
+        let rig = Rig::one(1, policy.outlier_detection(OutlierDetection::new()));
+        rig.engines.next((0..5).map(|_| cut(status)));
+        for _ in 0..5 {
+            let answer = rig.ask().await;
+            assert_eq!(
+                (answer.status().as_u16(), answer.body.is_err()),
+                (status, true)
+            );
+        }
+        assert_eq!(rig.engines.attempts().len(), 5);
+        assert_eq!(rig.endpoint("e0").ejections(), 1);
     }
 }
 

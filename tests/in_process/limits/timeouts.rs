@@ -5,7 +5,7 @@ use std::{future::pending, time::Duration};
 use http::{Request, Response, StatusCode};
 use test_kit::{
     answer::Answer,
-    body::{Scripted, script, script_of},
+    body::{Script, Scripted, script, script_of},
     engines::{Act, Engines, answers, fails, says, status},
     gateway::{Gateway, Rig},
     paused::within,
@@ -60,6 +60,68 @@ async fn an_engine_that_does_not_finish_its_503_has_not_answered() {
     assert_eq!(start.elapsed().as_secs(), 2);
     assert!(busy.is_dropped());
     assert_eq!(failures(&rig.table), 1);
+}
+
+/// An error in JSON whose body has begun, and the body of it.
+fn begun(status: u16) -> (Script, Act) {
+    let (script, body) = script_of(Some(100));
+    script.data("{");
+    let act = answers(status, body).header("content-type", "application/json");
+    (script, act)
+}
+
+/// Its status is known, and what it may say besides is not waited for without end.
+#[tokio::test(start_paused = true)]
+async fn an_error_that_stalls_or_drips_breaks_off_as_any_answer_does() {
+    let policy = || retries(0).stream_idle_timeout(2 * SECOND);
+    for (status, drips) in [(404, false), (404, true), (400, true), (503, false)] {
+        let rig = Rig::one(1, policy().retry_too_long(true));
+        let (script, act) = begun(status);
+        rig.engines.next([act]);
+        let dripping = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SECOND / 3).await;
+                drips.then(|| script.data(" "));
+            }
+        });
+        let start = Instant::now();
+        let answer = rig.ask().await;
+        assert_eq!(answer.status(), status);
+        assert!(answer.body.is_err());
+        assert_eq!(start.elapsed().as_secs(), 2);
+        assert_eq!((rig.in_flight(), rig.engines.under_way()), (0, 0));
+        assert_eq!(rig.endpoint("e0").failures(), 1, "{status}");
+        dripping.abort();
+    }
+    // By its status it may be sent again.
+    for (status, expected) in [(503, 200), (404, 404)] {
+        let rig = Rig::one(2, policy().max_retries(1));
+        let (_script, act) = begun(status);
+        rig.engines.next([act]);
+        assert_eq!(rig.ask().await.status(), expected);
+        assert_eq!(failures(&rig.table), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_goes_on_as_it_came_once_the_time_for_its_head_is_over() {
+    for policy in [
+        retries(1).timeout(2 * SECOND),
+        retries(1).total_timeout(2 * SECOND),
+        retries(1).first_event_timeout(2 * SECOND),
+    ] {
+        let rig = Rig::one(2, policy);
+        let (script, act) = begun(404);
+        rig.engines.next([act]);
+        let start = Instant::now();
+        let answer = rig.answer().await;
+        assert_eq!(answer.status(), 404);
+        assert_eq!(start.elapsed().as_secs(), 2);
+        tokio::time::sleep(10 * SECOND).await;
+        script.send("x".repeat(99)).end();
+        assert_eq!(Answer::of(answer).await.text().len(), 100);
+        assert_eq!((rig.engines.attempts().len(), failures(&rig.table)), (1, 0));
+    }
 }
 
 #[tokio::test(start_paused = true)]

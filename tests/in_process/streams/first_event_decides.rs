@@ -105,6 +105,22 @@ async fn what_it_says_of_the_endpoint_is_what_its_status_says() {
         ),
         (r#"{"message":"m","code":429}"#, 0, EndpointHealth::Cooling),
         (r#"{"message":"m","code":400}"#, 0, EndpointHealth::Healthy),
+        // It quotes its client, and without a status it may.
+        (
+            r#"{"message":"bad value: busy","code":400}"#,
+            0,
+            EndpointHealth::Healthy,
+        ),
+        (
+            r#"{"message":"bad value: busy"}"#,
+            1,
+            EndpointHealth::Healthy,
+        ),
+        (
+            r#"{"message":"The engine is currently busy and cannot accept new requests."}"#,
+            0,
+            EndpointHealth::Cooling,
+        ),
         (
             r#"{"message":"m","type":"overloaded_error"}"#,
             0,

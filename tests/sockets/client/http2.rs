@@ -3,11 +3,16 @@
 use bytes::Bytes;
 use h2::Reason;
 use http::{Response, Version};
+use test_kit::{gateway::Gateway, request::asked, table::table, time::within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
-use tower_model_route::{ConnectionFailureKind as Kind, EngineClient};
+use tower::ServiceExt;
+use tower_model_route::{
+    ConnectionFailureKind as Kind, EngineClient, ModelRouteLayer, ModelServer, Rule, TrafficPolicy,
+    stack,
+};
 
 use super::{failure, post, send};
 
@@ -102,6 +107,21 @@ async fn an_engine_that_went_away_before_has_not_processed_it() {
         failure(&client(), post(&url)).await,
         Some(Kind::NotProcessed)
     );
+}
+
+/// Each connection takes one request and refuses the next.
+#[tokio::test]
+async fn through_the_stack_a_refused_stream_is_sent_once_more() {
+    let url = engine(&[Does::Answer, Does::Refuse]).await;
+    let server = ModelServer::new("server")
+        .endpoint(url)
+        .traffic_policy(TrafficPolicy::new().max_retries(1));
+    let table = table([server], Rule::new("rule").target("server"));
+    let gateway = Gateway::new(stack(ModelRouteLayer::new(table)).service(client()));
+    for _ in 0..2 {
+        let Ok(answer) = within(gateway.clone().oneshot(asked())).await;
+        assert_eq!(answer.status(), 200);
+    }
 }
 
 #[tokio::test]

@@ -3,15 +3,15 @@
 //!
 //! ```text
 //! cargo run -p mock_llm -- --any-model    # an engine on 127.0.0.1:8000
-//! API_KEY=sk-1 cargo run --example auth   # the gateway on 127.0.0.1:8080
+//! cargo run --example auth                # the gateway on 127.0.0.1:8080
 //! ```
 //!
-//! Then try the curl lines that it prints. The key is in API_KEY, without which it does not start. Other
-//! addresses: `API_KEY=.. cargo run --example auth -- 0.0.0.0:8080 http://10.0.0.7:8000`.
+//! Then try the curl lines that it prints. The key is in API_KEY, or is `secret` where only this machine
+//! can ask. Other addresses: `API_KEY=.. cargo run --example auth -- 0.0.0.0:8080 http://10.0.0.7:8000`.
 
 use std::{env, sync::Arc};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use axum::{
     Router,
     body::Body,
@@ -33,9 +33,6 @@ async fn main() -> anyhow::Result<()> {
     let listen = args.next().unwrap_or("127.0.0.1:8080".to_owned());
     let engine = args.next().unwrap_or("http://127.0.0.1:8000".to_owned());
     let key = env::var("API_KEY").ok().filter(|key| !key.is_empty());
-    let key: Arc<str> = key
-        .context("set API_KEY to the key that clients send")?
-        .into();
 
     let table = RouteTable::builder()
         .model_server(ModelServer::new("llama").endpoint(engine))
@@ -47,6 +44,15 @@ async fn main() -> anyhow::Result<()> {
         .build()?;
     let client = engine_client();
 
+    let listener = TcpListener::bind(&listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    let address = listener.local_addr()?;
+    ensure!(
+        key.is_some() || address.ip().is_loopback(),
+        "set API_KEY to the key that clients send"
+    );
+    let key: Arc<str> = key.unwrap_or("secret".to_owned()).into();
     let authenticated = middleware::from_fn_with_state(Arc::clone(&key), authenticate);
     let gateway = Router::new()
         .fallback_service(stack(table).service(client))
@@ -57,10 +63,7 @@ async fn main() -> anyhow::Result<()> {
         // path are written without /llm. (`route_service("/llm/{*path}", ..)` would keep it.)
         .nest("/llm", gateway);
 
-    let listener = TcpListener::bind(&listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen}"))?;
-    let url = format!("http://{}", listener.local_addr()?);
+    let url = format!("http://{address}");
     let body = r#"{"model": "llama", "prompt": "Hello"}"#;
     println!("curl {url}/llm/v1/completions -H 'authorization: Bearer {key}' --json '{body}'");
     println!("curl {url}/llm/v1/completions --json '{body}'");

@@ -58,7 +58,7 @@ impl TrafficPolicy {
     /// may send them for ever. Progress of any other answer is any byte.
     ///
     /// Only time in which the client waits for the engine counts: a client that reads slowly
-    /// is not cut off. A WebSocket session ends when neither side has said anything for this
+    /// is not cut off, and one that takes nothing holds its place as long as its connection lasts. A WebSocket session ends when neither side has said anything for this
     /// long.
     ///
     /// The default is finite because a vLLM that gets SIGTERM leaves its answers open and

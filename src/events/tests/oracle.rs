@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::events::Kinds;
 
-const OUTPUT: [&str; 43] = [
+const OUTPUT: [&str; 44] = [
     "text",
     "arguments",
     "refusal",
@@ -48,6 +48,7 @@ const OUTPUT: [&str; 43] = [
     "choices.delta.thinking_blocks",
     "delta.citation",
     "message.images",
+    "message.tool_plan",
 ];
 
 /// Output only as a string.
@@ -64,10 +65,11 @@ const SILENT: [&str; 5] = [
 
 const ROLES: [&str; 1] = ["choices.delta.role"];
 
-const FINISHES: [&str; 5] = [
+const FINISHES: [&str; 6] = [
     "choices.finish_reason",
     "stop_reason",
     "delta.stop_reason",
+    "delta.finish_reason",
     "candidates.finishReason",
     "promptFeedback.blockReason",
 ];
@@ -88,7 +90,8 @@ const COUNTS: [&str; 12] = [
 ];
 
 /// Where usage is beside the top level.
-const USAGES: [&str; 5] = [
+const USAGES: [&str; 6] = [
+    "delta.usage",
     "response.usage",
     "message.usage",
     "meta.tokens",
@@ -119,9 +122,9 @@ pub(super) fn kinds(value: &Value) -> Kinds {
     let mut kinds = Kinds::NONE;
     walk(value, "", &mut kinds);
     kinds |= match value["type"].as_str() {
-        Some("message_start") => Kinds::START,
+        Some("message_start" | "message-start") => Kinds::START,
         Some("ping") => Kinds::PING,
-        Some("message_stop") => Kinds::TERMINAL,
+        Some("message_stop" | "message-end") => Kinds::TERMINAL,
         Some("response.failed") => Kinds::TERMINAL | Kinds::ERROR,
         Some("error") => Kinds::ERROR,
         _ => Kinds::NONE,
@@ -144,13 +147,28 @@ fn has_members(path: &str) -> bool {
             .strip_prefix(path)
             .is_some_and(|rest| rest.starts_with('.'))
     };
-    ["", "error", "response", "response.error", "item", "meta"].contains(&path)
+    [
+        "",
+        "error",
+        "response",
+        "response.error",
+        "delta.error",
+        "item",
+        "meta",
+    ]
+    .contains(&path)
         || paths.into_iter().any(is_below)
 }
 
 fn walk(value: &Value, path: &str, kinds: &mut Kinds) {
     // A message in one piece is as a delta.
-    let path = &path.replace("choices.message", "choices.delta")[..];
+    let path = path.replace("choices.message", "choices.delta");
+    // Cohere's is within a delta.
+    let path = match path.strip_prefix("delta.message") {
+        Some(rest) if rest.is_empty() || rest.starts_with('.') => format!("message{rest}"),
+        _ => path,
+    };
+    let path = &path[..];
     let usage = USAGES.iter().find_map(|usage| path.strip_prefix(usage));
     let path = &usage.map_or(path.to_owned(), |rest| format!("usage{rest}"))[..];
     let is = |paths: &[&str]| paths.contains(&path);
@@ -173,7 +191,8 @@ fn walk(value: &Value, path: &str, kinds: &mut Kinds) {
         (value.is_u64() && is(&COUNTS), Kinds::USAGE),
         (*value == "error" && is(&["object"]), Kinds::ERROR),
         (
-            is(&["error", "response.error"]) && (value.is_u64() || is_text || value.is_object()),
+            is(&["error", "response.error", "delta.error"])
+                && (value.is_u64() || is_text || value.is_object()),
             Kinds::ERROR,
         ),
         (

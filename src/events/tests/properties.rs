@@ -72,6 +72,8 @@ fn objects() -> impl Strategy<Value = Value> {
             "ping",
             "message_start",
             "message_stop",
+            "message-start",
+            "message-end",
             "tool_use",
             "text"
         ])

@@ -89,36 +89,30 @@ impl<R: Body> ResponseBody<R> {
 }
 
 impl<R> ResponseBody<R> {
-    /// An answer of which these frames were read already.
-    pub(crate) fn resumed(read: VecDeque<Frame<Bytes>>, body: Pin<Box<R>>) -> Self {
+    /// With nothing that is held to its end.
+    fn alone(kind: Kind<R>) -> Self {
         Self {
-            kind: Kind::Resumed { read, body },
+            kind,
             held: None,
             exchange: None,
             rest: None,
         }
+    }
+
+    /// An answer of which these frames were read already.
+    pub(crate) fn resumed(read: VecDeque<Frame<Bytes>>, body: Pin<Box<R>>) -> Self {
+        Self::alone(Kind::Resumed { read, body })
     }
 
     /// An answer that breaks off behind these frames, of which so much more was to come.
     pub(crate) fn short(read: VecDeque<Frame<Bytes>>, left: SizeHint, error: BoxError) -> Self {
-        Self {
-            kind: Kind::Short {
-                short: Short::new(read, left, error),
-            },
-            held: None,
-            exchange: None,
-            rest: None,
-        }
+        let short = Short::new(read, left, error);
+        Self::alone(Kind::Short { short })
     }
 
     /// An answer that is not there yet.
     pub(crate) fn late(late: Box<Late<Self>>) -> Self {
-        Self {
-            kind: Kind::Late { late },
-            held: None,
-            exchange: None,
-            rest: None,
-        }
+        Self::alone(Kind::Late { late })
     }
 
     /// The body of a 101 that a layer above tunnels: what is held goes with the body.
@@ -132,12 +126,7 @@ impl<R> ResponseBody<R> {
     }
 
     pub(crate) fn own(data: Bytes) -> Self {
-        Self {
-            kind: Kind::Own { data },
-            held: None,
-            exchange: None,
-            rest: None,
-        }
+        Self::alone(Kind::Own { data })
     }
 
     /// The decision that led to this answer, which is final once it has begun. `None` for an

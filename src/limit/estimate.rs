@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::events::MOST_TOKENS as MOST;
+use crate::events::MOST_TOKENS;
 
 /// The output of a request that sets no maximum, while nothing is known of others.
 pub(crate) const TYPICAL_OUTPUT: u64 = 256;
@@ -78,15 +78,15 @@ impl Estimates {
     /// A request with this estimate has used so many tokens, as the engine says.
     pub(crate) fn learn(&self, estimate: &Estimate, input: Option<u64>, output: Option<u64>) {
         let is_text = estimate.text_bytes > 0 && !estimate.has_media;
-        if let Some(input) = input.filter(|input| (1..=MOST).contains(input) && is_text) {
+        if let Some(input) = input.filter(|input| (1..=MOST_TOKENS).contains(input) && is_text) {
             // Far from these a report is a mistake, or the tokens are not of this text.
             let measured = (estimate.text_bytes as f32 / input as f32).clamp(0.5, 32.0);
             learn(&self.bytes_per_token, measured);
         }
-        if let Some(input) = input.filter(|input| (1..=MOST).contains(input)) {
+        if let Some(input) = input.filter(|input| (1..=MOST_TOKENS).contains(input)) {
             learn(&self.input, input as f32);
         }
-        if let Some(output) = output.filter(|output| (1..=MOST).contains(output)) {
+        if let Some(output) = output.filter(|output| (1..=MOST_TOKENS).contains(output)) {
             learn(&self.output, output as f32);
         }
     }
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn what_is_not_possible_teaches_nothing() {
         let estimates = Estimates::default();
-        for wild in [u64::MAX, MOST + 1] {
+        for wild in [u64::MAX, MOST_TOKENS + 1] {
             estimates.learn(&text(400), Some(wild), Some(wild));
         }
         assert_eq!(

@@ -19,8 +19,10 @@ type Answer = Result<Response<Bytes>, RouteError>;
 /// Below any prefix; the second is Google's for OpenAI's clients.
 const PATHS: [&str; 2] = ["/v1/models", "/v1beta/openai/models"];
 
-/// What a path has behind that of the list: an id can't be mistaken for it, as it comes later.
-fn below_list(path: &str) -> Option<&str> {
+/// What such a request's path has behind that of the list: an id can't be mistaken for it, as it comes
+/// later.
+fn below_list<'p>(method: &Method, path: &'p str) -> Option<&'p str> {
+    (*method == Method::GET || *method == Method::HEAD).then_some(())?;
     let found = PATHS.into_iter().filter_map(|list| {
         let at = path.find(list)?;
         let below = path.get(at + list.len()..)?;
@@ -90,7 +92,7 @@ impl ModelList {
 
     /// Whether such a request asks for the list, or for something below it.
     pub(crate) fn is_for(&self, method: &Method, path: &str) -> bool {
-        (*method == Method::GET || *method == Method::HEAD) && below_list(path).is_some()
+        below_list(method, path).is_some()
     }
 
     /// The answer, if the request asks for the list or for one of its entries.
@@ -99,11 +101,7 @@ impl ModelList {
     /// `/v1/models/{id}/ready` and its like are for the engine. To those who may not see it a
     /// model does not exist.
     pub(crate) fn answer(&self, head: &Parts, is_visible: Option<&IsVisible>) -> Option<Answer> {
-        let path = head.uri.path();
-        if !self.is_for(&head.method, path) {
-            return None;
-        }
-        let body = match below_list(path)? {
+        let body = match below_list(&head.method, head.uri.path())? {
             "" | "/" => match is_visible {
                 None => self.list.clone(),
                 Some(is_visible) => {

@@ -33,5 +33,6 @@ pub(crate) fn may_be_trailer(name: &HeaderName) -> bool {
         "upgrade",
     ];
     let name = name.as_str();
-    NAMES.binary_search(&name).is_err() && !name.starts_with("proxy-")
+    let is_of_proxies = name.starts_with("proxy-") && name != "proxy-status";
+    NAMES.binary_search(&name).is_err() && !is_of_proxies
 }

@@ -7,7 +7,11 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-use super::{fields::Fields, original_path::OriginalPath, via::Via};
+use super::{
+    fields::{Fields, members},
+    original_path::OriginalPath,
+    via::Via,
+};
 use crate::{
     config::{ApiPaths, WithoutModel, bad_segment},
     error::{Excerpt, RouteError, RouteErrorKind},
@@ -180,12 +184,7 @@ fn has_user(authority: &Authority) -> bool {
 /// body (RFC 9112 section 6.1).
 fn check_transfer_coding(headers: &HeaderMap) -> Result<(), RouteError> {
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-    let mut codings = headers
-        .get_all(TRANSFER_ENCODING)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|coding| !coding.is_empty());
+    let mut codings = members(headers, &TRANSFER_ENCODING);
     let last = codings.next_back().is_some_and(is_chunked);
     match (last, codings.next()) {
         (true, None) => Ok(()),

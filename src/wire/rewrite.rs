@@ -16,7 +16,10 @@ use http_body::Body;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{at_address::AtAddress, fields::Fields};
+use super::{
+    at_address::AtAddress,
+    fields::{Fields, members},
+};
 use crate::{
     config::Address,
     error::{RouteError, RouteErrorKind},
@@ -99,10 +102,8 @@ pub(crate) fn pass_announcement(headers: &mut HeaderMap, fields: Fields) {
     if !fields.has(Fields::TRAILER) {
         return;
     }
-    let said = headers.get_all(TRAILER).iter();
-    let names = said.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    let names: Vec<HeaderName> = names
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+    let names: Vec<HeaderName> = members(headers, &TRAILER)
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .filter(may_be_trailer)
         .collect();
     let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
@@ -249,15 +250,6 @@ pub(crate) fn check_transfer<R: Body>(
     ))
 }
 
-/// The members of the list that all fields of this name are.
-fn members<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
-    let values = headers.get_all(name).iter();
-    let members = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    members
-        .map(<[u8]>::trim_ascii)
-        .filter(|member| !member.is_empty())
-}
-
 /// HTTP/2 may send each cookie in its own field; HTTP/1.1 may not (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let cookies: Vec<&[u8]> = headers
@@ -283,13 +275,9 @@ fn asks(head: &Parts) -> bool {
 /// Whether `Upgrade` names WebSocket, and `Connection` names `Upgrade` (RFC 9110 section 7.8).
 pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
     let names = |field, token: &[u8]| {
-        headers
-            .get_all(field)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-            .any(|named| named.trim_ascii().eq_ignore_ascii_case(token))
+        members(headers, field).any(|named| named.eq_ignore_ascii_case(token))
     };
-    names(UPGRADE, WEBSOCKET.as_bytes()) && names(CONNECTION, b"upgrade")
+    names(&UPGRADE, WEBSOCKET.as_bytes()) && names(&CONNECTION, b"upgrade")
 }
 
 const WEBSOCKET: &str = "websocket";
@@ -396,10 +384,7 @@ fn is_end_to_end(name: &HeaderName) -> bool {
 
 /// Removes the fields of the connection, and those that Connection names and that are not end-to-end.
 fn strip(headers: &mut HeaderMap) {
-    let named = headers.get_all(CONNECTION).iter();
-    let tokens = named.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    let mut names: Vec<HeaderName> = tokens
-        .map(<[u8]>::trim_ascii)
+    let mut names: Vec<HeaderName> = members(headers, &CONNECTION)
         // What clients send, which would only be parsed to be looked up in vain.
         .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
         .filter_map(|name| HeaderName::from_bytes(name).ok())
@@ -564,10 +549,14 @@ mod tests {
         pass_announcement(&mut headers, said);
         assert!(headers.is_empty());
 
+        // It may come behind the body (RFC 9209 section 2).
+        trailers.insert("proxy-status", HeaderValue::from(1));
         let left = trailers.keys().filter(|name| may_be_trailer(name));
         let mut left: Vec<_> = left.map(HeaderName::as_str).collect();
         left.sort_unstable();
-        assert_eq!(left, ["etag", "x-sum"]);
+        assert_eq!(left, ["etag", "proxy-status", "x-sum"]);
+        let is_of_connection = |name: &&str| Fields::named(name).has(Fields::CONNECTION);
+        assert!(!left.iter().any(is_of_connection));
     }
 
     #[test]

@@ -144,7 +144,10 @@ fn trace(quiet: bool) {
             .with_writer(io::stderr)
             .with_ansi(io::stderr().is_terminal())
             .with_filter(EnvFilter::from_default_env())
+            .boxed()
     });
-    let events = (!quiet).then(|| Events.with_filter(Events::filter()));
-    tracing_subscriber::registry().with(all).with(events).init();
+    let events = (!quiet).then(|| Events.with_filter(Events::filter()).boxed());
+    // A layer that is `None` would have every span made, for nobody.
+    let layers: Vec<_> = all.into_iter().chain(events).collect();
+    tracing_subscriber::registry().with(layers).init();
 }

@@ -459,7 +459,7 @@ impl Message {
             None => rewrite::pass_announcement(&mut head.headers, fields),
         }
         Packed {
-            origin: Origin::new(path.flatten(), model, length, coded, usage),
+            origin: Origin::new(path.flatten(), model, length, coded, usage, fields),
             chunks,
             trailers,
             length,

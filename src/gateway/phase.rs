@@ -121,6 +121,8 @@ pub(super) struct Routed {
     pub(super) timer: Timer,
     pub(super) asker: Asker,
     pub(super) dialect: Dialect,
+    /// Whether it is a POST, as all that ask for a generation are.
+    pub(super) is_post: bool,
     /// How often its client gets a comment while it waits, if it does.
     pub(super) keep_alive: Option<Duration>,
     pub(super) options: Arc<Options>,

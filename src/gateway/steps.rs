@@ -7,7 +7,7 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{Method, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -27,7 +27,7 @@ use crate::{
     },
     config::OnInterruption,
     error::RouteError,
-    events::Dialect,
+    events::{Dialect, Format},
     limit::{Refusal, Reservation},
     observe::Report,
     route::{Chosen, CompiledTable, RouteDecision},
@@ -229,6 +229,8 @@ pub(super) fn given_up<S, F>(
     if let Some(exchange) = course.exchange() {
         exchange.settle(|| outcome);
     }
+    // What waits for its turn below would keep a place there while the upload is drained.
+    (course.request, course.inner) = (None, None);
     answering(error, course)
 }
 
@@ -401,13 +403,26 @@ fn watch<R: Body>(
         || policy.get_first_event_slow().is_some()
         || finished.lease.as_ref().is_some_and(Lease::wants_beginning);
     let tells = report.reads_answer() || finished.asks_for_usage;
-    let why = (is_wanted, tells);
+    let why = match routed.is_post {
+        true => (is_wanted, tells),
+        false => of_stored(Format::of(response.headers()), is_wanted, tells),
+    };
     if why == (false, false) || !response.status().is_success() {
         return None;
     }
     let has_length = response.body().size_hint().exact().is_some();
     let (dialect, id) = (routed.dialect, routed.asker.id());
     Watch::new(dialect, response.headers(), has_length, why, what, id)
+}
+
+/// Why an answer to a GET is looked at. A stream that is taken up again is one of events. Other
+/// answers are what an engine keeps: the lines of a file are no events, whatever they say, and an
+/// error in a stored response is none of the engine that reads it out.
+fn of_stored(format: Format, is_wanted: bool, tells: bool) -> (bool, bool) {
+    (
+        is_wanted && format == Format::Sse,
+        tells && format != Format::Ndjson,
+    )
 }
 
 /// The gateway's own answer, which drains the rest of the upload.
@@ -477,6 +492,7 @@ fn dispatched<S, F>(
         timer,
         asker,
         dialect,
+        is_post: head.method == Method::POST,
         keep_alive,
         drain,
         standings,

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::timeout::error::Elapsed;
@@ -92,7 +92,9 @@ where
         let (times, timed) = exchange.map(|exchange| exchange.attempt_times()).unzip();
         let times = times.unwrap_or_default();
         let span = span(&mut request, timed.as_ref().map(Timed::exchange));
-        let gate = times.is_gated.then(|| Gate {
+        // What a GET reads out has begun long ago.
+        let is_gated = times.is_gated && *request.method() == Method::POST;
+        let gate = is_gated.then(|| Gate {
             dialect: Dialect::of(request.uri().path()),
             stream: times.asks_for_stream,
         });

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{Response, StatusCode, header::CONTENT_TYPE, response};
+use http::{Response, StatusCode, response};
 use http_body::{Body, Frame};
 use serde_json::Value;
 
@@ -20,6 +20,7 @@ use super::words::Said;
 use crate::{
     attempt::{AttemptTimes, Exchange, ResponseBody, outcome_of_answer},
     error::{BoxError, RouteError},
+    events::Format,
     server::{Declined, Outcome},
 };
 
@@ -55,9 +56,8 @@ impl Looks {
             StatusCode::BAD_REQUEST => self.unknown_model || self.too_long,
             _ => false,
         };
-        let is_json = |value: &http::HeaderValue| value.as_bytes().starts_with(b"application/json");
         may_say
-            && response.headers().get(CONTENT_TYPE).is_some_and(is_json)
+            && Format::of(response.headers()) == Format::Json
             && length.lower() <= MAX_BYTES as u64
     }
 

@@ -14,7 +14,8 @@ pub(super) fn retain(trailers: &mut HeaderMap) {
 /// right to ask depends on it (RFC 9110 section 6.5.1), nor if it belongs to the connection. Some of
 /// them hyper does not send over HTTP/1.1, announced or not.
 pub(crate) fn may_be_trailer(name: &HeaderName) -> bool {
-    const NAMES: [&str; 16] = [
+    const NAMES: [&str; 23] = [
+        "api-key",
         "authorization",
         "cache-control",
         "connection",
@@ -22,6 +23,8 @@ pub(crate) fn may_be_trailer(name: &HeaderName) -> bool {
         "content-length",
         "content-range",
         "content-type",
+        "cookie",
+        "forwarded",
         "host",
         "http2-settings",
         "keep-alive",
@@ -31,8 +34,12 @@ pub(crate) fn may_be_trailer(name: &HeaderName) -> bool {
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "via",
+        "x-api-key",
+        "x-goog-api-key",
+        "x-real-ip",
     ];
     let name = name.as_str();
     let is_of_proxies = name.starts_with("proxy-") && name != "proxy-status";
-    NAMES.binary_search(&name).is_err() && !is_of_proxies
+    NAMES.binary_search(&name).is_err() && !is_of_proxies && !name.starts_with("x-forwarded-")
 }

@@ -47,7 +47,7 @@ impl Default for Admission {
 impl Admission {
     /// Refuses what may reach no engine, whatever its path; `head` has these `fields`.
     pub(crate) fn check(&self, head: &Parts, fields: Fields) -> Result<(), RouteError> {
-        if head.headers.keys_len() > MAX_FIELDS {
+        if head.headers.len() > MAX_FIELDS {
             return Err(RouteError::new(
                 RouteErrorKind::HeadersTooLarge,
                 format!("the request has more than {MAX_FIELDS} header fields"),
@@ -125,6 +125,10 @@ pub(crate) fn admitted(
 ) -> Result<Option<Scan>, RouteError> {
     let found = Scan::new(extract.begin(head).0);
     match (settled, found, what) {
+        (Ok(()), Ok(Some(_)) | Err(_), _) if is_for_servers(&head.method) => Err(RouteError::new(
+            RouteErrorKind::RouteNotFound,
+            "no such resource: TRACE and CONNECT ask for no model",
+        )),
         (Ok(()), Ok(Some(scan)), what) => Ok(Some(scan.optional(what.is_routed()))),
         (Err(error), Ok(None), WithoutModel::Forward)
             if error.kind() == RouteErrorKind::UnknownPath =>
@@ -144,6 +148,13 @@ pub(crate) fn admitted(
         }
         (Ok(()), ..) => Ok(Some(Scan::none())),
     }
+}
+
+/// Whether a method is answered by a server itself. An engine's answer to TRACE would tell the
+/// client the keys that are sent to the engine (RFC 9110 section 9.3.8), and CONNECT has no path by
+/// which an engine could be asked (section 9.3.6).
+fn is_for_servers(method: &Method) -> bool {
+    matches!(*method, Method::TRACE | Method::CONNECT)
 }
 
 /// The Host of a request decides on rules and on who else reads it, so there is one at most

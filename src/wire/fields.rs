@@ -43,6 +43,10 @@ impl Fields {
     /// `Content-Length`, in another form than one number; only of answers.
     pub(crate) const ODD_LENGTH: Self = Self(1 << 9);
 
+    /// What is true of the bytes of the content, or of what they stand for, and of no others
+    /// (RFC 9530 section 2).
+    pub(crate) const DIGEST: Self = Self(1 << 10);
+
     /// Of an answer.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let (mut all, mut has_length) = (0, false);
@@ -142,6 +146,7 @@ fn bits(name: &str) -> u16 {
         "expect" => Fields::EXPECT.0,
         "trailer" => Fields::TRAILER.0,
         "location" | "content-location" => Fields::LOCATION.0,
+        "content-digest" | "repr-digest" | "digest" | "content-md5" => Fields::DIGEST.0,
         // It tells the client what happened on the way (RFC 9209 section 2).
         "proxy-status" => 0,
         other if other.starts_with("proxy-") => Fields::CONNECTION.0,

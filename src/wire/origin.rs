@@ -5,7 +5,7 @@ use http::{
     HeaderName, HeaderValue, Uri, header::CONTENT_ENCODING, request::Parts, uri::PathAndQuery,
 };
 
-use super::{at_address::AtAddress, load_report, rewrite};
+use super::{at_address::AtAddress, fields::Fields, load_report, rewrite};
 use crate::{
     coding::{Coded, Recast},
     config::Address,
@@ -26,6 +26,8 @@ pub(crate) struct Origin {
     coded: Option<Box<Coded>>,
     /// What makes the body ask for usage.
     usage: Option<Edit>,
+    /// Whether the client's head has a digest of the body.
+    has_digest: bool,
     /// The client's fields that an attempt may have overwritten.
     overwritten: Vec<(HeaderName, Vec<HeaderValue>)>,
 }
@@ -55,6 +57,7 @@ impl Origin {
         length: Option<u64>,
         coded: Option<Box<Coded>>,
         usage: Option<Edit>,
+        fields: Fields,
     ) -> Self {
         Self {
             path,
@@ -62,6 +65,7 @@ impl Origin {
             length,
             coded,
             usage,
+            has_digest: fields.has(Fields::DIGEST),
             overwritten: Vec::new(),
         }
     }
@@ -132,6 +136,9 @@ impl Origin {
         rewrite::overwrite(head, decision.headers());
         rewrite::address(head, to)?;
         rewrite::frame(head, payload.length);
+        if self.has_digest && !(payload.edits.is_none() && payload.content.is_none()) {
+            rewrite::remove_digests(&mut head.headers);
+        }
         Ok(payload)
     }
 

@@ -250,6 +250,13 @@ pub(crate) fn check_transfer<R: Body>(
     ))
 }
 
+/// Lets what is said of the client's bytes go; the engine gets others.
+pub(super) fn remove_digests(headers: &mut HeaderMap) {
+    for name in ["content-digest", "repr-digest", "digest", "content-md5"] {
+        headers.remove(name);
+    }
+}
+
 /// HTTP/2 may send each cookie in its own field; HTTP/1.1 may not (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let cookies: Vec<&[u8]> = headers
@@ -533,6 +540,13 @@ mod tests {
             "keep-alive",
             "upgrade",
             "proxy-authorization",
+            "api-key",
+            "cookie",
+            "forwarded",
+            "via",
+            "x-api-key",
+            "x-forwarded-host",
+            "x-goog-api-key",
         ];
         let mut trailers = HeaderMap::new();
         for name in forbidden.iter().chain(&["x-sum", "etag"]) {

@@ -112,9 +112,25 @@ impl Name {
 
 /// From nine to eleven tenths of it, so that gateways that were started together don't ask together.
 fn jittered(interval: Duration) -> Duration {
-    interval.mul_f64(0.9 + 0.2 * fastrand::f64())
+    let seconds = interval.as_secs_f64() * (0.9 + 0.2 * fastrand::f64());
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 fn after(now: Instant, time: Duration) -> Instant {
     now.checked_add(time).unwrap_or(now + LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever never wants a name resolved again says so with the longest time.
+    #[test]
+    fn the_longest_interval_stays_one() {
+        for _ in 0..100 {
+            let time = jittered(Duration::MAX);
+            assert!(time > Duration::MAX / 2);
+            assert!(after(Instant::now(), time) > Instant::now());
+        }
+    }
 }

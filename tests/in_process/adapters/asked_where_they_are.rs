@@ -210,7 +210,7 @@ async fn one_of_unknown_length_is_read_up_to_a_bound() {
         }
         script.send(end);
         script.end();
-        let act = answers(404, body).header("content-type", "application/json");
+        let act = answers(404, body).header("content-type", "Application/JSON; charset=utf-8");
         rig.engines.next([act]);
         let answer = Answer::of(rig.send(chat_of(r#"{"model":"lora"}"#)).await).await;
         assert_eq!(rig.engines.attempts().len(), attempts, "{frames}");

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use test_kit::{
     answer::Answer,
@@ -13,7 +13,9 @@ use test_kit::{
     table::one_server,
 };
 use tower::{ServiceExt, service_fn};
-use tower_model_route::{ModelRouteLayer, OnInterruption, RouteBody, TrafficPolicy, stack};
+use tower_model_route::{
+    ModelRouteLayer, OnInterruption, RouteBody, TrafficPolicy, WithoutModel, stack,
+};
 
 #[tokio::test(start_paused = true)]
 async fn one_host_at_most_and_that_of_the_target() {
@@ -100,6 +102,39 @@ async fn very_many_fields_are_refused() {
             request.headers_mut().insert(name, value);
         }
         assert_eq!(rig.send(request).await.status(), status);
+    }
+    // Each line is a field, also of one name.
+    for (count, status) in [(19_000, 200), (20_001, 431), (25_000, 431)] {
+        let mut request = asked();
+        for _ in 0..count {
+            let value = HeaderValue::from_static("1");
+            request.headers_mut().append("x", value);
+        }
+        assert_eq!(rig.send(request).await.status(), status);
+    }
+}
+
+/// An engine's answer to TRACE would show the client the keys that the engine gets.
+#[tokio::test(start_paused = true)]
+async fn trace_and_connect_reach_no_engine() {
+    for what in [
+        WithoutModel::Reject,
+        WithoutModel::Forward,
+        WithoutModel::Model("asked".to_owned()),
+    ] {
+        let table = one_server(1, TrafficPolicy::new());
+        let rig = Rig::with(table, |table| {
+            ModelRouteLayer::new(table).without_model(what.clone())
+        });
+        for method in [Method::TRACE, Method::CONNECT] {
+            for path in ["/v2/models/asked/infer", "/v1/models/asked:predict"] {
+                let request = Request::builder().method(method.clone()).uri(path);
+                let body = Full::from(r#"{"model":"asked"}"#);
+                let answer = rig.send(request.body(body).unwrap()).await;
+                assert_eq!(answer.status(), 404, "{method} {path} {what:?}");
+            }
+        }
+        assert_eq!(rig.engines.attempts().len(), 0);
     }
 }
 

@@ -6,6 +6,7 @@ mod first_event_decides;
 mod late_first_events;
 mod progress_not_bytes;
 mod waiting_clients_get_comments;
+mod what_is_read_out;
 
 use std::time::Duration;
 

@@ -82,6 +82,10 @@ async fn framing_and_routing_fields_are_no_trailers() {
         "Authorization: Bearer x",
         "TE: x",
         "Connection: x",
+        "Forwarded: for=127.0.0.1",
+        "X-Forwarded-For: 127.0.0.1",
+        "X-Api-Key: x",
+        "Cookie: x=1",
     ] {
         // Nor is one announced, though the client has done so.
         let (name, _) = forbidden.split_once(':').unwrap();

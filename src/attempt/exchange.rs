@@ -24,7 +24,7 @@ use std::{
 };
 
 use http::{Request, StatusCode, request::Parts};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     retries::{Retries, Step, has_time},
@@ -440,7 +440,7 @@ impl Exchange {
         }
     }
 
-    /// Waits for an endpoint of this target to become free.
+    /// Waits for an endpoint of this target to become free, until the time for all attempts is over.
     pub(crate) fn wait<B>(
         &self,
         target: u32,
@@ -450,7 +450,19 @@ impl Exchange {
         let retries = state.retries.as_deref()?;
         let caller = retries.caller(&state.decision, request);
         let server = Arc::clone(state.decision.server_of(target));
-        Some(server.wait(caller, retries.tried().to_vec()))
+        let wait = server.wait(caller, retries.tried().to_vec());
+        let deadline = state.deadline;
+        Some(async move {
+            match deadline {
+                Some(deadline) => timeout_at(deadline, wait).await.ok().flatten(),
+                None => wait.await,
+            }
+        })
+    }
+
+    /// When the time for all attempts is over.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.state().deadline
     }
 
     /// The next attempt, at an endpoint of this target; `None` if too little time is left.

@@ -13,6 +13,7 @@ use std::{
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep_until};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -170,8 +171,8 @@ pin_project! {
         Queueing { queued: Queued, pause: Box<Pause<S, R, E>> },
         // The body for the next attempt is being made.
         Making { next: Box<Next>, pause: Box<Pause<S, R, E>> },
-        // Waits for the inner service to be ready for the next attempt.
-        Ready { request: Box<Request<RouteBody>>, again: Box<Again<S, R>> },
+        // Waits for the inner service to be ready for the next attempt, while there is time for it.
+        Ready { request: Box<Request<RouteBody>>, again: Box<Again<S, R>>, time: Option<Pin<Box<Sleep>>> },
         Completed,
     }
 }
@@ -247,15 +248,19 @@ where
                     };
                     pause.send(made.ok().map(|()| *next))
                 }
-                PhaseProj::Ready { again, .. } => {
-                    let ready = ready!(again.service.poll_ready(cx));
+                PhaseProj::Ready { again, time, .. } => {
+                    let ready = match again.service.poll_ready(cx) {
+                        Poll::Ready(ready) => Some(ready),
+                        Poll::Pending => ready!(again.poll_time(time, cx)),
+                    };
                     let owned = phase.as_mut().project_replace(Phase::Completed);
-                    let PhaseOwned::Ready { request, again } = owned else {
+                    let PhaseOwned::Ready { request, again, .. } = owned else {
                         unreachable!("it was the phase that was polled");
                     };
                     match ready {
-                        Ok(()) => Ok(again.call(*request)),
-                        Err(error) => again.pause(Err(error)),
+                        Some(Ok(())) => Ok(again.call(*request)),
+                        Some(Err(error)) => again.pause(Err(error)),
+                        None => again.give_up(),
                     }
                 }
                 PhaseProj::Completed => panic!("FailoverFuture polled after completion"),
@@ -282,6 +287,27 @@ impl<S, R> Again<S, R> {
             call: self.service.call(request),
             again: Some(self),
         }
+    }
+
+    /// Ready, with nothing, once there is no time for another attempt but an answer that stands.
+    /// Without one it is for the layer above to say so.
+    fn poll_time<T>(
+        &self,
+        time: &mut Option<Pin<Box<Sleep>>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<T>> {
+        let Some(deadline) = self.exchange.deadline().filter(|_| self.kept.is_some()) else {
+            return Poll::Pending;
+        };
+        let time = time.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        time.as_mut().poll(cx).map(|()| None)
+    }
+
+    /// The answer that stands.
+    fn give_up<E, F>(self: Box<Self>) -> Step<S, R, E, F> {
+        let (answer, decision) = self.kept.expect("it was there when the time was over");
+        self.exchange.fall_back(decision);
+        Err(Ok(answer))
     }
 
     /// After an attempt: the interval before the next one, or the result for the client.
@@ -366,6 +392,7 @@ impl<S, R, E> Pause<S, R, E> {
         Ok(Phase::Ready {
             request: Box::new(request),
             again,
+            time: None,
         })
     }
 }

@@ -4,15 +4,16 @@ use http::StatusCode;
 use test_kit::{
     answer::Answer,
     body::{script, text},
-    engines::{Act, answers, fails, says, status, times_out},
-    gateway::Rig,
+    engines::{Act, Engines, answers, fails, says, status, times_out},
+    gateway::{Gateway, Rig},
     mock::{called, mock, ok, waits},
     paused::settle,
     request::asked,
     table::{in_flight, one_server, retries},
 };
+use tokio::time::sleep;
 use tokio_test::{assert_ready_ok, task};
-use tower::Service;
+use tower::{Service, ServiceExt, limit::ConcurrencyLimitLayer};
 use tower_model_route::{ModelRouteLayer, RouteError, TrafficPolicy, stack};
 
 use crate::SECOND;
@@ -171,4 +172,35 @@ async fn it_is_in_flight_until_the_body_ends() {
     settle().await;
     assert_eq!(rig.in_flight(), 0);
     assert_eq!(call.await.unwrap().text(), "all");
+}
+
+/// e0 answers while e1 is busy, or nothing below has room, and the time is over before that changes.
+#[tokio::test(start_paused = true)]
+async fn it_stands_though_the_time_ends_while_the_next_attempt_waits() {
+    for limit_below in [false, true] {
+        let policy = retries(1)
+            .max_in_flight(if limit_below { 9 } else { 1 })
+            .max_queue(4)
+            .queue_timeout(60 * SECOND)
+            .total_timeout(10 * SECOND);
+        let engines = Engines::default();
+        let limit = ConcurrencyLimitLayer::new(if limit_below { 1 } else { 9 });
+        let table = one_server(2, policy);
+        let service = stack(table.clone()).layer(limit).service(engines.service());
+        let gateway = Gateway::new(service);
+        let start = || {
+            let call = gateway.clone().oneshot(asked());
+            tokio::spawn(async { Answer::of(call.await.unwrap()).await })
+        };
+        engines.next([says(503, "busy").late(9 * SECOND)]);
+        let first = start();
+        sleep(SECOND).await;
+        // Takes what the next attempt of the first needs, and keeps it.
+        engines.next([says(200, "late").late(60 * SECOND)]);
+        let second = start();
+        let answer = first.await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.text()), (503, "busy"));
+        assert_eq!(answer.decision().attempts(), 2 - u32::from(!limit_below));
+        second.abort();
+    }
 }

@@ -401,10 +401,18 @@ impl Exchange {
         true
     }
 
-    /// Begins another attempt at the same endpoint.
-    pub(crate) fn repeat(&self) {
+    /// Begins another attempt at the same endpoint. If the lease of it has been released, for another
+    /// that was not free after all, this one is counted as long as there is room.
+    pub(crate) fn repeat<B>(&self, request: &Request<B>) {
         let mut state = self.state();
         let state = &mut *state;
+        if state.lease.is_none()
+            && let Some(retries) = state.retries.as_deref()
+        {
+            let caller = retries.caller(&state.decision, request);
+            let leased = state.decision.lease_again(caller);
+            state.lease = leased.map(|(_, lease)| lease);
+        }
         let attempts = state.decision.attempts().saturating_add(1);
         state.decision = state.decision.clone().after(attempts);
         if let Some(lease) = &mut state.lease {

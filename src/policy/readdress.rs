@@ -82,7 +82,7 @@ pub(super) fn follow(request: &mut Request<RouteBody>) {
     }
     let exchange = Arc::clone(exchange);
     if !send_elsewhere(request) {
-        exchange.repeat();
+        exchange.repeat(request);
     }
 }
 

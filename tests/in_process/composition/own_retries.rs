@@ -243,3 +243,31 @@ async fn one_that_wraps_the_failover_adds_to_what_it_sends_again() {
         assert_eq!(in_flight(&table), 0);
     }
 }
+
+/// The failover has let go of e0 for e1, which is full, and gives up; the caller does not.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_after_the_failover_has_given_up_is_one_like_any_other() {
+    let table = one_server(2, retries(1).max_in_flight(1));
+    let engines = Engines::default();
+    let layer = ServiceBuilder::new()
+        .layer(ModelRouteLayer::new(table.clone()))
+        .layer(AnswerErrorsLayer::new())
+        .layer(own(1, false))
+        .layer(FailoverLayer::new())
+        .layer(AttemptTimeoutLayer::new());
+    let gateway = Gateway::over(&engines, layer);
+    let minute = 60 * crate::SECOND;
+    engines.next([
+        status(503).late(crate::SECOND),
+        status(200).late(minute),
+        status(200).late(minute),
+    ]);
+    let first = tokio::spawn(gateway.clone().oneshot(asked()));
+    test_kit::paused::settle().await;
+    let second = tokio::spawn(gateway.clone().oneshot(asked()));
+    tokio::time::sleep(2 * crate::SECOND).await;
+    assert_eq!(engines.attempts().len(), 3);
+    assert_eq!(in_flight(&table), 2);
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+}

@@ -304,7 +304,7 @@ impl<S, R> Again<S, R> {
     }
 
     /// The answer that stands.
-    fn give_up<E, F>(self: Box<Self>) -> Step<S, R, E, F> {
+    fn give_up<E, F>(self) -> Step<S, R, E, F> {
         let (answer, decision) = self.kept.expect("it was there when the time was over");
         self.exchange.fall_back(decision);
         Err(Ok(answer))

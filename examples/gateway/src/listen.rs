@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use crate::{
     heads::{Requests, Socket},
-    print::say,
+    print::log,
 };
 
 /// How long a connection may be idle between two requests. Load balancers expect a minute at least.
@@ -161,7 +161,7 @@ impl Listener {
                 }
                 Err(error) => {
                     // Mostly there are no file descriptors left: others have to end first.
-                    say(format_args!("*** cannot accept a connection: {error}"));
+                    log(format!("*** cannot accept a connection: {error}"));
                     sleep(PAUSE).await;
                 }
             }

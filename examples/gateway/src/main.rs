@@ -43,6 +43,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser;
@@ -107,24 +108,28 @@ struct Args {
     explain: Option<PathBuf>,
 }
 
+/// How long a gateway that was asked to stop waits for stdout, which may take nothing any more.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
     if args.config.is_check() {
         let code = check::run(&args.config, &args.serving.tls);
-        print::flush();
+        print::flush(Duration::MAX);
         return code;
     }
     trace(args.demo);
-    let result = match args.explain {
+    let (result, most) = match args.explain {
         Some(file) => {
             let forwards = args.serving.forward.is_some();
-            explain::run(&file, &args.config, forwards).await
+            let explained = explain::run(&file, &args.config, forwards).await;
+            (explained, Duration::MAX)
         }
-        None if args.demo => demo::run().await,
-        None => run::run(&args).await,
+        None if args.demo => (demo::run().await, Duration::MAX),
+        None => (run::run(&args).await, LAST_WORDS),
     };
-    print::flush();
+    print::flush(most);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

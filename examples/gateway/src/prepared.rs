@@ -16,7 +16,7 @@ use crate::{
     ids,
     listen::{Address, Listener},
     metrics::Measured,
-    print::say,
+    print::{log, say},
     server,
     serving::Serving,
     signals::Signals,
@@ -113,7 +113,7 @@ impl<'a> Prepared<'a> {
         tokio::select! {
             ready = ready => ready?,
             () = signals.next() => {
-                say("Stopped.");
+                log("Stopped.".to_owned());
                 return Ok(());
             }
         }

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower_model_route::{RouteTableHandle, ServerSnapshot};
 
-use crate::{health::Health, print::say, serving::Serving, signals::Signals};
+use crate::{health::Health, print::log, serving::Serving, signals::Signals};
 
 /// Waits for a signal, and ends when what is in flight has had its time.
 ///
@@ -24,12 +24,10 @@ pub(crate) async fn time_is_up(
     signals.next().await;
     health.leave();
     let drain = serving.drain.as_secs();
-    match in_flight(table) {
-        0 => say("Stopping."),
-        count => say(format_args!(
-            "Stopping, {count} in flight: {drain} s to finish."
-        )),
-    }
+    log(match in_flight(table) {
+        0 => "Stopping.".to_owned(),
+        count => format!("Stopping, {count} in flight: {drain} s to finish."),
+    });
     let in_order = async {
         sleep(serving.drain_delay).await;
         stop.cancel();
@@ -50,10 +48,10 @@ pub(crate) async fn all_answered(table: &RouteTableHandle) {
 
 /// The last words.
 pub(crate) fn stopped(table: &RouteTableHandle) {
-    match in_flight(table) {
-        0 => say("Stopped."),
-        cut => say(format_args!("Stopped, with {cut} in flight cut.")),
-    }
+    log(match in_flight(table) {
+        0 => "Stopped.".to_owned(),
+        cut => format!("Stopped, with {cut} in flight cut."),
+    });
 }
 
 fn in_flight(table: &RouteTableHandle) -> usize {

@@ -12,7 +12,7 @@ use test_kit::{
     socket::{LAST_CHUNK, Message, Peer, Reply, Upstream, chunk, post},
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::Notify,
     time::{sleep, timeout},
 };
@@ -215,6 +215,34 @@ async fn an_idle_one_stops_at_once() {
     let gateway = Gateway::start([""; 0]).await;
     let address = gateway.url().strip_prefix("http://").unwrap();
     let _idle = Peer::connect(address.parse().unwrap()).await;
+    gateway.terminate();
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+/// As a log shipper that has stalled, or Ctrl-S. (Its first thousands of lines wait in memory.)
+#[tokio::test]
+async fn a_stdout_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
+    // Refuses connections: nobody listens to it.
+    let engine = TcpSocket::new_v4().unwrap();
+    engine.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", engine.local_addr().unwrap());
+    let manifests = server("small", "m") + &route("chat", "small");
+    let (_directory, gateway) = Gateway::serving_on("127.0.0.1:0", &url, &manifests, &[]).await;
+    let address = gateway.url().strip_prefix("http://").unwrap();
+    let mut client = Peer::connect(address.parse().unwrap()).await;
+    for _ in 0..200 {
+        client
+            .send("GET /nowhere HTTP/1.1\r\nHost: g\r\n\r\n".repeat(100))
+            .await;
+        for _ in 0..100 {
+            assert_eq!(client.answer().await.status(), 404);
+        }
+    }
+    // Enough failures for an event: the endpoint is ejected.
+    for _ in 0..8 {
+        assert!(gateway.ask("chat").await.status().is_server_error());
+    }
+    assert_eq!(gateway.get("/healthz").await, 200);
     gateway.terminate();
     assert_eq!(gateway.ended().await, Some(0));
 }

@@ -123,6 +123,12 @@ async fn tunnelled(more: &[&str]) -> (Peer, Peer, Directory, Gateway) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let manifests = server("small", "m") + &route("chat", "small");
     let (directory, gateway) = Gateway::serving_on("127.0.0.1:0", &url, &manifests, more).await;
+    let (client, engine) = websocket(&gateway, &listener).await;
+    (client, engine, directory, gateway)
+}
+
+/// Both ends of a WebSocket through this gateway to the engine that listens here.
+async fn websocket(gateway: &Gateway, listener: &TcpListener) -> (Peer, Peer) {
     let address = gateway.url().strip_prefix("http://").unwrap();
     let mut client = Peer::connect(address.parse().unwrap()).await;
     client
@@ -142,7 +148,7 @@ async fn tunnelled(more: &[&str]) -> (Peer, Peer, Directory, Gateway) {
         .await;
     let head = client.raw_until("\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    (client, engine, directory, gateway)
+    (client, engine)
 }
 
 #[tokio::test]
@@ -159,6 +165,35 @@ async fn an_open_websocket_is_waited_for() {
         client.raw_until(to).await;
         sleep(test_kit::time::A_WHILE).await;
     }
+    drop((client, engine));
+    gateway.until("Stopped.").await;
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn also_where_a_reload_has_removed_its_endpoint() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = |url: &str| {
+        let endpoints = format!(
+            "  namespace: ml\n  annotations: {{tower-model-route/endpoints: '[\"{url}\"]'}}\n"
+        );
+        server("small", "m").replace("  namespace: ml\n", &endpoints) + &route("chat", "small")
+    };
+    let directory = Directory::new();
+    let engine = format!("http://{}", listener.local_addr().unwrap());
+    let path = directory.write("all.yaml", &at(&engine));
+    let args = ["--watch", "--manifests", path.to_str().unwrap()];
+    let mut gateway = Gateway::start(args).await;
+    let (mut client, mut engine) = websocket(&gateway, &listener).await;
+    directory.write("all.yaml", &at("http://elsewhere"));
+    gateway.until("manifests reloaded").await;
+    gateway.terminate();
+    gateway
+        .until("Stopping, 1 in flight: 30 s to finish.")
+        .await;
+    sleep(test_kit::time::A_WHILE).await;
+    client.send("ping").await;
+    engine.raw_until("ping").await;
     drop((client, engine));
     gateway.until("Stopped.").await;
     assert_eq!(gateway.ended().await, Some(0));

@@ -133,7 +133,7 @@ impl<'a> Prepared<'a> {
         health.serve();
         introduce(&url);
         let stop = CancellationToken::new();
-        let gateway = gateway.serve(stop.cancelled(), in_flight.none());
+        let gateway = gateway.serve(stop.cancelled(), || in_flight.none());
         tokio::select! {
             () = gateway => {}
             () = stop::time_is_up(&stop, signals, &health, &in_flight, self.serving) => {}
@@ -176,6 +176,6 @@ fn beside(
     let address = Address::reserve(addr)?;
     say(format_args!("{what} at http://{}/{path}", address.local()?));
     let listener = Listener::new(address.listen()?, ids::on(health.mount(app)), ADMINS);
-    tokio::spawn(listener.serve(future::pending(), future::ready(())));
+    tokio::spawn(listener.serve(future::pending(), || future::ready(())));
     Ok(())
 }

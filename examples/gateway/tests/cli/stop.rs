@@ -72,6 +72,30 @@ async fn a_stream_is_finished_and_new_requests_are_told_to_go_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_request_that_begins_while_others_are_finished_is_answered_too() {
+    let (go, _directory, mut gateway) = slow(&[]).await;
+    let (mut first, mut answer) = streaming(&gateway).await;
+    gateway.terminate();
+    gateway.until("Stopping, 1 in flight").await;
+    assert_eq!(gateway.get("/readyz").await, 503);
+    let address = gateway.url().strip_prefix("http://").unwrap();
+    let mut second = Peer::connect(address.parse().unwrap()).await;
+    let request = post(r#"{"model": "chat"}"#);
+    let (begin, end) = request.split_at(request.len() - 5);
+    second.send(begin).await;
+    // Connections are accepted in their order.
+    assert_eq!(gateway.get("/readyz").await, 503);
+    go.notify_one();
+    first.reader.read_to_end(&mut answer).await;
+    sleep(test_kit::time::A_WHILE).await;
+    second.send(end).await;
+    go.notify_one();
+    assert_eq!(second.answer().await.status(), 200);
+    gateway.until("Stopped.").await;
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+#[tokio::test]
 async fn until_load_balancers_have_noticed_it_goes_on_as_before() {
     let args = ["--drain-delay", "3600", "--admin-listen", "127.0.0.1:0"];
     let (_go, _directory, gateway) = slow(&args).await;

@@ -47,6 +47,7 @@ use std::{
 };
 
 use clap::Parser;
+use tokio::runtime::Runtime;
 use tracing_subscriber::{
     EnvFilter, Layer, fmt::format::FmtSpan, layer::SubscriberExt, util::SubscriberInitExt,
 };
@@ -111,9 +112,23 @@ struct Args {
 /// How long a gateway that was asked to stop waits for stdout, which may take nothing any more.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let args = Args::parse();
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(gateway(args));
+    // The look-up of a name, which may hang for long, can't be ended.
+    runtime.shutdown_background();
+    code
+}
+
+/// What the command line asks for, from beginning to end.
+async fn gateway(args: Args) -> ExitCode {
     if args.config.is_check() {
         let code = check::run(&args.config, &args.serving.tls);
         print::flush(Duration::MAX);

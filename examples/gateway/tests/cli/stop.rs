@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    files::{route, server},
+    files::{at, route, server},
     program::Gateway,
 };
 
@@ -197,19 +197,14 @@ async fn an_open_websocket_is_waited_for() {
 #[tokio::test]
 async fn also_where_a_reload_has_removed_its_endpoint() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = |url: &str| {
-        let endpoints = format!(
-            "  namespace: ml\n  annotations: {{tower-model-route/endpoints: '[\"{url}\"]'}}\n"
-        );
-        server("small", "m").replace("  namespace: ml\n", &endpoints) + &route("chat", "small")
-    };
+    let all = |url: &str| at(&server("small", "m"), url) + &route("chat", "small");
     let directory = Directory::new();
     let engine = format!("http://{}", listener.local_addr().unwrap());
-    let path = directory.write("all.yaml", &at(&engine));
+    let path = directory.write("all.yaml", &all(&engine));
     let args = ["--watch", "--manifests", path.to_str().unwrap()];
     let mut gateway = Gateway::start(args).await;
     let (mut client, mut engine) = websocket(&gateway, &listener).await;
-    directory.write("all.yaml", &at("http://elsewhere"));
+    directory.write("all.yaml", &all("http://elsewhere"));
     gateway.until("manifests reloaded").await;
     gateway.terminate();
     gateway

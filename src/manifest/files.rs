@@ -19,23 +19,26 @@ const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 /// directories. They come in the order of their names. Names that begin with
 /// a dot are left out: editors keep their copies under such, and a mounted
 /// ConfigMap its versions.
+///
+/// That a directory has none of them is an error too.
 pub(super) fn read(path: &Path) -> Texts {
-    if !path.is_dir() {
-        return vec![(path.display().to_string(), text(path))];
+    let texts = read_any(path);
+    if !texts.is_empty() {
+        return texts;
     }
-    let files = match list(path) {
-        Ok(files) if files.is_empty() => {
-            Err("this directory has no *.yaml, *.yml or *.json".to_owned())
-        }
-        Ok(files) => Ok(files),
-        Err(error) => Err(format!("can't be listed: {error}")),
-    };
-    match files {
-        Ok(files) => files
-            .iter()
-            .map(|file| (file.display().to_string(), text(file)))
-            .collect(),
-        Err(reason) => vec![(path.display().to_string(), Err(reason))],
+    let reason = "this directory has no *.yaml, *.yml or *.json".to_owned();
+    vec![(path.display().to_string(), Err(reason))]
+}
+
+/// The same, where a directory may be empty.
+pub(super) fn read_any(path: &Path) -> Texts {
+    let name = |path: &Path| path.display().to_string();
+    if !path.is_dir() {
+        return vec![(name(path), text(path))];
+    }
+    match list(path) {
+        Ok(files) => files.iter().map(|file| (name(file), text(file))).collect(),
+        Err(error) => vec![(name(path), Err(format!("can't be listed: {error}")))],
     }
 }
 

@@ -85,7 +85,8 @@ impl Watch {
         self
     }
 
-    /// Also takes the last route away, where the manifests have none any more.
+    /// Also takes the last route away, where the manifests have none any more, or a directory has no
+    /// manifests.
     ///
     /// By default such a reload fails: an emptied file is more often a mistake
     /// than meant, and every request would be answered with 404.
@@ -316,7 +317,11 @@ impl Reloader {
             warn!(target: "tower_model_route::reload", %error, "manifests are not watched");
         }
         let paths = self.places.paths.iter();
-        let texts: Vec<Texts> = paths.map(|path| files::read(path)).collect();
+        let read = match self.allow_no_routes {
+            true => files::read_any,
+            false => files::read,
+        };
+        let texts: Vec<Texts> = paths.map(|path| read(path)).collect();
         if texts == self.texts {
             return;
         }

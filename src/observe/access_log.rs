@@ -287,9 +287,11 @@ impl Display for Field<'_> {
     }
 }
 
-/// Whether a terminal shows it as nothing, as the end of a line, or by turning around what follows.
-fn is_invisible(letter: char) -> bool {
-    matches!(letter,
+/// Whether a terminal obeys it, or shows it as nothing, as the end of a line, or by turning around
+/// what follows.
+fn is_hidden(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
         | '\u{e0000}'..='\u{e007f}')
@@ -306,7 +308,7 @@ impl Display for Plain<'_> {
         for letter in self.0.chars().take(MAX) {
             match letter {
                 '"' | '\\' => write!(f, "\\{letter}")?,
-                letter if letter.is_control() || is_invisible(letter) => {
+                letter if is_hidden(letter) => {
                     write!(f, "{}", letter.escape_unicode())?;
                 }
                 letter => f.write_char(letter)?,
@@ -346,8 +348,19 @@ impl Display for Json<'_> {
         if self.0.len() <= MAX && self.0.bytes().all(is_plain) {
             return write!(f, "\"{}\"", self.0);
         }
-        let text: String = self.0.chars().take(MAX).collect();
-        write!(f, "{}", serde_json::Value::from(text))
+        f.write_char('"')?;
+        for letter in self.0.chars().take(MAX) {
+            match letter {
+                '"' | '\\' => write!(f, "\\{letter}")?,
+                letter if is_hidden(letter) => {
+                    for unit in letter.encode_utf16(&mut [0; 2]) {
+                        write!(f, "\\u{unit:04x}")?;
+                    }
+                }
+                letter => f.write_char(letter)?,
+            }
+        }
+        f.write_char('"')
     }
 }
 
@@ -370,6 +383,17 @@ mod tests {
         }
         let long = "n".repeat(MAX + 1);
         assert_eq!(Field(&long).to_string(), format!("{}...", &long[1..]));
+    }
+
+    #[test]
+    fn json_writes_nothing_to_a_terminal_and_says_the_same() {
+        let hidden = "a\u{9b}31m\u{202e}\u{7f}\u{e0001}\n";
+        let shown = r#""a\u009b31m\u202e\u007f\udb40\udc01\u000a""#;
+        assert_eq!(Json(hidden).to_string(), shown);
+        for text in [hidden, "caf\u{e9} \"\\\" \u{1f600}\t\u{0}", ""] {
+            let read: String = serde_json::from_str(&Json(text).to_string()).unwrap();
+            assert_eq!(read, text);
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
     let url = format!("http://{}", listener.local_addr()?);
     let gateway = Listener::new(listener, app, usize::MAX);
     tokio::select! {
-        () = gateway.serve(future::pending(), future::ready(())) => {
+        () = gateway.serve(future::pending(), || future::ready(())) => {
             Err("the gateway stopped by itself".into())
         }
         result = send_all(&url, engines, &table) => result,

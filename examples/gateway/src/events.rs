@@ -12,7 +12,7 @@ use tracing_subscriber::{
     layer::Context,
 };
 
-use crate::print::say;
+use crate::print::log;
 
 /// Prints the library's events of the targets `tower_model_route::retry`, `::health`, `::reload`, `::kube`,
 /// `::limit` and `::config`; of limits not those that only observe, which is a line for each request.
@@ -39,10 +39,7 @@ impl<S: Subscriber> Layer<S> for Events {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::default();
         event.record(&mut line);
-        say(format_args!(
-            "*** {}{}{}",
-            line.message, line.fields, line.error
-        ));
+        log(format!("*** {}{}{}", line.message, line.fields, line.error));
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    http::{Response, Version},
+    http::{Response, StatusCode, Version},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -46,6 +46,7 @@ struct Counts {
     open: AtomicUsize,
     seen: AtomicUsize,
     is_http2: AtomicBool,
+    is_tunnel: AtomicBool,
 }
 
 /// A request whose answer has not been sent.
@@ -63,16 +64,24 @@ impl Requests {
         let is_http2 = version == Version::HTTP_2;
         self.0.is_http2.store(is_http2, Ordering::SeqCst);
         let open = Open(self);
-        answer
-            .await
-            .map(|body| Body::new(Held { body, _open: open }))
+        let answer = answer.await;
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            open.0.0.is_tunnel.store(true, Ordering::SeqCst);
+        }
+        answer.map(|body| Body::new(Held { body, _open: open }))
     }
 
     /// Whether what arrives now is the begin of a head. HTTP/2 mixes heads with all else: there
-    /// only the first has a limit.
+    /// only the first has a limit. After a 101 there are none.
     fn awaits_head(&self) -> bool {
-        let is_idle = self.0.open.load(Ordering::SeqCst) == 0;
-        is_idle && !self.0.is_http2.load(Ordering::SeqCst)
+        let Counts {
+            open,
+            is_http2,
+            is_tunnel,
+            ..
+        } = &*self.0;
+        let is_idle = open.load(Ordering::SeqCst) == 0;
+        is_idle && !is_http2.load(Ordering::SeqCst) && !is_tunnel.load(Ordering::SeqCst)
     }
 
     fn start_clock(&self) -> Clock {
@@ -264,5 +273,23 @@ mod tests {
         read(&mut socket).await.unwrap();
         let waits = tokio::time::timeout(60 * SECOND, read(&mut socket)).await;
         assert!(waits.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_websocket_may_talk_for_as_long_as_it_likes() {
+        let (mut client, mut socket, requests) = pair();
+        client.write_all(b"head").await.unwrap();
+        read(&mut socket).await.unwrap();
+        let answer = async {
+            let mut answer = Response::new(Body::empty());
+            *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            answer
+        };
+        drop(requests.clone().count(Version::HTTP_11, answer).await);
+        for _ in 0..3 {
+            client.write_all(b"frame").await.unwrap();
+            assert_eq!(read(&mut socket).await.unwrap(), 5);
+            advance(2 * LIMIT).await;
+        }
     }
 }

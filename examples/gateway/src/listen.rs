@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use crate::{
     heads::{Requests, Socket},
-    print::say,
+    print::log,
 };
 
 /// How long a connection may be idle between two requests. Load balancers expect a minute at least.
@@ -111,27 +111,28 @@ impl Listener {
 
     /// Serves until `stop` is ready, and then until every request is answered and `drained` is
     /// ready too. Until then new connections are answered, once each.
-    pub(crate) async fn serve(
+    pub(crate) async fn serve<D: Future<Output = ()>>(
         self,
         stop: impl Future<Output = ()>,
-        drained: impl Future<Output = ()>,
+        drained: impl Fn() -> D,
     ) {
-        let (connections, leave) = (TaskTracker::new(), CancellationToken::new());
+        let (early, late) = (Connections::default(), Connections::default());
         let accept = self.accept(server(true), |connection, socket| {
-            _ = connections.spawn(connection.serve(socket, leave.clone()));
+            early.serve(connection, socket);
         });
         tokio::select! {
             never = accept => match never {},
             () = stop => {}
         }
         let accept = self.accept(server(false), |connection, socket| {
-            _ = tokio::spawn(connection.serve(socket, CancellationToken::new()));
+            late.serve(connection, socket);
         });
         let answered = async {
-            leave.cancel();
-            connections.close();
-            connections.wait().await;
-            drained.await;
+            for connections in [&early, &late] {
+                connections.end().await;
+                // They may have handed WebSockets over.
+                drained().await;
+            }
         };
         tokio::select! {
             never = accept => match never {},
@@ -161,7 +162,7 @@ impl Listener {
                 }
                 Err(error) => {
                     // Mostly there are no file descriptors left: others have to end first.
-                    say(format_args!("*** cannot accept a connection: {error}"));
+                    log(format!("*** cannot accept a connection: {error}"));
                     sleep(PAUSE).await;
                 }
             }
@@ -182,6 +183,28 @@ fn server(keep_alive: bool) -> Builder<TokioExecutor> {
         .keep_alive_interval(KEEP_ALIVE)
         .max_header_list_size(HEADER_BYTES);
     server
+}
+
+/// Connections that end together.
+#[derive(Default)]
+struct Connections {
+    tasks: TaskTracker,
+    leave: CancellationToken,
+}
+
+impl Connections {
+    fn serve(&self, connection: Connection, socket: TcpStream) {
+        _ = self
+            .tasks
+            .spawn(connection.serve(socket, self.leave.clone()));
+    }
+
+    /// Returns once what has begun is answered.
+    async fn end(&self) {
+        self.leave.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
 }
 
 struct Connection {

@@ -43,9 +43,11 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser;
+use tokio::runtime::Runtime;
 use tracing_subscriber::{
     EnvFilter, Layer, fmt::format::FmtSpan, layer::SubscriberExt, util::SubscriberInitExt,
 };
@@ -107,24 +109,42 @@ struct Args {
     explain: Option<PathBuf>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How long a gateway that was asked to stop waits for stdout, which may take nothing any more.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
     let args = Args::parse();
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(gateway(args));
+    // The look-up of a name, which may hang for long, can't be ended.
+    runtime.shutdown_background();
+    code
+}
+
+/// What the command line asks for, from beginning to end.
+async fn gateway(args: Args) -> ExitCode {
     if args.config.is_check() {
         let code = check::run(&args.config, &args.serving.tls);
-        print::flush();
+        print::flush(Duration::MAX);
         return code;
     }
     trace(args.demo);
-    let result = match args.explain {
+    let (result, most) = match args.explain {
         Some(file) => {
             let forwards = args.serving.forward.is_some();
-            explain::run(&file, &args.config, forwards).await
+            let explained = explain::run(&file, &args.config, forwards).await;
+            (explained, Duration::MAX)
         }
-        None if args.demo => demo::run().await,
-        None => run::run(&args).await,
+        None if args.demo => (demo::run().await, Duration::MAX),
+        None => (run::run(&args).await, LAST_WORDS),
     };
-    print::flush();
+    print::flush(most);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -16,11 +16,11 @@ use crate::{
     ids,
     listen::{Address, Listener},
     metrics::Measured,
-    print::say,
+    print::{log, say},
     server,
     serving::Serving,
     signals::Signals,
-    stop,
+    stop::{self, InFlight},
 };
 
 /// How many connections the admin view and the metrics have, on their own addresses.
@@ -31,7 +31,7 @@ const ADMINS: usize = 64;
 pub(crate) struct Prepared<'a> {
     address: Address,
     app: Router,
-    table: RouteTableHandle,
+    in_flight: InFlight,
     health: Health,
     serving: &'a Serving,
     _metrics: Option<EngineMetricsHandle>,
@@ -55,6 +55,10 @@ impl<'a> Prepared<'a> {
         let measured = wants_metrics.then(|| Measured::new(&table)).transpose()?;
         let layer = server::layer(table.clone(), forward.is_some())
             .forwarded_fields(serving.forwarded_fields.into());
+        let in_flight = InFlight {
+            table: table.clone(),
+            tunnels: layer.tunnels(),
+        };
         let recent = (view.here || serving.admin.is_some()).then(|| Recent::new(&table));
         let shown = admin::of(&layer, recent.clone());
         let layer = observed(layer, serving.access_log, measured.as_ref(), recent);
@@ -86,7 +90,7 @@ impl<'a> Prepared<'a> {
         Ok(Self {
             address,
             app,
-            table,
+            in_flight,
             health,
             serving,
             _metrics: metrics,
@@ -113,23 +117,28 @@ impl<'a> Prepared<'a> {
         tokio::select! {
             ready = ready => ready?,
             () = signals.next() => {
-                say("Stopped.");
+                log("Stopped.".to_owned());
                 return Ok(());
             }
         }
         let url = self.url()?;
-        let Self { app, health, .. } = self;
+        let Self {
+            app,
+            health,
+            in_flight,
+            ..
+        } = self;
         let max_connections = self.serving.max_connections();
         let gateway = Listener::new(self.address.listen()?, ids::on(app), max_connections);
         health.serve();
         introduce(&url);
         let stop = CancellationToken::new();
-        let gateway = gateway.serve(stop.cancelled(), stop::all_answered(&self.table));
+        let gateway = gateway.serve(stop.cancelled(), || in_flight.none());
         tokio::select! {
             () = gateway => {}
-            () = stop::time_is_up(&stop, signals, &health, &self.table, self.serving) => {}
+            () = stop::time_is_up(&stop, signals, &health, &in_flight, self.serving) => {}
         }
-        stop::stopped(&self.table);
+        stop::stopped(&in_flight);
         Ok(())
     }
 }
@@ -167,6 +176,6 @@ fn beside(
     let address = Address::reserve(addr)?;
     say(format_args!("{what} at http://{}/{path}", address.local()?));
     let listener = Listener::new(address.listen()?, ids::on(health.mount(app)), ADMINS);
-    tokio::spawn(listener.serve(future::pending(), future::ready(())));
+    tokio::spawn(listener.serve(future::pending(), || future::ready(())));
     Ok(())
 }

@@ -37,26 +37,26 @@ fn lines() -> &'static SyncSender<Item> {
     })
 }
 
-/// Prints a line. Where nobody reads stdout any more (`gateway | head`), requests are routed
-/// all the same; `println!` would panic.
+/// Prints a line, and waits until there is room for it: not for what is said while requests are
+/// served. Where nobody reads stdout any more (`gateway | head`), they are routed all the same;
+/// `println!` would panic.
 pub(crate) fn say(line: impl Display) {
     _ = lines().send(Item::Line(line.to_string()));
 }
 
-/// Prints a line of which there are many: where stdout takes them too slowly, it is left out and
-/// counted.
+/// Prints a line and never waits: where stdout takes them too slowly, it is left out and counted.
 pub(crate) fn log(line: String) {
     if let Err(TrySendError::Full(_)) = lines().try_send(Item::Line(line)) {
         LOST.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// Waits until everything is written that was said so far.
-pub(crate) fn flush() {
+/// Waits until everything is written that was said so far, and for `most` at most.
+pub(crate) fn flush(most: Duration) {
     let (done, written) = sync_channel(1);
-    if lines().send(Item::Flush(done)).is_ok() {
-        _ = written.recv();
-    }
+    // There may be no room for it, and nothing but a thread waits for that.
+    thread::spawn(move || lines().send(Item::Flush(done)));
+    _ = written.recv_timeout(most);
 }
 
 fn write(lines: &Receiver<Item>) {

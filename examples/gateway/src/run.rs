@@ -47,16 +47,18 @@ async fn by_manifests(
         eprintln!("{said}");
     }
     let table = RouteTableHandle::new(table);
-    let _dns = config.resolve(&table).await?;
     let _models = config.poll_models(&table, &client)?;
     let gateway = Prepared::new(address, table.clone(), client, args).await?;
     let introduce = |url: &str| {
         introduce::own(url, &config.source(), &table.table(), args);
     };
     let _watch = config.watch(&table)?;
-    gateway
-        .serve(future::ready(Ok(())), introduce, signals)
-        .await
+    let mut dns = None;
+    let ready = async {
+        dns = config.resolve(&table).await?;
+        Ok(())
+    };
+    gateway.serve(ready, introduce, signals).await
 }
 
 #[cfg(feature = "kube")]

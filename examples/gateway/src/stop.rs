@@ -1,12 +1,12 @@
 //! What happens once the gateway is asked to stop.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tower_model_route::{RouteTableHandle, ServerSnapshot};
+use tower_model_route::{RouteTableHandle, ServerSnapshot, Tunnels};
 
-use crate::{health::Health, print::say, serving::Serving, signals::Signals};
+use crate::{health::Health, print::log, serving::Serving, signals::Signals};
 
 /// Waits for a signal, and ends when what is in flight has had its time.
 ///
@@ -18,18 +18,16 @@ pub(crate) async fn time_is_up(
     stop: &CancellationToken,
     mut signals: Signals,
     health: &Health,
-    table: &RouteTableHandle,
+    in_flight: &InFlight,
     serving: &Serving,
 ) {
     signals.next().await;
     health.leave();
     let drain = serving.drain.as_secs();
-    match in_flight(table) {
-        0 => say("Stopping."),
-        count => say(format_args!(
-            "Stopping, {count} in flight: {drain} s to finish."
-        )),
-    }
+    log(match in_flight.count() {
+        0 => "Stopping.".to_owned(),
+        count => format!("Stopping, {count} in flight: {drain} s to finish."),
+    });
     let in_order = async {
         sleep(serving.drain_delay).await;
         stop.cancel();
@@ -41,22 +39,38 @@ pub(crate) async fn time_is_up(
     }
 }
 
-/// Also those whose connections have been handed over, such as WebSockets.
-pub(crate) async fn all_answered(table: &RouteTableHandle) {
-    while in_flight(table) > 0 {
-        sleep(Duration::from_millis(20)).await;
-    }
-}
-
 /// The last words.
-pub(crate) fn stopped(table: &RouteTableHandle) {
-    match in_flight(table) {
-        0 => say("Stopped."),
-        cut => say(format_args!("Stopped, with {cut} in flight cut.")),
-    }
+pub(crate) fn stopped(in_flight: &InFlight) {
+    log(match in_flight.count() {
+        0 => "Stopped.".to_owned(),
+        cut => format!("Stopped, with {cut} in flight cut."),
+    });
 }
 
-fn in_flight(table: &RouteTableHandle) -> usize {
-    let servers = table.table().servers();
-    servers.iter().map(ServerSnapshot::in_flight).sum()
+/// What is under way to engines.
+pub(crate) struct InFlight {
+    pub(crate) table: RouteTableHandle,
+    pub(crate) tunnels: Tunnels,
+}
+
+impl InFlight {
+    /// Returns once there is nothing, also of those whose connections have been handed over, such
+    /// as WebSockets.
+    pub(crate) async fn none(&self) {
+        while self.count() > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// As far as is known: of the endpoints that a reload has removed it is the WebSockets only, and
+    /// those in place of others, since it is not known which are whose.
+    fn count(&self) -> usize {
+        let servers = self.table.table().servers();
+        let endpoints = servers.iter().flat_map(ServerSnapshot::endpoints);
+        // ModelServers share the endpoints that they have in common.
+        let counts: HashMap<_, _> = endpoints
+            .map(|endpoint| (endpoint.uri(), endpoint.in_flight()))
+            .collect();
+        self.tunnels.count().max(counts.values().sum())
+    }
 }

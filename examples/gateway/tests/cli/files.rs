@@ -19,6 +19,13 @@ spec:
     )
 }
 
+/// The ModelServer with an endpoint of its own.
+pub(crate) fn at(server: &str, url: &str) -> String {
+    let endpoints =
+        format!("metadata:\n  annotations: {{tower-model-route/endpoints: '[\"{url}\"]'}}\n");
+    server.replace("metadata:\n", &endpoints)
+}
+
 /// A ModelRoute from `model` to a ModelServer.
 pub(crate) fn route(model: &str, server: &str) -> String {
     format!(

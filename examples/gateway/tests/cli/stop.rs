@@ -12,13 +12,13 @@ use test_kit::{
     socket::{LAST_CHUNK, Message, Peer, Reply, Upstream, chunk, post},
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::Notify,
     time::{sleep, timeout},
 };
 
 use crate::{
-    files::{route, server},
+    files::{at, route, server},
     program::Gateway,
 };
 
@@ -67,6 +67,30 @@ async fn a_stream_is_finished_and_new_requests_are_told_to_go_elsewhere() {
     go.notify_one();
     client.reader.read_to_end(&mut answer).await;
     assert_eq!((answer.complete, &*answer.body), (true, &b"firstlast"[..]));
+    gateway.until("Stopped.").await;
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_request_that_begins_while_others_are_finished_is_answered_too() {
+    let (go, _directory, mut gateway) = slow(&[]).await;
+    let (mut first, mut answer) = streaming(&gateway).await;
+    gateway.terminate();
+    gateway.until("Stopping, 1 in flight").await;
+    assert_eq!(gateway.get("/readyz").await, 503);
+    let address = gateway.url().strip_prefix("http://").unwrap();
+    let mut second = Peer::connect(address.parse().unwrap()).await;
+    let request = post(r#"{"model": "chat"}"#);
+    let (begin, end) = request.split_at(request.len() - 5);
+    second.send(begin).await;
+    // Connections are accepted in their order.
+    assert_eq!(gateway.get("/readyz").await, 503);
+    go.notify_one();
+    first.reader.read_to_end(&mut answer).await;
+    sleep(test_kit::time::A_WHILE).await;
+    second.send(end).await;
+    go.notify_one();
+    assert_eq!(second.answer().await.status(), 200);
     gateway.until("Stopped.").await;
     assert_eq!(gateway.ended().await, Some(0));
 }
@@ -123,6 +147,12 @@ async fn tunnelled(more: &[&str]) -> (Peer, Peer, Directory, Gateway) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let manifests = server("small", "m") + &route("chat", "small");
     let (directory, gateway) = Gateway::serving_on("127.0.0.1:0", &url, &manifests, more).await;
+    let (client, engine) = websocket(&gateway, &listener).await;
+    (client, engine, directory, gateway)
+}
+
+/// Both ends of a WebSocket through this gateway to the engine that listens here.
+async fn websocket(gateway: &Gateway, listener: &TcpListener) -> (Peer, Peer) {
     let address = gateway.url().strip_prefix("http://").unwrap();
     let mut client = Peer::connect(address.parse().unwrap()).await;
     client
@@ -142,7 +172,7 @@ async fn tunnelled(more: &[&str]) -> (Peer, Peer, Directory, Gateway) {
         .await;
     let head = client.raw_until("\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    (client, engine, directory, gateway)
+    (client, engine)
 }
 
 #[tokio::test]
@@ -159,6 +189,30 @@ async fn an_open_websocket_is_waited_for() {
         client.raw_until(to).await;
         sleep(test_kit::time::A_WHILE).await;
     }
+    drop((client, engine));
+    gateway.until("Stopped.").await;
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn also_where_a_reload_has_removed_its_endpoint() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let all = |url: &str| at(&server("small", "m"), url) + &route("chat", "small");
+    let directory = Directory::new();
+    let engine = format!("http://{}", listener.local_addr().unwrap());
+    let path = directory.write("all.yaml", &all(&engine));
+    let args = ["--watch", "--manifests", path.to_str().unwrap()];
+    let mut gateway = Gateway::start(args).await;
+    let (mut client, mut engine) = websocket(&gateway, &listener).await;
+    directory.write("all.yaml", &all("http://elsewhere"));
+    gateway.until("manifests reloaded").await;
+    gateway.terminate();
+    gateway
+        .until("Stopping, 1 in flight: 30 s to finish.")
+        .await;
+    sleep(test_kit::time::A_WHILE).await;
+    client.send("ping").await;
+    engine.raw_until("ping").await;
     drop((client, engine));
     gateway.until("Stopped.").await;
     assert_eq!(gateway.ended().await, Some(0));
@@ -215,6 +269,34 @@ async fn an_idle_one_stops_at_once() {
     let gateway = Gateway::start([""; 0]).await;
     let address = gateway.url().strip_prefix("http://").unwrap();
     let _idle = Peer::connect(address.parse().unwrap()).await;
+    gateway.terminate();
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+/// As a log shipper that has stalled, or Ctrl-S. (Its first thousands of lines wait in memory.)
+#[tokio::test]
+async fn a_stdout_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
+    // Refuses connections: nobody listens to it.
+    let engine = TcpSocket::new_v4().unwrap();
+    engine.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", engine.local_addr().unwrap());
+    let manifests = server("small", "m") + &route("chat", "small");
+    let (_directory, gateway) = Gateway::serving_on("127.0.0.1:0", &url, &manifests, &[]).await;
+    let address = gateway.url().strip_prefix("http://").unwrap();
+    let mut client = Peer::connect(address.parse().unwrap()).await;
+    for _ in 0..200 {
+        client
+            .send("GET /nowhere HTTP/1.1\r\nHost: g\r\n\r\n".repeat(100))
+            .await;
+        for _ in 0..100 {
+            assert_eq!(client.answer().await.status(), 404);
+        }
+    }
+    // Enough failures for an event: the endpoint is ejected.
+    for _ in 0..8 {
+        assert!(gateway.ask("chat").await.status().is_server_error());
+    }
+    assert_eq!(gateway.get("/healthz").await, 200);
     gateway.terminate();
     assert_eq!(gateway.ended().await, Some(0));
 }

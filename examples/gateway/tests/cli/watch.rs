@@ -1,11 +1,13 @@
 //! `--watch`.
 
+use std::fs;
+
 use mock_llm::Engine;
 
 use test_kit::directory::Directory;
 
 use crate::{
-    files::{route, server},
+    files::{at, route, server},
     program::{Gateway, header},
 };
 
@@ -77,4 +79,19 @@ async fn the_last_route_goes_only_where_that_is_allowed() {
         gateway.until(said).await;
         assert_eq!(gateway.ask("only").await.status(), status);
     }
+}
+
+#[tokio::test]
+async fn there_also_with_the_last_file_of_a_directory() {
+    let engine = Engine::new("org/small").spawn().await.unwrap();
+    let directory = Directory::new();
+    let server = at(&server("small", "org/small"), &engine.url());
+    let file = directory.write("all.yaml", &(server + &route("only", "small")));
+    let path = directory.path().to_str().unwrap();
+    let args = ["--watch", "--allow-no-routes", "--manifests", path];
+    let mut gateway = Gateway::start(args).await;
+    assert_eq!(gateway.ask("only").await.status(), 200);
+    fs::remove_file(file).unwrap();
+    gateway.until("manifests reloaded").await;
+    assert_eq!(gateway.ask("only").await.status(), 404);
 }

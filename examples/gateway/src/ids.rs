@@ -2,25 +2,21 @@
 
 use axum::{
     Router,
+    body::Body,
     extract::Request,
-    http::HeaderName,
-    middleware::{self, Next},
-    response::Response,
+    http::{HeaderName, Response},
 };
+use tower::ServiceExt;
 use tower_model_route::request_id;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// `app` with an id in each answer: also in those of axum and of other layers.
-pub(crate) fn on(app: Router) -> Router {
-    app.layer(middleware::from_fn(with_id))
-}
-
-async fn with_id(mut request: Request, next: Next) -> Response {
+/// The answer of `app`, with an id: also if it is one of axum or of another layer.
+pub(crate) async fn answer(app: Router, mut request: Request) -> Response<Body> {
     let id = request_id(request.headers());
     // Whoever asks for it further in finds this one. A map that is full is refused there.
     _ = request.headers_mut().try_insert(X_REQUEST_ID, id.clone());
-    let mut response = next.run(request).await;
-    _ = response.headers_mut().try_insert(X_REQUEST_ID, id);
-    response
+    let Ok(mut answer) = app.oneshot(request).await;
+    _ = answer.headers_mut().try_insert(X_REQUEST_ID, id);
+    answer
 }

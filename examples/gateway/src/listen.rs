@@ -15,10 +15,10 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
 
 use crate::{
     heads::{Requests, Socket},
+    ids,
     print::log,
 };
 
@@ -231,11 +231,8 @@ impl Connection {
                 let mut request = request.map(Body::new);
                 // For balances that go by the client's address.
                 request.extensions_mut().insert(client);
-                let answer = async {
-                    let Ok(answer) = app.oneshot(request).await;
-                    answer
-                };
-                Ok::<_, Infallible>(requests.count(version, answer).await)
+                let answer = requests.count(version, ids::answer(app, request));
+                Ok::<_, Infallible>(answer.await)
             }
         });
         let leaving = async {

@@ -13,7 +13,6 @@ use crate::{
     access::{AccessLog, Style},
     admin,
     health::Health,
-    ids,
     listen::{Address, Listener},
     metrics::Measured,
     print::{log, say},
@@ -129,7 +128,7 @@ impl<'a> Prepared<'a> {
             ..
         } = self;
         let max_connections = self.serving.max_connections();
-        let gateway = Listener::new(self.address.listen()?, ids::on(app), max_connections);
+        let gateway = Listener::new(self.address.listen()?, app, max_connections);
         health.serve();
         introduce(&url);
         let stop = CancellationToken::new();
@@ -175,7 +174,7 @@ fn beside(
 ) -> Result<(), Box<dyn Error>> {
     let address = Address::reserve(addr)?;
     say(format_args!("{what} at http://{}/{path}", address.local()?));
-    let listener = Listener::new(address.listen()?, ids::on(health.mount(app)), ADMINS);
+    let listener = Listener::new(address.listen()?, health.mount(app), ADMINS);
     tokio::spawn(listener.serve(future::pending(), || future::ready(())));
     Ok(())
 }

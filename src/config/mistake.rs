@@ -63,7 +63,8 @@ pub enum MistakeKind {
     ZeroLimit,
     /// A limit is higher than can be counted; the most for its period.
     LimitTooLarge(u64),
-    /// A ModelRoute has another limit of the same unit, period and key.
+    /// A ModelRoute has another limit of the same unit, period and key, or of the same unit with
+    /// Kthena's key, which has no period.
     DuplicateLimit,
     /// A limit on requests at a time is to be kept in Redis.
     LimitNotShared,
@@ -284,7 +285,10 @@ impl MistakeKind {
             Self::NoSessionSources => "there are no sources of session keys",
             Self::ZeroTime => "the time must be more than zero",
             Self::ZeroLimit => "the limit must be at least 1",
-            Self::DuplicateLimit => "the ModelRoute already has a limit of this unit, time and key",
+            Self::DuplicateLimit => {
+                "the ModelRoute already has a limit of this unit, time and key, or one of this unit \
+                 with Kthena's key"
+            }
             Self::LimitNotShared => "requests at a time are counted in each gateway, not in Redis",
             Self::NotAKthenaLimit => {
                 "Kthena has limits on the input and output tokens of whole routes with a model \

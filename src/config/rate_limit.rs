@@ -19,7 +19,8 @@ const MOST_PER_SECOND: u64 = u32::MAX as u64;
 /// [limits](crate::guide::limits) says how.
 ///
 /// The table's [`BuildError`](crate::BuildError) names these mistakes: an amount of 0, or above
-/// 2^32 - 1 a second on average; a second limit of the same unit, period and key on one route;
+/// 2^32 - 1 a second on average; a second limit of the same unit, period and key on one route, or of
+/// the same unit with [`kthena_keys`](Self::kthena_keys);
 /// [`max_keys`](Self::max_keys) of 0; a key whose name is empty, or not a header's; a Redis without the
 /// feature `redis`, at no `host:port`, or for requests at a time; a password without a Redis;
 /// [`kthena_keys`](Self::kthena_keys) for other limits than those that it names.
@@ -239,7 +240,8 @@ impl RateLimit {
     /// Uses the key and the hash that Kthena's router has in Redis for the route's model, so that
     /// both share the limit: `kthena:ratelimit:MODEL:input`, or `output`.
     ///
-    /// Only for limits on input or output tokens of a whole route with a model name.
+    /// Only for limits on input or output tokens of a whole route with a model name, and for one
+    /// of each: the key has no period, so two limits of different periods would share one bucket.
     pub fn kthena_keys(mut self, uses: bool) -> Self {
         self.kthena_keys = uses;
         self
@@ -309,7 +311,10 @@ impl RateLimit {
         let is_concurrent = self.unit == LimitUnit::ConcurrentRequests;
         let most = MOST_PER_SECOND.saturating_mul(self.per.time().as_secs());
         let is_same = |other: &Self| {
-            (other.unit, other.get_per(), &other.key) == (self.unit, self.get_per(), &self.key)
+            // Kthena's key in Redis has no time in it.
+            let is_one_bucket = self.kthena_keys && other.kthena_keys;
+            (other.unit, &other.key) == (self.unit, &self.key)
+                && (is_one_bucket || other.get_per() == self.get_per())
         };
         let key = match &self.key {
             LimitKey::Route => None,

@@ -22,7 +22,7 @@ use crate::{
 /// A reservation that a store is asked for.
 pub(crate) type Pending = Pin<Box<dyn Future<Output = Result<Reservation, Box<Refusal>>> + Send>>;
 
-/// What a request will probably use.
+/// What a request will probably use, or may have used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Expected {
     input: u64,
@@ -45,10 +45,16 @@ pub(crate) enum Spent {
 }
 
 impl Spent {
-    fn of(self, reserved: u64) -> u64 {
+    fn known(self) -> u64 {
+        match self {
+            Self::Known(tokens) | Self::AtLeast(tokens) => tokens,
+        }
+    }
+
+    fn of(self, expected: u64) -> u64 {
         match self {
             Self::Known(tokens) => tokens,
-            Self::AtLeast(tokens) => tokens.max(reserved),
+            Self::AtLeast(tokens) => tokens.max(expected),
         }
     }
 }
@@ -184,13 +190,17 @@ impl Asked {
 impl Expected {
     /// Never more than a bucket holds: it would never pass.
     fn of(self, limit: &LiveLimit) -> u64 {
-        let amount = match limit.config.get_unit() {
+        let amount = self.count(limit.config.get_unit());
+        amount.min(limit.config.get_amount())
+    }
+
+    fn count(self, unit: LimitUnit) -> u64 {
+        match unit {
             LimitUnit::InputTokens => self.input,
             LimitUnit::OutputTokens => self.output,
             LimitUnit::TotalTokens => self.input.saturating_add(self.output),
             LimitUnit::Requests | LimitUnit::ConcurrentRequests => 1,
-        };
-        amount.min(limit.config.get_amount())
+        }
     }
 }
 
@@ -419,16 +429,19 @@ impl Reservation {
             return;
         }
         let now = Instant::now();
+        let known = Expected {
+            input: used.input.known(),
+            output: used.output.known(),
+        };
+        let guessed = Expected {
+            input: used.input.of(self.expected.input),
+            output: used.output.of(self.expected.output),
+        };
         for held in self.held.drain(..) {
-            let most = held.limit.config.get_amount();
-            let input = used.input.of(self.expected.input.min(most));
-            let output = used.output.of(self.expected.output.min(most));
-            let actual = match held.limit.config.get_unit() {
-                LimitUnit::InputTokens => input,
-                LimitUnit::OutputTokens => output,
-                LimitUnit::TotalTokens => input.saturating_add(output),
-                LimitUnit::Requests | LimitUnit::ConcurrentRequests => held.amount,
-            };
+            let unit = held.limit.config.get_unit();
+            // A guess costs no more than was reserved, what is known does.
+            let most = held.amount.max(known.count(unit));
+            let actual = guessed.count(unit).min(most);
             held.settle(held.believed(actual), now);
         }
     }

@@ -28,6 +28,8 @@ pub(crate) struct Reloads {
     last: Resources,
     /// The errors that the log has, of resources that were left out.
     told: BTreeSet<String>,
+    /// The error of the last reload, if that failed.
+    failure: Option<String>,
 }
 
 impl Reloads {
@@ -36,6 +38,7 @@ impl Reloads {
             handle,
             last: Resources::default(),
             told: BTreeSet::new(),
+            failure: None,
         }
     }
 
@@ -49,6 +52,16 @@ impl Reloads {
     ///
     /// `manifests` may be the caller's own code and panic. `check` may refuse a table.
     pub(crate) fn reload(
+        &mut self,
+        manifests: impl FnOnce() -> Manifests,
+        check: impl FnOnce(&RouteTable) -> Result<(), ManifestError>,
+    ) -> Option<Vec<Diagnostic>> {
+        self.failure = None;
+        self.retry(manifests, check)
+    }
+
+    /// As [`reload`](Self::reload) of what has failed: the same error is not told again.
+    pub(crate) fn retry(
         &mut self,
         manifests: impl FnOnce() -> Manifests,
         check: impl FnOnce(&RouteTable) -> Result<(), ManifestError>,
@@ -100,7 +113,12 @@ impl Reloads {
         news
     }
 
-    fn failed(&self, error: impl Error + Send + Sync + 'static) -> Option<Vec<Diagnostic>> {
+    fn failed(&mut self, error: impl Error + Send + Sync + 'static) -> Option<Vec<Diagnostic>> {
+        let text = Some(error.to_string());
+        if self.failure == text {
+            return None;
+        }
+        self.failure = text;
         warn!(target: "tower_model_route::reload", %error, "manifests not reloaded");
         self.handle.failed(error);
         None
@@ -124,5 +142,27 @@ impl Error for Panicked {}
 impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "reading the manifests panicked: {}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_failure_of_a_retry_is_told_once() {
+        let handle = RouteTableHandle::new(RouteTable::builder().build().unwrap());
+        let mut reloads = Reloads::new(handle.clone());
+        let bad = || Manifests::from_yaml("kind: [");
+        let worse = || Manifests::from_yaml("kind: {");
+        assert!(reloads.reload(bad, |_| Ok(())).is_none());
+        for _ in 0..3 {
+            assert!(reloads.retry(bad, |_| Ok(())).is_none());
+        }
+        assert_eq!(handle.reloads(), (0, 1));
+        assert!(reloads.retry(worse, |_| Ok(())).is_none());
+        assert_eq!(handle.reloads(), (0, 2));
+        assert!(reloads.reload(worse, |_| Ok(())).is_none());
+        assert_eq!(handle.reloads(), (0, 3));
     }
 }

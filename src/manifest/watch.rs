@@ -35,7 +35,8 @@ use crate::route::{RouteTable, RouteTableHandle};
 /// [`RouteTableHandle::last_error`] does, until a reload succeeds. So do
 /// manifests that have lost their last route, as a file has that is just being
 /// written, unless [`allow_no_routes`](Self::allow_no_routes) is set, and a
-/// panic while they are read.
+/// panic while they are read. They are tried again at the next change, or a minute
+/// later, since the reason may have passed; the same error is told once.
 ///
 /// ```no_run
 /// use tower_model_route::{RouteTableHandle, manifest::{Manifests, Watch}};
@@ -129,6 +130,7 @@ impl Watch {
             allow_no_routes: self.allow_no_routes,
             complete: self.complete,
             texts: Vec::new(),
+            has_failed: false,
             reloads: Reloads::new(handle.clone()),
         };
         let thread = thread::Builder::new()
@@ -278,6 +280,8 @@ struct Reloader {
     complete: Box<dyn Fn(Manifests) -> Manifests + Send>,
     /// The texts of the last read.
     texts: Vec<Texts>,
+    /// Whether these could not be taken, be it for a reason that passes.
+    has_failed: bool,
     reloads: Reloads,
 }
 
@@ -322,7 +326,8 @@ impl Reloader {
             false => files::read,
         };
         let texts: Vec<Texts> = paths.map(|path| read(path)).collect();
-        if texts == self.texts {
+        let is_known = texts == self.texts;
+        if is_known && !self.has_failed {
             return;
         }
         self.texts = texts;
@@ -333,13 +338,18 @@ impl Reloader {
         };
         let has_routes = |table: &RouteTable| !table.config().get_model_routes().is_empty();
         let had_routes = has_routes(&self.reloads.handle().table());
-        self.reloads.reload(read, |table| {
+        let check = |table: &RouteTable| {
             if self.allow_no_routes || has_routes(table) || !had_routes {
                 return Ok(());
             }
             let message = "there is no ModelRoute any more: the routes stay as they were";
             let lost = Diagnostic::placeless(Severity::Error, "no-routes", message);
             Err(ManifestError::new(Report::new(vec![lost])))
-        });
+        };
+        let taken = match is_known {
+            true => self.reloads.retry(read, check),
+            false => self.reloads.reload(read, check),
+        };
+        self.has_failed = taken.is_none();
     }
 }

@@ -46,7 +46,11 @@ impl CompiledTable {
             .find(|&target| *self.target(rule, target).name == *home.server)?;
         let server = self.target(rule, target);
         let (position, state) = at_home(server, home)?;
-        let lease = Lease::new(server, position, state, &server.ask(&caller));
+        // While others wait, it waits as well.
+        let lease = server
+            .is_open()
+            .then(|| Lease::new(server, position, state, &server.ask(&caller)))
+            .flatten();
         Some(match lease {
             Some(lease) => Ok((index(target), lease)),
             None => {

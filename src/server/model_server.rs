@@ -514,7 +514,7 @@ impl Server {
     }
 
     /// Whether the queue is empty.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.policy.get_max_queue() == 0 || self.live.queue.len() == 0
     }
 

@@ -2,6 +2,7 @@
 
 mod cache;
 mod collect;
+mod collected;
 mod names;
 mod recorder;
 mod series;

@@ -1,13 +1,13 @@
 //! The observer that counts and measures.
 
 use std::{
-    collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Mutex, OnceLock},
 };
 
 use super::{
     cache::Cache,
+    collected::Collected,
     names,
     series::{Name, Series, counter, describe, histogram},
 };
@@ -18,9 +18,6 @@ use crate::{
     },
     route::{RouteDecision, RouteTableHandle},
 };
-
-/// What endpoints are called, by ModelServer and URI.
-pub(super) type Collected = HashMap<(Arc<str>, Arc<str>), Option<Arc<str>>>;
 
 /// An observer that counts and measures, through the [`metrics`](https://docs.rs/metrics) facade:
 /// whatever recorder the program has installed gets it.
@@ -59,7 +56,7 @@ pub struct Metrics {
     retries: Cache<Retry>,
     limits: Cache<Limit>,
     queues: Cache<Queue>,
-    /// The endpoints of the last collection, by ModelServer and URI, and their names.
+    /// What the last collection has told.
     pub(super) collected: Mutex<Collected>,
 }
 

@@ -19,7 +19,7 @@ static METADATA: Metadata<'static> =
 /// What a model is called that the table does not know.
 const UNKNOWN: &str = "unknown";
 
-type Labels = Vec<(&'static str, SharedString)>;
+pub(super) type Labels = Vec<(&'static str, SharedString)>;
 
 fn key(name: &'static str, labels: Labels) -> Key {
     let labels = labels

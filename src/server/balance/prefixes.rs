@@ -87,11 +87,16 @@ impl Prefixes {
                 continue;
             };
             if !old.is_stale(slot, endpoint)
-                && let Some(endpoint) = position(endpoint)
+                && let Some(endpoint) = position(endpoint).filter(|&new| self.has_place_for(new))
             {
                 self.remember_block(slot.block(), endpoint);
             }
         }
+    }
+
+    /// Whether it is among the endpoints that can be told apart.
+    fn has_place_for(&self, endpoint: usize) -> bool {
+        endpoint < self.clocks.len()
     }
 
     /// The eight places of a block: by the part of the hash that is kept, so that entries can move
@@ -189,7 +194,7 @@ impl Prefixes {
 
     /// The prompt goes to this endpoint.
     pub(super) fn remember(&self, prompt: &Prompt, endpoint: usize) {
-        if endpoint >= self.clocks.len() {
+        if !self.has_place_for(endpoint) {
             return;
         }
         for position in 0..prompt.len() {
@@ -355,6 +360,16 @@ mod tests {
         assert_eq!(new.seen(&prompt(0..20), 4), 20);
         assert_eq!(new.seen(&prompt(100..120), 0), 20);
         assert_eq!(found(&new, &prompt(50..60)), []);
+    }
+
+    #[test]
+    fn endpoints_that_move_beyond_the_most_are_forgotten() {
+        let old = Prefixes::new(1, 100);
+        old.remember(&prompt(0..20), 0);
+        let new = Prefixes::new(MOST_ENDPOINTS + 1, 1);
+        new.inherit(&old, |_| Some(MOST_ENDPOINTS));
+        let mut slots = new.slots.iter();
+        assert!(slots.all(|slot| slot.load(Ordering::Relaxed) == 0));
     }
 
     proptest! {

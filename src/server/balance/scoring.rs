@@ -78,7 +78,8 @@ impl Balancer {
         let known = endpoint.tokens(0);
         let mut figures = vec![Figure::own("tokens in flight", known as f64)];
         // What others have sent, and failures, count as so many typical requests.
-        let others = endpoint.tokens((scene.typical)()) - known;
+        // A request may have ended since `known` was read.
+        let others = endpoint.tokens((scene.typical)()).saturating_sub(known);
         if others > 0 {
             figures.push(Figure::own("tokens of requests not read", others as f64));
             let load = endpoint.figures_of_load();

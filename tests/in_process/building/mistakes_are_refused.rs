@@ -197,6 +197,25 @@ fn limits_that_are_none() {
         "ModelRoute \"r\", rate limit #3 (9 requests per minute)",
         Kind::DuplicateLimit,
     );
+    let kthenas = |per| RateLimit::input_tokens(5, per).kthena_keys(true);
+    let both = |other| {
+        let limits = [kthenas(Per::Minute), other];
+        let route = limits
+            .into_iter()
+            .fold(route().rule(all()), ModelRoute::rate_limit);
+        servers(&["a", "b", "c"]).model_route(route)
+    };
+    assert_mistake(
+        both(kthenas(Per::Day)),
+        "ModelRoute \"r\", rate limit #2 (5 input tokens per day)",
+        Kind::DuplicateLimit,
+    );
+    for other in [
+        RateLimit::input_tokens(5, Per::Day),
+        RateLimit::output_tokens(5, Per::Day).kthena_keys(true),
+    ] {
+        assert!(both(other).build().is_ok());
+    }
     // The most that a limit can be, in each time.
     for (per, most) in [(Per::Second, most), (Per::Month, most * 30 * 86_400)] {
         assert!(with(RateLimit::total_tokens(most, per)).build().is_ok());

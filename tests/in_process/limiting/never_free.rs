@@ -62,6 +62,21 @@ async fn an_answer_that_can_not_be_read_costs_what_was_reserved() {
     assert_eq!(left(&rig.table), [MANY - 800]);
 }
 
+/// Of both together no more than the bucket holds was reserved.
+#[tokio::test(start_paused = true)]
+async fn of_a_total_it_costs_no_more_than_was_reserved_either() {
+    for (limit, left_of_it) in [(1000, 0), (MANY, MANY - 4096)] {
+        let rig = rig([RateLimit::total_tokens(limit as u64, Per::Day)]);
+        rig.engines
+            .next([used(10, 7).header("content-encoding", "gzip")]);
+        let request = chat(4096);
+        let input = input_of(&request);
+        ask(&rig, request).await;
+        let expected = [(left_of_it - input).max(0)];
+        assert_eq!(left(&rig.table), expected, "{limit}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_costs_what_was_reserved() {
     let rig = rig(output_limit());

@@ -627,11 +627,13 @@ fn table() -> impl Strategy<Value = RouteTable> {
                     }
                     route = route.rule(rule);
                 }
-                let mut seen = HashSet::new();
+                let (mut seen, mut kthenas) = (HashSet::new(), HashSet::new());
                 for limit in limits {
                     let is = (limit.get_unit(), limit.get_per(), limit.get_key().clone());
                     if seen.insert(is) {
-                        let uses = limit.get_kthena_keys() && route.get_model_name().is_some();
+                        let uses = limit.get_kthena_keys()
+                            && route.get_model_name().is_some()
+                            && kthenas.insert(limit.get_unit());
                         route = route.rate_limit(limit.kthena_keys(uses));
                     }
                 }

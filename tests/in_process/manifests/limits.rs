@@ -134,6 +134,12 @@ fn mistakes_have_their_place() {
             "the limit must be at least 1",
         ),
         (
+            "unit: requests, limit: 6,",
+            "unit: inputTokens, limit: 6, per: day, kthenaKeys: true,",
+            LIMITS,
+            "one of this unit with Kthena's key",
+        ),
+        (
             "10.0.0.9:6379",
             "10.0.0.9",
             "spec.rateLimit.global.redis.address",

@@ -397,6 +397,54 @@ fn names_of_endpoints_are_told_apart_from_their_series() {
     assert_eq!((info(&lines, "pod-1"), info(&lines, "pod-2")), (0.0, 0.0));
 }
 
+/// What is made anew counts from 0, under the name of what was there before.
+#[tokio::test(start_paused = true)]
+async fn counters_go_on_with_a_new_endpoint() {
+    let recorder = recorder();
+    let _local = set_default_local_recorder(&recorder);
+    let called = |name: &str| {
+        let server = ModelServer::new("server").endpoint(Endpoint::new("http://e0").name(name));
+        test_kit::table::table([server], Rule::new("rule").target("server"))
+    };
+    let measured = measured(called("pod-1"));
+    let failures = || {
+        let lines = measured.scrape(&recorder);
+        value(&lines, "model_route_endpoint_failures_total", &[])
+    };
+    let fail = async |times: usize| {
+        for _ in 0..times {
+            measured.rig.engines.next([status(503)]);
+            measured.rig.ask().await;
+        }
+    };
+    fail(4).await;
+    assert_eq!([failures(), failures()], [4.0, 4.0]);
+    measured.table.replace(called("pod-2"));
+    fail(3).await;
+    assert_eq!([failures(), failures()], [7.0, 7.0]);
+    fail(2).await;
+    assert_eq!(failures(), 9.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_of_a_server_that_is_gone_is_empty() {
+    let recorder = recorder();
+    let _local = set_default_local_recorder(&recorder);
+    let policy = TrafficPolicy::new().max_in_flight(1).max_queue(4);
+    let measured = measured(one_server(1, policy));
+    let _gate = measured.rig.engines.hold();
+    let _asked = [measured.rig.spawn(), measured.rig.spawn()];
+    test_kit::paused::settle().await;
+    let length = || {
+        let lines = measured.scrape(&recorder);
+        value(&lines, "model_route_queue_length", &["server=\"server\""])
+    };
+    assert_eq!(length(), 1.0);
+    let nothing = RouteTable::builder().build().unwrap();
+    measured.table.replace(nothing);
+    assert_eq!(length(), 0.0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_state_of_engines_and_of_the_table_is_there() {
     let recorder = recorder();

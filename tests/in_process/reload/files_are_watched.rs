@@ -3,7 +3,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -324,6 +328,29 @@ fn a_panic_is_a_reload_that_failed() {
     fs::write(&file, routed("b")).unwrap();
     eventually_serves(&handle, &["default/b"]);
     assert!(handle.last_error().is_none());
+}
+
+/// Such as a key that can't be read while it is replaced.
+#[test]
+fn what_fails_for_a_passing_reason_is_tried_again() {
+    let directory = Directory::new();
+    let file = directory.write("routes.yaml", &routed("a"));
+    let handle = started(&file);
+    let is_away = Arc::new(AtomicBool::new(true));
+    let key = Arc::clone(&is_away);
+    let _watch = quickly(&file)
+        .complete(move |manifests| {
+            assert!(!key.load(Ordering::SeqCst), "there is no key");
+            manifests.endpoints("default/a", ["http://a"])
+        })
+        .start(&handle)
+        .unwrap();
+    eventually(|| handle.last_error().is_some());
+    is_away.store(false, Ordering::SeqCst);
+    // The manifests stay as they are; what changes beside them is a reason to look.
+    directory.write("notes.txt", "x");
+    eventually(|| handle.last_error().is_none());
+    assert_eq!(handle.reloads(), (1, 1));
 }
 
 /// The thread that sees the next change is the one that saw the first.

@@ -8,7 +8,7 @@ use http_body_util::Full;
 use test_kit::{
     answer::Answer,
     body::script,
-    engines::{Act, Engines, says, streams},
+    engines::{Act, Engines, answers, says, status, streams},
     request::post,
 };
 use tower::{Layer, ServiceExt};
@@ -263,6 +263,39 @@ async fn a_full_engine_is_waited_for() {
     for asked in asked {
         assert_eq!(asked.await.unwrap(), home);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_there_is_no_reason_to_get_in_before_those_who_wait() {
+    let policy = TrafficPolicy::new()
+        .max_in_flight(1)
+        .max_queue(4)
+        .queue_timeout(Duration::from_secs(10));
+    let server = ModelServer::new("s").endpoint(ENGINES[0]);
+    let route = ModelRoute::new("r")
+        .model_name("m")
+        .rule(Rule::new("all").target("s"));
+    let builder = RouteTable::builder().model_server(server.traffic_policy(policy));
+    let gateway = Arc::new(Gateway::new(builder.model_route(route)));
+    gateway.respond("m", "resp_1").await;
+    let start = |request| {
+        let gateway = Arc::clone(&gateway);
+        tokio::spawn(async move { gateway.send(request).await.status().as_u16() })
+    };
+    let other = || post(RESPONSES, r#"{"model":"m","input":"x"}"#);
+    let (body, scripted) = script();
+    gateway.engines.next([answers(200, scripted)]);
+    let held = start(other());
+    test_kit::paused::settle().await;
+    let waiting = start(other());
+    test_kit::paused::settle().await;
+    gateway.engines.next([status(201), status(202)]);
+    // The later one is there before the first has been woken.
+    body.end();
+    let later = start(follow_up("m", "resp_1"));
+    assert_eq!(waiting.await.unwrap(), 201);
+    assert_eq!(later.await.unwrap(), 202);
+    assert_eq!(held.await.unwrap(), 200);
 }
 
 #[tokio::test(start_paused = true)]

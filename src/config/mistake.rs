@@ -286,8 +286,7 @@ impl MistakeKind {
             Self::ZeroTime => "the time must be more than zero",
             Self::ZeroLimit => "the limit must be at least 1",
             Self::DuplicateLimit => {
-                "the ModelRoute already has a limit of this unit, time and key, or one of this unit \
-                 with Kthena's key"
+                "the ModelRoute already has a limit of this unit, time and key, or of Kthena's key"
             }
             Self::LimitNotShared => "requests at a time are counted in each gateway, not in Redis",
             Self::NotAKthenaLimit => {

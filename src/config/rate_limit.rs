@@ -305,17 +305,18 @@ impl RateLimit {
         self.on_store_failure
     }
 
+    fn is_like(&self, other: &Self) -> bool {
+        // Kthena's key in Redis has no time in it.
+        let is_one_bucket = self.kthena_keys && other.kthena_keys;
+        (self.unit, &self.key) == (other.unit, &other.key)
+            && (is_one_bucket || self.get_per() == other.get_per())
+    }
+
     /// What is wrong with it, as one of `others` before it, in a route that has a model name or
     /// has none.
     pub(crate) fn mistakes(&self, others: &[Self], has_model: bool) -> Vec<MistakeKind> {
         let is_concurrent = self.unit == LimitUnit::ConcurrentRequests;
         let most = MOST_PER_SECOND.saturating_mul(self.per.time().as_secs());
-        let is_same = |other: &Self| {
-            // Kthena's key in Redis has no time in it.
-            let is_one_bucket = self.kthena_keys && other.kthena_keys;
-            (other.unit, &other.key) == (self.unit, &self.key)
-                && (is_one_bucket || other.get_per() == self.get_per())
-        };
         let key = match &self.key {
             LimitKey::Route => None,
             LimitKey::Header(name) if HeaderName::try_from(name).is_err() => {
@@ -333,7 +334,10 @@ impl RateLimit {
                 MistakeKind::ZeroLimit,
             ),
             (self.amount > most, MistakeKind::LimitTooLarge(most)),
-            (others.iter().any(is_same), MistakeKind::DuplicateLimit),
+            (
+                others.iter().any(|other| self.is_like(other)),
+                MistakeKind::DuplicateLimit,
+            ),
             (
                 is_concurrent && self.redis.is_some(),
                 MistakeKind::LimitNotShared,

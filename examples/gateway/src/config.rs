@@ -134,7 +134,8 @@ impl Key {
         key.read().map(|_| key)
     }
 
-    /// It is read each time, so that a reload finds a new one. A file's last line may end.
+    /// It is read each time, so that a reload of changed manifests finds a new one. A file's last line
+    /// may end.
     fn read(&self) -> Result<String, String> {
         secret(&self.name, self.file.as_ref())
     }

@@ -9,6 +9,7 @@ use crate::{
     config::TrafficPolicy,
     limit::Estimate,
     model::BodyKeys,
+    pieces::jittered,
     route::{Chosen, Further, RouteDecision, Unavailable},
     server::{Caller, Declined, Outcome, Server},
     wire::{FreshConnection, Origin},
@@ -252,8 +253,5 @@ fn interval(policy: &TrafficPolicy, retry: u32) -> Duration {
     let doubled = 1_u32.checked_shl(retry - 1).unwrap_or(u32::MAX);
     let interval = policy.get_retry_interval().saturating_mul(doubled);
     let interval = interval.min(policy.get_max_retry_interval());
-    // Jitter: from 75 to 125 percent of the interval.
-    let varied = interval.as_secs_f64() * (0.75 + fastrand::f64() / 2.0);
-    let varied = Duration::try_from_secs_f64(varied).unwrap_or(Duration::MAX);
-    varied.min(policy.get_max_retry_interval())
+    jittered(interval, 0.75..1.25).min(policy.get_max_retry_interval())
 }

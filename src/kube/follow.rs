@@ -12,6 +12,7 @@ use tokio::{sync::mpsc::Sender, time::sleep};
 use tracing::{info, warn};
 
 use super::{kinds::Kind, lists::Change, object::Object};
+use crate::pieces::jittered;
 
 /// For how long a watch is asked for. A connection that is lost in silence is noticed five seconds
 /// later; nothing else notices, since a watch in which nothing happens is silent.
@@ -105,9 +106,7 @@ impl Follower<'_> {
         }
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
         self.failures += 1;
-        // Not all replicas at the same moment.
-        let jitter = 0.5 + fastrand::f64() / 2.0;
-        sleep(pause.min(LONGEST_PAUSE).mul_f64(jitter)).await;
+        sleep(jittered(pause.min(LONGEST_PAUSE), 0.5..1.0)).await;
     }
 
     fn succeeded(&mut self) {

@@ -321,11 +321,11 @@ impl Reloader {
             warn!(target: "tower_model_route::reload", %error, "manifests are not watched");
         }
         let paths = self.places.paths.iter();
-        let read = match self.allow_no_routes {
-            true => files::read_any,
-            false => files::read,
-        };
-        let texts: Vec<Texts> = paths.map(|path| read(path)).collect();
+        let texts = paths.map(|path| match self.allow_no_routes {
+            true => files::read_any(path),
+            false => files::read(path),
+        });
+        let texts: Vec<Texts> = texts.collect();
         let is_known = texts == self.texts;
         if is_known && !self.has_failed {
             return;

@@ -305,20 +305,27 @@ impl Display for Plain<'_> {
         if self.0.len() <= MAX && self.0.bytes().all(is_plain) {
             return f.write_str(self.0);
         }
-        for letter in self.0.chars().take(MAX) {
-            match letter {
-                '"' | '\\' => write!(f, "\\{letter}")?,
-                letter if is_hidden(letter) => {
-                    write!(f, "{}", letter.escape_unicode())?;
-                }
-                letter => f.write_char(letter)?,
-            }
-        }
+        write_letters(f, self.0, |f, hidden| {
+            write!(f, "{}", hidden.escape_unicode())
+        })?;
         match self.0.chars().nth(MAX) {
             Some(_) => f.write_str("..."),
             None => Ok(()),
         }
     }
+}
+
+/// Writes `text` as far as it is not cut, and with `hide` what a terminal would not show.
+fn write_letters(
+    f: &mut fmt::Formatter<'_>,
+    text: &str,
+    hide: fn(&mut fmt::Formatter<'_>, char) -> fmt::Result,
+) -> fmt::Result {
+    text.chars().take(MAX).try_for_each(|letter| match letter {
+        '"' | '\\' => write!(f, "\\{letter}"),
+        letter if is_hidden(letter) => hide(f, letter),
+        letter => f.write_char(letter),
+    })
 }
 
 /// Whether a byte is a character that stands for itself in text and in JSON.
@@ -349,17 +356,11 @@ impl Display for Json<'_> {
             return write!(f, "\"{}\"", self.0);
         }
         f.write_char('"')?;
-        for letter in self.0.chars().take(MAX) {
-            match letter {
-                '"' | '\\' => write!(f, "\\{letter}")?,
-                letter if is_hidden(letter) => {
-                    for unit in letter.encode_utf16(&mut [0; 2]) {
-                        write!(f, "\\u{unit:04x}")?;
-                    }
-                }
-                letter => f.write_char(letter)?,
-            }
-        }
+        write_letters(f, self.0, |f, hidden| {
+            let mut units = [0; 2];
+            let mut units = hidden.encode_utf16(&mut units).iter();
+            units.try_for_each(|unit| write!(f, "\\u{unit:04x}"))
+        })?;
         f.write_char('"')
     }
 }

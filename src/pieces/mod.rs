@@ -1,9 +1,10 @@
-//! Small pieces without I/O: the bytes of a body, edits to them, a lock, a bounded memory.
+//! Small pieces without I/O: the bytes of a body, edits to them, a lock, a bounded memory, jitter.
 
 mod chunks;
 mod edited;
 mod first_of;
 mod interned;
+mod jittered;
 mod joined;
 mod lock;
 mod recent;
@@ -14,6 +15,7 @@ pub(crate) use self::{
     edited::Edited,
     first_of::{first_of, quote_or_backslash},
     interned::interned,
+    jittered::jittered,
     joined::Joined,
     lock::lock,
     recent::Recent,

@@ -251,7 +251,10 @@ where
                 PhaseProj::Ready { again, time, .. } => {
                     let ready = match again.service.poll_ready(cx) {
                         Poll::Ready(ready) => Some(ready),
-                        Poll::Pending => ready!(again.poll_time(time, cx)),
+                        Poll::Pending => {
+                            ready!(again.poll_time(time, cx));
+                            None
+                        }
                     };
                     let owned = phase.as_mut().project_replace(Phase::Completed);
                     let PhaseOwned::Ready { request, again, .. } = owned else {
@@ -289,18 +292,14 @@ impl<S, R> Again<S, R> {
         }
     }
 
-    /// Ready, with nothing, once there is no time for another attempt but an answer that stands.
-    /// Without one it is for the layer above to say so.
-    fn poll_time<T>(
-        &self,
-        time: &mut Option<Pin<Box<Sleep>>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<T>> {
+    /// Ready once there is no time for another attempt but an answer that stands. Without one it is for
+    /// the layer above to say so.
+    fn poll_time(&self, time: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.exchange.deadline().filter(|_| self.kept.is_some()) else {
             return Poll::Pending;
         };
         let time = time.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        time.as_mut().poll(cx).map(|()| None)
+        time.as_mut().poll(cx)
     }
 
     /// The answer that stands.

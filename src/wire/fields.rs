@@ -42,7 +42,6 @@ impl Fields {
     pub(crate) const PLAIN_JSON: Self = Self(1 << 8);
     /// `Content-Length`, in another form than one number; only of answers.
     pub(crate) const ODD_LENGTH: Self = Self(1 << 9);
-
     /// What is true of the bytes of the content, or of what they stand for, and of no others
     /// (RFC 9530 section 2).
     pub(crate) const DIGEST: Self = Self(1 << 10);

@@ -252,9 +252,16 @@ pub(crate) fn check_transfer<R: Body>(
 
 /// Lets what is said of the client's bytes go; the engine gets others.
 pub(super) fn remove_digests(headers: &mut HeaderMap) {
-    for name in ["content-digest", "repr-digest", "digest", "content-md5"] {
+    for name in named(headers, Fields::DIGEST) {
         headers.remove(name);
     }
+}
+
+/// The names of the fields that are of `these`.
+fn named(headers: &HeaderMap, these: Fields) -> Vec<HeaderName> {
+    let names = headers.keys();
+    let are = names.filter(|name| Fields::named(name.as_str()).has(these));
+    are.cloned().collect()
 }
 
 /// HTTP/2 may send each cookie in its own field; HTTP/1.1 may not (RFC 9113 section 8.2.3).
@@ -397,8 +404,7 @@ fn strip(headers: &mut HeaderMap) {
         .filter_map(|name| HeaderName::from_bytes(name).ok())
         .filter(|name| !is_end_to_end(name))
         .collect();
-    let own = |name: &&HeaderName| Fields::named(name.as_str()).has(Fields::CONNECTION);
-    names.extend(headers.keys().filter(own).cloned());
+    names.extend(named(headers, Fields::CONNECTION));
     for name in names {
         headers.remove(name);
     }

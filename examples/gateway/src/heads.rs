@@ -45,8 +45,8 @@ pub(crate) struct Requests(Arc<Counts>);
 struct Counts {
     open: AtomicUsize,
     seen: AtomicUsize,
-    is_http2: AtomicBool,
-    is_tunnel: AtomicBool,
+    /// HTTP/2 mixes heads with all else, and after a 101 there are none.
+    has_other_bytes: AtomicBool,
 }
 
 /// A request whose answer has not been sent.
@@ -61,27 +61,25 @@ impl Requests {
     ) -> Response<Body> {
         self.0.seen.fetch_add(1, Ordering::SeqCst);
         self.0.open.fetch_add(1, Ordering::SeqCst);
-        let is_http2 = version == Version::HTTP_2;
-        self.0.is_http2.store(is_http2, Ordering::SeqCst);
+        if version == Version::HTTP_2 {
+            self.has_other_bytes();
+        }
         let open = Open(self);
         let answer = answer.await;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            open.0.0.is_tunnel.store(true, Ordering::SeqCst);
+            open.0.has_other_bytes();
         }
         answer.map(|body| Body::new(Held { body, _open: open }))
     }
 
-    /// Whether what arrives now is the begin of a head. HTTP/2 mixes heads with all else: there
-    /// only the first has a limit. After a 101 there are none.
+    fn has_other_bytes(&self) {
+        self.0.has_other_bytes.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether what arrives now is the begin of a head. Of HTTP/2 only the first has a limit.
     fn awaits_head(&self) -> bool {
-        let Counts {
-            open,
-            is_http2,
-            is_tunnel,
-            ..
-        } = &*self.0;
-        let is_idle = open.load(Ordering::SeqCst) == 0;
-        is_idle && !is_http2.load(Ordering::SeqCst) && !is_tunnel.load(Ordering::SeqCst)
+        let is_idle = self.0.open.load(Ordering::SeqCst) == 0;
+        is_idle && !self.0.has_other_bytes.load(Ordering::SeqCst)
     }
 
     fn start_clock(&self) -> Clock {

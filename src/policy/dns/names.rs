@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     error::Error,
+    ops::Range,
     time::Duration,
 };
 
@@ -10,7 +11,10 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::resolve::Resolved;
-use crate::{error::Chain, route::RouteTableHandle, server::Complaints};
+use crate::{error::Chain, pieces::jittered, route::RouteTableHandle, server::Complaints};
+
+/// The parts of an interval, so that gateways that were started together don't ask together.
+const JITTER: Range<f64> = 0.9..1.1;
 
 /// What a name's time to live is kept within.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -88,10 +92,10 @@ impl Names {
                 table.set_addresses(name, resolved.get_addresses().iter().copied());
                 let time_to_live = resolved.get_time_to_live();
                 let time = time_to_live.map(|time| time.clamp(SHORTEST, LONGEST));
-                of.due = after(now, time.unwrap_or_else(|| jittered(interval)));
+                of.due = after(now, time.unwrap_or_else(|| jittered(interval, JITTER)));
             }
             Err(error) => {
-                of.due = after(now, jittered(interval));
+                of.due = after(now, jittered(interval, JITTER));
                 of.complain(name, &*error, table);
             }
         }
@@ -110,12 +114,6 @@ impl Name {
     }
 }
 
-/// From nine to eleven tenths of it, so that gateways that were started together don't ask together.
-fn jittered(interval: Duration) -> Duration {
-    let seconds = interval.as_secs_f64() * (0.9 + 0.2 * fastrand::f64());
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
-}
-
 fn after(now: Instant, time: Duration) -> Instant {
     now.checked_add(time).unwrap_or(now + LONGEST)
 }
@@ -128,7 +126,7 @@ mod tests {
     #[test]
     fn the_longest_interval_stays_one() {
         for _ in 0..100 {
-            let time = jittered(Duration::MAX);
+            let time = jittered(Duration::MAX, JITTER);
             assert!(time > Duration::MAX / 2);
             assert!(after(Instant::now(), time) > Instant::now());
         }

@@ -11,9 +11,11 @@ use test_kit::{
     answer::Answer,
     engines::{Attempt, Engines, status},
     gateway::Gateway,
+    paused::settle,
     request::asked,
     table::{endpoint, failures, in_flight, one_server, retries, server, table},
 };
+use tokio::time::sleep;
 use tower::{
     ServiceBuilder, ServiceExt,
     retry::{Policy, RetryLayer},
@@ -22,6 +24,8 @@ use tower_model_route::{
     AnswerErrorsLayer, AttemptTimeoutLayer, Failover, FailoverLayer, ModelRouteLayer, ModelServer,
     RetryInterval, RouteBody, RouteTable, Rule, TrafficPolicy,
 };
+
+use crate::SECOND;
 
 /// Sends again what was answered with 409 or 503, up to so many times.
 #[derive(Clone)]
@@ -75,6 +79,17 @@ fn instead(engines: &Engines, table: &RouteTable, retry: RetryLayer<Own>, sees: 
     } else {
         Gateway::over(engines, layer)
     }
+}
+
+/// A retry of the caller's around the failover.
+fn around(engines: &Engines, table: &RouteTable) -> Gateway {
+    let layer = ServiceBuilder::new()
+        .layer(ModelRouteLayer::new(table.clone()))
+        .layer(AnswerErrorsLayer::new())
+        .layer(own(1, false))
+        .layer(FailoverLayer::new())
+        .layer(AttemptTimeoutLayer::new());
+    Gateway::over(engines, layer)
 }
 
 /// Two endpoints, and another ModelServer as the last resort.
@@ -156,13 +171,7 @@ async fn a_policy_that_gives_up_leaves_the_attempt_as_it_ended() {
 #[tokio::test(start_paused = true)]
 async fn around_the_failover_it_begins_where_that_has_ended() {
     let (engines, table) = (Engines::default(), one_server(4, retries(1)));
-    let layer = ServiceBuilder::new()
-        .layer(ModelRouteLayer::new(table.clone()))
-        .layer(AnswerErrorsLayer::new())
-        .layer(own(1, false))
-        .layer(FailoverLayer::new())
-        .layer(AttemptTimeoutLayer::new());
-    let gateway = Gateway::over(&engines, layer);
+    let gateway = around(&engines, &table);
     engines.next([status(503), status(503)]);
     let answer = ask(&gateway).await;
     assert_eq!(answer.status(), 200);
@@ -249,23 +258,17 @@ async fn one_that_wraps_the_failover_adds_to_what_it_sends_again() {
 async fn an_attempt_after_the_failover_has_given_up_is_one_like_any_other() {
     let table = one_server(2, retries(1).max_in_flight(1));
     let engines = Engines::default();
-    let layer = ServiceBuilder::new()
-        .layer(ModelRouteLayer::new(table.clone()))
-        .layer(AnswerErrorsLayer::new())
-        .layer(own(1, false))
-        .layer(FailoverLayer::new())
-        .layer(AttemptTimeoutLayer::new());
-    let gateway = Gateway::over(&engines, layer);
-    let minute = 60 * crate::SECOND;
+    let gateway = around(&engines, &table);
+    let minute = 60 * SECOND;
     engines.next([
-        status(503).late(crate::SECOND),
+        status(503).late(SECOND),
         status(200).late(minute),
         status(200).late(minute),
     ]);
     let first = tokio::spawn(gateway.clone().oneshot(asked()));
-    test_kit::paused::settle().await;
+    settle().await;
     let second = tokio::spawn(gateway.clone().oneshot(asked()));
-    tokio::time::sleep(2 * crate::SECOND).await;
+    sleep(2 * SECOND).await;
     assert_eq!(engines.attempts().len(), 3);
     assert_eq!(in_flight(&table), 2);
     first.await.unwrap().unwrap();

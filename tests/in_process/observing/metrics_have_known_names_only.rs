@@ -370,15 +370,17 @@ async fn counts_that_are_not_possible_are_not_added() {
     assert_eq!(wild, [false, false]);
 }
 
+/// One endpoint with this name.
+fn called(name: &str) -> RouteTable {
+    let server = ModelServer::new("server").endpoint(Endpoint::new("http://e0").name(name));
+    test_kit::table::table([server], Rule::new("rule").target("server"))
+}
+
 /// In a series of its own, so that no other one ends with a Pod.
 #[test]
 fn names_of_endpoints_are_told_apart_from_their_series() {
     let recorder = recorder();
     let _local = set_default_local_recorder(&recorder);
-    let called = |name: &str| {
-        let server = ModelServer::new("server").endpoint(Endpoint::new("http://e0").name(name));
-        test_kit::table::table([server], Rule::new("rule").target("server"))
-    };
     let measured = measured(called("pod-1"));
     let info = |lines: &[String], name: &str| {
         let name = format!("name=\"{name}\"");
@@ -402,10 +404,6 @@ fn names_of_endpoints_are_told_apart_from_their_series() {
 async fn counters_go_on_with_a_new_endpoint() {
     let recorder = recorder();
     let _local = set_default_local_recorder(&recorder);
-    let called = |name: &str| {
-        let server = ModelServer::new("server").endpoint(Endpoint::new("http://e0").name(name));
-        test_kit::table::table([server], Rule::new("rule").target("server"))
-    };
     let measured = measured(called("pod-1"));
     let failures = || {
         let lines = measured.scrape(&recorder);

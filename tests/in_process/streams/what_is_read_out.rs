@@ -1,8 +1,10 @@
 //! What an engine keeps is read out as it is: a file of lines is no generation that may break off.
 
+use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use test_kit::{
+    body::script,
     engines::{Act, answers, says},
     gateway::Rig,
     table::one_server,
@@ -31,7 +33,7 @@ fn policies() -> [TrafficPolicy; 4] {
 async fn get(rig: &Rig, path: &str, act: Act) -> (u16, Result<String, String>) {
     rig.engines.next([act]);
     let request = Request::get(path).body(Full::default()).unwrap();
-    let (head, body) = read(rig.send::<Full<bytes::Bytes>>(request).await).await;
+    let (head, body) = read(rig.send::<Full<Bytes>>(request).await).await;
     (head.status().as_u16(), body)
 }
 
@@ -71,7 +73,7 @@ async fn a_stored_error_is_none_of_the_engine_that_reads_it_out() {
     for policy in policies() {
         let rig = rig(policy);
         for _ in 0..6 {
-            let (script, body) = test_kit::body::script();
+            let (script, body) = script();
             script.data(text).end();
             let act = answers(200, body).header("content-type", "application/json");
             let answer = get(&rig, "/v1/responses/r", act).await;

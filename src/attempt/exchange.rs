@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{
     error::RouteError,
+    events::Api,
     observe::{AttemptReport, SpanLevel},
     pieces::lock,
     route::{Further, RouteDecision, Unavailable},
@@ -73,6 +74,7 @@ pub(crate) struct Fixed {
     pub(crate) can_ask_for_usage: bool,
     /// Whether the gateway, not the client, has the engine report its load.
     pub(crate) asks_for_load: bool,
+    pub(crate) api: Api,
     /// That of its attempts.
     pub(crate) span_level: SpanLevel,
 }
@@ -262,14 +264,7 @@ impl Exchange {
         let times = AttemptTimes::of(&lease.server().policy, state.deadline);
         state.slow = times.slow;
         self.is_timed.store(true, Ordering::Relaxed);
-        let asks_for_stream = self.fixed.asks_for_stream;
-        (
-            AttemptTimes {
-                asks_for_stream,
-                ..times
-            },
-            timed,
-        )
+        (times, timed)
     }
 
     /// Whether somebody watches the times of the current attempt, and so when the total one is over.
@@ -541,6 +536,16 @@ impl Exchange {
     /// The model that the engine of the current attempt was asked for.
     pub(crate) fn engine_model(&self) -> String {
         self.state().decision.engine_model().to_owned()
+    }
+
+    /// The API that the client speaks.
+    pub(crate) fn api(&self) -> Api {
+        self.fixed.api
+    }
+
+    /// Whether the request asks for a stream, if that is known.
+    pub(crate) fn asks_for_stream(&self) -> Option<bool> {
+        self.fixed.asks_for_stream
     }
 
     /// The level of its attempts' spans.

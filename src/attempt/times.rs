@@ -21,8 +21,6 @@ pub(crate) struct AttemptTimes {
     pub(crate) is_gated: bool,
     /// The longest time from the head to that.
     pub(crate) idle: Option<Duration>,
-    /// Whether the request asks for a stream, if that is known.
-    pub(crate) asks_for_stream: Option<bool>,
     /// Whether an answer is read that may say that the engine does not have the model.
     pub(crate) sees_unknown_model: bool,
     /// Whether one is that may say that the request is too long.
@@ -55,7 +53,6 @@ impl AttemptTimes {
             slow,
             is_gated: policy.holds_first_event(),
             idle: policy.get_stream_idle_timeout(),
-            asks_for_stream: None,
             sees_unknown_model: policy.get_retry_unknown_model(),
             sees_too_long: policy.get_retry_too_long(),
         }

@@ -100,8 +100,13 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn by(path: &str, headers: &HeaderMap) -> Self {
+        Self::in_shape(Shape::of(path, headers), headers)
+    }
+
+    /// The same where the shape is known.
+    pub(crate) fn in_shape(shape: Shape, headers: &HeaderMap) -> Self {
         Self {
-            shape: Shape::of(path, headers),
+            shape,
             id: given_request_id(headers).cloned(),
         }
     }

@@ -23,6 +23,7 @@
 //! Not detected are therefore brackets that close another kind and anything between the tokens
 //! there; nor, anywhere, bad escapes and broken UTF-8.
 
+mod api;
 mod dialect;
 mod event;
 mod format;
@@ -47,6 +48,7 @@ mod write;
 
 #[cfg(fuzzing)]
 pub(crate) use self::fuzz::fuzz_events;
+pub(crate) use self::{api::Api, ids::Ids, made::Made, usage::MOST_TOKENS, write::failure_event};
 pub use self::{
     dialect::Dialect,
     event::{End, Event, Kinds},
@@ -57,4 +59,3 @@ pub use self::{
     usage::Usage,
     write::{Interruption, data_of, error_event, keep_alive},
 };
-pub(crate) use self::{ids::Ids, made::Made, usage::MOST_TOKENS, write::failure_event};

@@ -6,7 +6,7 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use http::{HeaderMap, Method, request::Parts};
+use http::{HeaderMap, request::Parts};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     attempt::{Dispatched, Exchange, Fixed, Retries, RouteBody},
     error::{Asker, RouteError},
-    events::{Dialect, Made},
+    events::{Api, Dialect, Made},
     limit::{Estimate, Pending, Refusal, Reservation, Said, Standings, Verdict},
     model::{BodyKeys, ExtractedModel, NeededKeys, ask_for_usage},
     observe::{LimitFacts, LimitVerdict, Report},
@@ -279,6 +279,7 @@ impl Matched {
         self,
         options: &Options,
         (head, fields): (&mut Parts, Fields),
+        api: Api,
         (target, lease): Chosen,
         deadline: Option<Instant>,
         report: &mut Report,
@@ -297,7 +298,7 @@ impl Matched {
             RouteDecision::leased(table, selection, target, &lease).named(&message.model);
         options.admission.via.add(head.version, &mut head.headers);
         options.forwarded.set(head);
-        let (fixed, usage) = message.asks(head, &decision, &lease, options);
+        let (fixed, usage) = message.asks(api, (head, options), &decision, &lease);
         if is_metered || fixed.can_ask_for_usage {
             rewrite::ask_for_plain(&mut head.headers);
         }
@@ -356,20 +357,23 @@ impl Message {
     /// its body ask for usage.
     fn asks(
         &mut self,
-        head: &Parts,
+        api: Api,
+        (head, options): (&Parts, &Options),
         decision: &RouteDecision,
         lease: &Lease,
-        options: &Options,
     ) -> (Fixed, Option<Edit>) {
         let is_gated = decision.policy().holds_first_event();
         let stream = is_gated.then(|| self.asks_for_stream()).flatten();
-        let usage = decision.may_force_usage().then(|| self.usage_edit(head));
+        let usage = decision
+            .may_force_usage()
+            .then(|| self.usage_edit(api.dialect));
         let usage = usage.flatten();
         let fixed = Fixed {
             has_body: true,
             asks_for_stream: stream,
             can_ask_for_usage: usage.is_some(),
-            asks_for_load: self.asks_for_load(head, lease),
+            asks_for_load: self.asks_for_load(api, head, lease),
+            api,
             span_level: options.span_level,
         };
         (fixed, usage)
@@ -387,15 +391,12 @@ impl Message {
 
     /// Whether the engine is to report its load in the answer: if that is of use, engines do so for
     /// such a request, the client has not asked itself, and it was not done a moment ago.
-    fn asks_for_load(&mut self, head: &Parts, lease: &Lease) -> bool {
+    fn asks_for_load(&mut self, api: Api, head: &Parts, lease: &Lease) -> bool {
         let server = lease.server();
         server.uses_reports
             && server.endpoints.len() > 1
-            && head.method == Method::POST
-            && matches!(
-                Dialect::of(head.uri.path()),
-                Dialect::Chat | Dialect::Completions
-            )
+            && api.generates
+            && matches!(api.dialect, Dialect::Chat | Dialect::Completions)
             && !load_report::asks(&head.headers)
             && self.asks_for_stream() == Some(false)
             && lease.endpoint().may_be_asked()
@@ -403,11 +404,8 @@ impl Message {
 
     /// What makes a chat's or a completion's stream end with its usage, if all of the body is there
     /// to be read.
-    fn usage_edit(&mut self, head: &Parts) -> Option<Edit> {
-        let has_option = matches!(
-            Dialect::of(head.uri.path()),
-            Dialect::Chat | Dialect::Completions
-        );
+    fn usage_edit(&mut self, dialect: Dialect) -> Option<Edit> {
+        let has_option = matches!(dialect, Dialect::Chat | Dialect::Completions);
         has_option.then(|| ask_for_usage(self.text()?)).flatten()
     }
 

@@ -17,7 +17,7 @@ use super::{dispatch::Matched, options::Options, upgrade::Upgrade, waiter::Waite
 use crate::{
     attempt::{Exchange, RouteBody},
     error::{Asker, RouteError},
-    events::Dialect,
+    events::Api,
     limit::{Pending, Standings},
     observe::Report,
     route::CompiledTable,
@@ -120,9 +120,7 @@ pub(super) struct Routed {
     pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) timer: Timer,
     pub(super) asker: Asker,
-    pub(super) dialect: Dialect,
-    /// Whether it is a POST, as all that ask for a generation are.
-    pub(super) is_post: bool,
+    pub(super) api: Api,
     /// How often its client gets a comment while it waits, if it does.
     pub(super) keep_alive: Option<Duration>,
     pub(super) options: Arc<Options>,

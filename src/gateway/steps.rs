@@ -7,7 +7,7 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{Request, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -27,7 +27,7 @@ use crate::{
     },
     config::OnInterruption,
     error::RouteError,
-    events::{Dialect, Format},
+    events::{Api, Dialect, Format},
     limit::{Refusal, Reservation},
     observe::Report,
     route::{Chosen, CompiledTable, RouteDecision},
@@ -345,7 +345,7 @@ fn held<R: Body>(
     let slow = finished.slow.take().filter(|_| watch.is_some());
     held.watch(watch, slow);
     if let Some(interval) = routed.keep_alive {
-        held.keep_alive(KeepAlive::new(interval, routed.dialect));
+        held.keep_alive(KeepAlive::new(interval, routed.api.dialect));
     }
     if finished.asks_for_usage {
         held.hide_usage();
@@ -403,7 +403,7 @@ fn watch<R: Body>(
         || policy.get_first_event_slow().is_some()
         || finished.lease.as_ref().is_some_and(Lease::wants_beginning);
     let tells = report.reads_answer() || finished.asks_for_usage;
-    let why = match routed.is_post {
+    let why = match routed.api.generates {
         true => (is_wanted, tells),
         false => of_stored(Format::of(response.headers()), is_wanted, tells),
     };
@@ -411,7 +411,7 @@ fn watch<R: Body>(
         return None;
     }
     let has_length = response.body().size_hint().exact().is_some();
-    let (dialect, id) = (routed.dialect, routed.asker.id());
+    let (dialect, id) = (routed.api.dialect, routed.asker.id());
     Watch::new(dialect, response.headers(), has_length, why, what, id)
 }
 
@@ -469,14 +469,14 @@ fn dispatched<S, F>(
     let (head, options) = (&mut arrival.head, &arrival.options);
     let drain = options.drain(head);
     let deadline = timer.deadline();
-    let dialect = Dialect::in_shape(arrival.asker.shape(), head.uri.path());
+    let api = Api::of(arrival.asker.shape(), head);
     let standings = matched.standings(options).copied().map(Box::new);
     let learns_ids = matched.learns_ids(head);
     if learns_ids {
         rewrite::ask_for_plain(&mut head.headers);
     }
     let head = (head, arrival.fields);
-    let (body, exchange) = match matched.dispatch(options, head, chosen, deadline, report) {
+    let (body, exchange) = match matched.dispatch(options, head, api, chosen, deadline, report) {
         Ok(dispatched) => dispatched,
         Err(refused) => return rejected(refused, course).into(),
     };
@@ -491,8 +491,7 @@ fn dispatched<S, F>(
         exchange: Some(exchange),
         timer,
         asker,
-        dialect,
-        is_post: head.method == Method::POST,
+        api,
         keep_alive,
         drain,
         standings,

@@ -1,6 +1,7 @@
 //! Turns errors of the services below into answers.
 
 use std::{
+    any::Any,
     convert::Infallible,
     error::Error,
     fmt,
@@ -16,7 +17,7 @@ use tower_service::Service;
 use tracing::debug;
 
 use crate::{
-    attempt::ResponseBody,
+    attempt::{ResponseBody, RouteBody},
     error::{Asked, RouteError},
 };
 
@@ -80,6 +81,7 @@ impl<S, B, R> Service<Request<B>> for AnswerErrors<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: 'static,
     R: Body,
 {
     type Response = Response<ResponseBody<R>>;
@@ -95,7 +97,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         AnswerErrorsFuture {
-            asked: Asked::by(request.uri().path(), request.headers()),
+            asked: asked(&request),
             state: match self.not_ready.take() {
                 Some(error) => State::Failed { error },
                 None => State::Calling {
@@ -103,6 +105,16 @@ where
                 },
             },
         }
+    }
+}
+
+/// Below the `ModelRouteLayer` the path is the engine's.
+fn asked<B: 'static>(request: &Request<B>) -> Asked {
+    let body = (request.body() as &dyn Any).downcast_ref::<RouteBody>();
+    let headers = request.headers();
+    match body.and_then(RouteBody::exchange) {
+        Some(exchange) => Asked::in_shape(exchange.api().shape, headers),
+        None => Asked::by(request.uri().path(), headers),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::timeout::error::Elapsed;
@@ -25,7 +25,6 @@ use super::{
 use crate::{
     attempt::{Exchange, ResponseBody, RouteBody, Timed, outcome_of_answer, outcome_of_error},
     error::BoxError,
-    events::Dialect,
     observe::AttemptSpan,
     server::Outcome,
 };
@@ -92,13 +91,9 @@ where
         let (times, timed) = exchange.map(|exchange| exchange.attempt_times()).unzip();
         let times = times.unwrap_or_default();
         let span = span(&mut request, timed.as_ref().map(Timed::exchange));
-        // What a GET reads out has begun long ago.
-        let is_gated = times.is_gated && *request.method() == Method::POST;
-        let gate = is_gated.then(|| Gate {
-            dialect: Dialect::of(request.uri().path()),
-            stream: times.asks_for_stream,
-        });
-        let looks = timed.as_ref().map(|_| Looks::of(&times));
+        let exchange = timed.as_ref().map(Timed::exchange);
+        let gate = exchange.filter(|_| times.is_gated).and_then(Gate::of);
+        let looks = exchange.map(|_| Looks::of(&times));
         let call = {
             let _entered = span.enter();
             self.inner.call(request)

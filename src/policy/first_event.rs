@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::words::Said as Words;
 use crate::{
-    attempt::{ResponseBody, outcome_of_answer},
+    attempt::{Exchange, ResponseBody, outcome_of_answer},
     error::{BoxError, RouteError, RouteErrorKind},
     events::{Dialect, End, Event, Format, Kinds, Reader, data_of},
     server::Outcome,
@@ -32,10 +32,19 @@ const MAX_BYTES: usize = 64 << 10;
 pub(super) struct Gate {
     pub(super) dialect: Dialect,
     /// Whether it asks for a stream, if that is known.
-    pub(super) stream: Option<bool>,
+    stream: Option<bool>,
 }
 
 impl Gate {
+    /// That of the answer to such a request, if that is a generation.
+    pub(super) fn of(exchange: &Exchange) -> Option<Self> {
+        let api = exchange.api();
+        api.generates.then(|| Self {
+            dialect: api.dialect,
+            stream: exchange.asks_for_stream(),
+        })
+    }
+
     /// Whether the head alone says that this is not the answer that was asked for: a proxy's page,
     /// most often.
     pub(super) fn refuses(self, headers: &HeaderMap) -> bool {

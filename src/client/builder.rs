@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    connector::Connecting,
+    connector::{Connecting, Versions},
     pools::{Options, Pools},
     service::EngineClient,
     tls::{Certificates, Identity},
@@ -79,7 +79,8 @@ impl EngineClientBuilder {
     }
 
     /// Speaks HTTP/2 to every engine, also without TLS (RFC 9113 section 3.3). By default it
-    /// speaks HTTP/2 only where the engine offers it in the TLS handshake (ALPN).
+    /// speaks HTTP/2 only where the engine offers it in the TLS handshake (ALPN). A WebSocket is asked
+    /// for in HTTP/1.1 all the same.
     pub fn http2_prior_knowledge(mut self) -> Self {
         self.http2_prior_knowledge = true;
         self
@@ -186,7 +187,10 @@ impl EngineClientBuilder {
             connecting: Connecting {
                 tls,
                 timeout: self.connect_timeout,
-                is_http2: self.http2_prior_knowledge,
+                versions: match self.http2_prior_knowledge {
+                    true => Versions::Http2,
+                    false => Versions::Any,
+                },
             },
             idle_timeout: self.pool_idle_timeout,
         }))

@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use tower_service::Service;
 
@@ -26,7 +26,29 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 pub(super) struct Connecting {
     pub(super) tls: rustls::ClientConfig,
     pub(super) timeout: Duration,
-    pub(super) is_http2: bool,
+    pub(super) versions: Versions,
+}
+
+/// Which versions of HTTP an engine may be spoken to in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Versions {
+    /// HTTP/1.1, or HTTP/2 where it is chosen in the TLS handshake.
+    Any,
+    Http1,
+    /// Also without TLS.
+    Http2,
+}
+
+impl Versions {
+    /// What is offered in the TLS handshake (RFC 7301), the best first.
+    fn offered(self) -> Vec<Vec<u8>> {
+        let (http1, http2) = (b"http/1.1".to_vec(), b"h2".to_vec());
+        match self {
+            Self::Any => vec![http2, http1],
+            Self::Http1 => vec![http1],
+            Self::Http2 => vec![http2],
+        }
+    }
 }
 
 /// Name resolution, TCP to the first address that answers (RFC 8305), TLS, all within one time.
@@ -38,8 +60,8 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// Connects to what a URI names, or always `at` this address.
-    pub(super) fn new(how: &Connecting, at: Option<SocketAddr>) -> Self {
+    /// Connects to what a URI names, or always `at` this address, for these `versions`.
+    pub(super) fn new(how: &Connecting, versions: Versions, at: Option<SocketAddr>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -48,18 +70,12 @@ impl Connector {
         // Shared among a name's addresses, so that one that does not answer leaves time for the next.
         tcp.set_connect_timeout(Some(how.timeout));
         let tcp = Tcp { inner: tcp, at };
-        let builder = HttpsConnectorBuilder::new()
-            .with_tls_config(how.tls.clone())
-            .https_or_http();
-        let https = if how.is_http2 {
-            builder.enable_http2().wrap_connector(tcp)
-        } else {
-            builder.enable_all_versions().wrap_connector(tcp)
-        };
+        let mut tls = how.tls.clone();
+        tls.alpn_protocols = versions.offered();
         Self {
-            https,
+            https: HttpsConnector::from((tcp, tls)),
             timeout: how.timeout,
-            is_http2: how.is_http2,
+            is_http2: versions == Versions::Http2,
         }
     }
 }

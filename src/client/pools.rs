@@ -9,15 +9,15 @@ use std::{
 
 use http::{Request, Uri, uri::Scheme};
 use hyper_util::{
-    client::legacy::{Builder, Client, ResponseFuture},
+    client::legacy::{Client, ResponseFuture},
     rt::{TokioExecutor, TokioTimer},
 };
 
-use super::connector::{Connecting, Connector};
+use super::connector::{Connecting, Connector, Versions};
 use crate::{
     attempt::RouteBody,
     pieces::lock,
-    wire::{AtAddress, FreshConnection},
+    wire::{AtAddress, FreshConnection, rewrite},
 };
 
 /// Of so many addresses connections are kept apart; then those go that were not used for the
@@ -42,11 +42,32 @@ pub(super) struct Options {
     pub(super) idle_timeout: Duration,
 }
 
-#[derive(Clone)]
 struct Clients {
     pooled: Hyper,
     /// Keeps no connection.
     fresh: Hyper,
+    /// Keeps none either, and speaks no HTTP/2, which has no `Upgrade` (RFC 9113 section 8.6).
+    upgrading: Hyper,
+}
+
+/// Which connection a request wants.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Any,
+    Fresh,
+    Upgrading,
+}
+
+impl Wanted {
+    fn by(request: &Request<RouteBody>) -> Self {
+        if rewrite::asks_for_websocket(request.method(), request.headers()) {
+            Self::Upgrading
+        } else if request.extensions().get::<FreshConnection>().is_some() {
+            Self::Fresh
+        } else {
+            Self::Any
+        }
+    }
 }
 
 struct At {
@@ -65,10 +86,10 @@ impl Pools {
 
     /// Sends a request, whose URI then names what is to be spoken of.
     pub(super) fn send(&self, mut request: Request<RouteBody>) -> ResponseFuture {
-        let is_fresh = request.extensions().get::<FreshConnection>().is_some();
+        let wanted = Wanted::by(&request);
         match self.address_of(&mut request) {
-            Some(at) => self.at(at).client(is_fresh).request(request),
-            None => self.common.client(is_fresh).request(request),
+            Some(at) => self.at(at, wanted).request(request),
+            None => self.common.of(wanted).request(request),
         }
     }
 
@@ -76,7 +97,7 @@ impl Pools {
     fn address_of(&self, request: &mut Request<RouteBody>) -> Option<SocketAddr> {
         let at = request.extensions().get::<AtAddress>()?;
         let is_plain = request.uri().scheme() == Some(&Scheme::HTTP);
-        if is_plain && !self.options.connecting.is_http2 {
+        if is_plain && self.options.connecting.versions != Versions::Http2 {
             // The URI has the address, and Host the name.
             return None;
         }
@@ -87,54 +108,58 @@ impl Pools {
         Some(socket)
     }
 
-    fn at(&self, socket: SocketAddr) -> Clients {
+    fn at(&self, socket: SocketAddr, wanted: Wanted) -> Hyper {
         let now = Instant::now();
         let mut all = lock(&self.at);
         if let Some(at) = all.get_mut(&socket) {
             at.used = now;
-            return at.clients.clone();
+            return at.clients.of(wanted).clone();
         }
         let clients = self.options.clients(Some(socket));
         // No connection of theirs is idle any more.
         all.retain(|_, at| now.saturating_duration_since(at.used) <= self.options.kept_for());
         if all.len() >= MOST {
             let last = all.iter().min_by_key(|(_, at)| at.used);
-            let last = last.map(|(socket, _)| *socket);
-            last.map(|last| all.remove(&last));
+            if let Some(last) = last.map(|(socket, _)| *socket) {
+                all.remove(&last);
+            }
         }
-        let at = At {
-            clients: clients.clone(),
-            used: now,
-        };
-        all.insert(socket, at);
-        clients
+        let client = clients.of(wanted).clone();
+        all.insert(socket, At { clients, used: now });
+        client
     }
 }
 
 impl Clients {
-    fn client(&self, is_fresh: bool) -> &Hyper {
-        if is_fresh { &self.fresh } else { &self.pooled }
+    fn of(&self, wanted: Wanted) -> &Hyper {
+        match wanted {
+            Wanted::Any => &self.pooled,
+            Wanted::Fresh => &self.fresh,
+            Wanted::Upgrading => &self.upgrading,
+        }
     }
 }
 
 impl Options {
     fn clients(&self, at: Option<SocketAddr>) -> Clients {
-        let connector = Connector::new(&self.connecting, at);
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder
-            .pool_timer(TokioTimer::new())
-            .http2_only(self.connecting.is_http2)
-            .http2_max_header_list_size(HEADER_BYTES);
-        let pooled = |builder: &mut Builder, idle: bool| {
-            builder
-                .pool_idle_timeout(self.idle_timeout)
-                .pool_max_idle_per_host(if idle { usize::MAX } else { 0 })
-                .build(connector.clone())
-        };
+        let connector = |versions| Connector::new(&self.connecting, versions, at);
+        let versions = self.connecting.versions;
+        let usual = connector(versions);
         Clients {
-            pooled: pooled(&mut builder, !self.idle_timeout.is_zero()),
-            fresh: pooled(&mut builder, false),
+            pooled: self.client(usual.clone(), versions, !self.idle_timeout.is_zero()),
+            fresh: self.client(usual, versions, false),
+            upgrading: self.client(connector(Versions::Http1), Versions::Http1, false),
         }
+    }
+
+    fn client(&self, connector: Connector, versions: Versions, keeps_idle: bool) -> Hyper {
+        Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(self.idle_timeout)
+            .pool_max_idle_per_host(if keeps_idle { usize::MAX } else { 0 })
+            .http2_only(versions == Versions::Http2)
+            .http2_max_header_list_size(HEADER_BYTES)
+            .build(connector)
     }
 
     /// How long the client of an address is kept that is not used: HTTP/2's connections are shared,
@@ -159,7 +184,7 @@ mod tests {
             connecting: Connecting {
                 tls: Certificates::default().config().unwrap(),
                 timeout: Duration::from_secs(1),
-                is_http2: false,
+                versions: Versions::Any,
             },
             idle_timeout,
         })
@@ -173,10 +198,10 @@ mod tests {
     fn of_many_addresses_those_are_forgotten_that_were_not_used() {
         let pools = pools(Duration::from_secs(4));
         for n in 0..MOST {
-            pools.at(socket(n));
+            pools.at(socket(n), Wanted::Any);
         }
-        pools.at(socket(0));
-        pools.at(socket(MOST));
+        pools.at(socket(0), Wanted::Any);
+        pools.at(socket(MOST), Wanted::Any);
         let all = lock(&pools.at);
         let has = |n| all.contains_key(&socket(n));
         assert_eq!(all.len(), MOST);

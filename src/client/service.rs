@@ -24,6 +24,8 @@ use crate::{attempt::RouteBody, error::BoxError, wire::ForModelServer};
 /// - HTTP/1.1, and HTTP/2 where an engine offers it in the TLS handshake, or
 ///   [everywhere](crate::EngineClientBuilder::http2_prior_knowledge); `https://` endpoints with the
 ///   machine's certificate authorities and [yours](crate::EngineClientBuilder::root_certificates).
+/// - A WebSocket has a connection of its own, which is HTTP/1.1: HTTP/2 has no `Upgrade` (RFC 9113
+///   section 8.6).
 /// - Idle connections are closed after 4 s, before the engine does it (uvicorn: 5 s).
 /// - A connection is there within 5 s or not at all. A name's addresses are tried side by side,
 ///   IPv6 and IPv4 (RFC 8305). Dead peers are noticed (TCP keep-alive after 60 s, every 15 s).

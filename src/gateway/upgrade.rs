@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Response, request::Parts};
+use http::{Response, request::Parts};
 use hyper::upgrade::OnUpgrade;
 
 use crate::{
@@ -25,10 +25,7 @@ impl Upgrade {
     pub(super) fn asked(head: &mut Parts, tunnels: &Tunnels) -> Option<Self> {
         let client = head.extensions.remove();
         // (`end_hop` has left these two to no other request.)
-        if head.method != Method::GET {
-            return None;
-        }
-        rewrite::asks_for_websocket(&head.headers).then(|| Self {
+        rewrite::asks_for_websocket(&head.method, &head.headers).then(|| Self {
             client,
             tunnels: tunnels.clone(),
         })
@@ -44,7 +41,7 @@ pub(super) fn switched<R>(
     report: &mut Report,
 ) -> Result<Response<ResponseBody<R>>, RouteError> {
     let upgrade = upgrade
-        .filter(|_| rewrite::asks_for_websocket(response.headers()))
+        .filter(|_| rewrite::names_websocket(response.headers()))
         .ok_or_else(|| {
             refused("the engine switched protocols, which the request did not ask for")
         })?;

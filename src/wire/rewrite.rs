@@ -44,7 +44,7 @@ pub(crate) fn end_hop(head: &mut Parts, fields: Fields) {
         return;
     }
     // (In HTTP/1.0 `Upgrade` says nothing, and HTTP/2 has none: RFC 9110 section 7.8.)
-    let upgrades = version == Version::HTTP_11 && asks(head);
+    let upgrades = version == Version::HTTP_11 && asks_for_websocket(&head.method, &head.headers);
     let headers = &mut head.headers;
     strip(headers);
     if upgrades {
@@ -278,16 +278,16 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether the client asks for a WebSocket, with a GET (RFC 6455 section 4.1).
+/// Whether a request asks for a WebSocket, with a GET (RFC 6455 section 4.1).
 ///
 /// No other protocol is asked for: with one that engines or their proxies may know, such as `h2c`,
 /// a client would get a tunnel past every rule and limit.
-fn asks(head: &Parts) -> bool {
-    head.method == Method::GET && asks_for_websocket(&head.headers)
+pub(crate) fn asks_for_websocket(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::GET && names_websocket(headers)
 }
 
 /// Whether `Upgrade` names WebSocket, and `Connection` names `Upgrade` (RFC 9110 section 7.8).
-pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+pub(crate) fn names_websocket(headers: &HeaderMap) -> bool {
     let names = |field, token: &[u8]| {
         members(headers, field).any(|named| named.eq_ignore_ascii_case(token))
     };

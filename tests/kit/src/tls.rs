@@ -22,7 +22,7 @@ use rustls::{
     server::{WantsServerCert, WebPkiClientVerifier},
 };
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+pub use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// A private certificate authority.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -78,12 +78,17 @@ impl Authority {
         listener: TcpListener,
         alpn: &[&str],
     ) -> Arc<AtomicUsize> {
-        let provider = ServerConfig::builder_with_provider(Arc::new(default_provider()));
-        let versions = provider.with_safe_default_protocol_versions().unwrap();
-        let tls = acceptor(versions.with_no_client_auth(), self.issue_for(name), alpn);
+        let tls = self.acceptor(name, alpn);
         let accepted = Arc::<AtomicUsize>::default();
         tokio::spawn(serve_named(listener, tls, Arc::clone(&accepted)));
         accepted
+    }
+
+    /// What accepts connections to this name, and speaks these protocols.
+    pub fn acceptor(&self, name: &str, alpn: &[&str]) -> TlsAcceptor {
+        let provider = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let versions = provider.with_safe_default_protocol_versions().unwrap();
+        acceptor(versions.with_no_client_auth(), self.issue_for(name), alpn)
     }
 
     async fn start(

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use test_kit::time::within;
+use test_kit::{time::within, tls::TlsStream};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 
@@ -14,15 +14,33 @@ pub(super) const CLOSE: u8 = 8;
 pub(super) const PING: u8 = 9;
 pub(super) const PONG: u8 = 10;
 
+/// With TLS or without.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 pub(super) struct Side {
-    socket: TcpStream,
+    socket: Box<dyn Socket>,
     /// What a client masks with; none is an engine.
     mask: Option<[u8; 4]>,
 }
 
 impl Side {
-    pub(super) fn new(socket: TcpStream) -> Self {
-        socket.set_nodelay(true).unwrap();
+    pub(super) fn new(socket: impl Socket + 'static) -> Self {
+        socket.tcp().set_nodelay(true).unwrap();
+        let socket = Box::new(socket);
         Self { socket, mask: None }
     }
 
@@ -131,6 +149,6 @@ impl Side {
 
     /// Ends the connection with a reset.
     pub(super) fn reset(self) {
-        self.socket.set_zero_linger().unwrap();
+        self.socket.tcp().set_zero_linger().unwrap();
     }
 }

@@ -1,17 +1,23 @@
 //! WebSocket sessions through the gateway, over hyper and axum, frame by frame.
 
+mod engines_that_prefer_http2;
 mod frames;
 mod sessions_count_to_their_end;
 mod tunnelled_both_ways;
 
 use std::time::Duration;
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use test_kit::{
+    body::BoxError,
     socket::{Server, http_client},
     table,
     time::{eventually, within},
+    tls::TlsAcceptor,
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_model_route::{
     ModelRoute, ModelRouteLayer, ModelServer, RouteBody, RouteTable, Rule, TrafficPolicy, Tunnels,
     stack,
@@ -23,14 +29,30 @@ use frames::Side;
 struct Rig {
     server: Server,
     engine: TcpListener,
+    tls: Option<TlsAcceptor>,
     table: RouteTable,
     tunnels: Tunnels,
 }
 
+/// The HTTP client below the stack.
+type Client = BoxCloneSyncService<Request<RouteBody>, Response<Incoming>, BoxError>;
+
 impl Rig {
     async fn new(is_axum: bool, policy: TrafficPolicy) -> Self {
+        let client = http_client(false).map_err(BoxError::from);
+        Self::with(is_axum, policy, BoxCloneSyncService::new(client), None).await
+    }
+
+    /// With this client, and an engine behind TLS.
+    async fn with(
+        is_axum: bool,
+        policy: TrafficPolicy,
+        client: Client,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let engine = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", engine.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", engine.local_addr().unwrap());
         let server = ModelServer::new("server").endpoint(url).model("real");
         let rule = Rule::new("rule").target("server");
         let table = RouteTable::builder()
@@ -40,7 +62,7 @@ impl Rig {
             .unwrap();
         let layer = ModelRouteLayer::new(table.clone());
         let tunnels = layer.tunnels();
-        let service = stack(layer).service(http_client::<RouteBody>(false));
+        let service = stack(layer).service(client);
         let server = match is_axum {
             true => Server::axum(axum::Router::new().fallback_service(service)).await,
             false => Server::hyper(service).await,
@@ -48,6 +70,7 @@ impl Rig {
         Self {
             server,
             engine,
+            tls,
             table,
             tunnels,
         }
@@ -70,7 +93,15 @@ impl Rig {
     }
 
     async fn engine(&self) -> Side {
-        Side::new(within(self.engine.accept()).await.unwrap().0)
+        let socket = self.accept().await;
+        match &self.tls {
+            Some(tls) => Side::new(within(tls.accept(socket)).await.unwrap()),
+            None => Side::new(socket),
+        }
+    }
+
+    async fn accept(&self) -> TcpStream {
+        within(self.engine.accept()).await.unwrap().0
     }
 
     fn in_flight(&self) -> usize {

@@ -29,6 +29,7 @@ use crate::route::{RouteTable, RouteTableHandle};
 /// mounted ConfigMap's files lead through. Several changes within the
 /// [`debounce`](Self::debounce) time are one. Where the texts say what they
 /// said, be it with other comments, nothing is reloaded, and every count stays.
+/// Other files that the table depends on are named with [`also`](Self::also).
 ///
 /// Manifests with errors leave the table as it is, unless they are
 /// [`lenient`](Manifests::lenient): the log says why, and
@@ -52,6 +53,7 @@ use crate::route::{RouteTable, RouteTableHandle};
 #[must_use = "nothing is watched before it is started"]
 pub struct Watch {
     paths: Vec<PathBuf>,
+    others: Vec<PathBuf>,
     debounce: Duration,
     allow_no_routes: bool,
     complete: Box<dyn Fn(Manifests) -> Manifests + Send>,
@@ -66,6 +68,7 @@ impl Watch {
     pub fn new() -> Self {
         Self {
             paths: Vec::new(),
+            others: Vec::new(),
             debounce: Duration::from_millis(200),
             allow_no_routes: false,
             complete: Box::new(|manifests| manifests),
@@ -75,6 +78,13 @@ impl Watch {
     /// Adds a file or a directory, as for [`Manifests::from_path`].
     pub fn path(mut self, path: impl Into<PathBuf>) -> Self {
         self.paths.push(path.into());
+        self
+    }
+
+    /// Adds a file that is no manifest, such as a key that [`complete`](Self::complete) reads: what is
+    /// in it is compared as the manifests are, so that a change of it alone is a reload.
+    pub fn also(mut self, file: impl Into<PathBuf>) -> Self {
+        self.others.push(file.into());
         self
     }
 
@@ -122,6 +132,7 @@ impl Watch {
         let mut watcher = Places {
             watcher: notify::recommended_watcher(on_event).map_err(WatchError::new)?,
             paths: self.paths,
+            others: self.others,
         };
         watcher.watch().map_err(WatchError::new)?;
         let reloader = Reloader {
@@ -129,7 +140,7 @@ impl Watch {
             debounce: self.debounce,
             allow_no_routes: self.allow_no_routes,
             complete: self.complete,
-            texts: Vec::new(),
+            last: Contents::default(),
             has_failed: false,
             reloads: Reloads::new(handle.clone()),
         };
@@ -167,6 +178,7 @@ impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watch")
             .field("paths", &self.paths)
+            .field("others", &self.others)
             .field("debounce", &self.debounce)
             .finish_non_exhaustive()
     }
@@ -229,13 +241,14 @@ enum Signal {
 struct Places {
     watcher: RecommendedWatcher,
     paths: Vec<PathBuf>,
+    others: Vec<PathBuf>,
 }
 
 impl Places {
     /// Watches them, those again that have been replaced since.
     fn watch(&mut self) -> notify::Result<()> {
         let mut result = Ok(());
-        for path in &self.paths {
+        for path in self.paths.iter().chain(&self.others) {
             let directories = directories(path);
             let mut watched = directories
                 .iter()
@@ -250,6 +263,26 @@ impl Places {
         }
         result
     }
+
+    fn read(&self, may_be_empty: bool) -> Contents {
+        let texts = self.paths.iter().map(|path| match may_be_empty {
+            true => files::read_any(path),
+            false => files::read(path),
+        });
+        let others = self.others.iter().map(|path| files::bytes(path).ok());
+        Contents {
+            texts: texts.collect(),
+            others: others.collect(),
+        }
+    }
+}
+
+/// What was in the files.
+#[derive(Default, PartialEq)]
+struct Contents {
+    texts: Vec<Texts>,
+    /// `None` is one that can't be read.
+    others: Vec<Option<Vec<u8>>>,
 }
 
 /// A path's own directory first, then those that it and the files in it really are in.
@@ -278,9 +311,8 @@ struct Reloader {
     debounce: Duration,
     allow_no_routes: bool,
     complete: Box<dyn Fn(Manifests) -> Manifests + Send>,
-    /// The texts of the last read.
-    texts: Vec<Texts>,
-    /// Whether these could not be taken, be it for a reason that passes.
+    last: Contents,
+    /// Whether it could not be taken, be it for a reason that passes.
     has_failed: bool,
     reloads: Reloads,
 }
@@ -320,20 +352,15 @@ impl Reloader {
         if let Err(error) = self.places.watch() {
             warn!(target: "tower_model_route::reload", %error, "manifests are not watched");
         }
-        let paths = self.places.paths.iter();
-        let texts = paths.map(|path| match self.allow_no_routes {
-            true => files::read_any(path),
-            false => files::read(path),
-        });
-        let texts: Vec<Texts> = texts.collect();
-        let is_known = texts == self.texts;
+        let contents = self.places.read(self.allow_no_routes);
+        let is_known = contents == self.last;
         if is_known && !self.has_failed {
             return;
         }
-        self.texts = texts;
+        self.last = contents;
         // The caller's own `complete` is run anew each time.
         let read = || {
-            let texts = self.texts.iter().map(Manifests::from_texts);
+            let texts = self.last.texts.iter().map(Manifests::from_texts);
             (self.complete)(texts.fold(Manifests::new(), Manifests::merge))
         };
         let has_routes = |table: &RouteTable| !table.config().get_model_routes().is_empty();

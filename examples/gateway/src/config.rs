@@ -63,8 +63,8 @@ pub(crate) struct Config {
     #[arg(long = "path", value_name = "PATTERN", value_parser = path, requires = "routes", verbatim_doc_comment)]
     allowed: Vec<String>,
 
-    /// Reload the manifests when they change; while they have mistakes, the routes stay
-    /// as they were. Either is said among the requests
+    /// Reload the manifests when they change, or a file of --keys or --redis-password does;
+    /// while they have mistakes, the routes stay as they were. Either is said among the requests
     #[arg(
         long,
         requires = "manifests",
@@ -134,8 +134,7 @@ impl Key {
         key.read().map(|_| key)
     }
 
-    /// It is read each time, so that a reload of changed manifests finds a new one. A file's last line
-    /// may end.
+    /// It is read each time, so that a reload finds a new one. A file's last line may end.
     fn read(&self) -> Result<String, String> {
         secret(&self.name, self.file.as_ref())
     }
@@ -258,8 +257,12 @@ impl Config {
             true => Watch::new().allow_no_routes(),
             false => Watch::new(),
         };
-        self.paths()
-            .fold(watch, Watch::path)
+        let secrets = self.keys.iter().map(|key| &key.file);
+        let secrets = secrets.chain(self.redis_passwords.iter().map(|password| &password.file));
+        let watch = self.paths().fold(watch, Watch::path);
+        secrets
+            .flatten()
+            .fold(watch, Watch::also)
             .complete(move |manifests| config.completed(manifests))
             .start(table)
             .map(Some)
@@ -276,11 +279,9 @@ impl Config {
         });
         let passwords = self.redis_passwords.iter();
         let manifests = passwords.fold(manifests, |manifests, password| {
-            match password.read() {
-                Ok(value) => manifests.redis_password(&password.address, value),
-                // Redis says that it wants one.
-                Err(_) => manifests,
-            }
+            // One that can't be read is empty, which is a mistake.
+            let value = password.read().unwrap_or_default();
+            manifests.redis_password(&password.address, value)
         });
         let mut allowed = self.allowed.iter();
         let allowed = allowed.try_fold(ApiPaths::none(), |allowed, path| allowed.and(path));

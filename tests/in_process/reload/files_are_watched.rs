@@ -353,6 +353,43 @@ fn what_fails_for_a_passing_reason_is_tried_again() {
     assert_eq!(handle.reloads(), (1, 1));
 }
 
+/// Such as a key, which `complete` reads.
+#[test]
+fn a_file_that_is_no_manifest_counts_if_it_is_named() {
+    let directory = Directory::new();
+    let file = directory.write("routes.yaml", &routed("a"));
+    let secrets = Directory::new();
+    let key = secrets.write("key", "one");
+    let handle = started(&file);
+    let read = key.clone();
+    let _watch = quickly(&file)
+        .also(&key)
+        .complete(move |manifests| {
+            let host = fs::read_to_string(&read).expect("a key");
+            manifests.endpoints("default/a", [format!("http://{host}")])
+        })
+        .start(&handle)
+        .unwrap();
+    let serves = |uri: &str| {
+        let servers = handle.table().servers();
+        servers[0].endpoints().iter().any(|at| at.uri() == uri)
+    };
+    eventually(|| serves("http://one"));
+    fs::write(&key, "two").unwrap();
+    eventually(|| serves("http://two"));
+    // It is away while it is replaced.
+    fs::remove_file(&key).unwrap();
+    eventually(|| handle.last_error().is_some());
+    assert!(serves("http://two"));
+    fs::write(&key, "three").unwrap();
+    eventually(|| serves("http://three") && handle.last_error().is_none());
+    let reloads = handle.reloads();
+    secrets.write("key", "three");
+    secrets.write("other", "x");
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!(handle.reloads(), reloads);
+}
+
 /// The thread that sees the next change is the one that saw the first.
 #[test]
 fn a_debounce_of_any_length_does_not_end_the_watch() {

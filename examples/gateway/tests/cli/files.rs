@@ -26,6 +26,12 @@ pub(crate) fn at(server: &str, url: &str) -> String {
     server.replace("metadata:\n", &endpoints)
 }
 
+/// The ModelServer whose engines get the key K.
+pub(crate) fn keyed(server: &str) -> String {
+    let header = "annotations: {tower-model-route/headers: 'authorization: Bearer ${K}'}";
+    server.replace("metadata:\n", &format!("metadata:\n  {header}\n"))
+}
+
 /// A ModelRoute from `model` to a ModelServer.
 pub(crate) fn route(model: &str, server: &str) -> String {
     format!(

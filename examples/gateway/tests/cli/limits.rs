@@ -1,6 +1,6 @@
 //! Limits in manifests.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use axum::http::Request;
 use mock_llm::Engine;
@@ -187,6 +187,32 @@ async fn a_password_for_redis_comes_from_a_file_and_is_not_shown() {
     let request = Request::get(format!("{}/_routes", gateway.url()));
     let table = gateway.send(request.body(String::new()).unwrap()).await;
     assert!(!table.body().contains(PASSWORD), "{}", table.body());
+}
+
+#[tokio::test]
+async fn a_password_that_changes_is_a_reload_if_that_is_wanted() {
+    let Some(redis) = Redis::with_password(Some(PASSWORD)).await else {
+        return;
+    };
+    let engine = Engine::new("org/small").spawn().await.unwrap();
+    let directory = Directory::new();
+    let file = directory.write("password", "old");
+    let password = format!("{}={}", redis.address(), file.display());
+    let more = ["--watch", "--redis-password", &password];
+    let manifests = in_redis(&redis.address());
+    let (_manifests, mut gateway) =
+        Gateway::serving_on("127.0.0.1:0", &engine.url(), &manifests, &more).await;
+    // While there is none, the one of before stays.
+    fs::remove_file(&file).unwrap();
+    gateway.until("manifests not reloaded").await;
+    directory.write("password", PASSWORD);
+    gateway.until("manifests reloaded").await;
+    within(async {
+        while redis.ask(&["EXISTS", OUTPUT]).await == ["0"] {
+            assert_eq!(gateway.ask("chat").await.status(), 200);
+        }
+    })
+    .await;
 }
 
 #[test]

@@ -7,7 +7,7 @@ use test_kit::{
 };
 
 use crate::{
-    files::{route, server},
+    files::{keyed, route, server},
     program::{Gateway, header, run},
 };
 
@@ -15,9 +15,8 @@ fn manifests() -> String {
     server("small", "m") + &route("chat", "small")
 }
 
-fn keyed() -> String {
-    let annotation = "annotations: {tower-model-route/headers: 'authorization: Bearer ${K}'}\n  ";
-    manifests().replacen("name: small", &format!("{annotation}name: small"), 1)
+fn with_key() -> String {
+    keyed(&server("small", "m")) + &route("chat", "small")
 }
 
 #[tokio::test]
@@ -27,7 +26,7 @@ async fn a_key_from_a_file_reaches_the_engine_and_is_not_shown() {
     let file = keys.write("key", "sk-7f3a\n");
     let keys = format!("K={}", file.display());
     let (_directory, gateway) =
-        Gateway::serving(&engine, &keyed(), &["--keys", &keys, "--admin-here"]).await;
+        Gateway::serving(&engine, &with_key(), &["--keys", &keys, "--admin-here"]).await;
     assert_eq!(gateway.ask("chat").await.status(), 200);
     assert_eq!(
         engine.next().await.field("authorization"),
@@ -41,7 +40,7 @@ async fn a_key_from_a_file_reaches_the_engine_and_is_not_shown() {
 #[test]
 fn a_key_that_is_not_allowed_or_not_there() {
     let directory = Directory::new();
-    let path = directory.write("all.yaml", &keyed());
+    let path = directory.write("all.yaml", &with_key());
     let ended = run(["--check", path.to_str().unwrap()]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.stdout.contains("unknown-key"), "{}", ended.stdout);

@@ -4,10 +4,13 @@ use std::fs;
 
 use mock_llm::Engine;
 
-use test_kit::directory::Directory;
+use test_kit::{
+    directory::Directory,
+    socket::{Reply, Upstream},
+};
 
 use crate::{
-    files::{at, route, server},
+    files::{at, keyed, route, server},
     program::{Gateway, header},
 };
 
@@ -94,4 +97,26 @@ async fn there_also_with_the_last_file_of_a_directory() {
     fs::remove_file(file).unwrap();
     gateway.until("manifests reloaded").await;
     assert_eq!(gateway.ask("only").await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_key_that_changes_is_a_reload_too() {
+    let mut engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let keys = Directory::new();
+    let key = format!("K={}", keys.write("key", "one\n").display());
+    let manifests = keyed(&server("small", "m")) + &route("chat", "small");
+    let more = ["--watch", "--keys", &key];
+    let (_directory, mut gateway) = Gateway::serving(&engine, &manifests, &more).await;
+    assert_eq!(gateway.ask("chat").await.status(), 200);
+    assert_eq!(
+        engine.next().await.field("authorization"),
+        Some("Bearer one")
+    );
+    keys.write("key", "two\n");
+    gateway.until("manifests reloaded").await;
+    assert_eq!(gateway.ask("chat").await.status(), 200);
+    assert_eq!(
+        engine.next().await.field("authorization"),
+        Some("Bearer two")
+    );
 }

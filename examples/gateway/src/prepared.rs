@@ -132,9 +132,12 @@ impl<'a> Prepared<'a> {
         health.serve();
         introduce(&url);
         let stop = CancellationToken::new();
-        let gateway = gateway.serve(stop.cancelled(), || in_flight.none());
+        let answered = async {
+            gateway.serve(stop.cancelled(), || in_flight.none()).await;
+            stop::settled().await;
+        };
         tokio::select! {
-            () = gateway => {}
+            () = answered => {}
             () = stop::time_is_up(&stop, signals, &health, &in_flight, self.serving) => {}
         }
         stop::stopped(&in_flight);

@@ -2,11 +2,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tower_model_route::{RouteTableHandle, ServerSnapshot, Tunnels};
+use tower_model_route::{RedisStore, RouteTableHandle, ServerSnapshot, Tunnels};
 
 use crate::{health::Health, print::log, serving::Serving, signals::Signals};
+
+/// How long Redis may take for what it has not been told yet.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// Waits for a signal, and ends when what is in flight has had its time.
 ///
@@ -32,11 +35,17 @@ pub(crate) async fn time_is_up(
         sleep(serving.drain_delay).await;
         stop.cancel();
         sleep(serving.drain).await;
+        settled().await;
     };
     tokio::select! {
         () = in_order => {}
         () = signals.next() => {}
     }
+}
+
+/// Waits until what ended requests have used is settled in Redis, if that answers in time.
+pub(crate) async fn settled() {
+    _ = timeout(SETTLING, RedisStore::settled()).await;
 }
 
 /// The last words.

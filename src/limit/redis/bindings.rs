@@ -110,6 +110,14 @@ impl Unbound {
         let some = binds.extract_if(|_, _| true).take(AT_ONCE);
         some.map(|(_, bind)| bind).collect()
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.0).is_empty()
+    }
+
+    pub(super) fn clear(&self) {
+        lock(&self.0).clear();
+    }
 }
 
 fn is_of_one_gateway(one: &Bind, other: &Bind) -> bool {

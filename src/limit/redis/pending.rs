@@ -37,6 +37,14 @@ impl Unsettled {
         let some = takes.extract_if(|_, _| true).take(AT_ONCE);
         some.map(|(_, take)| take).collect()
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.0).is_empty()
+    }
+
+    pub(super) fn clear(&self) {
+        lock(&self.0).clear();
+    }
 }
 
 #[cfg(test)]

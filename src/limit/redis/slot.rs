@@ -1,5 +1,7 @@
 //! Which buckets a call can be for.
 
+use std::iter;
+
 use crate::limit::store::StoreTake;
 
 /// What Redis Cluster goes by for its slots: what stands in the first braces of a key, or all of it
@@ -17,6 +19,19 @@ pub(super) fn slot(key: &str) -> &str {
 /// A call whose keys are in several slots would be refused with `CROSSSLOT`.
 pub(super) fn in_one_slot(one: &StoreTake, other: &StoreTake) -> bool {
     slot(&one.key) == slot(&other.key)
+}
+
+/// A part for each slot.
+pub(super) fn by_slot<T>(
+    mut items: Vec<T>,
+    key: impl Fn(&T) -> &str,
+) -> impl Iterator<Item = Vec<T>> {
+    items.sort_by(|one, other| slot(key(one)).cmp(slot(key(other))));
+    iter::from_fn(move || {
+        let last = slot(key(items.last()?));
+        let start = items.partition_point(|item| slot(key(item)) < last);
+        Some(items.split_off(start))
+    })
 }
 
 #[cfg(test)]

@@ -2,35 +2,17 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, atomic::Ordering},
 };
 
-use redis::{
-    Client, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, Script, ServerErrorKind,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
-use tokio::{runtime::Handle, sync::Notify, task::AbortHandle, time::sleep};
-use tracing::{error, warn};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, RedisError};
 
-use super::{
-    bindings::{self, Unbound},
-    pending::Unsettled,
-    script::{Mode, call, levels, script},
-    slot::{in_one_slot, slot},
-};
+use super::{shared::Shared, writer};
 use crate::{
     config::{BuildError, MistakeKind},
     limit::bindings::Bind,
-    limit::store::{LimitStore, StoreFuture, StoreLevel, StoreTake, is_refused},
-    pieces::lock,
+    limit::store::{LimitStore, StoreFuture, StoreTake},
 };
-
-/// The longest that connecting, or settling, may take.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Keeps limits in one Redis, or a server that speaks its protocol and has Lua (Valkey).
 ///
@@ -56,20 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// ```
 pub struct RedisStore {
     shared: Arc<Shared>,
-    /// The task that settles; it ends with the store.
-    writer: Mutex<Option<AbortHandle>>,
-}
-
-struct Shared {
-    client: Client,
-    connection: Mutex<Option<ConnectionManager>>,
-    script: Script,
-    unsettled: Unsettled,
-    bind: Script,
-    unbound: Unbound,
-    more: Notify,
-    has_overflown: AtomicBool,
-    is_closed: AtomicBool,
 }
 
 impl RedisStore {
@@ -97,50 +65,44 @@ impl RedisStore {
 
     fn open(info: ConnectionInfo) -> Result<Self, BuildError> {
         let client = Client::open(info).map_err(invalid_address)?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                client,
-                connection: Mutex::default(),
-                script: script(),
-                unsettled: Unsettled::default(),
-                bind: bindings::script(),
-                unbound: Unbound::default(),
-                more: Notify::new(),
-                has_overflown: AtomicBool::new(false),
-                is_closed: AtomicBool::new(false),
-            }),
-            writer: Mutex::default(),
-        })
+        let shared = Arc::new(Shared::new(client));
+        shared.enlist();
+        Ok(Self { shared })
+    }
+
+    /// Returns once nothing waits to be written, in any store of this process: also in those that
+    /// limits and policies name, and those that a table no longer has.
+    ///
+    /// For the end of a program, when its requests have ended. What has still to be settled then is
+    /// lost: what they have used counts as what was reserved for them. While Redis can't be reached
+    /// it does not return, so give it a time:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_model_route::RedisStore;
+    /// # async fn example() {
+    /// _ = tokio::time::timeout(Duration::from_secs(1), RedisStore::settled()).await;
+    /// # }
+    /// ```
+    pub async fn settled() {
+        writer::settled().await;
     }
 
     /// Writes the binding of a session a little later.
     pub(super) fn bind_later(&self, bind: Bind) {
-        self.start_writer();
+        self.shared.start_writer();
         self.shared.unbound.add(bind);
         self.shared.more.notify_one();
     }
 
     /// Where a session is bound.
     pub(super) async fn look_up(&self, key: &str) -> Result<Option<String>, RedisError> {
-        self.start_writer();
+        self.shared.start_writer();
         let mut connection = self.shared.connection()?;
         redis::cmd("GET")
             .arg(key)
             .query_async(&mut connection)
             .await
-    }
-
-    /// Starts the task that settles, if there is none, or its runtime has ended.
-    fn start_writer(&self) {
-        let mut writer = lock(&self.writer);
-        if writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
-            return;
-        }
-        // Outside of a runtime it waits for the next request.
-        if let Ok(runtime) = Handle::try_current() {
-            let task = runtime.spawn(Arc::clone(&self.shared).write());
-            *writer = Some(task.abort_handle());
-        }
     }
 }
 
@@ -166,210 +128,15 @@ impl Drop for RedisStore {
 
 impl LimitStore for RedisStore {
     fn reserve(&self, takes: Arc<[StoreTake]>) -> StoreFuture {
-        self.start_writer();
+        self.shared.start_writer();
         let shared = Arc::clone(&self.shared);
         Box::pin(async move { Ok(shared.reserve(&takes).await?) })
     }
 
     fn settle(&self, take: StoreTake) {
-        self.start_writer();
+        self.shared.start_writer();
         self.shared.settle_later(take);
     }
-}
-
-impl Shared {
-    /// Mostly all are in one slot, and it is one call. If one of several refuses, or fails, what the
-    /// others have taken is given back.
-    async fn reserve(&self, takes: &[StoreTake]) -> Result<Vec<StoreLevel>, RedisError> {
-        let mut parts: Vec<(&[StoreTake], Vec<StoreLevel>)> = Vec::new();
-        let mut asked = Ok(());
-        for part in takes.chunk_by(in_one_slot) {
-            match self.ask(part, Mode::Reserve).await {
-                Ok(levels) => parts.push((part, levels)),
-                Err(error) => {
-                    asked = Err(error);
-                    break;
-                }
-            }
-        }
-        if asked.is_err() || parts.iter().any(|(part, levels)| is_refused(part, levels)) {
-            parts
-                .iter_mut()
-                .for_each(|(part, levels)| self.give_back(part, levels));
-        }
-        asked?;
-        Ok(parts.into_iter().flat_map(|(_, levels)| levels).collect())
-    }
-
-    /// What was taken here; nothing if that was refused.
-    fn give_back(&self, takes: &[StoreTake], levels: &mut [StoreLevel]) {
-        if is_refused(takes, levels) {
-            return;
-        }
-        for (take, level) in takes.iter().zip(levels) {
-            if let StoreLevel::Fits(left) = level {
-                *left = left.saturating_add(take.amount);
-                self.settle_later(take.given_back());
-            }
-        }
-    }
-
-    /// One call for buckets that are in one slot.
-    async fn ask(&self, takes: &[StoreTake], mode: Mode) -> Result<Vec<StoreLevel>, RedisError> {
-        let mut connection = self.connection()?;
-        let answer: Vec<i64> = call(&self.script, takes, mode)
-            .invoke_async(&mut connection)
-            .await?;
-        Ok(levels(&answer))
-    }
-
-    fn settle_later(&self, take: StoreTake) {
-        if !self.unsettled.add(take) && !self.has_overflown.swap(true, Ordering::Relaxed) {
-            error!(
-                target: "tower_model_route::limit",
-                "too much waits to be settled in Redis: some is lost",
-            );
-        }
-        self.more.notify_one();
-    }
-
-    /// A handle of the one connection, which connects by itself.
-    fn connection(&self) -> Result<ConnectionManager, RedisError> {
-        let mut connection = lock(&self.connection);
-        if let Some(connection) = &*connection {
-            return Ok(connection.clone());
-        }
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
-        let new = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
-        *connection = Some(new.clone());
-        Ok(new)
-    }
-
-    /// Connects, and makes the script known, so that a decision is one round trip.
-    async fn prepare(&self) -> Result<(), RedisError> {
-        let mut connection = self.connection()?;
-        self.script.load_async(&mut connection).await.map(drop)
-    }
-
-    /// Settles what there is, until the store is gone and nothing is left, or Redis fails then.
-    async fn write(self: Arc<Self>) {
-        // Connecting goes on here where no request waits for it.
-        _ = self.prepare().await;
-        loop {
-            let is_closed = self.is_closed.load(Ordering::Acquire);
-            let (takes, binds) = (self.unsettled.some(), self.unbound.some());
-            match (takes.is_empty() && binds.is_empty(), is_closed) {
-                (true, true) => return,
-                (true, false) => self.more.notified().await,
-                (false, _) if self.write_all(takes, binds).await => {}
-                (false, true) => {
-                    warn!(
-                        target: "tower_model_route::limit",
-                        "Redis fails, and no limit uses it any more: what requests have used is not settled",
-                    );
-                    return;
-                }
-                (false, false) => sleep(PATIENCE).await,
-            }
-        }
-    }
-
-    /// Whether Redis has answered. Otherwise all of it waits again.
-    async fn write_all(&self, takes: Vec<StoreTake>, binds: Vec<Bind>) -> bool {
-        let is_settled = self.settle_all(takes).await;
-        if is_settled {
-            self.bind_all(binds).await
-        } else {
-            self.unbound.again(binds);
-            false
-        }
-    }
-
-    /// Whether Redis has answered. Those who bound the sessions are told where they are.
-    async fn bind_all(&self, mut binds: Vec<Bind>) -> bool {
-        binds.sort_by(|one, other| slot(&one.key).cmp(slot(&other.key)));
-        let mut parts = binds.chunk_by(|one, other| slot(&one.key) == slot(&other.key));
-        while let Some(part) = parts.next() {
-            let answer: Result<Vec<String>, _> = match self.connection() {
-                Ok(mut connection) => {
-                    bindings::call(&self.bind, part)
-                        .invoke_async(&mut connection)
-                        .await
-                }
-                Err(error) => Err(error),
-            };
-            match answer {
-                Ok(bound) => {
-                    for (bind, to) in part.iter().zip(&bound) {
-                        bind.tell(to);
-                    }
-                }
-                // It would fail again.
-                Err(error) if is_of_script(&error) => {}
-                Err(_) => {
-                    let rest = part.iter().chain(parts.flatten());
-                    self.unbound.again(rest.cloned().collect());
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// Whether Redis has answered. Otherwise what was used waits again.
-    async fn settle_all(&self, mut takes: Vec<StoreTake>) -> bool {
-        takes.sort_by(|one, other| slot(&one.key).cmp(slot(&other.key)));
-        let mut parts = takes.chunk_by(in_one_slot);
-        while let Some(part) = parts.next() {
-            if self.settle_in_one_slot(part).await {
-                continue;
-            }
-            // Whether Redis has done it is not known. What was used is counted at least once, and
-            // what was not used is given back at most once.
-            let again = part.iter().filter(|take| take.amount > 0);
-            for take in again.chain(parts.flatten()) {
-                _ = self.unsettled.add(take.clone());
-            }
-            return false;
-        }
-        true
-    }
-
-    /// Whether Redis has answered.
-    async fn settle_in_one_slot(&self, takes: &[StoreTake]) -> bool {
-        match self.ask(takes, Mode::Settle).await {
-            Ok(levels) => {
-                let answers = takes.iter().zip(levels);
-                for (take, _) in answers.filter(|(_, level)| *level == StoreLevel::Unusable) {
-                    warn!(
-                        target: "tower_model_route::limit",
-                        key = &*take.key,
-                        "a key of a limit holds something else: what a request has used is not settled",
-                    );
-                }
-                true
-            }
-            Err(error) if is_of_script(&error) => {
-                warn!(
-                    target: "tower_model_route::limit",
-                    error = &error as &dyn std::error::Error,
-                    keys = takes.len(),
-                    "Redis refuses what is to be settled: it is lost",
-                );
-                true
-            }
-            Err(_) => false,
-        }
-    }
-}
-
-/// Whether the script has failed with these arguments, as it would again.
-fn is_of_script(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
-        && error.to_string().contains("user_script")
 }
 
 impl fmt::Debug for RedisStore {
@@ -382,16 +149,28 @@ impl fmt::Debug for RedisStore {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tokio::time::{sleep, timeout};
 
-    #[tokio::test(start_paused = true)]
-    async fn a_store_that_is_gone_leaves_nothing_behind_while_redis_is_down() {
-        let take = || StoreTake::new("{route}", 100, 3600 * PATIENCE, 7);
+    use super::*;
+    use crate::limit::redis::shared::PATIENCE;
+
+    /// One at an address where nobody is, with something to settle.
+    fn failing() -> RedisStore {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = nobody.local_addr().unwrap().to_string();
         drop(nobody);
         let store = RedisStore::new(&address).unwrap();
         store.settle(take());
+        store
+    }
+
+    fn take() -> StoreTake {
+        StoreTake::new("{route}", 100, 3600 * PATIENCE, 7)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_gone_leaves_nothing_behind_while_redis_is_down() {
+        let store = failing();
         sleep(3 * PATIENCE).await;
         let shared = Arc::downgrade(&store.shared);
         assert!(!shared.upgrade().unwrap().unsettled.some().is_empty());
@@ -399,5 +178,17 @@ mod tests {
         drop(store);
         sleep(5 * PATIENCE).await;
         assert_eq!(shared.strong_count(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_written_is_waited_for_until_it_is_given_up() {
+        let idle = RedisStore::new("idle.test:6379").unwrap();
+        idle.shared.settled().await;
+        let store = failing();
+        let shared = Arc::clone(&store.shared);
+        let patient = timeout(60 * PATIENCE, shared.settled());
+        assert!(patient.await.is_err());
+        drop(store);
+        timeout(60 * PATIENCE, shared.settled()).await.unwrap();
     }
 }

@@ -4,8 +4,13 @@ use std::{fs, sync::Arc, time::Duration};
 
 use axum::http::Request;
 use mock_llm::Engine;
-use test_kit::{directory::Directory, redis::Redis, time::within};
-use tokio::{net::TcpListener, task::JoinSet};
+use test_kit::{
+    directory::Directory,
+    redis::Redis,
+    socket::{Reply, Upstream},
+    time::within,
+};
+use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 
 use crate::{
     files::{limited, route, server},
@@ -187,6 +192,38 @@ async fn a_password_for_redis_comes_from_a_file_and_is_not_shown() {
     let request = Request::get(format!("{}/_routes", gateway.url()));
     let table = gateway.send(request.body(String::new()).unwrap()).await;
     assert!(!table.body().contains(PASSWORD), "{}", table.body());
+}
+
+/// Redis is slow when the last request ends.
+#[cfg(unix)]
+#[tokio::test]
+async fn what_the_last_request_has_used_is_settled_before_the_end() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let slow = redis.slow().await;
+    let go = Arc::new(Notify::new());
+    let usage = r#"{"usage": {"prompt_tokens": 7, "completion_tokens": 30}}"#;
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+    let begun = Reply::new(format!("{head}Content-Length: {}\r\n\r\n", usage.len()));
+    let reply = begun.then_wait(&go).then(usage);
+    let engine = Upstream::start(move |_| reply.clone()).await;
+    let manifests = in_redis(&slow.address.to_string());
+    let (_directory, mut gateway) = Gateway::serving(&engine, &manifests, &[]).await;
+    let stopped = async {
+        // What was reserved is more than was used, and is known by then.
+        while redis.ask(&["EXISTS", OUTPUT]).await == ["0"] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        slow.delay(300);
+        gateway.terminate();
+        go.notify_one();
+    };
+    let (answer, ()) = tokio::join!(gateway.ask("chat"), stopped);
+    assert_eq!(answer.status(), 200);
+    gateway.until("Stopped.").await;
+    let left = redis.tokens(OUTPUT).await;
+    assert!((969.0..=971.0).contains(&left), "{left}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::{
     observe::{Observers, SpanLevel},
     route::{CompiledTable, RouteTableHandle},
     upload::{Buffering, DrainLimits, Limits, Memory, Pace},
-    wire::{Admission, ForwardedFields},
+    wire::{Admission, Fields, ForwardedFields},
 };
 
 #[derive(Clone, Debug)]
@@ -57,13 +57,15 @@ impl Options {
         }
     }
 
-    /// How the rest of this request's body is drained if it is answered early.
+    /// How the rest of this request's body is drained if it is answered early; its head came with
+    /// these `fields`.
     ///
     /// A client that sees an early error may end its stream at once (curl does). In
     /// HTTP/2 that breaks the announced length, and resets the stream before the answer
     /// has ended (RFC 9113 section 8.1.1).
-    pub(super) fn drain(&self, head: &Parts) -> DrainLimits {
+    pub(super) fn drain(&self, head: &Parts, fields: Fields) -> DrainLimits {
         DrainLimits {
+            expects: fields.has(Fields::EXPECT),
             first: head.version == Version::HTTP_2,
             ..self.drain
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, header::EXPECT, request::Parts};
+use http::{Request, Response, request::Parts};
 use http_body::Body;
 use tower_service::Service;
 
@@ -26,7 +26,7 @@ use crate::{
     observe::Report,
     pieces::{Chunks, Edits},
     route::CompiledTable,
-    upload::{Drain, Limits, Receive, Share, Upload, receive},
+    upload::{Drain, DrainLimits, Limits, Receive, Share, Upload, receive},
     wire::{Fields, RequestFields, admitted},
 };
 
@@ -102,12 +102,12 @@ where
             }
             FirstLook::Answer(response) => {
                 course.report.served(response.status());
-                let rest = unread(&head, body, &self.options);
+                let rest = unread(body, self.options.drain(&head, fields));
                 Phase::Answering { response, rest }
             }
             FirstLook::Reject(error) => {
                 course.report.rejected(&error);
-                let rest = unread(&head, body, &self.options);
+                let rest = unread(body, self.options.drain(&head, fields));
                 let response = error.answer(&asker);
                 Phase::Answering { response, rest }
             }
@@ -200,15 +200,14 @@ where
 }
 
 /// The body of a request that is answered by its head alone.
-fn unread<B>(head: &Parts, body: B, options: &Options) -> Option<Box<Drain>>
+fn unread<B>(body: B, limits: DrainLimits) -> Option<Box<Drain>>
 where
     B: Body + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    // A client that waits for `100 Continue` sends nothing: polling would ask for it.
-    if body.is_end_stream() || head.headers.contains_key(EXPECT) {
+    if body.is_end_stream() {
         return None;
     }
     let inbound = receive(body, Scan::none(), Limits::NONE);
-    Drain::of_unread(Some(inbound), options.drain(head))
+    Drain::of_unread(Some(inbound), limits)
 }

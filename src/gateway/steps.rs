@@ -467,7 +467,7 @@ fn dispatched<S, F>(
 ) -> Next<F> {
     let (arrival, report) = course.arrived();
     let (head, options) = (&mut arrival.head, &arrival.options);
-    let drain = options.drain(head);
+    let drain = options.drain(head, arrival.fields);
     let deadline = timer.deadline();
     let api = Api::of(arrival.asker.shape(), head);
     let standings = matched.standings(options).copied().map(Box::new);
@@ -505,9 +505,10 @@ fn dispatched<S, F>(
 fn rejected<S, F>((error, rest): Refused, course: &mut Course<S>) -> Phase<F> {
     course.report.rejected(&error);
     let arrival = course.arrival();
+    let limits = arrival.options.drain(&arrival.head, arrival.fields);
     Phase::Answering {
         response: error.answer(&arrival.asker),
-        rest: Drain::of_unread(rest, arrival.options.drain(&arrival.head)),
+        rest: Drain::of_unread(rest, limits),
     }
 }
 

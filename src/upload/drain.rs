@@ -18,6 +18,8 @@ pub(crate) struct DrainLimits {
     pub(crate) time: Duration,
     /// Whether the whole answer waits, and not only its end.
     pub(crate) first: bool,
+    /// Whether the client sends nothing until it is asked to: reading would do that.
+    pub(crate) expects: bool,
 }
 
 impl DrainLimits {
@@ -31,6 +33,7 @@ impl Default for DrainLimits {
             bytes: 64 << 20,
             time: Duration::from_secs(5),
             first: false,
+            expects: false,
         }
     }
 }
@@ -57,9 +60,11 @@ struct Clock {
 }
 
 impl Drain {
-    /// `None` if nothing is left of the upload, or nothing of it may be read.
+    /// `None` if nothing is left of the upload, nothing of it may be read, or the client has not been
+    /// asked for it.
     pub(crate) fn of(upload: Upload, limits: DrainLimits) -> Option<Box<Self>> {
-        (limits.bytes > 0 && !limits.time.is_zero() && upload.is_unfinished()).then(|| {
+        let comes = || upload.is_unfinished() && (!limits.expects || upload.is_asked_for());
+        (limits.bytes > 0 && !limits.time.is_zero() && comes()).then(|| {
             Box::new(Self {
                 position: upload.position(),
                 upload,

@@ -31,6 +31,8 @@ pin_project! {
         received: u64,
         // Whether the body has ended, failed, or stopped for longer than allowed.
         is_over: bool,
+        // Whether it has been polled, upon which hyper sends its `100 Continue`.
+        is_asked_for: bool,
         wait: Wait,
         trailers: Option<Box<HeaderMap>>,
         #[pin]
@@ -63,6 +65,7 @@ where
         max_bytes: limits.bytes,
         received: 0,
         is_over: false,
+        is_asked_for: false,
         wait: Wait::new(limits.pace),
         trailers: None,
         body: IntoBytes { body },
@@ -89,6 +92,11 @@ where
         self.is_over || self.body.is_end_stream()
     }
 
+    /// Whether a client that waits to be asked for it has been.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.is_asked_for
+    }
+
     /// Reads the next chunk only to throw it away, past all limits; its length, or
     /// `None` at the end.
     pub(crate) fn poll_past(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u64>> {
@@ -96,6 +104,7 @@ where
         if *this.is_over {
             return Poll::Ready(None);
         }
+        *this.is_asked_for = true;
         let frame = ready!(this.body.poll_frame(cx));
         let Some(Ok(frame)) = frame else {
             *this.is_over = true;
@@ -126,6 +135,7 @@ where
             if let Some(chunk) = this.scan.begun().cloned() {
                 return this.poll_scan(chunk, cx);
             }
+            *this.is_asked_for = true;
             let Poll::Ready(frame) = this.wait.poll(cx, |cx| this.body.as_mut().poll_frame(cx))
             else {
                 return Poll::Pending;

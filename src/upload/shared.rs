@@ -68,6 +68,15 @@ impl Upload {
         state.inbound.as_ref().is_some_and(|rest| !rest.is_over())
     }
 
+    /// Whether a client that waits to be asked for the rest has been.
+    pub(super) fn is_asked_for(&self) -> bool {
+        let state = self.state();
+        state
+            .inbound
+            .as_ref()
+            .is_none_or(|rest| rest.is_asked_for())
+    }
+
     /// How much has been read.
     pub(super) fn position(&self) -> u64 {
         self.state().kept.end()

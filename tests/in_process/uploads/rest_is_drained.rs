@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use http::{Response, StatusCode, header::EXPECT};
+use http::{Request, Response, StatusCode, Version, header::EXPECT};
 use http_body::Body;
 use proptest::prelude::*;
 use test_kit::{
     answer::Answer,
-    body::{Script, read_on, script},
+    body::{Script, Scripted, read_on, script, script_of},
     mock::{called, mock, waits},
     paused,
     request::chat,
-    table::simple,
+    table::{one_server, simple},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_ready_ok, task};
 use tower::{BoxError, Layer, Service, ServiceExt};
-use tower_model_route::{ModelRouteLayer, ResponseBody};
+use tower_model_route::{ModelRouteLayer, ResponseBody, TrafficPolicy};
 
 const SECOND: Duration = Duration::from_secs(1);
 const START: &str = r#"{"model":"nobody","a":""#;
@@ -201,6 +201,66 @@ async fn a_client_that_waits_to_be_told_is_not_told() {
         assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(upload.polls(), polled);
     }
+}
+
+/// What an upload is that need not be read to be routed: it has a name in its path, and no JSON.
+fn named_in_path(model: &str, body: Scripted, expects: bool) -> Request<Scripted> {
+    let mut request = Request::post(format!("/v2/models/{model}/infer"))
+        .header("content-type", "application/octet-stream");
+    if expects {
+        request = request.header(EXPECT, "100-continue");
+    }
+    request.body(body).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_is_it_told_once_the_model_is_known() {
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        for (expects, is_read) in [(true, false), (false, true)] {
+            let (upload, body) = script_of(Some(50_000_000));
+            let mut request = named_in_path("absent", body, expects);
+            *request.version_mut() = version;
+            let begun = Instant::now();
+            let answer = Answer::of(ask(layer(), request).await).await;
+            assert_eq!(answer.code(), "model_not_found");
+            assert_eq!(begun.elapsed() >= SECOND, is_read);
+            assert_eq!(upload.polls() > 0, is_read);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_once_an_engine_has_it_and_does_not_read() {
+    for (expects, waits_for_it) in [(true, false), (false, true)] {
+        let (mock, mut handle) = mock();
+        let policy = TrafficPolicy::new().total_timeout(SECOND);
+        let mut service = ModelRouteLayer::new(one_server(1, policy)).layer(mock);
+        let (upload, body) = script_of(Some(50_000_000));
+        let mut call = task::spawn(service.call(named_in_path("asked", body, expects)));
+        waits(&mut call);
+        let _unread = called(&mut handle);
+        advance(2 * SECOND).await;
+        let answer = assert_ready_ok!(call.poll());
+        assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+        let begun = Instant::now();
+        assert_eq!(Answer::of(answer).await.code(), "upstream_timeout");
+        assert_eq!(begun.elapsed() >= SECOND, waits_for_it);
+        assert_eq!(upload.polls() > 0, waits_for_it);
+    }
+}
+
+/// It has been told, so it sends.
+#[tokio::test(start_paused = true)]
+async fn one_that_was_told_is_waited_for() {
+    let (upload, body) = script();
+    upload.data(START);
+    let mut request = chat(body);
+    let expect = "100-continue".parse().unwrap();
+    request.headers_mut().insert(EXPECT, expect);
+    let mut answer = ask(layer(), request).await.into_body();
+    assert!(read_on(&mut answer).1.is_none());
+    upload.end();
+    assert!(matches!(read_on(&mut answer).1, Some(Ok(()))));
 }
 
 /// One that is too slow is answered because it does not send.

@@ -82,6 +82,29 @@ async fn an_unwanted_body_is_refused_at_once() {
     }
 }
 
+/// The path names the model, so nothing is asked for there either. A client that would send is waited
+/// for, and so is answered later, though it has come first.
+#[tokio::test]
+async fn so_is_one_whose_model_is_known_without_it() {
+    let wire = Wire::new().await;
+    let post = "POST /v2/models/absent/infer HTTP/1.1";
+    let fields = "Content-Type: application/octet-stream\r\n";
+    let expecting = head(post, fields, 50_000_000);
+    let (mut client, mut other) = (wire.connect().await, wire.connect().await);
+    other
+        .send(expecting.replace("Expect: 100-continue\r\n", ""))
+        .await;
+    let mut others = other.message().await;
+    client.send(expecting).await;
+    let answer = tokio::select! {
+        biased;
+        answer = client.answer() => answer,
+        () = other.reader.read_to_end(&mut others) => panic!("the other was answered first"),
+    };
+    assert_eq!(answer.status(), 404);
+    wire.untouched().await;
+}
+
 /// A client that sends the refused body all the same must not have it read as a request.
 #[tokio::test]
 async fn a_refused_body_is_not_the_next_request() {

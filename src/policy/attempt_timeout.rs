@@ -27,6 +27,7 @@ use crate::{
     error::BoxError,
     observe::AttemptSpan,
     server::Outcome,
+    wire::rewrite,
 };
 
 /// Limits each attempt to the [`timeout`](crate::TrafficPolicy::timeout) of the
@@ -44,7 +45,8 @@ use crate::{
 /// it does not have the model ([`retry_unknown_model`](crate::TrafficPolicy::retry_unknown_model)), or that
 /// the request is too long ([`retry_too_long`](crate::TrafficPolicy::retry_too_long)). Such a body has
 /// the rest of the attempt's timeout, and `stream_idle_timeout` from the head on. One that takes longer
-/// or breaks off says no more than its status, and goes on as it is.
+/// or breaks off says no more than its status, and goes on as it is. An answer in another transfer
+/// coding than `chunked`, which nobody has asked for (RFC 9112 section 7.4), is a failed attempt.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
 pub struct AttemptTimeoutLayer(());
@@ -168,7 +170,10 @@ where
         loop {
             let response = match self.as_mut().project() {
                 PhaseProj::Calling { call } => match ready!(call.poll(cx)) {
-                    Ok(response) => response,
+                    Ok(response) => match exchange.map(|_| rewrite::check_transfer(&response)) {
+                        Some(Err(error)) => return Poll::Ready(failed(error.into())),
+                        Some(Ok(())) | None => response,
+                    },
                     Err(error) => return Poll::Ready(failed(error.into())),
                 },
                 PhaseProj::Reading { reading } => {

@@ -230,11 +230,8 @@ fn number(digits: &[u8]) -> Option<u64> {
 /// Fails if the answer's body is coded in its transfer otherwise than in chunks, which the request
 /// has not allowed (it has no `TE`; RFC 9112 section 7.4): the coding would be taken off its name
 /// and stay on its body.
-pub(crate) fn check_transfer<R: Body>(
-    response: &Response<R>,
-    fields: Fields,
-) -> Result<(), RouteError> {
-    if !fields.has(Fields::TRANSFER_CODING) || response.body().is_end_stream() {
+pub(crate) fn check_transfer<R: Body>(response: &Response<R>) -> Result<(), RouteError> {
+    if response.body().is_end_stream() {
         return Ok(());
     }
     let mut codings = members(response.headers(), &TRANSFER_ENCODING)

@@ -53,6 +53,31 @@ async fn an_answer_stands_though_later_attempts_bring_none() {
     }
 }
 
+/// Its coding was not asked for (RFC 9112 section 7.4), so nobody can read it.
+#[tokio::test(start_paused = true)]
+async fn an_answer_in_another_transfer_coding_is_a_failed_attempt() {
+    let coded = |status| says(status, "coded").header("transfer-encoding", "gzip, chunked");
+    for acts in [
+        [coded(200), says(200, "plain")],
+        [says(503, "plain"), coded(200)],
+        [coded(503), says(404, "plain")],
+    ] {
+        let (answer, _) = last_of(acts).await;
+        assert_eq!(answer.text(), "plain");
+    }
+    let (answer, rig) = last_of([coded(200)]).await;
+    assert_eq!(
+        (answer.status().as_u16(), &*answer.code()),
+        (502, "upstream_unreachable")
+    );
+    assert_eq!(rig.endpoint("e0").failures(), 1);
+    let rig = Rig::one(2, retries(1));
+    rig.engines.next([coded(200), says(200, "plain")]);
+    rig.ask().await;
+    let failures = ["e0", "e1"].map(|host| rig.endpoint(host).failures());
+    assert_eq!(failures.iter().sum::<u64>(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_last_answer_is_the_one() {
     let (answer, _) = last_of([says(503, "1"), says(429, "2")]).await;

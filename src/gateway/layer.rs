@@ -226,13 +226,13 @@ impl ModelRouteLayer {
     }
 
     /// Whether `GET /v1/models` and `GET /v1/models/{id}` are answered from the
-    /// table; on by default.
+    /// table, and the same of Gemini's API (`/v1beta/models`, `/v1alpha/models`); on by default.
     pub fn models_endpoint(mut self, on: bool) -> Self {
         self.options.admission.models_endpoint = on;
         self
     }
 
-    /// Which models a client sees at `GET /v1/models`: those for which
+    /// Which models a client sees at `GET /v1/models` and in Gemini's list: those for which
     /// `is_visible` is true, which gets the request's head and the name of a
     /// model or adapter. By default all are.
     ///

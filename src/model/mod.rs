@@ -42,7 +42,7 @@ pub(crate) use self::{
         makes_ids, may_name_id,
     },
     media_type::is_plain_json,
-    paths::is_below_model,
+    paths::{has_method, is_below_model},
     scan::Scan,
 };
 #[cfg(fuzzing)]

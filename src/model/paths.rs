@@ -124,6 +124,11 @@ pub(crate) fn is_below_model(path: &str) -> bool {
     before_ending(path, KSERVE_1).is_some_and(|len| len > 0)
 }
 
+/// Whether a path below one of Google's lists of models ends in a method, such as `:generateContent`.
+pub(crate) fn has_method(path: &str) -> bool {
+    before_method(path).is_some_and(|len| len > 0)
+}
+
 /// The part of one of Google's paths from the model on.
 fn google(path: &str) -> Option<&str> {
     if let Some(rest) = path.strip_prefix("tunedModels/") {

@@ -1,6 +1,8 @@
-//! The answer to `GET /v1/models` and `GET /v1/models/{id}`, below any prefix.
+//! The answer to `GET /v1/models` and `GET /v1/models/{id}`, below any prefix, and to the same in
+//! Gemini's API.
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -11,24 +13,112 @@ use http::{HeaderValue, Method, Response, header::CONTENT_TYPE, request::Parts};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
-use crate::{error::RouteError, model::is_below_model};
+use crate::{
+    error::RouteError,
+    model::{has_method, is_below_model},
+};
 
 /// The answer to a request for the list or one of its entries.
 type Answer = Result<Response<Bytes>, RouteError>;
 
-/// Below any prefix; the second is Google's for OpenAI's clients.
-const PATHS: [&str; 2] = ["/v1/models", "/v1beta/openai/models"];
+/// The API whose list it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// With what vLLM adds to it.
+    OpenAi,
+    Gemini,
+}
 
-/// What such a request's path has behind that of the list: an id can't be mistaken for it, as it comes
-/// later.
-fn below_list<'p>(method: &Method, path: &'p str) -> Option<&'p str> {
+/// Below any prefix.
+const PATHS: [(&str, Form); 4] = [
+    ("/v1/models", Form::OpenAi),
+    // Google's for OpenAI's clients.
+    ("/v1beta/openai/models", Form::OpenAi),
+    ("/v1beta/models", Form::Gemini),
+    ("/v1alpha/models", Form::Gemini),
+];
+
+/// Whose list such a request is for, and what its path has behind that of the list: an id can't be
+/// mistaken for it, as it comes later.
+fn below_list<'p>(method: &Method, path: &'p str) -> Option<(Form, &'p str)> {
     (*method == Method::GET || *method == Method::HEAD).then_some(())?;
-    let found = PATHS.into_iter().filter_map(|list| {
+    let found = PATHS.into_iter().filter_map(|(list, form)| {
         let at = path.find(list)?;
         let below = path.get(at + list.len()..)?;
-        (below.is_empty() || below.starts_with('/')).then_some((at, below))
+        (below.is_empty() || below.starts_with('/')).then_some((at, (form, below)))
     });
-    found.min_by_key(|(at, _)| *at).map(|(_, below)| below)
+    found.min_by_key(|(at, _)| *at).map(|(_, found)| found)
+}
+
+impl Form {
+    /// Whether what is behind the list is more than the name of a model, and so for the engine.
+    fn is_below_model(self, path: &str) -> bool {
+        match self {
+            Self::OpenAi => is_below_model(path),
+            Self::Gemini => has_method(path) || path.contains("/operations/"),
+        }
+    }
+
+    fn list_of<'e>(self, entries: impl Iterator<Item = &'e Written>) -> Bytes {
+        let start: &[u8] = match self {
+            Self::OpenAi => br#"{"object":"list","data":["#,
+            Self::Gemini => br#"{"models":["#,
+        };
+        let mut list = start.to_vec();
+        for (position, entry) in entries.enumerate() {
+            if position > 0 {
+                list.push(b',');
+            }
+            list.extend_from_slice(entry.of(self));
+        }
+        list.extend_from_slice(b"]}");
+        list.into()
+    }
+}
+
+/// The same in the form of each API, serialized once.
+#[derive(Clone, Debug, Default)]
+struct Written {
+    openai: Bytes,
+    gemini: Bytes,
+}
+
+impl Written {
+    fn of(&self, form: Form) -> &Bytes {
+        match form {
+            Form::OpenAi => &self.openai,
+            Form::Gemini => &self.gemini,
+        }
+    }
+
+    /// What the engines call it is not for clients.
+    fn model(listed: &Listed, created: u64) -> Self {
+        let id = &*listed.id;
+        let mut openai = json!({
+            "id": id,
+            "object": "model",
+            "created": created,
+            "owned_by": "tower-model-route",
+            "root": id,
+        });
+        let mut gemini = json!({
+            "name": format!("models/{id}"),
+            "displayName": id,
+            // Clients choose by these. What a model is for only its engine knows.
+            "supportedGenerationMethods": ["generateContent", "countTokens", "embedContent"],
+        });
+        if let Some(parent) = &listed.parent {
+            openai["parent"] = parent.as_str().into();
+        }
+        if let Some(tokens) = listed.max_model_len {
+            openai["max_model_len"] = tokens.into();
+            gemini["inputTokenLimit"] = tokens.into();
+        }
+        Self {
+            openai: openai.to_string().into(),
+            gemini: gemini.to_string().into(),
+        }
+    }
 }
 
 /// A model or an adapter that clients can ask for.
@@ -40,19 +130,26 @@ pub(super) struct Listed {
     pub(super) max_model_len: Option<u64>,
 }
 
-/// The names that clients can ask for, in OpenAI's format with what vLLM adds to it, serialized
-/// once.
+/// The names that clients can ask for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ModelList {
-    list: Bytes,
+    list: Written,
     /// The entries in the order of the list.
-    entries: Vec<(Arc<str>, Bytes)>,
+    entries: Vec<(Arc<str>, Written)>,
     /// Their positions.
     by_id: HashMap<Arc<str>, usize>,
 }
 
 /// Whether the sender of a request may see a model.
 pub(crate) type IsVisible = dyn Fn(&Parts, &str) -> bool + Send + Sync;
+
+/// What a request asks for that is answered here.
+enum Wanted<'a> {
+    List,
+    Model(&'a Written),
+    /// A model that is not there.
+    Unknown(Cow<'a, str>),
+}
 
 impl ModelList {
     /// If an id repeats, the first counts.
@@ -61,66 +158,43 @@ impl ModelList {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
         let mut by_id = HashMap::new();
-        let mut entries: Vec<(Arc<str>, Bytes)> = Vec::new();
+        let mut entries: Vec<(Arc<str>, Written)> = Vec::new();
         for listed in models {
             if by_id.contains_key(&listed.id) {
                 continue;
             }
-            // What the engines call it is not for clients.
-            let mut model = json!({
-                "id": *listed.id,
-                "object": "model",
-                "created": created,
-                "owned_by": "tower-model-route",
-                "root": *listed.id,
-            });
-            if let Some(parent) = listed.parent {
-                model["parent"] = parent.into();
-            }
-            if let Some(tokens) = listed.max_model_len {
-                model["max_model_len"] = tokens.into();
-            }
+            let written = Written::model(&listed, created);
             by_id.insert(Arc::clone(&listed.id), entries.len());
-            entries.push((listed.id, model.to_string().into()));
+            entries.push((listed.id, written));
         }
+        let list = |form: Form| form.list_of(entries.iter().map(|(_, entry)| entry));
         Self {
-            list: list_of(entries.iter().map(|(_, entry)| entry)),
+            list: Written {
+                openai: list(Form::OpenAi),
+                gemini: list(Form::Gemini),
+            },
             entries,
             by_id,
         }
     }
 
-    /// Whether such a request asks for the list, or for something below it.
+    /// Whether such a request is answered here.
     pub(crate) fn is_for(&self, method: &Method, path: &str) -> bool {
-        below_list(method, path).is_some()
+        self.find(method, path, |_| true).is_some()
     }
 
     /// The answer, if the request asks for the list or for one of its entries.
-    ///
-    /// An id may contain slashes, escaped (`org%2Fname`) or not. KServe's
-    /// `/v1/models/{id}/ready` and its like are for the engine. To those who may not see it a
-    /// model does not exist.
     pub(crate) fn answer(&self, head: &Parts, is_visible: Option<&IsVisible>) -> Option<Answer> {
-        let body = match below_list(&head.method, head.uri.path())? {
-            "" | "/" => match is_visible {
-                None => self.list.clone(),
-                Some(is_visible) => {
-                    let seen = self.entries.iter().filter(|(id, _)| is_visible(head, id));
-                    list_of(seen.map(|(_, entry)| entry))
-                }
-            },
-            id => {
-                let id = id.strip_prefix('/')?;
-                let is_below = is_below_model(id);
-                let id = percent_decode_str(id).decode_utf8_lossy();
-                let entry = self.by_id.get(&*id).and_then(|&at| self.entries.get(at));
-                let is_seen = |id: &str| is_visible.is_none_or(|is_visible| is_visible(head, id));
-                match entry.filter(|(id, _)| is_seen(id)) {
-                    Some((_, entry)) => entry.clone(),
-                    None if is_below => return None,
-                    None => return Some(Err(RouteError::model_not_found(&id))),
-                }
+        let is_seen = |id: &str| is_visible.is_none_or(|is_visible| is_visible(head, id));
+        let (form, wanted) = self.find(&head.method, head.uri.path(), is_seen)?;
+        let body = match wanted {
+            Wanted::List if is_visible.is_none() => self.list.of(form).clone(),
+            Wanted::List => {
+                let seen = self.entries.iter().filter(|(id, _)| is_seen(id));
+                form.list_of(seen.map(|(_, entry)| entry))
             }
+            Wanted::Model(entry) => entry.of(form).clone(),
+            Wanted::Unknown(id) => return Some(Err(RouteError::model_not_found(&id))),
         };
         let mut response = Response::new(body);
         response
@@ -128,18 +202,28 @@ impl ModelList {
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Some(Ok(response))
     }
-}
 
-fn list_of<'e>(entries: impl Iterator<Item = &'e Bytes>) -> Bytes {
-    let mut list = br#"{"object":"list","data":["#.to_vec();
-    for (position, entry) in entries.enumerate() {
-        if position > 0 {
-            list.push(b',');
+    /// An id may contain slashes, escaped (`org%2Fname`) or not. KServe's
+    /// `/v1/models/{id}/ready` and its like are for the engine, and so are Gemini's methods
+    /// and operations. To those who may not see it a model does not exist.
+    fn find<'a>(
+        &'a self,
+        method: &Method,
+        path: &'a str,
+        is_seen: impl Fn(&str) -> bool,
+    ) -> Option<(Form, Wanted<'a>)> {
+        let (form, below) = below_list(method, path)?;
+        let Some(written) = below.strip_prefix('/').filter(|id| !id.is_empty()) else {
+            return Some((form, Wanted::List));
+        };
+        let id = percent_decode_str(written).decode_utf8_lossy();
+        let entry = self.by_id.get(&*id).and_then(|&at| self.entries.get(at));
+        match entry.filter(|(id, _)| is_seen(id)) {
+            Some((_, entry)) => Some((form, Wanted::Model(entry))),
+            None if form.is_below_model(written) => None,
+            None => Some((form, Wanted::Unknown(id))),
         }
-        list.extend_from_slice(entry);
     }
-    list.extend_from_slice(b"]}");
-    list.into()
 }
 
 #[cfg(test)]
@@ -159,6 +243,7 @@ mod tests {
             listed("org/base", None, Some(8192)),
             listed("lora-A", Some("org/base"), None),
             listed("org/base", Some("shadowed"), None),
+            listed("llama3:8b", None, None),
         ])
     }
 
@@ -178,7 +263,7 @@ mod tests {
         let (status, body) = get("/v1/models?limit=3").unwrap();
         assert_eq!((status, &body["object"]), (StatusCode::OK, &json!("list")));
         let names: Vec<_> = body["data"].as_array().unwrap().iter().collect();
-        assert_eq!(names.len(), 2);
+        assert_eq!(names.len(), 3);
         assert_eq!(names[0]["id"], "org/base");
         assert_eq!(names[0]["object"], "model");
         assert_eq!(names[0].get("parent"), None);
@@ -202,6 +287,53 @@ mod tests {
         let (status, body) = get("/v1/models/gone").unwrap();
         assert_eq!(status, StatusCode::NOT_FOUND);
         assert_eq!(body["error"]["code"], "model_not_found");
+    }
+
+    #[test]
+    fn geminis_list_has_the_same_models() {
+        for path in [
+            "/v1beta/models",
+            "/v1beta/models/?pageSize=50",
+            "/team-a/v1alpha/models",
+        ] {
+            let (status, body) = get(path).unwrap();
+            let methods = json!(["generateContent", "countTokens", "embedContent"]);
+            let model = |id: &str| {
+                json!({
+                    "name": format!("models/{id}"),
+                    "displayName": id,
+                    "supportedGenerationMethods": methods,
+                })
+            };
+            let mut base = model("org/base");
+            base["inputTokenLimit"] = 8192.into();
+            let list = json!({"models": [base, model("lora-A"), model("llama3:8b")]});
+            assert_eq!((status, body), (StatusCode::OK, list), "{path}");
+        }
+    }
+
+    #[test]
+    fn one_model_of_geminis() {
+        for (path, name) in [
+            ("/v1beta/models/org/base", "models/org/base"),
+            ("/v1alpha/models/org%2Fbase", "models/org/base"),
+            ("/v1beta/models/llama3:8b", "models/llama3:8b"),
+        ] {
+            let (status, body) = get(path).unwrap();
+            assert_eq!((status, &body["name"]), (StatusCode::OK, &json!(name)));
+        }
+        let (status, body) = get("/v1beta/models/gone").unwrap();
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert_eq!(body["error"]["status"], "NOT_FOUND");
+        // For the engine.
+        for path in [
+            "/v1beta/models/org/base:generateContent",
+            "/v1beta/models/gone:generateContent",
+            "/v1beta/models/org/base/operations/x",
+        ] {
+            assert!(get(path).is_none(), "{path}");
+            assert!(!models().is_for(&Method::GET, path), "{path}");
+        }
     }
 
     #[test]

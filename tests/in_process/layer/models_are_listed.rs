@@ -113,6 +113,75 @@ fn one_model_is_found_with_slashes_and_escapes() {
     }
 }
 
+/// google-genai asks so for `client.models.list()` and `client.models.get(..)`.
+#[test]
+fn geminis_clients_get_the_same_models_in_their_form() {
+    for uri in [
+        "/v1beta/models?pageSize=50",
+        "/v1alpha/models",
+        "/x/v1beta/models/",
+    ] {
+        let list = json(uri);
+        let models = list["models"].as_array().unwrap();
+        let names: Vec<_> = models
+            .iter()
+            .map(|model| model["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "models/org/base",
+                "models/sql",
+                "models/org/deep/chat",
+                "models/orphan"
+            ]
+        );
+        for model in models {
+            let name = model["displayName"].as_str().unwrap();
+            assert_eq!(model["name"], format!("models/{name}"));
+            assert_eq!(model["inputTokenLimit"], 8192);
+            let methods = model["supportedGenerationMethods"].as_array().unwrap();
+            assert!(methods.contains(&"generateContent".into()));
+            assert_eq!(json(&format!("/v1beta/models/{name}")), *model);
+        }
+    }
+}
+
+#[test]
+fn another_is_not_found_in_geminis_form_either() {
+    for uri in ["/v1beta/models/org", "/v1alpha/models/SQL"] {
+        let (status, _, body) = ask(Method::GET, uri);
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert_eq!(body["error"]["code"], 404);
+        assert_eq!(body["error"]["status"], "NOT_FOUND");
+        let message = body["error"]["message"].as_str().unwrap();
+        assert!(message.contains("does not exist"), "{message}");
+    }
+}
+
+#[test]
+fn what_is_below_a_model_of_geminis_is_not_answered() {
+    for (method, uri) in [
+        (Method::GET, "/v1beta/models/sql/operations/x"),
+        (Method::DELETE, "/v1beta/models/sql"),
+        (Method::POST, "/v1beta/models"),
+        (Method::GET, "/v1beta/modelsx"),
+    ] {
+        let (status, _, body) = ask(method, uri);
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert!(!body.contains("model `"), "{uri} {body}");
+    }
+    // A method is the engine's, whatever it is.
+    let (mock, mut handle) = mock();
+    let table = test_kit::table::simple();
+    let mut service = ModelRouteLayer::new(table).layer(mock);
+    let uri = "/v1beta/models/asked:countTokens";
+    let mut call = task::spawn(service.call(request(Method::GET, uri)));
+    waits(&mut call);
+    called(&mut handle);
+}
+
 #[test]
 fn another_is_not_found() {
     let (mock, _handle) = mock();
@@ -198,15 +267,22 @@ fn a_client_sees_only_what_it_may() {
     };
     let ids = |list: &str| -> Vec<String> {
         let list: Value = serde_json::from_str(list).unwrap();
-        let data = list["data"].as_array().unwrap().iter();
-        data.map(|model| model["id"].as_str().unwrap().to_owned())
+        let (list, id) = match list.get("data") {
+            Some(data) => (data, "id"),
+            None => (&list["models"], "displayName"),
+        };
+        let models = list.as_array().unwrap().iter();
+        models
+            .map(|model| model[id].as_str().unwrap().to_owned())
             .collect()
     };
-    let (all, seen) = (ask("/v1/models", true), ask("/v1/models", false));
-    let mut all = ids(&all.1);
-    assert!(all.contains(&"sql".to_owned()) && all.len() > 1);
-    all.retain(|id| id != "sql");
-    assert_eq!(ids(&seen.1), all);
-    assert_eq!(ask("/v1/models/sql", true).0, StatusCode::OK);
-    assert_eq!(ask("/v1/models/sql", false).0, StatusCode::NOT_FOUND);
+    for uri in ["/v1/models", "/v1beta/models"] {
+        let (all, seen) = (ask(uri, true), ask(uri, false));
+        let mut all = ids(&all.1);
+        assert!(all.contains(&"sql".to_owned()) && all.len() > 1);
+        all.retain(|id| id != "sql");
+        assert_eq!(ids(&seen.1), all);
+        assert_eq!(ask(&format!("{uri}/sql"), true).0, StatusCode::OK);
+        assert_eq!(ask(&format!("{uri}/sql"), false).0, StatusCode::NOT_FOUND);
+    }
 }

@@ -366,8 +366,9 @@ fn an_open_stream_holds_little_and_its_events_nothing() {
             .stream_idle_timeout(Duration::ZERO)
             .on_interruption(OnInterruption::Pass)
     };
-    // The request's own parts are freed meanwhile.
+    // The request's own parts are freed meanwhile, and with them the exchange.
     let (nothing_on, later) = open_stream(off());
+    assert!(nothing_on <= 0, "{nothing_on} bytes are held");
     assert_eq!(later, 0);
     for (policy, most) in [
         (off().stream_idle_timeout(minutes(5)), 750),

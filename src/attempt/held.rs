@@ -59,8 +59,8 @@ impl Held {
         upload: Option<Upload>,
         idle_timeout: Option<Duration>,
         report: Report,
-    ) -> Box<Self> {
-        Box::new(Self {
+    ) -> Self {
+        Self {
             silence: idle_timeout.map(Silence::new),
             slow: None,
             watch: None,
@@ -70,7 +70,7 @@ impl Held {
             lease,
             upload,
             report,
-        })
+        }
     }
 
     /// Looks at the events; `slow` counts a missing first one as a failure.

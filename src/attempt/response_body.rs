@@ -6,7 +6,6 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -15,7 +14,6 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{
-    exchange::Exchange,
     held::{Held, Pause},
     late::{self, Late},
     short::Short,
@@ -36,11 +34,20 @@ pin_project! {
     pub struct ResponseBody<R> {
         #[pin]
         kind: Kind<R>,
-        held: Option<Box<Held>>,
-        exchange: Option<Arc<Exchange>>,
-        // `None` if the client has sent its whole body.
-        rest: Option<Box<Rest>>,
+        // `None` if its bytes are all there is, as for all of several layers but the outermost. (In a
+        // box: an answer is moved a dozen times.)
+        beside: Option<Box<Beside>>,
     }
+}
+
+/// What goes with the bytes of an answer.
+#[derive(Debug, Default)]
+struct Beside {
+    /// `None` once the engine's part of it has ended.
+    held: Option<Held>,
+    /// `None` if the client has sent its whole body.
+    rest: Option<Box<Rest>>,
+    decision: Option<RouteDecision>,
 }
 
 pin_project! {
@@ -71,32 +78,46 @@ struct Rest {
     end: Option<Option<Frame<Bytes>>>,
 }
 
+impl Rest {
+    fn of(drain: Option<Box<Drain>>) -> Option<Box<Self>> {
+        drain.map(|drain| Box::new(Self { drain, end: None }))
+    }
+}
+
 impl<R: Body> ResponseBody<R> {
-    pub(crate) fn upstream(body: R, held: Option<Box<Held>>) -> Self {
-        let mut this = Self {
-            exchange: None,
-            held,
-            kind: Kind::Upstream { body },
-            rest: None,
-        };
-        if this.kind.is_end_stream()
-            && let Some(mut held) = this.held.take()
+    /// The engine's answer, to which `decision` led, if the request was routed. The `rest` of the
+    /// upload is drained before its end.
+    pub(crate) fn upstream(
+        body: R,
+        held: Held,
+        decision: Option<RouteDecision>,
+        rest: Option<Box<Drain>>,
+    ) -> Self {
+        let mut kind = Kind::Upstream { body };
+        let mut beside = Box::new(Beside {
+            held: Some(held),
+            rest: Rest::of(rest),
+            decision,
+        });
+        if kind.is_end_stream()
+            && let Some(farewell) = ended(&mut beside.held)
         {
-            this.kind = Kind::after(held.ended());
+            kind = Kind::after(farewell);
         }
-        this
+        let beside = Some(beside);
+        Self { kind, beside }
     }
 }
 
 impl<R> ResponseBody<R> {
-    /// With nothing that is held to its end.
+    /// With nothing beside its bytes.
     fn alone(kind: Kind<R>) -> Self {
-        Self {
-            kind,
-            held: None,
-            exchange: None,
-            rest: None,
-        }
+        Self { kind, beside: None }
+    }
+
+    /// An answer that a layer above looks at.
+    pub(crate) fn passed_on(body: R) -> Self {
+        Self::alone(Kind::Upstream { body })
     }
 
     /// An answer of which these frames were read already.
@@ -116,12 +137,15 @@ impl<R> ResponseBody<R> {
     }
 
     /// The body of a 101 that a layer above tunnels: what is held goes with the body.
-    pub(crate) fn upgraded(body: R, held: Box<Held>) -> Self {
-        Self {
-            exchange: None,
-            kind: Kind::Upstream { body },
+    pub(crate) fn upgraded(body: R, held: Held, decision: RouteDecision) -> Self {
+        let beside = Beside {
             held: Some(held),
             rest: None,
+            decision: Some(decision),
+        };
+        Self {
+            kind: Kind::Upstream { body },
+            beside: Some(Box::new(beside)),
         }
     }
 
@@ -129,25 +153,25 @@ impl<R> ResponseBody<R> {
         Self::alone(Kind::Own { data })
     }
 
+    /// The same, which drains the `rest` of the upload before its end.
+    pub(crate) fn own_draining(data: Bytes, rest: Option<Box<Drain>>) -> Self {
+        let beside = Rest::of(rest).map(|rest| Beside {
+            rest: Some(rest),
+            ..Beside::default()
+        });
+        Self {
+            kind: Kind::Own { data },
+            beside: beside.map(Box::new),
+        }
+    }
+
     /// The decision that led to this answer, which is final once it has begun. `None` for an
     /// answer of the router's own, and for one to a request that was not routed.
     pub fn decision(&self) -> Option<RouteDecision> {
         match &self.kind {
             Kind::Nested { body } => body.decision(),
-            _ => Some(self.exchange.as_ref()?.decision()),
+            _ => self.beside.as_ref()?.decision.clone(),
         }
-    }
-
-    /// The answer to the request of this exchange.
-    pub(crate) fn of(mut self, exchange: Option<Arc<Exchange>>) -> Self {
-        self.exchange = exchange;
-        self
-    }
-
-    /// Drains the rest of the upload before its own end.
-    pub(crate) fn draining(mut self, rest: Option<Box<Drain>>) -> Self {
-        self.rest = rest.map(|drain| Box::new(Rest { drain, end: None }));
-        self
     }
 }
 
@@ -171,8 +195,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         // Of several layers only the outermost looks at what passes.
-        if self.held.is_none()
-            && self.rest.is_none()
+        if self.beside.is_none()
             && let KindProj::Upstream { body } = self.as_mut().project().kind.project()
         {
             let farewell = match ready!(body.poll_frame(cx)) {
@@ -184,18 +207,21 @@ where
         }
         loop {
             let mut this = self.as_mut().project();
+            let Some(Beside { held, rest, .. }) = this.beside.as_deref_mut() else {
+                return poll_answer(this.kind.as_mut(), &mut None, cx);
+            };
             if let Some(Rest {
                 drain,
                 end: Some(end),
-            }) = this.rest.as_deref_mut()
+            }) = rest.as_deref_mut()
             {
                 ready!(drain.poll(cx));
                 let last = end.take();
-                *this.rest = None;
+                *rest = None;
                 return Poll::Ready(last.map(Ok));
             }
-            let frame = ready!(poll_answer(this.kind.as_mut(), this.held, cx));
-            let Some(rest) = this.rest.as_deref_mut() else {
+            let frame = ready!(poll_answer(this.kind.as_mut(), held, cx));
+            let Some(rest) = rest.as_deref_mut() else {
                 return Poll::Ready(frame);
             };
             match frame {
@@ -213,15 +239,19 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_none() && self.kind.is_end_stream()
+        let beside = self.beside.as_deref();
+        beside.is_none_or(|beside| beside.rest.is_none()) && self.kind.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let left = match &self.held {
+        let Some(beside) = self.beside.as_deref() else {
+            return self.kind.size_hint();
+        };
+        let left = match &beside.held {
             Some(held) if held.may_add() => SizeHint::default(),
             _ => self.kind.size_hint(),
         };
-        match self.rest.as_deref() {
+        match beside.rest.as_deref() {
             Some(Rest {
                 end: Some(Some(last)),
                 ..
@@ -309,7 +339,7 @@ fn longer(left: SizeHint, read: &VecDeque<Frame<Bytes>>) -> SizeHint {
 /// The next frame of the answer itself.
 fn poll_answer<R>(
     mut kind: Pin<&mut Kind<R>>,
-    held: &mut Option<Box<Held>>,
+    held: &mut Option<Held>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
 where
@@ -373,11 +403,11 @@ where
 #[inline]
 fn received(
     frame: &mut Frame<Bytes>,
-    held: &mut Option<Box<Held>>,
+    held: &mut Option<Held>,
     is_last: bool,
 ) -> (bool, Option<Farewell>) {
     let is_left = held.as_mut().is_none_or(|held| held.received(frame));
-    let farewell = held.take_if(|_| is_last).map(|mut held| held.ended());
+    let farewell = is_last.then(|| ended(held)).flatten();
     // Trailers end a message, so that nothing could follow them.
     let has_more = !matches!(farewell, None | Some(Farewell::End));
     (is_left && !(frame.is_trailers() && has_more), farewell)
@@ -386,7 +416,7 @@ fn received(
 /// The next frame from the engine, or what follows its last one.
 fn poll_engine<R>(
     body: Pin<&mut R>,
-    held: &mut Option<Box<Held>>,
+    held: &mut Option<Held>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Frame<Bytes>, Farewell>>
 where
@@ -398,9 +428,7 @@ where
             return Poll::Ready(Ok(in_bytes(frame)));
         }
         Poll::Ready(None) => {
-            let ended = held.take();
-            let farewell = ended.map_or(Farewell::End, |mut held| held.ended());
-            return Poll::Ready(Err(farewell));
+            return Poll::Ready(Err(ended(held).unwrap_or(Farewell::End)));
         }
         Poll::Ready(Some(Err(error))) => (RouteError::broken_off(), error.into()),
         Poll::Pending => {
@@ -415,8 +443,15 @@ where
     Poll::Ready(Err(broke(held, &error, cause)))
 }
 
+/// What follows an answer that has come to its end; nothing is held of it any more.
+fn ended(held: &mut Option<Held>) -> Option<Farewell> {
+    let farewell = held.as_mut().map(Held::ended);
+    *held = None;
+    farewell
+}
+
 /// What follows an answer that has broken off with `cause`.
-fn broke(held: &mut Option<Box<Held>>, error: &RouteError, cause: BoxError) -> Farewell {
+fn broke(held: &mut Option<Held>, error: &RouteError, cause: BoxError) -> Farewell {
     match held.take() {
         Some(mut held) => held.broke(error, cause),
         None => Farewell::Break(cause),

@@ -67,12 +67,7 @@ impl Tunnels {
     }
 
     /// Begins a session, which holds `held` to its end. Without a tokio runtime it fails.
-    pub(crate) fn begin(
-        &self,
-        client: OnUpgrade,
-        engine: OnUpgrade,
-        held: Box<Held>,
-    ) -> Option<()> {
+    pub(crate) fn begin(&self, client: OnUpgrade, engine: OnUpgrade, held: Held) -> Option<()> {
         let runtime = Handle::try_current().ok()?;
         self.open.send_modify(|open| *open += 1);
         let session = Session(self.clone());
@@ -98,7 +93,7 @@ impl fmt::Debug for Tunnels {
     }
 }
 
-async fn carry(client: OnUpgrade, engine: OnUpgrade, mut held: Box<Held>) {
+async fn carry(client: OnUpgrade, engine: OnUpgrade, mut held: Held) {
     // An error here: one of them is gone before it has begun.
     let Ok(engine) = engine.await else {
         return held.failed();

@@ -158,6 +158,11 @@ impl Asker {
     pub(crate) fn id(&self) -> &HeaderValue {
         &self.id
     }
+
+    /// The same for its answer, after which nobody asks any more.
+    pub(crate) fn take_id(&mut self) -> HeaderValue {
+        std::mem::replace(&mut self.id, HeaderValue::from_static(""))
+    }
 }
 
 impl RouteError {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, request::Parts};
+use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
@@ -78,8 +78,7 @@ pub(super) struct Course<S> {
     /// The client is to be kept alive from now on.
     pub(super) waiter: Option<Box<Waiter>>,
     pub(super) report: Report,
-    /// The request's id.
-    pub(super) id: HeaderValue,
+    pub(super) asker: Asker,
 }
 
 /// Why something must be there that is taken when the request is sent.
@@ -90,7 +89,6 @@ pub(super) struct Arrival {
     pub(super) head: Parts,
     /// Those with which it came.
     pub(super) fields: Fields,
-    pub(super) asker: Asker,
     pub(super) options: Arc<Options>,
     /// When the client stops waiting.
     pub(super) deadline: Option<Instant>,
@@ -119,7 +117,6 @@ pub(super) struct Routed {
     /// `None` once there is an answer, whose body has what it needs of it.
     pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) timer: Timer,
-    pub(super) asker: Asker,
     pub(super) api: Api,
     /// How often its client gets a comment while it waits, if it does.
     pub(super) keep_alive: Option<Duration>,
@@ -193,7 +190,7 @@ impl Queued {
 }
 
 impl<S> Course<S> {
-    pub(super) fn new(inner: S, report: Report, id: HeaderValue) -> Self {
+    pub(super) fn new(inner: S, report: Report, asker: Asker) -> Self {
         Self {
             arrival: None,
             request: None,
@@ -201,7 +198,7 @@ impl<S> Course<S> {
             routed: None,
             waiter: None,
             report,
-            id,
+            asker,
         }
     }
 
@@ -214,7 +211,7 @@ impl<S> Course<S> {
             routed: self.routed.take(),
             waiter: self.waiter.take(),
             report: std::mem::take(&mut self.report),
-            id: self.id.clone(),
+            asker: self.asker.clone(),
         }
     }
 
@@ -229,9 +226,10 @@ impl<S> Course<S> {
         self.arrival.as_ref().expect(UNSENT)
     }
 
-    /// The same, to be changed, and what tells of it.
-    pub(super) fn arrived(&mut self) -> (&mut Arrival, &mut Report) {
-        (self.arrival.as_mut().expect(UNSENT), &mut self.report)
+    /// The same, to be changed, with who asks and what tells of it.
+    pub(super) fn arrived(&mut self) -> (&mut Arrival, &Asker, &mut Report) {
+        let arrival = self.arrival.as_mut().expect(UNSENT);
+        (arrival, &self.asker, &mut self.report)
     }
 
     /// Ready once the total timeout has passed, unless a layer below watches that.

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -195,8 +195,8 @@ where
     S: Service<Request<RouteBody>>,
 {
     if let Ok(response) = &mut answer {
-        let id = std::mem::replace(&mut course.id, HeaderValue::from_static(""));
         // An answer that has no room for another field goes without.
+        let id = course.asker.take_id();
         _ = response.headers_mut().try_insert(X_REQUEST_ID, id);
     }
     Poll::Ready(Progress::Answer(answer))

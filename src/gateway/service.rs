@@ -79,7 +79,7 @@ where
         let table = self.options.table.load();
         let length = length.unwrap_or(0).max(body.size_hint().lower());
         let look = first_look(&self.options, &table, &mut head, fields, length);
-        let mut course = Course::new(self.inner.clone(), report, asker.id().clone());
+        let mut course = Course::new(self.inner.clone(), report, asker);
         let phase = match look {
             FirstLook::Receive(scan) => {
                 let inbound = receive(body, scan, self.options.limits());
@@ -89,7 +89,6 @@ where
                     deadline: deadline::of(self.options.deadline_header.as_ref(), &head),
                     head,
                     fields,
-                    asker,
                     options: Arc::clone(&self.options),
                 });
                 let table = Some(table);
@@ -108,7 +107,7 @@ where
             FirstLook::Reject(error) => {
                 course.report.rejected(&error);
                 let rest = unread(body, self.options.drain(&head, fields));
-                let response = error.answer(&asker);
+                let response = error.answer(&course.asker);
                 Phase::Answering { response, rest }
             }
         };

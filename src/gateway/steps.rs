@@ -7,7 +7,7 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -100,8 +100,8 @@ fn reserved_for<S, F>(
 ) -> Next<F> {
     match reserved {
         Ok(reservation) => {
-            let (arrival, report) = course.arrived();
-            matched.set_reservation(reservation, &arrival.head, &arrival.asker, report);
+            let (arrival, asker, report) = course.arrived();
+            matched.set_reservation(reservation, &arrival.head, asker, report);
             after_limits(matched, course)
         }
         Err(refusal) => {
@@ -167,12 +167,7 @@ fn admitted(matched: &Matched, arrival: &Arrival) -> Result<(), RouteError> {
 fn wait_for<S>(matched: &Matched, target: u32, course: &mut Course<S>) -> Option<Duration> {
     let policy = &matched.server(target).policy;
     let interval = policy.get_sse_keepalive()?;
-    let Arrival {
-        head,
-        asker,
-        options,
-        ..
-    } = course.arrival.as_mut()?;
+    let (Arrival { head, options, .. }, asker, _) = course.arrived();
     let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
     let mut waiter = Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())?;
     waiter.standings = matched.standings(options).copied().unwrap_or_default();
@@ -261,7 +256,12 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
         Ok(finished) => finished,
         Err(error) => return ControlFlow::Continue(answering(&error, course)),
     };
-    let Course { routed, report, .. } = course;
+    let Course {
+        routed,
+        report,
+        asker,
+        ..
+    } = course;
     let routed = routed.as_mut().expect("it has an exchange");
     let rest = rest(finished.upload.as_ref(), routed, &mut response);
     let (decision, lease) = (&finished.decision, finished.lease.as_ref());
@@ -277,16 +277,14 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     if let Some(standings) = &routed.standings {
         standings.write(headers);
     }
-    let held = held(&mut finished, &response, routed, report);
-    response.extensions_mut().insert(finished.decision);
+    let held = held(&mut finished, &response, routed, (report, asker.id()));
     if held.may_add() {
         response.headers_mut().remove(CONTENT_LENGTH);
     }
-    let exchange = routed.exchange.take();
-    let body = |body| {
-        let body = ResponseBody::upstream(body, Some(held)).draining(rest);
-        body.of(exchange)
-    };
+    let decision = finished.decision;
+    response.extensions_mut().insert(decision.clone());
+    routed.exchange = None;
+    let body = |body| ResponseBody::upstream(body, held, Some(decision), rest);
     ControlFlow::Break(Ok(response.map(body)))
 }
 
@@ -337,9 +335,9 @@ fn held<R: Body>(
     finished: &mut Finished,
     response: &Response<R>,
     routed: &Routed,
-    report: &mut Report,
-) -> Box<Held> {
-    let watch = watch(response, routed, finished, report);
+    (report, id): (&mut Report, &HeaderValue),
+) -> Held {
+    let watch = watch(response, routed, finished, (report, id));
     let decision = &finished.decision;
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     let (lease, upload) = (finished.lease.take(), finished.upload.take());
@@ -361,7 +359,7 @@ fn forwarded<R: Body, E>(result: Result<Response<R>, E>, report: &mut Report) ->
     let response = result.or_else(|error| report.failed(error))?;
     report.forwarded(response.status());
     let held = Held::new(None, None, None, std::mem::take(report));
-    Ok(response.map(|body| ResponseBody::upstream(body, Some(held))))
+    Ok(response.map(|body| ResponseBody::upstream(body, held, None, None)))
 }
 
 /// Takes what the answer says of its engine's load, if that is of use.
@@ -396,7 +394,7 @@ fn watch<R: Body>(
     response: &Response<R>,
     routed: &Routed,
     finished: &Finished,
-    report: &Report,
+    (report, id): (&Report, &HeaderValue),
 ) -> Option<Box<Watch>> {
     let policy = finished.decision.policy();
     let what = policy.get_on_interruption();
@@ -414,7 +412,7 @@ fn watch<R: Body>(
         return None;
     }
     let has_length = response.body().size_hint().exact().is_some();
-    let (dialect, id) = (routed.api.dialect, routed.asker.id());
+    let dialect = routed.api.dialect;
     Watch::new(dialect, response.headers(), has_length, why, what, id)
 }
 
@@ -436,7 +434,7 @@ pub(super) fn own<S, R>(
 ) -> Response<ResponseBody<R>> {
     // The request ends here, whatever becomes of the few bytes.
     drop(std::mem::take(&mut course.report));
-    response.map(|data| ResponseBody::own(data).draining(rest))
+    response.map(|data| ResponseBody::own_draining(data, rest))
 }
 
 /// The rest of the upload of a request that has been answered.
@@ -468,11 +466,11 @@ fn dispatched<S, F>(
     timer: Timer,
     keep_alive: Option<Duration>,
 ) -> Next<F> {
-    let (arrival, report) = course.arrived();
+    let (arrival, asker, report) = course.arrived();
     let (head, options) = (&mut arrival.head, &arrival.options);
     let drain = options.drain(head, arrival.fields);
     let deadline = timer.deadline();
-    let api = Api::of(arrival.asker.shape(), head);
+    let api = Api::of(asker.shape(), head);
     let standings = matched.standings(options).copied().map(Box::new);
     let learns_ids = matched.learns_ids(head);
     if learns_ids {
@@ -485,15 +483,11 @@ fn dispatched<S, F>(
     };
     let arrival = course.arrival.take().expect(UNSENT);
     let Arrival {
-        mut head,
-        asker,
-        options,
-        ..
+        mut head, options, ..
     } = arrival;
     course.routed = Some(Routed {
         exchange: Some(exchange),
         timer,
-        asker,
         api,
         keep_alive,
         drain,
@@ -510,7 +504,7 @@ fn rejected<S, F>((error, rest): Refused, course: &mut Course<S>) -> Phase<F> {
     let arrival = course.arrival();
     let limits = arrival.options.drain(&arrival.head, arrival.fields);
     Phase::Answering {
-        response: error.answer(&arrival.asker),
+        response: error.answer(&course.asker),
         rest: Drain::of_unread(rest, limits),
     }
 }
@@ -526,7 +520,7 @@ fn answering<S, F>(error: &RouteError, course: &mut Course<S>) -> Phase<F> {
     };
     course.report.unanswered(|| exchange.decision());
     course.report.rejected(error);
-    let mut response = error.answer(&routed.asker);
+    let mut response = error.answer(&course.asker);
     response.extensions_mut().insert(exchange.decision());
     if let Some(standings) = &routed.standings {
         standings.write(response.headers_mut());

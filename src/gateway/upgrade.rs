@@ -62,10 +62,9 @@ pub(super) fn switched<R>(
     let report = std::mem::take(report);
     let mut held = Held::new(lease, upload, idle_timeout, report);
     held.watch(None, None);
-    response.extensions_mut().insert(decision);
+    response.extensions_mut().insert(decision.clone());
     let (Some(client), Some(engine)) = (upgrade.client, engine) else {
-        let exchange = Some(Arc::clone(exchange));
-        return Ok(response.map(|body| ResponseBody::upgraded(body, held).of(exchange)));
+        return Ok(response.map(|body| ResponseBody::upgraded(body, held, decision)));
     };
     upgrade
         .tunnels

@@ -150,9 +150,7 @@ where
             StateProj::Failed { error } => error.clone(),
             StateProj::Calling { future } => match ready!(future.poll(cx)) {
                 Ok(response) => {
-                    return Poll::Ready(
-                        Ok(response.map(|body| ResponseBody::upstream(body, None))),
-                    );
+                    return Poll::Ready(Ok(response.map(ResponseBody::passed_on)));
                 }
                 Err(error) => RouteError::from_upstream(error),
             },

@@ -207,7 +207,7 @@ where
                 },
                 (None, None) => {
                     let outcome = outcome_of_answer(&response);
-                    let response = response.map(|body| ResponseBody::upstream(body, None));
+                    let response = response.map(ResponseBody::passed_on);
                     return Poll::Ready((Ok(response), outcome));
                 }
             };

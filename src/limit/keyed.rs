@@ -14,13 +14,14 @@ const SHARDS: usize = 16;
 /// The buckets of the keys that were used last, in shards with a lock each.
 ///
 /// A shard has two generations of half its share. A key that is used moves to the young one; when
-/// that is full, it becomes the old one, and what was still in the old one is forgotten, but for
-/// what a request under way holds. That is nearly LRU, in constant time, without a list.
+/// that is full, it becomes the old one, and what was still in the old one is forgotten. What a
+/// request under way holds is not, and takes no room: it begins the next young one. That is nearly
+/// LRU, in constant time, without a list.
 #[derive(Debug)]
 pub(super) struct Keyed<T> {
     shards: Box<[Mutex<Generations<T>>]>,
     hasher: DefaultHashBuilder,
-    /// The most keys in the young generation of a shard.
+    /// The room for keys in the young generation of a shard.
     young: usize,
 }
 
@@ -28,6 +29,8 @@ pub(super) struct Keyed<T> {
 struct Generations<T> {
     young: HashMap<Arc<str>, Arc<T>>,
     old: HashMap<Arc<str>, Arc<T>>,
+    /// How many more keys the young one takes.
+    room: usize,
 }
 
 impl<T: Default> Keyed<T> {
@@ -57,9 +60,12 @@ impl<T: Default> Keyed<T> {
             Some(known) => known,
             None => (Arc::from(key), Arc::default()),
         };
-        if shard.young.len() >= self.young {
+        if shard.room == 0 {
             shard.age();
+            // It has looked at each of those in use: not again before as many have come.
+            shard.room = self.young.max(shard.young.len());
         }
+        shard.room -= 1;
         shard.young.insert(key, Arc::clone(&bucket));
         bucket
     }
@@ -86,6 +92,7 @@ impl<T> Default for Generations<T> {
         Self {
             young: HashMap::new(),
             old: HashMap::new(),
+            room: 0,
         }
     }
 }
@@ -100,8 +107,45 @@ impl<T> Generations<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::limit::bucket::Count;
+
+    proptest! {
+        #[test]
+        fn what_is_in_use_takes_no_room_from_what_was_used_last(
+            young in 1_usize..6,
+            steps in proptest::collection::vec((0_u32..40, any::<bool>()), 1..400),
+        ) {
+            let one_shard = Keyed::<Count> {
+                shards: Box::new([Mutex::default()]),
+                hasher: DefaultHashBuilder::default(),
+                young,
+            };
+            // The keys by when they were used, the last first; and those in use.
+            let (mut used, mut held) = (Vec::new(), HashMap::new());
+            let mut most_held = 0;
+            for (key, ends) in steps {
+                let name = key.to_string();
+                let bucket = one_shard.get(&name);
+                used.retain(|(known, _)| *known != name);
+                used.insert(0, (name.clone(), Arc::downgrade(&bucket)));
+                match ends {
+                    true => _ = held.remove(&name),
+                    false => _ = held.insert(name, bucket),
+                }
+                most_held = held.len().max(most_held);
+                for (position, (name, bucket)) in used.iter().enumerate() {
+                    if position < young || held.contains_key(name) {
+                        let known = one_shard.look(name).map(|known| Arc::as_ptr(&known));
+                        prop_assert_eq!(known, Some(bucket.as_ptr()));
+                    }
+                }
+                prop_assert!(one_shard.len() <= 2 * young + 4 * most_held);
+            }
+        }
+    }
 
     #[test]
     fn unknown_keys_do_not_grow_it() {

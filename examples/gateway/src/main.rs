@@ -109,7 +109,8 @@ struct Args {
     explain: Option<PathBuf>,
 }
 
-/// How long a gateway that was asked to stop waits for stdout, which may take nothing any more.
+/// How long a gateway that was asked to stop waits for stdout and stderr, which may take nothing any
+/// more.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
@@ -161,7 +162,7 @@ fn trace(quiet: bool) {
     let all = asked.then(|| {
         tracing_subscriber::fmt::layer()
             .with_span_events(FmtSpan::CLOSE)
-            .with_writer(io::stderr)
+            .with_writer(|| print::Stderr)
             .with_ansi(io::stderr().is_terminal())
             .with_filter(EnvFilter::from_default_env())
             .boxed()

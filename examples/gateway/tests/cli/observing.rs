@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     files::{limited, route, server},
-    program::Gateway,
+    program::{Gateway, run_with},
 };
 
 async fn get(gateway: &Gateway, url: &str) -> (u16, String) {
@@ -264,4 +264,14 @@ async fn the_admin_view_has_the_last_minute() {
     assert!(output.unwrap() > 0.0, "{recent:#}");
     // The engine of the last scenario has no sibling to send a retry to.
     assert_eq!(view["lints"][0]["code"], "retries-without-alternative");
+}
+
+/// To the last request, which has just ended.
+#[test]
+fn spans_and_events_are_on_stderr_if_they_are_asked_for() {
+    let ended = run_with(["--demo"], &[("RUST_LOG", "tower_model_route=debug")]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let spans = ended.stderr.matches("model_route.end=\"ok\"").count();
+    assert!(spans > 200, "{spans}");
+    assert!(ended.stderr.ends_with('\n') && !ended.stderr.contains("\n\n"));
 }

@@ -111,6 +111,18 @@ impl Gateway {
     ) -> Self {
         let mut command = tokio::process::Command::new(PATH);
         command.args(["--listen", address]).args(args);
+        Self::start_as(command).await
+    }
+
+    /// Starts it with RUST_LOG, so that it says much on stderr, which nobody reads.
+    pub(crate) async fn start_unread<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        let mut command = tokio::process::Command::new(PATH);
+        command.args(["--listen", "127.0.0.1:0"]).args(args);
+        command.env("RUST_LOG", "trace").stderr(Stdio::piped());
+        Self::start_as(command).await
+    }
+
+    async fn start_as(command: tokio::process::Command) -> Self {
         let mut gateway = Self::spawn(command);
         gateway.introduced("Requests:").await;
         let url = gateway.said_at("Gateway on ");

@@ -282,6 +282,18 @@ async fn a_stdout_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
     let url = format!("http://{}", engine.local_addr().unwrap());
     let manifests = server("small", "m") + &route("chat", "small");
     let (_directory, gateway) = Gateway::serving_on("127.0.0.1:0", &url, &manifests, &[]).await;
+    are_refused(&gateway).await;
+    // Enough failures for an event: the endpoint is ejected.
+    for _ in 0..8 {
+        assert!(gateway.ask("chat").await.status().is_server_error());
+    }
+    assert_eq!(gateway.get("/healthz").await, 200);
+    gateway.terminate();
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+/// Sends it many requests, each of which is a line in its logs.
+async fn are_refused(gateway: &Gateway) {
     let address = gateway.url().strip_prefix("http://").unwrap();
     let mut client = Peer::connect(address.parse().unwrap()).await;
     for _ in 0..200 {
@@ -292,11 +304,12 @@ async fn a_stdout_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
             assert_eq!(client.answer().await.status(), 404);
         }
     }
-    // Enough failures for an event: the endpoint is ejected.
-    for _ in 0..8 {
-        assert!(gateway.ask("chat").await.status().is_server_error());
-    }
-    assert_eq!(gateway.get("/healthz").await, 200);
+}
+
+#[tokio::test]
+async fn nor_does_a_stderr_that_nobody_reads() {
+    let gateway = Gateway::start_unread(["--access-log", "off"]).await;
+    are_refused(&gateway).await;
     gateway.terminate();
     assert_eq!(gateway.ended().await, Some(0));
 }

@@ -41,7 +41,7 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
     let app = server::app(layer, engine_client(), None, true);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
-    let gateway = Listener::new(listener, app, usize::MAX);
+    let gateway = Listener::new(listener, app, usize::MAX, Duration::MAX);
     tokio::select! {
         () = gateway.serve(future::pending(), || future::ready(())) => {
             Err("the gateway stopped by itself".into())

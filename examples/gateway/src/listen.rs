@@ -16,11 +16,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{
-    heads::{Requests, Socket},
-    ids,
-    print::log,
-};
+use crate::{ids, print::log, requests::Requests, socket::Socket};
 
 /// How long a connection may be idle between two requests. Load balancers expect a minute at least.
 const IDLE: Duration = Duration::from_secs(75);
@@ -98,13 +94,21 @@ pub(crate) struct Listener {
     listener: TcpListener,
     app: Router,
     permits: Arc<Semaphore>,
+    send_timeout: Duration,
 }
 
 impl Listener {
-    pub(crate) fn new(listener: TcpListener, app: Router, max_connections: usize) -> Self {
+    /// A client may take nothing of what it is sent for `send_timeout`.
+    pub(crate) fn new(
+        listener: TcpListener,
+        app: Router,
+        max_connections: usize,
+        send_timeout: Duration,
+    ) -> Self {
         Self {
             listener,
             app,
+            send_timeout,
             permits: Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS))),
         }
     }
@@ -156,6 +160,7 @@ impl Listener {
                         client,
                         app: self.app.clone(),
                         server: server.clone(),
+                        send_timeout: self.send_timeout,
                         _permit: permit,
                     };
                     serve(connection, socket);
@@ -211,6 +216,7 @@ struct Connection {
     client: SocketAddr,
     app: Router,
     server: Builder<TokioExecutor>,
+    send_timeout: Duration,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -220,9 +226,9 @@ impl Connection {
         // A token is to leave as it comes. A socket that refuses either is served all the same.
         _ = socket.set_nodelay(true);
         _ = keep_alive(&socket);
-        let requests = Requests::default();
+        let requests = Requests::new(self.send_timeout);
         let seen = requests.clone();
-        let io = TokioIo::new(Socket::new(socket, requests.clone()));
+        let socket = Socket::new(socket, requests.clone());
         let (app, client) = (self.app, self.client);
         let service = service_fn(move |request: Request<Incoming>| {
             let (app, requests) = (app.clone(), requests.clone());
@@ -242,7 +248,10 @@ impl Connection {
                 sleep(FIRST).await;
             }
         };
-        let mut connection = pin!(self.server.serve_connection_with_upgrades(io, service));
+        let mut connection = pin!(
+            self.server
+                .serve_connection_with_upgrades(TokioIo::new(socket), service)
+        );
         tokio::select! {
             // What goes wrong with a connection, its client sees.
             _ = connection.as_mut() => return,

@@ -20,7 +20,6 @@ mod demo;
 mod engines;
 mod events;
 mod explain;
-mod heads;
 mod health;
 mod ids;
 mod introduce;
@@ -28,13 +27,16 @@ mod listen;
 mod metrics;
 mod prepared;
 mod print;
+mod requests;
 mod routes;
 mod run;
 mod server;
 mod serving;
 mod show;
 mod signals;
+mod socket;
 mod stop;
+mod stuck;
 mod tls;
 
 use std::{

@@ -80,11 +80,12 @@ impl<'a> Prepared<'a> {
         }
         if let Some(addr) = serving.admin {
             let admin = with_metrics(admin::mount(Router::new(), shown, view));
-            beside(addr, "The admin view is", "_", &health, admin)?;
+            beside(addr, "The admin view is", "_", health.mount(admin), serving)?;
         }
         if let Some(addr) = serving.metrics_listen {
             let metrics = with_metrics(Router::new());
-            beside(addr, "The metrics are", "metrics", &health, metrics)?;
+            let metrics = health.mount(metrics);
+            beside(addr, "The metrics are", "metrics", metrics, serving)?;
         }
         Ok(Self {
             address,
@@ -127,8 +128,8 @@ impl<'a> Prepared<'a> {
             in_flight,
             ..
         } = self;
-        let max_connections = self.serving.max_connections();
-        let gateway = Listener::new(self.address.listen()?, app, max_connections);
+        let (max, send_timeout) = (self.serving.max_connections(), self.serving.send_timeout);
+        let gateway = Listener::new(self.address.listen()?, app, max, send_timeout);
         health.serve();
         introduce(&url);
         let stop = CancellationToken::new();
@@ -172,12 +173,12 @@ fn beside(
     addr: SocketAddr,
     what: &str,
     path: &str,
-    health: &Health,
     app: Router,
+    serving: &Serving,
 ) -> Result<(), Box<dyn Error>> {
     let address = Address::reserve(addr)?;
     say(format_args!("{what} at http://{}/{path}", address.local()?));
-    let listener = Listener::new(address.listen()?, health.mount(app), ADMINS);
+    let listener = Listener::new(address.listen()?, app, ADMINS, serving.send_timeout);
     tokio::spawn(listener.serve(future::pending(), || future::ready(())));
     Ok(())
 }

@@ -28,6 +28,11 @@ pub(crate) struct Serving {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), verbatim_doc_comment)]
     max_connections: Option<u32>,
 
+    /// How long a client may take nothing of what it is sent, up to twice as long for a stream of HTTP/2;
+    /// then its connection or stream ends, and its place at the engine is free
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = some_time, verbatim_doc_comment)]
+    pub(crate) send_timeout: Duration,
+
     /// Have /_ and its siblings, and /metrics, on this address
     #[arg(
         long = "admin-listen",
@@ -130,6 +135,13 @@ fn time(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(u64::from(number) * unit))
 }
 
+fn some_time(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        Duration::ZERO => Err("it must be longer than that".to_owned()),
+        time => Ok(time),
+    }
+}
+
 fn origin(text: &str) -> Result<HeaderValue, String> {
     let is_origin = || {
         let uri: Uri = text.parse().ok()?;
@@ -214,6 +226,7 @@ mod tests {
         for text in ["", "s", "-1", "1.5s", "500ms", "1d"] {
             assert!(time(text).is_err(), "{text}");
         }
+        assert!(some_time("1s").is_ok() && some_time("0m").is_err());
         assert!(origin("*").is_ok() && origin("https://chat.example:8443").is_ok());
         assert!(origin("chat.example").is_err() && origin("https://chat.example/").is_err());
         assert!(base("http://10.0.0.7:8000").is_ok() && base("http://10.0.0.7/v1").is_err());

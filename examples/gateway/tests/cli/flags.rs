@@ -21,6 +21,7 @@ fn the_help_names_each_flag() {
         "--check [<PATH>...]",
         "--explain <FILE>",
         "--drain <TIME>",
+        "--send-timeout <TIME>",
         "--drain-delay <TIME>",
         "--max-connections <COUNT>",
         "--admin-listen <ADDR>",

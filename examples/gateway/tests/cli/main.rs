@@ -13,6 +13,7 @@ mod observing;
 mod program;
 mod serve;
 mod serving;
+mod slow_clients;
 mod stop;
 mod tls;
 mod watch;

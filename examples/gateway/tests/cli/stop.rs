@@ -152,7 +152,7 @@ async fn tunnelled(more: &[&str]) -> (Peer, Peer, Directory, Gateway) {
 }
 
 /// Both ends of a WebSocket through this gateway to the engine that listens here.
-async fn websocket(gateway: &Gateway, listener: &TcpListener) -> (Peer, Peer) {
+pub(crate) async fn websocket(gateway: &Gateway, listener: &TcpListener) -> (Peer, Peer) {
     let address = gateway.url().strip_prefix("http://").unwrap();
     let mut client = Peer::connect(address.parse().unwrap()).await;
     client

@@ -1,33 +1,29 @@
-//! How long a client may take for the head of a request.
+//! A client's connection, and how long it may take.
 
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use axum::{
-    body::{Body, Bytes, HttpBody},
-    http::{Response, StatusCode, Version},
-};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
 };
 
+use crate::requests::Requests;
+
 /// From the first byte of a head to its last; for the first one from the connection's begin.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A client's connection, which fails once a head takes too long.
+/// A client's connection, which fails once a head takes too long, or the client takes nothing of what
+/// it is sent.
 pub(crate) struct Socket<S> {
     stream: S,
     requests: Requests,
     clock: Option<Clock>,
+    sending: Sending,
 }
 
 /// Runs while a head arrives.
@@ -37,97 +33,37 @@ struct Clock {
     seen: usize,
 }
 
-/// The requests of a connection, as the service and its socket both know them.
-#[derive(Clone, Default)]
-pub(crate) struct Requests(Arc<Counts>);
-
-#[derive(Default)]
-struct Counts {
-    open: AtomicUsize,
-    seen: AtomicUsize,
-    /// HTTP/2 mixes heads with all else, and after a 101 there are none.
-    has_other_bytes: AtomicBool,
-}
-
-/// A request whose answer has not been sent.
-struct Open(Requests);
-
-impl Requests {
-    /// A head is there; `answer` answers it.
-    pub(crate) async fn count(
-        self,
-        version: Version,
-        answer: impl Future<Output = Response<Body>>,
-    ) -> Response<Body> {
-        self.0.seen.fetch_add(1, Ordering::SeqCst);
-        self.0.open.fetch_add(1, Ordering::SeqCst);
-        if version == Version::HTTP_2 {
-            self.has_other_bytes();
-        }
-        let open = Open(self);
-        let answer = answer.await;
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            open.0.has_other_bytes();
-        }
-        answer.map(|body| Body::new(Held { body, _open: open }))
-    }
-
-    fn has_other_bytes(&self) {
-        self.0.has_other_bytes.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether what arrives now is the begin of a head. Of HTTP/2 only the first has a limit.
-    fn awaits_head(&self) -> bool {
-        let is_idle = self.0.open.load(Ordering::SeqCst) == 0;
-        is_idle && !self.0.has_other_bytes.load(Ordering::SeqCst)
-    }
-
-    fn start_clock(&self) -> Clock {
-        Clock {
+impl Clock {
+    fn new(requests: &Requests) -> Self {
+        Self {
             sleep: Box::pin(sleep(LIMIT)),
-            seen: self.seen(),
+            seen: requests.seen(),
         }
     }
-
-    /// Whether there has been one.
-    pub(crate) fn any(&self) -> bool {
-        self.seen() > 0
-    }
-
-    fn seen(&self) -> usize {
-        self.0.seen.load(Ordering::SeqCst)
-    }
 }
 
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.0.open.fetch_sub(1, Ordering::SeqCst);
-    }
+/// How long bytes wait for a client that takes none.
+struct Sending {
+    limit: Duration,
+    /// Runs from a write that finds no room to the next that does.
+    clock: Option<Pin<Box<Sleep>>>,
 }
 
-/// An answer's body, and its request.
-struct Held {
-    body: Body,
-    _open: Open,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
+impl Sending {
+    /// What has become of a write; an error once there has been no room for too long.
+    fn timed(
+        &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.clock = None;
+            return written;
+        }
+        let limit = self.limit;
+        let clock = self.clock.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(clock.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -135,7 +71,11 @@ impl<S> Socket<S> {
     pub(crate) fn new(stream: S, requests: Requests) -> Self {
         Self {
             stream,
-            clock: Some(requests.start_clock()),
+            clock: Some(Clock::new(&requests)),
+            sending: Sending {
+                limit: requests.send_timeout(),
+                clock: None,
+            },
             requests,
         }
     }
@@ -155,7 +95,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         let Some(clock) = &mut this.clock else {
             ready!(polled)?;
             if this.requests.awaits_head() {
-                this.clock = Some(this.requests.start_clock());
+                this.clock = Some(Clock::new(&this.requests));
             }
             return Poll::Ready(Ok(()));
         };
@@ -173,7 +113,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.sending.timed(cx, written)
     }
 
     fn poll_write_vectored(
@@ -181,7 +123,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.sending.timed(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -199,19 +143,25 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 
 #[cfg(test)]
 mod tests {
+    use axum::{
+        body::Body,
+        http::{Response, StatusCode, Version},
+    };
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-        time::advance,
+        time::{Instant, advance, timeout},
     };
 
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const SEND: Duration = Duration::from_secs(60);
 
     fn pair() -> (DuplexStream, Socket<DuplexStream>, Requests) {
         let (client, server) = duplex(64);
-        let requests = Requests::default();
-        (client, Socket::new(server, requests.clone()), requests)
+        let requests = Requests::new(SEND);
+        let socket = Socket::new(server, requests.clone());
+        (client, socket, requests)
     }
 
     async fn read(socket: &mut Socket<DuplexStream>) -> io::Result<usize> {
@@ -221,7 +171,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_byte_ends() {
         let (_client, mut socket, _) = pair();
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let error = read(&mut socket).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(begun.elapsed(), LIMIT);
@@ -257,7 +207,7 @@ mod tests {
         advance(60 * SECOND).await;
         client.write_all(b"he").await.unwrap();
         assert_eq!(read(&mut socket).await.unwrap(), 2);
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         assert!(read(&mut socket).await.is_err());
         assert_eq!(begun.elapsed(), LIMIT);
     }
@@ -269,7 +219,7 @@ mod tests {
         drop(requests.clone().count(Version::HTTP_2, answer).await);
         client.write_all(b"ping").await.unwrap();
         read(&mut socket).await.unwrap();
-        let waits = tokio::time::timeout(60 * SECOND, read(&mut socket)).await;
+        let waits = timeout(60 * SECOND, read(&mut socket)).await;
         assert!(waits.is_err());
     }
 
@@ -289,5 +239,33 @@ mod tests {
             assert_eq!(read(&mut socket).await.unwrap(), 5);
             advance(2 * LIMIT).await;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_waited_for_so_long() {
+        let (_client, mut socket, _) = pair();
+        socket.write_all(&[0; 64]).await.unwrap();
+        let begun = Instant::now();
+        let error = socket.write_all(b"more").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begun.elapsed(), SEND);
+        let slices = [io::IoSlice::new(b"more")];
+        assert!(socket.write_vectored(&slices).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_one_and_one_that_has_nothing_to_take_are_not_ended() {
+        let (mut client, mut socket, _) = pair();
+        let slow = async {
+            for _ in 0..5 {
+                advance(SEND - SECOND).await;
+                client.read_exact(&mut [0; 64]).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(socket.write_all(&[0; 6 * 64]), slow);
+        written.unwrap();
+        client.read_exact(&mut [0; 64]).await.unwrap();
+        advance(10 * SEND).await;
+        socket.write_all(b"more").await.unwrap();
     }
 }

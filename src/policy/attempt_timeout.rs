@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     attempt::{Exchange, ResponseBody, RouteBody, Timed, outcome_of_answer, outcome_of_error},
-    error::BoxError,
+    error::{BoxError, RouteError},
     observe::AttemptSpan,
     server::Outcome,
     wire::rewrite,
@@ -170,9 +170,9 @@ where
         loop {
             let response = match self.as_mut().project() {
                 PhaseProj::Calling { call } => match ready!(call.poll(cx)) {
-                    Ok(response) => match exchange.map(|_| rewrite::check_transfer(&response)) {
-                        Some(Err(error)) => return Poll::Ready(failed(error.into())),
-                        Some(Ok(())) | None => response,
+                    Ok(response) => match check(&response, exchange) {
+                        Ok(()) => response,
+                        Err(error) => return Poll::Ready(failed(error.into())),
                     },
                     Err(error) => return Poll::Ready(failed(error.into())),
                 },
@@ -235,6 +235,15 @@ where
         }
         let (response, outcome) = reading.into_read(None);
         (Ok(response), outcome)
+    }
+}
+
+/// Fails if nobody can read the answer to a routed request. (Most have a length, and so no transfer
+/// coding.)
+fn check<R: Body>(response: &Response<R>, exchange: Option<&Exchange>) -> Result<(), RouteError> {
+    match response.body().size_hint().exact() {
+        None if exchange.is_some() => rewrite::check_transfer(response),
+        _ => Ok(()),
     }
 }
 

@@ -180,14 +180,15 @@ impl ModelList {
 
     /// Whether such a request is answered here.
     pub(crate) fn is_for(&self, method: &Method, path: &str) -> bool {
-        self.find(method, path, |_| true).is_some()
+        below_list(method, path)
+            .is_some_and(|(form, below)| self.find(form, below, |_| true).is_some())
     }
 
     /// The answer, if the request asks for the list or for one of its entries.
     pub(crate) fn answer(&self, head: &Parts, is_visible: Option<&IsVisible>) -> Option<Answer> {
+        let (form, below) = below_list(&head.method, head.uri.path())?;
         let is_seen = |id: &str| is_visible.is_none_or(|is_visible| is_visible(head, id));
-        let (form, wanted) = self.find(&head.method, head.uri.path(), is_seen)?;
-        let body = match wanted {
+        let body = match self.find(form, below, is_seen)? {
             Wanted::List if is_visible.is_none() => self.list.of(form).clone(),
             Wanted::List => {
                 let seen = self.entries.iter().filter(|(id, _)| is_seen(id));
@@ -208,20 +209,19 @@ impl ModelList {
     /// and operations. To those who may not see it a model does not exist.
     fn find<'a>(
         &'a self,
-        method: &Method,
-        path: &'a str,
+        form: Form,
+        below: &'a str,
         is_seen: impl Fn(&str) -> bool,
-    ) -> Option<(Form, Wanted<'a>)> {
-        let (form, below) = below_list(method, path)?;
+    ) -> Option<Wanted<'a>> {
         let Some(written) = below.strip_prefix('/').filter(|id| !id.is_empty()) else {
-            return Some((form, Wanted::List));
+            return Some(Wanted::List);
         };
         let id = percent_decode_str(written).decode_utf8_lossy();
         let entry = self.by_id.get(&*id).and_then(|&at| self.entries.get(at));
         match entry.filter(|(id, _)| is_seen(id)) {
-            Some((_, entry)) => Some((form, Wanted::Model(entry))),
+            Some((_, entry)) => Some(Wanted::Model(entry)),
             None if form.is_below_model(written) => None,
-            None => Some((form, Wanted::Unknown(id))),
+            None => Some(Wanted::Unknown(id)),
         }
     }
 }

@@ -31,8 +31,6 @@ pin_project! {
         received: u64,
         // Whether the body has ended, failed, or stopped for longer than allowed.
         is_over: bool,
-        // Whether it has been polled, upon which hyper sends its `100 Continue`.
-        is_asked_for: bool,
         wait: Wait,
         trailers: Option<Box<HeaderMap>>,
         #[pin]
@@ -65,7 +63,6 @@ where
         max_bytes: limits.bytes,
         received: 0,
         is_over: false,
-        is_asked_for: false,
         wait: Wait::new(limits.pace),
         trailers: None,
         body: IntoBytes { body },
@@ -92,9 +89,9 @@ where
         self.is_over || self.body.is_end_stream()
     }
 
-    /// Whether a client that waits to be asked for it has been.
+    /// Whether it has been polled, upon which hyper sends its `100 Continue`.
     pub(crate) fn is_asked_for(&self) -> bool {
-        self.is_asked_for
+        self.received > 0 || self.wait.has_begun()
     }
 
     /// Reads the next chunk only to throw it away, past all limits; its length, or
@@ -104,7 +101,6 @@ where
         if *this.is_over {
             return Poll::Ready(None);
         }
-        *this.is_asked_for = true;
         let frame = ready!(this.body.poll_frame(cx));
         let Some(Ok(frame)) = frame else {
             *this.is_over = true;
@@ -135,7 +131,6 @@ where
             if let Some(chunk) = this.scan.begun().cloned() {
                 return this.poll_scan(chunk, cx);
             }
-            *this.is_asked_for = true;
             let Poll::Ready(frame) = this.wait.poll(cx, |cx| this.body.as_mut().poll_frame(cx))
             else {
                 return Poll::Pending;

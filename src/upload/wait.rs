@@ -57,6 +57,11 @@ impl Wait {
         }
     }
 
+    /// Whether the last poll was pending.
+    pub(super) fn has_begun(&self) -> bool {
+        !matches!(self.state, Progress::Untried)
+    }
+
     /// Whether the client is being waited for, after the second poll was pending too.
     pub(super) fn is_long(&self) -> bool {
         matches!(&self.state, Progress::Long(long) if long.since.is_some())

@@ -30,7 +30,7 @@ pub(super) struct Connecting {
 }
 
 /// Which versions of HTTP an engine may be spoken to in.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Versions {
     /// HTTP/1.1, or HTTP/2 where it is chosen in the TLS handshake.
     Any,

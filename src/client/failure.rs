@@ -4,14 +4,29 @@ use std::{io, time::Instant};
 
 use http::Extensions;
 use hyper_util::client::legacy;
+use rustls::AlertDescription;
 
-use super::socket::History;
+use super::{connector::Versions, socket::History};
 use crate::error::{BoxError, ConnectionFailure, ConnectionFailureKind as Kind, find};
 
-/// The error that the layers get for `error`, which ended a request that began at `start`: a
-/// [`ConnectionFailure`] if the connection failed, and otherwise the error itself.
-pub(super) fn told(error: legacy::Error, start: Instant) -> BoxError {
-    let Some(kind) = kind(&error, start) else {
+/// A request that was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) start: Instant,
+    /// If it asks for a WebSocket, and so in HTTP/1.1: the versions in which its engine is spoken to
+    /// otherwise.
+    pub(super) upgrades: Option<Versions>,
+}
+
+/// The error that the layers get for `error`, which ended `call`: a [`ConnectionFailure`] if the
+/// connection failed, and otherwise the error itself.
+pub(super) fn told(error: legacy::Error, call: Call) -> BoxError {
+    let is_refused = |usual| may_lack_http1(&error, usual);
+    let kind = match call.upgrades.is_some_and(is_refused) {
+        true => Some(Kind::NotProcessed),
+        false => kind(&error, call.start),
+    };
+    let Some(kind) = kind else {
         return error.into();
     };
     // h2 keeps the error of the socket to itself.
@@ -53,6 +68,14 @@ fn kind(error: &legacy::Error, start: Instant) -> Option<Kind> {
     let history: &History = facts.get()?;
     let is_stale = history.is_older_than(start) && !history.answer_has_begun();
     is_lost.then_some(if is_stale { Kind::Stale } else { Kind::Lost })
+}
+
+/// Whether this is how an engine fails that speaks HTTP/2 alone, and was spoken to in HTTP/1.1. That is
+/// no fault of it: any client may ask for a WebSocket.
+fn may_lack_http1(error: &legacy::Error, usual: Versions) -> bool {
+    let alert = AlertDescription::NoApplicationProtocol;
+    let is_refused = find(error) == Some(&rustls::Error::AlertReceived(alert));
+    is_refused || usual == Versions::Http2 && !error.is_connect()
 }
 
 /// Whether the engine says that it has not processed the request: a stream refused, or above

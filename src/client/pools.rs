@@ -51,7 +51,7 @@ struct Clients {
 }
 
 /// Which connection a request wants.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Any,
     Fresh,
@@ -84,13 +84,19 @@ impl Pools {
         }
     }
 
-    /// Sends a request, whose URI then names what is to be spoken of.
-    pub(super) fn send(&self, mut request: Request<RouteBody>) -> ResponseFuture {
+    /// Sends a request, whose URI then names what is to be spoken of. If it asks for a WebSocket, says
+    /// also in what versions the engine is spoken to otherwise.
+    pub(super) fn send(
+        &self,
+        mut request: Request<RouteBody>,
+    ) -> (ResponseFuture, Option<Versions>) {
         let wanted = Wanted::by(&request);
-        match self.address_of(&mut request) {
+        let upgrades = (wanted == Wanted::Upgrading).then_some(self.options.connecting.versions);
+        let response = match self.address_of(&mut request) {
             Some(at) => self.at(at, wanted).request(request),
             None => self.common.of(wanted).request(request),
-        }
+        };
+        (response, upgrades)
     }
 
     /// The address to which only its own client connects.

@@ -14,7 +14,10 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::ResponseFuture;
 use tower_service::Service;
 
-use super::{failure, pools::Pools};
+use super::{
+    failure::{self, Call},
+    pools::Pools,
+};
 use crate::{attempt::RouteBody, error::BoxError, wire::ForModelServer};
 
 /// An HTTP client for engines, to put below the layers. [`engine_client`](crate::engine_client) makes one.
@@ -25,7 +28,8 @@ use crate::{attempt::RouteBody, error::BoxError, wire::ForModelServer};
 ///   [everywhere](crate::EngineClientBuilder::http2_prior_knowledge); `https://` endpoints with the
 ///   machine's certificate authorities and [yours](crate::EngineClientBuilder::root_certificates).
 /// - A WebSocket has a connection of its own, which is HTTP/1.1: HTTP/2 has no `Upgrade` (RFC 9113
-///   section 8.6).
+///   section 8.6). An engine that speaks HTTP/2 alone has not processed such a request, which does not
+///   count against it.
 /// - Idle connections are closed after 4 s, before the engine does it (uvicorn: 5 s).
 /// - A connection is there within 5 s or not at all. A name's addresses are tried side by side,
 ///   IPv6 and IPv4 (RFC 8305). Dead peers are noticed (TCP keep-alive after 60 s, every 15 s).
@@ -94,11 +98,9 @@ impl Service<Request<RouteBody>> for EngineClient {
 
     fn call(&mut self, request: Request<RouteBody>) -> EngineFuture {
         let start = Instant::now();
-        let pools = self.0.pools(&request);
-        EngineFuture {
-            response: pools.send(request),
-            start,
-        }
+        let (response, upgrades) = self.0.pools(&request).send(request);
+        let call = Call { start, upgrades };
+        EngineFuture { response, call }
     }
 }
 
@@ -107,7 +109,7 @@ impl Service<Request<RouteBody>> for EngineClient {
 #[must_use = "futures do nothing unless polled"]
 pub struct EngineFuture {
     response: ResponseFuture,
-    start: Instant,
+    call: Call,
 }
 
 impl Future for EngineFuture {
@@ -116,6 +118,6 @@ impl Future for EngineFuture {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let result = ready!(Pin::new(&mut this.response).poll(cx));
-        Poll::Ready(result.map_err(|error| failure::told(error, this.start)))
+        Poll::Ready(result.map_err(|error| failure::told(error, this.call)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::{HeaderName, Version, request::Parts};
+use http::{HeaderName, HeaderValue, Version, header::EXPECT, request::Parts};
 
 use super::{authorize::Authorize, limits::LimitOptions, visible_models::VisibleModels};
 use crate::{
@@ -65,7 +65,7 @@ impl Options {
     /// has ended (RFC 9113 section 8.1.1).
     pub(super) fn drain(&self, head: &Parts, fields: Fields) -> DrainLimits {
         DrainLimits {
-            expects: fields.has(Fields::EXPECT),
+            expects: fields.has(Fields::EXPECT) && awaits_continue(head),
             first: head.version == Version::HTTP_2,
             ..self.drain
         }
@@ -86,4 +86,11 @@ impl Options {
             waits: false,
         }
     }
+}
+
+/// Whether its client sends the body only when it is asked to, which HTTP/1.0 knows nothing of
+/// (RFC 9110 section 10.1.1).
+fn awaits_continue(head: &Parts) -> bool {
+    let awaits = |expected: &HeaderValue| expected.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    head.version > Version::HTTP_10 && head.headers.get(EXPECT).is_none_or(awaits)
 }

@@ -204,39 +204,52 @@ async fn a_client_that_waits_to_be_told_is_not_told() {
 }
 
 /// What an upload is that need not be read to be routed: it has a name in its path, and no JSON.
-fn named_in_path(model: &str, body: Scripted, expects: bool) -> Request<Scripted> {
+fn named_in_path(model: &str, body: Scripted, expected: Option<&str>) -> Request<Scripted> {
     let mut request = Request::post(format!("/v2/models/{model}/infer"))
         .header("content-type", "application/octet-stream");
-    if expects {
-        request = request.header(EXPECT, "100-continue");
+    if let Some(expected) = expected {
+        request = request.header(EXPECT, expected);
     }
     request.body(body).unwrap()
 }
 
+const CONTINUE: Option<&str> = Some("100-continue");
+
 #[tokio::test(start_paused = true)]
 async fn nor_is_it_told_once_the_model_is_known() {
-    for version in [Version::HTTP_11, Version::HTTP_2] {
-        for (expects, is_read) in [(true, false), (false, true)] {
-            let (upload, body) = script_of(Some(50_000_000));
-            let mut request = named_in_path("absent", body, expects);
-            *request.version_mut() = version;
-            let begun = Instant::now();
-            let answer = Answer::of(ask(layer(), request).await).await;
-            assert_eq!(answer.code(), "model_not_found");
-            assert_eq!(begun.elapsed() >= SECOND, is_read);
-            assert_eq!(upload.polls() > 0, is_read);
-        }
+    for (version, expected, is_read) in [
+        (Version::HTTP_11, CONTINUE, false),
+        (Version::HTTP_11, Some("100-Continue"), false),
+        (Version::HTTP_2, CONTINUE, false),
+        (Version::HTTP_11, None, true),
+        (Version::HTTP_2, None, true),
+        // Neither waits to be told (RFC 9110 section 10.1.1).
+        (Version::HTTP_10, CONTINUE, true),
+        (Version::HTTP_11, Some("other"), true),
+    ] {
+        let (upload, body) = script_of(Some(50_000_000));
+        let mut request = named_in_path("absent", body, expected);
+        *request.version_mut() = version;
+        let begun = Instant::now();
+        let answer = Answer::of(ask(layer(), request).await).await;
+        assert_eq!(answer.code(), "model_not_found");
+        assert_eq!(
+            begun.elapsed() >= SECOND,
+            is_read,
+            "{version:?} {expected:?}"
+        );
+        assert_eq!(upload.polls() > 0, is_read, "{version:?} {expected:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn nor_once_an_engine_has_it_and_does_not_read() {
-    for (expects, waits_for_it) in [(true, false), (false, true)] {
+    for (expected, waits_for_it) in [(CONTINUE, false), (None, true)] {
         let (mock, mut handle) = mock();
         let policy = TrafficPolicy::new().total_timeout(SECOND);
         let mut service = ModelRouteLayer::new(one_server(1, policy)).layer(mock);
         let (upload, body) = script_of(Some(50_000_000));
-        let mut call = task::spawn(service.call(named_in_path("asked", body, expects)));
+        let mut call = task::spawn(service.call(named_in_path("asked", body, expected)));
         waits(&mut call);
         let _unread = called(&mut handle);
         advance(2 * SECOND).await;

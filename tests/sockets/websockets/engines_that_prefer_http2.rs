@@ -7,6 +7,7 @@ use test_kit::{
     body::BoxError,
     request::asked,
     socket::http_client,
+    table,
     time::within,
     tls::{Authority, TlsAcceptor},
 };
@@ -74,6 +75,44 @@ async fn it_shares_no_connection_with_other_requests() {
     assert_eq!(within(asking).await.unwrap().text(), "{}");
     has_session(&rig).await;
     assert!(!connection.is_finished());
+}
+
+/// It is for its other clients that it must not count as failing.
+#[tokio::test]
+async fn an_engine_that_speaks_nothing_else_is_not_to_blame() {
+    let authority = Authority::private();
+    let trusting = EngineClient::builder().root_certificates(authority.pem());
+    let tls = || Some(authority.acceptor("127.0.0.1", &["h2"]));
+    for (client, tls) in [
+        (trusting.clone(), tls()),
+        (trusting.http2_prior_knowledge(), tls()),
+        (EngineClient::builder().http2_prior_knowledge(), None),
+    ] {
+        let rig = rig(client, tls).await;
+        let refusing = async {
+            loop {
+                let socket = rig.accept().await;
+                match &rig.tls {
+                    Some(tls) => assert!(within(tls.accept(socket)).await.is_err()),
+                    None => assert!(within(h2::server::handshake(socket)).await.is_err()),
+                }
+            }
+        };
+        let asking = async {
+            for _ in 0..6 {
+                let mut client = Side::connect(rig.server.address).await;
+                client.asks("websocket").await;
+                let head = client.head().await;
+                assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
+            }
+        };
+        tokio::select! {
+            () = refusing => unreachable!(),
+            () = asking => {}
+        }
+        assert_eq!(table::failures(&rig.table), 0);
+        rig.is_idle().await;
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A ModelServer as a resolver of endpoints sees it.
 
-use crate::manifest::read::server_manifest::ServerManifest;
+use crate::manifest::read::server_manifest::{Port, ServerManifest};
 
 /// A ModelServer whose endpoints are asked for, by [`Manifests::resolve`](super::Manifests::resolve).
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,10 @@ impl<'m> ServerInfo<'m> {
 
     /// The port that its engines serve on: `workloadPort.port`.
     pub fn port(&self) -> Option<u16> {
-        self.0.port
+        match self.0.port {
+            Port::Of(port) => Some(port),
+            Port::Missing | Port::Wrong => None,
+        }
     }
 
     /// `http` or `https`: `workloadPort.protocol`.

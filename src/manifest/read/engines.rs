@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::IpAddr, sync::Arc};
 use super::{
     fields::{Field, Object, Reader},
     kthena, kubernetes,
-    server_manifest::{DecodeGroup, ServerManifest},
+    server_manifest::{DecodeGroup, Port, ServerManifest},
 };
 use crate::config::{Address, Endpoint};
 
@@ -54,12 +54,12 @@ impl ServerManifest {
         let Some(field) = spec.get("workloadPort") else {
             return;
         };
-        self.port = Some(WRONG_PORT);
+        self.port = Port::Wrong;
         let Some(object) = field.object(reader, &["port", "protocol"]) else {
             return;
         };
         match object.get("port") {
-            Some(port) => self.port = port_number(&port, reader).or(self.port),
+            Some(port) => self.port = port_number(&port, reader),
             None => {
                 let spot = object.spot_of(reader, "port");
                 reader.error(&spot, "missing-field", "the workloadPort has no port");
@@ -110,13 +110,15 @@ impl ServerManifest {
             return;
         };
         kthena::text(&address, "an IP address or a DNS name", is_host, reader);
-        let Some(port) = port else {
-            if object.get("port").is_none() {
+        let port = match port {
+            Port::Of(port) => port,
+            Port::Wrong => return,
+            Port::Missing => {
                 let spot = object.spot_of(reader, "port");
                 let message = "there is no port, here or in the workloadPort";
                 reader.error(&spot, "missing-field", message);
+                return;
             }
-            return;
         };
         if !takes_requests {
             return;
@@ -162,13 +164,10 @@ struct Seen<'n> {
     uris: HashSet<Arc<str>>,
 }
 
-/// Stands for a workloadPort that is wrong, which has been reported: that there is none would be
-/// another error for each endpoint, and a false one.
-const WRONG_PORT: u16 = 1;
-
-fn port_number(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<u16> {
-    let port = field.number(reader, 1, u16::MAX.into())?;
-    u16::try_from(port).ok()
+fn port_number(field: &Field<'_>, reader: &mut Reader<'_>) -> Port {
+    let port = field.number(reader, 1, u16::MAX.into());
+    let port = port.and_then(|port| u16::try_from(port).ok());
+    port.map_or(Port::Wrong, Port::Of)
 }
 
 /// What [`to_yaml`](crate::RouteTable::to_yaml) calls the endpoint at a position, from 1, that has no

@@ -3,7 +3,7 @@
 use super::{
     fields::{Object, Reader},
     kthena, metadata, server_annotations,
-    server_manifest::ServerManifest,
+    server_manifest::{Port, ServerManifest},
 };
 use crate::{
     config::{ModelServer, TrafficPolicy},
@@ -30,7 +30,7 @@ pub(crate) fn read(resource: &Object<'_>, reader: &mut Reader<'_>) -> Option<Ser
         labels: Vec::new(),
         decode: None,
         service: None,
-        port: None,
+        port: Port::Missing,
         https: false,
         headers: Vec::new(),
         origin: ServerOrigin::new(metadata.name_spot.clone()),

@@ -19,13 +19,22 @@ pub(crate) struct ServerManifest {
     pub(crate) decode: Option<DecodeGroup>,
     /// The Service whose endpoints are its own, in place of what it selects.
     pub(crate) service: Option<String>,
-    pub(crate) port: Option<u16>,
+    pub(crate) port: Port,
     pub(crate) https: bool,
     /// The headers for its engines, whose values may refer to keys.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) origin: ServerOrigin,
     /// The position of `workloadPort`, or where it is missing.
     pub(crate) port_spot: Spot,
+}
+
+/// Where engines listen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Port {
+    Missing,
+    /// That has been reported, and is not another error for each endpoint.
+    Wrong,
+    Of(u16),
 }
 
 /// The decode Pods of a `pdGroup`.

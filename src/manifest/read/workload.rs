@@ -3,7 +3,7 @@
 use super::{
     fields::{Field, Object, Reader, has_leading_zero},
     metadata::DEFAULT_NAMESPACE,
-    server_manifest::ServerManifest,
+    server_manifest::{Port, ServerManifest},
 };
 use crate::config::Endpoint;
 
@@ -76,7 +76,11 @@ impl Workload {
     /// The endpoints, with the port of the ModelServer or else that of the workload; `None` without
     /// one.
     pub(crate) fn endpoints(&self, server: &ServerManifest) -> Option<Vec<Endpoint>> {
-        let port = server.port.or(self.port)?.into();
+        let port = match server.port {
+            Port::Of(port) => port.into(),
+            Port::Missing => self.port?.into(),
+            Port::Wrong => return Some(Vec::new()),
+        };
         let endpoint = |found: &Found| {
             let mut endpoint = Endpoint::new(server.uri(&found.address, port));
             if let Some(zone) = &found.zone {

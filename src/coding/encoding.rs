@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header::CONTENT_ENCODING};
 
-use crate::config::Encoding;
+use crate::{config::Encoding, pieces::members};
 
 /// A body is in an unsupported coding, or in several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,12 +11,8 @@ pub(crate) struct Unsupported;
 impl Encoding {
     /// The coding that `Content-Encoding` names, if the body has one.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Unsupported> {
-        let mut codings = headers
-            .get_all(CONTENT_ENCODING)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-            .map(<[u8]>::trim_ascii)
-            .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+        let mut codings = members(headers, &CONTENT_ENCODING)
+            .filter(|coding| !coding.eq_ignore_ascii_case(b"identity"));
         match (codings.next(), codings.next()) {
             (None, _) => Ok(None),
             (Some(coding), None) => Self::from_name(coding).map(Some).ok_or(Unsupported),

@@ -15,7 +15,7 @@ use super::{
     paths::StandardPaths,
     relation::Relation,
 };
-use crate::{config::is_usual, error::RouteErrorKind};
+use crate::{config::is_usual, error::RouteErrorKind, pieces::members};
 
 /// Looks for the model in several places, in order: the first that applies to
 /// a request is used.
@@ -195,13 +195,10 @@ fn of_body(plan: Plan, head: &Parts) -> Option<Plan> {
 
 /// Whether an engine may read the body as JSON, by its Content-Type: of several by any.
 fn may_be_json(head: &Parts) -> bool {
-    let mut types = head.headers.get_all(CONTENT_TYPE).iter().peekable();
-    if types.peek().is_none() {
-        return !is_binary(head);
+    match head.headers.contains_key(CONTENT_TYPE) {
+        true => members(&head.headers, &CONTENT_TYPE).any(is_json),
+        false => !is_binary(head),
     }
-    types
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .any(is_json)
 }
 
 /// Whether the body is in the binary form of KServe and Triton, which has JSON only at its start. No

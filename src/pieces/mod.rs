@@ -1,4 +1,4 @@
-//! Small pieces without I/O: the bytes of a body, edits to them, a lock, a bounded memory, jitter.
+//! Small pieces without I/O: the bytes of a body, edits to them, a lock, a bounded memory, jitter, a time.
 
 mod chunks;
 mod edited;
@@ -6,7 +6,9 @@ mod first_of;
 mod interned;
 mod jittered;
 mod joined;
+mod later;
 mod lock;
+mod members;
 mod recent;
 mod splice;
 
@@ -17,7 +19,9 @@ pub(crate) use self::{
     interned::interned,
     jittered::jittered,
     joined::Joined,
+    later::later,
     lock::lock,
+    members::members,
     recent::Recent,
     splice::{Edit, Edits, Splice},
 };

@@ -15,7 +15,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
 
-use crate::pieces::lock;
+use crate::pieces::{later, lock};
 
 /// How long an endpoint is passed over for a model that it says it does not have.
 const MARKED: Duration = Duration::from_secs(60);
@@ -167,7 +167,7 @@ impl Adapters {
         let list = List {
             names: kept,
             is_whole: names.next().is_none(),
-            until: later(fresh),
+            until: later(Instant::now(), fresh),
         };
         self.change(|known| {
             known.said.retain(|_, said| said.at > asked);
@@ -180,7 +180,7 @@ impl Adapters {
         let active = Active {
             names: active.take(MAX_NAMES).map(Box::from).collect(),
             max,
-            until: later(REPORTED),
+            until: later(Instant::now(), REPORTED),
         };
         self.change(|known| known.active = Some(Arc::new(active)));
     }
@@ -244,13 +244,6 @@ impl Said {
     fn holds(self, now: Instant) -> bool {
         now.saturating_duration_since(self.at) < MARKED
     }
-}
-
-/// `time` from now, or a day from now if the clock can't represent that.
-fn later(time: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(time)
-        .unwrap_or_else(|| now + Duration::from_secs(86400))
 }
 
 #[cfg(test)]

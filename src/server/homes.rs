@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::{
     config::EngineState,
     model::{id, id_in_body, id_in_path, makes_ids, may_name_id},
-    pieces::{Recent, lock},
+    pieces::{Recent, later, lock},
 };
 
 /// The ids of responses, files and batches, as hashes, and where each was made.
@@ -123,8 +123,7 @@ impl Homes {
 
 impl Known {
     fn until(&self) -> Option<Instant> {
-        let until = Instant::now().checked_add(self.kept_for);
-        until.filter(|_| self.is_on)
+        self.is_on.then(|| later(Instant::now(), self.kept_for))
     }
 }
 
@@ -161,6 +160,15 @@ mod tests {
         assert_eq!(homes.of_body(body), Some(home("http://a")));
         tokio::time::advance(HOUR).await;
         assert!(homes.of_path(&asked).is_none() && homes.of_body(body).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_id_may_be_known_for_ever() {
+        let homes = Homes::new(Some(&EngineState::new().kept_for(Duration::MAX)));
+        homes.learn(b"resp_1", &home("http://a"));
+        tokio::time::advance(24 * HOUR).await;
+        let asked = get("/v1/responses/resp_1");
+        assert_eq!(homes.of_path(&asked), Some(home("http://a")));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     config::SessionSticky,
     limit::{Bound, SessionStore},
     model::{NeededKeys, hash},
-    pieces::{Recent, lock},
+    pieces::{Recent, later, lock},
 };
 
 /// How sessions are bound, ready for use.
@@ -148,19 +148,16 @@ impl Sessions {
         if is_due {
             binding.told = now;
         }
-        if let Some(until) = now.checked_add(idle) {
-            sessions.touch(session, until);
-        }
+        sessions.touch(session, later(now, idle));
         is_due
     }
 
     pub(super) fn bind(&self, session: u64, endpoint: u64, sticky: &Sticky) {
         let told = Instant::now();
-        if let Some(until) = told.checked_add(sticky.idle) {
-            let mut sessions = lock(&self.0);
-            sessions.limit(sticky.max);
-            sessions.put(session, Binding { endpoint, told }, until);
-        }
+        let mut sessions = lock(&self.0);
+        sessions.limit(sticky.max);
+        let until = later(told, sticky.idle);
+        sessions.put(session, Binding { endpoint, told }, until);
     }
 }
 

@@ -7,15 +7,12 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-use super::{
-    fields::{Fields, members},
-    original_path::OriginalPath,
-    via::Via,
-};
+use super::{fields::Fields, original_path::OriginalPath, via::Via};
 use crate::{
     config::{ApiPaths, WithoutModel, bad_segment},
     error::{Excerpt, RouteError, RouteErrorKind},
     model::{ExtractModel, Scan},
+    pieces::members,
     route::CompiledTable,
 };
 

@@ -1,6 +1,6 @@
 //! What the fields of a head are, as far as something has to be done about them.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
 use crate::model::is_plain_json;
 
@@ -122,18 +122,6 @@ impl<'h> RequestFields<'h> {
             length: length.and_then(|length| length.to_str().ok()?.parse().ok()),
         }
     }
-}
-
-/// The members of the list that all fields of this name are.
-pub(super) fn members<'h>(
-    headers: &'h HeaderMap,
-    name: &HeaderName,
-) -> impl DoubleEndedIterator<Item = &'h [u8]> {
-    let values = headers.get_all(name).iter();
-    let members = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    members
-        .map(<[u8]>::trim_ascii)
-        .filter(|member| !member.is_empty())
 }
 
 fn bits(name: &str) -> u16 {

@@ -16,14 +16,12 @@ use http_body::Body;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{
-    at_address::AtAddress,
-    fields::{Fields, members},
-};
+use super::{at_address::AtAddress, fields::Fields};
 use crate::{
     config::Address,
     error::{RouteError, RouteErrorKind},
     model::{ExtractedModel, Location, has_body},
+    pieces::members,
     upload::may_be_trailer,
 };
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Version, header::VIA};
 
 use crate::{
     config::{BuildError, MistakeKind},
-    pieces::interned,
+    pieces::{interned, members},
 };
 
 /// The name of this gateway in the field `Via` (RFC 9110 section 7.6.3).
@@ -60,10 +60,7 @@ impl Via {
         let Some(named) = &self.0 else {
             return false;
         };
-        headers
-            .get_all(VIA)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        members(headers, &VIA)
             .filter_map(|received| {
                 let mut words = received.split(|byte| matches!(byte, b' ' | b'\t'));
                 words.by_ref().find(|word| !word.is_empty())?;

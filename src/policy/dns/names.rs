@@ -11,7 +11,12 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::resolve::Resolved;
-use crate::{error::Chain, pieces::jittered, route::RouteTableHandle, server::Complaints};
+use crate::{
+    error::Chain,
+    pieces::{jittered, later},
+    route::RouteTableHandle,
+    server::Complaints,
+};
 
 /// The parts of an interval, so that gateways that were started together don't ask together.
 const JITTER: Range<f64> = 0.9..1.1;
@@ -54,7 +59,7 @@ impl Names {
         due.truncate(most);
         due.into_iter()
             .map(|(name, of)| {
-                of.due = after(now, again);
+                of.due = later(now, again);
                 name.clone()
             })
             .collect()
@@ -92,10 +97,10 @@ impl Names {
                 table.set_addresses(name, resolved.get_addresses().iter().copied());
                 let time_to_live = resolved.get_time_to_live();
                 let time = time_to_live.map(|time| time.clamp(SHORTEST, LONGEST));
-                of.due = after(now, time.unwrap_or_else(|| jittered(interval, JITTER)));
+                of.due = later(now, time.unwrap_or_else(|| jittered(interval, JITTER)));
             }
             Err(error) => {
-                of.due = after(now, jittered(interval, JITTER));
+                of.due = later(now, jittered(interval, JITTER));
                 of.complain(name, &*error, table);
             }
         }
@@ -114,10 +119,6 @@ impl Name {
     }
 }
 
-fn after(now: Instant, time: Duration) -> Instant {
-    now.checked_add(time).unwrap_or(now + LONGEST)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,7 +129,7 @@ mod tests {
         for _ in 0..100 {
             let time = jittered(Duration::MAX, JITTER);
             assert!(time > Duration::MAX / 2);
-            assert!(after(Instant::now(), time) > Instant::now());
+            assert!(later(Instant::now(), time) > Instant::now());
         }
     }
 }

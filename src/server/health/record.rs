@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::state::HealthState;
-use crate::config::OutlierDetection;
+use crate::{config::OutlierDetection, pieces::later};
 
 /// How long a failure counts as load.
 const BURDENED: Duration = Duration::from_secs(1);
@@ -167,7 +167,7 @@ impl Record {
         self.last_resort = Some(now);
         self.ejection = Some(Ejection {
             since: self.ejection.map_or(now, |ejection| ejection.since),
-            until: later(time),
+            until: later(Instant::now(), time),
             time,
             within_limit,
             refused,
@@ -177,7 +177,7 @@ impl Record {
     }
 
     pub(super) fn cool_down(&mut self, time: Duration) {
-        self.cooling_until = self.cooling_until.max(Some(later(time)));
+        self.cooling_until = self.cooling_until.max(Some(later(Instant::now(), time)));
     }
 
     pub(super) fn checked(&mut self, check: usize, passed: bool) {
@@ -204,11 +204,4 @@ impl Ejection {
     pub(super) fn is_over(&self, now: Instant) -> bool {
         self.until <= now && !self.on_trial
     }
-}
-
-/// `time` from now, or a year from now if the clock can't represent that.
-fn later(time: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(time)
-        .unwrap_or_else(|| now + Duration::from_secs(86400 * 365))
 }

@@ -34,18 +34,9 @@ impl AttemptTimes {
             policy.get_first_event_timeout(),
             policy.get_first_event_slow(),
         ];
-        if times == [None; 3] {
-            return Self {
-                total,
-                is_gated: policy.holds_first_event(),
-                idle: policy.get_stream_idle_timeout(),
-                sees_unknown_model: policy.get_retry_unknown_model(),
-                sees_too_long: policy.get_retry_too_long(),
-                ..Self::default()
-            };
-        }
-        let now = Instant::now();
-        let [head, first, slow] = times.map(|time| now.checked_add(time?));
+        // Mostly there is none, and the clock is not read.
+        let now = (times != [None; 3]).then(Instant::now);
+        let [head, first, slow] = times.map(|time| now?.checked_add(time?));
         Self {
             head,
             total,

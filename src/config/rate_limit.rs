@@ -396,17 +396,8 @@ pub(crate) fn is_address(text: &str) -> bool {
 }
 
 impl LimitUnit {
-    /// The names in manifests.
     #[cfg(feature = "manifest")]
-    pub(crate) const NAMES: [&'static str; 5] = [
-        "inputTokens",
-        "outputTokens",
-        "totalTokens",
-        "requests",
-        "concurrentRequests",
-    ];
-    #[cfg(feature = "manifest")]
-    const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::InputTokens,
         Self::OutputTokens,
         Self::TotalTokens,
@@ -414,6 +405,7 @@ impl LimitUnit {
         Self::ConcurrentRequests,
     ];
 
+    /// Its name in manifests.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::InputTokens => "inputTokens",
@@ -448,11 +440,8 @@ impl LimitUnit {
 }
 
 impl Per {
-    /// The names in manifests, which are Kthena's.
     #[cfg(feature = "manifest")]
-    pub(crate) const NAMES: [&'static str; 5] = ["second", "minute", "hour", "day", "month"];
-    #[cfg(feature = "manifest")]
-    const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Second,
         Self::Minute,
         Self::Hour,
@@ -471,6 +460,7 @@ impl Per {
         })
     }
 
+    /// Its name in manifests, which is Kthena's.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Second => "second",
@@ -489,7 +479,7 @@ impl Per {
 
 #[cfg(feature = "manifest")]
 impl StoreFailure {
-    pub(crate) const NAMES: [&'static str; 3] = ["local", "open", "closed"];
+    pub(crate) const ALL: [Self; 3] = [Self::Local, Self::Open, Self::Closed];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -500,9 +490,7 @@ impl StoreFailure {
     }
 
     pub(crate) fn named(name: &str) -> Option<Self> {
-        [Self::Local, Self::Open, Self::Closed]
-            .into_iter()
-            .find(|what| what.name() == name)
+        Self::ALL.into_iter().find(|what| what.name() == name)
     }
 }
 

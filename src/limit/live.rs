@@ -80,7 +80,7 @@ impl LiveLimit {
     }
 
     /// Whether it counts tokens.
-    pub(crate) fn is_of_tokens(self: &Arc<Self>) -> bool {
+    pub(crate) fn is_of_tokens(&self) -> bool {
         self.config.get_unit().is_tokens()
     }
 

@@ -11,11 +11,11 @@ use super::{
 use crate::server::{Endpoint, Server};
 
 impl CompiledTable {
-    /// Makes the live state of `old` that of this table: endpoints with the same URI keep
-    /// their counts and health, unless their names are others, ModelServers of the same name their queue, rules with the
-    /// same targets their picks and, with the same weights, the position of their split, limits
-    /// that are the same in a route of the same name what is left of them.
-    /// What is known of the engines' state stays. The retry budget stays unless another was configured.
+    /// Makes the live state of `old` that of this table: endpoints with the same URI keep their counts
+    /// and health, unless their names are others, ModelServers of the same name their queue, rules with
+    /// the same targets their picks and, with the same weights, the position of their split, limits that
+    /// are the same in a route of the same name what is left of them. What is known of the engines'
+    /// state stays. The retry budget stays unless another was configured.
     pub(super) fn carry_over(&mut self, old: &Self) {
         self.carry_over_servers(old);
         self.carry_over_routes(old);
@@ -41,18 +41,17 @@ impl CompiledTable {
             .map(|endpoint| (&**endpoint.uri(), endpoint))
             .collect();
         for (server, config) in self.servers.iter_mut().zip(self.config.get_model_servers()) {
-            let old = servers.get(&*server.name);
-            if old.is_some_and(|(old, _)| Arc::ptr_eq(old, server)) {
+            let Some(&(old, before)) = servers.get(&*server.name) else {
+                Server::carry_over(server, None, &endpoints, false);
+                continue;
+            };
+            if Arc::ptr_eq(old, server) {
                 continue;
             }
-            let is_balanced_alike = old.is_some_and(|(_, old)| {
-                old.get_balance() == config.get_balance()
-                    && old.get_endpoints() == config.get_endpoints()
-            });
-            let old = old.map(|(server, _)| *server);
-            let is_balanced_alike =
-                is_balanced_alike && old.is_some_and(|old| old.has_the_endpoints_of(server));
-            Server::carry_over(server, old, &endpoints, is_balanced_alike);
+            let is_balanced_alike = before.get_balance() == config.get_balance()
+                && before.get_endpoints() == config.get_endpoints()
+                && old.has_the_endpoints_of(server);
+            Server::carry_over(server, Some(old), &endpoints, is_balanced_alike);
         }
     }
 

@@ -35,7 +35,7 @@ impl<'c> Compiler<'c> {
         routes.models = ModelList::new(std::mem::take(&mut self.listed));
         routes.counts_prompts = routes.rules.iter().any(CompiledRule::counts_prompts);
         let mut limits = routes.limits.iter().flatten();
-        routes.limits_tokens = limits.any(LiveLimit::is_of_tokens);
+        routes.limits_tokens = limits.any(|limit| limit.is_of_tokens());
         if routes.limits.iter().all(|limits| limits.is_empty()) {
             routes.limits = Vec::new();
         }

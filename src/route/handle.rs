@@ -60,13 +60,12 @@ impl RouteTableHandle {
     ///
     /// Requests already sent continue with their old table. Those that wait in a
     /// ModelServer's queue, or are sent again, get its endpoints in the new one. The live state of
-    /// unchanged parts is preserved: endpoints with the same URI keep their counts and
-    /// health, host names their [addresses](Self::set_addresses), and a ModelServer of the same name its queue; a rule of the same name in a
-    /// route of the same name, with the same targets, keeps its picks and, with the same
-    /// weights, the position of its split; a limit that is the same, in a route of the same name,
-    /// what is left of it. So does the retry budget, unless either table
-    /// configured its own. A removed endpoint gets no new requests and finishes those in
-    /// flight.
+    /// unchanged parts is preserved: endpoints with the same URI keep their counts and health, host
+    /// names their [addresses](Self::set_addresses), and a ModelServer of the same name its queue; a
+    /// rule of the same name in a route of the same name, with the same targets, keeps its picks and,
+    /// with the same weights, the position of its split; a limit that is the same, in a route of the
+    /// same name, what is left of it. So does the retry budget, unless either table configured its own.
+    /// A removed endpoint gets no new requests and finishes those in flight.
     ///
     /// Takes time linear in the size of the table; requests are not blocked
     /// meanwhile.

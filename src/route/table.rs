@@ -214,7 +214,8 @@ impl CompiledTable {
 
     /// Whether requests by this rule are limited in their tokens.
     pub(crate) fn limits_tokens_by(&self, rule: &CompiledRule) -> bool {
-        self.routes.limits_tokens && self.limits_by(rule).iter().any(LiveLimit::is_of_tokens)
+        let mut limits = self.limits_by(rule).iter();
+        self.routes.limits_tokens && limits.any(|limit| limit.is_of_tokens())
     }
 
     /// The limits of the route of this rule.

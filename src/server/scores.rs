@@ -47,6 +47,13 @@ impl Endpoint {
     /// What makes its [`load`](Self::load).
     pub(super) fn figures_of_load(&self) -> Vec<Figure> {
         let mut figures = vec![Figure::own("requests in flight", self.in_flight() as f64)];
+        figures.extend(self.figures_of_others());
+        figures
+    }
+
+    /// The figures of what counts as load beside those.
+    pub(super) fn figures_of_others(&self) -> Vec<Figure> {
+        let mut figures = Vec::new();
         let foreign = self.foreign(Instant::now);
         if foreign > 0 {
             // Of several reports that which says of the most counts.

@@ -269,44 +269,39 @@ impl Config {
     }
 
     /// The manifests with what the command line adds to them.
-    pub(crate) fn completed(&self, manifests: Manifests) -> Manifests {
-        let manifests = self.keys.iter().fold(manifests, |manifests, key| {
-            match key.read() {
-                Ok(value) => manifests.key(&key.name, value),
-                // What refers to it is an error, which has its line.
-                Err(_) => manifests,
+    pub(crate) fn completed(&self, mut manifests: Manifests) -> Manifests {
+        for key in &self.keys {
+            // What refers to one that can't be read is an error, which has its line.
+            if let Ok(value) = key.read() {
+                manifests = manifests.key(&key.name, value);
             }
-        });
-        let passwords = self.redis_passwords.iter();
-        let manifests = passwords.fold(manifests, |manifests, password| {
+        }
+        for password in &self.redis_passwords {
             // One that can't be read is empty, which is a mistake.
             let value = password.read().unwrap_or_default();
-            manifests.redis_password(&password.address, value)
-        });
+            manifests = manifests.redis_password(&password.address, value);
+        }
         let mut allowed = self.allowed.iter();
         let allowed = allowed.try_fold(ApiPaths::none(), |allowed, path| allowed.and(path));
-        let manifests = match allowed {
-            Ok(allowed) if !self.allowed.is_empty() => manifests.paths(allowed),
-            // They were checked where they were given.
-            _ => manifests,
-        };
-        let manifests = match self.lenient {
-            true => manifests.lenient(),
-            false => manifests,
-        };
-        let manifests = match self.resolve {
-            true => manifests.resolve_names(),
-            false => manifests,
-        };
-        let manifests = match &self.zone {
-            Some(zone) => manifests.zone(zone),
-            None => manifests,
-        };
-        self.endpoints
-            .iter()
-            .fold(manifests, |manifests, endpoint| {
-                manifests.endpoints(&endpoint.server, [&endpoint.url])
-            })
+        // They were checked where they were given.
+        if let Ok(allowed) = allowed
+            && !self.allowed.is_empty()
+        {
+            manifests = manifests.paths(allowed);
+        }
+        if self.lenient {
+            manifests = manifests.lenient();
+        }
+        if self.resolve {
+            manifests = manifests.resolve_names();
+        }
+        if let Some(zone) = &self.zone {
+            manifests = manifests.zone(zone);
+        }
+        for Endpoint { server, url } in &self.endpoints {
+            manifests = manifests.endpoints(server, [url]);
+        }
+        manifests
     }
 }
 

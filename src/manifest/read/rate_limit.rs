@@ -44,7 +44,8 @@ impl Options {
         let mut flag = |key| object.get(key).and_then(|field| field.flag(reader));
         let (observe_only, kthena_keys) = (flag(OBSERVE_ONLY), flag(KTHENA_KEYS));
         let failure = object.get(ON_STORE_FAILURE);
-        let failure = failure.and_then(|field| field.one_of(reader, &StoreFailure::NAMES));
+        let failure = failure
+            .and_then(|field| field.one_of(reader, &StoreFailure::ALL.map(StoreFailure::name)));
         Self {
             observe_only,
             kthena_keys,
@@ -104,7 +105,7 @@ fn rate_limit(field: &Field<'_>, options: Options, reader: &mut Reader<'_>) -> V
         return Vec::new();
     };
     let unit = object.get("unit");
-    let unit = unit.and_then(|field| field.one_of(reader, &Per::NAMES));
+    let unit = unit.and_then(|field| field.one_of(reader, &Per::ALL.map(Per::name)));
     let per = unit.and_then(Per::named).unwrap_or_default();
     let global = object.get("global");
     let redis = global.and_then(|field| redis(&field, reader));
@@ -182,10 +183,10 @@ fn further(item: &Field<'_>, reader: &mut Reader<'_>) -> Option<Placed> {
         field
     };
     let (unit, amount) = (needed("unit"), needed("limit"));
-    let unit = unit?.one_of(reader, &LimitUnit::NAMES)?;
+    let unit = unit?.one_of(reader, &LimitUnit::ALL.map(LimitUnit::name))?;
     let amount = amount?.number(reader, 0, u64::MAX)?;
     let per = match object.get("per") {
-        Some(field) => Per::named(field.one_of(reader, &Per::NAMES)?)?,
+        Some(field) => Per::named(field.one_of(reader, &Per::ALL.map(Per::name))?)?,
         None => Per::default(),
     };
     let mut limit = RateLimit::of(LimitUnit::named(unit)?, amount, per);

@@ -49,7 +49,10 @@ pub(super) fn answer(
         Err(error) => error,
     };
     let mistakes = error.mistakes().iter();
-    let message: String = mistakes.map(ToString::to_string).collect();
+    let message = mistakes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ");
     let is_unknown = |mistake: &Mistake| *mistake.kind() == MistakeKind::UnknownEndpoint;
     match error.mistakes().iter().any(is_unknown) {
         true => answer::refusal(StatusCode::NOT_FOUND, "endpoint_not_found", &message),

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use metrics::SharedString;
-
-use super::{collected::Collected, names, recorder::Metrics, series::describe};
+use super::{
+    collected::Collected,
+    names,
+    recorder::Metrics,
+    series::{describe, labels},
+};
 use crate::{
     observe::snapshot::EndpointSnapshot, pieces::lock, route::RouteTable, server::EndpointHealth,
 };
@@ -19,10 +22,6 @@ const STATES: [EndpointHealth; 7] = [
     EndpointHealth::Draining,
 ];
 
-fn owned(text: &str) -> SharedString {
-    text.to_owned().into()
-}
-
 impl Metrics {
     /// Reads from the table what is in flight, waits, is ejected or was reloaded, into gauges and
     /// counters. What is no longer in the table is set to 0.
@@ -33,8 +32,8 @@ impl Metrics {
         collected.begin();
         for server in table.servers() {
             let name = server.name();
-            let length = vec![("server", owned(name))];
-            collected.set(names::QUEUE, length, server.queued() as f64);
+            let labels = labels([("server", name)]);
+            collected.set(names::QUEUE, labels, server.queued() as f64);
             for endpoint in server.endpoints() {
                 collected.endpoint(name, endpoint);
             }
@@ -42,7 +41,7 @@ impl Metrics {
         collected.picks(&table);
         let (done, failed) = self.table.reloads();
         for (result, count) in [("ok", done), ("failed", failed)] {
-            collected.count(names::RELOADS, vec![("result", result.into())], count);
+            collected.count(names::RELOADS, labels([("result", result)]), count);
         }
         let has_error = self.table.last_error().is_some();
         collected.set(names::RELOAD_ERROR, Vec::new(), u8::from(has_error).into());
@@ -53,7 +52,7 @@ impl Metrics {
 impl Collected {
     fn endpoint(&mut self, server: &str, endpoint: &EndpointSnapshot) {
         let uri = endpoint.uri();
-        let labels = || vec![("server", owned(server)), ("endpoint", owned(uri))];
+        let labels = || labels([("server", server), ("endpoint", uri)]);
         self.set(names::IN_FLIGHT, labels(), endpoint.in_flight() as f64);
         for state in STATES {
             let mut labels = labels();
@@ -65,7 +64,7 @@ impl Collected {
         // each time, and not each of its series has to be new.
         if let Some(called) = endpoint.name() {
             let mut labels = labels();
-            labels.push(("name", owned(called)));
+            labels.push(("name", called.to_owned().into()));
             self.set(names::INFO, labels, 1.0);
         }
         self.count(names::FAILURES, labels(), endpoint.failures());
@@ -88,11 +87,7 @@ impl Collected {
             }
         }
         for ((route, rule, server), count) in picks {
-            let labels = vec![
-                ("route", owned(route)),
-                ("rule", owned(rule)),
-                ("server", owned(server)),
-            ];
+            let labels = labels([("route", route), ("rule", rule), ("server", server)]);
             self.count(names::PICKS, labels, count);
         }
     }

@@ -9,7 +9,7 @@ use super::{
     cache::Cache,
     collected::Collected,
     names,
-    series::{Name, Series, counter, describe, histogram},
+    series::{Name, Series, counter, describe, histogram, labels},
 };
 use crate::{
     observe::{
@@ -107,10 +107,7 @@ impl Metrics {
             |queue, server| *queue.server == **server,
             |server| Queue {
                 server: (*server).into(),
-                waits: histogram(
-                    names::QUEUE_SECONDS,
-                    vec![("server", server.to_string().into())],
-                ),
+                waits: histogram(names::QUEUE_SECONDS, labels([("server", server)])),
             },
             |queue| queue.waits.record(end.times().queue.as_secs_f64()),
         );
@@ -130,10 +127,7 @@ impl Observer for Metrics {
             |retry, (server, reason)| *retry.server == **server && retry.reason == *reason,
             |(server, reason)| {
                 let word = reason.map_or_else(str::to_owned, |status| status.to_string());
-                let labels = vec![
-                    ("server", server.to_string().into()),
-                    ("reason", word.into()),
-                ];
+                let labels = labels([("server", server), ("reason", &word)]);
                 Retry {
                     server: (*server).into(),
                     reason: *reason,
@@ -153,12 +147,12 @@ impl Observer for Metrics {
                     && (known.verdict, known.store) == (*verdict, *store)
             },
             |(name, route, verdict, store)| {
-                let labels = vec![
-                    ("limit", name.to_string().into()),
-                    ("route", route.to_string().into()),
-                    ("verdict", (*verdict).into()),
-                    ("store", (*store).into()),
-                ];
+                let labels = labels([
+                    ("limit", name),
+                    ("route", route),
+                    ("verdict", verdict),
+                    ("store", store),
+                ]);
                 Limit {
                     limit: (*name).into(),
                     route: (*route).into(),

@@ -21,6 +21,11 @@ const UNKNOWN: &str = "unknown";
 
 pub(super) type Labels = Vec<(&'static str, SharedString)>;
 
+pub(super) fn labels<const N: usize>(labels: [(&'static str, &str); N]) -> Labels {
+    let owned = labels.map(|(name, value)| (name, value.to_owned().into()));
+    owned.into()
+}
+
 fn key(name: &'static str, labels: Labels) -> Key {
     let labels = labels
         .into_iter()
@@ -138,17 +143,13 @@ const TYPES: [&str; 7] = [
 ];
 const USAGE: [&str; 3] = ["exact", "estimated", "unknown"];
 
-fn owned(text: &str) -> SharedString {
-    text.to_owned().into()
-}
-
 /// The labels of the GenAI conventions.
 fn gen_ai(operation: Operation, model: &str) -> Labels {
-    vec![
-        ("gen_ai.operation.name", operation.as_str().into()),
-        ("gen_ai.provider.name", operation.provider().into()),
-        ("gen_ai.request.model", owned(model)),
-    ]
+    labels([
+        ("gen_ai.operation.name", operation.as_str()),
+        ("gen_ai.provider.name", operation.provider()),
+        ("gen_ai.request.model", model),
+    ])
 }
 
 impl Series {
@@ -160,27 +161,29 @@ impl Series {
 
     pub(super) fn new(name: &Name<'_>) -> Self {
         let status = name.status.map(|status| status.to_string());
-        let mut labels = gen_ai(name.operation, name.engine_model);
+        let mut gen_ai = gen_ai(name.operation, name.engine_model);
         match (name.error, &status) {
-            (Some(ENGINE_ERROR), Some(status)) => labels.push(("error.type", owned(status))),
-            (Some(code), _) => labels.push(("error.type", code.into())),
+            (Some(ENGINE_ERROR), Some(status)) => {
+                gen_ai.push(("error.type", status.clone().into()))
+            }
+            (Some(code), _) => gen_ai.push(("error.type", code.into())),
             (None, _) => {}
         }
         let durations = [names::CLIENT_DURATION, names::SERVER_DURATION];
-        let requests = vec![
-            ("model", owned(name.model)),
-            ("route", owned(name.route)),
-            ("rule", owned(name.rule)),
-            ("server", owned(name.server)),
-            ("endpoint", owned(name.endpoint)),
-            ("status", status.map_or("none".into(), SharedString::from)),
-            ("error_code", name.error.unwrap_or_default().into()),
-        ];
+        let requests = labels([
+            ("model", name.model),
+            ("route", name.route),
+            ("rule", name.rule),
+            ("server", name.server),
+            ("endpoint", name.endpoint),
+            ("status", status.as_deref().unwrap_or("none")),
+            ("error_code", name.error.unwrap_or_default()),
+        ]);
         Self {
             texts: name.texts().map(Into::into),
             rest: (name.operation, name.status, name.error),
             requests: counter(names::REQUESTS, requests),
-            durations: durations.map(|metric| histogram(metric, labels.clone())),
+            durations: durations.map(|metric| histogram(metric, gen_ai.clone())),
             answer: OnceLock::new(),
             stream: OnceLock::new(),
         }
@@ -288,20 +291,17 @@ impl Series {
 
     fn usage(&self, how: &'static str) -> Counter {
         let [.., server, _] = &self.texts;
-        counter(
-            names::USAGE,
-            vec![("server", owned(server)), ("how", how.into())],
-        )
+        counter(names::USAGE, labels([("server", server), ("how", how)]))
     }
 
     fn tokens(&self, kind: &'static str, how: &'static str) -> Counter {
         let [model, .., server, _] = &self.texts;
-        let labels = vec![
-            ("model", owned(model)),
-            ("server", owned(server)),
-            ("type", kind.into()),
-            ("how", how.into()),
-        ];
+        let labels = labels([
+            ("model", model),
+            ("server", server),
+            ("type", kind),
+            ("how", how),
+        ]);
         counter(names::TOKENS_TOTAL, labels)
     }
 }

@@ -82,11 +82,7 @@ impl Balancer {
         let others = endpoint.tokens((scene.typical)()).saturating_sub(known);
         if others > 0 {
             figures.push(Figure::own("tokens of requests not read", others as f64));
-            let load = endpoint.figures_of_load();
-            figures.extend(
-                load.into_iter()
-                    .filter(|figure| figure.name != "requests in flight"),
-            );
+            figures.extend(endpoint.figures_of_others());
         }
         figures
     }

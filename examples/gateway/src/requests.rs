@@ -58,14 +58,14 @@ impl Requests {
         self.0.seen.fetch_add(1, Ordering::SeqCst);
         self.0.open.fetch_add(1, Ordering::SeqCst);
         let is_http2 = version == Version::HTTP_2;
-        if is_http2 && self.has_other_bytes() {
+        if is_http2 && self.begin_other_bytes() {
             let answers = Arc::downgrade(&self.0.over_http2);
             tokio::spawn(Answers::end_stuck(answers, self.send_timeout()));
         }
         let open = Open(self);
         let answer = answer.await;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            open.0.has_other_bytes();
+            open.0.begin_other_bytes();
         }
         answer.map(|body| {
             let body = match is_http2 {
@@ -76,8 +76,8 @@ impl Requests {
         })
     }
 
-    /// Whether that is new.
-    fn has_other_bytes(&self) -> bool {
+    /// From now on what arrives may be no head. Returns whether that is new.
+    fn begin_other_bytes(&self) -> bool {
         !self.0.has_other_bytes.swap(true, Ordering::SeqCst)
     }
 

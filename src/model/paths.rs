@@ -94,22 +94,20 @@ fn find(path: &str) -> Option<Range<usize>> {
 fn find_below(path: &str, is_root: bool) -> Option<Range<usize>> {
     let (first, rest) = path.strip_prefix('/')?.split_once('/')?;
     let any = |rest: &str| rest.find('/').filter(|_| is_root);
-    let (len, rest) = match first {
-        "openai" => {
+    let (len, rest) = match (first, rest.strip_prefix("models/")) {
+        ("openai", _) => {
             let rest = rest.strip_prefix("deployments/")?;
             (before_ending(rest, AZURE).or_else(|| any(rest))?, rest)
         }
-        "model" => (before_ending(rest, BEDROCK)?, rest),
-        "v2" if let Some(rest) = rest.strip_prefix("models/")
-            && before_method(rest).is_none() =>
-        {
+        ("model", _) => (before_ending(rest, BEDROCK)?, rest),
+        ("v2", Some(rest)) if before_method(rest).is_none() => {
             (before_ending(rest, KSERVE_2).or_else(|| any(rest))?, rest)
         }
-        "v1" if let Some(rest) = rest.strip_prefix("models/") => {
+        ("v1", Some(rest)) => {
             let len = before_ending(rest, KSERVE_1).or_else(|| before_method(rest));
             (len.or_else(|| any(rest))?, rest)
         }
-        version if is_version(version) => {
+        (version, _) if is_version(version) => {
             let rest = google(rest)?;
             (before_method(rest)?, rest)
         }

@@ -212,12 +212,16 @@ impl<'c> Compiler<'c> {
 
     /// Maps `name` to the rules of `run`, after those that it already maps to.
     fn add_name(&mut self, kind: Kind, name: &str, run: Range<u32>) {
-        let rules = match &self.routes.rules[run.start as usize..run.end as usize] {
-            [rule] if let Some(server) = rule.only_server() => Run::One {
+        let only = match &self.routes.rules[run.start as usize..run.end as usize] {
+            [rule] => rule.only_server(),
+            _ => None,
+        };
+        let rules = match only {
+            Some(server) => Run::One {
                 rule: run.start,
                 server,
             },
-            _ => Run::Rules(run.start, run.end),
+            None => Run::Rules(run.start, run.end),
         };
         let Some(entry) = self.routes.names.add(kind, name, rules) else {
             return;

@@ -11,7 +11,7 @@
 //!   owns it.
 //!
 //! What never changes stands beside the lock, and what is asked of every request is asked in as few
-//! locks as may be: each takes two atomic writes, of 26 that a request has.
+//! locks as may be: each takes two atomic writes, of 28 that a request has.
 
 use std::{
     error::Error,

@@ -140,8 +140,8 @@ impl<R> ResponseBody<R> {
     pub(crate) fn upgraded(body: R, held: Held, decision: RouteDecision) -> Self {
         let beside = Beside {
             held: Some(held),
-            rest: None,
             decision: Some(decision),
+            ..Beside::default()
         };
         Self {
             kind: Kind::Upstream { body },

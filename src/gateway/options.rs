@@ -92,5 +92,6 @@ impl Options {
 /// (RFC 9110 section 10.1.1).
 fn awaits_continue(head: &Parts) -> bool {
     let awaits = |expected: &HeaderValue| expected.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    // (It is gone where the head has been made the engine's.)
     head.version > Version::HTTP_10 && head.headers.get(EXPECT).is_none_or(awaits)
 }

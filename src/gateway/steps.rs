@@ -277,7 +277,7 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     if let Some(standings) = &routed.standings {
         standings.write(headers);
     }
-    let held = held(&mut finished, &response, routed, (report, asker.id()));
+    let held = held(&mut finished, &response, routed, report, asker.id());
     if held.may_add() {
         response.headers_mut().remove(CONTENT_LENGTH);
     }
@@ -335,9 +335,10 @@ fn held<R: Body>(
     finished: &mut Finished,
     response: &Response<R>,
     routed: &Routed,
-    (report, id): (&mut Report, &HeaderValue),
+    report: &mut Report,
+    id: &HeaderValue,
 ) -> Held {
-    let watch = watch(response, routed, finished, (report, id));
+    let watch = watch(response, routed, finished, report, id);
     let decision = &finished.decision;
     let idle_timeout = decision.policy().get_stream_idle_timeout();
     let (lease, upload) = (finished.lease.take(), finished.upload.take());
@@ -394,7 +395,8 @@ fn watch<R: Body>(
     response: &Response<R>,
     routed: &Routed,
     finished: &Finished,
-    (report, id): (&Report, &HeaderValue),
+    report: &Report,
+    id: &HeaderValue,
 ) -> Option<Box<Watch>> {
     let policy = finished.decision.policy();
     let what = policy.get_on_interruption();

@@ -16,8 +16,10 @@ use super::{
     slot::by_slot,
 };
 use crate::{
-    limit::bindings::Bind,
-    limit::store::{StoreLevel, StoreTake},
+    limit::{
+        bindings::Bind,
+        store::{StoreLevel, StoreTake},
+    },
     pieces::lock,
 };
 

@@ -125,9 +125,7 @@ async fn a_refusal_is_an_answer_and_its_connection_is_not_kept() {
     client.asks("websocket").await;
     let mut engine = rig.engine().await;
     engine.head().await;
-    engine
-        .write("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-        .await;
+    engine.refuses().await;
     assert!(client.head().await.starts_with("HTTP/1.1 403 "));
     assert!(engine.is_at_end().await);
     rig.is_idle().await;

@@ -71,6 +71,11 @@ impl Side {
         self.write([head.as_bytes(), &first].concat()).await;
     }
 
+    pub(super) async fn refuses(&mut self) {
+        self.write("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+            .await;
+    }
+
     pub(super) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         within(self.socket.write_all(bytes.as_ref())).await.unwrap();
     }

@@ -130,9 +130,7 @@ async fn a_refusal_is_an_answer_like_any_other() {
     client.asks("websocket").await;
     let mut engine = rig.engine().await;
     engine.head().await;
-    engine
-        .write("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-        .await;
+    engine.refuses().await;
     assert!(client.head().await.starts_with("HTTP/1.1 403 "));
     // The client's connection is still one of HTTP.
     client.asks("websocket").await;

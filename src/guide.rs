@@ -19,50 +19,34 @@
 //! | [`scale`] | large clusters: what a new table, memory and watches cost, what replicas agree on |
 //! | [`kubernetes`] | a gateway in a cluster: beside Kthena, then instead of it; rights, probes, replicas |
 
-#[doc = include_str!("../docs/guides/adapters.md")]
-pub mod adapters {}
+/// Documents a module for each guide. In the guides, links to another guide name its file, so that
+/// they work on GitHub; of two definitions of a link the first counts, so here those of
+/// `guide_links.md` do.
+macro_rules! guides {
+    ($($name:ident)*) => {
+        $(
+            #[doc = include_str!("../docs/guide_links.md")]
+            #[doc = include_str!(concat!("../docs/guides/", stringify!($name), ".md"))]
+            pub mod $name {}
+        )*
+    };
+}
 
-#[doc = include_str!("../docs/guides/addresses.md")]
-pub mod addresses {}
-
-#[doc = include_str!("../docs/guides/balancing.md")]
-pub mod balancing {}
-
-#[doc = include_str!("../docs/guides/engines.md")]
-pub mod engines {}
-
-#[doc = include_str!("../docs/guides/extractors.md")]
-pub mod extractors {}
-
-#[doc = include_str!("../docs/guides/kthena.md")]
-pub mod kthena {}
-
-#[doc = include_str!("../docs/guides/kubernetes.md")]
-pub mod kubernetes {}
-
-#[doc = include_str!("../docs/guides/layer_order.md")]
-pub mod layer_order {}
-
-#[doc = include_str!("../docs/guides/limits.md")]
-pub mod limits {}
-
-#[doc = include_str!("../docs/guides/mounting.md")]
-pub mod mounting {}
-
-#[doc = include_str!("../docs/guides/observing.md")]
-pub mod observing {}
-
-#[doc = include_str!("../docs/guides/operating.md")]
-pub mod operating {}
-
-#[doc = include_str!("../docs/guides/scale.md")]
-pub mod scale {}
-
-#[doc = include_str!("../docs/guides/semantics.md")]
-pub mod semantics {}
-
-#[doc = include_str!("../docs/guides/sessions.md")]
-pub mod sessions {}
-
-#[doc = include_str!("../docs/guides/streams.md")]
-pub mod streams {}
+guides! {
+    adapters
+    addresses
+    balancing
+    engines
+    extractors
+    kthena
+    kubernetes
+    layer_order
+    limits
+    mounting
+    observing
+    operating
+    scale
+    semantics
+    sessions
+    streams
+}

@@ -15,6 +15,7 @@ mod composition;
 mod compressed;
 mod explain;
 mod failover;
+mod guides_link_to_each_other;
 mod health;
 #[cfg(feature = "kube")]
 mod kube;

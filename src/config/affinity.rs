@@ -1,21 +1,23 @@
-//! Which requests belong together, and when they part: the configuration of affinity.
+//! Which requests go to the same endpoint, and when they leave it: the configuration
+//! of affinity.
 
-/// Where the key of a request is, by which requests belong together.
+/// Where a request's affinity key is: requests with the same key belong
+/// together.
 ///
-/// An empty value is no key, because it distinguishes no callers. A key is kept as a hash of 64
-/// bits (XXH64), which is the same in every process, so that several gateways agree.
+/// An empty value is not a key, because it tells no callers apart. A key is kept as a 64-bit
+/// hash (XXH64) that is the same in every process, so that several gateways agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum HashKey {
     /// The value of this header.
     Header(String),
-    /// The value of this parameter in the URI's query.
+    /// The value of this query parameter.
     Query(String),
     /// The value of this cookie.
     Cookie(String),
-    /// The value of this name in the request's [`AffinityKeys`](crate::AffinityKeys), where a
-    /// layer above has put it: a claim of a JWT that was verified there, for example.
+    /// The value under this name in the request's [`AffinityKeys`](crate::AffinityKeys),
+    /// which a layer above has set: a claim of a JWT that it verified, for example.
     Extension(String),
     /// The client's address: the [`SocketAddr`](std::net::SocketAddr) or
     /// [`IpAddr`](std::net::IpAddr) in the request's extensions, where the
@@ -25,7 +27,7 @@ pub enum HashKey {
     User,
     /// The top-level `session_id` of the JSON body.
     SessionId,
-    /// The top-level `prompt_cache_key` of the JSON body, which OpenAI's APIs have for this.
+    /// The top-level `prompt_cache_key` of the JSON body, OpenAI's field for this purpose.
     PromptCacheKey,
     /// The top-level `conversation` of the JSON body: an id, or an object with one.
     Conversation,
@@ -59,7 +61,7 @@ impl ConsistentHash {
         }
     }
 
-    /// Affinity by this key, for requests that have none of the keys named before.
+    /// Affinity by this key, for requests that have none of the earlier keys.
     pub fn or_by(mut self, key: HashKey) -> Self {
         self.keys.push(key);
         self
@@ -98,7 +100,7 @@ pub struct PrefixHash {
 }
 
 impl PrefixHash {
-    /// The key is the first `bytes` of the conversation; at least 1.
+    /// The key is the first `bytes` bytes of the conversation; at least 1.
     pub fn of(bytes: usize) -> Self {
         Self {
             bytes,
@@ -112,7 +114,7 @@ impl PrefixHash {
         self
     }
 
-    /// How many bytes of the conversation are the key.
+    /// How many bytes of the conversation form the key.
     pub fn get_bytes(&self) -> usize {
         self.bytes
     }
@@ -129,7 +131,7 @@ impl From<usize> for PrefixHash {
     }
 }
 
-/// Affinity to what engines have in their prefix caches: the configuration of
+/// Affinity to the contents of engines' prefix caches: the configuration of
 /// [`Balance::PrefixCache`](crate::Balance).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -147,19 +149,20 @@ impl PrefixCache {
         Self { entries: 4096 }
     }
 
-    /// How many blocks of 512 bytes are remembered of each endpoint; the least recently used go
-    /// first. 4,096 by default: 2 MiB of text, some half a million tokens. From 1 to 12,582,912
-    /// (128 MiB for each endpoint); anything else is a [`BuildError`](crate::BuildError).
+    /// How many blocks of 512 bytes are remembered for each endpoint; the least recently used
+    /// are dropped first. 4,096 by default: 2 MiB of text, about half a million tokens. From 1
+    /// to 12,582,912 (128 MiB for each endpoint); anything else is a
+    /// [`BuildError`](crate::BuildError).
     ///
-    /// It should be what the engine's KV cache holds, or somewhat less: what is remembered beyond
-    /// that is looked for in vain. An entry takes 11 bytes of memory, so the default takes 44 KiB
-    /// of each endpoint.
+    /// Set it to what the engine's KV cache holds, or somewhat less: anything remembered beyond
+    /// that is no longer in the cache. An entry takes 11 bytes of memory, so the default takes 44
+    /// KiB for each endpoint.
     pub fn entries(mut self, entries: u32) -> Self {
         self.entries = entries;
         self
     }
 
-    /// How many blocks are remembered of each endpoint.
+    /// How many blocks are remembered for each endpoint.
     pub fn get_entries(&self) -> u32 {
         self.entries
     }
@@ -171,21 +174,21 @@ impl Default for PrefixCache {
     }
 }
 
-/// When a request with a key goes to another endpoint than its key's: to the next on the ring
-/// that has room.
+/// When a request with a key leaves its key's endpoint for the next one on the ring that has
+/// room.
 ///
 /// An endpoint has room while its load is below a floor, or below 1.25 times its share of the
 /// load of all (Mirrokni, Thorup and Zadimoghaddam, Consistent Hashing with Bounded Loads, 2016).
-/// Without a floor nearly every request would move on a system that is almost idle, where moving
-/// brings nothing: one request in flight is far above the average of four endpoints.
+/// Without a floor, nearly every request would move on an almost idle system, where moving gains
+/// nothing: a single request in flight is far above the average of four endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Spill {
-    /// The load is the requests in flight, and this many are the floor. The default is 16.
+    /// The load is the requests in flight, and this is the floor. The default is 16.
     AboveRequests(u32),
     /// The load is the tokens in flight, as [`Balance::LeastTokens`](crate::Balance) counts them,
-    /// and this many are the floor.
+    /// and this is the floor.
     AboveTokens(u64),
     /// Never, while the key's endpoint is usable: not full, ejected, cooling down or drained.
     Never,

@@ -10,15 +10,14 @@ use super::{
 
 /// The strategy that chooses one of a [`ModelServer`](crate::ModelServer)'s endpoints.
 ///
-/// No strategy picks an endpoint that is full, ejected or cooling down while another is usable.
-/// What is taken in turn is drawn at random for a request that is sent again: neighbours in a list,
-/// such as the Pods of a rollout, often fail together.
+/// No strategy picks an endpoint that is full, ejected or cooling down while another is usable. For
+/// a request that is sent again, strategies that take endpoints in turn draw at random instead:
+/// neighbours in a list, such as the Pods of a rollout, often fail together.
 ///
 /// Only affinity by a key in the body ([`HashKey::User`](crate::HashKey::User) and the keys after
-/// it, [`PrefixHash`](Self::PrefixHash), [`PrefixCache`](Self::PrefixCache)) and what counts
-/// tokens read more of the body than the model. If a
-/// model's requests may go to such a ModelServer, they are routed only once
-/// their body is complete or longer than
+/// it, [`PrefixHash`](Self::PrefixHash), [`PrefixCache`](Self::PrefixCache)) and strategies that
+/// count tokens read more of the body than the model. If a model's requests may go to such a
+/// ModelServer, they are routed only once their body is complete or larger than
 /// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes); a key beyond that is ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -34,12 +33,12 @@ pub enum Balance {
     /// The endpoint with the fewest tokens in flight relative to its weight, compared as by
     /// [`LeastRequest`](Self::LeastRequest).
     ///
-    /// A request counts as the tokens of its prompt and as an eighth of the output tokens that are
-    /// expected: the average of the ModelServer's answers, or the request's maximum if that is
-    /// less. The tokens of a prompt are its bytes divided by the bytes per token that the answers'
-    /// usage has taught (4 at first). The prompt's part ends with the first content of the answer,
-    /// the rest with the answer. A document of 100,000 tokens thus counts as much as hundreds of
-    /// chats while the engine computes it, and as little as one of them afterwards.
+    /// A request counts as the tokens of its prompt plus an eighth of the expected output tokens:
+    /// the average of the ModelServer's answers, or the request's maximum if that is less. The
+    /// tokens of a prompt are its bytes divided by the bytes per token learned from the answers'
+    /// usage (4 at first). The prompt's part ends with the first content of the answer, the rest
+    /// with the answer. A document of 100,000 tokens thus counts as much as hundreds of chats
+    /// while the engine computes it, and as little as one of them afterwards.
     LeastTokens,
     /// One after the other, in proportion to the weights.
     RoundRobin,
@@ -65,21 +64,22 @@ pub enum Balance {
     /// many bytes: the part that all requests of one conversation share.
     PrefixHash(PrefixHash),
     /// The endpoint that has seen the most of the prompt, so that its engine has it in its KV
-    /// cache; unless its tokens in flight are above those of the least loaded endpoint by more
-    /// than it saves. A prompt that no endpoint has seen is
-    /// balanced by [`LeastTokens`](Self::LeastTokens).
+    /// cache; unless its tokens in flight exceed those of the least loaded endpoint by more
+    /// than that saves. A prompt that no endpoint has seen is balanced by
+    /// [`LeastTokens`](Self::LeastTokens).
     ///
     /// The gateway remembers what it has sent where, as hashes of blocks of 512 bytes that cover
     /// the tools, the system prompt and the messages; conversations that branch off find the part
-    /// that they share. What the endpoint has counts as computed: only the rest of the prompt is
-    /// load.
+    /// that they share. The part that the endpoint has seen counts as computed: only the rest of
+    /// the prompt is load.
     PrefixCache(PrefixCache),
-    /// Your own choice: see [`custom`](Self::custom).
+    /// A strategy of your own: see [`custom`](Self::custom).
     Custom(CustomBalance),
 }
 
 impl Balance {
-    /// Your own choice, with a name for explanations. It can't be written to a manifest.
+    /// A strategy of your own, with a name for explanations. It can't be written to a
+    /// manifest.
     pub fn custom(name: impl Into<String>, chooses: impl ChooseEndpoint) -> Self {
         Self::Custom(CustomBalance::new(name.into(), chooses))
     }

@@ -60,14 +60,16 @@ impl RouteTableBuilder {
         self
     }
 
-    /// Adds a ModelRoute; of routes that share a name, those added first are tried first.
+    /// Adds a ModelRoute; routes that share a name are tried in the order in which they
+    /// were added.
     pub fn model_route(mut self, route: ModelRoute) -> Self {
         self.model_routes_mut().push(route);
         self
     }
 
-    /// Paths that requests may have beside those that the layer lets through
-    /// ([`ModelRouteLayer::paths`](crate::ModelRouteLayer::paths)); none by default.
+    /// Paths that may reach an engine in addition to those that the layer lets
+    /// through ([`ModelRouteLayer::paths`](crate::ModelRouteLayer::paths)); none by
+    /// default.
     ///
     /// This is the place for paths that a rule names exactly:
     /// [`build`](Self::build) refuses a rule for a path that is neither here nor
@@ -79,17 +81,19 @@ impl RouteTableBuilder {
 
     /// What happens to requests that name no model; by default they are rejected.
     ///
-    /// A layer's own ([`ModelRouteLayer::without_model`](crate::ModelRouteLayer::without_model))
-    /// takes its place. [`build`](Self::build) refuses a model or a ModelRoute that the table
-    /// does not have.
+    /// A layer's own setting
+    /// ([`ModelRouteLayer::without_model`](crate::ModelRouteLayer::without_model)) overrides
+    /// this one. [`build`](Self::build) refuses a model or a ModelRoute that the table does not
+    /// have.
     pub fn without_model(mut self, what: WithoutModel) -> Self {
         self.without_model = Some(what);
         self
     }
 
-    /// How long it is remembered which engine keeps a response, a file or a batch.
+    /// How long the gateway remembers which engine keeps a response, a file or a
+    /// batch.
     ///
-    /// A reload may change it; what is known stays.
+    /// A reload may change this; what is already known is kept.
     pub fn engine_state(mut self, state: EngineState) -> Self {
         self.engine_state = Some(state);
         self
@@ -106,9 +110,9 @@ impl RouteTableBuilder {
     /// Limits the retries of all requests together; by default tower's `TpsBudget::default()`.
     ///
     /// The default allows ten retries a second, plus one for every five
-    /// requests that went well, over ten seconds. The budget keeps retries
-    /// from doubling the load during an outage. It is consulted only for
-    /// requests that may be retried at all.
+    /// successful requests, over ten seconds. The budget keeps retries from
+    /// doubling the load during an outage. It is consulted only for requests
+    /// that may be retried at all.
     pub fn retry_budget(mut self, budget: impl Budget + Send + Sync + 'static) -> Self {
         self.retry_budget = Some(SharedBudget(Arc::new(budget)));
         self
@@ -124,17 +128,17 @@ impl RouteTableBuilder {
         &self.model_routes
     }
 
-    /// The paths that were added.
+    /// The paths that were added, if any.
     pub fn get_paths(&self) -> Option<&ApiPaths> {
         self.paths.as_ref()
     }
 
-    /// What happens to requests that name no model, if it was said.
+    /// What happens to requests that name no model, if it was set.
     pub fn get_without_model(&self) -> Option<&WithoutModel> {
         self.without_model.as_ref()
     }
 
-    /// How long it is remembered which engine keeps what, if it was said.
+    /// How long the gateway remembers which engine keeps what, if it was set.
     pub fn get_engine_state(&self) -> Option<&EngineState> {
         self.engine_state.as_ref()
     }
@@ -150,7 +154,7 @@ impl RouteTableBuilder {
         Arc::make_mut(&mut self.model_routes)
     }
 
-    /// The zone that the gateway is in, if it was said.
+    /// The zone that the gateway is in, if it was set.
     pub fn get_zone(&self) -> Option<&str> {
         self.zone.as_deref()
     }

@@ -1,4 +1,4 @@
-//! A caller's own choice among a ModelServer's endpoints.
+//! A user's own strategy to choose among a ModelServer's endpoints.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,8 +7,9 @@ use http::{Extensions, HeaderMap, Uri};
 /// Chooses an endpoint of a ModelServer for each request: what
 /// [`Balance::custom`](crate::Balance::custom) takes.
 ///
-/// It is asked while a request waits, so it should be quick, and must not block. It is asked
-/// again if another request was faster at a full endpoint, and for each further attempt.
+/// It is called while a request waits, so it should be quick, and must not block. It is
+/// called again if another request took the last room at the chosen endpoint, and for each
+/// further attempt.
 ///
 /// ```
 /// use tower_model_route::{Balance, Candidate, ChooseEndpoint, EndpointRequest, ModelServer};
@@ -35,20 +36,20 @@ use http::{Extensions, HeaderMap, Uri};
 /// # let _ = server;
 /// ```
 pub trait ChooseEndpoint: Send + Sync + 'static {
-    /// The position of the chosen one among the `candidates`: the endpoints that are usable,
-    /// which is at least one. `None`, or a position that there is not, leaves the choice to
+    /// The position of the chosen endpoint among the `candidates`, which are all usable;
+    /// there is at least one. `None`, or a position out of range, leaves the choice to
     /// [`Balance::LeastRequest`](crate::Balance::LeastRequest).
     fn choose(&self, request: &EndpointRequest<'_>, candidates: &[Candidate<'_>]) -> Option<usize>;
 
-    /// The key by which requests belong together, which [`choose`](Self::choose) gets. It is
-    /// asked for once for each ModelServer that a request may go to. None by default.
+    /// The affinity key of a request, which [`choose`](Self::choose) then gets. It is called
+    /// once for each ModelServer that the request may go to. None by default.
     fn key(&self, head: &RequestHead<'_>) -> Option<u64> {
         _ = head;
         None
     }
 
-    /// Whether the tokens of requests are to be counted: then bodies are read for them, as for
-    /// [`Balance::LeastTokens`](crate::Balance::LeastTokens). `false` by default: then all
+    /// Whether to count the tokens of requests: then bodies are read for them, as for
+    /// [`Balance::LeastTokens`](crate::Balance::LeastTokens). If `false`, the default, all
     /// numbers of tokens are 0.
     fn counts_tokens(&self) -> bool {
         false
@@ -65,7 +66,8 @@ pub struct RequestHead<'a> {
 }
 
 impl<'a> RequestHead<'a> {
-    /// The URI. Its query is the client's; in a further attempt its path is that of the last one.
+    /// The URI. Its query is the client's; in a further attempt, its path is that of the previous
+    /// attempt.
     pub fn uri(&self) -> &'a Uri {
         self.uri
     }
@@ -101,19 +103,18 @@ impl<'a> EndpointRequest<'a> {
         self.model
     }
 
-    /// What [`ChooseEndpoint::key`] has said.
+    /// What [`ChooseEndpoint::key`] returned.
     pub fn key(&self) -> Option<u64> {
         self.key
     }
 
-    /// The tokens of the prompt, estimated from its bytes and from what the engines have reported
-    /// of earlier requests.
+    /// The tokens of the prompt, estimated from its bytes and from what the engines reported for
+    /// earlier requests.
     pub fn prompt_tokens(&self) -> u64 {
         self.prompt_tokens
     }
 
-    /// The tokens of the answer that are expected: the average, or the request's maximum if that
-    /// is less.
+    /// The expected tokens of the answer: the average, or the request's maximum if that is less.
     pub fn output_tokens(&self) -> u64 {
         self.output_tokens
     }
@@ -136,7 +137,7 @@ impl<'a> Candidate<'a> {
         self.uri
     }
 
-    /// Its weight, divided by what all weights have in common.
+    /// Its weight, divided by the greatest common divisor of all weights.
     pub fn weight(&self) -> u64 {
         self.weight
     }
@@ -147,8 +148,8 @@ impl<'a> Candidate<'a> {
     }
 
     /// What [`Balance::LeastRequest`](crate::Balance::LeastRequest) compares: the requests in
-    /// flight, those of others that the engine has reported, and what its recent failures count
-    /// as.
+    /// flight, plus those of others that the engine has reported, plus the load that its recent
+    /// failures count as.
     pub fn load(&self) -> usize {
         self.load
     }
@@ -165,7 +166,8 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// A [`ChooseEndpoint`] with a name; two are equal if they are the same.
+/// A [`ChooseEndpoint`] with a name; two are equal if they are the same
+/// instance.
 #[derive(Clone)]
 pub struct CustomBalance {
     name: Arc<str>,
@@ -180,7 +182,7 @@ impl CustomBalance {
         }
     }
 
-    /// The name, by which explanations call it.
+    /// The name that explanations use.
     pub fn get_name(&self) -> &str {
         &self.name
     }

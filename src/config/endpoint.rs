@@ -32,8 +32,8 @@ impl Endpoint {
     /// An endpoint of weight 1.
     ///
     /// `uri` is an absolute `http` or `https` URI. Its path, if it has one, is
-    /// put in front of each request's path. User information, a query and a
-    /// fragment are mistakes.
+    /// prepended to each request's path. User information, a query or a
+    /// fragment is a mistake.
     pub fn new(uri: impl Into<String>) -> Self {
         Self {
             uri: uri.into(),
@@ -50,18 +50,18 @@ impl Endpoint {
         self
     }
 
-    /// Whether each address of its host name is an endpoint of its own: by default not, then the
-    /// HTTP client chooses among them, and mostly takes the first.
+    /// Whether each address of its host name is an endpoint of its own. Off by default: then the
+    /// HTTP client chooses among the addresses, and usually takes the first.
     ///
-    /// Each address has this endpoint's weight, and counts, health and latency of its own. In
-    /// snapshots and answers it is called `http://engines:8000#10.0.0.7`. Requests to it keep the
+    /// Each address has this endpoint's weight, and its own counts, health and latency. In
+    /// snapshots and answers it is named `http://engines:8000#10.0.0.7`. Requests to it keep the
     /// name in `Host` and TLS; see [`AtAddress`](crate::AtAddress) for clients other than
     /// `engine_client`.
     ///
     /// The addresses come from `Dns` (feature `dns`) or from
     /// [`RouteTableHandle::set_addresses`](crate::RouteTableHandle::set_addresses). Until they are
-    /// known the name is one endpoint, as without this. A host that is an address already has
-    /// nothing to resolve.
+    /// known, the name is one endpoint, as without this. It has no effect on a host that is an IP
+    /// address.
     pub fn resolve(mut self, on: bool) -> Self {
         self.resolve = on;
         self
@@ -69,18 +69,18 @@ impl Endpoint {
 
     /// The zone that it is in, such as `eu-1a`: by default none is known.
     ///
-    /// It matters where the ModelServer [prefers](crate::TrafficPolicy::prefer_zone) the gateway's
-    /// [own](crate::RouteTableBuilder::zone).
+    /// It matters if the ModelServer [prefers](crate::TrafficPolicy::prefer_zone) the gateway's
+    /// [own zone](crate::RouteTableBuilder::zone).
     pub fn zone(mut self, zone: impl Into<String>) -> Self {
         self.zone = Some(zone.into());
         self
     }
 
-    /// What people call it, such as the name of its Pod: by default it has no name.
+    /// A name for people, such as that of its Pod. By default it has none.
     ///
-    /// It is shown beside the URI, and decides nothing but this: where a new table has another name
-    /// for the same URI, that is another process, which takes over nothing of the old one's health,
-    /// counts and latency. Of a URI that several ModelServers name, the first name counts. An empty
+    /// It is shown beside the URI, and has one other effect: if a new table has another name for
+    /// the same URI, that is a different process, which does not take over the old one's health,
+    /// counts and latency. If several ModelServers have the URI, the first name counts. An empty
     /// name is none.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into()).filter(|name| !name.is_empty());
@@ -102,7 +102,7 @@ impl Endpoint {
         self.zone.as_deref()
     }
 
-    /// What people call it, if it has a name.
+    /// Its name for people, if it has one.
     pub fn get_name(&self) -> Option<&str> {
         self.name.as_deref()
     }

@@ -2,7 +2,7 @@
 
 /// The software that serves the model.
 ///
-/// Requests are the same for all. It matters where an engine is asked for what only some can do:
+/// Requests are the same for all. It matters for what only some engines can do:
 /// [`ModelServer::load_reports`](crate::ModelServer::load_reports).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -6,28 +6,29 @@ use super::mistake::MistakeKind;
 #[cfg(feature = "serde")]
 use super::serial;
 
-/// How long it is remembered which engine keeps a response, a file or a batch.
+/// How long the gateway remembers which engine keeps a response, a file or a
+/// batch.
 ///
-/// Engines keep these in their own memory, so only the one that made them can continue, show, cancel
-/// or delete them. Their ids are read in the answers to `POST .../responses`, `.../files` and
-/// `.../batches`, and those of a batch's output when the batch is looked at. A request that names
+/// Engines keep these in their own memory, so only the one that made them can continue, show,
+/// cancel or delete them. Their ids are read from the answers to `POST .../responses`, `.../files`
+/// and `.../batches`, and those of a batch's output when the batch is fetched. A request that names
 /// such an id goes where it was made:
 ///
 /// - in its path, such as `GET /v1/responses/{id}`, `/v1/responses/{id}/cancel`,
-///   `/v1/files/{id}/content` or `/v1/batches/{id}`. It names no model, and is routed as one for the
-///   model of the request that made it: `authorize` and the limits see that;
+///   `/v1/files/{id}/content` or `/v1/batches/{id}`. Such a request names no model, and is routed
+///   as one for the model that the object was made with: `authorize` and the limits see that model;
 /// - in its body, as the `previous_response_id` of a response or the `input_file_id` of a batch. It is
 ///   routed by its model; among the targets of its rule, the engine is chosen that keeps the id.
 ///
-/// If the engine is full ([`max_in_flight`](crate::TrafficPolicy::max_in_flight)), such a request waits
-/// for it where there is a queue ([`max_queue`](crate::TrafficPolicy::max_queue)), or is answered with
-/// 503: nobody else can serve it. If the engine is gone, drained, or out of service, or the id is not known
-/// (or not any more, or only to another gateway), the request goes where it would go without the id,
-/// and the engine there says that it doesn't know it. By path that is what
-/// [`without_model`](crate::RouteTableBuilder::without_model) says.
+/// If the engine is full ([`max_in_flight`](crate::TrafficPolicy::max_in_flight)), such a request
+/// waits for it if there is a queue ([`max_queue`](crate::TrafficPolicy::max_queue)), or is
+/// answered with 503: no other engine can serve it. If the engine is gone, drained, or out of
+/// service, or the id is not known (or not any more, or only to another gateway), the request goes
+/// where it would go without the id, and the engine there says that it doesn't know it. For an id
+/// in the path, that is where [`without_model`](crate::RouteTableBuilder::without_model) says.
 ///
-/// Only a hash of an id is kept, with names that the table has too: some 80 bytes each. What is known
-/// carries over reloads. It is on by default and costs other paths nothing.
+/// Only a hash of each id is kept, with names that the table also has: about 80 bytes each. What is
+/// known survives reloads. It is on by default and costs nothing on other paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -66,14 +67,14 @@ impl EngineState {
         }
     }
 
-    /// The most ids that are remembered, 65,536 by default; those that were not used for the longest
-    /// time go first.
+    /// The most ids that are remembered, 65,536 by default; the least recently used are dropped
+    /// first.
     pub fn max_ids(mut self, max: usize) -> Self {
         self.max_ids = max;
         self
     }
 
-    /// For how long an id is remembered after it was last seen or asked for; a day by default.
+    /// For how long an id is remembered after it was last seen or requested; a day by default.
     pub fn kept_for(mut self, time: Duration) -> Self {
         self.kept_for = time;
         self

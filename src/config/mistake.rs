@@ -4,8 +4,8 @@ use std::{borrow::Cow, error::Error, fmt};
 
 use super::place::Place;
 
-/// Every mistake found while a [`RouteTable`](crate::RouteTable), or another
-/// part with options, was built.
+/// Every mistake found when a [`RouteTable`](crate::RouteTable), or something
+/// else with options, was built.
 ///
 /// ```
 /// use tower_model_route::{ModelRoute, RouteTable, Rule};
@@ -55,18 +55,18 @@ pub enum MistakeKind {
     InvalidEndpoint(Reason),
     /// An endpoint has the weight 0.
     EndpointWeightZero,
-    /// A [`Balance::PrefixHash`](crate::Balance::PrefixHash) is of 0 bytes.
+    /// A [`Balance::PrefixHash`](crate::Balance::PrefixHash) has 0 bytes.
     PrefixOfNothing,
     /// A time limit or an interval is zero.
     ZeroTime,
     /// A limit is 0 and would let nothing through.
     ZeroLimit,
-    /// A limit is higher than can be counted; the most for its period.
+    /// A limit is higher than can be counted; the maximum for its period.
     LimitTooLarge(u64),
     /// A ModelRoute has another limit of the same unit, period and key, or of the same unit with
     /// Kthena's key, which has no period.
     DuplicateLimit,
-    /// A limit on requests at a time is to be kept in Redis.
+    /// A limit on concurrent requests is to be kept in Redis.
     LimitNotShared,
     /// A limit that Kthena's router does not have is to be shared with it.
     NotAKthenaLimit,
@@ -96,9 +96,11 @@ pub enum MistakeKind {
     NoTargets,
     /// A target names a ModelServer that is not in the table.
     UnknownModelServer,
-    /// Requests without a model are routed as for one that no ModelRoute has; its name.
+    /// Requests without a model are to be routed as if they named one that no
+    /// ModelRoute has; its name.
     UnknownModel(String),
-    /// Requests without a model go to a ModelRoute that is not in the table; its name.
+    /// Requests without a model are to go to a ModelRoute that is not in the table;
+    /// its name.
     UnknownModelRoute(String),
     /// Some targets of a rule have a weight and others do not.
     MixedWeights,
@@ -112,7 +114,7 @@ pub enum MistakeKind {
     InvalidHeaderValue,
     /// A ModelServer, or a health check, sends a header twice.
     DuplicateHeader,
-    /// A header belongs to the connection, to the body's framing, or is Host: the gateway sets it.
+    /// A header that the gateway sets: one of the connection or of the body's framing, or Host.
     ReservedHeader,
     /// A path or a pattern of paths is invalid; the reason.
     InvalidPath(Reason),
@@ -120,7 +122,8 @@ pub enum MistakeKind {
     InvalidRegex(Reason),
     /// A certificate or a private key is not valid; the reason.
     InvalidCertificate(Reason),
-    /// Options for the engines of one ModelServer have such options within them.
+    /// Options for the engines of one ModelServer contain such options
+    /// themselves.
     NestedModelServers,
     /// A name for the field `Via` is neither a token nor a host.
     InvalidPseudonym,
@@ -177,7 +180,7 @@ impl Mistake {
         Self { place, words, kind }
     }
 
-    /// The place in words, such as `ModelRoute "chat", rule "premium", target #2`.
+    /// The place as text, such as `ModelRoute "chat", rule "premium", target #2`.
     pub fn place(&self) -> &str {
         &self.words
     }
@@ -193,7 +196,7 @@ impl Mistake {
     }
 }
 
-/// Why something is invalid, in words for people; the words may change.
+/// Why something is invalid, as text for people; the text may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(Cow<'static, str>);
 

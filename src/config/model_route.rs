@@ -7,12 +7,12 @@ use super::{rate_limit::RateLimit, rule::Rule};
 /// Routes the requests for one model name, or for LoRA adapters, by ordered rules.
 ///
 /// A route is found by the exact name in the request: first by its
-/// `model_name`, then, where no rule of any route of that name matches, by
-/// its LoRA adapters. Several routes may share a name; they are tried in the
-/// order in which they were added to the table.
+/// `model_name`; then, if no rule of any route with that name matches, by its
+/// LoRA adapters. Several routes may share a name; they are tried in the order
+/// in which they were added to the table.
 ///
-/// A request that matched by an adapter's name is forwarded under that name:
-/// the engine selects the adapter by it, so
+/// A request that matched by an adapter's name is forwarded under that name,
+/// since the engine selects the adapter by it:
 /// [`ModelServer::model`](crate::ModelServer::model) does not overwrite it.
 ///
 /// ```
@@ -25,7 +25,7 @@ use super::{rate_limit::RateLimit, rule::Rule};
 /// assert_eq!(route.get_rules().len(), 1);
 /// ```
 ///
-/// Clones are cheap: one copy is kept until one of them is changed.
+/// Clones are cheap: they share one copy until one of them is changed.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
 #[must_use]
@@ -49,7 +49,7 @@ struct ModelRouteFields {
 }
 
 impl ModelRoute {
-    /// A route without rules, which answers to no model yet.
+    /// A route without rules or model names yet.
     ///
     /// `name` is the route's own name, used in tracing,
     /// [`RouteDecision`](crate::RouteDecision) and error messages.
@@ -93,10 +93,10 @@ impl ModelRoute {
         self
     }
 
-    /// Limits what the route's requests may use; several limits hold together.
+    /// Limits what the route's requests may use; a request must fit all limits.
     ///
-    /// A request that does not fit into one of them is answered with 429 `rate_limit_exceeded`,
-    /// and takes nothing from the others.
+    /// A request that does not fit one of them is answered with 429 `rate_limit_exceeded`, and
+    /// takes nothing from the others.
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.fields().rate_limits.push(limit);
         self
@@ -105,7 +105,7 @@ impl ModelRoute {
     /// Renames the ModelServers of all rules, in the order of the rules and of
     /// [`Rule::model_servers`].
     ///
-    /// For front ends whose names for ModelServers are not those of the table.
+    /// For front ends whose names for ModelServers differ from the table's.
     pub fn rename_model_servers(mut self, mut rename: impl FnMut(&str) -> String) -> Self {
         let rules = std::mem::take(&mut self.fields().rules).into_iter();
         let renamed = rules.map(|rule| rule.rename_model_servers(&mut rename));

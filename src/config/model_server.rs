@@ -21,7 +21,7 @@ use super::{
 /// assert_eq!(server.get_endpoints().len(), 2);
 /// ```
 ///
-/// Clones are cheap: one copy is kept until one of them is changed.
+/// Clones are cheap: they share one copy until one of them is changed.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
 #[must_use]
@@ -64,8 +64,8 @@ impl ModelServer {
     /// A ModelServer without endpoints.
     ///
     /// The targets of rules refer to it by `name`. A ModelServer without
-    /// endpoints is legal: requests that only it could serve are answered
-    /// with 503 and a Retry-After.
+    /// endpoints is legal: requests that only it could serve are answered with
+    /// 503 and `Retry-After`.
     pub fn new(name: impl Into<String>) -> Self {
         Self(Arc::new(ModelServerFields {
             name: name.into(),
@@ -90,11 +90,11 @@ impl ModelServer {
         self
     }
 
-    /// How many tokens a prompt and its answer may have together, as vLLM's `--max-model-len` says.
+    /// How many tokens a prompt and its answer may have together, like vLLM's `--max-model-len`.
     ///
     /// `GET /v1/models` reports it (the smallest, if several ModelServers serve a model). With
-    /// [`retry_too_long`](TrafficPolicy::retry_too_long) it also decides which ModelServers a request
-    /// that is too long may go on to.
+    /// [`retry_too_long`](TrafficPolicy::retry_too_long) it also decides to which ModelServers a
+    /// request that is too long may go.
     pub fn max_model_len(mut self, tokens: u64) -> Self {
         self.fields().max_model_len = Some(tokens);
         self
@@ -140,9 +140,9 @@ impl ModelServer {
         self
     }
 
-    /// Has the engines report usage where the client has not asked for it: sets
-    /// [`TrafficPolicy::force_usage`] of the [traffic policy](Self::traffic_policy) that it has by
-    /// then.
+    /// Makes the engines report usage even if the client has not asked for it. This sets
+    /// [`TrafficPolicy::force_usage`] of the current [traffic policy](Self::traffic_policy), so
+    /// call it after that.
     pub fn force_usage(mut self, on: bool) -> Self {
         let policy = std::mem::take(&mut self.fields().traffic_policy);
         self.fields().traffic_policy = policy.force_usage(on);
@@ -150,7 +150,7 @@ impl ModelServer {
     }
 
     /// Sends a header to the engines of this ModelServer, and to no other, in place of the
-    /// client's fields of this name:
+    /// client's headers of this name:
     ///
     /// ```
     /// # let key = "sk-1";
@@ -162,9 +162,9 @@ impl ModelServer {
     /// assert!(!format!("{server:?}").contains(key));
     /// ```
     ///
-    /// The value is taken for a secret. It is never shown: not by `Debug`, nor serialized, nor in
-    /// YAML, in the admin view or in explanations; a reference such as `${AUTHORIZATION}` is.
-    /// Fields of the connection and of the body's framing, and Host, can't be set.
+    /// The value is treated as a secret. It is never shown: not by `Debug`, when serialized, in
+    /// YAML, in the admin view or in explanations; a reference such as `${AUTHORIZATION}` is
+    /// shown instead. Headers of the connection or of the body's framing, and Host, can't be set.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.fields()
             .headers
@@ -181,14 +181,14 @@ impl ModelServer {
         self
     }
 
-    /// The engines read request bodies in this coding too.
+    /// Declares that the engines accept request bodies in this coding too.
     ///
-    /// A body that a client has sent in such a coding is forwarded in it: unchanged, or
-    /// compressed again if the model's name was rewritten. By default none is accepted,
-    /// as by vLLM and SGLang, which read no compressed bodies: they are sent what was
-    /// inflated. (With the feature `decompression`; without it a compressed body is
-    /// answered with 415.) A body that need not be read for its model is forwarded as it
-    /// is.
+    /// A body that a client sent in such a coding is forwarded in it: unchanged, or
+    /// compressed again if the model's name was rewritten. By default no coding is
+    /// accepted, and engines get the decompressed body, since vLLM and SGLang can't read
+    /// compressed ones. (With the feature `decompression`; without it, a compressed body
+    /// is answered with 415.) A body that need not be read for its model is forwarded
+    /// unchanged.
     pub fn accepts_encoding(mut self, encoding: Encoding) -> Self {
         if !self.0.accepts_encodings.contains(&encoding) {
             self.fields().accepts_encodings.push(encoding);
@@ -196,28 +196,28 @@ impl ModelServer {
         self
     }
 
-    /// Has the engines report their load in the heads of their answers, as vLLM and Triton do; off
-    /// by default.
+    /// Makes the engines report their load in the headers of their answers, as vLLM and Triton
+    /// can; off by default.
     ///
-    /// A request carries `endpoint-load-metrics-format: TEXT`, at most once per endpoint and
-    /// second, and only where something comes of it: there are several endpoints, the
-    /// [`balance`](Self::balance) compares their load (not [`RoundRobin`](Balance::RoundRobin),
-    /// [`Random`](Balance::Random) or [`PeakEwma`](Balance::PeakEwma)), the
-    /// [`engine`](Self::engine) may report if it is known, and the request is a chat
-    /// or completion, not streamed, whose body is known by then: vLLM 0.32 reports in no other
-    /// answers. Each report costs such an engine 2 to 5 ms of its event loop and a line in its log.
+    /// At most once a second for each endpoint, a request carries `endpoint-load-metrics-format:
+    /// TEXT`, and only if it is of use: there are several endpoints, the [`balance`](Self::balance)
+    /// compares their load (not [`RoundRobin`](Balance::RoundRobin), [`Random`](Balance::Random) or
+    /// [`PeakEwma`](Balance::PeakEwma)), the [`engine`](Self::engine) is unknown or one that
+    /// reports, and the request is a non-streamed chat or completion whose body has arrived by
+    /// then: vLLM 0.32 reports in no other answers. Each report costs such an engine 2 to 5 ms of
+    /// its event loop and a line in its log.
     ///
-    /// The `endpoint-load-metrics` of the answer counts for two seconds: what it says of requests
-    /// that are not this gateway's is added to those in flight. It is taken out of the answer where
-    /// the gateway has asked for it. Where the client asks for itself, the gateway does not, and
-    /// reads the report that it passes on. See the guide on engines.
+    /// The answer's `endpoint-load-metrics` counts for two seconds: requests in it that are not
+    /// this gateway's are added to those in flight. It is removed from the answer if the gateway
+    /// asked for it. If the client asks for it itself, the gateway does not, and reads the report
+    /// as it passes it on. See the guide on [engines](crate::guide::engines).
     pub fn load_reports(mut self, on: bool) -> Self {
         self.fields().load_reports = on;
         self
     }
 
-    /// What software its engines are, so that none is asked for what it can't do; by default that
-    /// is not known.
+    /// Which software its engines run, so that they are not asked for what they can't do; by
+    /// default unknown.
     pub fn engine(mut self, kind: EngineKind) -> Self {
         self.fields().engine = Some(kind);
         self
@@ -253,17 +253,17 @@ impl ModelServer {
         &self.0.traffic_policy
     }
 
-    /// The codings of request bodies that its engines read.
+    /// The codings of request bodies that its engines accept.
     pub fn get_accepts_encodings(&self) -> &[Encoding] {
         &self.0.accepts_encodings
     }
 
-    /// Whether the engines report their load in the heads of their answers.
+    /// Whether the engines report their load in the headers of their answers.
     pub fn get_load_reports(&self) -> bool {
         self.0.load_reports
     }
 
-    /// What software its engines are, if that is known.
+    /// Which software its engines run, if that is known.
     pub fn get_engine(&self) -> Option<EngineKind> {
         self.0.engine
     }

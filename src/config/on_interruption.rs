@@ -1,4 +1,4 @@
-//! What is watched in streamed answers, and what becomes of one that breaks off.
+//! What is watched in streamed answers, and what happens to one that breaks off.
 
 use std::time::Duration;
 
@@ -54,9 +54,9 @@ pub enum OnInterruption {
     /// the end of the message.
     #[default]
     Event,
-    /// The message is broken off, which SDKs see as a failed connection.
+    /// The message is cut off, which SDKs see as a failed connection.
     Abort,
-    /// What the engine sent, as it sent it: a stream that ended too early looks whole.
+    /// Exactly what the engine sent: a stream that ended too early looks complete.
     Pass,
 }
 

@@ -8,28 +8,28 @@ use super::serial;
 
 /// When a failing endpoint is ejected, for how long, and how many at once.
 ///
-/// Failures are connections that could not be opened or were lost, attempts that timed
-/// out, first events that were late
-/// ([`first_event_slow`](crate::TrafficPolicy::first_event_slow),
-/// [`first_event_timeout`](crate::TrafficPolicy::first_event_timeout)), answers that break
-/// off or fall silent in the middle, and the statuses 502, 503 and 504. A 500 counts where it is not the request's fault: if another endpoint answered the
-/// same request, or else once for each body. What says nothing of the endpoint: any 4xx, the
-/// client's own part, the total timeout, a limit or a shortage of the gateway itself, and an
-/// idle connection that was lost before a byte of an answer.
+/// Failures are connections that could not be opened or were lost, attempts that timed out, first
+/// events that were late ([`first_event_slow`](crate::TrafficPolicy::first_event_slow),
+/// [`first_event_timeout`](crate::TrafficPolicy::first_event_timeout)), answers that break off or
+/// stall, and the statuses 502, 503 and 504. A 500 counts if it is not the request's fault: if
+/// another endpoint answered the same request, or else once for each body. These say nothing about
+/// the endpoint: any 4xx, failures of the client, the total timeout, a limit or a shortage of the
+/// gateway itself, and an idle connection that was lost before a byte of an answer.
 ///
 /// An endpoint that is full is not failing: after a 429 or 529, or a 503 with `Retry-After` or
-/// with a JSON error of at most 4 KiB that says `busy` (as vLLM's does), it is passed over for as
-/// long as it asked, or a second.
+/// with a JSON error of at most 4 KiB that says `busy` (as vLLM's does), it is skipped for as
+/// long as it asked, or for a second.
 ///
-/// An ejected endpoint gets no requests for the ejection time. Then it is half-open: one
-/// trial request is let through. If the trial succeeds, the endpoint is back; if it fails, it
-/// is ejected for twice as long, but never for more than 30 s if it refuses connections. A
-/// success brings it back at any time, and where nothing else was healthy also those that
-/// the same outage had put out. Passed [health checks](crate::HealthCheck) bring one back that
-/// refused connections.
+/// An ejected endpoint gets no requests for the ejection time. Then it is half-open: one trial
+/// request is let through. If the trial succeeds, the endpoint is back; if it fails, it is
+/// ejected for twice as long, but never for more than 30 s if it refuses connections. A
+/// success at any time brings it back, and, if nothing else was healthy, also those that the
+/// same outage had ejected. Passed [health checks](crate::HealthCheck) bring back an endpoint
+/// that had refused connections.
 ///
-/// Each ejection is an event at WARN of the target `tower_model_route::health` with its cause;
-/// so are eight failures in a row of an endpoint that is not ejected.
+/// Each ejection is logged with its cause, as an event at WARN with the target
+/// `tower_model_route::health`; so are eight failures in a row of an endpoint that is not
+/// ejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -82,8 +82,8 @@ impl OutlierDetection {
         self
     }
 
-    /// How long an endpoint is ejected the first time, 10 s by default; it doubles each time in a
-    /// row.
+    /// How long an endpoint is ejected the first time, 10 s by default; it doubles with each
+    /// further ejection in a row.
     pub fn base_ejection_time(mut self, time: Duration) -> Self {
         self.base_ejection_time = time;
         self
@@ -99,10 +99,10 @@ impl OutlierDetection {
     /// The percentage of a ModelServer's endpoints that may be ejected at once, 100 by
     /// default; the number is rounded down.
     ///
-    /// No limit is needed to keep a ModelServer in service: where nothing is healthy,
-    /// ejected endpoints are tried in turn. An endpoint that fails too often while no more
-    /// may be ejected is out as well, but for a second at a time, so that it comes back
-    /// soon after it works again. It never takes the place of a healthy one.
+    /// No limit is needed to keep a ModelServer in service: if nothing is healthy, ejected
+    /// endpoints are tried in turn. An endpoint that fails too often while no more may be
+    /// ejected is out as well, but only for a second at a time, so that it comes back soon
+    /// after it recovers. It is never chosen before a healthy one.
     pub fn max_ejection_percent(mut self, percent: u32) -> Self {
         self.max_ejection_percent = percent;
         self

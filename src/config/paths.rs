@@ -1,4 +1,4 @@
-//! The paths of inference APIs, which alone may reach an engine.
+//! The paths of inference APIs, the only ones that may reach an engine.
 
 use std::borrow::Cow;
 
@@ -7,17 +7,18 @@ use percent_encoding::percent_decode_str;
 
 use super::mistake::{BuildError, MistakeKind};
 
-/// Which paths reach an engine: by default those of the inference APIs, and no others.
+/// Which paths may reach an engine: by default only those of the inference APIs.
 ///
 /// Engines also have paths that no client should reach: `/flush_cache`, `/sleep`,
 /// `/update_weights_from_disk`, `/v1/load_lora_adapter`. A request for a path
 /// that is not on the list is answered with 404 and the code `unknown_path`.
 ///
-/// A path is on the list if it *ends* as one of the patterns does, so the APIs
-/// may be mounted under any prefix. One slash at its end is allowed. In a
-/// pattern, `{version}` is one segment such as `v1` or `v1beta`; any other name
-/// in braces is one or more segments, because the names of models have slashes.
-/// Braces before a colon (`{model}:{verb}`) need a colon in the last segment.
+/// A path is on the list if it *ends* like one of the patterns, so that the
+/// APIs may be mounted under any prefix. A single trailing slash is allowed. In
+/// a pattern, `{version}` is one segment such as `v1` or `v1beta`; any other
+/// name in braces is one or more segments, because the names of models have
+/// slashes. Braces before a colon (`{model}:{verb}`) need a colon in the last
+/// segment.
 ///
 /// The [standard list](Self::standard):
 ///
@@ -36,8 +37,8 @@ use super::mistake::{BuildError, MistakeKind};
 /// | to read or delete what belongs to a model (GET, HEAD, DELETE) | `/v1/models/{rest}` |
 /// | to read an Ollama's models (GET, HEAD, DELETE) | `/api/tags` |
 ///
-/// A path on the list is not yet a route: the request must name a model, by
-/// its path or in its body. Patterns of your own
+/// A path on the list is not yet a route: the request must still name a model,
+/// in its path or its body. Patterns of your own
 /// [`PathModel`](crate::PathModel) and [`QueryModel`](crate::QueryModel) are on
 /// the list too, and what your own extractor's
 /// [`reads_path`](crate::ExtractModel::reads_path) says.
@@ -171,7 +172,7 @@ impl ApiPaths {
 
     /// Every path.
     ///
-    /// Whoever can name a model then reaches everything that its engines
+    /// Anyone who can name a model can then reach everything that its engines
     /// serve on that port, administration included.
     pub fn any() -> Self {
         Self {
@@ -180,13 +181,13 @@ impl ApiPaths {
         }
     }
 
-    /// Adds the paths that end as `pattern` does, with any method.
+    /// Adds the paths that end like `pattern`, with any method.
     ///
     /// # Errors
     ///
-    /// The pattern must begin with a slash and have no empty segment. Braces
-    /// hold a whole segment, or what is on either side of its colon. Beside
-    /// `{version}` only one segment may have them.
+    /// If the pattern does not begin with a slash, or has an empty segment.
+    /// Braces must enclose a whole segment, or one side of its colon. Besides
+    /// `{version}`, only one segment may have them.
     pub fn and(mut self, pattern: impl Into<String>) -> Result<Self, BuildError> {
         let pattern = pattern.into();
         match mistake(&pattern) {

@@ -10,23 +10,23 @@ use super::{mistake::MistakeKind, secret::Secret};
 /// counts for a hundred years.
 const MOST_PER_SECOND: u64 = u32::MAX as u64;
 
-/// A limit on the requests of a [`ModelRoute`](crate::ModelRoute): a bucket that holds its amount,
-/// and fills evenly, all of it once in its period.
+/// A limit on the requests of a [`ModelRoute`](crate::ModelRoute): a token bucket that holds the
+/// amount, and refills evenly, completely in one period.
 ///
-/// A request takes what it will probably use when its route is decided, once however often it is
-/// sent. When its answer has ended, what it really used is settled. If that was more, the bucket
-/// may fall below zero, and the next requests wait for it to fill. The guide on
-/// [limits](crate::guide::limits) says how.
+/// When its route is decided, a request reserves what it will probably use, once, however often
+/// it is sent. When its answer has ended, the reservation is settled with what it really used.
+/// If that was more, the bucket may fall below zero, and requests are refused until it has
+/// refilled. See the guide on [limits](crate::guide::limits).
 ///
 /// The table's [`BuildError`](crate::BuildError) names these mistakes: an amount of 0, or above
-/// 2^32 - 1 a second on average; a second limit of the same unit, period and key on one route, or of
-/// the same unit with [`kthena_keys`](Self::kthena_keys);
-/// [`max_keys`](Self::max_keys) of 0; a key whose name is empty, or not a header's; a Redis without the
-/// feature `redis`, at no `host:port`, or for requests at a time; a password without a Redis;
-/// [`kthena_keys`](Self::kthena_keys) for other limits than those that it names.
+/// 2^32 - 1 a second on average; a second limit of the same unit, period and key on one route, or
+/// of the same unit with [`kthena_keys`](Self::kthena_keys); [`max_keys`](Self::max_keys) of 0; a
+/// key whose name is empty, or no valid header name; a Redis without the feature `redis`, not at a
+/// `host:port`, or for concurrent requests; a password without a Redis;
+/// [`kthena_keys`](Self::kthena_keys) for a limit that it does not support.
 ///
-/// In this example a layer above has checked the header: a client that can make up keys has a bucket for
-/// each.
+/// In this example a layer above must have checked the header: a client that can make up keys gets
+/// a new bucket for each.
 ///
 /// ```
 /// use tower_model_route::{LimitKey, ModelRoute, Per, RateLimit, Rule};
@@ -70,7 +70,7 @@ pub struct RateLimit {
 )]
 #[non_exhaustive]
 pub enum LimitUnit {
-    /// Tokens of the prompts, those that were cached too.
+    /// Tokens of the prompts, cached ones included.
     InputTokens,
     /// Tokens that are generated.
     OutputTokens,
@@ -78,7 +78,7 @@ pub enum LimitUnit {
     TotalTokens,
     /// Requests.
     Requests,
-    /// Requests at a time, from the decision to the end of the answer.
+    /// Concurrent requests, from the decision to the end of the answer.
     ConcurrentRequests,
 }
 
@@ -99,7 +99,7 @@ pub enum Per {
     Hour,
     /// 24 hours.
     Day,
-    /// 30 days, as Kthena has it.
+    /// 30 days, as in Kthena.
     Month,
 }
 
@@ -112,12 +112,13 @@ pub enum Per {
 )]
 #[non_exhaustive]
 pub enum LimitKey {
-    /// All of the route, whichever of its models and adapters they name.
+    /// All requests of the route, whichever of its models and adapters they
+    /// name.
     #[default]
     Route,
     /// Those with the same value of this header; those without it share one too.
     Header(String),
-    /// Those of which the function of this name says the same
+    /// Those for which the function of this name returns the same
     /// ([`ModelRouteLayer::limit_key`](crate::ModelRouteLayer::limit_key)).
     Named(String),
 }
@@ -133,9 +134,9 @@ pub enum StoreFailure {
     /// Each gateway limits its own requests, in memory.
     #[default]
     Local,
-    /// All pass.
+    /// All requests pass.
     Open,
-    /// None passes: they are answered with 503 `overloaded`.
+    /// No request passes: all are answered with 503 `overloaded`.
     Closed,
 }
 
@@ -175,13 +176,13 @@ impl RateLimit {
         Self::new(LimitUnit::Requests, amount, per)
     }
 
-    /// A limit on the requests at a time. It is one gateway's own: no store has it, and
-    /// [`redis`](Self::redis) beside it is a [`BuildError`](crate::BuildError).
+    /// A limit on concurrent requests. Each gateway has its own: it is in no store, and
+    /// [`redis`](Self::redis) with it is a [`BuildError`](crate::BuildError).
     pub fn concurrent_requests(amount: u64) -> Self {
         Self::new(LimitUnit::ConcurrentRequests, amount, Per::Second)
     }
 
-    /// A limit of this unit; the period means nothing for requests at a time.
+    /// A limit of this unit; for concurrent requests the period is ignored.
     pub fn of(unit: LimitUnit, amount: u64, per: Per) -> Self {
         match unit {
             LimitUnit::ConcurrentRequests => Self::concurrent_requests(amount),
@@ -198,9 +199,9 @@ impl RateLimit {
     /// How many keys are remembered in memory, 10,000 by default; 0 is a
     /// [`BuildError`](crate::BuildError).
     ///
-    /// Beyond that, those that were not used for the longest time are forgotten, and begin with a
-    /// full bucket if they come again. A key among the last half as many that were used is never
-    /// forgotten, nor one with a request under way.
+    /// Beyond that, the least recently used keys are forgotten, and begin with a full bucket if
+    /// they come again. A key among the most recently used half is never forgotten, nor is one
+    /// with a request in flight.
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;
         self
@@ -214,8 +215,8 @@ impl RateLimit {
 
     /// Keeps the buckets in the Redis at this `host:port`, so that all gateways share them.
     ///
-    /// It is connected to by the first request. All limits with one address use one connection.
-    /// [`ModelRouteLayer::limit_store`](crate::ModelRouteLayer::limit_store) takes its place. Needs
+    /// The first request connects to it. All limits with the same address use one connection.
+    /// [`ModelRouteLayer::limit_store`](crate::ModelRouteLayer::limit_store) overrides it. Needs
     /// the feature `redis`.
     pub fn redis(mut self, address: impl Into<String>) -> Self {
         self.redis = Some(address.into());
@@ -237,10 +238,10 @@ impl RateLimit {
         self
     }
 
-    /// Uses the key and the hash that Kthena's router has in Redis for the route's model, so that
-    /// both share the limit: `kthena:ratelimit:MODEL:input`, or `output`.
+    /// Uses the key and the hash fields that Kthena's router uses in Redis for the route's model,
+    /// so that both share the limit: `kthena:ratelimit:MODEL:input`, or `output`.
     ///
-    /// Only for limits on input or output tokens of a whole route with a model name, and for one
+    /// Only for limits on input or output tokens of a whole route with a model name, and only one
     /// of each: the key has no period, so two limits of different periods would share one bucket.
     pub fn kthena_keys(mut self, uses: bool) -> Self {
         self.kthena_keys = uses;
@@ -259,12 +260,12 @@ impl RateLimit {
         self.unit
     }
 
-    /// How much of it.
+    /// How much of it is allowed.
     pub fn get_amount(&self) -> u64 {
         self.amount
     }
 
-    /// In which time; `None` for requests at a time.
+    /// In which period; `None` for concurrent requests.
     pub fn get_per(&self) -> Option<Per> {
         (self.unit != LimitUnit::ConcurrentRequests).then_some(self.per)
     }
@@ -279,7 +280,7 @@ impl RateLimit {
         self.max_keys
     }
 
-    /// Whether it refuses nothing.
+    /// Whether it only observes and refuses nothing.
     pub fn get_observe_only(&self) -> bool {
         self.observe_only
     }
@@ -295,7 +296,7 @@ impl RateLimit {
         self.redis_password.as_ref()
     }
 
-    /// Whether it is Kthena's in Redis.
+    /// Whether it uses Kthena's keys in Redis.
     pub fn get_kthena_keys(&self) -> bool {
         self.kthena_keys
     }

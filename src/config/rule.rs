@@ -65,8 +65,8 @@ impl Rule {
         self
     }
 
-    /// Adds a fallback: the name of a ModelServer that gets requests only
-    /// where none of the targets can take them.
+    /// Adds a fallback: the name of a ModelServer that gets requests only if
+    /// none of the targets can take them.
     ///
     /// That is: their endpoints are full, ejected or missing, or a request has
     /// tried them all and still has a retry left (see
@@ -137,7 +137,7 @@ pub enum Condition {
     Uri(StringMatch),
     /// The request must ask for exactly this model.
     BodyModel(String),
-    /// The prompt must have about so many tokens, both numbers included.
+    /// The prompt must have about this many tokens, both bounds included.
     PromptTokens {
         /// The least.
         min: u64,
@@ -152,10 +152,10 @@ impl ModelMatch {
         Self::default()
     }
 
-    /// A header must be present, and its value must match: a [`StringMatch`], or a text that it
-    /// must equal.
+    /// A header must be present, and its value must match: a [`StringMatch`], or a string that
+    /// it must equal.
     ///
-    /// Where the header is repeated, one matching value is enough. A missing
+    /// If the header is repeated, one matching value is enough. A missing
     /// header matches nothing, not even an empty prefix (presence is required,
     /// as in the Gateway API; Kthena treats a missing header as empty).
     pub fn header(mut self, name: impl Into<String>, value: impl Into<StringMatch>) -> Self {
@@ -163,7 +163,8 @@ impl ModelMatch {
         self
     }
 
-    /// The URI's path must match: a [`StringMatch`], or a text that it must equal.
+    /// The URI's path must match: a [`StringMatch`], or a string that it must
+    /// equal.
     ///
     /// The path is matched percent-decoded and without the query, as in
     /// Kthena: `/v1/%63hat` can't slip past a rule on `/v1/chat`.
@@ -181,13 +182,14 @@ impl ModelMatch {
         self
     }
 
-    /// The prompt must have about so many tokens: a range such as `4000..` or `..4000`.
+    /// The prompt must have about this many tokens: a range such as `4000..` or
+    /// `..4000`.
     ///
-    /// The number is estimated at 4 bytes a token, from all of the JSON body but the pictures and
-    /// the sound in it; the same body always counts the same. It is read to its end before the
-    /// request is routed. A body that is no JSON object, or none, has no number, and meets no such
-    /// condition. See the guide on [adapters](crate::guide::adapters) for what follows where the
-    /// estimate was wrong.
+    /// The number is estimated at 4 bytes a token, from the JSON body without the images and audio
+    /// in it; the same body always counts the same. The body is read to its end before the request
+    /// is routed. A request without a body, or whose body is not a JSON object, has no such number
+    /// and never meets the condition. See the guide on [adapters](crate::guide::adapters) for what
+    /// happens if the estimate was wrong.
     ///
     /// ```
     /// use tower_model_route::{ModelMatch, Rule};

@@ -1,4 +1,4 @@
-//! What nobody gets who reads or prints a configuration.
+//! A value that is never shown when a configuration is read or printed.
 
 use std::fmt;
 

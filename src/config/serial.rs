@@ -1,4 +1,5 @@
-//! Serialization of those parts of a configuration for which serde has no good form.
+//! Serialization of the parts of a configuration for which serde's derived form is
+//! unsuitable.
 
 use std::{sync::Arc, time::Duration};
 

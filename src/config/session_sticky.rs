@@ -1,4 +1,4 @@
-//! Sessions that stay at one endpoint.
+//! Sticky sessions: the configuration.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use super::{affinity::HashKey, mistake::MistakeKind, rate_limit::is_address, sec
 /// Binds each session to the endpoint that its first request went to: Kthena's
 /// `trafficPolicy.sessionSticky`.
 ///
-/// A session is all requests to one ModelServer with the same key: the first of the `sources` that a
-/// request has. Requests without a key follow the [`Balance`](crate::Balance).
+/// A session is all requests to one ModelServer with the same key: the first of the `sources` that
+/// a request has. Requests without a key are balanced as usual ([`Balance`](crate::Balance)).
 ///
 /// - The weighted split of a rule comes first. A session is bound within the ModelServer that the
 ///   split has chosen, and has a binding in each.
-/// - A session that is not bound is placed by a hash of its key over the healthy endpoints (rendezvous
-///   hashing, by weight) and not by the balance: so gateways that share nothing mostly agree. It is
-///   then bound, and stays where it is when endpoints are added.
+/// - A session that is not bound is placed by a hash of its key over the healthy endpoints
+///   (rendezvous hashing, by weight) and not by the balance, so that gateways that share nothing
+///   mostly agree. It is then bound, and stays where it is when endpoints are added.
 /// - If its endpoint is gone or out (ejected, drained, failing its health checks), it is bound anew,
 ///   and stays there when the old one is back.
 /// - If its endpoint is full ([`max_in_flight`](crate::TrafficPolicy::max_in_flight)), or has just
 ///   failed this request, the request goes elsewhere, and the binding stays.
-/// - A binding ends when the session was idle for the [time](Self::idle_for). At most
-///   [`max_sessions`](Self::max_sessions) are bound; those that were idle for longest go first.
+/// - A binding ends when the session has been idle for the [idle time](Self::idle_for). At most
+///   [`max_sessions`](Self::max_sessions) are bound; those idle for longest are dropped first.
 ///
-/// Only a 64-bit hash of a key is kept; with its binding it takes about 80 bytes. Bindings carry over reloads.
-/// With [`redis`](Self::redis) gateways share them: the first that binds a session decides.
+/// Only a 64-bit hash of a key is kept; with its binding it takes about 80 bytes. Bindings survive
+/// reloads. With [`redis`](Self::redis), gateways share them: the first to bind a session decides.
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,9 +59,9 @@ pub struct SessionSticky {
 }
 
 impl SessionSticky {
-    /// Sessions by the first of these that a request has; none at all is a
-    /// [`BuildError`](crate::BuildError). Bindings are in memory, 65,536 at most, and end when a session
-    /// was idle for 5 minutes.
+    /// The key of a session is the first of these `sources` that a request has; no sources are a
+    /// [`BuildError`](crate::BuildError). By default, bindings are in memory, at most 65,536, and
+    /// end when a session has been idle for 5 minutes.
     pub fn new(sources: impl IntoIterator<Item = HashKey>) -> Self {
         Self {
             sources: sources.into_iter().collect(),
@@ -86,15 +86,15 @@ impl SessionSticky {
         self
     }
 
-    /// Bindings are kept in the Redis at this `host:port` too, so that gateways share them. Needs the
+    /// Keeps bindings in the Redis at this `host:port` too, so that gateways share them. Needs the
     /// feature `redis`.
     ///
-    /// Redis is asked when a session is not known here, for 50 ms at most. What is bound here is
-    /// written there by a task. If another gateway was faster, its binding counts from the next
-    /// request on. If another binds a session anew, because its endpoint is out there, this one follows
-    /// when it next tells Redis that the session lives: after a quarter of the
-    /// [idle time](Self::idle_for). While Redis fails, each gateway uses what it knows, and the
-    /// hash of the key.
+    /// Redis is asked if a session is not known here, for at most 50 ms. A task writes the bindings
+    /// made here. If another gateway was faster, its binding counts from the next request on. If
+    /// another gateway rebinds a session because its endpoint is out there, this one follows the
+    /// next time it refreshes the session in Redis: after a quarter of the [idle
+    /// time](Self::idle_for). While Redis fails, each gateway uses what it knows, and the hash of
+    /// the key.
     pub fn redis(mut self, address: impl Into<String>) -> Self {
         self.redis = Some(address.into());
         self
@@ -107,7 +107,7 @@ impl SessionSticky {
         self
     }
 
-    /// Where the key of a session is, in order.
+    /// Where the key of a session may be, in order.
     pub fn get_sources(&self) -> &[HashKey] {
         &self.sources
     }
@@ -117,7 +117,7 @@ impl SessionSticky {
         self.idle
     }
 
-    /// The most sessions that are bound.
+    /// The most sessions that are bound at a time.
     pub fn get_max_sessions(&self) -> usize {
         self.max_sessions
     }

@@ -10,7 +10,8 @@ use std::fmt;
 /// of the [`regex`](https://docs.rs/regex) crate, whose search time is linear
 /// in the value, so no header can make a rule slow.
 ///
-/// A text alone, such as `"premium"`, is an exact match wherever a `StringMatch` is taken.
+/// A plain string, such as `"premium"`, is an exact match wherever a `StringMatch` is
+/// taken.
 ///
 /// ```
 /// use tower_model_route::StringMatch;

@@ -23,6 +23,7 @@ use super::{
 /// | [`first_event_gate`](Self::first_event_gate), [`first_event_slow`](Self::first_event_slow), [`first_event_timeout`](Self::first_event_timeout) | off | [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer) |
 /// | [`stream_idle_timeout`](Self::stream_idle_timeout) | 5 min | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`sse_keepalive`](Self::sse_keepalive) | off | [`ModelRouteLayer`](crate::ModelRouteLayer) |
+/// | [`force_usage`](Self::force_usage) | off | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`on_interruption`](Self::on_interruption) | an error event | [`ModelRouteLayer`](crate::ModelRouteLayer) |
 /// | [`max_retries`](Self::max_retries) | 0 | [`Failover`](crate::Failover) |
 /// | [`retry_interval`](Self::retry_interval) | 100 ms, growing to [`max_retry_interval`](Self::max_retry_interval), 2 s | [`Failover`](crate::Failover) |
@@ -152,9 +153,9 @@ impl TrafficPolicy {
 
     /// How often a request may be retried after its first attempt, 0 by default.
     ///
-    /// Each retry goes to an endpoint that has not failed the request yet: of
-    /// this ModelServer, of the rule's other targets, or of its fallbacks. What a request
-    /// does not need a retry for: a connection that could not be opened; see
+    /// Each retry goes to an endpoint that has not failed the request yet: of this
+    /// ModelServer, of the rule's other targets, or of its fallbacks. A connection that
+    /// could not be opened does not cost a retry; see
     /// [`FailoverLayer`](crate::FailoverLayer).
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.max_retries = retries;
@@ -180,9 +181,9 @@ impl TrafficPolicy {
 
     /// The statuses after which a request is retried: by default 429, 500, 502, 503 and 504.
     ///
-    /// A vLLM that is shutting down, or whose engine core has died, answers every request with
-    /// 500 (measured with 0.32); so a sibling may do better. 529, which Anthropic answers when it is
-    /// overloaded, is retried as 503 is.
+    /// A vLLM that is shutting down, or whose engine core has died, answers every request with 500
+    /// (measured with 0.32), so a sibling may do better. 529, Anthropic's status for being
+    /// overloaded, is treated as 503.
     ///
     /// Connection errors and timeouts of an attempt are always retriable. 429
     /// and statuses from 500 on are accepted; any other is a
@@ -196,9 +197,8 @@ impl TrafficPolicy {
     /// How many requests may be in flight to each endpoint; no limit by default, and zero is a
     /// [`BuildError`](crate::BuildError).
     ///
-    /// A full endpoint is passed over. If no other endpoint is free, the
-    /// request queues, if it may, or is answered with 503 and the code
-    /// `overloaded`.
+    /// A full endpoint is skipped. If no other endpoint is free, the request
+    /// queues if there is a queue, or is answered with 503 `overloaded`.
     pub fn max_in_flight(mut self, requests: usize) -> Self {
         self.max_in_flight = Some(requests);
         self
@@ -220,38 +220,38 @@ impl TrafficPolicy {
         self
     }
 
-    /// Lets an endpoint that is new or back take its full share only after this time; zero, the
+    /// Lets a new or recovered endpoint take its full share only after this time; zero, the
     /// default, is off.
     ///
     /// New is an endpoint that is added, by a reload or
     /// [`set_endpoints`](crate::RouteTableHandle::set_endpoints), to a ModelServer that had others;
     /// back is one whose ejection, failed health checks or
-    /// [draining](crate::RouteTableHandle::drain) have ended. When the program starts, none is
-    /// either. Its weight counts a tenth at first, and grows in a straight line to all of it.
+    /// [draining](crate::RouteTableHandle::drain) have ended. When the program starts, no endpoint
+    /// is either. Its weight counts a tenth at first, and grows linearly to the full weight.
     /// (Envoy's `slow_start_config` is the same line without the tenth, but at least 10 %.)
     ///
     /// | balance | meanwhile it gets |
     /// |---|---|
     /// | round robin, random | that share of its turns |
-    /// | least request, least tokens, prefix cache, peak EWMA | that share of its turns at most, and nothing for being idle |
-    /// | consistent hash, prefix hash | that share of its keys; each moves over once. Requests without a key go as with least request |
+    /// | least request, least tokens, prefix cache, peak EWMA | at most that share of its turns, and no extra requests for being idle |
+    /// | consistent hash, prefix hash | that share of its keys; each key moves once. Requests without a key go as with least request |
     /// | custom | it is a candidate for that share of the requests |
     ///
-    /// Where no other endpoint can take a request, it does at once.
+    /// If no other endpoint can take a request, it takes it all the same.
     pub fn slow_start(mut self, time: Duration) -> Self {
         self.slow_start = time;
         self
     }
 
-    /// Prefers endpoints of the gateway's [own zone](crate::RouteTableBuilder::zone) while one of
+    /// Prefers endpoints in the gateway's [own zone](crate::RouteTableBuilder::zone) while one of
     /// them has fewer than this many `requests` in flight for each unit of its weight; 0, the
-    /// default, is off. 16 is a number to begin with: an engine works on so many side by side.
+    /// default, is off. Start with 16: an engine easily works on that many side by side.
     ///
-    /// With more in flight at each of them a request may go to any zone, if an endpoint elsewhere
-    /// has less to do for its weight than each in the own zone, and the balance chooses among all.
-    /// So it does where none of the zone can take a request. An endpoint of no known
-    /// [zone](crate::Endpoint::zone) is elsewhere. Nothing is preferred if the gateway's own zone is
-    /// not known, or no endpoint is in it.
+    /// With more in flight at each of them, a request may go to any zone if an endpoint elsewhere
+    /// has less load per weight than each in the own zone; the balance then chooses among all. The
+    /// same holds if none in the own zone can take a request. An endpoint without a known
+    /// [zone](crate::Endpoint::zone) counts as elsewhere. Nothing is preferred if the gateway's own
+    /// zone is not known, or no endpoint is in it.
     pub fn prefer_zone(mut self, requests: usize) -> Self {
         self.prefer_zone = Some(requests).filter(|requests| *requests > 0);
         self
@@ -321,12 +321,13 @@ impl TrafficPolicy {
         self.queue_timeout
     }
 
-    /// How long an endpoint that is new or back takes to its full share; zero is off.
+    /// How long a new or recovered endpoint takes to reach its full share; zero is
+    /// off.
     pub fn get_slow_start(&self) -> Duration {
         self.slow_start
     }
 
-    /// Up to how many requests in flight for each unit of weight the own zone is preferred, if it is.
+    /// Below how many requests in flight per unit of weight the own zone is preferred, if it is.
     pub fn get_prefer_zone(&self) -> Option<usize> {
         self.prefer_zone
     }

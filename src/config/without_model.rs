@@ -2,31 +2,32 @@
 
 use super::mistake::MistakeKind;
 
-/// The treatment of requests that name no model.
+/// What happens to requests that name no model.
 ///
-/// The table has one ([`RouteTableBuilder::without_model`](crate::RouteTableBuilder::without_model)),
-/// and that of a layer ([`ModelRouteLayer::without_model`](crate::ModelRouteLayer::without_model))
-/// takes its place. There are two kinds of such requests:
+/// It is set on the table
+/// ([`RouteTableBuilder::without_model`](crate::RouteTableBuilder::without_model)); a layer's own
+/// setting ([`ModelRouteLayer::without_model`](crate::ModelRouteLayer::without_model)) overrides
+/// it. There are two kinds of such requests:
 ///
-/// - Those of which no body is read, because of their method or their extractor, and whose head
-///   has no model: `GET /health`, `GET /v1/realtime`.
-/// - Those whose body is read to its end and has no model: an empty one, a JSON object without
-///   the key `model`, a form without the field.
+/// - Those whose body is not read, because of their method or their extractor, and whose head
+///   names no model: `GET /health`, `GET /v1/realtime`.
+/// - Those whose body is read to its end and names no model: an empty body, a JSON object
+///   without the key `model`, a form without the field.
 ///
-/// | | no body is read | the body has none |
+/// | | the body is not read | the body names none |
 /// |---|---|---|
 /// | `Reject` | 404 `route_not_found` (400 `missing_model` where the query should have it) | 400 `missing_model` |
 /// | `Forward` | forwarded | 400 `missing_model` |
 /// | `Model`, `Insert`, `Route` | routed | routed |
 ///
-/// A body that can't be read, or a model that is empty or no text, is an error in any case. What
-/// is routed must have a path that may reach an engine
-/// ([`ModelRouteLayer::paths`](crate::ModelRouteLayer::paths)); what is forwarded need not. A
-/// default of the extractor's own ([`Extraction::or_model`](crate::Extraction::or_model)) comes
-/// first.
+/// A body that can't be read, or a model that is empty or not a string, is always an error. A
+/// request that is routed must have a path that may reach an engine
+/// ([`ModelRouteLayer::paths`](crate::ModelRouteLayer::paths)); one that is forwarded need not.
+/// An extractor's own default ([`Extraction::or_model`](crate::Extraction::or_model)) takes
+/// precedence.
 ///
-/// With `Model` and `Route` no model is written into the request: the engine sees that none is
-/// named, and answers with its own. [`Insert`](Self::Insert) writes one.
+/// With `Model` and `Route`, no model is written into the request: the engine sees a request
+/// without a model, and answers with its own. [`Insert`](Self::Insert) writes one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -38,18 +39,18 @@ pub enum WithoutModel {
     /// Answers them with an error.
     #[default]
     Reject,
-    /// Forwards those of which no body is read to the inner service unchanged: the URI, the
-    /// headers (but for `x-request-id`) and the body, which is streamed.
+    /// Forwards those whose body is not read to the inner service unchanged: the URI, the
+    /// headers (except `x-request-id`) and the body, which is streamed.
     Forward,
     /// Routes them as if they named this model or LoRA adapter.
     Model(String),
-    /// As `Model`, and the engine gets a name: `"model"` is written into a body that is a JSON
-    /// object, as its first member, with the name that the chosen
+    /// Like `Model`, and the engine gets a name: `"model"` is written into a body that is a
+    /// JSON object, as its first member, with the name that the chosen
     /// [`ModelServer`](crate::ModelServer::model) has for the model.
     ///
-    /// Nothing is written into a form, a body that is empty, or one of which no more than its head
-    /// is read, nor where the extractor looks for another field than `model`. The body is read to
-    /// its end before it is sent, so an engine never sees half of the change.
+    /// Nothing is written into a form, an empty body, or a request of which only the head is read,
+    /// nor if the extractor looks for a field other than `model`. The body is read to its end
+    /// before it is sent, so an engine never sees half of the change.
     Insert(String),
     /// Routes them by the rules of the ModelRoute of this name. Rules with a condition on the
     /// model don't match.

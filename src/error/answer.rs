@@ -25,13 +25,13 @@ pub(crate) enum Shape {
     OpenAi,
     Anthropic,
     Google,
-    /// An error that is a text: Ollama, KServe.
+    /// An error that is a plain string: Ollama, KServe.
     Text,
     Bedrock,
 }
 
 impl Shape {
-    /// Recognises the API also if it is mounted under a prefix.
+    /// Recognizes the API even if it is mounted under a prefix.
     fn of(path: &str, headers: &HeaderMap) -> Self {
         let shape = Self::of_usual(path);
         shape.unwrap_or_else(|| {
@@ -42,7 +42,7 @@ impl Shape {
         })
     }
 
-    /// That of the paths that nearly all requests have, told by their length and one comparison.
+    /// The API of the most common paths, recognized by length and one comparison.
     fn of_usual(path: &str) -> Option<Self> {
         match path {
             "/v1/chat/completions" | "/v1/completions" | "/v1/embeddings" | "/v1/responses" => {
@@ -83,7 +83,8 @@ impl Shape {
     }
 }
 
-/// The operations of Bedrock's runtime, behind `/model/{model}/`.
+/// Whether this is an operation of Bedrock's runtime, which follows
+/// `/model/{model}/`.
 fn is_of_bedrock(operation: &str) -> bool {
     matches!(
         operation,
@@ -166,22 +167,22 @@ impl Asker {
 }
 
 impl RouteError {
-    /// The answer for a client that requested `path`, with this error in its extensions.
+    /// The answer to a client that requested `path`, with this error in its extensions.
     ///
-    /// Its JSON has the shape of the path's API: Anthropic's, Google's, that
-    /// of Ollama and KServe (`{"error": "text"}`), Bedrock's (`{"message": "text"}`, with the
-    /// exception in `x-amzn-ErrorType`), or else OpenAI's. A 429 and a 503
-    /// have a `Retry-After`; a 401 has `WWW-Authenticate: Bearer`; a 415 lists the accepted encodings in
-    /// `Accept-Encoding` (RFC 9110 section 15.5.16). It has a new id in
-    /// `x-request-id`; [`to_response_to`](Self::to_response_to) takes that of
-    /// the request.
+    /// Its JSON has the shape of the path's API: Anthropic's, Google's, that of Ollama and KServe
+    /// (`{"error": "text"}`), Bedrock's (`{"message": "text"}`, with the exception in
+    /// `x-amzn-ErrorType`), or else OpenAI's. A 429 and a 503 have a `Retry-After`; a 401 has
+    /// `WWW-Authenticate: Bearer`; a 415 lists the accepted encodings in `Accept-Encoding` (RFC
+    /// 9110 section 15.5.16). It has a new id in `x-request-id`;
+    /// [`to_response_to`](Self::to_response_to) uses the request's.
     pub fn to_response(&self, path: &str) -> Response<Bytes> {
         self.answer(&Asker::new(path, &HeaderMap::new()))
     }
 
-    /// The same for all that is known of `request`: it has the request's id, if
-    /// that has 1 to 128 visible ASCII characters in `x-request-id`, and on
-    /// `/v1/models` Anthropic's shape for its clients.
+    /// Like [`to_response`](Self::to_response), for the whole `request`: the
+    /// answer has the id in its `x-request-id`, if that is 1 to 128 visible
+    /// ASCII characters, and on `/v1/models` Anthropic's clients get
+    /// Anthropic's shape.
     pub fn to_response_to<B>(&self, request: &Request<B>) -> Response<Bytes> {
         self.answer(&Asker::new(request.uri().path(), request.headers()))
     }

@@ -6,10 +6,10 @@ use super::route::BoxError;
 
 /// A connection to an engine failed before any of an answer arrived.
 ///
-/// It says whether the engine can have seen the request. An HTTP client below the layers returns
-/// it as its error, or anywhere in the chain of its error's sources; `engine_client` (feature
-/// `client`) does. The failure of a connection is not always that of an engine, so layers above
-/// treat each [kind](ConnectionFailureKind) differently.
+/// It says whether the engine may have seen the request. The HTTP client below the layers
+/// returns it as its error, or anywhere in the chain of its error's sources, as `engine_client`
+/// (feature `client`) does. A failed connection is not always the engine's fault, so the layers
+/// above treat each [kind](ConnectionFailureKind) differently.
 ///
 /// ```
 /// use std::io;
@@ -29,23 +29,24 @@ pub struct ConnectionFailure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectionFailureKind {
-    /// There was no connection, and nothing was sent: it was refused, the name was not resolved,
-    /// the TLS handshake failed, or any of these took too long.
+    /// There was no connection, and nothing was sent: it was refused, the name could not be
+    /// resolved, the TLS handshake failed, or any of these took too long.
     NotConnected,
-    /// There was a connection, but nothing of the request was written to it; or the engine said
+    /// There was a connection, but none of the request was written to it; or the engine said
     /// that it has not processed the request (HTTP/2's `REFUSED_STREAM` and `GOAWAY`, RFC 9113
     /// section 8.7).
     NotProcessed,
     /// A connection that had carried an earlier request was lost before a byte of the answer.
-    /// Most often the engine has closed it as idle, or has been restarted, and has not seen the
-    /// request; it can't be told from an engine that died of the request (RFC 9112 section 9.3.1).
+    /// Usually the engine had closed it as idle, or was restarted, and has not seen the request;
+    /// but this can't be told apart from an engine that died of the request (RFC 9112 section
+    /// 9.3.1).
     Stale,
     /// A fresh connection was lost before a byte of the answer.
     Lost,
 }
 
 impl ConnectionFailureKind {
-    /// Whether the engine can have seen the request. If not, the request can be sent again
+    /// Whether the engine may have processed the request. If not, it can be sent again
     /// whatever its method (RFC 9110 section 9.2.2).
     pub fn may_have_been_processed(self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! The id by which a request is found in logs, here and at the engine.
+//! The id that identifies a request in logs, here and at the engine.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -8,12 +8,12 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 
 const MAX_LEN: usize = 128;
 
-/// The id of a request with these headers, as the layer takes it: the `x-request-id` if it is one
-/// of 1 to 128 visible ASCII characters, or else 128 random bits in hex, new with each call.
+/// The id of a request with these headers, by the layer's own rule: the `x-request-id` if it is 1
+/// to 128 visible ASCII characters, or else 128 random bits in hex, new with each call.
 ///
-/// The answers of [`ModelRouteLayer`](crate::ModelRouteLayer) and `Admin` have it. This is for
-/// what is beside them, such as a health check: set what it returns in the request and in the
-/// answer.
+/// The answers of [`ModelRouteLayer`](crate::ModelRouteLayer) and `Admin` have it already.
+/// This function is for routes beside them, such as a health check: set what it returns in the
+/// request and in the answer.
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue};

@@ -42,8 +42,8 @@ pub struct RouteError {
 pub enum RouteErrorKind {
     /// 400 `invalid_json`: the body is not a JSON object.
     InvalidJson,
-    /// 400 `invalid_multipart`: the body is not multipart, or has a form that
-    /// parsers read differently.
+    /// 400 `invalid_multipart`: the body is not multipart, or parsers would
+    /// read it differently.
     InvalidMultipart,
     /// 400 `missing_model`: the request names no model.
     MissingModel,
@@ -51,21 +51,22 @@ pub enum RouteErrorKind {
     InvalidModel,
     /// 400 `ambiguous_model`: the request names the model more than once, or different models.
     AmbiguousModel,
-    /// 400 `invalid_body`: the body could not be read to its end, or has two types, or no end by
-    /// its transfer coding.
+    /// 400 `invalid_body`: the body could not be read to its end, has two Content-Types, or a
+    /// transfer coding that does not mark its end.
     InvalidBody,
     /// 400 `invalid_target`: the request's target can't be forwarded.
     InvalidTarget,
-    /// 400 `invalid_host`: the request has several Hosts, or one that is not that of its target.
+    /// 400 `invalid_host`: the request has several `Host` headers, or one that differs from its
+    /// target.
     InvalidHost,
     /// 401 `unauthorized`: the caller is not known, with `WWW-Authenticate: Bearer`. For
-    /// extractors and layers of your own: the crate never says it.
+    /// extractors and layers of your own: the crate itself never uses it.
     Unauthorized,
     /// 403 `forbidden`: the caller may not do this. For extractors and hooks of your own.
     Forbidden,
     /// 404 `model_not_found`: no route has this model or adapter.
     ModelNotFound,
-    /// 404 `unknown_path`: the path is none of the inference APIs
+    /// 404 `unknown_path`: the path belongs to no inference API
     /// ([`ApiPaths`](crate::ApiPaths)).
     UnknownPath,
     /// 404 `route_not_found`: the model has routes, but no rule matches; or the
@@ -75,30 +76,32 @@ pub enum RouteErrorKind {
     BodyTimeout,
     /// 413 `body_too_large`: the body is larger than allowed, or names its model too late.
     BodyTooLarge,
-    /// 415 `unsupported_media_type`: the Content-Type says that the body is no JSON in UTF-8.
+    /// 415 `unsupported_media_type`: by its Content-Type the body is not JSON in UTF-8.
     UnsupportedMediaType,
     /// 415 `unsupported_encoding`: the body is compressed in a way that is not supported.
     UnsupportedEncoding,
-    /// 429 `rate_limit_exceeded`: a [`RateLimit`](crate::RateLimit) of the route has not enough left.
+    /// 429 `rate_limit_exceeded`: a [`RateLimit`](crate::RateLimit) of the route does not have
+    /// enough left.
     RateLimited,
     /// 431 `headers_too_large`: the request has more header fields than can be passed on.
     HeadersTooLarge,
     /// 500 `extractor_error`: a custom `ExtractModel` returned a span outside the request, or
     /// an empty name.
     ExtractorFault,
-    /// 501 `unsupported_transfer_coding`: the body has another transfer coding than `chunked`.
+    /// 501 `unsupported_transfer_coding`: the body has a transfer coding other than `chunked`.
     UnsupportedTransferCoding,
     /// 502 `upstream_unreachable`: the exchange with the engine failed.
     UpstreamUnreachable,
-    /// 502 `stream_interrupted`: the engine has ended its answer too early.
+    /// 502 `stream_interrupted`: the engine's answer ended too early.
     StreamInterrupted,
     /// 503 `no_endpoint`: no target of the rule has a usable endpoint.
     NoEndpoint,
-    /// 503 `overloaded`: the gateway or the engines are at their limit.
+    /// 503 `overloaded`: the gateway or the engines are at their limits.
     Overloaded,
     /// 504 `upstream_timeout`: the engine did not answer in time.
     UpstreamTimeout,
-    /// 508 `loop_detected`: the request has come through this gateway before.
+    /// 508 `loop_detected`: the request has already passed through this
+    /// gateway.
     LoopDetected,
 }
 
@@ -371,14 +374,13 @@ impl RouteError {
         &self.message
     }
 
-    /// The model that the client asked for, where no rule was found for it: its name, cut to 256
-    /// characters.
+    /// The model that the client asked for, if no rule was found for it; cut to 256 characters.
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
     }
 
     /// How long a 429 or a 503 tells the client to wait; `None` for other errors. The header
-    /// (`Retry-After`) has it rounded up to whole seconds, at least one.
+    /// (`Retry-After`) rounds it up to whole seconds, at least one.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.kind {
             RouteErrorKind::NoEndpoint => Some(Duration::from_secs(5)),

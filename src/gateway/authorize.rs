@@ -1,4 +1,5 @@
-//! Who may use which model: asked after the rule is known and before an endpoint is chosen.
+//! Who may use which model: decided after the rule is known and before an endpoint is
+//! chosen.
 
 use std::{fmt, sync::Arc};
 
@@ -35,7 +36,7 @@ impl<'a> RuleMatch<'a> {
         }
     }
 
-    /// The model name as the client asked for it, unescaped; empty if it named none.
+    /// The model name that the client asked for, unescaped; empty if it named none.
     pub fn requested_model(&self) -> &'a str {
         self.requested_model
     }

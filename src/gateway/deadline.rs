@@ -1,4 +1,4 @@
-//! How long a client says that it waits.
+//! How long a client says it will wait.
 
 use std::time::Duration;
 

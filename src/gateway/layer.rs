@@ -33,10 +33,10 @@ use crate::{
 /// `Request<RouteBody>`, and can be mounted in any server. It answers requests
 /// that it can't route itself, so its only error is the inner service's.
 ///
-/// It is always ready. The inner service is driven to readiness only once the
-/// request body has been received far enough to route it, so that a slow upload
-/// holds no permit meanwhile. A limit that protects the engines therefore
-/// belongs below this layer. What the bodies of all requests together take is bounded by
+/// It is always ready. The inner service is driven to readiness only once enough of the
+/// request body has arrived to route it, so that a slow upload holds no permit. A limit
+/// that protects the engines therefore belongs below this layer. The memory for the
+/// bodies of all requests together is bounded by
 /// [`max_total_buffer_bytes`](Self::max_total_buffer_bytes).
 #[derive(Clone, Debug)]
 #[must_use]
@@ -80,7 +80,7 @@ impl ModelRouteLayer {
 
     /// The largest request body in bytes, 256 MiB by default; a larger one is answered with 413.
     ///
-    /// If the client announces such a length, the 413 is sent before any of the
+    /// If the client declares such a length, the 413 is sent before any of the
     /// body is read, and instead of a `100 Continue`. The default is this large
     /// because bodies are forwarded as they arrive and not held in memory;
     /// [`max_buffer_bytes`](Self::max_buffer_bytes) limits how much is buffered.
@@ -99,19 +99,19 @@ impl ModelRouteLayer {
     /// How many bytes of a body are kept for retries, 1 MiB by default.
     ///
     /// A larger body is sent only once; a retry policy can check
-    /// [`RouteBody::is_replayable`](crate::RouteBody::is_replayable). The limit
-    /// also bounds the memory of an upload that is forwarded as it arrives. While
-    /// no clone of the body waits to be sent, an upload takes no more memory than
-    /// the chunks in transit.
+    /// [`RouteBody::is_replayable`](crate::RouteBody::is_replayable). It also
+    /// bounds the memory of an upload that is forwarded as it arrives: while no
+    /// clone of the body waits to be sent, that is no more than the chunks in
+    /// transit.
     pub fn replay_bytes(mut self, bytes: usize) -> Self {
         self.options.replay_bytes = bytes as u64;
         self
     }
 
     /// How many bytes of bodies all requests together may hold, 1 GiB by default: what
-    /// is buffered until a request is sent, and what is kept for retries. A request
-    /// that needs more to be buffered is answered with 503 and the code `overloaded`;
-    /// an upload that is forwarded already is then sent only once.
+    /// is buffered until a request is sent, and what is kept for retries. Beyond that,
+    /// a request that has to be buffered is answered with 503 `overloaded`, and an
+    /// upload that is already being forwarded can't be retried.
     ///
     /// The clones of a layer, and the services that they make, count together.
     pub fn max_total_buffer_bytes(mut self, bytes: usize) -> Self {
@@ -129,9 +129,9 @@ impl ModelRouteLayer {
     /// that pauses for longer is answered with 408.
     ///
     /// Only time spent waiting for the client counts, not the time that the engine
-    /// takes to read on; so it is with [`min_body_rate`](Self::min_body_rate) and
-    /// [`total_body_timeout`](Self::total_body_timeout). All three need a tokio
-    /// runtime with timers; [`Duration::MAX`] turns this one off.
+    /// takes to read; the same is true of [`min_body_rate`](Self::min_body_rate)
+    /// and [`total_body_timeout`](Self::total_body_timeout). All three need a
+    /// tokio runtime with timers; [`Duration::MAX`] turns this one off.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.options.pace.pause = timeout;
         self
@@ -139,11 +139,11 @@ impl ModelRouteLayer {
 
     /// The lowest rate at which a body may arrive, in bytes per second; 1,024 by
     /// default, and 0 turns it off. A slower client is answered with 408, so that
-    /// none that sends a byte now and then holds memory for ever.
+    /// a client that sends a byte now and then can't hold memory forever.
     ///
-    /// A client may be behind the rate by a minute, or by the
+    /// A client may fall behind the rate by a minute, or by the
     /// [`body_timeout`](Self::body_timeout) if that is longer: one that sends next to
-    /// nothing is cut off after that time, also if it was fast before.
+    /// nothing is cut off after that time, even if it was fast before.
     pub fn min_body_rate(mut self, bytes_per_second: usize) -> Self {
         self.options.pace.rate = bytes_per_second as u64;
         self
@@ -158,23 +158,22 @@ impl ModelRouteLayer {
     }
 
     /// How much of the rest of an upload is read after it has been answered early, such
-    /// as with a 404, 413 or 503; 64 MiB by default. 0 turns that off.
+    /// as with a 404, 413 or 503; 64 MiB by default, and 0 turns this off.
     ///
-    /// A server that closes a connection while the client still sends resets it, and
-    /// many clients then lose the answer, because they read it only once they have sent
-    /// everything (RFC 9112 section 9.6). So the last byte of the answer waits for the
-    /// end of the upload, which is read and thrown away: up to this many bytes, for the
-    /// [`drain_timeout`](Self::drain_timeout), and until the client has been silent for
-    /// a second. Over HTTP/2 all of the gateway's own answer waits, because curl breaks
-    /// its stream off between the beginning and the end. A client that waits for its `100 Continue` has nothing to send, and is
-    /// answered at once.
+    /// A server that closes a connection while the client is still sending resets it, and many
+    /// clients then lose the answer, because they read it only once they have sent everything (RFC
+    /// 9112 section 9.6). So the last byte of the answer waits for the end of the upload, which is
+    /// read and thrown away: up to this many bytes, for the [`drain_timeout`](Self::drain_timeout),
+    /// and until the client has been silent for a second. Over HTTP/2 the gateway's own answer
+    /// waits as a whole, because curl breaks the stream off if it comes in parts. A client that
+    /// waits for its `100 Continue` has nothing to send, and is answered at once.
     pub fn drain_bytes(mut self, bytes: usize) -> Self {
         self.options.drain.bytes = bytes as u64;
         self
     }
 
     /// For how long the rest of an upload is read after it has been answered early; 5 s
-    /// by default, and zero turns that off. See [`drain_bytes`](Self::drain_bytes).
+    /// by default, and zero turns this off. See [`drain_bytes`](Self::drain_bytes).
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.options.drain.time = timeout;
         self
@@ -189,12 +188,13 @@ impl ModelRouteLayer {
     /// Explains how this layer would answer a request now, and why; see
     /// [`RouteTable::explain`]. Give `head` the extensions that the layer's options read.
     ///
-    /// [`authorize`](Self::authorize) is not asked, and the limits on bodies don't count.
+    /// [`authorize`](Self::authorize) is not called, and the limits on bodies don't
+    /// apply.
     ///
     /// # Errors
     ///
-    /// The answer to the client if the request is not let through, if no model can be read, or if
-    /// the extractor refuses the request.
+    /// The error that the client would get: the request is not let through, no model can be read,
+    /// or the extractor refuses the request.
     pub fn explain(&self, head: &Parts, body: &[u8]) -> Result<Explanation, RouteError> {
         let options = &self.options;
         let layer = AsLayer {
@@ -206,8 +206,8 @@ impl ModelRouteLayer {
         table.explain_request_showing(layer, head, body, Shown::ALL)
     }
 
-    /// The admin view of the layer's table. It explains requests as this layer, with the options
-    /// that it has now, reads them.
+    /// The admin view of the layer's table. It explains requests as this layer reads them, with
+    /// the options set so far.
     #[cfg(feature = "admin")]
     pub fn admin(&self) -> Admin {
         let options = &self.options;
@@ -219,25 +219,25 @@ impl ModelRouteLayer {
         )
     }
 
-    /// The WebSocket sessions (`/v1/realtime`) of this layer and its clones, to let them
-    /// end before a shutdown.
+    /// The WebSocket sessions (`/v1/realtime`) of this layer and its clones, so that a
+    /// shutdown can wait for them.
     pub fn tunnels(&self) -> Tunnels {
         self.options.tunnels.clone()
     }
 
-    /// Whether `GET /v1/models` and `GET /v1/models/{id}` are answered from the
-    /// table, and the same of Gemini's API (`/v1beta/models`, `/v1alpha/models`); on by default.
+    /// Whether `GET /v1/models` and `GET /v1/models/{id}` are answered from the table, as well
+    /// as Gemini's `/v1beta/models` and `/v1alpha/models`; on by default.
     pub fn models_endpoint(mut self, on: bool) -> Self {
         self.options.admission.models_endpoint = on;
         self
     }
 
     /// Which models a client sees at `GET /v1/models` and in Gemini's list: those for which
-    /// `is_visible` is true, which gets the request's head and the name of a
-    /// model or adapter. By default all are.
+    /// `is_visible` returns true, given the request's head and the name of a model or
+    /// adapter. By default all are visible.
     ///
-    /// A model that is not visible is answered with 404 at
-    /// `GET /v1/models/{id}`. Requests that ask for it are still routed.
+    /// `GET /v1/models/{id}` answers 404 for a model that is not visible.
+    /// Requests for it are still routed.
     ///
     /// ```
     /// use tower_model_route::{ModelRouteLayer, RouteTable};
@@ -259,13 +259,13 @@ impl ModelRouteLayer {
         self
     }
 
-    /// The treatment of requests that name no model, in place of the table's
+    /// What happens to requests that name no model. It overrides the table's setting
     /// ([`RouteTableBuilder::without_model`](crate::RouteTableBuilder::without_model)). If neither
-    /// says anything they are rejected.
+    /// is set, they are rejected.
     ///
-    /// The table may be replaced by one that does not have the model or the ModelRoute. Then
-    /// these requests get a 404: `model_not_found`, or `route_not_found` with the ModelRoute's
-    /// name. If the present table does not have it, that is logged as a warning here.
+    /// If the table is later replaced by one without that model or ModelRoute, these requests
+    /// get a 404: `model_not_found`, or `route_not_found` with the ModelRoute's name. If the
+    /// current table does not have it, this call logs a warning.
     ///
     /// ```
     /// use tower_model_route::{ModelRouteLayer, RouteTable, WithoutModel};
@@ -285,17 +285,18 @@ impl ModelRouteLayer {
         self
     }
 
-    /// Asks `may_go_on` who may use which model, by the request's head and by what is asked for.
+    /// Lets `may_go_on` decide who may use which model, from the request's head and what it asks
+    /// for.
     ///
-    /// It is asked once for each request that is routed: when its rule is known, and before an
-    /// endpoint is chosen. An error is the answer to the client, in the dialect of its API. It
-    /// costs the engines nothing: no turn of a split or of an endpoint is taken, nothing is
-    /// counted, and the rest of the upload is [drained](Self::drain_bytes). Requests that are
-    /// [forwarded](WithoutModel::Forward) have no rule, and are not asked about; nor is
-    /// `GET /v1/models` (see [`visible_models`](Self::visible_models)).
+    /// It is called once for each routed request, when its rule is known and before an
+    /// endpoint is chosen. An error is the answer to the client, in the dialect of its API. A
+    /// refusal costs the engines nothing: it takes no turn in a split or at an endpoint,
+    /// nothing is counted, and the rest of the upload is [drained](Self::drain_bytes). It is
+    /// not called for requests that are [forwarded](WithoutModel::Forward), which have no
+    /// rule, nor for `GET /v1/models` (see [`visible_models`](Self::visible_models)).
     ///
-    /// The closure must not block. What needs waiting for, such as a look-up of the caller's
-    /// key, is done by a layer above, which puts its result into the request's extensions.
+    /// The closure must not block. Do anything that takes time, such as looking up the
+    /// caller's key, in a layer above, and put the result into the request's extensions.
     ///
     /// ```
     /// use tower_model_route::{ModelRouteLayer, RouteError, RouteErrorKind, RouteTable};
@@ -333,22 +334,22 @@ impl ModelRouteLayer {
     ///
     /// Paths that the table adds
     /// ([`RouteTableBuilder::paths`](crate::RouteTableBuilder::paths)) pass as
-    /// well. Whatever the list, a path with a dot segment (`/../`, also
-    /// escaped) is answered with 400 `invalid_target`: an engine would resolve
-    /// it, out of its endpoint's prefix and past a rule's condition on the path.
-    /// So is one with an empty segment (`//v1/completions`), which some servers
-    /// leave out, unless the list is [`ApiPaths::any`].
+    /// well. Whatever the list, a path with a dot segment (`/../`, escaped or
+    /// not) is answered with 400 `invalid_target`: an engine would resolve it,
+    /// and it could leave its endpoint's prefix or slip past a rule's condition
+    /// on the path. So is one with an empty segment (`//v1/completions`), which
+    /// some servers drop, unless the list is [`ApiPaths::any`].
     pub fn paths(mut self, paths: ApiPaths) -> Self {
         self.options.admission.paths = paths;
         self
     }
 
-    /// Says with which URI a request came, if a router above strips a prefix
+    /// Finds the original URI of a request, if a router above strips a prefix
     /// of the path, as axum's `nest` does.
     ///
-    /// A request whose own path may reach an engine keeps it. If only the path
-    /// with which it came may, the request is routed and sent with that one:
-    /// below `nest("/v1", ..)` the path `/chat/completions` becomes
+    /// A request whose own path may reach an engine keeps it. If only its
+    /// original path may, the request is routed and sent with that one: below
+    /// `nest("/v1", ..)` the path `/chat/completions` becomes
     /// `/v1/chat/completions` again. If neither may, the 404 names both.
     ///
     /// With the feature `axum` the default reads axum's `OriginalUri`;
@@ -375,29 +376,30 @@ impl ModelRouteLayer {
         self
     }
 
-    /// How the gateway calls itself in the field `Via` of requests and answers
-    /// that it passes on; by default by a random name of the process. A
-    /// request that has this name already is answered with 508 `loop_detected`.
+    /// The gateway's name in the `Via` header of requests and answers that it
+    /// passes on; by default a random name for the process. A request that
+    /// already has this name is answered with 508 `loop_detected`.
     pub fn via(mut self, via: Via) -> Self {
         self.options.admission.via = via;
         self
     }
 
     /// What engines are told about the client in `X-Forwarded-*` and
-    /// `Forwarded`; by default what the client says itself.
+    /// `Forwarded`; by default what the client itself sent.
     pub fn forwarded_fields(mut self, fields: ForwardedFields) -> Self {
         self.options.forwarded = fields;
         self
     }
 
-    /// Obeys the time that clients say they wait, in seconds with decimals, in the header
-    /// of this name, such as `x-request-timeout`. By default none is read.
+    /// Obeys the header of this name, such as `x-request-timeout`, in which clients say
+    /// how long they will wait, in seconds with decimals. By default no such header is
+    /// read.
     ///
     /// It counts from the arrival of the request's head, and bounds the
-    /// [`total_timeout`](crate::TrafficPolicy::total_timeout), which is the longest
-    /// that a client can ask for. An attempt starts only if its own `timeout` still fits; the first
-    /// needs at least 100 ms: else the client gets a 504. A value that is no such number
-    /// is passed over. The header is sent to the engine as it came.
+    /// [`total_timeout`](crate::TrafficPolicy::total_timeout), which is the longest that a client
+    /// can ask for. An attempt starts only if its own `timeout` still fits, and the first needs at
+    /// least 100 ms; otherwise the client gets a 504. An invalid value is ignored. The header is
+    /// forwarded to the engine unchanged.
     pub fn deadline_header(mut self, name: HeaderName) -> Self {
         self.options.deadline_header = Some(name);
         self
@@ -405,12 +407,13 @@ impl ModelRouteLayer {
 
     /// What a [`RateLimit`](crate::RateLimit) with the key
     /// [`LimitKey::Named`](crate::LimitKey::Named) of this name counts by: requests for which `of`
-    /// says the same share a bucket, and a request for which it says `None` is not limited.
+    /// returns the same value share a bucket, and a request for which it returns `None` is not
+    /// limited.
     ///
     /// It sees the client's head, with the extensions that layers above have put there, such as the
-    /// claims of a token, and which model, route and rule the request has. It must not
-    /// block. A name that is given again takes the place of the first; a limit whose name is not
-    /// given counts all requests together, which is said in the log.
+    /// claims of a token, and which model, route and rule the request has. It must not block. A
+    /// second call with the same name replaces the first. A limit whose name was never given counts
+    /// all requests together, and a warning is logged.
     ///
     /// ```
     /// use tower_model_route::{ModelRouteLayer, RouteTable};
@@ -446,17 +449,19 @@ impl ModelRouteLayer {
 
     /// Whether answers say what is left of the limits, in `x-ratelimit-limit-tokens`,
     /// `-remaining-tokens`, `-reset-tokens`, and the same for `requests` (OpenAI's names); on by
-    /// default. The limit with the least left counts; those on requests at a time are not reported.
-    /// What remains is never below 0, and the reset is the time until the bucket is full, as OpenAI
-    /// writes it: `120ms`, `7s`, `6m0s`. What the engine says there itself stays.
+    /// default. They are for the limit with the least left; limits on concurrent requests are not
+    /// reported. The remaining amount is never below 0, and the reset is the time until the bucket
+    /// is full, as OpenAI writes it: `120ms`, `7s`, `6m0s`. The engine's own headers of these names
+    /// are kept.
     pub fn limit_headers(mut self, says: bool) -> Self {
         self.options.limits.says_what_is_left = says;
         self
     }
 
-    /// Tells `observer` what becomes of each request; none by default, and each call adds one.
+    /// Tells `observer` what happens to each request; none by default, and each call adds one.
     ///
-    /// A layer without observers does nothing for them: it reads no answer and no clock.
+    /// A layer without observers spends nothing on them: it reads no answers for them
+    /// and no clock.
     ///
     /// ```
     /// # use tower_model_route::{EndFacts, ModelRouteLayer, Observer, RouteTable};
@@ -475,7 +480,8 @@ impl ModelRouteLayer {
         self.shared_observer(Arc::new(observer))
     }
 
-    /// The same for an observer that is used elsewhere too.
+    /// Like [`observer`](Self::observer), for an observer that is used
+    /// elsewhere too.
     pub fn shared_observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.options.observers.add(observer);
         self
@@ -484,9 +490,9 @@ impl ModelRouteLayer {
     /// The level of the request's span and of its attempts' spans, [`SpanLevel::Debug`] by default, as
     /// that of tower-http's `TraceLayer` is. For traces choose [`SpanLevel::Info`].
     ///
-    /// A span that nobody wants costs nothing; one that a subscriber wants costs some
-    /// microseconds a request, and has the answer read for its usage. The spans of the attempts have
-    /// the target `tower_model_route::attempt`.
+    /// A span that no subscriber wants costs nothing; one that is recorded costs some microseconds
+    /// a request, and the answer is read for its usage. The spans of the attempts have the target
+    /// `tower_model_route::attempt`.
     pub fn span_level(mut self, level: SpanLevel) -> Self {
         self.options.span_level = level;
         self

@@ -1,4 +1,4 @@
-//! What a request takes of the limits of its route.
+//! What a request takes from the limits of its route.
 
 use std::{
     borrow::Cow,

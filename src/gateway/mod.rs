@@ -2,14 +2,14 @@
 //!
 //! [`service`] looks at the head before it reads any of the body: it may answer
 //! at once (`GET /v1/models`, a refusal), forward the request without routing
-//! it, or begin to receive the body. From there on the request is a [`future`],
+//! it, or begin to receive the body. From then on the request is a [`future`],
 //! which is a state machine ([`phase`]). Each state ends in a function of
 //! [`steps`], which returns the next state:
 //!
 //! - *Receiving* (folder `upload/`): the body is scanned as it arrives, until
 //!   the model is known. Then [`dispatch`] finds the rule and an endpoint
 //!   (folders `route/`, `server/`).
-//! - *Limiting*: the limits of the route are kept in a store, which is asked.
+//! - *Limiting*: the store that keeps the route's limits is asked.
 //! - *Queueing*: all endpoints are full, and the request waits for one.
 //! - *Sending*: the head and the body have been rewritten for the engine (folder
 //!   `wire/`), an exchange holds the endpoint's lease (folder `attempt/`), and

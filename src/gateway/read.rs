@@ -1,4 +1,4 @@
-//! What a request asks for: its model and rule, the keys in its body, what it wants to have back.
+//! What a request asks for: its model and rule, the keys in its body, the answer that it wants.
 
 use std::sync::Arc;
 

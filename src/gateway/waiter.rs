@@ -68,8 +68,8 @@ fn streams_by_path(head: &Parts) -> bool {
         && query.split('&').any(|pair| pair == "alt=sse")
 }
 
-/// SDKs ask for a stream in the body and send `Accept: application/json` all the same, so it
-/// counts only if it has neither.
+/// SDKs that ask for a stream in the body send `Accept: application/json` all the same, so
+/// only an `Accept` with neither type excludes events.
 fn excludes_events(headers: &HeaderMap) -> bool {
     let mut accepted = headers.get_all(ACCEPT).iter().peekable();
     let types = [

@@ -16,8 +16,8 @@ use crate::error::RouteError;
 /// is read. [`JsonBody`](crate::JsonBody) is the simplest; pass your own to
 /// [`ModelRouteLayer::extract_model`](crate::ModelRouteLayer::extract_model).
 /// The [guide](crate::guide::extractors) has more examples. An extractor for an
-/// API that is not on the list of [`ApiPaths`](crate::ApiPaths) also has
-/// [`reads_path`](Self::reads_path).
+/// API that is not on the list of [`ApiPaths`](crate::ApiPaths) must also
+/// implement [`reads_path`](Self::reads_path).
 ///
 /// ```
 /// use http::request::Parts;
@@ -50,26 +50,27 @@ pub trait ExtractModel: fmt::Debug + Send + Sync + 'static {
     fn begin(&self, head: &Parts) -> Extraction;
 
     /// Whether requests for this path (without the query) are let through
-    /// although it is not on the list of [`ApiPaths`](crate::ApiPaths); no path
-    /// is by default.
+    /// although it is not on the list of [`ApiPaths`](crate::ApiPaths); by
+    /// default none are.
     ///
-    /// The answer is that of the path alone, and does not promise that a
+    /// The answer depends on the path alone, and does not promise that a
     /// request for it names a model.
     fn reads_path(&self, path: &str) -> bool {
         let _ = path;
         false
     }
 
-    /// Routes by what `map` makes of the name that this extractor finds.
+    /// Maps the name that this extractor finds: requests are routed by what
+    /// `map` returns.
     ///
     /// `map` gets the request's head, with the extensions of layers above, and the name that the
-    /// client has written, and returns the name to route by, or a [`ModelName`] that also says
-    /// what engines are asked for. If it returns an error, that is the answer. It may be called
-    /// twice for a request. It is not asked about requests without a model, but about an
+    /// client wrote. It returns the name to route by, or a [`ModelName`] that also says what
+    /// engines are asked for. If it returns an error, that is the answer. It may be called twice
+    /// for a request. It is not called for requests without a model, but it is for an
     /// [`Extraction::or_model`].
     ///
-    /// Where the path or a header and the body both name the model, they must agree in what the
-    /// client has written; then the name is mapped, and all places are rewritten.
+    /// If the path or a header and the body both name the model, they must agree as the client
+    /// wrote them; then the name is mapped, and all places are rewritten.
     ///
     /// ```
     /// use tower_model_route::{ExtractModel, ModelName, ModelSources, RouteError, RouteErrorKind};

@@ -44,7 +44,7 @@ impl Extraction {
         Self(Plan::NoModel)
     }
 
-    /// The request is refused; the client gets the error as the response.
+    /// The request is refused; the client gets the error as the answer.
     pub fn refused(error: RouteError) -> Self {
         Self(Plan::Refused(error))
     }
@@ -97,11 +97,11 @@ impl Extraction {
     }
 
     /// Sets the model to route by if the body is read and names none. Without
-    /// it, such a request gets a 400 `missing_model`.
+    /// it, such a request is answered with 400 `missing_model`.
     ///
-    /// The default is not written into the request, and comes before what
-    /// [`WithoutModel`](crate::WithoutModel) says. It does not apply to a
-    /// request whose body is not read ([`none`](Self::none)): that has no model.
+    /// The default is not written into the request, and takes precedence over
+    /// [`WithoutModel`](crate::WithoutModel). It does not apply to a request
+    /// whose body is not read ([`none`](Self::none)), which has no model.
     pub fn or_model(self, name: impl Into<String>) -> Self {
         Self(Plan::Default(name.into(), Box::new(self.0)))
     }
@@ -216,7 +216,7 @@ pub(crate) enum Written {
 }
 
 impl ExtractedModel {
-    /// A model that is not rewritten unless a place is added with one of the
+    /// A model that is rewritten only if a place is added with one of the
     /// methods below.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
@@ -266,17 +266,18 @@ impl ExtractedModel {
         }
     }
 
-    /// The name by which the client asks for the model, if it isn't the one to route by.
+    /// The name by which the client asks for the model, if it differs from the one to
+    /// route by.
     ///
-    /// Then the engine is asked for the [`ModelServer::model`](crate::ModelServer::model), or,
-    /// where there is none, for the name to route by: it is written into all places.
+    /// The engine is then asked for the [`ModelServer::model`](crate::ModelServer::model), or,
+    /// if there is none, for the name to route by, which is written into all places.
     pub fn asked_as(mut self, name: impl Into<String>) -> Self {
         self.aliases.get_or_insert_default().asked = Some(name.into().into());
         self
     }
 
-    /// The engine is asked for this name, whatever its ModelServer says: it is written into all
-    /// places.
+    /// The name that the engine is asked for, whatever its ModelServer says; it is written into
+    /// all places.
     pub fn for_engine(mut self, name: impl Into<String>) -> Self {
         self.aliases.get_or_insert_default().engine = Some(name.into().into());
         self

@@ -16,14 +16,14 @@ use crate::{
 
 /// The model is a part of the path, as in Azure's `/openai/deployments/{model}/...`.
 ///
-/// A pattern contains `{model}` once, and may end in `*`, which matches any
-/// remainder. The model may contain slashes, escaped or not: it goes on to where
-/// the rest of the pattern fits the end of the path. Before a `*` that is the last
-/// fit if the rest begins with something else than a slash (`{model}:*`), and
-/// otherwise the first (`{model}/*` is one segment). The matched part is
-/// percent-decoded, and rewritten in the path. The first pattern that matches is
-/// used. Alone it does not read the body; in [`ModelSources`](crate::ModelSources) a body that
-/// also names the model [must agree](crate::ModelSources::or).
+/// A pattern contains `{model}` once, and may end in `*`, which matches any remainder. The
+/// model may contain slashes, escaped or not: it extends to where the rest of the pattern
+/// matches the end of the path. Before a `*`, that is the last possible match if the rest does
+/// not begin with a slash (`{model}:*`), and otherwise the first (in `{model}/*` the model is
+/// one segment). The matched part is percent-decoded, and rewritten in the path. The first
+/// pattern that matches is used. On its own it does not read the body; in
+/// [`ModelSources`](crate::ModelSources) a body that also names the model [must
+/// agree](crate::ModelSources::or).
 ///
 /// ```
 /// use tower_model_route::{ModelSources, PathModel};
@@ -48,8 +48,8 @@ impl PathModel {
     ///
     /// # Errors
     ///
-    /// The pattern must begin with a slash and have exactly one `{model}`,
-    /// which begins a segment, and at most one `*`, at its end.
+    /// If the pattern does not begin with a slash, have exactly one `{model}`,
+    /// at the beginning of a segment, and at most one `*`, at its end.
     pub fn new(pattern: impl Into<Cow<'static, str>>) -> Result<Self, BuildError> {
         let pattern = pattern.into();
         let why = match pattern.split_once("{model}") {
@@ -118,7 +118,7 @@ impl QueryModel {
     ///
     /// # Errors
     ///
-    /// The path must begin with a slash, and the parameter must have a name.
+    /// If the path does not begin with a slash, or the parameter has no name.
     pub fn new(
         path: impl Into<Cow<'static, str>>,
         parameter: impl Into<Cow<'static, str>>,
@@ -196,10 +196,10 @@ fn in_query(head: &Parts, parameter: &str) -> Extraction {
 
 /// The model is in a header that a gateway in front has set, such as `x-model`.
 ///
-/// In a list of [`ModelSources`](crate::ModelSources) the header does not replace
-/// the other sources. A request whose body or path names another model is
-/// refused, and the header alone decides only if the rest of the request names no
-/// model. When the model is rewritten, the header is rewritten as well.
+/// In [`ModelSources`](crate::ModelSources) the header does not replace the other
+/// sources. A request whose body or path names another model is refused, and the
+/// header alone decides only if the rest of the request names no model. When the
+/// model is rewritten, the header is rewritten as well.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct HeaderModel {

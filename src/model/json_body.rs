@@ -19,8 +19,8 @@ use crate::error::RouteError;
 /// unescaped (`"mod\u0065l"` is `model`). Every document that serde_json
 /// accepts is read the way serde_json reads it. Other documents are refused if
 /// their top level is malformed, or if they are truncated, unbalanced, or
-/// followed by anything but white space. Errors inside of nested values are
-/// left for the engine to find.
+/// followed by anything but white space. Errors inside nested values are left
+/// to the engine.
 ///
 /// Requests with a method that has no body (GET, HEAD, OPTIONS, DELETE, TRACE,
 /// CONNECT) name no model.

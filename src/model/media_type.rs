@@ -1,4 +1,4 @@
-//! What the Content-Type says of a body that is read as JSON.
+//! What the Content-Type says about a body that is read as JSON.
 
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 

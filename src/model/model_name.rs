@@ -1,4 +1,4 @@
-//! Another name for the model than the one that the client has written.
+//! A name for the model other than the one that the client wrote.
 
 use std::{fmt, sync::Arc};
 
@@ -6,9 +6,10 @@ use http::request::Parts;
 
 use crate::error::RouteError;
 
-/// The names of a model, as [`ExtractModel::map_name`](crate::ExtractModel::map_name) gives them to a request.
+/// The names of a request's model, returned by the function of
+/// [`ExtractModel::map_name`](crate::ExtractModel::map_name).
 ///
-/// A text is one: the name to route by.
+/// A plain string is one: the name to route by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct ModelName {
@@ -18,7 +19,7 @@ pub struct ModelName {
 
 impl ModelName {
     /// The request is routed as if the client had written `name`. Engines are asked for the
-    /// [`ModelServer::model`](crate::ModelServer::model), or, where there is none, for `name`.
+    /// [`ModelServer::model`](crate::ModelServer::model), or, if there is none, for `name`.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             routed: name.into(),
@@ -26,8 +27,8 @@ impl ModelName {
         }
     }
 
-    /// Engines are asked for this name, whatever their ModelServer says: an adapter, or what the
-    /// client has written before a prefix was added to it.
+    /// The name that engines are asked for, whatever their ModelServer says: an adapter, or what
+    /// the client wrote before a prefix was added to it.
     pub fn for_engine(mut self, name: impl Into<String>) -> Self {
         self.engine = Some(name.into());
         self

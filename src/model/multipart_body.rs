@@ -15,7 +15,7 @@ use crate::error::{RouteError, RouteErrorKind};
 /// The field is found while the body arrives, and rewritten in place; boundaries
 /// and files are left unchanged. If a client sends the model before the file, the
 /// request is routed before the file has been received. A body that multipart
-/// parsers read differently is refused with 400 `invalid_multipart`.
+/// parsers would read differently is refused with 400 `invalid_multipart`.
 ///
 /// This extractor ignores requests with another Content-Type.
 #[derive(Clone, Copy, Debug, Default)]

@@ -61,7 +61,7 @@ impl ModelSources {
     ///
     /// Each may be mounted under any prefix.
     ///
-    /// A name with slashes may be in a path as it is, or escaped: it ends where a known
+    /// Slashes in a name may be escaped in the path or not: the name ends where a known
     /// operation of the API, such as `/chat/completions` or `:generateContent`, ends the path.
     /// Otherwise it is one segment.
     ///
@@ -81,22 +81,21 @@ impl ModelSources {
 
     /// Adds a place to look in if none of the earlier ones applies.
     ///
-    /// If an earlier one finds the model in the path or query, a form or a JSON body that a
-    /// later one would read is read as well. Its model must be equal (400 `ambiguous_model`),
-    /// and is rewritten too; a body that names none is fine. Two APIs differ:
+    /// If an earlier one finds the model in the path or query, a form or JSON body that a
+    /// later one would read is read as well. It must name the same model (else 400
+    /// `ambiguous_model`), which is rewritten there too, or none. Two APIs differ:
     ///
     /// - if the path is `.../models/{model}:...` (Google), the body may have `models/` before
     ///   the name, or `tunedModels/` as in the path, which is kept;
-    /// - if it is `.../openai/deployments/{model}/...` (Azure), the path counts, and the body's
+    /// - if it is `.../openai/deployments/{model}/...` (Azure), the path wins, and the body's
     ///   `model` is overwritten, because Azure's SDKs put any name there.
     ///
-    /// As JSON count the types `application/json` and `+json`, also among several, and bodies
-    /// without a type, except KServe's binary form (`Inference-Header-Content-Length` on a path that
+    /// The types `application/json` and `+json` (even one among several) and bodies without a type
+    /// count as JSON, except KServe's binary form (`Inference-Header-Content-Length` on a path that
     /// ends in `/infer`); other types are not read. Such a body is read up to
-    /// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes) before the request is sent, and
-    /// a compressed one to its end. What comes later can't be rewritten: the request breaks off
-    /// with 400 `ambiguous_model` if it has another model, or one that would have to be
-    /// rewritten.
+    /// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes) before the request is sent, and a
+    /// compressed one to its end. What comes later can't be rewritten: the request is aborted with
+    /// 400 `ambiguous_model` if the rest has another model, or one that would have to be rewritten.
     pub fn or(mut self, source: impl ExtractModel) -> Self {
         self.sources.push(Arc::new(source));
         self

@@ -29,7 +29,7 @@ use crate::{
 /// [`RouteDecision`](crate::RouteDecision) in its extensions like any other,
 /// and its status is recorded in the span. If a layer *above* the
 /// `ModelRouteLayer` can fail, such as a load shed, put another
-/// `AnswerErrorsLayer` around it. [`RouteError::from_upstream`] lists which
+/// `AnswerErrorsLayer` around it. [`RouteError::from_upstream`] says which
 /// error becomes which answer.
 ///
 /// ```

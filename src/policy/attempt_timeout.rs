@@ -37,16 +37,17 @@ use crate::{
 /// the call to the answer's head: it includes connecting, sending and waiting.
 /// When it expires, the call is dropped, which ends the exchange with the
 /// engine, and the error is tower's [`Elapsed`], which becomes a 504. An
-/// answer's body may take any time; only its pauses are limited, by
+/// answer's body may take any length of time; only its pauses are limited, by
 /// [`stream_idle_timeout`](crate::TrafficPolicy::stream_idle_timeout).
 ///
 /// This layer also classifies failed attempts. In particular it reads the body of a 503, 404 or 400
 /// in JSON of up to 4 KiB before it passes it on: an engine says only there that it is busy, that
-/// it does not have the model ([`retry_unknown_model`](crate::TrafficPolicy::retry_unknown_model)), or that
-/// the request is too long ([`retry_too_long`](crate::TrafficPolicy::retry_too_long)). Such a body has
-/// the rest of the attempt's timeout, and `stream_idle_timeout` from the head on. One that takes longer
-/// or breaks off says no more than its status, and goes on as it is. An answer in another transfer
-/// coding than `chunked`, which nobody has asked for (RFC 9112 section 7.4), is a failed attempt.
+/// it does not have the model ([`retry_unknown_model`](crate::TrafficPolicy::retry_unknown_model)),
+/// or that the request is too long ([`retry_too_long`](crate::TrafficPolicy::retry_too_long)). Such
+/// a body has the rest of the attempt's timeout, and at most `stream_idle_timeout` from the head
+/// on. If it takes longer or breaks off, only the status counts, and the answer is passed on as it
+/// is. An answer with a transfer coding other than `chunked`, which nobody asked for (RFC 9112
+/// section 7.4), is a failed attempt.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
 pub struct AttemptTimeoutLayer(());

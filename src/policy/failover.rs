@@ -35,40 +35,40 @@ use crate::{
 ///
 /// A *retry* follows an attempt that may have been processed. The
 /// [`TrafficPolicy`](crate::TrafficPolicy) sets whether and how often; by default never. Each
-/// goes to an endpoint that has not failed the request: of the same ModelServer, then of the
-/// rule's other targets, the heaviest first, then of its [fallbacks](crate::Rule::fallback) in
-/// their order. The endpoint is chosen at the end of the retry interval, by health and load at
+/// goes to an endpoint that has not failed this request yet: of the same ModelServer, then of
+/// the rule's other targets (heaviest first), then of its [fallbacks](crate::Rule::fallback)
+/// in order. The endpoint is chosen at the end of the retry interval, by health and load at
 /// that time; if all healthy ones are full, the request queues for one. For each attempt the
-/// model's name is written anew into the client's original bytes. The table's
+/// model's name is rewritten in the client's original bytes. The table's
 /// [`retry_budget`](crate::RouteTableBuilder::retry_budget) bounds the retries of all requests
 /// together.
 ///
-/// Three failures of a connection are no failures of the request. After them it is sent again at
-/// once, which neither counts as a retry nor draws on the budget:
+/// Three kinds of connection failure are not failures of the request. It is then sent again at
+/// once, which neither counts as a retry nor takes anything from the budget:
 /// - No connection could be opened, so nothing was sent: the next endpoint is tried.
 /// - The engine says that it [has not processed](crate::ConnectionFailureKind::NotProcessed) the
 ///   request: it goes to another healthy endpoint, or else to the same one on a
 ///   [fresh connection](crate::FreshConnection), twice at most.
-/// - A connection was lost before a byte of the answer. Most often it had been idle, and the
+/// - A connection was lost before a byte of the answer. Usually it had been idle, and the
 ///   engine had closed it. The engine may have processed the request, so it is sent again only
-///   if nothing of its body was written, if its method is idempotent (RFC 9110 section 9.2.2),
-///   or if the policy allows retries. It goes to the same endpoint if the client says
-///   that the connection was [stale](crate::ConnectionFailureKind::Stale), and else to another
-///   healthy one if there is one; its extensions ask for a
-///   [fresh connection](crate::FreshConnection). With a client that does not say so, the second
-///   loss of a request counts as a failure.
+///   if none of its body was written, if its method is idempotent (RFC 9110 section 9.2.2), or
+///   if the policy allows retries. It goes to the same endpoint if the client says that the
+///   connection was [stale](crate::ConnectionFailureKind::Stale), and otherwise to another
+///   healthy one if there is one; its extensions ask for a [fresh
+///   connection](crate::FreshConnection). With a client that does not report this, a request's
+///   second loss counts as a failure.
 ///
 /// A request is not sent again
 /// - after an answer whose status is not one of the
-///   [`retry_statuses`](crate::TrafficPolicy::retry_statuses): any other 4xx
-///   or 5xx is the engine's own answer, and goes to the client. (Two are not, if the policy says
-///   so: that the engine does not have the model, and that the request is too long for it; see
+///   [`retry_statuses`](crate::TrafficPolicy::retry_statuses): any other 4xx or 5xx is the
+///   engine's own answer, and goes to the client. (If the policy says so, there are two
+///   exceptions: the engine does not have the model, or the request is too long for it; see
 ///   [`retry_unknown_model`](crate::TrafficPolicy::retry_unknown_model) and
 ///   [`retry_too_long`](crate::TrafficPolicy::retry_too_long).)
-/// - if its body is too large to be kept
-///   ([`replay_bytes`](crate::ModelRouteLayer::replay_bytes)) and was begun to be sent, or if the
-///   client failed to send it,
-/// - if too little of the total timeout remains for another attempt: its timeout, or 100 ms.
+/// - if its body is too large to be kept ([`replay_bytes`](crate::ModelRouteLayer::replay_bytes))
+///   and some of it has been sent, or if the client failed to send it,
+/// - if less of the total timeout remains than another attempt needs: its timeout, or 100
+///   ms.
 ///
 /// The client then gets the last answer from an engine, unchanged. It gets the
 /// gateway's own error only if no engine has answered.
@@ -292,8 +292,8 @@ impl<S, R> Again<S, R> {
         }
     }
 
-    /// Ready once there is no time for another attempt but an answer that stands. Without one it is for
-    /// the layer above to say so.
+    /// Ready once there is no time for another attempt and an earlier answer stands. Without such
+    /// an answer, the layer above reports the timeout.
     fn poll_time(&self, time: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.exchange.deadline().filter(|_| self.kept.is_some()) else {
             return Poll::Pending;

@@ -26,10 +26,10 @@ use crate::{
 /// by hand.
 ///
 /// The rules are the same, with one difference: tower asks a policy before the
-/// interval between two attempts and not after it. The next endpoint is
-/// therefore chosen before the interval, and the request counts as in flight
-/// there meanwhile; and if all healthy endpoints are full, the request does not queue.
-/// Prefer the [`FailoverLayer`](crate::FailoverLayer).
+/// interval between two attempts, not after it. The next endpoint is therefore chosen
+/// before the interval, and the request counts as in flight there during it; and if
+/// all healthy endpoints are full, the request does not queue. Prefer the
+/// [`FailoverLayer`](crate::FailoverLayer).
 ///
 /// It can be wrapped by a policy of your own, or [asked](Failover::next).
 ///
@@ -76,10 +76,10 @@ impl Failover<()> {
     /// [`FailoverLayer`](crate::FailoverLayer). Returns whether there is one with room;
     /// otherwise the request is unchanged, and goes to the same endpoint.
     ///
-    /// Your policy decides whether and how often, so this needs no
+    /// Your policy decides whether and how often to retry, so this needs no
     /// [`max_retries`](crate::TrafficPolicy::max_retries), and takes nothing from them or from
-    /// the retry budget. It counts in [`attempts`](crate::RouteDecision::attempts).
-    /// A request that was not routed is left as it is.
+    /// the retry budget. It counts in [`attempts`](crate::RouteDecision::attempts). A request
+    /// that was not routed is left unchanged.
     ///
     /// ```
     /// use http::{Request, Response, StatusCode};

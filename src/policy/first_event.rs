@@ -236,8 +236,8 @@ fn error_of(held: &VecDeque<Frame<Bytes>>, event: &Event, format: Format) -> Byt
     Bytes::copy_from_slice(&data_of(format, event))
 }
 
-/// By its status: a 4xx says nothing of the engine, and one that is busy is set aside. `is_busy` if
-/// its words say so.
+/// By its status: a 4xx says nothing about the engine, and a busy one is set aside. `is_busy` if
+/// its message says so.
 fn outcome_of_refusal<R>(response: &Response<R>, is_busy: bool) -> Outcome {
     let outcome = outcome_of_answer(response);
     match outcome {

@@ -30,12 +30,13 @@ const MAX_TEXT: usize = 1000;
 
 /// Loads and unloads LoRA adapters on all endpoints of a ModelServer.
 ///
-/// An engine loads an adapter for itself alone, so a call through a balancer reaches one of many;
-/// and no call of a client does: the gateway routes no such path. This one asks every endpoint of
-/// the ModelServer, also those that are ejected or taken out of service, for they will come back. It
-/// sends what vLLM wants (`POST /v1/load_lora_adapter`, which needs
+/// An engine loads an adapter only for itself, so a call through a balancer would reach one of
+/// many; and clients can't make such calls, since the gateway does not route these paths. This type
+/// calls every endpoint of the ModelServer, even those that are ejected or taken out of service,
+/// since they will come back. It sends what vLLM expects (`POST /v1/load_lora_adapter`, which needs
 /// `VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`), below the endpoint's own path, with the ModelServer's
-/// [headers](crate::ModelServer::header), so its API key. What is loaded is known to be there at once.
+/// [headers](crate::ModelServer::header), and so its API key. The gateway knows of a loaded adapter
+/// at once.
 ///
 /// ```
 /// # use tower_model_route::{RouteBody, RouteTableHandle};
@@ -81,7 +82,7 @@ impl LoadAdapter {
         }
     }
 
-    /// Loads it in place of one of the same name that is loaded already (vLLM's `load_inplace`); by
+    /// Replaces an adapter of the same name that is already loaded (vLLM's `load_inplace`); by
     /// default an engine that has one keeps it.
     pub fn in_place(mut self, on: bool) -> Self {
         self.in_place = on;
@@ -90,8 +91,8 @@ impl LoadAdapter {
 }
 
 impl<S> LoraAdapters<S> {
-    /// Asks the endpoints of `table` as it is at each call, with `client`, which may be any HTTP
-    /// client.
+    /// Calls the endpoints of the current `table` at each call, with `client`, which may be any
+    /// HTTP client.
     pub fn new(table: impl Into<RouteTableHandle>, client: S) -> Self {
         Self {
             table: table.into(),
@@ -108,20 +109,21 @@ impl<S> LoraAdapters<S> {
         self
     }
 
-    /// How long each endpoint may take, 60 s by default: it reads the adapter meanwhile.
+    /// How long each endpoint may take, 60 s by default: it has to read the adapter.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How many endpoints are asked at the same time, 8 by default, and at least 1: they may read
-    /// from the same storage.
+    /// How many endpoints are called at the same time, 8 by default, and at least 1: they may
+    /// read from the same storage.
     pub fn at_once(mut self, endpoints: usize) -> Self {
         self.at_once = endpoints.max(1);
         self
     }
 
-    /// Loads an adapter on all endpoints of this ModelServer. That it is loaded already is fine.
+    /// Loads an adapter on all endpoints of this ModelServer. An adapter that is already loaded
+    /// is fine.
     ///
     /// # Errors
     ///
@@ -147,7 +149,8 @@ impl<S> LoraAdapters<S> {
             .await
     }
 
-    /// Unloads an adapter on all endpoints of this ModelServer. That it is not loaded is fine.
+    /// Unloads an adapter on all endpoints of this ModelServer. An adapter that is not loaded
+    /// is fine.
     ///
     /// # Errors
     ///
@@ -247,7 +250,7 @@ impl Call {
         }
     }
 
-    /// Whether this is how an engine says that there is nothing to do.
+    /// Whether an engine says with this answer that there is nothing to do.
     fn is_done_already(self, said: &Said) -> bool {
         let words: &[&str] = match self {
             Self::Load => &["already been loaded", "already loaded"],
@@ -325,7 +328,7 @@ fn message(text: &str) -> String {
     message.unwrap_or(text).to_owned()
 }
 
-/// What the endpoints of a ModelServer have said to a call of [`LoraAdapters`].
+/// What the endpoints of a ModelServer answered to a call of [`LoraAdapters`].
 #[derive(Clone, Debug)]
 #[must_use = "some endpoints may have failed"]
 pub struct AdapterReport {
@@ -338,18 +341,18 @@ impl AdapterReport {
         &self.endpoints
     }
 
-    /// Whether all endpoints are as they were asked to be; so they are if there are none.
+    /// Whether all endpoints are now as requested; true if there are none.
     pub fn is_complete(&self) -> bool {
         self.failed().next().is_none()
     }
 
-    /// The endpoints that are not.
+    /// The endpoints that are not as requested.
     pub fn failed(&self) -> impl Iterator<Item = &AdapterOutcome> {
         self.endpoints.iter().filter(|endpoint| !endpoint.is_done)
     }
 }
 
-/// What one endpoint has said.
+/// What one endpoint answered.
 #[derive(Clone, Debug)]
 pub struct AdapterOutcome {
     endpoint: Arc<str>,
@@ -382,12 +385,12 @@ impl AdapterOutcome {
         &self.endpoint
     }
 
-    /// Whether it is as it was asked to be.
+    /// Whether it is now as requested.
     pub fn is_done(&self) -> bool {
         self.is_done
     }
 
-    /// Whether it was so before.
+    /// Whether it was so already.
     pub fn was_done(&self) -> bool {
         self.was_done
     }
@@ -397,7 +400,7 @@ impl AdapterOutcome {
         self.status
     }
 
-    /// What it has answered, cut to 1,000 characters, or why there is no answer.
+    /// Its answer, cut to 1,000 characters, or why there is none.
     pub fn message(&self) -> &str {
         &self.message
     }

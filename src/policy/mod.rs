@@ -1,5 +1,6 @@
 //! The layers below the `ModelRouteLayer`: failover, attempt timeouts, and
-//! turning errors into answers. The health checks run beside them, in a task.
+//! turning errors into answers. The health checks and other polling run beside
+//! them, in tasks of their own.
 
 mod answer_errors;
 mod attempt_timeout;

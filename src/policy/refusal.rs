@@ -1,7 +1,8 @@
-//! Answers in JSON that say in a short body what they mean for the request or its engine.
+//! JSON answers whose short body says what they mean for the request or its engine.
 //!
-//! - A 503: vLLM says so, without `Retry-After`, that it is busy once `--max-num-queued-reqs` wait.
-//!   Any other 503 is a failure; this one says that the engine is well.
+//! - A 503: this is how vLLM says, without `Retry-After`, that it is busy, once
+//!   `--max-num-queued-reqs` requests wait. Any other 503 is a failure; this one means that
+//!   the engine is well.
 //! - A 404, or SGLang's 400: the engine does not have the model, and another may.
 //! - A 400: the request is longer than the model's context, and that of another may be longer.
 

@@ -1,4 +1,4 @@
-//! Which models the engines list.
+//! Which models the engines say they serve.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -25,16 +25,16 @@ const MAX_BYTES: usize = 512 << 10;
 /// Asks every endpoint of a table at regular intervals which models it has, so that a request goes
 /// where its model or LoRA adapter is.
 ///
-/// The question is `GET /v1/models` below the endpoint's own path, with the headers of its
-/// ModelServer; see [`HealthCheck`](crate::HealthCheck), whose options are the same. A model or
-/// adapter that an endpoint does not list gets no requests there as long as another endpoint may
-/// have it, and one that it lists is known to be there. A list holds for three intervals; a poll that
-/// fails changes nothing.
+/// It sends `GET /v1/models` below the endpoint's own path, with the headers of its ModelServer;
+/// see [`HealthCheck`](crate::HealthCheck), which has the same options. An endpoint is known to
+/// have what it lists. For a model or adapter that it does not list, it gets no requests as long as
+/// another endpoint may have it. A list is valid for three intervals; a failed poll changes
+/// nothing.
 ///
-/// A list is taken if it is that of an engine of this table: if it has the name of a ModelServer's
-/// [`model`](crate::ModelServer::model), of a route's model, or of a route's adapter. One of more than
-/// 512 KiB is not read. Of a list of more than 1,024 models the first count, and then it says nothing
-/// of those that it does not have.
+/// A list is believed only if it has a name that the table has: a ModelServer's
+/// [`model`](crate::ModelServer::model), a route's model, or a route's adapter. A list larger than
+/// 512 KiB is ignored. Of more than 1,024 models, only the first 1,024 count, and the list then
+/// says nothing about models that are not among them.
 ///
 /// Without it the gateway learns the same from the engines' 404s
 /// ([`retry_unknown_model`](crate::TrafficPolicy::retry_unknown_model)).
@@ -61,22 +61,21 @@ pub struct ServedModels {
 }
 
 impl ServedModels {
-    /// Asks for `/v1/models` every 10 s, for 2 s at most.
+    /// Polls `/v1/models` every 10 s, for at most 2 s.
     pub fn new() -> Self {
         let mut poll = PollOptions::new("ServedModels", "/v1/models".to_owned());
         poll.interval(Duration::from_secs(10));
         Self { poll }
     }
 
-    /// Another path, which answers with a list of OpenAI's form.
+    /// Another path, whose answer is a list in OpenAI's form.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.poll.path = path.into();
         self
     }
 
-    /// Sends a header with each question, to every endpoint of the table, in place of that of its
-    /// [`ModelServer`](crate::ModelServer::header) of the same name. The value is taken for a
-    /// secret.
+    /// Sends a header with each poll, to every endpoint of the table, in place of one of the same
+    /// name of its [`ModelServer`](crate::ModelServer::header). The value is treated as a secret.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.poll.header(name.into(), value.into());
         self
@@ -94,13 +93,13 @@ impl ServedModels {
         self
     }
 
-    /// Starts a task that asks the endpoints of `table` with `client`, which may be any HTTP client.
-    /// With a [`RouteTableHandle`] each round asks those of the current table.
+    /// Starts a task that polls the endpoints of `table` with `client`, which may be any HTTP
+    /// client. With a [`RouteTableHandle`], each round polls those of the current table.
     ///
     /// # Errors
     ///
-    /// If the path is not a valid path that begins with a slash, if a header is none, is there twice
-    /// or is the gateway's to set, or if the timeout is zero.
+    /// If the path is not a valid path that begins with a slash, if a header is invalid, duplicate
+    /// or set by the gateway, or if the timeout is zero.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! The head of a request of the gateway's own to an engine.
+//! The head of a request that the gateway itself makes to an engine.
 
 use std::sync::Arc;
 

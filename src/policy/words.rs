@@ -1,8 +1,8 @@
-//! What engines' errors say of the engine itself, in their own words.
+//! What the texts of engines' errors say about the engine itself.
 //!
-//! Engines quote their clients: a message has words of the engine's only where those begin it. So a
-//! message is held against what an engine is known to write, from its first byte on, and a model's
-//! name against the one that the engine was asked for.
+//! Engines quote their clients, so only the beginning of a message is sure to be the engine's own.
+//! A message is therefore compared from its first byte with what engines are known to write, and a
+//! model's name with the one that the engine was asked for.
 
 use http::StatusCode;
 use serde_json::Value;

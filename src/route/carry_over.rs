@@ -55,7 +55,7 @@ impl CompiledTable {
         }
     }
 
-    /// Of routes that this table shares with `old` there is nothing to take over.
+    /// Routes that this table shares with `old` have nothing to take over.
     fn carry_over_routes(&mut self, old: &Self) {
         if Arc::ptr_eq(&self.routes, &old.routes) {
             return;
@@ -128,7 +128,7 @@ impl CompiledTable {
         (run.start, keyed.collect())
     }
 
-    /// What a rule of a route is recognised by: its name, and its targets in order.
+    /// What identifies a rule of a route: its name, and its targets in order.
     fn key<'t>(&'t self, rule: &'t CompiledRule) -> Key<'t> {
         let names = rule.all().map(|target| &*self.target(rule, target).name);
         (&rule.name, rule.own_targets(), names.collect())

@@ -235,7 +235,7 @@ impl<'c> Compiler<'c> {
         self.routes.shared.push(vec![first, run]);
     }
 
-    /// A rule for exactly a path that is never let through is dead.
+    /// A rule for exactly a path that is never let through can't match.
     fn check_path(&mut self, place: Place, path: &str) {
         let paths = self.config.get_paths();
         let is_allowed = match paths {

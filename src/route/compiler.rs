@@ -23,17 +23,16 @@ use crate::{
 };
 
 impl RouteTableBuilder {
-    /// Checks everything and makes the table.
+    /// Checks the configuration and builds the table.
     ///
     /// # Errors
     ///
-    /// Every mistake at once, each with its place: empty or duplicate names,
-    /// unknown ModelServers, routes without rules, limits of nothing, rules without targets,
-    /// weights that are mixed, all 0 or above 100, invalid patterns and header
-    /// names, endpoints that are not plain `http` or `https` URIs,
-    /// `retry_statuses` after which a retry is pointless, rules for exactly
-    /// a path that is not let through (see [`paths`](Self::paths)), and a model or
-    /// ModelRoute for requests without a model that is not in the table.
+    /// Every mistake at once, each with its place: empty or duplicate names, unknown
+    /// ModelServers, routes without rules, limits of 0, rules without targets, weights that
+    /// are mixed, all 0 or above 100, invalid patterns and header names, endpoints that are
+    /// not plain `http` or `https` URIs, `retry_statuses` after which a retry is pointless,
+    /// rules for exactly a path that is not let through (see [`paths`](Self::paths)), and a
+    /// model or ModelRoute for requests without a model that is not in the table.
     pub fn build(self) -> Result<RouteTable, BuildError> {
         self.build_after(None)
     }

@@ -173,7 +173,7 @@ impl RouteDecision {
         &*self.table.retry_budget
     }
 
-    /// The model name as the client asked for it, unescaped; empty if it named none.
+    /// The model name that the client asked for, unescaped; empty if it named none.
     pub fn requested_model(&self) -> &str {
         match &self.naming {
             Some(naming) => &naming.asked,
@@ -183,11 +183,10 @@ impl RouteDecision {
 
     /// The model name by which the request was routed.
     ///
-    /// That is what the client asked for, unless an extractor made another name of it
-    /// ([`map_name`](crate::ExtractModel::map_name)) or it named none: then it is the
-    /// [default](crate::Extraction::or_model), or what
-    /// [`WithoutModel`](crate::WithoutModel) says; for
-    /// [`WithoutModel::Route`](crate::WithoutModel::Route), the name of the route's model or of
+    /// This is what the client asked for, unless an extractor mapped it
+    /// ([`map_name`](crate::ExtractModel::map_name)). If the client named none, it is the
+    /// [default](crate::Extraction::or_model), or what [`WithoutModel`](crate::WithoutModel)
+    /// says; for [`WithoutModel::Route`](crate::WithoutModel::Route), the route's model name or
     /// its first adapter.
     pub fn model(&self) -> &str {
         self.table.requested(self.selection)
@@ -195,8 +194,8 @@ impl RouteDecision {
 
     /// The model name that the engine gets.
     ///
-    /// Where the request names none, or in a place that the extractor does not know, nothing
-    /// is rewritten: then it is the [`requested_model`](Self::requested_model).
+    /// If the request names none, or names it in a place that the extractor does not know,
+    /// nothing is rewritten, and this is the [`requested_model`](Self::requested_model).
     pub fn engine_model(&self) -> &str {
         self.rewrite()
             .map_or(self.requested_model(), |model| &model.name)
@@ -240,8 +239,8 @@ impl RouteDecision {
         self.server().endpoints[self.endpoint as usize].uri()
     }
 
-    /// What people call the endpoint, such as the name of its Pod, if that is
-    /// [known](crate::Endpoint::name).
+    /// The endpoint's [name](crate::Endpoint::name) for people, such as that of
+    /// its Pod, if it has one.
     pub fn endpoint_name(&self) -> Option<&str> {
         self.server().endpoints[self.endpoint as usize].name()
     }
@@ -314,10 +313,10 @@ impl RouteDecision {
 impl RouteTable {
     /// Decides where a request with this head that asks for `model` goes.
     ///
-    /// This is what the layer does, without sending anything: it takes a turn
-    /// of the rule's split and of the endpoints' rotation, but the request
-    /// does not count as in flight. The cost does not depend on the number of
-    /// routes. [`explain`](Self::explain) shows the reasons, without taking a turn.
+    /// This is what the layer does, without sending anything: it takes a turn in
+    /// the rule's split and in the endpoints' rotation, but the request does not
+    /// count as in flight. The cost does not depend on the number of routes.
+    /// [`explain`](Self::explain) shows the reasons, without taking a turn.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! A table that can be replaced while requests are under way.
+//! A table that can be replaced while requests are in flight.
 
 use std::{
     error::Error,
@@ -26,9 +26,9 @@ use crate::{
 
 /// A [`RouteTable`] that can be replaced under load.
 ///
-/// It goes into [`ModelRouteLayer::new`](crate::ModelRouteLayer::new) in place
-/// of a table. Clones share one table: keep one to
-/// [`replace`](Self::replace) or [`update`](Self::update) it.
+/// Pass it to [`ModelRouteLayer::new`](crate::ModelRouteLayer::new) in place of
+/// a table. Clones share one table: keep one to [`replace`](Self::replace) or
+/// [`update`](Self::update) it.
 #[derive(Clone)]
 pub struct RouteTableHandle(Arc<Current>);
 
@@ -58,28 +58,28 @@ impl RouteTableHandle {
 
     /// Replaces the current table with `table`, for every request from now on.
     ///
-    /// Requests already sent continue with their old table. Those that wait in a
-    /// ModelServer's queue, or are sent again, get its endpoints in the new one. The live state of
-    /// unchanged parts is preserved: endpoints with the same URI keep their counts and health, host
-    /// names their [addresses](Self::set_addresses), and a ModelServer of the same name its queue; a
-    /// rule of the same name in a route of the same name, with the same targets, keeps its picks and,
-    /// with the same weights, the position of its split; a limit that is the same, in a route of the
-    /// same name, what is left of it. So does the retry budget, unless either table configured its own.
-    /// A removed endpoint gets no new requests and finishes those in flight.
+    /// Requests already sent continue with their old table. Those that wait in a ModelServer's
+    /// queue, or are sent again, get its endpoints in the new one. The live state of unchanged
+    /// parts is preserved: endpoints with the same URI keep their counts and health, host names
+    /// their [addresses](Self::set_addresses), and a ModelServer of the same name its queue; a rule
+    /// of the same name in a route of the same name, with the same targets, keeps its picks and,
+    /// with the same weights, the position of its split; and an unchanged limit, in a route of the
+    /// same name, what is left of it. The retry budget carries over too, unless either table
+    /// configured its own. A removed endpoint gets no new requests and finishes those in flight.
     ///
-    /// Takes time linear in the size of the table; requests are not blocked
-    /// meanwhile.
+    /// This takes time linear in the size of the table, and does not block
+    /// requests.
     pub fn replace(&self, table: RouteTable) {
         self.store(table, &mut self.status());
     }
 
     /// Changes the configuration of the current table and builds it anew.
     ///
-    /// For discovery at run time, from several threads at once: no change is
-    /// lost. `change` gets the configuration as it is; if another update or
-    /// [`replace`](Self::replace) comes between, it is called again with the
-    /// newer one. What it leaves as it was keeps its live state, as with
-    /// `replace`; where nothing has changed, nothing is replaced.
+    /// For discovery at run time, from several threads at once without losing a
+    /// change. `change` gets the current configuration; if another update or
+    /// [`replace`](Self::replace) comes in between, it is called again with the
+    /// newer one. Unchanged parts keep their live state, as with `replace`; if
+    /// nothing has changed, nothing is replaced.
     ///
     /// ```
     /// use tower_model_route::{ModelRoute, ModelServer, RouteTable, RouteTableHandle, Rule};
@@ -99,8 +99,8 @@ impl RouteTableHandle {
     ///
     /// # Errors
     ///
-    /// Every mistake in the changed configuration, at once; the table stays as it is, and
-    /// [`last_error`](Self::last_error) says why.
+    /// Every mistake in the changed configuration, at once. The table then stays as it
+    /// is, and [`last_error`](Self::last_error) says why.
     pub fn update(
         &self,
         change: impl Fn(RouteTableBuilder) -> RouteTableBuilder,
@@ -110,7 +110,7 @@ impl RouteTableHandle {
 
     /// Gives the ModelServer `server` these endpoints in place of those that it has.
     ///
-    /// Endpoints that stay keep their counts and their health; those that go get no new requests
+    /// Endpoints that stay keep their counts and their health; removed ones get no new requests
     /// and finish those in flight.
     ///
     /// ```
@@ -123,8 +123,8 @@ impl RouteTableHandle {
     ///
     /// # Errors
     ///
-    /// There is no such ModelServer, or one of these is no endpoint; see
-    /// [`update`](Self::update).
+    /// If there is no such ModelServer, or one of these is not a valid
+    /// endpoint; see [`update`](Self::update).
     pub fn set_endpoints<I>(&self, server: &str, endpoints: I) -> Result<(), BuildError>
     where
         I: IntoIterator,
@@ -144,18 +144,20 @@ impl RouteTableHandle {
         })
     }
 
-    /// Takes an endpoint out of service without a reload: before an engine is restarted, say.
+    /// Takes an endpoint out of service without a reload, for example before an engine is
+    /// restarted.
     ///
-    /// It gets no new requests, not even where nothing else is healthy: a request that then has
-    /// nowhere to go is answered with 503 `no_endpoint`. What is in flight there ends as it would;
-    /// [`EndpointSnapshot::in_flight`](crate::EndpointSnapshot::in_flight) says when. Health checks
-    /// go on, and its health is shown as
+    /// It gets no new requests, not even if nothing else is healthy: a request that then has
+    /// nowhere to go is answered with 503 `no_endpoint`. Requests in flight there run to their end;
+    /// [`EndpointSnapshot::in_flight`](crate::EndpointSnapshot::in_flight) shows how many are left.
+    /// Health checks go on, and its health is shown as
     /// [`EndpointHealth::Draining`](crate::EndpointHealth::Draining).
     ///
-    /// `uri` may be written in any way that is the same endpoint; each address of a name that
-    /// [resolves](Endpoint::resolve) is one (`http://engines:8000#10.0.0.7`). All ModelServers that have it are
-    /// concerned. It stays so until [`undrain`](Self::undrain), whatever is reloaded meanwhile; an
-    /// endpoint that a table does not have is forgotten, and returns as a new one.
+    /// `uri` may be any spelling of the endpoint; each address of a name that is
+    /// [resolved](Endpoint::resolve) is an endpoint (`http://engines:8000#10.0.0.7`). This applies
+    /// to all ModelServers that have the endpoint. It lasts until [`undrain`](Self::undrain),
+    /// across reloads; but an endpoint that is removed from the table is forgotten, and returns as
+    /// a new one.
     ///
     /// ```
     /// # use tower_model_route::{ModelServer, RouteTable, RouteTableHandle};
@@ -174,8 +176,8 @@ impl RouteTableHandle {
         self.set_draining(uri, true).map(drop)
     }
 
-    /// Puts an endpoint back into service that was [taken out](Self::drain); what waits in a
-    /// queue goes there at once. Does nothing to one in service.
+    /// Puts an endpoint back into service that was [taken out](Self::drain); requests in the
+    /// queue may go there at once. Does nothing to one that is in service.
     ///
     /// # Errors
     ///
@@ -200,17 +202,17 @@ impl RouteTableHandle {
         Ok(endpoint)
     }
 
-    /// Says which addresses the host name of some endpoints has, each of which is one endpoint
-    /// where its configuration [says so](Endpoint::resolve); whether anything has changed.
+    /// Sets the addresses of a host name, each of which becomes one endpoint if the
+    /// configuration [says so](Endpoint::resolve). Returns whether anything has changed.
     ///
     /// For addresses that your program learns by itself; `Dns` (feature `dns`) calls it with those
-    /// that it finds. They stay through [`replace`](Self::replace) and [`update`](Self::update) for
-    /// as long as an endpoint of the table resolves this name. Their order and doubles don't matter;
-    /// of more than 1,024 the highest are left out. Without any the name is one endpoint again.
+    /// that it finds. They survive [`replace`](Self::replace) and [`update`](Self::update) for as
+    /// long as an endpoint of the table resolves this name. Order and duplicates don't matter; of
+    /// more than 1,024 the highest are left out. Without addresses the name is one endpoint again.
     ///
-    /// Addresses that stay keep their counts and health. Those that come are new endpoints, with
-    /// the [slow start](crate::TrafficPolicy::slow_start) that others beside them have; those that
-    /// go get no new requests and finish those in flight. It is no reload:
+    /// Addresses that stay keep their counts and health. New ones are new endpoints, with the
+    /// ModelServer's [slow start](crate::TrafficPolicy::slow_start); removed ones get no new
+    /// requests and finish those in flight. This does not count as a reload:
     /// [`last_reload`](Self::last_reload) does not change.
     ///
     /// ```

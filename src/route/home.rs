@@ -1,4 +1,4 @@
-//! The way to the engine that keeps what a request asks for.
+//! Finding the engine that keeps what a request asks for.
 
 use std::{borrow::Cow, sync::Arc};
 

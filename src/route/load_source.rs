@@ -1,4 +1,4 @@
-//! Loads that the program itself knows.
+//! Loads that the program itself reports.
 
 use super::handle::RouteTableHandle;
 use crate::{
@@ -6,10 +6,10 @@ use crate::{
     server::{LoadReport, ReportSource},
 };
 
-/// Tells a table what the program knows of its endpoints' load: from a controller of its own, say,
-/// or from an engine that has no metrics the gateway can read.
+/// Reports to a table what the program knows about its endpoints' load: from its own controller,
+/// say, or from an engine whose metrics the gateway can't read.
 ///
-/// It is made by [`RouteTableHandle::load_source`]; clones are the same.
+/// It is made by [`RouteTableHandle::load_source`]; clones are equivalent.
 ///
 /// ```
 /// use tower_model_route::{LoadReport, ModelServer, RouteTable, RouteTableHandle};
@@ -25,24 +25,24 @@ use crate::{
 pub struct LoadSource(RouteTableHandle);
 
 impl RouteTableHandle {
-    /// By which the program tells what it knows of the endpoints' load.
+    /// A source through which the program reports the load of endpoints.
     pub fn load_source(&self) -> LoadSource {
         LoadSource(self.clone())
     }
 }
 
 impl LoadSource {
-    /// Says how an endpoint is at this moment.
+    /// Reports the current load of an endpoint.
     ///
-    /// What the report says of running and waiting requests includes the gateway's own: those that
-    /// it has in flight there now are subtracted, and what is left counts on top of whatever it
-    /// has in flight, for two seconds or until the next report. Who pushes should do so every
-    /// second. It counts for every balance that compares loads, in all ModelServers that have the
-    /// endpoint. Of several sources (see [`ReportSource`]) the one that knows of the most requests
-    /// counts. A report that says nothing changes nothing.
+    /// The report's running and waiting requests include the gateway's own: those in flight there
+    /// now are subtracted, and the rest is added to the gateway's own load for two seconds or
+    /// until the next report. So push a report every second. It counts for every balance that
+    /// compares loads, in all ModelServers that have the endpoint. Of several sources (see
+    /// [`ReportSource`]) the one that reports the most requests counts. An empty report changes
+    /// nothing.
     ///
-    /// `endpoint` may be written in any way that is the same endpoint. Returns whether the current
-    /// table has it. Takes time linear in the number of endpoints.
+    /// `endpoint` may be any spelling of the endpoint. Returns whether the current table has it.
+    /// Takes time linear in the number of endpoints.
     pub fn report(&self, endpoint: &str, report: LoadReport) -> bool {
         let Ok(address) = Address::called(endpoint) else {
             return false;

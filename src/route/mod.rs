@@ -1,4 +1,5 @@
-//! The routes: their configuration, its check, and the decision.
+//! The compiled table and the decision: look-up, conditions, split, the choice
+//! of a target, the live handle.
 
 mod addresses;
 pub(crate) mod by_body;

@@ -1,4 +1,4 @@
-//! How often each target of a rule was chosen.
+//! How often each target of a rule was picked.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,4 @@
-//! Reads the table in order to explain it: from top to bottom, next to its configuration.
+//! Walks the table from top to bottom, beside its configuration, to explain it.
 
 #[cfg(feature = "admin")]
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! What is known of the models and adapters that an endpoint serves.
+//! What is known about the models and adapters that an endpoint serves.
 //!
-//! It is learnt from answers, polled, reported by a scraper, or said by whoever loads an adapter.
-//! Nothing is known of most endpoints: then a request reads one pointer at most.
+//! It is learned from answers, polled, read from metrics, or recorded when an adapter is loaded.
+//! Nothing is known about most endpoints: then a request reads at most one pointer.
 
 use std::{
     collections::{HashMap, HashSet},

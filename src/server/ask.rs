@@ -1,4 +1,4 @@
-//! What the choice among a ModelServer's endpoints goes by.
+//! The inputs of the choice among a ModelServer's endpoints.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! From what is known of a request to what the choice of an endpoint goes by.
+//! From what is known about a request to the inputs of the choice of an
+//! endpoint.
 
 use super::{
     ask::{Ask, Tokens},

@@ -1,4 +1,5 @@
-//! What is said about an endpoint now and then, however often it happens.
+//! Warnings about an endpoint that are logged now and then, however often their
+//! cause occurs.
 
 use std::{sync::Mutex, time::Duration};
 

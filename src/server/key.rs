@@ -1,4 +1,4 @@
-//! The key by which requests belong together.
+//! The affinity key of a request.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -25,8 +25,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) model: Wanted<'a>,
 }
 
-/// Values by which requests belong together, put into a request's extensions by a layer above:
-/// what [`HashKey::Extension`] reads.
+/// Affinity keys that a layer above puts into a request's extensions, for
+/// [`HashKey::Extension`].
 ///
 /// Only hashes of the values are kept. An empty value is no key.
 ///
@@ -45,7 +45,7 @@ pub struct AffinityKeys {
 }
 
 impl AffinityKeys {
-    /// No value yet.
+    /// No values yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -139,7 +139,7 @@ impl Source {
         needed
     }
 
-    /// An empty value is not a key, because it distinguishes no callers.
+    /// An empty value is not a key, because it tells no callers apart.
     fn of(&self, caller: Caller<'_>) -> Option<u64> {
         match self {
             Self::Header(name) => header(caller.headers, name),

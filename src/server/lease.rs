@@ -49,7 +49,8 @@ pub(crate) struct Lease {
 pub(crate) enum Outcome {
     /// The engine has answered with this status.
     Answered(StatusCode),
-    /// The engine has answered with this status that it is full, for this long if it said so.
+    /// The engine has answered with this status that it is full, for this long if it gave a
+    /// time.
     Full(StatusCode, Option<Duration>),
     /// The engine has answered with this status that it is not the one for this request.
     Declined(StatusCode, Declined),
@@ -66,7 +67,7 @@ pub(crate) enum Outcome {
     Failed,
     /// No answer arrived in the time that the attempt had.
     TimedOut,
-    /// The time that the request as a whole had is over, which says nothing of the endpoint.
+    /// The total time of the request is over, which says nothing about the endpoint.
     OutOfTime,
     /// The gateway itself has refused it: nothing was sent.
     Shed,

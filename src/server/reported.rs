@@ -1,5 +1,5 @@
-//! What is known of an endpoint's load beside the gateway's own requests: what it, or somebody
-//! who watches it, has said.
+//! What is known about an endpoint's load beyond the gateway's own requests: reports by the
+//! endpoint or by something that watches it.
 
 use std::{
     array,
@@ -24,7 +24,7 @@ const MAX_REQUESTS: u64 = 1_000_000;
 /// waiting.
 const FULL: f64 = 0.95;
 
-/// What an engine says of its load at one moment; what it does not say is left out.
+/// An engine's load at one moment; values that are not known are left out.
 ///
 /// ```
 /// use tower_model_route::LoadReport;
@@ -48,37 +48,36 @@ impl LoadReport {
         Self::default()
     }
 
-    /// The requests that it works on, those of others included. A number above a million is left
-    /// out.
+    /// The running requests, those of others included. A number above a million is ignored.
     pub fn running(mut self, requests: u64) -> Self {
         self.running = Some(requests).filter(|requests| *requests <= MAX_REQUESTS);
         self
     }
 
     /// The requests that wait in its queue, those of others included. A number above a million is
-    /// left out.
+    /// ignored.
     pub fn waiting(mut self, requests: u64) -> Self {
         self.waiting = Some(requests).filter(|requests| *requests <= MAX_REQUESTS);
         self
     }
 
-    /// How much of its KV cache is in use, from 0 to 1; anything else is left out.
+    /// How much of its KV cache is in use, from 0 to 1; anything else is ignored.
     pub fn kv_cache_use(mut self, share: f64) -> Self {
         self.kv_cache_use = Some(share).filter(|share| (0.0..=1.0).contains(share));
         self
     }
 
-    /// The requests that it works on, if it says so.
+    /// The running requests, if reported.
     pub fn get_running(&self) -> Option<u64> {
         self.running
     }
 
-    /// The requests that wait in its queue, if it says so.
+    /// The requests that wait in its queue, if reported.
     pub fn get_waiting(&self) -> Option<u64> {
         self.waiting
     }
 
-    /// How much of its KV cache is in use, if it says so.
+    /// How much of its KV cache is in use, if reported.
     pub fn get_kv_cache_use(&self) -> Option<f64> {
         self.kv_cache_use
     }
@@ -87,8 +86,8 @@ impl LoadReport {
         *self == Self::default()
     }
 
-    /// What it says of requests that the gateway does not count itself, of which `own` were in
-    /// flight at that moment. Where the KV cache is full, each that waits counts twice.
+    /// The reported requests that the gateway does not count itself, when `own` were in flight
+    /// at that moment. If the KV cache is full, each waiting one counts twice.
     fn foreign(&self, own: usize) -> u32 {
         let waiting = self.waiting.unwrap_or(0);
         let all = self.running.unwrap_or(0) + waiting;
@@ -157,7 +156,7 @@ impl ReportedLoad {
         self.age
     }
 
-    /// Whether it still counts: for two seconds.
+    /// Whether it still counts, which it does for two seconds.
     pub fn is_fresh(&self) -> bool {
         self.age <= FRESH
     }

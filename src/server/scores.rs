@@ -1,4 +1,4 @@
-//! What the balance knows of each endpoint, for people.
+//! What the balance knows about each endpoint, for explanations.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The endpoint for a request of a session, and what that makes of the binding.
+//! The endpoint for a request of a session, and the binding that results.
 
 use std::sync::{Arc, Weak};
 

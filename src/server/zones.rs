@@ -1,4 +1,4 @@
-//! Endpoints of the gateway's own zone first, for as long as they have room.
+//! Preferring endpoints in the gateway's own zone as long as they have room.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Endpoints of several addresses: names resolved, and resolved again.
+//! Endpoints with several addresses: names are resolved, again and again.
 
 mod names;
 mod options;

@@ -21,18 +21,19 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Resolves the host names of a table's endpoints, and keeps resolving them: each address of a name
-/// that [`Endpoint::resolve`](crate::Endpoint::resolve) wants resolved is an endpoint of its own.
+/// with [`Endpoint::resolve`](crate::Endpoint::resolve) is an endpoint of its own.
 ///
-/// A Kubernetes headless Service and a name with several records in DNS are engines behind one
-/// name. HTTP clients resolve it and mostly take the first address: all requests go to one engine
-/// (200 of 200 by `engine_client`), and their balance, counts and health are those of the name.
+/// A headless Service in Kubernetes, or a DNS name with several records, puts several engines
+/// behind one name. HTTP clients resolve it and usually take the first address: all requests go
+/// to one engine (200 of 200 with `engine_client`), and balance, counts and health are those of
+/// the name.
 ///
 /// Each name is resolved at once, and again after the [`interval`](Self::interval), or after the
-/// time that the resolver says. An address that comes is a new endpoint; one that goes gets no new
-/// requests, and what is in flight there ends as it would. Where the resolution fails, takes longer
-/// than the [`timeout`](Self::timeout) or says nothing, the last addresses stay, with a warning
-/// every ten seconds at most. Up to 1,024 addresses of a name are used. Names that a reload adds
-/// are resolved within a second.
+/// time that the resolver gives. A new address is a new endpoint; a removed one gets no new
+/// requests, and those in flight there run to their end. If a look-up fails, takes longer than the
+/// [`timeout`](Self::timeout) or finds nothing, the last addresses stay, with at most one warning
+/// every ten seconds. Up to 1,024 addresses of a name are used. Names that a reload adds are
+/// resolved within a second.
 ///
 /// It is off until you call [`start`](Self::start), and ends when its handle is stopped or dropped;
 /// the addresses then stay as they are.
@@ -61,7 +62,7 @@ pub struct Dns<R = SystemResolver> {
 }
 
 impl Dns {
-    /// By the machine's resolver, every 5 s, for up to 5 s.
+    /// With the machine's resolver, every 5 s, each look-up for up to 5 s.
     pub fn new() -> Self {
         Self {
             resolver: SystemResolver,
@@ -81,7 +82,7 @@ impl<R> Dns<R> {
     /// How many names are resolved at the same time.
     const AT_ONCE: usize = 64;
 
-    /// Resolves by this in place of the machine's resolver.
+    /// Uses this resolver in place of the machine's.
     pub fn resolver<Q: Resolve>(self, resolver: Q) -> Dns<Q> {
         Dns {
             resolver,
@@ -91,13 +92,14 @@ impl<R> Dns<R> {
     }
 
     /// The time from one answer to the next look-up of the name, 5 s by default; at least 1 ms. It
-    /// is up to a tenth shorter or longer each time.
+    /// varies by up to a tenth either way.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.max(Duration::from_millis(1));
         self
     }
 
-    /// How long a look-up may take, 5 s by default; a slower one has failed.
+    /// How long a look-up may take, 5 s by default; a slower one counts as
+    /// failed.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -181,8 +183,8 @@ pub struct DnsHandle {
 }
 
 impl DnsHandle {
-    /// Waits until each name of the table was looked up once, if only in vain. A gateway that waits
-    /// for it before it listens sends no request to a name as a whole.
+    /// Waits until each name of the table was looked up once, successfully or not. A gateway that
+    /// waits for this before it listens sends no request to a name as a whole.
     pub async fn resolved(&self) {
         let mut resolved = self.resolved.clone();
         // It fails where the task has ended: then there is nothing to wait for.

@@ -1,4 +1,4 @@
-//! Who resolves names.
+//! Resolvers of names.
 
 use std::{error::Error, net::IpAddr, time::Duration};
 
@@ -21,8 +21,8 @@ use std::{error::Error, net::IpAddr, time::Duration};
 pub trait Resolve: Send + Sync + 'static {
     /// The addresses of `host`, in any order.
     ///
-    /// It is given the time of [`Dns::timeout`](crate::Dns::timeout). An error, and an answer
-    /// without addresses, leave the endpoints as they are.
+    /// It may take as long as [`Dns::timeout`](crate::Dns::timeout). An error, or an answer
+    /// without addresses, leaves the endpoints as they are.
     fn resolve(
         &self,
         host: &str,
@@ -38,7 +38,7 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// These addresses; when the name is resolved again, [`Dns::interval`](crate::Dns::interval) says.
+    /// These addresses; the name is resolved again after [`Dns::interval`](crate::Dns::interval).
     pub fn new(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         Self {
             addresses: addresses.into_iter().collect(),
@@ -46,8 +46,8 @@ impl Resolved {
         }
     }
 
-    /// For how long it holds: the name is resolved again after this time in place of the interval,
-    /// but after a second at the earliest and five minutes at the latest.
+    /// How long the answer is valid: the name is resolved again after this time instead of the
+    /// interval, but at the earliest after a second and at the latest after five minutes.
     pub fn time_to_live(mut self, time: Duration) -> Self {
         self.time_to_live = Some(time);
         self
@@ -58,14 +58,14 @@ impl Resolved {
         &self.addresses
     }
 
-    /// For how long it holds, if that is known.
+    /// How long the answer is valid, if that is known.
     pub fn get_time_to_live(&self) -> Option<Duration> {
         self.time_to_live
     }
 }
 
-/// The machine's resolver (`getaddrinfo`), with its hosts file and search list; it does not say for
-/// how long an answer holds. Each look-up occupies a thread of tokio's pool for blocking tasks.
+/// The machine's resolver (`getaddrinfo`), with its hosts file and search list; it does not say how
+/// long an answer is valid. Each look-up occupies a thread of tokio's blocking pool.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemResolver;
 

@@ -1,4 +1,4 @@
-//! Which metrics say what.
+//! Which metrics are read, and what they mean.
 
 use super::samples::Sample;
 use crate::server::{LoadReport, requests};

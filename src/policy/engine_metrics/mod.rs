@@ -1,4 +1,4 @@
-//! The load of engines, as their metrics have it.
+//! The load of engines, read from their metrics.
 
 mod gauges;
 mod options;

@@ -18,20 +18,20 @@ use crate::{
 /// Reads the load of every endpoint of a table from its metrics, at regular intervals.
 ///
 /// A reading is a GET for `/metrics` (or another [`path`](Self::path)) below the endpoint's own
-/// path, sent as a [`HealthCheck`](crate::HealthCheck) is. Of the page, in Prometheus' text
-/// format, it knows the gauges of vLLM, SGLang, TensorRT-LLM (its own server, and in Triton) and
-/// llama.cpp that tell of running and waiting requests and of the KV cache, and vLLM's LoRA
-/// adapters at work. Where an engine has several series of one, as with data parallelism, requests
-/// add up, and of the caches the fullest counts.
+/// path, sent as a [`HealthCheck`](crate::HealthCheck) is. From the page, in Prometheus' text
+/// format, it takes the gauges of vLLM, SGLang, TensorRT-LLM (its own server, and in Triton) and
+/// llama.cpp for running and waiting requests and for the KV cache, and vLLM's active LoRA
+/// adapters. If an engine has several series of one, as with data parallelism, requests add up,
+/// and of the caches the fullest counts.
 ///
-/// What it says counts for two seconds beside the gateway's own load, as a
+/// A reading counts for two seconds, in addition to the gateway's own load, as a
 /// [report](crate::ModelServer::load_reports) in an answer does, in every balance that compares
-/// loads. vLLM's gauges lag by 3 to 6 s and read 0 for some 18 s after a start (measured with 0.32),
-/// so of the requests that a page tells of, the most that the gateway itself has had in flight
-/// there in the last six seconds are taken for its own.
+/// loads. vLLM's gauges lag by 3 to 6 s and read 0 for about 18 s after a start (measured with
+/// 0.32), so the most that the gateway itself has had in flight there in the last six seconds is
+/// subtracted from a page's requests as its own.
 ///
-/// An endpoint without metrics, or whose page is late, larger than 4 MiB, broken off or not
-/// understood, is left alone: the gateway's own counts go on. No reading makes an endpoint
+/// If an endpoint has no metrics, or its page is late, larger than 4 MiB, cut off or not
+/// understood, only the gateway's own counts are used. No reading makes an endpoint
 /// unhealthy.
 ///
 /// A page costs vLLM 8 to 30 ms of work. The readings are off until you call
@@ -74,8 +74,8 @@ impl EngineMetrics {
         Self { poll }
     }
 
-    /// Where the page is, appended to the endpoint's path prefix; `/metrics` by default. That of
-    /// `trtllm-serve` is `/prometheus/metrics`.
+    /// The path of the page, appended to the endpoint's path prefix; `/metrics` by default. For
+    /// `trtllm-serve` it is `/prometheus/metrics`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.poll.path = path.into();
         self
@@ -95,7 +95,7 @@ impl EngineMetrics {
         self
     }
 
-    /// How long a reading may take, 1 s by default; what is slower says nothing.
+    /// How long a reading may take, 1 s by default; a slower one is ignored.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.poll.timeout = timeout;
         self
@@ -105,12 +105,12 @@ impl EngineMetrics {
     /// any HTTP client.
     ///
     /// Each request has a [`ForModelServer`](crate::ForModelServer) in its extensions. With a
-    /// [`RouteTableHandle`] each round reads those of the current table.
+    /// [`RouteTableHandle`], each round reads the endpoints of the current table.
     ///
     /// # Errors
     ///
-    /// If the path is not a valid path that begins with a slash, if a header is none, is there
-    /// twice or is the gateway's to set, or if the timeout is zero.
+    /// If the path is not a valid path that begins with a slash, if a header is invalid,
+    /// duplicate or set by the gateway, or if the timeout is zero.
     ///
     /// # Panics
     ///

@@ -1,7 +1,7 @@
 //! Metrics in Prometheus' text format, as they arrive.
 //!
-//! It is our own: a page has tens of kilobytes of which five lines matter, and the libraries for
-//! the format make a tree of all of it.
+//! It is our own parser, because a page has tens of kilobytes of which five lines matter, and
+//! the libraries for the format build a tree of all of it.
 
 use std::borrow::Cow;
 

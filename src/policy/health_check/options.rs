@@ -17,20 +17,21 @@ use crate::{
 ///
 /// A check is a GET without a body for the [path](Self::new) below the endpoint's own, with the
 /// endpoint's `Host`, the headers of its ModelServer (its API key) and those of
-/// [`header`](Self::header), and no others; the first round begins at once. It passes if a
-/// head with a status from 200 to 299 is there within the [`timeout`](Self::timeout); the body
-/// is not read, and a redirect has failed. It counts in no endpoint's requests, failures or load.
+/// [`header`](Self::header), and no others. The first round begins at once. A check passes if a
+/// head with a status from 200 to 299 arrives within the [`timeout`](Self::timeout); the body is
+/// not read, and a redirect is a failure. Checks don't count in an endpoint's requests, failures
+/// or load.
 ///
-/// After [`unhealthy_after`](Self::unhealthy_after) failed checks in a row an endpoint
-/// is unhealthy: it gets no requests while another endpoint can take them, until
-/// it has passed [`healthy_after`](Self::healthy_after) checks in a row. These also end the
-/// ejection of an endpoint that refused connections, and no other ejection: a vLLM
-/// that drains, or whose core has died, still answers 200 to `/health` (measured with 0.32).
+/// After [`unhealthy_after`](Self::unhealthy_after) failed checks in a row an endpoint is
+/// unhealthy: it gets no requests while another endpoint can take them, until it has passed
+/// [`healthy_after`](Self::healthy_after) checks in a row. Passing these also ends an
+/// ejection for refused connections, but no other ejection: a vLLM that is draining, or
+/// whose core has died, still answers 200 to `/health` (measured with 0.32).
 ///
-/// The checks are off until you call [`start`](Self::start), and end when its
-/// handle is stopped or dropped; then no endpoint counts as unhealthy by them any more.
-/// Several checks of one table are independent: an endpoint must pass all of them.
-/// Independently of these checks, endpoints that fail requests are ejected; see
+/// The checks are off until you call [`start`](Self::start), and end when its handle is
+/// stopped or dropped; then they no longer count any endpoint as unhealthy. Several
+/// checks of one table are independent: an endpoint must pass all of them. Apart from
+/// these checks, endpoints that fail requests are ejected; see
 /// [`OutlierDetection`](crate::OutlierDetection).
 ///
 /// ```
@@ -73,8 +74,8 @@ impl HealthCheck {
     /// Sends a header with each check, to every endpoint of the table.
     ///
     /// A check has the headers of the endpoint's own [`ModelServer::header`], and so its API key;
-    /// where several ModelServers share the endpoint, those of the first. This one takes the place
-    /// of theirs of the same name. The value is taken for a secret, and not shown by `Debug`.
+    /// if several ModelServers share the endpoint, those of the first. A header set here replaces
+    /// one of the same name. The value is treated as a secret, and not shown by `Debug`.
     ///
     /// [`ModelServer::header`]: crate::ModelServer::header
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -89,7 +90,7 @@ impl HealthCheck {
         self
     }
 
-    /// How long a check may take, 2 s by default; a slower one has failed.
+    /// How long a check may take, 2 s by default; a slower one fails.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.poll.timeout = timeout;
         self
@@ -111,17 +112,17 @@ impl HealthCheck {
     /// be any HTTP client.
     ///
     /// Each check has a [`ForModelServer`](crate::ForModelServer) in its extensions, for clients
-    /// that have certificates for one ModelServer, such as `engine_client`: the endpoint's, and
-    /// the first of those that share it.
+    /// with certificates for single ModelServers, such as `engine_client`. It names the
+    /// endpoint's ModelServer, or the first of those that share it.
     ///
-    /// With a [`RouteTableHandle`] each round checks the endpoints of the current
-    /// table.
+    /// With a [`RouteTableHandle`], each round checks the endpoints of the
+    /// current table.
     ///
     /// # Errors
     ///
-    /// If the path is not a valid path that begins with a slash, if a header is none, is
-    /// there twice or is the gateway's to set, or if the timeout or one of the numbers of checks
-    /// is zero.
+    /// If the path is not a valid path that begins with a slash, if a header is invalid,
+    /// duplicate or set by the gateway, or if the timeout or one of the numbers of checks is
+    /// zero.
     ///
     /// # Panics
     ///

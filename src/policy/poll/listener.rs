@@ -1,4 +1,4 @@
-//! What the answers are for.
+//! The receiver of the answers.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Asking every endpoint of a live table the same question, again and again: what health checks
-//! and the readers of the engines' metrics and models share.
+//! Polling every endpoint of a live table: shared by the health checks and the readers of
+//! engines' metrics and models.
 
 mod listener;
 mod options;

@@ -1,4 +1,4 @@
-//! What of a request an engine may have in its prefix cache.
+//! The part of a request that an engine may have in its prefix cache.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,4 +1,4 @@
-//! What each strategy compares, for people.
+//! What each strategy compares, for explanations.
 
 use tokio::time::Instant;
 

@@ -1,4 +1,5 @@
-//! Since when an endpoint is new or back, and what share of the requests it gets meanwhile.
+//! Slow start: since when an endpoint is new or recovered, and its share of requests until
+//! then.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

@@ -1,4 +1,4 @@
-//! What has happened to an endpoint, and what state that makes.
+//! What has happened to an endpoint, and the state that results.
 
 use std::time::Duration;
 

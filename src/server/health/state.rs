@@ -23,7 +23,7 @@ pub enum EndpointHealth {
     Failing,
     /// Its [`HealthCheck`](crate::HealthCheck) fails.
     Unhealthy,
-    /// It is taken out of service, in whatever health
+    /// It has been taken out of service, whatever its health
     /// ([`RouteTableHandle::drain`](crate::RouteTableHandle::drain)): it gets no requests at all.
     Draining,
 }

@@ -77,15 +77,16 @@
 //!  HTTP client (engine_client(), ...)
 //! ```
 //!
-//! The error of [`stack`]'s service is `Infallible`. Each of its four layers can
-//! be used on its own; the guide [`layer_order`](guide::layer_order) has the details.
+//! The error type of [`stack`]'s service is `Infallible`. Each of its four layers can
+//! be used on its own; the guide on [layer order](guide::layer_order) has the
+//! details.
 //!
 //! # I want to ...
 //!
 //! | I want to | use |
 //! |---|---|
 //! | route by model, with retries and timeouts | [`stack`] |
-//! | change body limits, or answer `/v1/models` myself | [`ModelRouteLayer`] |
+//! | change limits on bodies, or answer `/v1/models` myself | [`ModelRouteLayer`] |
 //! | refuse a caller a model | [`ModelRouteLayer::authorize`] |
 //! | map model names to servers | [`ModelRoute`], [`Rule`], [`ModelMatch`], [`StringMatch`] |
 //! | split traffic for a canary | [`TargetModel::weight`] |
@@ -93,7 +94,7 @@
 //! | load adapters, or follow which engines have which | [`LoraAdapters`], [`ServedModels`] |
 //! | list engines, with weights | [`ModelServer`], [`Endpoint`] |
 //! | choose how endpoints share the load, or keep a conversation on one | [`Balance`], [`HashKey`] |
-//! | bind sessions to endpoints, in memory or in a Redis | [`SessionSticky`] |
+//! | bind sessions to endpoints, in memory or in Redis | [`SessionSticky`] |
 //! | find the engine that keeps a response, a file or a batch | [`EngineState`] |
 //! | prefer engines in the gateway's own zone | [`TrafficPolicy::prefer_zone`], [`Endpoint::zone`] |
 //! | set timeouts, retries, limits, queues | [`TrafficPolicy`] |
@@ -107,7 +108,7 @@
 //! | read the model from another place | [`ModelSources`], [`ExtractModel`] |
 //! | find out where a request went | [`RouteDecision`], [`RouteBody::decision`] |
 //! | find out why, or where a request would go | [`RouteTable::explain`], [`RouteTable::decide`] |
-//! | know what each request has cost, count it, log it | [`Observer`], `Metrics`, [`AccessLog`] |
+//! | know what each request costs, count it, log it | [`Observer`], `Metrics`, [`AccessLog`] |
 //! | see load, health and counts | [`RouteTable::servers`], `Admin`, `Recent` |
 //! | limit tokens and requests | [`RateLimit`], and the guide on [`limits`](guide::limits) |
 //! | find mistakes in a valid table | [`RouteTable::lint`] |
@@ -116,37 +117,23 @@
 //!
 //! # Guides
 //!
-//! - [`semantics`](guide::semantics): what happens to a request, rule by rule
-//! - [`layer_order`](guide::layer_order): your own layers, boxing and naming
-//! - [`mounting`](guide::mounting): axum and bare hyper
-//! - [`extractors`](guide::extractors): writing your own extractor
-//! - [`operating`](guide::operating): TLS, discovery, reload, health, what to watch, capacity
-//! - [`balancing`](guide::balancing): which balance for what, what each counts, where it loses
-//! - [`engines`](guide::engines): the load that others put on engines, as engines report it
-//! - [`adapters`](guide::adapters): LoRA adapters, and prompts that are too long for a context
-//! - [`sessions`](guide::sessions): sticky sessions, what an engine keeps, requests without a model
-//! - [`observing`](guide::observing): observers, metrics, the access log, spans, usage
-//! - [`limits`](guide::limits): token and request limits, tenants, Redis
-//! - [`addresses`](guide::addresses): host names of several addresses, zones
-//! - [`streams`](guide::streams): the first event, progress, interruptions, comments to waiting clients
-//! - [`kthena`](guide::kthena): moving from Kthena Router
-//! - [`kubernetes`](guide::kubernetes): the gateway in a cluster, beside Kthena or instead of it
-//! - [`scale`](guide::scale): large clusters, with figures
+//! The module [`guide`] has the guides: start with [`semantics`](guide::semantics), what happens to a
+//! request rule by rule, and [`operating`](guide::operating), what it takes to run a gateway.
 //!
 //! # Features
 //!
 //! | feature | what | default |
 //! |---|---|---|
 //! | `admin` | `Admin`, a service that shows the table and its live state, and explains requests; `Recent`, an observer with the last minute for it | off |
-//! | `axum` | below a nested router, the path with which a request came is read from axum's `OriginalUri` | off |
+//! | `axum` | below a nested router, a request's original path is read from axum's `OriginalUri` | off |
 //! | `client` | `engine_client()`: an HTTP client for engines, with HTTP/2 and TLS | off |
 //! | `decompression` | compressed request bodies: gzip, deflate, br, zstd | off |
-//! | `dns` | `Dns`: a host name of several addresses is several endpoints | off |
-//! | `kube` | the ModelRoutes, ModelServers and Pods of a Kubernetes cluster, watched: `kube::Watch` | off |
-//! | `manifest` | Kthena's ModelRoute and ModelServer manifests, read and written: the module `manifest` | off |
+//! | `dns` | `Dns`: a host name with several addresses becomes several endpoints | off |
+//! | `kube` | `kube::Watch` watches the ModelRoutes, ModelServers and Pods of a Kubernetes cluster | off |
+//! | `manifest` | reads, checks and writes Kthena's ModelRoute and ModelServer manifests: the module `manifest` | off |
 //! | `metrics` | `Metrics`, an observer that counts and measures through the `metrics` facade | off |
-//! | `opentelemetry` | a request to an engine has the trace context of its attempt, through the propagator that you have set | off |
-//! | `redis` | limits and session bindings that gateways share in a Redis: [`RateLimit::redis`], [`SessionSticky::redis`], `RedisStore` | off |
+//! | `opentelemetry` | sends each attempt's trace context to its engine, through the propagator that you have set | off |
+//! | `redis` | limits and session bindings shared by several gateways through Redis: [`RateLimit::redis`], [`SessionSticky::redis`], `RedisStore` | off |
 //! | `serde` | the configuration, [`Explanation`] and [`ServerSnapshot`] are `Serialize` | off |
 //! | `watch` | reloads manifests when their files change: `manifest::Watch` | off |
 

@@ -1,4 +1,4 @@
-//! A timer whose time is put off again and again.
+//! A timer whose deadline is pushed back again and again.
 
 use std::{
     pin::Pin,

@@ -1,5 +1,5 @@
-//! A body for the engine that is sent in several pieces: it is edited on the way, still arrives, or
-//! has yet to be made.
+//! A body for the engine that is sent in several pieces: it is edited on the way, is still
+//! arriving, or has yet to be produced.
 
 use std::{
     sync::{Arc, Mutex},

@@ -150,7 +150,7 @@ fn retry_after<R>(response: &Response<R>) -> Option<Duration> {
 }
 
 impl RouteError {
-    /// Translates an error of the services below into one for the client.
+    /// Translates an error of a service below into one for the client.
     ///
     /// tower's `Elapsed` and an I/O timeout become 504. tower's `Overloaded` and `Closed`, and
     /// a shortage of file descriptors, ports or memory, become 503. All of them are found

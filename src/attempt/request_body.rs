@@ -26,14 +26,14 @@ use crate::{
 
 /// The request body that the inner service receives.
 ///
-/// It is either complete, or forwarded while the client still sends it. A clone
-/// starts at the same position and sends the same bytes again, as long as they
-/// are few enough to be kept
+/// It is either complete, or forwarded while the client is still sending it. A
+/// clone starts at the same position and sends the same bytes again, as long as
+/// there are few enough to keep
 /// ([`replay_bytes`](crate::ModelRouteLayer::replay_bytes)); a larger body is
 /// sent by the first clone that is polled, see
 /// [`is_replayable`](Self::is_replayable).
 ///
-/// Its length is exact if the body is complete or the client has announced the
+/// Its length is exact if the body is complete or the client has declared the
 /// length, and otherwise unknown. A body with trailers has no announced length
 /// either, because HTTP/1.1 can send trailers only after chunks (RFC 9112
 /// section 7.1.2). Its error is a boxed [`RouteError`](crate::RouteError): the
@@ -47,7 +47,7 @@ pub struct RouteBody {
 
 #[derive(Clone)]
 enum Content {
-    /// As most bodies.
+    /// A complete body in one chunk, as most are.
     Chunk(Edited),
     /// In a box: HTTP clients move a body some twenty times before they poll it.
     Stream(Box<BodyStream>),
@@ -182,8 +182,8 @@ impl RouteBody {
     /// `None` for a request that is forwarded without being routed.
     ///
     /// It is meant for layers below the
-    /// [`ModelRouteLayer`](crate::ModelRouteLayer); layers above find the decision
-    /// that led to the answer in the response's extensions.
+    /// [`ModelRouteLayer`](crate::ModelRouteLayer); layers above find the final
+    /// decision in the response's extensions.
     pub fn decision(&self) -> Option<RouteDecision> {
         Some(self.exchange()?.decision())
     }
@@ -191,9 +191,9 @@ impl RouteBody {
     /// Whether a clone of this body sends the same bytes.
     ///
     /// For a body that is larger than
-    /// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes) this holds until one of its
-    /// clones is polled. While a body of unknown length is forwarded, it can change to
-    /// `false` as well.
+    /// [`replay_bytes`](crate::ModelRouteLayer::replay_bytes) this is true until one of
+    /// its clones is polled. While a body of unknown length is forwarded, it can change
+    /// to `false` as well.
     pub fn is_replayable(&self) -> bool {
         match &self.content {
             Content::Chunk(_) => true,

@@ -165,8 +165,8 @@ impl<R> ResponseBody<R> {
         }
     }
 
-    /// The decision that led to this answer, which is final once it has begun. `None` for an
-    /// answer of the router's own, and for one to a request that was not routed.
+    /// The decision that led to this answer, final once the answer has begun. `None` for the
+    /// router's own answers, and for requests that were not routed.
     pub fn decision(&self) -> Option<RouteDecision> {
         match &self.kind {
             Kind::Nested { body } => body.decision(),

@@ -24,11 +24,10 @@ use super::held::Held;
 /// How long the other side may go on after one has ended.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The sessions of a layer that have changed from HTTP to WebSocket, each in a task of
-/// its own.
+/// The WebSocket sessions of a layer, each in a task of its own.
 ///
-/// A server's graceful shutdown does not wait for them, because their connections are
-/// not the server's any more. Wait for [`closed`](Self::closed) as well:
+/// A server's graceful shutdown does not wait for them, because their connections no
+/// longer belong to the server. Wait for [`closed`](Self::closed) as well:
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -60,7 +59,7 @@ impl Tunnels {
         *self.open.borrow()
     }
 
-    /// Returns as soon as no session is open.
+    /// Waits until no session is open.
     pub async fn closed(&self) {
         // The sender is here, so this can't fail.
         _ = self.open.subscribe().wait_for(|open| *open == 0).await;

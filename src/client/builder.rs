@@ -62,40 +62,40 @@ impl EngineClientBuilder {
         }
     }
 
-    /// How long it may take until there is a connection, with the resolution of the name and the
-    /// TLS handshake: 5 s by default.
+    /// How long connecting may take, including name resolution and the TLS handshake: 5 s by
+    /// default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// After which time an idle connection is closed: 4 s by default.
+    /// The time after which an idle connection is closed: 4 s by default.
     ///
     /// It should be shorter than the engine's own time (uvicorn, and so vLLM and SGLang: 5 s).
-    /// Zero keeps no idle connection.
+    /// With zero, no idle connections are kept.
     pub fn pool_idle_timeout(mut self, timeout: Duration) -> Self {
         self.pool_idle_timeout = timeout;
         self
     }
 
-    /// Speaks HTTP/2 to every engine, also without TLS (RFC 9113 section 3.3). By default it
-    /// speaks HTTP/2 only where the engine offers it in the TLS handshake (ALPN). A WebSocket is asked
-    /// for in HTTP/1.1 all the same.
+    /// Speaks HTTP/2 to every engine, even without TLS (RFC 9113 section 3.3). By default it speaks
+    /// HTTP/2 only if the engine offers it in the TLS handshake (ALPN). WebSockets use HTTP/1.1 all
+    /// the same.
     pub fn http2_prior_knowledge(mut self) -> Self {
         self.http2_prior_knowledge = true;
         self
     }
 
-    /// Trusts these certificate authorities too, such as a private one of your own: one or more
-    /// certificates as PEM. The machine's are trusted in any case; `SSL_CERT_FILE` and
+    /// Trusts these certificate authorities too, such as a private one: one or more
+    /// certificates as PEM. The machine's are always trusted; `SSL_CERT_FILE` and
     /// `SSL_CERT_DIR` replace those.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.certificates.roots.push(pem.into());
         self
     }
 
-    /// Shows this certificate to engines that ask for one (mutual TLS): its chain, the
-    /// certificate itself first, and its private key, both as PEM.
+    /// Presents this certificate to engines that ask for one (mutual TLS): its chain,
+    /// with the certificate itself first, and its private key, both as PEM.
     pub fn client_certificate(
         mut self,
         chain: impl Into<Vec<u8>>,
@@ -108,12 +108,11 @@ impl EngineClientBuilder {
         self
     }
 
-    /// Gives the engines of one ModelServer options of their own, and connections of their own:
-    /// its certificate authorities are trusted for no other, and its client certificate is shown
-    /// to no other. By default there are none.
+    /// Gives the engines of one ModelServer their own options and connections: its certificate
+    /// authorities are trusted for no other, and its client certificate is presented to no
+    /// other. By default there are none.
     ///
-    /// These options take the place of the client's as a whole; clone the common ones to add to
-    /// them:
+    /// These options replace all of the client's; clone the common ones to extend them:
     ///
     /// ```
     /// use std::time::Duration;
@@ -128,21 +127,21 @@ impl EngineClientBuilder {
     /// ```
     ///
     /// Each attempt of a request uses those of the ModelServer in its
-    /// [decision](crate::RouteBody::decision), and a request without a decision, such as a health check,
-    /// those of its [`ForModelServer`](crate::ForModelServer). The client knows no table: a name that
-    /// none has is never used.
+    /// [decision](crate::RouteBody::decision), and a request without a decision, such as a health
+    /// check, those of its [`ForModelServer`](crate::ForModelServer). The client does not know the
+    /// table: a name that is not in it is simply never used.
     pub fn model_server(mut self, name: impl Into<Arc<str>>, options: EngineClientBuilder) -> Self {
         self.model_servers.push((name.into(), options));
         self
     }
 
-    /// Makes the client.
+    /// Builds the client.
     ///
     /// # Errors
     ///
-    /// If a connect timeout is zero, if a certificate or a key is not what it should be, or if
-    /// options of a ModelServer have an empty name, are there twice, or have such options within
-    /// them. Each part is named with its first mistake.
+    /// If a connect timeout is zero, if a certificate or a key is invalid, or if options of a
+    /// ModelServer have an empty name, are set twice, or contain such options themselves. The
+    /// error has the first mistake of each part.
     pub fn build(self) -> Result<EngineClient, BuildError> {
         let common = self.pools("EngineClient");
         let (mut own, mut mistakes) = (HashMap::new(), Vec::new());

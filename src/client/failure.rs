@@ -1,4 +1,4 @@
-//! What an error of hyper's client says about the connection.
+//! What an error of hyper's client means for the connection.
 
 use std::{io, time::Instant};
 

@@ -1,4 +1,4 @@
-//! The HTTP client for engines: hyper's, with what an inference engine needs of it.
+//! The HTTP client for engines: hyper's, adapted to inference engines.
 
 mod builder;
 mod connector;

@@ -1,4 +1,4 @@
-//! The connections that are made with the same options.
+//! Connection pools, one for each set of options.
 
 use std::{
     collections::HashMap,

@@ -20,25 +20,26 @@ use super::{
 };
 use crate::{attempt::RouteBody, error::BoxError, wire::ForModelServer};
 
-/// An HTTP client for engines, to put below the layers. [`engine_client`](crate::engine_client) makes one.
+/// An HTTP client for engines, to put below the layers; made by
+/// [`engine_client`](crate::engine_client).
 ///
-/// It is hyper's client with what inference engines need:
+/// It is hyper's client, adapted to inference engines:
 ///
 /// - HTTP/1.1, and HTTP/2 where an engine offers it in the TLS handshake, or
 ///   [everywhere](crate::EngineClientBuilder::http2_prior_knowledge); `https://` endpoints with the
 ///   machine's certificate authorities and [yours](crate::EngineClientBuilder::root_certificates).
-/// - A WebSocket has a connection of its own, which is HTTP/1.1: HTTP/2 has no `Upgrade` (RFC 9113
-///   section 8.6). An engine that speaks HTTP/2 alone has not processed such a request, which does not
-///   count against it.
+/// - A WebSocket gets an HTTP/1.1 connection of its own: HTTP/2 has no `Upgrade` (RFC 9113 section
+///   8.6). If an engine speaks only HTTP/2, the request counts as not processed, and not against
+///   the engine.
 /// - Idle connections are closed after 4 s, before the engine does it (uvicorn: 5 s).
-/// - A connection is there within 5 s or not at all. A name's addresses are tried side by side,
-///   IPv6 and IPv4 (RFC 8305). Dead peers are noticed (TCP keep-alive after 60 s, every 15 s).
-/// - An engine that answers early and hangs up is heard: its answer arrives though the upload
-///   could not be finished. (Not on Windows, which throws away what has arrived.)
-/// - Its error is a [`ConnectionFailure`](crate::ConnectionFailure) if the connection failed, with
-///   what is known of it, and otherwise hyper's.
-/// - A request with [`AtAddress`](crate::AtAddress) in its extensions, to one of several addresses of
-///   a name, goes there; `Host`, `:authority` and TLS speak of the name.
+/// - Connecting takes at most 5 s. A name's IPv6 and IPv4 addresses are raced (RFC 8305). Dead
+///   peers are detected (TCP keep-alive after 60 s, every 15 s).
+/// - If an engine answers early and hangs up, its answer arrives although the upload could
+///   not be finished. (Not on Windows, which discards what has arrived.)
+/// - Its error is a [`ConnectionFailure`](crate::ConnectionFailure) if the connection failed, and
+///   otherwise hyper's.
+/// - A request with [`AtAddress`](crate::AtAddress) in its extensions, for one of several addresses
+///   of a name, goes there; `Host`, `:authority` and TLS use the name.
 /// - A request with [`FreshConnection`](crate::FreshConnection) in its extensions gets a connection of its own.
 /// - The engines of a ModelServer may have
 ///   [options of their own](crate::EngineClientBuilder::model_server), such as a private

@@ -1,4 +1,5 @@
-//! A connection below hyper: it remembers what has happened to it, and lets an early answer in.
+//! A connection below hyper, which remembers what has happened to it and lets an early answer
+//! through.
 
 use std::{
     io::{self, IoSlice},

@@ -1,4 +1,4 @@
-//! How far a body may be inflated.
+//! Limits on the inflated size of a body.
 
 /// The limits of inflating a body.
 #[derive(Clone, Copy, Debug)]

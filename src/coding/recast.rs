@@ -1,4 +1,4 @@
-//! Makes of a compressed body what an engine reads.
+//! Converts a compressed body to what an engine reads.
 
 use std::{
     fmt,

@@ -1,4 +1,4 @@
-//! How much is inflated or compressed before others may run.
+//! How much is inflated or compressed before other tasks may run.
 
 use std::{
     pin::pin,

@@ -1,4 +1,4 @@
-//! What the reader says.
+//! The reader's output: events and their kinds.
 
 use std::{fmt, ops};
 

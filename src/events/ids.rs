@@ -1,4 +1,4 @@
-//! The ids in the answer of an engine that keeps what it has made.
+//! The ids in the answer of an engine that keeps the objects it has made.
 
 /// How much of an answer is looked at: engines write the id at its beginning.
 const MOST: usize = 64 * 1024;

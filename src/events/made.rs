@@ -1,4 +1,4 @@
-//! What engines make.
+//! The kinds of output that engines make.
 
 /// What an engine makes for a request, as far as the path says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

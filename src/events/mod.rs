@@ -1,8 +1,8 @@
-//! What an engine says in its answer: a reader beside the bytes that stream through.
+//! What an engine says in its answer: a reader of the bytes as they stream through.
 //!
 //! A [`Reader`] is shown every byte of an answer and says what each event is ([`Kinds`]), where it
-//! ends, what was used ([`Usage`]), what an error says ([`Said`]), and at last how the stream ended
-//! ([`End`]). It does no I/O, knows no time, and changes nothing.
+//! ends, what was used ([`Usage`]), what an error says ([`Said`]), and finally how the stream ended
+//! ([`End`]). It does no I/O, has no clock, and changes nothing.
 //!
 //! ```text
 //! answer's head -> Format: how the bytes are cut into events (SSE, NDJSON, one JSON, opaque)
@@ -10,18 +10,18 @@
 //! bytes -> lines (sse) -> JSON (json): the paths of keys that matter (names) -> Event
 //! ```
 //!
-//! Which keys matter does not depend on the dialect: those of all dialects are one tree, because
-//! none means one thing in one API and another in the next. So what a path does not tell
-//! (`/invocations`) is understood all the same, and an error in another dialect's shape too: vLLM
-//! sends OpenAI's on `/v1/messages`.
+//! The keys that matter do not depend on the dialect: those of all dialects form one tree,
+//! because no key has different meanings in different APIs. So an answer is understood even if
+//! its path does not tell the API (`/invocations`), and so is an error in another dialect's
+//! shape: vLLM sends OpenAI's on `/v1/messages`.
 //!
 //! The state is a few hundred bytes, whatever arrives. What is kept beyond that is bounded: the
 //! text of an error, and the last content event of at most [`MAX_TEMPLATE`] bytes, from which the
 //! next mostly differs by nothing but its text: such an event is compared and not parsed.
 //!
-//! Nested values that do not matter are only skipped: their strings and their depth are tracked.
-//! Not detected are therefore brackets that close another kind and anything between the tokens
-//! there; nor, anywhere, bad escapes and broken UTF-8.
+//! Nested values that do not matter are skipped: only their strings and their depth are tracked.
+//! Mismatched brackets and garbage between tokens there are therefore not detected; bad escapes
+//! and invalid UTF-8 are not detected anywhere.
 
 mod api;
 mod dialect;

@@ -6,7 +6,7 @@ use serde_json::Value;
 /// The longest text that is kept of an error, in bytes as they were sent.
 const MAX: usize = 1024;
 
-/// What an engine's error event says, each text cut at 1 KiB.
+/// What an engine's error event says, each string cut at 1 KiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     message: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The last content event, from which the next mostly differs by nothing but its text and counts.
+//! The last content event, from which the next one usually differs only in its text and counts.
 
 use super::{
     event::{Event, Kinds},

@@ -4,14 +4,14 @@ use super::dialect::Dialect;
 /// is, a count that is wild would lock a bucket for years, and wrap every sum that it goes into.
 pub(crate) const MOST_TOKENS: u64 = 1 << 24;
 
-/// The counts of tokens that an engine has reported so far, as given.
+/// The token counts that an engine has reported so far, as reported.
 ///
-/// Where an engine reports more than once, the last count holds: they are running totals in every
-/// dialect. They are not made comparable: Anthropic's input is without what was cached, Gemini's
-/// output without its thoughts.
+/// If an engine reports more than once, the last count holds: they are running totals in every
+/// dialect. They are not normalized: Anthropic's input excludes cached tokens, Gemini's output
+/// excludes thoughts.
 ///
-/// A count above 16,777,216, which no answer can have, is not believed: observers and limits are told
-/// nothing in its place.
+/// A count above 16,777,216, which no answer can have, is treated as not reported by observers and
+/// limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Usage {
@@ -28,9 +28,11 @@ pub struct Usage {
     pub cache_written: Option<u64>,
     /// `reasoning_tokens`, `thoughtsTokenCount`.
     pub reasoning: Option<u64>,
-    /// Of the input: `audio_tokens`, or of the modality `AUDIO`.
+    /// Audio tokens in the input: `audio_tokens`, or those of the modality
+    /// `AUDIO`.
     pub input_audio: Option<u64>,
-    /// Of the output: `audio_tokens`, or of the modality `AUDIO`.
+    /// Audio tokens in the output: `audio_tokens`, or those of the modality
+    /// `AUDIO`.
     pub output_audio: Option<u64>,
 }
 

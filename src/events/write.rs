@@ -108,9 +108,10 @@ fn in_error_object(mut json: Value) -> Option<Value> {
     Some(json)
 }
 
-/// What keeps a stream's connection open while nothing is to say: a comment, or in Anthropic's
-/// dialect its `ping`. In Gemini's it is an empty line, because Google's SDKs take a comment for
-/// broken JSON (google-genai 3.6, measured). `None` where the format has nothing like it.
+/// What keeps a stream's connection open while there is nothing to send: a comment, or in
+/// Anthropic's dialect its `ping`. In Gemini's it is an empty line, because Google's SDKs take a
+/// comment for broken JSON (google-genai 3.6, measured). `None` where the format has nothing
+/// like it.
 pub fn keep_alive(dialect: Dialect, format: Format) -> Option<Bytes> {
     match (format, dialect) {
         (Format::Sse, Dialect::Messages) => Some(Bytes::from_static(

@@ -1,4 +1,4 @@
-//! Event objects about what is wrong with an object, for whoever describes it.
+//! Event objects about errors in an object, for `kubectl describe`.
 
 use ::kube::{
     Client,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::manifest::Diagnostic;
 
-/// So many may wait; what comes then is in the log only.
+/// This many may wait; further ones are in the log only.
 const WAITING: usize = 256;
 /// What the API server takes of a note, in bytes.
 const LONGEST: usize = 1024;

@@ -1,4 +1,4 @@
-//! The kinds that are watched, and what of their objects is kept.
+//! The kinds that are watched, and the parts of their objects that are kept.
 
 use std::fmt::Debug;
 

@@ -1,4 +1,4 @@
-//! The objects that there are, as far as they are known, and what was read of them.
+//! The known objects, and what was read from them.
 
 use std::{collections::BTreeMap, mem, sync::Arc};
 

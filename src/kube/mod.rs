@@ -1,9 +1,9 @@
 //! A Kubernetes cluster's ModelRoutes and ModelServers, watched.
 //!
-//! [`Watch`] keeps the table of a [`RouteTableHandle`](crate::RouteTableHandle) as the cluster says,
-//! by [kube-rs](https://kube.rs). What the resources mean is the matter of
-//! [`manifest`](crate::manifest); the guide on [Kubernetes](crate::guide::kubernetes) says how a gateway
-//! with it is run.
+//! [`Watch`] keeps the table of a [`RouteTableHandle`](crate::RouteTableHandle) in step with the
+//! cluster, using [kube-rs](https://kube.rs). [`manifest`](crate::manifest) defines what the
+//! resources mean; the guide on [Kubernetes](crate::guide::kubernetes) says how to run a gateway
+//! with it.
 
 mod error;
 mod event_objects;

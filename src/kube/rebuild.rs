@@ -1,4 +1,4 @@
-//! From lists to tables: when a table is made anew, and of what.
+//! From lists to tables: when a table is rebuilt, and from what.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The watch: what is set, and what it is held by.
+//! The watch: its options and its handle.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -25,21 +25,20 @@ const WAITING: usize = 1024;
 /// Replaces the table of a [`RouteTableHandle`] when the ModelRoutes, ModelServers and Pods of a
 /// cluster change.
 ///
-/// It lists and watches them, as controllers do, and makes a table of all that there is,
-/// each time that something has changed and then nothing for the [`debounce`](Self::debounce) time,
-/// or after one second at the latest. What is made of an object, and what its fields and annotations
-/// mean, is what [`Manifests`] say: a cluster's objects are read as files are.
-/// What is unchanged keeps its live state, as with [`RouteTableHandle::replace`].
+/// It lists and watches them, as controllers do, and builds a table from all of them whenever
+/// something has changed and then nothing for the [`debounce`](Self::debounce) time, or after at
+/// most one second. Objects are read like files: [`Manifests`] defines what their fields and
+/// annotations mean. Unchanged parts keep their live state, as with [`RouteTableHandle::replace`].
 ///
 /// Each object fails alone, as with [`Manifests::lenient`]: one with errors stays as it was, or is
-/// left out where no good version is known; the log names each error once, and
+/// left out if no good version is known; the log names each error once, and
 /// [`RouteTableHandle::last_error`] has all of them as a
-/// [`ManifestError`](crate::manifest::ManifestError), until they are put right. A target
-/// whose ModelServer is not there gives its share to its siblings; where none is left, requests are
-/// answered with 503.
+/// [`ManifestError`](crate::manifest::ManifestError) until they are fixed. A target whose
+/// ModelServer is missing gives its share to its siblings; if none is left, requests are answered
+/// with 503.
 ///
-/// While the API server is away, the table stays as it is, and the watch is tried again after
-/// half a second to 15 s. Only a list that has come whole replaces what is known.
+/// While the API server can't be reached, the table stays as it is, and the watch is retried
+/// after half a second to 15 s. Only a complete list replaces what is known.
 ///
 /// It reads and never writes, except for [`events`](Self::events), and needs the verbs `list` and
 /// `watch` of `modelroutes` and `modelservers` (`networking.serving.volcano.sh`), of `pods`, and, if a
@@ -82,7 +81,7 @@ impl Watch {
         }
     }
 
-    /// Watches these namespaces, besides those that it was told before. Without any it watches all,
+    /// Watches these namespaces, in addition to those of earlier calls. Without any it watches all,
     /// for which it needs a ClusterRole.
     ///
     /// Each costs three watches, and a fourth (EndpointSlices) once a ModelServer names a Service.
@@ -96,10 +95,10 @@ impl Watch {
         self
     }
 
-    /// Takes the ModelRoutes and ModelServers only that have these labels, such as
-    /// `team=ml,tier!=test`, in Kubernetes' syntax. By default it takes all.
+    /// Watches only the ModelRoutes and ModelServers with these labels, such as
+    /// `team=ml,tier!=test`, in Kubernetes' syntax. By default it watches all.
     ///
-    /// A ModelServer that a route names needs them as well.
+    /// A ModelServer that a route names needs the labels as well.
     pub fn label_selector(mut self, labels: impl Into<String>) -> Self {
         self.labels = Some(labels.into());
         self
@@ -111,26 +110,26 @@ impl Watch {
         self
     }
 
-    /// The quiet time after a change before a table is made, 50 ms by default.
+    /// The quiet time after a change before a table is built, 50 ms by default.
     ///
-    /// If changes never stop, one is made after a second.
+    /// If changes never stop, one is built after a second.
     pub fn debounce(mut self, time: Duration) -> Self {
         self.debounce = time;
         self
     }
 
-    /// Writes an Event object for each error in an object, so that `kubectl describe` shows it:
-    /// by default not.
+    /// Writes an Event object for each error in an object, so that `kubectl describe` shows it;
+    /// off by default.
     ///
     /// Needs the verbs `create` and `patch` of `events` (`events.k8s.io`) in the namespaces of the
-    /// objects. Where it may not, the log says so.
+    /// objects. If it may not, the log says so.
     pub fn events(mut self, on: bool) -> Self {
         self.events = on;
         self
     }
 
-    /// What the manifests need beside the cluster's objects, such as
-    /// [keys](Manifests::key), each time that a table is made.
+    /// Adds what the manifests need besides the cluster's objects, such as
+    /// [keys](Manifests::key), each time a table is built.
     pub fn complete(
         mut self,
         complete: impl Fn(Manifests) -> Manifests + Send + Sync + 'static,
@@ -139,14 +138,16 @@ impl Watch {
         self
     }
 
-    /// Starts to watch, in tasks of the Tokio runtime that this is called in; tables are made on its
-    /// threads for blocking work.
+    /// Starts to watch, in tasks of the current Tokio runtime; tables are built on its blocking
+    /// threads.
     ///
-    /// The handle's table stays until the first lists have come; see [`WatchHandle::ready`].
+    /// The handle's table stays until the first lists have arrived; see
+    /// [`WatchHandle::ready`].
     ///
     /// # Errors
     ///
-    /// There is no runtime, or a namespace or the Gateway is none.
+    /// If there is no runtime, or a namespace or the Gateway has an invalid
+    /// name.
     pub fn start(self, handle: &RouteTableHandle) -> Result<WatchHandle, WatchError> {
         let runtime = Handle::try_current().map_err(|_| WatchError::no_runtime())?;
         let namespaces = self.checked_namespaces()?;
@@ -220,7 +221,7 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// The tasks of a [`Watch`]; when this is dropped, nothing is watched any more.
+/// The tasks of a [`Watch`]; dropping it ends the watch.
 #[derive(Debug)]
 #[must_use = "the watch ends when it is dropped"]
 pub struct WatchHandle {
@@ -229,9 +230,11 @@ pub struct WatchHandle {
 }
 
 impl WatchHandle {
-    /// Waits until the first lists are in and the table made of them is in place.
+    /// Waits until the first lists have arrived and the table built from them is
+    /// in place.
     ///
-    /// A gateway that serves nothing before never answers 404 for a model that the cluster has.
+    /// A gateway that starts serving only then never answers 404 for a model that the cluster
+    /// has.
     pub async fn ready(&self) {
         let mut ready = self.ready.clone();
         if ready.wait_for(|ready| *ready).await.is_err() {
@@ -240,13 +243,13 @@ impl WatchHandle {
         }
     }
 
-    /// Whether [`ready`](Self::ready) would return at once. Once true it stays so: for
-    /// readiness probes.
+    /// Whether [`ready`](Self::ready) would return at once. Once true, it stays true:
+    /// for readiness probes.
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow()
     }
 
-    /// Ends the watch, and waits until it has. The table stays.
+    /// Ends the watch and waits for its end. The table stays.
     pub async fn stop(mut self) {
         self.task.abort();
         // The only failure is that it was aborted.

@@ -4,7 +4,7 @@ use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use crate::error::BoxError;
 
-/// What a [`LimitStore`] answers, when it does.
+/// The future of a [`LimitStore`]'s answer.
 pub type StoreFuture = Pin<Box<dyn Future<Output = Result<Vec<StoreLevel>, BoxError>> + Send>>;
 
 /// Keeps the buckets of limits where several gateways can share them.
@@ -12,24 +12,26 @@ pub type StoreFuture = Pin<Box<dyn Future<Output = Result<Vec<StoreLevel>, BoxEr
 /// The crate has one for Redis (feature `redis`). For another, implement this and give it to
 /// [`ModelRouteLayer::limit_store`](crate::ModelRouteLayer::limit_store).
 ///
-/// A bucket holds [`capacity`](StoreTake::capacity) units and fills evenly, all of it in
-/// [`period`](StoreTake::period); one that is not known is full. It may hold less than nothing.
+/// A bucket holds [`capacity`](StoreTake::capacity) units and refills evenly, completely in one
+/// [`period`](StoreTake::period). An unknown bucket is full. Its level may be below zero.
 pub trait LimitStore: fmt::Debug + Send + Sync + 'static {
-    /// Takes what one request asks for, and says of each bucket, in their order, what is left.
+    /// Takes what one request asks for, and returns for each bucket, in order, what is left.
     ///
-    /// If one that is [`enforced`](StoreTake::enforced) does not hold what is asked of it, nothing
-    /// is taken from any. One that is not enforced is taken from if it holds enough. One that the
-    /// store can't use is [`Unusable`](StoreLevel::Unusable), and changes nothing for the others.
+    /// If an [`enforced`](StoreTake::enforced) bucket does not hold the amount, nothing is taken
+    /// from any. From one that is not enforced, the amount is taken if it holds enough. One that
+    /// the store can't use is [`Unusable`](StoreLevel::Unusable), and changes nothing for the
+    /// others.
     ///
-    /// A request waits for 50 ms at the most. If it has gone on then, or its client has left, a task
-    /// polls the future for 5 s more, and gives back by [`settle`](Self::settle) what was taken.
-    /// After a failure the store is left alone for a second.
+    /// A request waits for at most 50 ms. If it then goes on without an answer, or its client has
+    /// left, a task polls the future for another 5 s, and gives back what was taken through
+    /// [`settle`](Self::settle). After a failure the store is not asked for a second.
     fn reserve(&self, takes: Arc<[StoreTake]>) -> StoreFuture;
 
-    /// Takes the [`amount`](StoreTake::amount) whatever is left, or gives it back if it is
-    /// negative: a bucket never holds more than its capacity.
+    /// Takes the [`amount`](StoreTake::amount), whatever is left, or gives it back if it
+    /// is negative. A bucket never holds more than its capacity.
     ///
-    /// It is called when an answer ends, also from `Drop`: it must not block.
+    /// It is called when an answer ends, sometimes from `Drop`, so it must not
+    /// block.
     fn settle(&self, take: StoreTake);
 }
 
@@ -42,32 +44,33 @@ pub struct StoreTake {
     pub key: Arc<str>,
     /// How much it holds.
     pub capacity: u64,
-    /// In which time it fills.
+    /// The time in which it refills.
     pub period: Duration,
-    /// How long it is remembered after this, if it fills earlier: not at all, but for Kthena's.
-    /// While it fills it is remembered in any case.
+    /// How long it is remembered from now on even if it is full earlier: zero, except for
+    /// Kthena's. Until it is full it is always remembered.
     pub kept: Duration,
     /// How much is asked for.
     pub amount: i64,
-    /// Whether the request may go on only if there is so much.
+    /// Whether the request may go on only if the bucket holds this much.
     pub enforced: bool,
 }
 
-/// What a [`LimitStore`] says of a bucket.
+/// What a [`LimitStore`] says about a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreLevel {
-    /// It held what was asked for, and holds this now.
+    /// It held the amount, and holds this now.
     Fits(i64),
-    /// It did not, and holds this; below zero in debt.
+    /// It did not hold the amount, and holds this; below zero in debt.
     Short(i64),
-    /// The store answers, but can't use this bucket: something else has its name, say. Its limit
-    /// follows its [`on_store_failure`](crate::RateLimit::on_store_failure).
+    /// The store answers, but can't use this bucket, for example because something else has its
+    /// name. Its limit follows its [`on_store_failure`](crate::RateLimit::on_store_failure).
     Unusable,
 }
 
 impl StoreTake {
-    /// So much of a bucket that holds `capacity` and fills in `period`, enforced, and not kept for
-    /// longer than it fills. The layer makes them; this is for trying your own store.
+    /// An enforced take of `amount` from a bucket that holds `capacity`, refills in `period`, and
+    /// is not kept for longer than that. The layer makes these itself; this is for testing your
+    /// own store.
     pub fn new(key: &str, capacity: u64, period: Duration, amount: i64) -> Self {
         Self {
             key: key.into(),

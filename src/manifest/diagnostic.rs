@@ -1,4 +1,4 @@
-//! What is said about manifests: errors and warnings, each with its place.
+//! Errors and warnings about manifests, each with its place.
 
 use std::{error::Error, fmt, sync::Arc};
 
@@ -8,15 +8,15 @@ use super::place::Spot;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// There is no table until it is put right.
+    /// There is no table until it is fixed.
     Error,
-    /// The table is made; a human should look at it.
+    /// The table is built, but someone should look at this.
     Warning,
 }
 
-/// One thing to say about the manifests, and its place.
+/// An error or a warning about the manifests, and its place.
 ///
-/// Shown, it is a line as compilers write them:
+/// It displays as a line in the form that compilers use:
 ///
 /// ```text
 /// routes.yaml:12:17: error: spec.rules[0].targetModels[0].weight: 150 is not a number from 0 to 100 [invalid-value]
@@ -88,7 +88,7 @@ impl Diagnostic {
         self.severity
     }
 
-    /// The kind, for machines: such as `unknown-field` or `not-acted-on`.
+    /// Its stable code, such as `unknown-field` or `not-acted-on`.
     pub fn code(&self) -> &'static str {
         self.code
     }
@@ -98,22 +98,23 @@ impl Diagnostic {
         &self.message
     }
 
-    /// The file as it was named, `<yaml>` for a text; `None` for what was given in code.
+    /// The file as it was named, `<yaml>` for a string; `None` for something set in
+    /// code.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
     }
 
-    /// Which document of the file, from 1; 0 where it is about none.
+    /// The document in the file, from 1; 0 if it is about none.
     pub fn document(&self) -> u32 {
         self.document
     }
 
-    /// The line in the file, from 1; 0 where it is about none.
+    /// The line in the file, from 1; 0 if it is about none.
     pub fn line(&self) -> u32 {
         self.line
     }
 
-    /// The column in the line, in characters from 1; 0 where it is about none.
+    /// The column in the line, in characters from 1; 0 if it is about none.
     pub fn column(&self) -> u32 {
         self.column
     }
@@ -171,10 +172,10 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// All that there is to say about a set of manifests, in the order of files and lines.
+/// Everything found in a set of manifests, in the order of files and lines.
 ///
-/// Shown, it is a line for each [`Diagnostic`], then the notes, and a line with the numbers
-/// of errors and warnings.
+/// It displays as a line for each [`Diagnostic`], then the notes, and a line with the
+/// numbers of errors and warnings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     diagnostics: Vec<Diagnostic>,
@@ -194,8 +195,8 @@ impl Report {
         Self { notes, ..self }
     }
 
-    /// What is good to know of these manifests, though nothing is wrong with it: such as the
-    /// retries of ModelServers that say nothing of them.
+    /// Things worth knowing about these manifests although nothing is wrong, such as the
+    /// retries of ModelServers that don't mention retries.
     pub fn notes(&self) -> impl Iterator<Item = &str> {
         self.notes.iter().map(String::as_str)
     }
@@ -250,7 +251,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The manifests give no table: every error, each with its place.
+/// Why no table could be built from the manifests: every error, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestError(Report);
 
@@ -259,7 +260,7 @@ impl ManifestError {
         Self(report)
     }
 
-    /// The errors, at least one, and the warnings that came before them.
+    /// The errors, at least one, and the warnings found before them.
     pub fn report(&self) -> &Report {
         &self.0
     }

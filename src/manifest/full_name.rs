@@ -1,4 +1,4 @@
-//! `NAMESPACE/NAME`: what a resource is called across namespaces.
+//! `NAMESPACE/NAME`: the name of a resource across namespaces.
 
 /// The full name of a resource.
 pub(super) fn join(namespace: &str, name: &str) -> String {

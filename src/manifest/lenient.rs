@@ -1,4 +1,5 @@
-//! Each resource fails alone: what is wrong is left out, or stays as it was.
+//! Lenient reading, in which each resource fails alone: one with errors is left
+//! out, or stays as it was.
 
 use std::collections::{BTreeSet, HashSet};
 

@@ -1,9 +1,9 @@
 //! Kthena's manifests: ModelRoutes and ModelServers as YAML or JSON, in and out.
 //!
-//! [`Manifests`] reads resources of the kinds `ModelRoute` and `ModelServer`
-//! of `networking.serving.volcano.sh/v1alpha1`, as they are in a cluster, and
-//! makes a [`RouteTable`](crate::RouteTable) of them.
-//! [`RouteTable::to_yaml`](crate::RouteTable::to_yaml) is the way back.
+//! [`Manifests`] reads resources of the kinds `ModelRoute` and `ModelServer` of
+//! `networking.serving.volcano.sh/v1alpha1`, as they are in a cluster, and
+//! builds a [`RouteTable`](crate::RouteTable) from them.
+//! [`RouteTable::to_yaml`](crate::RouteTable::to_yaml) writes them.
 //!
 //! ```no_run
 //! use tower_model_route::manifest::Manifests;
@@ -21,22 +21,22 @@
 //! # What is read
 //!
 //! Files may hold several documents, of YAML or JSON, and lists of resources
-//! such as `kubectl get -o yaml` writes. Kinds other than these are passed over:
+//! such as `kubectl get -o yaml` writes. Other kinds than these are skipped:
 //!
 //! | kind | what it gives |
 //! |---|---|
 //! | `ModelRoute`, `ModelServer` | themselves |
-//! | `Pod` | an endpoint of its name, if it runs, is ready and not being deleted, of each ModelServer of its namespace whose `matchLabels` it has; of a `pdGroup` only if it has the `groupKey` and all `decodeLabels` |
-//! | `Endpoints`, `EndpointSlice` | endpoints of the ModelServer of that name, or whose `matchLabels` they have, or that names their Service in an annotation; called like their Pods |
+//! | `Pod` | an endpoint with its name, if it is running, ready and not being deleted, of each ModelServer in its namespace whose `matchLabels` it has; in a `pdGroup` only if it has the `groupKey` and all `decodeLabels` |
+//! | `Endpoints`, `EndpointSlice` | endpoints of the ModelServer of that name, or whose `matchLabels` they have, or that names their Service in an annotation; named after their Pods |
 //!
-//! What a file does not say of a Pod is not held against it.
+//! What a file leaves out about a Pod does not count against it.
 //!
 //! Everything in the table is named `NAMESPACE/NAME`; the namespace is
-//! `default` where none is given. The targets of a route are ModelServers of
-//! its own namespace, so tenants do not meet. Routes of one model name are
-//! tried in the order of their `creationTimestamp` (what has none comes
-//! first, as in Kthena), then of `resourceVersion` as a number (what has none
-//! comes first), then of `NAMESPACE/NAME`. A rule without a name is called
+//! `default` if none is given. The targets of a route are ModelServers of its
+//! own namespace, so tenants are kept apart. Routes with the same model name
+//! are tried in the order of their `creationTimestamp` (those without one come
+//! first, as in Kthena), then of `resourceVersion` as a number (those without
+//! one come first), then of `NAMESPACE/NAME`. A rule without a name is named
 //! `rule-1`, by its position.
 //!
 //! | Kthena | here |
@@ -48,20 +48,20 @@
 //! | `workloadPort`, `endpoints` | [`ModelServer::endpoint`](crate::ModelServer::endpoint) |
 //! | `rateLimit` | [`ModelRoute::rate_limit`](crate::ModelRoute::rate_limit): one for input and one for output tokens, in memory or in `global.redis` |
 //! | `trafficPolicy.timeout` | [`TrafficPolicy::timeout`](crate::TrafficPolicy::timeout) |
-//! | `trafficPolicy.retry.attempts` | [`TrafficPolicy::max_retries`](crate::TrafficPolicy::max_retries): 4 at once, after 500 and 503, where `retry` is not there |
+//! | `trafficPolicy.retry.attempts` | [`TrafficPolicy::max_retries`](crate::TrafficPolicy::max_retries); without `retry`, 4 at once, after 500 and 503 |
 //! | `trafficPolicy.retry.retryInterval` | [`TrafficPolicy::retry_interval`](crate::TrafficPolicy::retry_interval) |
 //! | `trafficPolicy.sessionSticky` | [`TrafficPolicy::session_sticky`](crate::TrafficPolicy::session_sticky); a `JWTClaim` is a value in [`AffinityKeys`](crate::AffinityKeys), with a warning |
 //!
-//! `parentRefs` count where [`Manifests::gateway`] names a Gateway. Without it they,
-//! `pdGroup` (but for the choice of Pods), `kvConnector`, `pipelineMode`,
-//! `connectionPool` and `externalModelProviderName` are read and
-//! not acted on: each is a warning. What an `externalModelProviderName` names is a
-//! ModelServer `NAMESPACE/external:NAME` without endpoints.
+//! `parentRefs` count if [`Manifests::gateway`] names a Gateway. Otherwise they are
+//! read but not acted on, as are `pdGroup` (except for the choice of Pods),
+//! `kvConnector`, `pipelineMode`, `connectionPool` and `externalModelProviderName`:
+//! each is a warning. An `externalModelProviderName` becomes a ModelServer
+//! `NAMESPACE/external:NAME` without endpoints.
 //!
 //! # Annotations
 //!
-//! Options that Kthena's schema does not have are annotations,
-//! which are YAML in a text. All are optional:
+//! Options that Kthena's schema does not have are annotations, whose values are
+//! YAML in a string. All are optional:
 //!
 //! ```yaml
 //! kind: ModelServer
@@ -148,25 +148,26 @@
 //!       - {unit: totalTokens, limit: 1000000, per: day, key: tenant, onStoreFailure: closed}
 //! ```
 //!
-//! The guide on [limits](crate::guide::limits#together-with-kthena) has all options of the last two.
+//! The guide on [limits](crate::guide::limits#together-with-kthena) lists all options of the last
+//! two.
 //!
-//! # What is said about it
+//! # Errors and warnings
 //!
-//! [`Manifests::build`] names every error at once, with file, document, line,
-//! column and field; [`Manifests::check`] gives warnings as well, with those of
-//! [`RouteTable::lint`](crate::RouteTable::lint). Printed, each is a line as
-//! compilers write them. Unknown fields are warnings, with the name that was
-//! probably meant; so are numbers with quotes and texts without, which are
-//! taken for what they must be, and which Kubernetes would refuse.
+//! [`Manifests::build`] reports every error at once, with file, document, line,
+//! column and field; [`Manifests::check`] reports warnings as well, including
+//! those of [`RouteTable::lint`](crate::RouteTable::lint). Printed, each is a
+//! line in the form that compilers use. Unknown fields are warnings, with the
+//! name that was probably meant; so are quoted numbers and unquoted strings,
+//! which are read as intended but which Kubernetes would refuse.
 //!
-//! What Kthena's schema or webhook would refuse and this crate takes is a
-//! warning with the code `refused-by-kthena`: such as `endpoints` beside
-//! `matchLabels`, two endpoints of one name, a label that Kubernetes refuses,
-//! more than 16 rules. Whoever does not go back to Kthena may pass over these.
-//! [`Manifests::deny`] makes errors of the warnings with a code.
+//! What this crate accepts but Kthena's schema or webhook would refuse is a
+//! warning with the code `refused-by-kthena`: `endpoints` beside `matchLabels`,
+//! for example, two endpoints of one name, a label that Kubernetes refuses, or
+//! more than 16 rules. If you won't go back to Kthena, you can ignore these.
+//! [`Manifests::deny`] turns the warnings with a code into errors.
 //!
-//! Files are not trusted: what one costs is bounded by its length, whatever
-//! its nesting and its aliases.
+//! Files are not trusted: the cost of a file is bounded by its length, whatever
+//! its nesting and aliases.
 
 mod assembly;
 mod deep_stack;

@@ -1,4 +1,4 @@
-//! Resources of a cluster: objects one by one, as they come, in place of files.
+//! Resources of a cluster: single objects, as they arrive, instead of files.
 
 use std::sync::Arc;
 

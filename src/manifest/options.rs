@@ -1,6 +1,7 @@
 //! The options that Kthena's schema has no field for, by their keys in annotations.
 //!
-//! Reading and writing go by the same lists, so that none can forget an option.
+//! Reading and writing use the same lists, so that neither can forget an
+//! option.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Where the manifests define each part of a configuration.
+//! Where in the manifests each part of a configuration is defined.
 
 use super::place::Spot;
 use crate::config::{RoutePart, ServerPart};

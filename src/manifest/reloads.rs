@@ -1,4 +1,4 @@
-//! From manifests to the table of a handle, again and again.
+//! Reloading: from manifests to the table of a handle.
 
 use std::{
     any::Any,

@@ -81,7 +81,7 @@ impl<'i> Served<'i> {
     }
 }
 
-/// What routes of one model name are ordered by: a total order, since no two have one name.
+/// The order of routes with one model name: a total order, since no two have the same name.
 ///
 /// The oldest first, and what has no age before all others, as in Kthena. Of the same age come
 /// those without a `resourceVersion` first, such as all objects of a cluster, where it changes

@@ -1,13 +1,13 @@
-//! A ModelServer as a resolver of endpoints sees it.
+//! A ModelServer as seen by a resolver of endpoints.
 
 use crate::manifest::read::server_manifest::{Port, ServerManifest};
 
-/// A ModelServer whose endpoints are asked for, by [`Manifests::resolve`](super::Manifests::resolve).
+/// The ModelServer whose endpoints [`Manifests::resolve`](super::Manifests::resolve) asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerInfo<'m>(pub(super) &'m ServerManifest);
 
 impl<'m> ServerInfo<'m> {
-    /// Its namespace, `default` where the manifest names none.
+    /// Its namespace, `default` if the manifest names none.
     pub fn namespace(&self) -> &'m str {
         &self.0.namespace
     }
@@ -22,7 +22,7 @@ impl<'m> ServerInfo<'m> {
         self.0.server.get_model()
     }
 
-    /// The labels that its engines have: `workloadSelector.matchLabels`, and the `decodeLabels` where
+    /// The labels that its engines have: `workloadSelector.matchLabels`, and the `decodeLabels` if
     /// there is a `pdGroup`.
     pub fn match_labels(&self) -> impl Iterator<Item = (&'m str, &'m str)> {
         let decode = self.0.decode.iter().flat_map(|group| &group.labels);

@@ -1,4 +1,4 @@
-//! The manifests of a gateway, from where they are read to the table.
+//! The manifests of a gateway, from reading to the table.
 
 use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
 
@@ -30,8 +30,8 @@ use crate::{
 
 /// ModelRoutes and ModelServers as Kthena's manifests describe them.
 ///
-/// Reading never fails: what is wrong is kept, and [`build`](Self::build)
-/// says all of it at once, with what is wrong between the manifests.
+/// Reading never fails: errors are collected, and [`build`](Self::build)
+/// reports all of them at once, including those between manifests.
 ///
 /// ```
 /// use tower_model_route::manifest::Manifests;
@@ -88,9 +88,9 @@ impl Manifests {
         Self::default()
     }
 
-    /// The documents of a text, YAML or JSON, one or several.
+    /// The documents in a string, YAML or JSON, one or several.
     ///
-    /// Messages call it `<yaml>`.
+    /// Messages name it `<yaml>`.
     pub fn from_yaml(text: &str) -> Self {
         let mut manifests = Self::new();
         manifests.add(&Arc::from("<yaml>"), text);
@@ -99,9 +99,9 @@ impl Manifests {
 
     /// The documents of a file, or of all `*.yaml`, `*.yml` and `*.json` of a directory.
     ///
-    /// As with `kubectl apply -f`, the directories in a directory are not
-    /// read. The files come in the order of their names; those whose name
-    /// begins with a dot are left out. This reads from the disk, and blocks.
+    /// As with `kubectl apply -f`, subdirectories are not read. Files are read
+    /// in the order of their names; those whose name begins with a dot are
+    /// skipped. This reads from the disk, and blocks.
     pub fn from_path(path: impl AsRef<Path>) -> Self {
         Self::from_texts(&files::read(path.as_ref()))
     }
@@ -120,8 +120,8 @@ impl Manifests {
         manifests
     }
 
-    /// Adds the other's manifests and endpoints; of two resolvers, lists of paths, zones,
-    /// Gateways or tables before, the other's stays.
+    /// Adds the other's manifests and endpoints. If both have a resolver, a list of
+    /// paths, a zone, a Gateway or an earlier table, the other's is kept.
     pub fn merge(mut self, other: Self) -> Self {
         self.found.extend(other.found);
         self.inputs.resources.append(other.inputs.resources);
@@ -142,15 +142,16 @@ impl Manifests {
         self
     }
 
-    /// Paths that requests may have beside those of the inference APIs, as
+    /// Paths that may reach an engine in addition to those of the inference
+    /// APIs, as with
     /// [`RouteTableBuilder::paths`](crate::RouteTableBuilder::paths).
     pub fn paths(mut self, paths: ApiPaths) -> Self {
         self.inputs.paths = Some(paths);
         self
     }
 
-    /// Makes errors of the warnings with this [code](Diagnostic::code), also for
-    /// [`build`](Self::build); a code that is of no warning does nothing.
+    /// Turns the warnings with this [code](Diagnostic::code) into errors, for
+    /// [`build`](Self::build) too; an unknown code does nothing.
     ///
     /// ```
     /// # use tower_model_route::manifest::Manifests;
@@ -164,15 +165,14 @@ impl Manifests {
         self
     }
 
-    /// Lets each ModelRoute and each ModelServer fail alone, as in a cluster that many teams have
-    /// their objects in.
+    /// Lets each ModelRoute and each ModelServer fail alone, as befits a cluster with the objects
+    /// of many teams.
     ///
-    /// One with errors is left out, or stays as it was where a [`Watch`](super::Watch) has read a
-    /// good version of it. A target whose ModelServer is not there gives its share to its siblings;
-    /// where none is left, requests are answered with 503. [`build`](Self::build) fails only where
-    /// something is wrong that is in no resource, and [`check`](Self::check) says what was left
-    /// out, and why. By default one error is enough for no table, which fits files that are changed
-    /// together.
+    /// One with errors is left out, or stays as it was if a [`Watch`](super::Watch) has read a good
+    /// version of it. A target whose ModelServer is missing gives its share to its siblings; if
+    /// none is left, requests are answered with 503. [`build`](Self::build) fails only for errors
+    /// that are not in a resource, and [`check`](Self::check) says what was left out, and why. By
+    /// default a single error means no table, which suits files that are changed together.
     ///
     /// ```
     /// # use tower_model_route::manifest::Manifests;
@@ -198,12 +198,12 @@ impl Manifests {
         self
     }
 
-    /// Says which table the new one will take the place of: what has not changed since is taken from
-    /// there.
+    /// Names the table that the new one will replace: unchanged parts are taken from it.
     ///
-    /// The new table is the same as without. But where, in a large cluster, only endpoints have
-    /// changed, making and [replacing](crate::RouteTableHandle::replace) it costs as much as
-    /// those, and the routes are in memory once, however many tables are still in use.
+    /// The new table is the same as without this. But if only endpoints have changed, in a
+    /// large cluster, the cost of building and [replacing](crate::RouteTableHandle::replace) it
+    /// depends on those alone, and the routes are in memory only once, however many tables are
+    /// still in use.
     ///
     /// ```
     /// # use tower_model_route::{RouteTable, RouteTableHandle, manifest::Manifests};
@@ -218,11 +218,11 @@ impl Manifests {
         self
     }
 
-    /// Gives endpoints to a ModelServer, besides those that it has from manifests: URIs, or
+    /// Gives a ModelServer endpoints in addition to those from manifests: URIs, or
     /// [`Endpoint`]s with options.
     ///
-    /// `server` is `NAMESPACE/NAME`, or `NAME` in the namespace `default`; that
-    /// there is none is an error of [`build`](Self::build).
+    /// `server` is `NAMESPACE/NAME`, or `NAME` in the namespace `default`; an
+    /// unknown one is an error of [`build`](Self::build).
     pub fn endpoints<I>(mut self, server: impl Into<String>, endpoints: I) -> Self
     where
         I: IntoIterator,
@@ -237,8 +237,8 @@ impl Manifests {
         self
     }
 
-    /// Has every endpoint whose host is a name [resolved](Endpoint::resolve), also those of
-    /// manifests: each of its addresses is an endpoint, as soon as it is known.
+    /// [Resolves](Endpoint::resolve) every endpoint whose host is a name, those of
+    /// manifests too: each address is an endpoint as soon as it is known.
     pub fn resolve_names(mut self) -> Self {
         self.inputs.resolves_names = true;
         self
@@ -250,21 +250,21 @@ impl Manifests {
         self
     }
 
-    /// Allows ModelServers to refer to this key as `${NAME}` in the headers for their engines
-    /// (annotation `tower-model-route/headers`), such as one that your program has from its
-    /// environment or from a file. A manifest never reads either by itself, and what it writes and
-    /// shows is the reference.
+    /// Allows ModelServers to refer to this key, which your program may have from its environment
+    /// or from a file, as `${NAME}` in the headers for their engines (annotation
+    /// `tower-model-route/headers`). A manifest never reads either by itself, and only the
+    /// reference is ever written or shown.
     ///
-    /// That a manifest refers to any other is an error of [`build`](Self::build).
+    /// A reference to any other key is an error of [`build`](Self::build).
     pub fn key(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.inputs.keys.insert(name.into(), value.into());
         self
     }
 
-    /// The password for the Redis at `address`, which is a `host:port` as limits name it. It goes to
-    /// no other: an address that somebody else has written into a manifest does not get it.
+    /// The password for the Redis at `address`, a `host:port` as limits name it. It is sent to no
+    /// other address, so a manifest that names another Redis can't obtain it.
     ///
-    /// Where no limit has the address, that is the warning `unused-password`.
+    /// If no limit has the address, that is the warning `unused-password`.
     pub fn redis_password(
         mut self,
         address: impl Into<String>,
@@ -275,7 +275,7 @@ impl Manifests {
         self
     }
 
-    /// Asks `resolver` for endpoints of each ModelServer, besides those that it has from elsewhere.
+    /// Asks `resolver` for endpoints of each ModelServer, in addition to those from elsewhere.
     pub fn resolve<F>(mut self, resolver: F) -> Self
     where
         F: Fn(ServerInfo<'_>) -> Vec<String> + Send + Sync + 'static,
@@ -287,16 +287,16 @@ impl Manifests {
     /// Serves only what Kthena's router would serve through this Gateway of Kubernetes' Gateway API:
     /// `NAMESPACE/NAME`, or `NAMESPACE/NAME/SECTION` for one of its listeners.
     ///
-    /// A ModelRoute with `parentRefs` is served if one of them names it: by default a `Gateway` of the
-    /// group `gateway.networking.k8s.io` in the route's own namespace. A `sectionName` must be that
-    /// of the listener, if one is given; a `port` does not count, nor does it in Kthena. A route
-    /// without `parentRefs` belongs to all Gateways of its own namespace.
+    /// A ModelRoute with `parentRefs` is served if one of them names it: by default a `Gateway` of
+    /// the group `gateway.networking.k8s.io` in the route's own namespace. A `sectionName` must be
+    /// that of the listener, if one is given; a `port` is ignored, as in Kthena. A route without
+    /// `parentRefs` belongs to all Gateways of its own namespace.
     ///
     /// The other routes are left out, with the ModelServers that only they use;
-    /// [`Report::notes`] says how many. Without this every route is served, and `parentRefs` are
-    /// warnings.
+    /// [`Report::notes`] says how many. Without this setting every route is served, and
+    /// `parentRefs` are warnings.
     ///
-    /// That the text names no Gateway is an error of [`build`](Self::build).
+    /// A name in another form is an error of [`build`](Self::build).
     ///
     /// ```
     /// # use tower_model_route::manifest::Manifests;
@@ -329,17 +329,17 @@ impl Manifests {
         self
     }
 
-    /// Makes the table.
+    /// Builds the table.
     ///
-    /// Everything in it is named `NAMESPACE/NAME`. Routes of one model name
-    /// are tried in the order of `creationTimestamp`, then `resourceVersion`
-    /// as a number, then `NAMESPACE/NAME`; what has no time comes before what has one, and so does
-    /// what has no version.
+    /// Everything in it is named `NAMESPACE/NAME`. Routes with the same model name are tried in
+    /// the order of `creationTimestamp`, then `resourceVersion` as a number, then
+    /// `NAMESPACE/NAME`; those without a time come before those with one, and likewise for the
+    /// version.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong in the manifests and between them, at once,
-    /// each with its file, document, line and field.
+    /// Every error in the manifests and between them, at once, each with its
+    /// file, document, line and field.
     pub fn build(&self) -> Result<RouteTable, ManifestError> {
         self.build_after(&Resources::default())
             .map(|built| built.table)
@@ -361,8 +361,8 @@ impl Manifests {
         }
     }
 
-    /// Everything that there is to say: errors, warnings, and what
-    /// [`RouteTable::lint`] finds, at their places in the files; then notes.
+    /// Reports everything: errors, warnings, and what [`RouteTable::lint`]
+    /// finds, at their places in the files; then notes.
     pub fn check(&self) -> Report {
         self.assemble(true, &Resources::default()).1
     }

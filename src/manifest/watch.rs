@@ -23,21 +23,21 @@ use crate::route::{RouteTable, RouteTableHandle};
 
 /// Reloads the table of a [`RouteTableHandle`] when manifests change.
 ///
-/// What is watched are directories and not the files themselves, so it does
-/// not matter how a change is made: in place, by an editor that writes a new
-/// file and renames it, or by Kubernetes, which swaps the symbolic link that a
-/// mounted ConfigMap's files lead through. Several changes within the
-/// [`debounce`](Self::debounce) time are one. Where the texts say what they
-/// said, be it with other comments, nothing is reloaded, and every count stays.
-/// Other files that the table depends on are named with [`also`](Self::also).
+/// It watches directories and not the files themselves, so it does not matter
+/// how a change is made: in place, by an editor that writes a new file and
+/// renames it, or by Kubernetes, which swaps the symbolic link that a mounted
+/// ConfigMap's files lead through. Several changes within the
+/// [`debounce`](Self::debounce) time count as one. If the content is the same,
+/// apart from comments, nothing is reloaded, and all counts are kept. Name
+/// other files that the table depends on with [`also`](Self::also).
 ///
 /// Manifests with errors leave the table as it is, unless they are
-/// [`lenient`](Manifests::lenient): the log says why, and
-/// [`RouteTableHandle::last_error`] does, until a reload succeeds. So do
-/// manifests that have lost their last route, as a file has that is just being
-/// written, unless [`allow_no_routes`](Self::allow_no_routes) is set, and a
-/// panic while they are read. They are tried again at the next change, or a minute
-/// later, since the reason may have passed; the same error is told once.
+/// [`lenient`](Manifests::lenient): the log says why, and so does
+/// [`RouteTableHandle::last_error`], until a reload succeeds. The same is true of
+/// manifests without any route, such as a file that is just being written, unless
+/// [`allow_no_routes`](Self::allow_no_routes) is set, and of a panic while they
+/// are read. They are tried again at the next change, or a minute later, since the
+/// cause may have passed; a repeated error is logged once.
 ///
 /// ```no_run
 /// use tower_model_route::{RouteTableHandle, manifest::{Manifests, Watch}};
@@ -81,8 +81,8 @@ impl Watch {
         self
     }
 
-    /// Adds a file that is no manifest, such as a key that [`complete`](Self::complete) reads: what is
-    /// in it is compared as the manifests are, so that a change of it alone is a reload.
+    /// Adds a file that is not a manifest, such as a key that [`complete`](Self::complete) reads.
+    /// Its content is compared as that of manifests is, so that a change of it alone is a reload.
     pub fn also(mut self, file: impl Into<PathBuf>) -> Self {
         self.others.push(file.into());
         self
@@ -90,23 +90,24 @@ impl Watch {
 
     /// The quiet time after a change before a reload, 200 ms by default.
     ///
-    /// If changes never stop, the reload happens after ten times as long.
+    /// If changes never stop, the reload happens after ten times this time.
     pub fn debounce(mut self, time: Duration) -> Self {
         self.debounce = time;
         self
     }
 
-    /// Also takes the last route away, where the manifests have none any more, or a directory has no
-    /// manifests.
+    /// Allows a reload to remove the last route, if the manifests have none any more or a directory
+    /// has no manifests.
     ///
-    /// By default such a reload fails: an emptied file is more often a mistake
-    /// than meant, and every request would be answered with 404.
+    /// By default such a reload fails: an empty file is more often a mistake
+    /// than intended, and every request would be answered with 404.
     pub fn allow_no_routes(mut self) -> Self {
         self.allow_no_routes = true;
         self
     }
 
-    /// What the manifests need beside the files, such as endpoints, each time they are read.
+    /// Adds what the manifests need besides the files, such as endpoints, each time they are
+    /// read.
     pub fn complete(mut self, complete: impl Fn(Manifests) -> Manifests + Send + 'static) -> Self {
         self.complete = Box::new(complete);
         self
@@ -116,8 +117,8 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// A path can't be watched: neither it nor its directory is there, or the
-    /// system has no more watches to give.
+    /// If a path can't be watched: neither it nor its directory exists, or the
+    /// system is out of watches.
     pub fn start(self, handle: &RouteTableHandle) -> Result<WatchHandle, WatchError> {
         let (sender, signals) = mpsc::channel();
         let on_event = {
@@ -162,7 +163,7 @@ impl RouteTableHandle {
     ///
     /// # Errors
     ///
-    /// The path can't be watched.
+    /// If the path can't be watched.
     pub fn watch_path(&self, path: impl Into<PathBuf>) -> Result<WatchHandle, WatchError> {
         Watch::new().path(path).start(self)
     }
@@ -184,7 +185,7 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// The thread of a [`Watch`]; when this is dropped, nothing is reloaded any more.
+/// The thread of a [`Watch`]; dropping it ends the watch.
 #[derive(Debug)]
 #[must_use = "the watch ends when it is dropped"]
 pub struct WatchHandle {
@@ -193,7 +194,7 @@ pub struct WatchHandle {
 }
 
 impl WatchHandle {
-    /// Ends the watch, and waits until it has; a reload that has begun is finished.
+    /// Ends the watch and waits for its end; a reload that has begun is finished.
     pub fn stop(mut self) {
         _ = self.sender.send(Signal::Stop);
         if let Some(thread) = self.thread.take() {

@@ -1,4 +1,4 @@
-//! Which workloads are a ModelServer's.
+//! Which workloads belong to a ModelServer.
 
 use std::{
     collections::{HashMap, HashSet},

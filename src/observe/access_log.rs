@@ -1,4 +1,4 @@
-//! One line a request, when it has ended.
+//! The access log: one line for each request, when it has ended.
 
 use std::{
     fmt::{self, Display, Write},
@@ -17,7 +17,7 @@ use crate::route::RouteDecision;
 /// The target of the events.
 const TARGET: &str = "tower_model_route::access";
 
-/// An observer that logs each request once, when it has ended: an event of `tracing` at INFO with
+/// An observer that logs each request once, when it has ended, as a `tracing` event at INFO with
 /// the target `tower_model_route::access`.
 ///
 /// ```
@@ -34,8 +34,8 @@ pub struct AccessLog {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AccessStyle {
-    /// The event has a field for each fact, under the names of [`EndFacts::json`]; how they are
-    /// written is the subscriber's.
+    /// The event has a field for each fact, under the names of [`EndFacts::json`]; the
+    /// subscriber formats them.
     #[default]
     Fields,
     /// The message is [`EndFacts::text`].
@@ -45,7 +45,7 @@ pub enum AccessStyle {
 }
 
 impl AccessLog {
-    /// In this style.
+    /// An access log in this style.
     pub fn new(style: AccessStyle) -> Self {
         Self { style }
     }
@@ -98,17 +98,17 @@ fn log_fields(end: &EndFacts<'_>) {
 }
 
 impl<'a> EndFacts<'a> {
-    /// A line for people, as Kthena Router's access log has it: method, path and protocol, status,
-    /// the error if there is one, then what is known, as `name=value`.
+    /// A line for people, in the form of Kthena Router's access log: method, path and protocol,
+    /// status, the error if there is one, then everything known as `name=value`.
     ///
-    /// Nothing in it can break the line or write to a terminal: other characters than visible ones
+    /// Nothing in it can break the line or control a terminal: all characters except visible ones
     /// are escaped, and names are cut to 256 characters.
     pub fn text(&self) -> impl Display + use<'_, 'a> {
         Line(self)
     }
 
-    /// A JSON object in a line, under the names of Kthena Router's access log where that has one.
-    /// Times are milliseconds; what is not known is left out.
+    /// A JSON object on one line, under the names of Kthena Router's access log if that has one.
+    /// Times are in milliseconds; what is not known is left out.
     pub fn json(&self) -> impl Display + use<'_, 'a> {
         Object(self)
     }

@@ -1,4 +1,4 @@
-//! What a request tells of its attempts.
+//! What observers are told about a request's attempts.
 
 use std::{sync::Arc, time::Duration};
 

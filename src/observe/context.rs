@@ -1,5 +1,5 @@
-//! W3C trace context between the fields of requests and spans, through the propagator that the
-//! program has set for OpenTelemetry.
+//! Trace context between requests' headers and spans, through the propagator that the program
+//! has set for OpenTelemetry.
 
 use http::HeaderMap;
 use tracing::Span;

@@ -13,7 +13,7 @@ use crate::{
     server::Outcome,
 };
 
-/// What is known of a request by its head.
+/// What is known about a request from its head.
 #[derive(Debug)]
 pub struct RequestFacts {
     pub(super) method: Method,
@@ -31,7 +31,7 @@ impl RequestFacts {
         &self.method
     }
 
-    /// The client's path, without the query, which may have keys in it.
+    /// The client's path, without the query, which may contain keys.
     pub fn path(&self) -> &str {
         self.uri.path()
     }
@@ -41,7 +41,7 @@ impl RequestFacts {
         &self.uri
     }
 
-    /// What it asks for, as OpenTelemetry's `gen_ai.operation.name` has it: `chat`,
+    /// The operation, in terms of OpenTelemetry's `gen_ai.operation.name`: `chat`,
     /// `text_completion`, `embeddings`, `generate_content`; `None` for anything else.
     pub fn operation(&self) -> Option<&'static str> {
         self.operation.name()
@@ -52,13 +52,13 @@ impl RequestFacts {
         self.version
     }
 
-    /// The request's id, the client's or made: it is in `x-request-id` of the request to the engine
-    /// and of the answer.
+    /// The request's id, the client's or a generated one. It is in `x-request-id` of the request to
+    /// the engine and of the answer.
     pub fn id(&self) -> &str {
         self.id.to_str().unwrap_or_default()
     }
 
-    /// How long ago it has arrived.
+    /// How long ago it arrived.
     pub fn age(&self) -> Duration {
         self.begun.elapsed()
     }
@@ -89,12 +89,12 @@ impl<'a> AttemptFacts<'a> {
         self.decision
     }
 
-    /// Why it is made, if it is not the first: how the one before it has ended.
+    /// Why it is made, if it is not the first: how the previous one ended.
     pub fn retried_after(&self) -> Option<AttemptOutcome> {
         self.after
     }
 
-    /// How it has ended; `None` when it begins.
+    /// How it ended; `None` when it begins.
     pub fn outcome(&self) -> Option<AttemptOutcome> {
         self.ended.map(|(outcome, _)| outcome)
     }
@@ -106,12 +106,12 @@ impl<'a> AttemptFacts<'a> {
     }
 }
 
-/// How an attempt has ended.
+/// How an attempt ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AttemptOutcome(pub(super) Outcome);
 
 impl AttemptOutcome {
-    /// The status of the engine's answer, if it has answered.
+    /// The status of the engine's answer, if it answered.
     pub fn status(self) -> Option<StatusCode> {
         match self.0 {
             Outcome::Answered(status) | Outcome::Full(status, _) | Outcome::Declined(status, _) => {
@@ -122,7 +122,7 @@ impl AttemptOutcome {
     }
 
     /// Whether it proves that the engine works: an answer other than 500, 502, 503 and 504, or one
-    /// that says that the engine is full.
+    /// saying that the engine is full.
     pub fn is_success(self) -> bool {
         self.0.is_success()
     }
@@ -160,18 +160,18 @@ impl fmt::Debug for AttemptOutcome {
     }
 }
 
-/// How a request has ended.
+/// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndKind {
-    /// The client has got a whole answer whose status is below 400.
+    /// The client got a complete answer with a status below 400.
     Ok,
-    /// The answer is an error, the gateway's own or the engine's: by its status, or by an event of
-    /// its stream. Or there is none, as a service below has failed.
+    /// The answer is an error, the gateway's own or the engine's, by its status or by an event of
+    /// its stream; or there is none, because a service below failed.
     Error,
-    /// The client has gone away before the end of its answer.
+    /// The client disconnected before the end of its answer.
     ClientGone,
-    /// The engine has broken off its answer, has ended it too early, or has stopped in its middle.
+    /// The engine's answer broke off, ended too early, or stalled.
     Interrupted,
 }
 
@@ -187,7 +187,7 @@ impl EndKind {
     }
 }
 
-/// What a limit has said of a request.
+/// A limit's decision about a request.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitFacts<'a> {
     pub(crate) name: &'a str,
@@ -197,7 +197,7 @@ pub struct LimitFacts<'a> {
 }
 
 impl<'a> LimitFacts<'a> {
-    /// The limit in words, such as `60 requests per minute and header "x-api-key"`.
+    /// The limit as text, such as `60 requests per minute and header "x-api-key"`.
     pub fn name(&self) -> &'a str {
         self.name
     }
@@ -207,19 +207,19 @@ impl<'a> LimitFacts<'a> {
         self.route
     }
 
-    /// What it has said.
+    /// The decision.
     pub fn verdict(&self) -> LimitVerdict {
         self.verdict
     }
 
-    /// Where it has looked, in one word: `memory`, `store`, or what stands in for a store that fails:
+    /// Where it was made, in one word: `memory`, `store`, or what stands in for a failing store:
     /// `local`, `open` or `closed`.
     pub fn store(&self) -> &'static str {
         self.store
     }
 }
 
-/// What a limit says.
+/// The decision of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LimitVerdict {
@@ -227,7 +227,7 @@ pub enum LimitVerdict {
     Allowed,
     /// It is answered with 429.
     Refused,
-    /// It would be, and goes on because the limit only observes.
+    /// It would be refused, but goes on because the limit only observes.
     Observed,
 }
 
@@ -246,17 +246,18 @@ impl LimitVerdict {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Times {
-    /// From the head's arrival until the body was received far enough to route it; all of the time
-    /// if it never was.
+    /// From the head's arrival until enough of the body was received to route it; the whole time
+    /// if that never happened.
     pub receive: Duration,
     /// In the queue, for an endpoint with room.
     pub queue: Duration,
     /// From the request's arrival to the head of its answer.
     pub to_head: Option<Duration>,
-    /// From the request's arrival to the first event with output; only of streams that were read.
+    /// From the request's arrival to the first event with content; only for streams that were
+    /// read.
     pub to_first_content: Option<Duration>,
     /// From one output token to the next, on average: from the first content to the end, divided by
-    /// the number of tokens after the first. Where no usage is reported, by that of events.
+    /// the number of tokens after the first, or of events if no usage is reported.
     pub per_output_token: Option<Duration>,
     /// The same for the events with content.
     pub per_output_event: Option<Duration>,
@@ -307,13 +308,13 @@ impl<'a> EndFacts<'a> {
         self.kind
     }
 
-    /// The status of the answer; `None` if there was none yet, or a service below has failed. (A
-    /// client that was sent comments while it waited has seen a 200, whatever came.)
+    /// The status of the answer; `None` if there was none yet, or a service below failed. (A
+    /// client that was sent comments while it waited has seen a 200, whatever came later.)
     pub fn status(&self) -> Option<StatusCode> {
         self.status
     }
 
-    /// The gateway's own error, if it has answered with one.
+    /// The gateway's own error, if it answered with one.
     pub fn error(&self) -> Option<&'a RouteError> {
         self.error
     }
@@ -331,14 +332,14 @@ impl<'a> EndFacts<'a> {
         }
     }
 
-    /// The decision of the attempt that brought the answer, or of the last one; `None` if the request
-    /// was sent to no engine.
+    /// The decision of the attempt that brought the answer, or of the last one; `None` if the
+    /// request was not sent to an engine.
     pub fn decision(&self) -> Option<&'a RouteDecision> {
         self.decision
     }
 
-    /// The model name by which the request was routed, which the table knows; `None` if no rule
-    /// matches. Only such a name belongs into a label.
+    /// The model name by which the request was routed, which is in the table; `None` if no rule
+    /// matches. Only such a name belongs in a label.
     pub fn model(&self) -> Option<&'a str> {
         self.ruled.map(|ruled| ruled.model)
     }
@@ -353,7 +354,8 @@ impl<'a> EndFacts<'a> {
         self.ruled.map(|ruled| ruled.rule)
     }
 
-    /// The model name as the client asked for it, if it is known. It may be anything, of up to 4 KiB.
+    /// The model name that the client asked for, if it is known. It may be any string of up to 4
+    /// KiB.
     pub fn requested_model(&self) -> Option<&'a str> {
         self.requested_model
     }
@@ -378,14 +380,14 @@ impl<'a> EndFacts<'a> {
         self.is_read
     }
 
-    /// The tokens that the engine has reported, as it reported them, as far as they are possible.
+    /// The tokens that the engine reported, as it reported them, without impossible counts.
     pub fn usage(&self) -> &Usage {
         &self.usage
     }
 
-    /// Whether the usage is final and whole: the engine has reported it at the end of its answer, with
-    /// its input and, but for embeddings and the like, which have none, its output. If not, it is a
-    /// lower bound, or there is none.
+    /// Whether the usage is final and complete: the engine reported it at the end of its answer,
+    /// with the input and the output (embeddings and the like have none). If not, it is a lower
+    /// bound, or there is none.
     pub fn is_exact(&self) -> bool {
         let (input, output) = self.totals;
         let has_output = || output.is_some() || Made::by(self.request.path()) == Made::Numbers;
@@ -402,15 +404,15 @@ impl<'a> EndFacts<'a> {
         self.totals
     }
 
-    /// All input tokens, as far as they are reported: with those that came from a cache or went into
-    /// it, which Anthropic counts apart, as the GenAI conventions have it.
+    /// All input tokens, if reported, including those read from or written to a cache, which
+    /// Anthropic counts separately. This follows the GenAI conventions.
     pub fn input_tokens(&self) -> Option<u64> {
         self.totals.0
     }
 
-    /// All output tokens, thoughts included, which Gemini counts apart: the reported ones if they are
-    /// final, else an estimate, which is the larger of what was reported so far and the events with
-    /// content. 0 for an error.
+    /// All output tokens, including thoughts, which Gemini counts separately: the reported number
+    /// if it is final, else an estimate, the larger of what was reported so far and the number of
+    /// events with content. 0 for an error.
     pub fn output_tokens(&self) -> u64 {
         match self.totals.1 {
             Some(reported) if self.is_final || !self.is_stream => reported,
@@ -419,13 +421,13 @@ impl<'a> EndFacts<'a> {
         }
     }
 
-    /// The events with content: mostly one a token, or a few tokens each. An answer that is no stream
-    /// has one.
+    /// The number of events with content: usually one for each token, or for a few tokens. An
+    /// answer that is not a stream has one.
     pub fn contents(&self) -> u64 {
         self.contents
     }
 
-    /// The bytes of the engine's answer that have passed.
+    /// The bytes of the engine's answer that were forwarded.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

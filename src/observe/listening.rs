@@ -1,4 +1,4 @@
-//! A request, and who is told of it.
+//! A request, and its listeners.
 
 use super::{facts::RequestFacts, observer::Observers};
 

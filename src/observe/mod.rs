@@ -1,5 +1,5 @@
-//! Everything that is for people: what is told of a request, its span, snapshots, explanations,
-//! warnings, the admin view.
+//! Everything for people: observers of requests, spans, snapshots, explanations, warnings, the
+//! admin view.
 
 mod access_log;
 #[cfg(feature = "admin")]

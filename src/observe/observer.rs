@@ -1,4 +1,4 @@
-//! Who is told what becomes of requests.
+//! Observers: the listeners to what happens to requests.
 //!
 //! An [`Observer`] is told facts: borrowed, structured, and each at the moment at which it is known.
 //! Any number of them can listen; the metrics and the access log of this crate are two. They share
@@ -46,14 +46,15 @@ use http::{Extensions, request::Parts};
 use super::facts::{AttemptFacts, EndFacts, LimitFacts, RequestFacts};
 use crate::{error::RouteError, route::RouteDecision};
 
-/// Is told what becomes of each request; see [`ModelRouteLayer::observer`](crate::ModelRouteLayer::observer).
+/// Is told what happens to each request; see
+/// [`ModelRouteLayer::observer`](crate::ModelRouteLayer::observer).
 ///
-/// All methods do nothing unless they are written. They are called in the task that serves the
-/// request, some while a lock of that request is held: they must not block, and a panic in one ends
-/// the request. What takes time belongs into a channel.
+/// All methods do nothing by default. They are called in the task that serves the request, some
+/// while a lock of that request is held: they must not block, and a panic in one ends the request.
+/// Hand anything slow to a channel.
 ///
-/// Every request that is [`received`](Self::received) [`ended`](Self::ended) exactly once, also if
-/// its client goes away or its future is dropped.
+/// For every request that is [`received`](Self::received), [`ended`](Self::ended) is called
+/// exactly once, even if its client disconnects or its future is dropped.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,9 +71,9 @@ use crate::{error::RouteError, route::RouteDecision};
 /// }
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// A request has arrived, with this head. What is put into `notes` is found in
-    /// [`RequestFacts::notes`] later: who is asking, for example, as a layer above has said in the
-    /// head's extensions.
+    /// A request has arrived, with this head. What you put into `notes` is in
+    /// [`RequestFacts::notes`] later: the caller, for example, whom a layer above has recorded in
+    /// the head's extensions.
     fn received(&self, head: &Parts, notes: &mut Extensions) {
         _ = (head, notes);
     }
@@ -82,13 +83,13 @@ pub trait Observer: Send + Sync + 'static {
         _ = (request, decision);
     }
 
-    /// The gateway answers the request itself, with this error: it was not routed, no endpoint was
-    /// free, or the time was over.
+    /// The gateway answers the request itself with this error: it was not routed, no endpoint was
+    /// free, or its time was over.
     fn rejected(&self, request: &RequestFacts, error: &RouteError) {
         _ = (request, error);
     }
 
-    /// A limit has been asked, and has said this.
+    /// A limit has decided about the request.
     fn limited(&self, request: &RequestFacts, limit: &LimitFacts<'_>) {
         _ = (request, limit);
     }
@@ -103,19 +104,20 @@ pub trait Observer: Send + Sync + 'static {
         _ = attempt;
     }
 
-    /// The first event with output has come, in an answer that is a stream.
+    /// The first event with content has arrived, in an answer that is a stream.
     fn first_content(&self, request: &RequestFacts) {
         _ = request;
     }
 
-    /// The request has ended: its answer has ended or broken off, or nobody waits for it any more.
+    /// The request has ended: its answer has ended or broken off, or nobody is waiting for it any
+    /// more.
     fn ended(&self, end: &EndFacts<'_>) {
         _ = end;
     }
 
-    /// Whether the answers' events are to be read, for usage and the first content; by default yes.
-    /// They are read once for all observers. Without that, [`EndFacts`] has no usage, no counts but
-    /// that of bytes, and no time of the first content.
+    /// Whether to read the answers' events, for usage and the first content; by default yes. They
+    /// are read once for all observers. Otherwise [`EndFacts`] has no usage, no counts except
+    /// bytes, and no time of the first content.
     fn reads_answers(&self) -> bool {
         true
     }

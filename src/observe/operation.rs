@@ -1,4 +1,5 @@
-//! What a request asks for, in the words of OpenTelemetry's GenAI conventions.
+//! The operation of a request, in the terms of OpenTelemetry's GenAI
+//! conventions.
 
 use crate::{error::Shape, events::Dialect};
 

@@ -1,4 +1,4 @@
-//! What one request tells those who listen. (The [observer](super::observer) has the design.)
+//! What one request reports to its listeners. (The design is in [observer](super::observer).)
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -103,12 +103,12 @@ impl EndpointSnapshot {
         }
     }
 
-    /// Its normalised URI: scheme, authority without a default port, path prefix.
+    /// Its normalized URI: scheme, authority without a default port, path prefix.
     pub fn uri(&self) -> &str {
         &self.uri
     }
 
-    /// What people call it, such as the name of its Pod, if that is [known](crate::Endpoint::name).
+    /// Its [name](crate::Endpoint::name) for people, such as that of its Pod, if it has one.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
@@ -128,7 +128,7 @@ impl EndpointSnapshot {
         self.consecutive_failures
     }
 
-    /// Until when it is ejected; in the past, once it may be tried again.
+    /// When its ejection ends; in the past once it may be tried again.
     pub fn ejected_until(&self) -> Option<Instant> {
         self.ejected_until
     }
@@ -140,15 +140,15 @@ impl EndpointSnapshot {
         Some(until.saturating_duration_since(now))
     }
 
-    /// Whether it has this model or adapter, by the name that engines know, as far as that is known:
-    /// by its list ([`ServedModels`](crate::ServedModels)), what it has loaded
-    /// ([`LoraAdapters`](crate::LoraAdapters)), or what it has answered.
+    /// Whether it has this model or adapter, by the engines' name for it, if that is known: from
+    /// its list ([`ServedModels`](crate::ServedModels)), from loading
+    /// ([`LoraAdapters`](crate::LoraAdapters)), or from its answers.
     pub fn has_model(&self, name: &str) -> Option<bool> {
         self.served.as_deref()?.has_now(name)
     }
 
-    /// For how long it still gets no requests for this model, where others may have it, because it
-    /// has answered that it does not have it
+    /// How much longer it gets no requests for this model as long as others may have it, because
+    /// it answered that it does not have it
     /// ([`retry_unknown_model`](crate::TrafficPolicy::retry_unknown_model)).
     pub fn passed_over_for(&self, name: &str) -> Option<Duration> {
         self.served.as_deref()?.marked_for(name)
@@ -169,8 +169,7 @@ impl EndpointSnapshot {
         self.ejections
     }
 
-    /// What was last said of its load, once for each source that has said something: in its
-    /// answers, in its metrics, by the program.
+    /// The last report of its load from each source: its answers, its metrics, the program.
     pub fn reported(&self) -> &[ReportedLoad] {
         &self.reported
     }

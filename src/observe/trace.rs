@@ -1,8 +1,7 @@
-//! One span a request and one in it for each attempt, under the attribute names of
-//! OpenTelemetry's conventions (GenAI, HTTP) where they have one and `model_route.*` where they
-//! have not.
+//! A span for each request, and within it one for each attempt, under the attribute names of
+//! OpenTelemetry's conventions (GenAI, HTTP) if they have one, and `model_route.*` otherwise.
 //!
-//! Nothing of a prompt is recorded, nor of a body but the model's name.
+//! No part of a prompt is recorded, nor any of a body except the model's name.
 
 use std::time::Duration;
 
@@ -22,18 +21,18 @@ use crate::{
     server::Outcome,
 };
 
-/// At which level the spans of a request and of its attempts are.
+/// The level of the spans of a request and of its attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpanLevel {
-    /// INFO, which production subscribers have: for traces.
+    /// INFO, which production subscribers record: for traces.
     Info,
     /// DEBUG, as those of tower-http are.
     #[default]
     Debug,
     /// TRACE.
     Trace,
-    /// There is none.
+    /// No spans.
     Off,
 }
 

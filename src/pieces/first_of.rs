@@ -1,4 +1,4 @@
-//! Finds bytes in text that is mostly short.
+//! Finds bytes in text that is usually short.
 
 use memchr::memchr2;
 

@@ -1,4 +1,4 @@
-//! Texts that every request has a part in.
+//! Strings that many requests share.
 
 use std::{
     collections::HashSet,
@@ -9,16 +9,17 @@ use bytes::Bytes;
 
 use super::lock::lock;
 
-/// So many texts are kept for ever, of this many bytes each at most: 1 MiB in all.
+/// This many strings are kept forever, of at most this many bytes each: 1 MiB in
+/// all.
 const MOST: usize = 4096;
 const LONGEST: usize = 256;
 
-/// The text, as bytes whose clones count no references.
+/// The string, as bytes whose clones count no references.
 ///
-/// What is the same in all requests, such as an endpoint's Host, is cloned for each. A count of
-/// references would be written by all cores in turn, twice a request: on one core that is 10 ns, on
-/// many of them the line of memory is what they wait for. So the first texts that a process has are
-/// kept for ever; those beyond the bound are shared as usual.
+/// What is the same in all requests, such as an endpoint's Host, is cloned for each. A reference
+/// count would be written by all cores in turn, twice a request: on one core that costs 10 ns, on
+/// many the cores contend for the cache line. So the first strings of a process are kept forever;
+/// those beyond the bound are shared as usual.
 pub(crate) fn interned(text: &str) -> Bytes {
     static KEPT: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
     let mut kept = lock(&KEPT);

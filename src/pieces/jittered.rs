@@ -1,4 +1,4 @@
-//! Times at which not all replicas do the same at the same moment.
+//! Intervals with jitter, so that replicas don't act at the same moment.
 
 use std::{ops::Range, time::Duration};
 

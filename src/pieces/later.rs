@@ -1,4 +1,4 @@
-//! A time that is as far away as somebody has configured.
+//! A time in the future that can't overflow the clock.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The rest of an upload that is answered early: read, and thrown away.
+//! Draining: the rest of an upload that is answered early is read and thrown
+//! away.
 
 use std::{
     fmt,

@@ -1,4 +1,4 @@
-//! Which fields may come after a body.
+//! Which fields may be trailers.
 
 use http::{HeaderMap, HeaderName};
 

@@ -1,4 +1,4 @@
-//! A request that is for one of the addresses of a host.
+//! A request for one of the addresses of a host.
 
 use std::net::SocketAddr;
 
@@ -6,15 +6,15 @@ use http::{request::Parts, uri::Authority};
 
 use crate::config::Address;
 
-/// In the extensions of a request to one of several addresses of a name: where to connect to.
+/// Where to connect to: in the extensions of a request to one of several addresses of a name.
 ///
 /// An endpoint that [resolves](crate::Endpoint::resolve) is one endpoint for each address. Over
 /// `http` the request's URI has the address, so that any client goes there; `Host` is the name as
 /// configured. Over `https` the URI has the name, since the certificate is for that, and only a
-/// client that obeys this connects to the right address: `engine_client` (feature `client`) does,
-/// which also speaks of the [name](Self::authority) in HTTP/2's `:authority`. A client of your own
-/// that does neither sends all requests over `https` to the address that it finds by itself,
-/// whatever the endpoint.
+/// client that obeys this connects to the right address. `engine_client` (feature `client`) does,
+/// and also uses the [name](Self::authority) in HTTP/2's `:authority`. A client of your own that
+/// ignores it sends all `https` requests to an address that it resolves itself, whatever the
+/// endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AtAddress {
     socket: SocketAddr,

@@ -1,4 +1,4 @@
-//! What the fields of a head are, as far as something has to be done about them.
+//! The header fields that need special treatment.
 
 use http::{HeaderMap, HeaderValue};
 

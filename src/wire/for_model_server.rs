@@ -1,16 +1,16 @@
-//! A request that no decision goes with, and the ModelServer that it is for.
+//! A request without a decision, and the ModelServer that it is for.
 
 use std::sync::Arc;
 
-/// In the extensions of a request without a
-/// [decision](crate::RouteBody::decision): the ModelServer for whose engine it is.
+/// The ModelServer whose engine a request is for: in the extensions of requests
+/// without a [decision](crate::RouteBody::decision).
 ///
 /// [`HealthCheck`](crate::HealthCheck), [`ServedModels`](crate::ServedModels) and
-/// [`EngineMetrics`](crate::EngineMetrics) put it there. `engine_client` (feature `client`) obeys it:
-/// the request goes out with the options that the client has for this ModelServer
-/// (`EngineClientBuilder::model_server`). A client of your own that tells ModelServers apart, by
-/// certificates or otherwise, finds the name in the decision, or else here; other clients are not
-/// disturbed. Put it into requests of your own to engines.
+/// [`EngineMetrics`](crate::EngineMetrics) add it. `engine_client` (feature `client`) obeys it, and
+/// sends the request with the client's options for this ModelServer
+/// (`EngineClientBuilder::model_server`). A client of your own that treats ModelServers
+/// differently, in their certificates for example, finds the name in the decision, or else here;
+/// other clients can ignore it. Add it to your own requests to engines.
 ///
 /// ```
 /// use http::Request;

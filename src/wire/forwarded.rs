@@ -14,14 +14,14 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The treatment of the fields that tell an engine where a request came from:
+/// How to treat the headers that tell an engine where a request came from:
 /// `X-Forwarded-For`, `X-Forwarded-Host`, `X-Forwarded-Proto`, and `Forwarded`
 /// (RFC 7239).
 ///
 /// The client's address is a `SocketAddr` or an `IpAddr` in the request's
 /// extensions, as for [`HashKey::ClientAddr`](crate::HashKey::ClientAddr), its
 /// host the authority or `Host` of its request, and its protocol the scheme of
-/// an absolute URI (HTTP/2 always has one). What is not known is not told.
+/// an absolute URI (HTTP/2 always has one). What is not known is left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForwardedFields {
@@ -33,7 +33,7 @@ pub enum ForwardedFields {
     /// Those of the client are removed, and new ones are set: for a gateway
     /// that clients reach directly.
     Replace,
-    /// The client is added to the lists, and its host and protocol are set where
+    /// The client is added to the lists, and its host and protocol are set if
     /// there are none: for a gateway behind proxies that can be trusted.
     Append,
 }

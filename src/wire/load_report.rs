@@ -1,4 +1,5 @@
-//! Load reports in the heads of answers, as the Open Request Cost Aggregation (ORCA) has them.
+//! Load reports in the headers of answers, in the format of Open Request Cost Aggregation
+//! (ORCA).
 //!
 //! vLLM 0.32 answers `endpoint-load-metrics-format: TEXT` on plain chats and completions with
 //! `endpoint-load-metrics: TEXT named_metrics.num_requests_waiting=0.0,

@@ -1,4 +1,5 @@
-//! Where an engine sends a client next.
+//! `Location` and `Content-Location` of an engine's answer, as the client needs
+//! them.
 
 use http::{
     HeaderMap, HeaderValue,

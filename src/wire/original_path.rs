@@ -1,4 +1,4 @@
-//! The path with which a request came.
+//! The original path of a request, if a router above has stripped a prefix.
 
 use std::{fmt, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! The `Via` field: who passed a message on, and how a loop is seen.
+//! The `Via` header: who passed a message on, and how a loop is detected.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,14 +9,14 @@ use crate::{
     pieces::{interned, members},
 };
 
-/// The name of this gateway in the field `Via` (RFC 9110 section 7.6.3).
+/// The name of this gateway in the `Via` header (RFC 9110 section 7.6.3).
 ///
 /// It is added to requests on their way to an engine and to the engine's
-/// answers. A request that already has it has come in a circle, and is answered
+/// answers. A request that already has it has gone in a circle, and is answered
 /// with 508 `loop_detected` at once.
 ///
-/// By default the name is a random one of the process, so two layers of one
-/// process, of which one is the engine of the other, need names of their own.
+/// By default the name is random for each process, so if one layer in a process
+/// is the engine of another, they need names of their own.
 ///
 /// ```
 /// use tower_model_route::{ModelRouteLayer, RouteTable, Via};
@@ -40,17 +40,17 @@ struct Named {
 }
 
 impl Via {
-    /// The gateway calls itself `name`, which should be the same nowhere else.
+    /// The gateway's name is `name`, which should be unique.
     ///
     /// # Errors
     ///
-    /// The name must be a token, or a host with a port.
+    /// If the name is neither a token nor a host with a port.
     pub fn named(name: impl Into<String>) -> Result<Self, BuildError> {
         let name = name.into();
         named(name).map(|named| Self(Some(Arc::new(named))))
     }
 
-    /// The field is passed on as it comes, and loops are not noticed.
+    /// The header is passed on unchanged, and loops are not detected.
     pub fn off() -> Self {
         Self(None)
     }

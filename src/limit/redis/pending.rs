@@ -1,4 +1,4 @@
-//! What has to be settled in Redis yet.
+//! Settlements that have yet to be written to Redis.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,4 @@
-//! The way to the bindings of sessions in Redis, for those who bind them.
+//! Access to the bindings of sessions in Redis.
 
 use std::{sync::Arc, time::Duration};
 

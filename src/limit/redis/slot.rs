@@ -1,4 +1,4 @@
-//! Which buckets a call can be for.
+//! Which buckets fit into one call.
 
 use std::iter;
 

@@ -14,15 +14,16 @@ use crate::{
     limit::store::{LimitStore, StoreFuture, StoreTake},
 };
 
-/// Keeps limits in one Redis, or a server that speaks its protocol and has Lua (Valkey).
+/// Keeps limits in one Redis, or in a server that speaks its protocol and has Lua
+/// (Valkey).
 ///
-/// Each decision is one call of a script, by the clock of Redis: gateways share a limit
-/// exactly, whatever their own clocks say. What an answer has really used is settled by a task that
-/// the store starts when it is first asked: all that waits in one call, or 256 buckets of it.
+/// Each decision is one script call, by Redis's clock, so that gateways share a limit exactly,
+/// whatever their own clocks say. What an answer really used is settled by a task that starts when
+/// the store is first used, in calls of up to 256 buckets.
 ///
-/// It has one connection to one server, and is no client of a cluster. One with a single shard, or
-/// behind a proxy, will do: the limits of a route are in one slot, and a call is for one slot. With
-/// [`kthena_keys`](crate::RateLimit::kthena_keys) that is a call for each limit.
+/// It has one connection to one server, and is not a cluster client. A cluster with a single shard,
+/// or behind a proxy, works: the limits of a route are in one slot, and a call is for one slot.
+/// With [`kthena_keys`](crate::RateLimit::kthena_keys) that is one call for each limit.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -43,16 +44,17 @@ pub struct RedisStore {
 impl RedisStore {
     /// A store at `address`: `host:port`, or `redis://[user:password@]host:port[/database]`.
     ///
-    /// It connects when it is first asked, and again whenever the connection is lost.
+    /// It connects when it is first used, and again whenever the connection is lost.
     ///
     /// # Errors
     ///
-    /// [`MistakeKind::InvalidRedisAddress`] if it is no such address.
+    /// [`MistakeKind::InvalidRedisAddress`] if `address` is none of these.
     pub fn new(address: &str) -> Result<Self, BuildError> {
         Self::open(connection_info(address)?)
     }
 
-    /// The same with this password, as it is: in an address some letters have to be escaped.
+    /// Like [`new`](Self::new), with this password, unescaped: in an address some characters
+    /// would have to be escaped.
     ///
     /// # Errors
     ///
@@ -70,12 +72,12 @@ impl RedisStore {
         Ok(Self { shared })
     }
 
-    /// Returns once nothing waits to be written, in any store of this process: also in those that
-    /// limits and policies name, and those that a table no longer has.
+    /// Waits until nothing is left to be written in any store of this process, including those
+    /// that limits and policies name, and those that no table has any more.
     ///
-    /// For the end of a program, when its requests have ended. What has still to be settled then is
-    /// lost: what they have used counts as what was reserved for them. While Redis can't be reached
-    /// it does not return, so give it a time:
+    /// For the end of a program, when its requests have ended. Settlements that are not written by
+    /// then are lost: those requests cost what was reserved for them. While Redis can't be reached
+    /// it does not return, so use a timeout:
     ///
     /// ```
     /// # use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The task that writes to Redis what no request waits for.
+//! The task that writes to Redis in the background.
 
 use std::{
     pin::pin,

@@ -1,7 +1,7 @@
-//! What this crate takes and Kthena's schema or webhook would refuse: warnings of one class.
+//! Warnings about what this crate accepts but Kthena's schema or webhook would refuse.
 //!
-//! The rules are those of Kthena's CRDs and validating webhook in November 2026. What would be
-//! wrong here, too, is an error where it is read.
+//! The rules are those of Kthena's CRDs and validating webhook in November 2026. What is wrong
+//! here too is an error where it is read.
 
 use super::{
     duration,

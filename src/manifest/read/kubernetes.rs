@@ -1,4 +1,4 @@
-//! What Kubernetes takes as a name, as a label's key, and as its value.
+//! What Kubernetes accepts as a name, a label's key, and its value.
 
 /// A DNS-1123 subdomain: small letters, digits, `-` and `.`, between letters or digits.
 pub(crate) fn is_name(name: &str) -> bool {

@@ -1,4 +1,4 @@
-//! A route's `rateLimit`, and the annotations with what Kthena's schema has not.
+//! A route's `rateLimit`, and the annotations for what Kthena's schema lacks.
 
 use super::{
     embedded::Embedded,

@@ -1,4 +1,4 @@
-//! Which kind a resource is of, and what of it matters here.
+//! The kind of a resource, and the parts of it that matter here.
 
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ impl Resources {
     }
 }
 
-/// Other kinds are passed over in silence, unless they look like one that should not be.
+/// Other kinds are skipped silently, unless they look like one that should not be.
 fn passed_over(resource: &Object<'_>, version: &str, kind: &str, reader: &mut Reader<'_>) {
     const OURS: [&str; 2] = ["ModelRoute", "ModelServer"];
     let ours = OURS.contains(&kind);

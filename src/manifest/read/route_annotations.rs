@@ -1,4 +1,4 @@
-//! The annotations of a ModelRoute: what this crate has and Kthena's schema has not.
+//! The annotations of a ModelRoute: what this crate has and Kthena's schema lacks.
 
 use super::{
     embedded::{self, Embedded},

@@ -1,4 +1,4 @@
-//! The annotations of a ModelServer: what this crate has and Kthena's schema has not.
+//! The annotations of a ModelServer: what this crate has and Kthena's schema lacks.
 
 use http::StatusCode;
 

@@ -1,4 +1,4 @@
-//! The way back: from a table to manifests.
+//! Writing: from a table to manifests.
 
 mod document;
 mod limits;

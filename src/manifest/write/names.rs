@@ -1,4 +1,4 @@
-//! Which Kubernetes names the things of a table get.
+//! The Kubernetes names that the parts of a table get.
 
 use std::collections::HashSet;
 

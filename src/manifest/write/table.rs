@@ -15,19 +15,20 @@ impl RouteTable {
     /// [`Manifests::from_yaml`](crate::manifest::Manifests::from_yaml) reads
     /// the same table from it. Endpoints are in `spec.endpoints`, as in
     /// Kthena's standalone mode; what Kthena's schema has no field for is in
-    /// annotations (see the [module](crate::manifest)). Three things are
-    /// not in the table and are filled in: the `inferenceEngine`, which is
-    /// always `vLLM`, labels, and times; where the routes' names do not give
-    /// their order, a `resourceVersion` does.
+    /// annotations (see the [module](crate::manifest)). Three things are not in
+    /// the table and are filled in: the `inferenceEngine`, which is always
+    /// `vLLM`, labels, and times. If the routes' names do not give their order,
+    /// a `resourceVersion` does.
     ///
-    /// Of [`session_sticky`](crate::TrafficPolicy::session_sticky) it has the time and the sources that
-    /// Kthena has. Of [`without_model`](crate::RouteTableBuilder::without_model) it has the
-    /// [`Route`](crate::WithoutModel::Route); the rest, the paths, passwords and the retry budget
-    /// are the program's to say.
+    /// Of [`session_sticky`](crate::TrafficPolicy::session_sticky) only the time and Kthena's
+    /// sources are written, of [`without_model`](crate::RouteTableBuilder::without_model) only
+    /// [`Route`](crate::WithoutModel::Route). The rest of these, the paths, passwords and the retry
+    /// budget must be set by the program.
     ///
-    /// Manifests have Go's regular expressions. A pattern that means something
-    /// else there, such as `\d`, which Rust takes for the digits of all
-    /// scripts, is in an annotation, as `rustRegex`: Kthena does not see it.
+    /// Manifests use Go's regular expressions. A pattern that means something
+    /// else there, such as `\d`, which in Rust matches the digits of all
+    /// scripts, is written into an annotation as `rustRegex`, which Kthena
+    /// ignores.
     pub fn to_yaml(&self) -> String {
         let config = self.config();
         let (servers, routes) = names(config);

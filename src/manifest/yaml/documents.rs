@@ -1,4 +1,4 @@
-//! From a file's text to its documents.
+//! Splits a file's text into its documents.
 
 use serde::de::IgnoredAny;
 

@@ -1,4 +1,4 @@
-//! The admin view: what the table is, how its engines are, and why a request goes where it goes.
+//! The admin view: the table, the state of its engines, and why a request goes where it goes.
 
 mod access;
 mod answer;

@@ -1,4 +1,4 @@
-//! `POST /_explain`: a request in JSON, and why it would go where.
+//! `POST /_explain`: where the request described in JSON would go, and why.
 
 use std::{borrow::Cow, collections::BTreeMap};
 

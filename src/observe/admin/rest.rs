@@ -1,4 +1,5 @@
-//! The rest of a request that is answered early: read within bounds, and thrown away.
+//! The rest of a request that is answered early is read within bounds, and thrown
+//! away.
 
 use std::{
     pin::Pin,

@@ -28,7 +28,7 @@ use crate::{
     wire::Admission,
 };
 
-/// An ordinary service that shows a table and its live state, for the people who run a gateway.
+/// A service that shows a table and its live state to the people who run a gateway.
 ///
 /// | request | answer |
 /// |---|---|
@@ -40,9 +40,8 @@ use crate::{
 /// Only the last segment of the path matters, so it can be mounted under any
 /// prefix. It shows the names, addresses and rules of the gateway to everyone
 /// who can reach it, and lets them take engines out of service, unless it is
-/// [read-only](Self::read_only). **It is never mounted by default, and it asks
-/// nobody who they are: mount it behind your own authentication**, or on a
-/// listener of its own.
+/// [read-only](Self::read_only). **It is never mounted by default, and has no
+/// authentication: mount it behind your own**, or on a listener of its own.
 ///
 /// ```
 /// use tower_model_route::{Admin, RouteTable};
@@ -56,8 +55,8 @@ use crate::{
 /// # }
 /// ```
 ///
-/// The body of a request to `_explain` describes the request that is asked
-/// about. All of it is optional; what names no model is explained as
+/// The body of a request to `_explain` describes the request to explain. Every
+/// part is optional; a request without a model is explained as
 /// [`WithoutModel`](crate::WithoutModel) says:
 ///
 /// ```json
@@ -69,26 +68,25 @@ use crate::{
 /// }
 /// ```
 ///
-/// In place of the `model` there may be a `body`, out of which it is read by the
-/// [extractor](Self::extract_model): a JSON object, or a text that is the body as it is. If the path or the query names
-/// the model, they count as they would in the request, and the `model` beside
-/// them is what its body names. The question may have up to 1 MiB.
+/// Instead of `model` there may be a `body`, from which the [extractor](Self::extract_model) reads
+/// it: a JSON object, or a string with the exact body. If the path or the query names a model, that
+/// counts as it would in the request, and `model` is what its body names. The question may have up
+/// to 1 MiB.
 ///
-/// The body of the last two names an endpoint of the table, as in
-/// `{"endpoint": "http://10.0.0.7:8000"}`. The answer says whether it is `draining` now, and how
-/// many requests it still has `in_flight`; 404 `endpoint_not_found` if the table has no such
-/// endpoint.
+/// The body of `_drain` and `_undrain` names an endpoint of the table, as in `{"endpoint":
+/// "http://10.0.0.7:8000"}`. The answer says whether it is `draining` now, and how many requests
+/// it still has `in_flight`; 404 `endpoint_not_found` if the table has no such endpoint.
 ///
-/// A browser that runs a page of somebody else is kept out: the `Host` of a
-/// request must be an address, `localhost`, or a [name that is
-/// listed](Self::host) (against DNS rebinding; others get 421), and what is posted
-/// must have the Content-Type `application/json` (others get 415).
+/// Pages of other sites can't use a browser to reach it: the `Host` of a request
+/// must be an address, `localhost`, or a [listed name](Self::host) (against DNS
+/// rebinding; others get 421), and a POST must have the Content-Type
+/// `application/json` (others get 415).
 ///
 /// Every answer has the request's id in `x-request-id`, as those of the layer
 /// ([`request_id`](crate::request_id)).
 ///
-/// What a condition compares a header to is shown as `***`, because it may be a
-/// key, unless [the header is listed](Self::show_header).
+/// The value that a condition compares a header with is shown as `***`, because
+/// it may be a key, unless [the header is listed](Self::show_header).
 #[derive(Clone, Debug)]
 pub struct Admin {
     table: RouteTableHandle,
@@ -99,11 +97,11 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Shows `table`, which is a [`RouteTable`](crate::RouteTable), or a
-    /// [`RouteTableHandle`] by which it may be replaced.
+    /// Shows `table`, a [`RouteTable`](crate::RouteTable) or a
+    /// [`RouteTableHandle`] through which it may be replaced.
     ///
-    /// [`ModelRouteLayer::admin`](crate::ModelRouteLayer::admin) also takes the layer's options, by
-    /// which requests are explained.
+    /// [`ModelRouteLayer::admin`](crate::ModelRouteLayer::admin) also uses the layer's options to
+    /// explain requests.
     pub fn new(table: impl Into<RouteTableHandle>) -> Self {
         Self {
             table: table.into(),
@@ -114,7 +112,7 @@ impl Admin {
         }
     }
 
-    /// Lets nobody change anything here: `_drain` and `_undrain` are answered with 403
+    /// Makes the view read-only: `_drain` and `_undrain` are answered with 403
     /// `read_only`, and the page has no buttons for them.
     #[must_use]
     pub fn read_only(mut self) -> Self {
@@ -140,8 +138,9 @@ impl Admin {
     }
 
     /// Shows what the gateway has done in the last minute: requests a second, percentiles of times,
-    /// tokens a second, errors, and what limits have said. `recent` is an observer of the layer too;
-    /// see [`Recent`]. Without one the page has no such section, and `recent` in `/_routes` is null.
+    /// tokens a second, errors, and decisions of limits. Give `recent` to the layer as an observer
+    /// too; see [`Recent`]. Without it the page has no such section, and `recent` in `/_routes` is
+    /// null.
     #[must_use]
     pub fn recent(mut self, recent: Recent) -> Self {
         self.recent = Some(recent);
@@ -149,16 +148,17 @@ impl Admin {
     }
 
     /// The extractor of the layer
-    /// ([`ModelRouteLayer::extract_model`](crate::ModelRouteLayer::extract_model)), by which
-    /// questions are answered; [`ModelSources::standard`](crate::ModelSources::standard) by
-    /// default. A question has no extensions, so one that reads some sees none.
+    /// ([`ModelRouteLayer::extract_model`](crate::ModelRouteLayer::extract_model)), with
+    /// which requests are explained;
+    /// [`ModelSources::standard`](crate::ModelSources::standard) by default. A question has
+    /// no extensions, so an extractor that reads them sees none.
     #[must_use]
     pub fn extract_model(mut self, extract: impl ExtractModel) -> Self {
         self.reading.extract = Arc::new(extract);
         self
     }
 
-    /// What the layer does with requests that name no model, if it is the layer that says it
+    /// What the layer does with requests that name no model, if it is set on the layer
     /// ([`ModelRouteLayer::without_model`](crate::ModelRouteLayer::without_model)).
     #[must_use]
     pub fn without_model(mut self, what: WithoutModel) -> Self {
@@ -166,7 +166,7 @@ impl Admin {
         self
     }
 
-    /// The paths that the layer lets through beside those of the table
+    /// The paths that the layer lets through in addition to those of the table
     /// ([`ModelRouteLayer::paths`](crate::ModelRouteLayer::paths));
     /// [`ApiPaths::standard`] by default.
     #[must_use]
@@ -175,8 +175,7 @@ impl Admin {
         self
     }
 
-    /// Lets the view be asked by this host's name too, with any port, such as
-    /// `ops.example.com`.
+    /// Accepts this host name too, such as `ops.example.com`, with any port.
     #[must_use]
     pub fn host(mut self, name: impl Into<String>) -> Self {
         if let Hosts::Named(names) = &mut self.access.hosts {
@@ -185,7 +184,7 @@ impl Admin {
         self
     }
 
-    /// Lets the view be asked by every host's name, where a server in front checks it.
+    /// Accepts every host name, for use behind a server that checks it.
     #[must_use]
     pub fn any_host(mut self) -> Self {
         self.access.hosts = Hosts::Any;

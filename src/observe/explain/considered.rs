@@ -5,7 +5,7 @@ use http::request::Parts;
 use super::mask::{self, Shown};
 use crate::route::{Examined, Found, RuleView};
 
-/// A route that has the name of the model that was asked for.
+/// A route with the name of the requested model.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ConsideredRoute {
@@ -32,7 +32,7 @@ pub struct ConsideredRule {
 )]
 #[non_exhaustive]
 pub enum RuleVerdict {
-    /// It is the first that matches: it takes the request.
+    /// It is the first that matches, and takes the request.
     Taken,
     /// One of its conditions does not hold.
     Failed,
@@ -138,7 +138,7 @@ impl ConsideredRule {
         self.verdict
     }
 
-    /// Its conditions, all of which must hold; none where it was not reached.
+    /// Its conditions, all of which must hold; empty if it was not reached.
     pub fn conditions(&self) -> &[ConsideredCondition] {
         &self.conditions
     }
@@ -153,7 +153,7 @@ impl ConsideredCondition {
         }
     }
 
-    /// The condition in words, such as `header user-type is "premium"`.
+    /// The condition as text, such as `header user-type is "premium"`.
     pub fn condition(&self) -> &str {
         &self.condition
     }
@@ -163,9 +163,10 @@ impl ConsideredCondition {
         self.holds
     }
 
-    /// The values that it was held against, cut to 256 characters, credentials as `***`.
+    /// The values that it was compared with, cut to 256 characters, credentials as
+    /// `***`.
     ///
-    /// Several where a header is repeated, none where it is missing.
+    /// Several if a header is repeated, none if it is missing.
     pub fn seen(&self) -> &[String] {
         &self.seen
     }

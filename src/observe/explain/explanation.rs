@@ -30,8 +30,8 @@ use crate::{
 /// gateway: it shows header values that rules looked at, except those that are
 /// known to hold credentials (`authorization`, `cookie`, `x-api-key` and the
 /// like, and what is [sensitive](http::HeaderValue::is_sensitive)), which are
-/// shown as `***`; so are the values of a query, unless they name a model or a
-/// version.
+/// shown as `***`. So are the values of query parameters, unless they name a
+/// model or a version.
 ///
 /// With the feature `serde` it is `Serialize`.
 #[derive(Clone, Debug)]
@@ -71,20 +71,20 @@ pub enum Verdict {
     Queued,
     /// The gateway answers it with an error.
     Refused,
-    /// It names no model, and goes to the inner service as it is.
+    /// It names no model, and goes to the inner service unchanged.
     Forwarded,
 }
 
 impl RouteTable {
     /// Explains where a request with this head for `model` would be routed now, and why.
     ///
-    /// Unlike [`decide`](Self::decide) it leaves everything as it is: it
-    /// takes no turn of a split, and nothing is counted. Which of several
-    /// targets or endpoints is next is therefore not said, but the share of
-    /// each is, and whether it takes requests.
+    /// Unlike [`decide`](Self::decide) it changes nothing: it takes no turn in
+    /// a split, and nothing is counted. It therefore does not say which of
+    /// several targets or endpoints is next, but what share each one gets, and
+    /// whether it takes requests.
     ///
-    /// Where the head itself names the model, in a place that
-    /// [`ModelSources::standard`] knows, the rewritten URI has its new name.
+    /// If the head itself names the model, in a place that
+    /// [`ModelSources::standard`] knows, the rewritten URI has the new name.
     ///
     /// ```
     /// use tower_model_route::{ModelRoute, ModelServer, RouteTable, Rule};
@@ -113,9 +113,10 @@ impl RouteTable {
         Explanation::new(self.compiled(), &Asked::named(head, model), shown)
     }
 
-    /// As [`explain`](Self::explain), for a whole request, by a layer without options: its path
-    /// and Host are checked, and the model is read out of it as [`ModelSources::standard`] does.
-    /// [`ModelRouteLayer::explain`](crate::ModelRouteLayer::explain) uses the options of yours.
+    /// Like [`explain`](Self::explain), for a whole request, as a layer with default options
+    /// would treat it: its path and Host are checked, and [`ModelSources::standard`] reads the
+    /// model from it. [`ModelRouteLayer::explain`](crate::ModelRouteLayer::explain) uses your
+    /// layer's options.
     ///
     /// A request that names no model is explained as the table's
     /// [`without_model`](crate::RouteTableBuilder::without_model) says.
@@ -127,7 +128,7 @@ impl RouteTable {
         self.explain_request_with(&ModelSources::standard(), head, body)
     }
 
-    /// As [`explain_request`](Self::explain_request), with the extractor of your layer
+    /// Like [`explain_request`](Self::explain_request), with the extractor of your layer
     /// ([`ModelRouteLayer::extract_model`](crate::ModelRouteLayer::extract_model)). Give `head`
     /// the extensions that it reads.
     ///
@@ -344,8 +345,8 @@ impl Explanation {
         self.without_model.as_ref()
     }
 
-    /// The endpoint that keeps what the request's path names, if that is known: it goes there, if it
-    /// can. See [`EngineState`](crate::EngineState).
+    /// The endpoint that keeps the object named in the request's path, if that is known. The
+    /// request goes there if it can. See [`EngineState`](crate::EngineState).
     pub fn kept_at(&self) -> Option<&str> {
         self.kept_at.as_deref()
     }
@@ -355,7 +356,7 @@ impl Explanation {
         self.verdict
     }
 
-    /// The answer of the gateway, where the request is refused.
+    /// The gateway's answer, if the request is refused.
     pub fn error(&self) -> Option<&RouteError> {
         self.error.as_ref()
     }

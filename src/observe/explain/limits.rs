@@ -1,4 +1,4 @@
-//! The limits that a request meets.
+//! The limits that apply to a request.
 
 use http::request::Parts;
 use tokio::time::Instant;
@@ -25,20 +25,21 @@ pub struct ExplainedLimit {
 }
 
 impl ExplainedLimit {
-    /// In words, such as `60 requests per minute and header "x-api-key"`.
+    /// The limit as text, such as `60 requests per minute and header
+    /// "x-api-key"`.
     pub fn limit(&self) -> &str {
         &self.limit
     }
 
-    /// What is left in this gateway's memory; below zero where requests have used more than they had
-    /// reserved. `None` if that is in Redis, or by a key that only the layer knows. Where the
-    /// layer has a [`limit_store`](crate::ModelRouteLayer::limit_store), it is what takes its place
-    /// while it fails.
+    /// What is left in this gateway's memory; below zero if requests have used more than they had
+    /// reserved. `None` if the limit is in Redis, or has a key that only the layer knows. If the
+    /// layer has a [`limit_store`](crate::ModelRouteLayer::limit_store), this is the bucket that
+    /// stands in for it while it fails.
     pub fn left(&self) -> Option<i64> {
         self.left
     }
 
-    /// Whether it refuses nothing.
+    /// Whether it only observes and refuses nothing.
     pub fn is_observe_only(&self) -> bool {
         self.observe_only
     }

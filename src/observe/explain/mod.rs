@@ -1,8 +1,8 @@
 //! Why a request goes where it goes.
 //!
-//! It is worked out from the table beside the way that requests take, and
-//! leaves no trace there: no turn of a split or a rotation is taken, nothing
-//! is counted.
+//! It is computed from the table apart from the path that requests take, and
+//! leaves no trace: it takes no turn in a split or a rotation, and nothing is
+//! counted.
 
 mod asked;
 mod considered;

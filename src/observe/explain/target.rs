@@ -56,7 +56,7 @@ pub struct ExplainedEndpoint {
     passed_over_for: Option<Duration>,
 }
 
-/// A number by which the balance compares endpoints, and where it is from.
+/// A number by which the balance compares endpoints, and where it comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExplainedFigure {
     name: &'static str,
@@ -81,7 +81,7 @@ impl ExplainedFigure {
         }
     }
 
-    /// What it counts, in words.
+    /// What it counts, as text.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -91,12 +91,12 @@ impl ExplainedFigure {
         self.value
     }
 
-    /// How it came to the gateway; `None` if the gateway has counted or measured it itself.
+    /// How the gateway learned it; `None` if the gateway counted or measured it itself.
     pub fn source(&self) -> Option<ReportSource> {
         self.source
     }
 
-    /// How old it is; `None` if it is as of now.
+    /// How old it is; `None` if it is current.
     pub fn age(&self) -> Option<Duration> {
         self.age
     }
@@ -187,8 +187,9 @@ impl Aim<'_> {
 }
 
 impl ExplainedTarget {
-    /// The endpoint that the request's session is bound to, if it is: it goes there, if it can. See
-    /// [`SessionSticky`](crate::SessionSticky). Keys in the body count where the body is given.
+    /// The endpoint that the request's session is bound to, if it is bound. The request goes there
+    /// if it can. See [`SessionSticky`](crate::SessionSticky). Keys in the body count if the body
+    /// is given.
     pub fn session_at(&self) -> Option<&str> {
         self.session_at.as_deref()
     }
@@ -203,7 +204,7 @@ impl ExplainedTarget {
         self.fallback
     }
 
-    /// Its weight, where the targets have one.
+    /// Its weight, if the targets have weights.
     pub fn weight(&self) -> Option<u32> {
         self.weight
     }
@@ -213,20 +214,20 @@ impl ExplainedTarget {
         self.share
     }
 
-    /// Its share as it is now, in percent: what targets that can't take
-    /// requests leave goes to their siblings, or else to a fallback.
+    /// Its current share in percent: the share of targets that can't take
+    /// requests goes to their siblings, or else to a fallback.
     ///
-    /// All are 0 where none can take requests, and where requests have to
-    /// wait it is the share of those that wait.
+    /// All are 0 if none can take requests. If requests have to wait, it is the
+    /// share of those that wait.
     pub fn current_share(&self) -> f64 {
         self.current_share
     }
 
     /// The number of requests that the rule has sent to it.
     ///
-    /// What is sent again after a failure counts for the target that was tried
-    /// first. The number is kept by a table that replaces another, for a rule of the same name with
-    /// the same targets.
+    /// A request that is sent again after a failure counts for the target that was tried first. The
+    /// number survives a replacement of the table, for a rule of the same name with the same
+    /// targets.
     pub fn requests(&self) -> u64 {
         self.requests
     }
@@ -241,10 +242,10 @@ impl ExplainedTarget {
         &self.balance
     }
 
-    /// Retries, time limits and limits on load, in a sentence.
+    /// Retries, time limits and limits on load, as text.
     ///
-    /// Of a request that is sent again elsewhere, the policy of the target
-    /// that was chosen first says how often and when.
+    /// If a request is sent again elsewhere, the policy of the target that was
+    /// chosen first decides how often and when.
     pub fn policy(&self) -> &str {
         &self.policy
     }
@@ -256,7 +257,7 @@ impl ExplainedTarget {
 }
 
 impl ExplainedEndpoint {
-    /// Its address, what is in flight there, its health and its counts.
+    /// Its address, requests in flight, health and counts.
     pub fn state(&self) -> &EndpointSnapshot {
         &self.state
     }
@@ -271,7 +272,7 @@ impl ExplainedEndpoint {
         self.max_in_flight
     }
 
-    /// Whether it would be sent the request, if it is its and its target's turn.
+    /// Whether it would get the request if it is its turn, and its target's.
     pub fn takes_requests(&self) -> bool {
         self.takes_requests
     }
@@ -301,13 +302,13 @@ impl ExplainedEndpoint {
         self.passed_over_for
     }
 
-    /// What it costs by the balance of its ModelServer, of which the least is chosen, or the less of
-    /// two; `None` if the balance compares nothing, or is one of your own.
+    /// Its cost by the balance of its ModelServer, which chooses the lowest, or the lower of two;
+    /// `None` if the balance compares nothing, or is one of your own.
     ///
     /// Least request: requests divided by weight. Least tokens: tokens divided by weight. Prefix
-    /// cache: that without what is in the engine's cache of the prompt. Peak EWMA: seconds divided by
-    /// weight.
-    /// Affinity: its place on the ring from the request's key on, or the requests if it has no key.
+    /// cache: the same, without the part of the prompt that is in the engine's cache. Peak EWMA:
+    /// seconds divided by weight. Affinity: its position on the ring counted from the request's
+    /// key, or as least request if there is no key.
     pub fn cost(&self) -> Option<f64> {
         self.cost
     }

@@ -1,4 +1,4 @@
-//! Limits that are too small, or that nothing meets.
+//! Limits that are too small, or that apply to no request.
 
 use super::{
     reach,

@@ -1,4 +1,4 @@
-//! Warnings about configurations that are valid and probably not what was meant.
+//! Warnings about configurations that are valid but probably not what was meant.
 
 mod limits;
 mod names;

@@ -1,4 +1,4 @@
-//! Names that get in each other's way, and weights that are none.
+//! Names that conflict, and weights of 0.
 
 use std::collections::{HashMap, HashSet};
 

@@ -6,10 +6,10 @@ use crate::{config::Place, route::RouteTable};
 impl RouteTable {
     /// Warnings that a human would want before this table goes live.
     ///
-    /// They are about what is valid and still looks like a mistake: see
-    /// [`LintKind`](crate::LintKind). First come those about ModelRoutes, then those about
-    /// ModelServers, each in their order. This is meant for start-up and for
-    /// checks by hand: it looks at pairs of rules of the same model.
+    /// They are about things that are valid but look like a mistake: see
+    /// [`LintKind`](crate::LintKind). Those about ModelRoutes come first, then those about
+    /// ModelServers, each in order. This is meant for startup and for manual checks: it
+    /// compares pairs of rules of the same model.
     pub fn lint(&self) -> Vec<Lint> {
         let config = self.config();
         let mut lints = names::lint(config);

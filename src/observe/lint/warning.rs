@@ -6,7 +6,7 @@ use crate::config::{Place, RouteTableBuilder};
 
 /// One warning about a table, from [`RouteTable::lint`](crate::RouteTable::lint).
 ///
-/// It is displayed as its place and a sentence:
+/// It displays as its place and a sentence:
 ///
 /// ```
 /// use tower_model_route::{LintKind, ModelRoute, ModelServer, RouteTable, Rule};
@@ -46,9 +46,10 @@ pub enum LintKind {
     /// Requests without a model go to a ModelRoute whose rules all ask for a model, so that each
     /// of them is answered with 404.
     UnreachableWithoutModel,
-    /// A LoRA adapter has the name of a base model, which is looked for first.
+    /// A LoRA adapter has the name of a base model, which takes precedence.
     HiddenAdapter,
-    /// No request meets a limit: other ModelRoutes take all that its own matches.
+    /// A limit applies to no request: other ModelRoutes take all that its own
+    /// route matches.
     UnreachableLimit,
     /// A limit on tokens is smaller than what a typical request uses.
     SmallLimit,
@@ -62,28 +63,30 @@ pub enum LintKind {
     SuspectRegex,
     /// One attempt may take longer than the request as a whole.
     TimeoutBeyondTotal,
-    /// A time limit of streams that another one always comes before.
+    /// A time limit of streams that another one always cuts short.
     UnreachableStreamTime,
     /// An attempt at a fallback may take longer than the request as a whole, so it may never be tried.
     FallbackTimeoutBeyondTotal,
-    /// Two ModelRoutes have the same name: traces and messages do not tell them apart.
+    /// Two ModelRoutes have the same name, so traces and messages can't tell them
+    /// apart.
     DuplicateRouteName,
     /// Requests may be retried, but there is only one endpoint to send them to.
     RetriesWithoutAlternative,
     /// Two ModelServers share an endpoint and differ in their `max_in_flight`, with which each
     /// compares the number of requests of both.
     DifferingLimits,
-    /// A ModelServer prefers the own zone, but that is not known or has none of its endpoints.
+    /// A ModelServer prefers the gateway's own zone, but that is not known or has none of its
+    /// endpoints.
     ZoneWithoutEffect,
     /// Engines are asked for their load, which the balance does not compare.
     ReportsWithoutEffect,
-    /// An endpoint is `https`: the HTTP client must speak TLS. Only without the feature `client`,
-    /// whose `engine_client()` does.
+    /// An endpoint is `https`, so the HTTP client must support TLS. Only without the feature
+    /// `client`, whose `engine_client()` does.
     NeedsTls,
 }
 
 impl LintKind {
-    /// Its name for machines, such as `unreachable-rule`.
+    /// Its stable code, such as `unreachable-rule`.
     pub fn code(self) -> &'static str {
         match self {
             Self::UnreachableRule => "unreachable-rule",
@@ -138,7 +141,7 @@ impl Lint {
         &self.message
     }
 
-    /// The part of the configuration, for programs.
+    /// The part of the configuration, as data.
     pub fn position(&self) -> Place {
         self.place
     }

@@ -1,4 +1,5 @@
-//! What is found again by what it is named after, at the cost of a hash and no lock.
+//! Handles that are looked up by their labels, at the cost of a hash and without a
+//! lock.
 
 use std::{
     array, fmt,

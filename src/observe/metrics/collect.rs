@@ -1,4 +1,5 @@
-//! What is no event: the state of the table and of its engines.
+//! Metrics that are read, not recorded: the state of the table and of its
+//! engines.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +24,8 @@ const STATES: [EndpointHealth; 7] = [
 ];
 
 impl Metrics {
-    /// Reads from the table what is in flight, waits, is ejected or was reloaded, into gauges and
-    /// counters. What is no longer in the table is set to 0.
+    /// Updates gauges and counters from the table: requests in flight and waiting, health,
+    /// ejections, picks, reloads. Gauges of things that are no longer in the table are set to 0.
     pub fn collect(&self) {
         self.described.get_or_init(describe);
         let table = self.table.table();

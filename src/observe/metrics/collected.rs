@@ -1,4 +1,5 @@
-//! What collections have told, so that the next one tells what is new, and what is gone.
+//! What was collected last, so that the next collection records what is new and what is
+//! gone.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -19,19 +19,19 @@ use crate::{
     route::{RouteDecision, RouteTableHandle},
 };
 
-/// An observer that counts and measures, through the [`metrics`](https://docs.rs/metrics) facade:
-/// whatever recorder the program has installed gets it.
+/// An observer that counts and measures through the [`metrics`](https://docs.rs/metrics) facade,
+/// for whatever recorder the program has installed.
 ///
-/// The names are those of OpenTelemetry's GenAI conventions (`gen_ai.client.*`, and `gen_ai.server.*`,
-/// which today's dashboards query), and `model_route_*`; the guide on
-/// [observing](crate::guide::observing) lists them with their labels. No label holds anything that a
-/// client has sent: a model is `unknown` unless the table knows it, so the number of series depends on
+/// The names are those of OpenTelemetry's GenAI conventions (`gen_ai.client.*`, and
+/// `gen_ai.server.*`, which today's dashboards query), and `model_route_*`; the guide on
+/// [observing](crate::guide::observing) lists them with their labels. No label has anything that a
+/// client made up: a model is `unknown` unless the table has it, so the number of series depends on
 /// the configuration alone.
 ///
-/// Handles are resolved when a series is first used: install the recorder before. Buckets are the
-/// exporter's, which has to be told [`BUCKETS`](Self::BUCKETS). What is no event (requests in flight,
-/// queues, health, picks, ejections, reloads) is read from the table by [`collect`](Self::collect):
-/// call it before each scrape.
+/// Handles are resolved when a series is first used, so install the recorder before that. Configure
+/// the exporter's buckets with [`BUCKETS`](Self::BUCKETS). Values that are not events (requests in
+/// flight, queues, health, picks, ejections, reloads) are read from the table by
+/// [`collect`](Self::collect): call it before each scrape.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -84,11 +84,11 @@ struct Queue {
 }
 
 impl Metrics {
-    /// The histograms and the upper bounds of their buckets: those of OpenTelemetry's GenAI
-    /// conventions, where they have one. An exporter has to be told.
+    /// The histograms and the upper bounds of their buckets, those of OpenTelemetry's GenAI
+    /// conventions if they define any. Pass them to the exporter.
     pub const BUCKETS: &'static [(&'static str, &'static [f64])] = names::BUCKETS;
 
-    /// Of the requests that are routed by this table.
+    /// Metrics of the requests that are routed by this table.
     pub fn new(table: &RouteTableHandle) -> Self {
         Self {
             table: table.clone(),

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// An observer that keeps what the gateway has done in the last minute, for the page of
-/// [`Admin`](crate::Admin): give one to both.
+/// [`Admin`](crate::Admin): give it to the layer and to the view.
 ///
 /// ```
 /// use tower_model_route::{ModelRouteLayer, Recent, RouteTable, RouteTableHandle};
@@ -40,20 +40,21 @@ use crate::{
 /// ```
 ///
 /// For all requests, and for each route and ModelServer that had any, it has: requests a second,
-/// the percentiles 50, 90 and 99 of the time to the head of an engine's answer and to the first
-/// token of its stream, input and output tokens a second, errors by their code
-/// ([`EndFacts::error_code`]), and what each limit has said. A request counts when it has ended.
+/// the 50th, 90th and 99th percentile of the time to the head of the engine's answer and to the
+/// first token of its stream, input and output tokens a second, errors by code
+/// ([`EndFacts::error_code`]), and the decisions of each limit. A request counts when it has
+/// ended.
 ///
-/// *How exact.* The last minute is kept in slots of 10 s: the last 60 to 70 s, and rates go by the
-/// time that they really cover. Durations are counted in buckets: a percentile is at most a
-/// sixteenth (6.25 %) off, or 32 µs where that is more; what takes longer than 71 minutes is shown
-/// as that. Tokens are exact where the engine has reported them at the end of its answer, and else
+/// *How exact.* The last minute is kept in slots of 10 s: it covers the last 60 to 70 s, and rates
+/// use the time really covered. Durations are counted in buckets: a percentile is off by at most a
+/// sixteenth (6.25 %), or by 32 µs if that is more; anything longer than 71 minutes is shown as 71
+/// minutes. Tokens are exact if the engine reported them at the end of its answer, and otherwise
 /// estimated, as [`EndFacts::output_tokens`] says.
 ///
-/// *What it costs.* Memory for what the table has, and none for anything that a client sends: the
-/// names of unknown models are not kept. A route or ModelServer takes up to about 20 KiB, but only a few
-/// words while it has no requests. What a reload removes is dropped. A request takes the same time
-/// whatever the table's size, except the first one after a reload, and waits for no lock.
+/// *What it costs.* Memory depends on the table and not on what clients send: the names of unknown
+/// models are not kept. A route or ModelServer takes up to about 20 KiB, but only a few words while
+/// it has no requests. What a reload removes is dropped. The cost of a request does not depend on
+/// the table's size, except for the first one after a reload, and it waits for no lock.
 ///
 /// Clones share what is kept.
 #[derive(Clone)]
@@ -70,7 +71,7 @@ struct Kept {
 }
 
 impl Recent {
-    /// Keeps what becomes of the requests that are routed by `table`, from now on.
+    /// Records the requests that are routed by `table`, from now on.
     pub fn new(table: &RouteTableHandle) -> Self {
         Self(Arc::new(Kept {
             table: table.clone(),

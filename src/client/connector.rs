@@ -23,6 +23,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How connections are made.
+#[derive(Clone)]
 pub(super) struct Connecting {
     pub(super) tls: rustls::ClientConfig,
     pub(super) timeout: Duration,

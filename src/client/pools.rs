@@ -37,6 +37,7 @@ pub(super) struct Pools {
 }
 
 /// How connections are made and kept.
+#[derive(Clone)]
 pub(super) struct Options {
     pub(super) connecting: Connecting,
     pub(super) idle_timeout: Duration,
@@ -82,6 +83,11 @@ impl Pools {
             options,
             at: Mutex::default(),
         }
+    }
+
+    /// With the same options, and no connection yet.
+    pub(super) fn empty(&self) -> Self {
+        Self::new(self.options.clone())
     }
 
     /// Sends a request, whose URI then names what is to be spoken of. If it asks for a WebSocket, says

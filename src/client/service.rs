@@ -63,6 +63,19 @@ impl EngineClient {
     pub(super) fn new(common: Pools, own: HashMap<Arc<str>, Pools>) -> Self {
         Self(Arc::new(Clients { common, own }))
     }
+
+    /// A client with the same options and connections of its own, where clones share them.
+    ///
+    /// A connection lives in the runtime that has opened it, and with it ends. A gateway with a runtime
+    /// on each core needs a client in each: then no thread wakes another for a request.
+    #[must_use]
+    pub fn with_own_connections(&self) -> Self {
+        let Clients { common, own } = &*self.0;
+        let own = own
+            .iter()
+            .map(|(name, pools)| (Arc::clone(name), pools.empty()));
+        Self::new(common.empty(), own.collect())
+    }
 }
 
 impl Clients {

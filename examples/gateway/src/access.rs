@@ -1,6 +1,6 @@
 //! The access log: a line on stdout for each request that has ended.
 
-use std::fmt::Write;
+use std::{cell::RefCell, fmt::Write};
 
 use clap::ValueEnum;
 use tower_model_route::{EndFacts, Observer};
@@ -27,16 +27,30 @@ pub(crate) struct AccessLog {
     pub(crate) is_json: bool,
 }
 
+thread_local! {
+    /// The line that this thread writes, whose memory is that of the one before.
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
 impl Observer for AccessLog {
     fn ended(&self, end: &EndFacts<'_>) {
-        let mut line = String::with_capacity(512);
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            self.write(end, line);
+            log(line);
+        });
+    }
+}
+
+impl AccessLog {
+    fn write(&self, end: &EndFacts<'_>, line: &mut String) {
         line.push_str(if self.is_json {
             "{\"timestamp\":\""
         } else {
             "["
         });
         // Writing to a String can't fail.
-        _ = SystemTime.format_time(&mut Writer::new(&mut line));
+        _ = SystemTime.format_time(&mut Writer::new(line));
         if self.is_json {
             let at = line.len();
             _ = write!(line, "{}", end.json());
@@ -45,6 +59,5 @@ impl Observer for AccessLog {
         } else {
             _ = write!(line, "] {}", end.text());
         }
-        log(line);
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     listen::Listener,
     print::{columns, say},
     routes, server,
+    workers::Worker,
 };
 
 /// How many requests of a case are under way at a time.
@@ -41,7 +42,7 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
     let app = server::app(layer, engine_client(), None, true);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
-    let gateway = Listener::new(listener, app, usize::MAX, Duration::MAX);
+    let gateway = Listener::new(listener, vec![Worker::here(app)], usize::MAX, Duration::MAX);
     tokio::select! {
         () = gateway.serve(future::pending(), || future::ready(())) => {
             Err("the gateway stopped by itself".into())

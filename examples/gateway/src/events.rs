@@ -39,7 +39,10 @@ impl<S: Subscriber> Layer<S> for Events {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::default();
         event.record(&mut line);
-        log(format!("*** {}{}{}", line.message, line.fields, line.error));
+        log(&format!(
+            "*** {}{}{}",
+            line.message, line.fields, line.error
+        ));
     }
 }
 

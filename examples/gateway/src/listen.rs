@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{ids, print::log, requests::Requests, socket::Socket};
+use crate::{entrance, print::log, requests::Requests, socket::Socket, workers::Worker};
 
 /// How long a connection may be idle between two requests. Load balancers expect a minute at least.
 const IDLE: Duration = Duration::from_secs(75);
@@ -92,22 +92,23 @@ fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
 /// Connections from clients, at most so many.
 pub(crate) struct Listener {
     listener: TcpListener,
-    app: Router,
+    workers: Vec<Worker>,
     permits: Arc<Semaphore>,
     send_timeout: Duration,
 }
 
 impl Listener {
-    /// A client may take nothing of what it is sent for `send_timeout`.
+    /// Connections go to the worker that has the fewest. A client may take nothing of what it is
+    /// sent for `send_timeout`.
     pub(crate) fn new(
         listener: TcpListener,
-        app: Router,
+        workers: Vec<Worker>,
         max_connections: usize,
         send_timeout: Duration,
     ) -> Self {
         Self {
             listener,
-            app,
+            workers,
             send_timeout,
             permits: Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS))),
         }
@@ -121,16 +122,12 @@ impl Listener {
         drained: impl Fn() -> D,
     ) {
         let (early, late) = (Connections::default(), Connections::default());
-        let accept = self.accept(server(true), |connection, socket| {
-            early.serve(connection, socket);
-        });
+        let accept = self.accept(server(true), &early);
         tokio::select! {
             never = accept => match never {},
             () = stop => {}
         }
-        let accept = self.accept(server(false), |connection, socket| {
-            late.serve(connection, socket);
-        });
+        let accept = self.accept(server(false), &late);
         let answered = async {
             for connections in [&early, &late] {
                 connections.end().await;
@@ -147,7 +144,7 @@ impl Listener {
     async fn accept(
         &self,
         server: Builder<TokioExecutor>,
-        serve: impl Fn(Connection, TcpStream),
+        connections: &Connections,
     ) -> Infallible {
         loop {
             let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
@@ -156,18 +153,22 @@ impl Listener {
             };
             match self.listener.accept().await {
                 Ok((socket, client)) => {
+                    let worker = Worker::idlest(&self.workers);
                     let connection = Connection {
                         client,
-                        app: self.app.clone(),
+                        app: worker.app.clone(),
                         server: server.clone(),
                         send_timeout: self.send_timeout,
+                        leave: connections.leave.clone(),
                         _permit: permit,
                     };
-                    serve(connection, socket);
+                    worker.serve(&connections.tasks, socket, |socket| {
+                        connection.serve(socket)
+                    });
                 }
                 Err(error) => {
                     // Mostly there are no file descriptors left: others have to end first.
-                    log(format!("*** cannot accept a connection: {error}"));
+                    log(&format!("*** cannot accept a connection: {error}"));
                     sleep(PAUSE).await;
                 }
             }
@@ -198,12 +199,6 @@ struct Connections {
 }
 
 impl Connections {
-    fn serve(&self, connection: Connection, socket: TcpStream) {
-        _ = self
-            .tasks
-            .spawn(connection.serve(socket, self.leave.clone()));
-    }
-
     /// Returns once what has begun is answered.
     async fn end(&self) {
         self.leave.cancel();
@@ -217,12 +212,13 @@ struct Connection {
     app: Router,
     server: Builder<TokioExecutor>,
     send_timeout: Duration,
+    leave: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
     /// Serves until the client leaves, or `leave` is cancelled and what has begun is answered.
-    async fn serve(self, socket: TcpStream, leave: CancellationToken) {
+    async fn serve(self, socket: TcpStream) {
         // A token is to leave as it comes. A socket that refuses either is served all the same.
         _ = socket.set_nodelay(true);
         _ = keep_alive(&socket);
@@ -237,12 +233,12 @@ impl Connection {
                 let mut request = request.map(Body::new);
                 // For balances that go by the client's address.
                 request.extensions_mut().insert(client);
-                let answer = requests.count(version, ids::answer(app, request));
+                let answer = requests.count(version, entrance::answer(app, request));
                 Ok::<_, Infallible>(answer.await)
             }
         });
         let leaving = async {
-            leave.cancelled().await;
+            self.leave.cancelled().await;
             if !seen.any() {
                 // Its first request may be on the way.
                 sleep(FIRST).await;

@@ -18,10 +18,10 @@ mod cluster;
 mod config;
 mod demo;
 mod engines;
+mod entrance;
 mod events;
 mod explain;
 mod health;
-mod ids;
 mod introduce;
 mod listen;
 mod metrics;
@@ -38,6 +38,7 @@ mod socket;
 mod stop;
 mod stuck;
 mod tls;
+mod workers;
 
 use std::{
     env,
@@ -49,7 +50,8 @@ use std::{
 };
 
 use clap::Parser;
-use tokio::runtime::Runtime;
+use mimalloc::MiMalloc;
+use tokio::runtime::Builder;
 use tracing_subscriber::{
     EnvFilter, Layer, fmt::format::FmtSpan, layer::SubscriberExt, util::SubscriberInitExt,
 };
@@ -57,6 +59,9 @@ use tracing_subscriber::{
 use config::Config;
 use events::Events;
 use serving::Serving;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Routes LLM requests by the model named in the request: by your own manifests (--manifests), by
 /// those of a cluster (--kube), or in front of mock engines that it starts itself.
@@ -117,7 +122,12 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let runtime = match Runtime::new() {
+    // Clients are served by threads of their own.
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("{error}");

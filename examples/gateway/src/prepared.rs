@@ -20,6 +20,7 @@ use crate::{
     serving::Serving,
     signals::Signals,
     stop::{self, InFlight},
+    workers::Worker,
 };
 
 /// How many connections the admin view and the metrics have, on their own addresses.
@@ -29,7 +30,7 @@ const ADMINS: usize = 64;
 /// already.
 pub(crate) struct Prepared<'a> {
     address: Address,
-    app: Router,
+    workers: Vec<Worker>,
     in_flight: InFlight,
     health: Health,
     serving: &'a Serving,
@@ -61,23 +62,29 @@ impl<'a> Prepared<'a> {
         let recent = (view.here || serving.admin.is_some()).then(|| Recent::new(&table));
         let shown = admin::of(&layer, recent.clone());
         let layer = observed(layer, serving.access_log, measured.as_ref(), recent);
-        let mut app = server::app(layer, client, forward, args.show_endpoints);
-        if let Some(cors) = serving.cors() {
-            app = app.layer(cors);
-        }
-        let mut app = health.mount(app);
         let with_metrics = |app| match &measured {
             Some(measured) => measured.mount(app),
             None => app,
         };
-        if view.here {
-            // Clients of other machines take no engine out of service.
-            let shown = match address.local()?.ip().is_loopback() {
-                true => shown.clone(),
-                false => shown.clone().read_only(),
-            };
-            app = with_metrics(admin::mount(app, shown, view));
-        }
+        // Clients of other machines take no engine out of service.
+        let shown_here = match address.local()?.ip().is_loopback() {
+            true => shown.clone(),
+            false => shown.clone().read_only(),
+        };
+        let app = || {
+            let (layer, client) = (layer.clone(), client.with_own_connections());
+            let mut app = server::app(layer, client, forward.clone(), args.show_endpoints);
+            if let Some(cors) = serving.cors() {
+                app = app.layer(cors);
+            }
+            let app = health.mount(app);
+            match view.here {
+                true => with_metrics(admin::mount(app, shown_here.clone(), view)),
+                false => app,
+            }
+        };
+        let workers = (0..serving.workers()).map(|_| Worker::start(app()));
+        let workers = workers.collect::<io::Result<_>>()?;
         if let Some(addr) = serving.admin {
             let admin = with_metrics(admin::mount(Router::new(), shown, view));
             beside(addr, "The admin view is", "_", health.mount(admin), serving)?;
@@ -89,7 +96,7 @@ impl<'a> Prepared<'a> {
         }
         Ok(Self {
             address,
-            app,
+            workers,
             in_flight,
             health,
             serving,
@@ -117,19 +124,19 @@ impl<'a> Prepared<'a> {
         tokio::select! {
             ready = ready => ready?,
             () = signals.next() => {
-                log("Stopped.".to_owned());
+                log("Stopped.");
                 return Ok(());
             }
         }
         let url = self.url()?;
         let Self {
-            app,
+            workers,
             health,
             in_flight,
             ..
         } = self;
         let (max, send_timeout) = (self.serving.max_connections(), self.serving.send_timeout);
-        let gateway = Listener::new(self.address.listen()?, app, max, send_timeout);
+        let gateway = Listener::new(self.address.listen()?, workers, max, send_timeout);
         health.serve();
         introduce(&url);
         let stop = CancellationToken::new();
@@ -178,7 +185,8 @@ fn beside(
 ) -> Result<(), Box<dyn Error>> {
     let address = Address::reserve(addr)?;
     say(format_args!("{what} at http://{}/{path}", address.local()?));
-    let listener = Listener::new(address.listen()?, app, ADMINS, serving.send_timeout);
+    let workers = vec![Worker::here(app)];
+    let listener = Listener::new(address.listen()?, workers, ADMINS, serving.send_timeout);
     tokio::spawn(listener.serve(future::pending(), || future::ready(())));
     Ok(())
 }

@@ -2,18 +2,15 @@
 
 use std::{
     fmt::Display,
-    io::{self, BufWriter, Write},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    },
+    io::{self, Write},
+    mem,
+    sync::{Condvar, Mutex, MutexGuard, Once, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-/// How many lines wait to be written, at most.
-const WAITING: usize = 16_384;
+/// How many bytes wait to be written, at most but for the last line.
+const WAITING: usize = 4 << 20;
 
 /// How long lines are collected, so that many are written at once and nobody is woken for one.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -25,15 +22,27 @@ static STDERR: Output = Output::new("stderr", || Box::new(io::stderr()));
 struct Output {
     name: &'static str,
     open: fn() -> Box<dyn Write>,
-    lines: OnceLock<SyncSender<Item>>,
-    /// How many lines found no place.
-    lost: AtomicU64,
+    thread: Once,
+    unwritten: Mutex<Unwritten>,
+    /// Something waits to be written, or does no more.
+    changed: Condvar,
 }
 
-enum Item {
-    Line(String),
-    /// It is dropped when all before it is written.
-    Flush(SyncSender<()>),
+struct Unwritten {
+    lines: Vec<u8>,
+    /// How many lines found no place.
+    lost: u64,
+    is_writing: bool,
+}
+
+impl Unwritten {
+    fn has_room(&self) -> bool {
+        self.lines.len() < WAITING
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.lost == 0
+    }
 }
 
 impl Output {
@@ -41,48 +50,83 @@ impl Output {
         Self {
             name,
             open,
-            lines: OnceLock::new(),
-            lost: AtomicU64::new(0),
+            thread: Once::new(),
+            unwritten: Mutex::new(Unwritten {
+                lines: Vec::new(),
+                lost: 0,
+                is_writing: false,
+            }),
+            changed: Condvar::new(),
         }
     }
 
-    fn lines(&'static self) -> &'static SyncSender<Item> {
-        self.lines.get_or_init(|| {
-            let (sender, receiver) = sync_channel(WAITING);
-            thread::spawn(move || self.write(&receiver));
-            sender
-        })
+    fn lock(&self) -> MutexGuard<'_, Unwritten> {
+        let locked = self.unwritten.lock();
+        locked.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn log(&'static self, line: String) {
-        if let Err(TrySendError::Full(_)) = self.lines().try_send(Item::Line(line)) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+    /// Adds a line if there is room for it.
+    fn log(&'static self, line: &str) {
+        self.add(self.lock(), line);
+    }
+
+    /// Adds a line once there is room for it.
+    fn say(&'static self, line: &str) {
+        let full = |unwritten: &mut Unwritten| !unwritten.has_room();
+        let unwritten = self.changed.wait_while(self.lock(), full);
+        self.add(unwritten.unwrap_or_else(PoisonError::into_inner), line);
+    }
+
+    fn add(&'static self, mut unwritten: MutexGuard<'_, Unwritten>, line: &str) {
+        let was_empty = unwritten.is_empty();
+        if unwritten.has_room() {
+            unwritten.lines.extend_from_slice(line.as_bytes());
+            unwritten.lines.push(b'\n');
+        } else {
+            unwritten.lost += 1;
+        }
+        drop(unwritten);
+        if was_empty {
+            self.thread.call_once(|| {
+                thread::spawn(|| self.write());
+            });
+            self.changed.notify_all();
         }
     }
 
-    fn write(&self, lines: &Receiver<Item>) {
-        // Errors: nobody reads it any more.
-        let mut out = BufWriter::with_capacity(1 << 16, (self.open)());
-        while let Ok(first) = lines.recv() {
-            let mut next = Some(first);
-            while let Some(item) = next {
-                match item {
-                    Item::Line(line) => _ = writeln!(out, "{line}"),
-                    Item::Flush(done) => {
-                        _ = out.flush();
-                        drop(done);
-                    }
-                }
-                next = lines.try_recv().ok();
-            }
-            let lost = self.lost.swap(0, Ordering::Relaxed);
+    fn write(&self) -> ! {
+        let mut out = (self.open)();
+        let mut lines = Vec::new();
+        loop {
+            let empty = |unwritten: &mut Unwritten| unwritten.is_empty();
+            let unwritten = self.changed.wait_while(self.lock(), empty);
+            let mut unwritten = unwritten.unwrap_or_else(PoisonError::into_inner);
+            mem::swap(&mut unwritten.lines, &mut lines);
+            let lost = mem::take(&mut unwritten.lost);
+            unwritten.is_writing = true;
+            drop(unwritten);
+            self.changed.notify_all();
             if lost > 0 {
                 let name = self.name;
-                _ = writeln!(out, "*** {lost} lines are left out: {name} is too slow");
+                _ = writeln!(lines, "*** {lost} lines are left out: {name} is too slow");
             }
+            // Errors: nobody reads it any more.
+            _ = out.write_all(&lines);
             _ = out.flush();
+            lines.clear();
+            self.lock().is_writing = false;
+            self.changed.notify_all();
             thread::sleep(PAUSE);
         }
+    }
+
+    /// Waits until everything is written, and for `most` at most.
+    fn flush(&self, most: Duration) {
+        let unwritten = |unwritten: &mut Unwritten| unwritten.is_writing || !unwritten.is_empty();
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), most, unwritten);
+        drop(waited);
     }
 }
 
@@ -90,11 +134,11 @@ impl Output {
 /// served. Where nobody reads stdout any more (`gateway | head`), they are routed all the same;
 /// `println!` would panic.
 pub(crate) fn say(line: impl Display) {
-    _ = STDOUT.lines().send(Item::Line(line.to_string()));
+    STDOUT.say(&line.to_string());
 }
 
 /// Prints a line and never waits: where stdout takes them too slowly, it is left out and counted.
-pub(crate) fn log(line: String) {
+pub(crate) fn log(line: &str) {
     STDOUT.log(line);
 }
 
@@ -104,7 +148,7 @@ pub(crate) struct Stderr;
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        STDERR.log(text.trim_end_matches('\n').to_owned());
+        STDERR.log(text.trim_end_matches('\n'));
         Ok(line.len())
     }
 
@@ -115,15 +159,10 @@ impl Write for Stderr {
 
 /// Waits until everything is written that was printed so far, and for `most` at most.
 pub(crate) fn flush(most: Duration) {
-    let (done, written) = sync_channel(1);
-    let used = [&STDOUT, &STDERR].map(|output| output.lines.get());
-    for lines in used.into_iter().flatten() {
-        let done = done.clone();
-        // There may be no room for it, and nothing but a thread waits for that.
-        thread::spawn(move || lines.send(Item::Flush(done)));
+    let begun = Instant::now();
+    for output in [&STDOUT, &STDERR] {
+        output.flush(most.saturating_sub(begun.elapsed()));
     }
-    drop(done);
-    _ = written.recv_timeout(most);
 }
 
 /// The rows as lines, with each column as wide as its widest cell.

@@ -2,15 +2,11 @@
 
 use axum::{
     Router,
-    body::Body,
-    http::{Request, Uri, Version, header::HOST, uri::Parts},
-    middleware::{self, Next},
-    response::Response,
+    http::{Request, Uri, header::HOST, uri::Parts},
 };
 use tower::ServiceBuilder;
 use tower_model_route::{
-    EngineClient, ModelRouteLayer, RouteBody, RouteError, RouteErrorKind, RouteTableHandle,
-    WithoutModel, stack,
+    EngineClient, ModelRouteLayer, RouteBody, RouteTableHandle, WithoutModel, stack,
 };
 
 use crate::show;
@@ -33,25 +29,13 @@ pub(crate) fn app(
     forward: Option<Uri>,
     endpoints: bool,
 ) -> Router {
-    Router::new()
-        .fallback_service(
-            ServiceBuilder::new()
-                .map_response(move |response| show::with_headers(response, endpoints))
-                .layer(stack(layer))
-                .map_request(move |request| without_model(request, forward.as_ref()))
-                .service(client),
-        )
-        .layer(middleware::from_fn(with_host))
-}
-
-/// Refuses requests of HTTP/1.1 that don't say whom they ask (RFC 9112 section 3.2).
-async fn with_host(request: Request<Body>, next: Next) -> Response {
-    let says = request.headers().contains_key(HOST) || request.uri().authority().is_some();
-    if request.version() == Version::HTTP_11 && !says {
-        let error = RouteError::new(RouteErrorKind::InvalidHost, "the request has no Host");
-        return error.to_response_to(&request).map(Body::from);
-    }
-    next.run(request).await
+    Router::new().fallback_service(
+        ServiceBuilder::new()
+            .map_response(move |response| show::with_headers(response, endpoints))
+            .layer(stack(layer))
+            .map_request(move |request| without_model(request, forward.as_ref()))
+            .service(client),
+    )
 }
 
 /// Addresses a request that was not routed.

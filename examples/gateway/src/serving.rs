@@ -1,6 +1,6 @@
 //! How the gateway serves, from the command line.
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{fs, net::SocketAddr, num::NonZero, thread, time::Duration};
 
 use axum::http::{HeaderValue, Uri};
 use clap::{Args, ValueEnum};
@@ -27,6 +27,11 @@ pub(crate) struct Serving {
     /// descriptors that this process may have
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), verbatim_doc_comment)]
     max_connections: Option<u32>,
+
+    /// How many threads serve clients, each with connections to engines of its own; one for each core
+    /// by default
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
 
     /// How long a client may take nothing of what it is sent, up to twice as long for a stream of HTTP/2;
     /// then its connection or stream ends, and its place at the engine is free
@@ -185,6 +190,13 @@ impl Serving {
             [] => None,
             origins if origins.iter().any(|origin| origin == "*") => Some(cors.allow_origin(Any)),
             origins => Some(cors.allow_origin(origins.to_vec())),
+        }
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        match self.workers {
+            Some(count) => count.into(),
+            None => thread::available_parallelism().map_or(1, NonZero::get),
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) async fn time_is_up(
     signals.next().await;
     health.leave();
     let drain = serving.drain.as_secs();
-    log(match in_flight.count() {
+    log(&match in_flight.count() {
         0 => "Stopping.".to_owned(),
         count => format!("Stopping, {count} in flight: {drain} s to finish."),
     });
@@ -50,7 +50,7 @@ pub(crate) async fn settled() {
 
 /// The last words.
 pub(crate) fn stopped(in_flight: &InFlight) {
-    log(match in_flight.count() {
+    log(&match in_flight.count() {
         0 => "Stopped.".to_owned(),
         cut => format!("Stopped, with {cut} in flight cut."),
     });

@@ -32,6 +32,20 @@ async fn a_connection_is_used_again() {
 }
 
 #[tokio::test]
+async fn clones_share_connections_and_a_client_may_have_its_own() {
+    let engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let client = engine_client();
+    let own = client.with_own_connections();
+    for client in [&client, &client.clone(), &own, &own.clone()] {
+        assert_eq!(ask(client, post(&engine.url())).await.0, 200);
+        // The connection goes back to the others once its answer is over.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop((client, own));
+    assert_eq!(engine.finish().await.0, 2);
+}
+
+#[tokio::test]
 async fn a_request_may_ask_for_its_own() {
     let mark = |request: &mut Request<RouteBody>| {
         request.extensions_mut().insert(FreshConnection);

@@ -290,6 +290,27 @@ async fn connections_beyond_the_maximum_wait() {
     assert_eq!(second.answer().await.status(), 200);
 }
 
+#[tokio::test]
+async fn each_worker_has_clients_and_connections_to_engines_of_its_own() {
+    for workers in [1, 3] {
+        let engine = Upstream::start(|_| Reply::ok("{}")).await;
+        let count = workers.to_string();
+        let (_directory, gateway) =
+            Gateway::serving(&engine, &manifests(), &["--workers", &count]).await;
+        let address = gateway.url().strip_prefix("http://").unwrap().to_owned();
+        let mut clients = Vec::new();
+        for _ in 0..6 {
+            let mut client = Peer::connect(address.parse().unwrap()).await;
+            client.send(post(r#"{"model": "chat"}"#)).await;
+            assert_eq!(client.answer().await.status(), 200);
+            clients.push(client);
+        }
+        drop(gateway);
+        let (connections, requests) = engine.finish().await;
+        assert_eq!((connections, requests.len()), (workers, 6));
+    }
+}
+
 /// Rust's own words for values are for its programmers.
 #[tokio::test]
 async fn what_it_says_of_failures_is_plain() {

@@ -1,0 +1,77 @@
+//! The threads that serve clients.
+
+use std::{future, io, thread};
+
+use axum::Router;
+use tokio::{
+    net::TcpStream,
+    runtime::{Builder, Handle},
+};
+use tokio_util::task::TaskTracker;
+
+/// Serves the connections that it is given.
+///
+/// On a thread of its own it has a runtime of its own, and its app has connections to engines of its
+/// own: a request stays on the thread of its client, and no thread wakes another for it.
+pub(crate) struct Worker {
+    pub(crate) app: Router,
+    runtime: Handle,
+    connections: TaskTracker,
+}
+
+impl Worker {
+    /// On the threads of the caller's runtime.
+    pub(crate) fn here(app: Router) -> Self {
+        Self::of(Handle::current(), app)
+    }
+
+    /// On a thread of its own, which lasts until the program ends.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub(crate) fn start(app: Router) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let worker = Self::of(runtime.handle().clone(), app);
+        let thread = thread::Builder::new().name("worker".to_owned());
+        thread.spawn(move || runtime.block_on(future::pending::<()>()))?;
+        Ok(worker)
+    }
+
+    fn of(runtime: Handle, app: Router) -> Self {
+        Self {
+            app,
+            runtime,
+            connections: TaskTracker::new(),
+        }
+    }
+
+    /// The one with the fewest connections.
+    pub(crate) fn idlest(workers: &[Self]) -> &Self {
+        workers
+            .iter()
+            .min_by_key(|worker| worker.connections.len())
+            .expect("there is one at least")
+    }
+
+    /// Serves a connection, as one of `all`.
+    pub(crate) fn serve<S>(
+        &self,
+        all: &TaskTracker,
+        socket: TcpStream,
+        serve: impl FnOnce(TcpStream) -> S + Send + 'static,
+    ) where
+        S: Future<Output = ()> + Send,
+    {
+        // It is this runtime that is told of what arrives.
+        let Ok(socket) = socket.into_std() else {
+            return;
+        };
+        let serve = async move {
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                serve(socket).await;
+            }
+        };
+        let serve = self.connections.track_future(serve);
+        _ = all.spawn_on(serve, &self.runtime);
+    }
+}

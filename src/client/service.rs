@@ -64,10 +64,10 @@ impl EngineClient {
         Self(Arc::new(Clients { common, own }))
     }
 
-    /// A client with the same options and connections of its own, where clones share them.
+    /// A client with the same options, but connections of its own; clones share theirs.
     ///
-    /// A connection lives in the runtime that has opened it, and with it ends. A gateway with a runtime
-    /// on each core needs a client in each: then no thread wakes another for a request.
+    /// A connection belongs to the runtime that opened it, and ends with it. A gateway with
+    /// [one runtime per core](crate::guide::mounting#one-thread-per-core) needs a client in each.
     #[must_use]
     pub fn with_own_connections(&self) -> Self {
         let Clients { common, own } = &*self.0;

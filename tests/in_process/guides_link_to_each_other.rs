@@ -42,7 +42,7 @@ fn every_link_leads_to_a_heading_of_a_guide() {
         for (at, _) in text.match_indices("][") {
             let label = text[at + 2..].split(']').next().unwrap();
             let file = label.split('#').next().unwrap();
-            if !Path::new(file).extension().is_some_and(|is| is == "md") {
+            if Path::new(file).extension().is_none_or(|is| is != "md") {
                 continue;
             }
             links += 1;

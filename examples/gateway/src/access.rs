@@ -1,13 +1,10 @@
 //! The access log: a line on stdout for each request that has ended.
 
-use std::{cell::RefCell, fmt::Write};
+use std::{cell::RefCell, fmt::Write, time::SystemTime};
 
 use clap::ValueEnum;
+use humantime::format_rfc3339_micros;
 use tower_model_route::{EndFacts, Observer};
-use tracing_subscriber::fmt::{
-    format::Writer,
-    time::{FormatTime, SystemTime},
-};
 
 use crate::print::log;
 
@@ -50,7 +47,7 @@ impl AccessLog {
             "["
         });
         // Writing to a String can't fail.
-        _ = SystemTime.format_time(&mut Writer::new(line));
+        _ = write!(line, "{}", format_rfc3339_micros(SystemTime::now()));
         if self.is_json {
             let at = line.len();
             _ = write!(line, "{}", end.json());

@@ -77,10 +77,16 @@ const KSERVE_2: Endings = &[
     "versions/*/config",
 ];
 
+/// Where Anthropic's SDK for Vertex AI counts tokens: it looks like a model, and the body names it.
+const COUNTS_TOKENS: &str = "/publishers/anthropic/models/count-tokens:rawPredict";
+
 /// The model's part of a path, which may be mounted under any prefix, as
 /// [`ApiPaths`](crate::ApiPaths) lets it pass.
 fn find(path: &str) -> Option<Range<usize>> {
     let path = path.strip_suffix('/').unwrap_or(path);
+    if path.ends_with(COUNTS_TOKENS) {
+        return None;
+    }
     let slashes = path.match_indices('/').map(|(at, _)| at);
     let known = slashes.into_iter().find_map(|at| {
         let span = find_below(path.get(at..)?, at == 0)?;
@@ -249,6 +255,14 @@ mod tests {
                 Some("org/m"),
             ),
             ("/v1/publishers/google/models/m:generateContent", Some("m")),
+            (
+                "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict",
+                None,
+            ),
+            (
+                "/v1/projects/p/locations/l/publishers/x/models/count-tokens:rawPredict",
+                Some("count-tokens"),
+            ),
             ("/v1/projects/p/models/m:x", Some("m")),
             ("/v1/projects/p/models/org/m:x", Some("org/m")),
             ("/v1/projects/p/tunedModels/m:x", Some("m")),

@@ -82,6 +82,20 @@ async fn below_a_prefix_too() {
     }
 }
 
+/// Anthropic's SDK for Vertex AI counts tokens so.
+#[tokio::test]
+async fn what_looks_like_a_model_in_the_path_is_none_where_tokens_are_counted() {
+    let path = "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict";
+    let body = r#"{"model":"alias","messages":[]}"#;
+    let forwarded = send(post(path, body)).await.forwarded();
+    assert_eq!(
+        forwarded.uri().to_string(),
+        format!("http://engine.test:8000/base{path}")
+    );
+    let expected = format!(r#"{{"model":{REAL_IN_JSON},"messages":[]}}"#);
+    assert_eq!(forwarded.bytes(), expected);
+}
+
 #[tokio::test]
 async fn names_that_stay_keep_their_spelling() {
     for api in [GEMINI, AZURE, KSERVE, QUERY] {

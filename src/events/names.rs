@@ -41,7 +41,7 @@ pub(super) enum Inner {
     Block,
     /// Anthropic's, Cohere's and Ollama's object; an error's text.
     Message,
-    /// The responses' object; Ollama's text.
+    /// The responses' object, and the interactions'; Ollama's text.
     Response,
     Candidates,
     CandidateContent,
@@ -90,7 +90,7 @@ fn root(key: &[u8]) -> Node {
     match key {
         b"choices" => Node::In(Inner::Choices),
         b"delta" => Node::In(Inner::Delta),
-        b"type" => Node::Type,
+        b"type" | b"event_type" => Node::Type,
         b"object" => Node::Object,
         // SGLang's own API has it in `meta_info`.
         b"usage" | b"meta_info" => Node::In(Inner::Usage),
@@ -98,7 +98,7 @@ fn root(key: &[u8]) -> Node {
         b"error" => Node::In(Inner::Error),
         b"message" => Node::In(Inner::Message),
         b"code" => Node::Said(Part::Code),
-        b"response" => Node::In(Inner::Response),
+        b"response" | b"interaction" => Node::In(Inner::Response),
         b"candidates" => Node::In(Inner::Candidates),
         b"promptFeedback" => Node::In(Inner::Feedback),
         b"content_block" | b"item" => Node::In(Inner::Block),
@@ -194,14 +194,19 @@ fn part(key: &[u8]) -> Node {
 
 fn usage(key: &[u8]) -> Node {
     Node::Count(match key {
-        b"prompt_tokens" | b"input_tokens" | b"inputTokens" => Count::Input,
-        b"completion_tokens" | b"output_tokens" | b"outputTokens" => Count::Output,
+        b"prompt_tokens" | b"input_tokens" | b"inputTokens" | b"total_input_tokens" => Count::Input,
+        b"completion_tokens" | b"output_tokens" | b"outputTokens" | b"total_output_tokens" => {
+            Count::Output
+        }
         b"total_tokens" | b"totalTokens" => Count::Total,
         b"cache_read_input_tokens"
         | b"prompt_cache_hit_tokens"
         | b"cacheReadInputTokens"
-        | b"cached_tokens" => Count::Cached,
+        | b"cached_tokens"
+        | b"total_cached_tokens" => Count::Cached,
         b"cache_creation_input_tokens" | b"cacheWriteInputTokens" => Count::CacheWritten,
+        // SGLang's, and that of Google's interactions.
+        b"reasoning_tokens" | b"total_thought_tokens" => Count::Reasoning,
         // Cohere's.
         b"tokens" => return Node::In(Inner::Usage),
         b"prompt_tokens_details" | b"input_tokens_details" | b"input_token_details" => {
@@ -217,8 +222,8 @@ fn usage(key: &[u8]) -> Node {
 fn details(key: &[u8], audio: Count) -> Node {
     Node::Count(match key {
         b"cached_tokens" => Count::Cached,
-        b"cache_write_tokens" => Count::CacheWritten,
-        b"reasoning_tokens" => Count::Reasoning,
+        b"cache_write_tokens" | b"created_cache_tokens" => Count::CacheWritten,
+        b"reasoning_tokens" | b"thinking_tokens" => Count::Reasoning,
         b"audio_tokens" => audio,
         _ => return Node::Other,
     })
@@ -280,7 +285,8 @@ impl Type {
             | b"message-end"
             | b"response.completed"
             | b"response.incomplete"
-            | b"response.cancelled" => Self::Terminal,
+            | b"response.cancelled"
+            | b"interaction.completed" => Self::Terminal,
             b"response.failed" => Self::Failed,
             b"error" => Self::Error,
             _ => Self::Other,

@@ -24,9 +24,9 @@ pub struct Usage {
     /// Read from a cache: `cached_tokens`, `cache_read_input_tokens`, `prompt_cache_hit_tokens`,
     /// `cachedContentTokenCount`.
     pub cached: Option<u64>,
-    /// Written to a cache: `cache_creation_input_tokens`, `cache_write_tokens`.
+    /// Written to a cache: `cache_creation_input_tokens`, `cache_write_tokens`, `created_cache_tokens`.
     pub cache_written: Option<u64>,
-    /// `reasoning_tokens`, `thoughtsTokenCount`.
+    /// `reasoning_tokens`, `thinking_tokens`, `thoughtsTokenCount`.
     pub reasoning: Option<u64>,
     /// Audio tokens in the input: `audio_tokens`, or those of the modality
     /// `AUDIO`.

@@ -52,7 +52,7 @@ const OUTPUT: [&str; 44] = [
 ];
 
 /// Output only as a string.
-const OUTPUT_TEXT: [&str; 2] = ["delta", "response"];
+const OUTPUT_TEXT: [&str; 3] = ["delta", "response", "interaction"];
 
 /// Blocks that are output only with a text.
 const SILENT: [&str; 5] = [
@@ -74,25 +74,35 @@ const FINISHES: [&str; 6] = [
     "promptFeedback.blockReason",
 ];
 
-const COUNTS: [&str; 12] = [
+const COUNTS: [&str; 21] = [
     "usage.prompt_tokens",
     "usage.input_tokens",
     "usage.output_tokens",
     "usage.outputTokens",
     "usage.cacheReadInputTokens",
     "usage.cached_tokens",
+    "usage.reasoning_tokens",
+    "usage.total_input_tokens",
+    "usage.total_output_tokens",
+    "usage.total_cached_tokens",
+    "usage.total_thought_tokens",
     "usage.prompt_tokens_details.cached_tokens",
     "usage.prompt_tokens_details.reasoning_tokens",
+    "usage.prompt_tokens_details.thinking_tokens",
+    "usage.prompt_tokens_details.created_cache_tokens",
     "usage.completion_tokens_details.cached_tokens",
     "usage.completion_tokens_details.reasoning_tokens",
+    "usage.completion_tokens_details.thinking_tokens",
+    "usage.completion_tokens_details.created_cache_tokens",
     "usageMetadata.promptTokenCount",
     "eval_count",
 ];
 
 /// Where usage is beside the top level.
-const USAGES: [&str; 6] = [
+const USAGES: [&str; 7] = [
     "delta.usage",
     "response.usage",
+    "interaction.usage",
     "message.usage",
     "meta.tokens",
     "meta_info",
@@ -152,6 +162,8 @@ fn has_members(path: &str) -> bool {
         "error",
         "response",
         "response.error",
+        "interaction",
+        "interaction.error",
         "delta.error",
         "item",
         "meta",
@@ -191,8 +203,12 @@ fn walk(value: &Value, path: &str, kinds: &mut Kinds) {
         (value.is_u64() && is(&COUNTS), Kinds::USAGE),
         (*value == "error" && is(&["object"]), Kinds::ERROR),
         (
-            is(&["error", "response.error", "delta.error"])
-                && (value.is_u64() || is_text || value.is_object()),
+            is(&[
+                "error",
+                "response.error",
+                "interaction.error",
+                "delta.error",
+            ]) && (value.is_u64() || is_text || value.is_object()),
             Kinds::ERROR,
         ),
         (

@@ -59,6 +59,12 @@ fn cases() -> Vec<Case> {
     let of_nine = with(tokens(9, 8), |usage| {
         usage.total = Some(17);
         usage.cached = Some(0);
+        usage.cache_written = Some(0);
+    });
+    let of_fifteen = with(tokens(4, 6), |usage| {
+        usage.total = Some(15);
+        usage.reasoning = Some(5);
+        usage.cached = Some(2);
     });
     vec![
         (chat, JSON, captured!("chat"), of_nine),
@@ -122,6 +128,58 @@ fn cases() -> Vec<Case> {
                 usage.reasoning = Some(5);
                 usage.cached = Some(2);
             }),
+        ),
+        // As vLLM has it since 0.33.
+        (
+            chat,
+            JSON,
+            br#"{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":20,"total_tokens":50,"completion_tokens":30,"prompt_tokens_details":{"cached_tokens":4,"created_cache_tokens":16,"multimodal_tokens":{"image":7}}}}"#,
+            with(tokens(20, 30), |usage| {
+                usage.total = Some(50);
+                usage.cached = Some(4);
+                usage.cache_written = Some(16);
+            }),
+        ),
+        // As SGLang has it, and Anthropic.
+        (
+            chat,
+            JSON,
+            br#"{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":20,"total_tokens":50,"completion_tokens":30,"prompt_tokens_details":null,"reasoning_tokens":24}}"#,
+            with(tokens(20, 30), |usage| {
+                usage.total = Some(50);
+                usage.reasoning = Some(24);
+            }),
+        ),
+        (
+            "/v1/messages",
+            JSON,
+            br#"{"type":"message","content":[{"type":"text","text":"x"}],"stop_reason":"end_turn","usage":{"input_tokens":20,"output_tokens":30,"output_tokens_details":{"thinking_tokens":24}}}"#,
+            with(tokens(20, 30), |usage| usage.reasoning = Some(24)),
+        ),
+        (
+            "/v1/decisions",
+            JSON,
+            br#"{"answers":[{"type":"predicate","probability":0.9}],"usage":{"input_tokens":12,"input_tokens_details":{"cached_tokens":3,"cache_write_tokens":4},"output_tokens":1,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":13}}"#,
+            with(tokens(12, 1), |usage| {
+                usage.total = Some(13);
+                usage.cached = Some(3);
+                usage.cache_written = Some(4);
+                usage.reasoning = Some(0);
+            }),
+        ),
+        (
+            "/v1beta/interactions",
+            JSON,
+            br#"{"id":"int_1","status":"completed","steps":[],"usage":{"total_input_tokens":4,"total_output_tokens":6,"total_thought_tokens":5,"total_cached_tokens":2,"total_tokens":15}}"#,
+            of_fifteen,
+        ),
+        (
+            "/v1beta/interactions",
+            SSE,
+            b"data: {\"interaction\":{\"id\":\"int_1\",\"status\":\"in_progress\"},\"event_type\":\"interaction.created\"}\n\n\
+              data: {\"index\":0,\"delta\":{\"text\":\"x\",\"type\":\"text\"},\"event_type\":\"step.delta\"}\n\n\
+              data: {\"interaction\":{\"id\":\"int_1\",\"status\":\"completed\",\"usage\":{\"total_input_tokens\":4,\"total_output_tokens\":6,\"total_thought_tokens\":5,\"total_cached_tokens\":2,\"total_tokens\":15}},\"event_type\":\"interaction.completed\"}\n\n",
+            of_fifteen,
         ),
         (
             "/api/chat",

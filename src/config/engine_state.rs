@@ -6,19 +6,20 @@ use super::mistake::MistakeKind;
 #[cfg(feature = "serde")]
 use super::serial;
 
-/// How long the gateway remembers which engine keeps a response, a file or a
-/// batch.
+/// How long the gateway remembers which engine keeps a response, a file, a
+/// batch or a video.
 ///
 /// Engines keep these in their own memory, so only the one that made them can continue, show,
-/// cancel or delete them. Their ids are read from the answers to `POST .../responses`, `.../files`
-/// and `.../batches`, and those of a batch's output when the batch is fetched. A request that names
-/// such an id goes where it was made:
+/// cancel or delete them. Their ids are read from the answers to `POST .../responses`, `.../files`,
+/// `.../batches`, `.../videos`, `.../meshes` and `.../interactions`, and those of a batch's output
+/// when the batch is fetched. A request that names such an id goes where it was made:
 ///
 /// - in its path, such as `GET /v1/responses/{id}`, `/v1/responses/{id}/cancel`,
 ///   `/v1/files/{id}/content` or `/v1/batches/{id}`. Such a request names no model, and is routed
 ///   as one for the model that the object was made with: `authorize` and the limits see that model;
-/// - in its body, as the `previous_response_id` of a response or the `input_file_id` of a batch. It is
-///   routed by its model; among the targets of its rule, the engine is chosen that keeps the id.
+/// - in its body, as the `previous_response_id` of a response, the `previous_interaction_id` of an
+///   interaction or the `input_file_id` of a batch. It is routed by its model; among the targets of
+///   its rule, the engine is chosen that keeps the id.
 ///
 /// If the engine is full ([`max_in_flight`](crate::TrafficPolicy::max_in_flight)), such a request
 /// waits for it if there is a queue ([`max_queue`](crate::TrafficPolicy::max_queue)), or is

@@ -24,18 +24,19 @@ use super::mistake::{BuildError, MistakeKind};
 ///
 /// | API | paths |
 /// |---|---|
-/// | OpenAI | `/{version}/chat/completions`, `/{version}/completions`, `/{version}/embeddings`, `/{version}/responses`, `/{version}/responses/{rest}`, `/{version}/moderations`, `/{version}/audio/{rest}`, `/{version}/images/{rest}`, `/{version}/realtime`, `/{version}/realtime/{rest}`, `/{version}/files`, `/{version}/files/{rest}`, `/{version}/batches`, `/{version}/batches/{rest}` |
-/// | vLLM, SGLang | `/{version}/chat/completions/{rest}`, `/{version}/completions/render`, `/{version}/score`, `/score`, `/{version}/rerank`, `/rerank`, `/{version}/pooling`, `/pooling`, `/{version}/classify`, `/classify`, `/{version}/tokenize`, `/tokenize`, `/{version}/detokenize`, `/detokenize`, `/generate`, `/inference/v1/generate`, `/invocations` |
+/// | OpenAI | `/{version}/chat/completions`, `/{version}/completions`, `/{version}/embeddings`, `/{version}/responses`, `/{version}/responses/{rest}`, `/{version}/moderations`, `/{version}/audio/{rest}`, `/{version}/images/{rest}`, `/{version}/realtime`, `/{version}/realtime/{rest}`, `/{version}/files`, `/{version}/files/{rest}`, `/{version}/batches`, `/{version}/batches/{rest}`, `/{version}/videos`, `/{version}/videos/{rest}`, `/{version}/decisions` |
+/// | vLLM, SGLang | `/{version}/chat/completions/{rest}`, `/{version}/completions/render`, `/{version}/completions/derender`, `/{version}/score`, `/score`, `/{version}/rerank`, `/rerank`, `/{version}/pooling`, `/pooling`, `/{version}/classify`, `/classify`, `/{version}/tokenize`, `/tokenize`, `/{version}/detokenize`, `/detokenize`, `/{version}/systemone`, `/generative_scoring`, `/{version}/meshes`, `/{version}/meshes/{rest}`, `/encode`, `/generate`, `/inference/v1/generate`, `/invocations` |
 /// | Anthropic | `/{version}/messages`, `/{version}/messages/{rest}` |
-/// | Gemini, KServe | `/{version}/models/{model}:{verb}`, `/{version}/tunedModels/{model}:{verb}`, `/{version}/openai/chat/completions`, `/{version}/openai/embeddings` |
+/// | Gemini, KServe | `/{version}/models/{model}:{verb}`, `/{version}/tunedModels/{model}:{verb}`, `/{version}/openai/chat/completions`, `/{version}/openai/embeddings`, `/{version}/interactions`, `/{version}/interactions/{rest}` |
 /// | Vertex AI | `/{version}/projects/{rest}:{verb}`, `/{version}/publishers/{rest}:{verb}`, `/{version}/projects/{rest}/chat/completions` |
 /// | Bedrock | `/model/{model}/invoke`, `/model/{model}/invoke-with-response-stream`, `/model/{model}/converse`, `/model/{model}/converse-stream`, `/model/{model}/count-tokens` |
-/// | Ollama | `/api/chat`, `/api/generate`, `/api/embed`, `/api/embeddings` |
+/// | Ollama | `/api/chat`, `/api/generate`, `/api/embed`, `/api/embeddings`, `/api/show` |
 /// | Azure | `/openai/deployments/{model}/chat/completions`, `/openai/deployments/{model}/completions`, `/openai/deployments/{model}/embeddings`, `/openai/deployments/{model}/audio/speech`, `/openai/deployments/{model}/audio/transcriptions`, `/openai/deployments/{model}/audio/translations`, `/openai/deployments/{model}/images/generations`, `/openai/deployments/{model}/images/edits`, `/openai/deployments/{model}/images/variations`, `/openai/deployments/{model}/responses`, `/openai/deployments/{model}/realtime`, `/openai/responses`, `/openai/responses/{rest}`, `/openai/realtime` |
-/// | Cohere | `/{version}/chat`, `/{version}/embed` |
+/// | Cohere | `/{version}/chat`, `/{version}/chat/render`, `/{version}/embed`, `/{version}/parse` |
+/// | Mistral | `/{version}/fim/completions`, `/{version}/ocr`, `/{version}/classifications`, `/{version}/chat/classifications`, `/{version}/chat/moderations` |
 /// | KServe v2, Triton | `/v2/models/{model}/ready`, `/v2/models/{model}/infer`, `/v2/models/{model}/infer_stream`, `/v2/models/{model}/generate`, `/v2/models/{model}/generate_stream` |
 /// | to read or delete what belongs to a model (GET, HEAD, DELETE) | `/v1/models/{rest}` |
-/// | to read an Ollama's models (GET, HEAD, DELETE) | `/api/tags` |
+/// | to read what an Ollama has (GET, HEAD, DELETE) | `/api/tags`, `/api/ps`, `/api/version` |
 ///
 /// A path on the list is not yet a route: the request must still name a model,
 /// in its path or its body. Patterns of your own
@@ -80,7 +81,7 @@ enum Base {
 }
 
 /// The standard list for any method, the most frequent first.
-const STANDARD: [&str; 70] = [
+const STANDARD: [&str; 89] = [
     "/{version}/chat/completions",
     "/{version}/completions",
     "/{version}/embeddings",
@@ -97,8 +98,12 @@ const STANDARD: [&str; 70] = [
     "/{version}/files/{rest}",
     "/{version}/batches",
     "/{version}/batches/{rest}",
+    "/{version}/videos",
+    "/{version}/videos/{rest}",
+    "/{version}/decisions",
     "/{version}/chat/completions/{rest}",
     "/{version}/completions/render",
+    "/{version}/completions/derender",
     "/{version}/score",
     "/score",
     "/{version}/rerank",
@@ -111,6 +116,11 @@ const STANDARD: [&str; 70] = [
     "/tokenize",
     "/{version}/detokenize",
     "/detokenize",
+    "/{version}/systemone",
+    "/generative_scoring",
+    "/{version}/meshes",
+    "/{version}/meshes/{rest}",
+    "/encode",
     "/generate",
     "/inference/v1/generate",
     "/invocations",
@@ -118,6 +128,8 @@ const STANDARD: [&str; 70] = [
     "/{version}/tunedModels/{model}:{verb}",
     "/{version}/openai/chat/completions",
     "/{version}/openai/embeddings",
+    "/{version}/interactions",
+    "/{version}/interactions/{rest}",
     "/{version}/projects/{rest}:{verb}",
     "/{version}/publishers/{rest}:{verb}",
     "/{version}/projects/{rest}/chat/completions",
@@ -130,6 +142,7 @@ const STANDARD: [&str; 70] = [
     "/api/generate",
     "/api/embed",
     "/api/embeddings",
+    "/api/show",
     "/openai/deployments/{model}/chat/completions",
     "/openai/deployments/{model}/completions",
     "/openai/deployments/{model}/embeddings",
@@ -145,7 +158,14 @@ const STANDARD: [&str; 70] = [
     "/openai/responses/{rest}",
     "/openai/realtime",
     "/{version}/chat",
+    "/{version}/chat/render",
     "/{version}/embed",
+    "/{version}/parse",
+    "/{version}/fim/completions",
+    "/{version}/ocr",
+    "/{version}/classifications",
+    "/{version}/chat/classifications",
+    "/{version}/chat/moderations",
     "/v2/models/{model}/ready",
     "/v2/models/{model}/infer",
     "/v2/models/{model}/infer_stream",
@@ -154,7 +174,7 @@ const STANDARD: [&str; 70] = [
 ];
 
 /// Those for methods without a body.
-const TO_READ: [&str; 2] = ["/v1/models/{rest}", "/api/tags"];
+const TO_READ: [&str; 4] = ["/v1/models/{rest}", "/api/tags", "/api/ps", "/api/version"];
 
 impl ApiPaths {
     /// The inference APIs; the default.
@@ -444,6 +464,17 @@ mod tests {
             "/openai/deployments/gpt/audio/translations",
             "/v2/chat",
             "/v2/models/m/versions/1/infer",
+            "/v1/decisions",
+            "/v1/systemone",
+            "/generative_scoring",
+            "/v1/videos",
+            "/v1/videos/video_1/content",
+            "/v1beta/interactions",
+            "/v1beta/interactions/int_1/cancel",
+            "/v1/fim/completions",
+            "/v1/ocr",
+            "/cohere/v2/chat/render",
+            "/api/show",
         ] {
             assert!(passes(&Method::POST, path), "{path}");
         }
@@ -472,6 +503,10 @@ mod tests {
             "/v/chat/completions",
             "/api/pull",
             "/api/delete",
+            "/api/version",
+            "/v1/loads",
+            "/inference/v1/abort_requests",
+            "/tokenizer_info",
             "/openai/deployments/gpt/flush_cache",
             "/openai/deployments//chat/completions",
             "/v1/models/m/load",

@@ -6,7 +6,7 @@ const MOST: usize = 64 * 1024;
 const LONGEST: usize = 256;
 
 /// Reads the top-level `id`, `output_file_id` and `error_file_id` of the JSON in an answer, and the
-/// `id` of a top-level `response`: of the one object, or of the first event that has it.
+/// `id` of a top-level `response` or `interaction`: of the one object, or of the first event that has it.
 ///
 /// It looks at each byte once and keeps no more of them than one text.
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ impl Ids {
                 self.key = match &*self.text {
                     b"id" => Key::Id,
                     b"output_file_id" | b"error_file_id" => Key::File,
-                    b"response" if self.depth == 1 => Key::Response,
+                    b"response" | b"interaction" if self.depth == 1 => Key::Response,
                     _ => Key::Other,
                 };
             }
@@ -134,6 +134,8 @@ mod tests {
             event: response.output_item.added\n\
             data: {\"type\":\"x\",\"item\":{\"id\":\"msg_1\"}}\n\n\
             data: {\"response\":{\"id\":\"resp_1\"}}\n\n";
+        let interaction = "data: {\"interaction\":{\"id\":\"int_1\",\"steps\":[{\"id\":\"no\"}]},\
+            \"event_type\":\"interaction.created\"}\n\n";
         let batch = r#"{"id" : "batch_1","errors":{"id":"no"},"input_file_id":"file-0",
             "output_file_id":"file-1","error_file_id":null,"data":[{"output_file_id":"no"}]}"#;
         for (answer, expected) in [
@@ -148,6 +150,7 @@ mod tests {
             (r#"{"object":"list","data":[{"id":"no"}]}"#, &[]),
             (r#"{"id":7,"b":"c"}"#, &[]),
             (stream, &["resp_1"]),
+            (interaction, &["int_1"]),
             (batch, &["batch_1", "file-1"]),
             ("", &[]),
         ] {

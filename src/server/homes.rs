@@ -17,7 +17,7 @@ use crate::{
     pieces::{Recent, later, lock},
 };
 
-/// The ids of responses, files and batches, as hashes, and where each was made.
+/// The ids of responses, files, batches and videos, as hashes, and where each was made.
 #[derive(Debug)]
 pub(crate) struct Homes {
     /// Without a lock, so that tables without ids cost one load.

@@ -1,4 +1,4 @@
-//! The ids of what engines keep, in requests: responses, files and batches.
+//! The ids of what engines keep, in requests: responses, files, batches, videos and their like.
 
 use http::{Method, request::Parts};
 
@@ -8,7 +8,14 @@ use super::{hash::hash, json::Json};
 const SEED: u64 = 0x1d;
 
 /// The collections of things that engines keep.
-const COLLECTIONS: [&str; 3] = ["responses", "files", "batches"];
+const COLLECTIONS: [&str; 6] = [
+    "responses",
+    "files",
+    "batches",
+    "videos",
+    "meshes",
+    "interactions",
+];
 
 /// The hash of an id that an engine has given.
 pub(crate) fn id(text: &[u8]) -> u64 {
@@ -32,11 +39,8 @@ pub(crate) fn makes_ids(head: &Parts) -> bool {
     let path = without_slashes(head.uri.path());
     match head.method {
         Method::POST => {
-            let mut collections = COLLECTIONS.iter();
-            collections.any(|name| {
-                let before = path.strip_suffix(name);
-                before.is_some_and(|before| before.ends_with('/'))
-            })
+            let last = path.rsplit_once('/').map(|(_, last)| last);
+            last.is_some_and(|last| COLLECTIONS.contains(&last))
         }
         Method::GET => is_batch(path),
         _ => false,
@@ -57,15 +61,19 @@ fn is_batch(path: &str) -> bool {
 /// Whether the body of a request may name something that an engine keeps.
 pub(crate) fn may_name_id(head: &Parts) -> bool {
     let path = without_slashes(head.uri.path());
-    head.method == Method::POST && (path.ends_with("/responses") || path.ends_with("/batches"))
+    head.method == Method::POST
+        && ["/responses", "/batches", "/interactions"]
+            .into_iter()
+            .any(|collection| path.ends_with(collection))
 }
 
-/// The first `previous_response_id` or `input_file_id` of a body, or of a part of it.
+/// The first `previous_response_id`, `previous_interaction_id` or `input_file_id` of a body, or of a
+/// part of it.
 pub(crate) fn id_in_body(body: &[u8]) -> Option<u64> {
     let mut found = None;
     let mut json = Json::new(body);
     _ = json.object(|key, value| match key {
-        b"previous_response_id" | b"input_file_id" => {
+        b"previous_response_id" | b"previous_interaction_id" | b"input_file_id" => {
             found = value.string()?.and_then(|text| text.hash_with(SEED));
             found.is_none().then_some(())
         }
@@ -91,6 +99,9 @@ mod tests {
             ("/v1/files/file-1/content", Some("file-1")),
             ("/v1/batches/batch_1/cancel", Some("batch_1")),
             ("/v1/messages/batches/b/results", Some("b")),
+            ("/v1/videos/video_1/content", Some("video_1")),
+            ("/v1/meshes/mesh_1", Some("mesh_1")),
+            ("/v1beta/interactions/int_1/cancel", Some("int_1")),
             ("/v1/responses", None),
             ("/v1/chat/completions", None),
             ("/responses", None),
@@ -108,6 +119,9 @@ mod tests {
             ("POST", "/v1/responses", true, true),
             ("POST", "/v1/files", true, false),
             ("POST", "/v1/batches/", true, true),
+            ("POST", "/v1/videos", true, false),
+            ("POST", "/v1beta/interactions", true, true),
+            ("POST", "/v1/xresponses", false, false),
             ("GET", "/v1/batches/batch_1", true, false),
             ("GET", "/v1/batches", false, false),
             ("GET", "/v1/responses/resp_1", false, false),
@@ -131,6 +145,7 @@ mod tests {
                 r#"{"model":"m","previous_response_id":"resp_1","input":"x"}"#,
                 Some("resp_1"),
             ),
+            (r#"{"previous_interaction_id":"int_1"}"#, Some("int_1")),
             (r#"{"input_file_id":"file-1"#, None),
             (r#"{"input_file_id":"file-1","#, Some("file-1")),
             (r#"{"input":[{"previous_response_id":"resp_1"}]}"#, None),

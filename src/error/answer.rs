@@ -35,8 +35,12 @@ impl Shape {
     fn of(path: &str, headers: &HeaderMap) -> Self {
         let shape = Self::of_usual(path);
         shape.unwrap_or_else(|| {
-            if path.contains("/v1/models") && headers.contains_key("anthropic-version") {
+            let is_for_models = path.contains("/v1/models");
+            if is_for_models && headers.contains_key("anthropic-version") {
                 return Self::Anthropic;
+            }
+            if is_for_models && is_of_google(headers) {
+                return Self::Google;
             }
             Self::of_path(path)
         })
@@ -71,7 +75,7 @@ impl Shape {
         } else if has("/model/") && last.is_some_and(is_of_bedrock) {
             Self::Bedrock
         } else if !has("/openai/")
-            && (verb.is_some() || has("/v1beta/") || has("/v1alpha/"))
+            && (verb.is_some() || has("/v1beta/") || has("/v1alpha/") || has("/publishers/"))
             && ["/models", "/tunedModels", "/projects/", "/publishers/"]
                 .into_iter()
                 .any(has)
@@ -83,12 +87,20 @@ impl Shape {
     }
 }
 
+/// Whether the client is one of Google's: its SDKs send the first header, and the second if they
+/// have a key. (Their `/v1/models` is also OpenAI's.)
+pub(crate) fn is_of_google(headers: &HeaderMap) -> bool {
+    ["x-goog-api-client", "x-goog-api-key"]
+        .into_iter()
+        .any(|name| headers.contains_key(name))
+}
+
 /// Whether this is an operation of Bedrock's runtime, which follows
 /// `/model/{model}/`.
 fn is_of_bedrock(operation: &str) -> bool {
     matches!(
         operation,
-        "invoke" | "invoke-with-response-stream" | "converse" | "converse-stream"
+        "invoke" | "invoke-with-response-stream" | "converse" | "converse-stream" | "count-tokens"
     )
 }
 
@@ -379,6 +391,7 @@ mod tests {
             "/llm/v1/models/org/m:streamGenerateContent",
             "/v1alpha/tunedModels/m:generateContent",
             "/v1beta/models",
+            "/v1beta1/publishers/google/models/m",
             "/v1/projects/p/locations/l/publishers/google/models/m:predict",
         ] {
             assert_eq!(body(&error, path), google, "{path}");
@@ -410,6 +423,17 @@ mod tests {
     }
 
     #[test]
+    fn googles_clients_have_their_shape_where_the_path_is_openais_too() {
+        for name in ["x-goog-api-client", "x-goog-api-key"] {
+            let request = Request::get("/v1/models/m").header(name, "x");
+            let response =
+                RouteError::model_not_found("m").to_response_to(&request.body(()).unwrap());
+            let body: Value = serde_json::from_slice(response.body()).unwrap();
+            assert_eq!(body["error"]["status"], "NOT_FOUND", "{name}");
+        }
+    }
+
+    #[test]
     fn bedrocks_sdks_find_the_message_and_the_exception() {
         for (error, exception) in [
             (
@@ -426,7 +450,11 @@ mod tests {
                 "ValidationException",
             ),
         ] {
-            for path in ["/model/m/converse", "/aws/model/arn:aws:x/y/invoke"] {
+            for path in [
+                "/model/m/converse",
+                "/model/m/count-tokens",
+                "/aws/model/arn:aws:x/y/invoke",
+            ] {
                 let response = error.to_response(path);
                 assert_eq!(response.headers()["x-amzn-errortype"], exception);
                 let expected = json!({"message": error.message()});

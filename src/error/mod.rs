@@ -9,7 +9,7 @@ mod route;
 #[cfg(feature = "client")]
 pub(crate) use self::route::find;
 pub(crate) use self::{
-    answer::{ACCEPTED_ENCODINGS, Asked, Asker, ErrorBody, Shape},
+    answer::{ACCEPTED_ENCODINGS, Asked, Asker, ErrorBody, Shape, is_of_google},
     request_id::X_REQUEST_ID,
     route::{BoxError, Chain, Excerpt, in_chain},
 };

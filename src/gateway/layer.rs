@@ -226,7 +226,8 @@ impl ModelRouteLayer {
     }
 
     /// Whether `GET /v1/models` and `GET /v1/models/{id}` are answered from the table, as well
-    /// as Gemini's `/v1beta/models` and `/v1alpha/models`; on by default.
+    /// as Gemini's `/v1beta/models` and `/v1alpha/models` and Vertex AI's
+    /// `/v1beta1/publishers/google/models`; on by default.
     pub fn models_endpoint(mut self, on: bool) -> Self {
         self.options.admission.models_endpoint = on;
         self

@@ -1,5 +1,5 @@
 //! The answer to `GET /v1/models` and `GET /v1/models/{id}`, below any prefix, and to the same in
-//! Gemini's API.
+//! Google's APIs.
 
 use std::{
     borrow::Cow,
@@ -9,12 +9,12 @@ use std::{
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use http::{HeaderValue, Method, Response, header::CONTENT_TYPE, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Response, header::CONTENT_TYPE, request::Parts};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use crate::{
-    error::RouteError,
+    error::{RouteError, is_of_google},
     model::{has_method, is_below_model},
 };
 
@@ -24,18 +24,21 @@ type Answer = Result<Response<Bytes>, RouteError>;
 /// The API whose list it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// With what vLLM adds to it.
+    /// With what vLLM adds to it, and what Anthropic's clients read.
     OpenAi,
     Gemini,
+    Vertex,
 }
 
 /// Below any prefix.
-const PATHS: [(&str, Form); 4] = [
+const PATHS: [(&str, Form); 6] = [
     ("/v1/models", Form::OpenAi),
     // Google's for OpenAI's clients.
     ("/v1beta/openai/models", Form::OpenAi),
     ("/v1beta/models", Form::Gemini),
     ("/v1alpha/models", Form::Gemini),
+    ("/v1beta1/publishers/google/models", Form::Vertex),
+    ("/v1/publishers/google/models", Form::Vertex),
 ];
 
 /// Whose list such a request is for, and what its path has behind that of the list: an id can't be
@@ -51,11 +54,19 @@ fn below_list<'p>(method: &Method, path: &'p str) -> Option<(Form, &'p str)> {
 }
 
 impl Form {
+    /// That of the client: Google's ask for `/v1/models` too.
+    fn for_client(self, headers: &HeaderMap) -> Self {
+        match self {
+            Self::OpenAi if is_of_google(headers) => Self::Gemini,
+            form => form,
+        }
+    }
+
     /// Whether what is behind the list is more than the name of a model, and so for the engine.
     fn is_below_model(self, path: &str) -> bool {
         match self {
             Self::OpenAi => is_below_model(path),
-            Self::Gemini => has_method(path) || path.contains("/operations/"),
+            Self::Gemini | Self::Vertex => has_method(path) || path.contains("/operations/"),
         }
     }
 
@@ -63,6 +74,7 @@ impl Form {
         let start: &[u8] = match self {
             Self::OpenAi => br#"{"object":"list","data":["#,
             Self::Gemini => br#"{"models":["#,
+            Self::Vertex => br#"{"publisherModels":["#,
         };
         let mut list = start.to_vec();
         for (position, entry) in entries.enumerate() {
@@ -81,6 +93,7 @@ impl Form {
 struct Written {
     openai: Bytes,
     gemini: Bytes,
+    vertex: Bytes,
 }
 
 impl Written {
@@ -88,6 +101,7 @@ impl Written {
         match form {
             Form::OpenAi => &self.openai,
             Form::Gemini => &self.gemini,
+            Form::Vertex => &self.vertex,
         }
     }
 
@@ -100,6 +114,11 @@ impl Written {
             "created": created,
             "owned_by": "tower-model-route",
             "root": id,
+            // Anthropic's: the time is the one that stands for none that is known.
+            "type": "model",
+            "display_name": id,
+            "created_at": "1970-01-01T00:00:00Z",
+            "lifecycle": "active",
         });
         let mut gemini = json!({
             "name": format!("models/{id}"),
@@ -107,16 +126,22 @@ impl Written {
             // Clients choose by these. What a model is for only its engine knows.
             "supportedGenerationMethods": ["generateContent", "countTokens", "embedContent"],
         });
+        let vertex = json!({
+            "name": format!("publishers/google/models/{id}"),
+            "displayName": id,
+        });
         if let Some(parent) = &listed.parent {
             openai["parent"] = parent.as_str().into();
         }
         if let Some(tokens) = listed.max_model_len {
             openai["max_model_len"] = tokens.into();
+            openai["max_input_tokens"] = tokens.into();
             gemini["inputTokenLimit"] = tokens.into();
         }
         Self {
             openai: openai.to_string().into(),
             gemini: gemini.to_string().into(),
+            vertex: vertex.to_string().into(),
         }
     }
 }
@@ -172,6 +197,7 @@ impl ModelList {
             list: Written {
                 openai: list(Form::OpenAi),
                 gemini: list(Form::Gemini),
+                vertex: list(Form::Vertex),
             },
             entries,
             by_id,
@@ -187,6 +213,7 @@ impl ModelList {
     /// The answer, if the request asks for the list or for one of its entries.
     pub(crate) fn answer(&self, head: &Parts, is_visible: Option<&IsVisible>) -> Option<Answer> {
         let (form, below) = below_list(&head.method, head.uri.path())?;
+        let form = form.for_client(&head.headers);
         let is_seen = |id: &str| is_visible.is_none_or(|is_visible| is_visible(head, id));
         let body = match self.find(form, below, is_seen)? {
             Wanted::List if is_visible.is_none() => self.list.of(form).clone(),
@@ -313,6 +340,21 @@ mod tests {
     }
 
     #[test]
+    fn googles_clients_get_geminis_form_at_the_path_that_is_openais_too() {
+        let ask = |path: &str| {
+            let request = Request::get(path).header("x-goog-api-key", "key");
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let response = models().answer(&head, None)?.unwrap();
+            serde_json::from_slice::<Value>(response.body()).ok()
+        };
+        let list = ask("/v1/models").unwrap();
+        assert_eq!(list["models"][0]["name"], "models/org/base");
+        let one = ask("/v1/models/org/base").unwrap();
+        assert_eq!(one["name"], "models/org/base");
+        assert!(ask("/v1/models/m/operations/x").is_none(), "for the engine");
+    }
+
+    #[test]
     fn one_model_of_geminis() {
         for (path, name) in [
             ("/v1beta/models/org/base", "models/org/base"),
@@ -333,6 +375,32 @@ mod tests {
         ] {
             assert!(get(path).is_none(), "{path}");
             assert!(!models().is_for(&Method::GET, path), "{path}");
+        }
+    }
+
+    #[test]
+    fn vertexes_list_has_the_same_models() {
+        let model =
+            |id: &str| json!({"name": format!("publishers/google/models/{id}"), "displayName": id});
+        let all = ["org/base", "lora-A", "llama3:8b"].map(model);
+        for list in [
+            "/v1beta1/publishers/google/models",
+            "/x/v1/publishers/google/models/",
+        ] {
+            let expected = json!({"publisherModels": all});
+            assert_eq!(get(list), Some((StatusCode::OK, expected)), "{list}");
+        }
+        let path = "/v1beta1/publishers/google/models/org/base";
+        assert_eq!(get(path), Some((StatusCode::OK, model("org/base"))));
+        let (status, body) = get("/v1/publishers/google/models/gone").unwrap();
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert_eq!(body["error"]["status"], "NOT_FOUND");
+        for path in [
+            "/v1/publishers/google/models/gone:generateContent",
+            "/v1/publishers/x/models",
+            "/v1/projects/p/locations/l/publishers/google/models/m:predict",
+        ] {
+            assert!(get(path).is_none(), "{path}");
         }
     }
 

@@ -97,6 +97,14 @@ fn the_list_holds_what_clients_can_ask_for() {
             assert_eq!(model["root"], model["id"]);
             assert_eq!(model["max_model_len"], 8192);
             assert!(model["created"].is_u64() && model["owned_by"].is_string());
+            // What the types of Anthropic's SDKs have.
+            assert_eq!(
+                (&model["type"], &model["lifecycle"]),
+                (&"model".into(), &"active".into())
+            );
+            assert_eq!(model["display_name"], model["id"]);
+            assert_eq!(model["max_input_tokens"], 8192);
+            assert!(model["created_at"].is_string());
         }
     }
 }

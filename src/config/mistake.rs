@@ -289,28 +289,29 @@ impl MistakeKind {
             Self::ZeroTime => "the time must be more than zero",
             Self::ZeroLimit => "the limit must be at least 1",
             Self::DuplicateLimit => {
-                "the ModelRoute already has a limit of this unit, time and key, or of Kthena's key"
+                "the ModelRoute already has a limit with this unit, period and key, or with this \
+                 Kthena key"
             }
-            Self::LimitNotShared => "requests at a time are counted in each gateway, not in Redis",
+            Self::LimitNotShared => "concurrent requests are counted in each gateway, not in Redis",
             Self::NotAKthenaLimit => {
-                "Kthena has limits on the input and output tokens of whole routes with a model \
-                 name, and no others"
+                "Kthena only has limits on the input and output tokens of whole routes with a \
+                 model name"
             }
             Self::InvalidRedisAddress => "the address of Redis must be a host and a port",
             Self::InvalidRedisPassword => "the password is empty, or the limit is not in Redis",
             Self::RedisNotBuilt => "limits in Redis need the feature `redis`, which is off",
-            Self::QueueWithoutLimit => "without a max_in_flight nothing ever queues",
-            Self::EmptyRange => "no number is in the range",
-            Self::MaximumTooSmall => "it is below the time with which it begins",
+            Self::QueueWithoutLimit => "without max_in_flight nothing ever queues",
+            Self::EmptyRange => "the range is empty",
+            Self::MaximumTooSmall => "it is below the initial value",
             Self::NoModel => "it has neither a model_name nor a LoRA adapter",
             Self::NoRules => "it has no rule",
             Self::NoTargets => "it has no target",
             Self::UnknownModelServer => "there is no ModelServer of this name",
-            Self::MixedWeights => "either all targets have a weight or none has",
+            Self::MixedWeights => "either all targets must have a weight or none",
             Self::AllWeightsZero => "all weights are 0",
             Self::InvalidHeaderName => "this is not a valid header name",
             Self::InvalidHeaderValue => "its value is not a valid header value",
-            Self::DuplicateHeader => "this header is already sent",
+            Self::DuplicateHeader => "this header is already set",
             Self::ReservedHeader => "the gateway itself sets this header",
             Self::NestedModelServers => "options of one ModelServer can't have those of another",
             Self::InvalidPseudonym => "the name is neither a token nor a host with a port",

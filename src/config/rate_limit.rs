@@ -49,7 +49,7 @@ const MOST_PER_SECOND: u64 = u32::MAX as u64;
 pub struct RateLimit {
     unit: LimitUnit,
     amount: u64,
-    /// Means nothing for requests at a time.
+    /// Ignored for concurrent requests.
     per: Per,
     key: LimitKey,
     max_keys: usize,
@@ -423,7 +423,7 @@ impl LimitUnit {
             Self::OutputTokens => "output tokens",
             Self::TotalTokens => "tokens",
             Self::Requests => "requests",
-            Self::ConcurrentRequests => "requests at a time",
+            Self::ConcurrentRequests => "concurrent requests",
         }
     }
 

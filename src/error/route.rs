@@ -244,7 +244,8 @@ impl RouteError {
         Self::new(
             RouteErrorKind::BodyTooLarge,
             format!(
-                "the request body has to be read whole, and is larger than the {limit} bytes that are buffered"
+                "the request body must be read as a whole, but is larger than the {limit} bytes \
+                 that may be buffered"
             ),
         )
     }
@@ -353,7 +354,7 @@ impl RouteError {
         Self::new(
             RouteErrorKind::NoEndpoint,
             format!(
-                "all engines for the model `{}` are taken out of service, try again shortly",
+                "all engines for the model `{}` are out of service, try again shortly",
                 Excerpt(model)
             ),
         )

@@ -27,7 +27,7 @@ pub(super) fn check(deadline: Option<Instant>) -> Result<(), RouteError> {
         true => Ok(()),
         false => Err(RouteError::new(
             RouteErrorKind::UpstreamTimeout,
-            "the time that the client waits is over before an engine was asked",
+            "the client's deadline passed before an engine was asked",
         )),
     }
 }

@@ -276,7 +276,7 @@ impl Ask {
             target: "tower_model_route::limit",
             limit = %self.limit.config,
             amount = self.amount,
-            "a limit that only observes would have refused a request",
+            "an observe-only limit would have refused a request",
         );
         self.says(Verdict::Observed, store)
     }
@@ -373,7 +373,7 @@ impl Reservation {
                 by: ask.says(Verdict::Refused, "closed"),
                 error: RouteError::new(
                     RouteErrorKind::Overloaded,
-                    "what is left of a limit can't be known at the moment, try again shortly",
+                    "the rate limit can't be checked at the moment, try again shortly",
                 ),
                 standings: Standings::default(),
             }));

@@ -85,7 +85,7 @@ impl SharedStore {
                 Some(levels)
             }
             Ok(_) => {
-                self.failed(&"it has not said how each bucket is".into());
+                self.failed(&"it has not answered for each bucket".into());
                 None
             }
             Err(error) => {
@@ -132,7 +132,8 @@ impl SharedStore {
                 target: "tower_model_route::limit",
                 store = ?self.store,
                 keys = keys.join(" "),
-                "a bucket in the store of limits can't be used: its limit goes by its `on_store_failure`",
+                "a bucket in the store of limits can't be used: its limit follows its \
+                 `on_store_failure`",
             );
         }
     }
@@ -144,7 +145,7 @@ impl SharedStore {
                 target: "tower_model_route::limit",
                 store = ?self.store,
                 error = &**error as &dyn std::error::Error,
-                "the store of limits fails: each limit goes by its `on_store_failure`",
+                "the store of limits fails: each limit follows its `on_store_failure`",
             );
         }
     }

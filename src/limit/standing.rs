@@ -35,7 +35,7 @@ static REQUESTS: [HeaderName; 3] = [
 ];
 
 impl Standings {
-    /// A limit that only observes is none to the client, and requests at a time are no rate.
+    /// Clients see neither observe-only limits nor limits on concurrent requests, which are not rates.
     pub(super) fn add(&mut self, limit: &RateLimit, level: Level) {
         if limit.get_observe_only() || limit.get_unit() == LimitUnit::ConcurrentRequests {
             return;

@@ -367,7 +367,7 @@ fn add_headers(
     let headers = std::mem::take(&mut manifest.headers);
     for (position, (name, shown)) in headers.into_iter().enumerate() {
         let value = keys::resolve(&shown, keys).unwrap_or_else(|key| {
-            let message = format!("this program knows no key of the name {key:?}");
+            let message = format!("this program has no key named {key:?}");
             let spot = manifest.origin.of(ServerPart::Header(position));
             let error = Diagnostic::new(Severity::Error, "unknown-key", spot, message);
             found.push(error);

@@ -62,7 +62,7 @@ impl Gateway {
 /// That the text which was given names no Gateway.
 pub(super) fn invalid(text: &str) -> Diagnostic {
     let message = format!(
-        "{text:?} is no Gateway: it is named NAMESPACE/NAME, or NAMESPACE/NAME/SECTION for one of \
+        "{text:?} names no Gateway: write NAMESPACE/NAME, or NAMESPACE/NAME/SECTION for one of \
          its listeners"
     );
     Diagnostic::placeless(Severity::Error, "invalid-name", message)

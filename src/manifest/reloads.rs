@@ -133,7 +133,7 @@ impl Panicked {
     fn new(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        Self(text.unwrap_or_else(|| "no reason is given".to_owned()))
+        Self(text.unwrap_or_else(|| "no reason was given".to_owned()))
     }
 }
 

@@ -370,7 +370,7 @@ impl Reloader {
             if self.allow_no_routes || has_routes(table) || !had_routes {
                 return Ok(());
             }
-            let message = "there is no ModelRoute any more: the routes stay as they were";
+            let message = "there are no ModelRoutes any more: the routes stay as they were";
             let lost = Diagnostic::placeless(Severity::Error, "no-routes", message);
             Err(ManifestError::new(Report::new(vec![lost])))
         };

@@ -226,7 +226,8 @@ impl Beside {
                 Late::None => RouteError::new(
                     RouteErrorKind::AmbiguousModel,
                     format!(
-                        "the `{}` in the request body comes too late to be made the same as in the path or query",
+                        "the `{}` in the request body comes too late to be rewritten like the one \
+                         in the path or query",
                         self.body.field()
                     ),
                 ),

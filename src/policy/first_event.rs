@@ -66,7 +66,7 @@ impl Gate {
 
 /// The error of such an answer.
 pub(super) fn other_type() -> BoxError {
-    fault("the engine's answer has a content type that its API has not")
+    fault("the engine's answer has a content type that its API does not have")
 }
 
 fn fault(why: &'static str) -> BoxError {
@@ -166,7 +166,9 @@ impl<R: Body> Opening<R> {
             Opened::Refused(event) => {
                 let error = error_of(&self.held, &event, self.reader.format());
                 let Ok(words) = serde_json::from_slice::<Map<String, Value>>(&error) else {
-                    return Err(fault("the engine's first event is an error without words"));
+                    return Err(fault(
+                        "the engine's first event is an error without a message",
+                    ));
                 };
                 let words = Value::Object(words);
                 let status = self.reader.error().and_then(|error| error.status());

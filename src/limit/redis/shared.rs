@@ -107,7 +107,7 @@ impl Shared {
         if !self.unsettled.add(take) && !self.has_overflown.swap(true, Ordering::Relaxed) {
             error!(
                 target: "tower_model_route::limit",
-                "too much waits to be settled in Redis: some is lost",
+                "too many settlements wait for Redis: some are lost",
             );
         }
         self.more.notify_one();

@@ -107,7 +107,7 @@ impl Shared {
     fn give_up(&self) {
         warn!(
             target: "tower_model_route::limit",
-            "Redis fails, and no limit uses it any more: what requests have used is not settled",
+            "Redis fails, and no limit uses it any more: usage is not settled",
         );
         self.unsettled.clear();
         self.unbound.clear();
@@ -193,7 +193,7 @@ impl Shared {
                     warn!(
                         target: "tower_model_route::limit",
                         key = &*take.key,
-                        "a key of a limit holds something else: what a request has used is not settled",
+                        "the key of a limit holds something else: usage is not settled",
                     );
                 }
                 true
@@ -203,7 +203,7 @@ impl Shared {
                     target: "tower_model_route::limit",
                     error = &error as &dyn std::error::Error,
                     keys = takes.len(),
-                    "Redis refuses what is to be settled: it is lost",
+                    "Redis refuses a settlement: it is lost",
                 );
                 true
             }

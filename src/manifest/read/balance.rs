@@ -114,7 +114,7 @@ fn prefix_hash(field: &Field<'_>, reader: &mut Reader<'_>) -> Option<PrefixHash>
     let object = field.object(reader, &[BYTES, SPILL])?;
     let Some(bytes) = object.get(BYTES) else {
         let spot = object.spot_of(reader, BYTES);
-        reader.error(&spot, "missing-field", "it is not said how many bytes");
+        reader.error(&spot, "missing-field", "it does not say how many bytes");
         return None;
     };
     let prefix = PrefixHash::of(bytes.number(reader, 1, most)? as usize);

@@ -127,7 +127,7 @@ impl ServerManifest {
         let normal = Address::parse(&uri).map_or_else(|_| uri.as_str().into(), |it| it.uri);
         if !seen.uris.insert(normal) {
             let spot = address.spot(reader);
-            let message = "an endpoint before has this address and port: this one is ignored";
+            let message = "an earlier endpoint has this address and port: this one is ignored";
             reader.warning(&spot, "duplicate-endpoint", message);
             return;
         }

@@ -193,7 +193,7 @@ impl<'n> Field<'n> {
         };
         if scalar.kind != ScalarKind::String || scalar.is_bool_in_yaml_1_1 {
             let spot = self.spot(reader);
-            let message = format!("{} should have quotes: a text is expected", scalar.text);
+            let message = format!("{} should have quotes: a string is expected", scalar.text);
             reader.warning(&spot, "unquoted-text", message);
         }
         Some(&scalar.text)

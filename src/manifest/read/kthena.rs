@@ -110,7 +110,7 @@ pub(super) fn labels<'n>(field: &Field<'n>, reader: &mut Reader<'_>) -> Vec<(&'n
     for (key, field) in labels.all_fields() {
         let spot = field.spot(reader);
         if field.is_blank() {
-            let message = "the label is left blank, which is the empty text";
+            let message = "the label is left blank, which is the empty string";
             reader.warning(&spot, "blank-label", message);
         }
         let value = match field.is_blank() {

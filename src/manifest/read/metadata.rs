@@ -98,7 +98,7 @@ fn check_name(name: &str, spot: &Spot, reader: &mut Reader<'_>) {
         reader.error(spot, "invalid-name", message);
     } else if !kubernetes::is_name(name) {
         let message = format!(
-            "Kubernetes would not take the name {name:?}: only small letters, digits, '-' and '.'"
+            "Kubernetes would refuse the name {name:?}: only small letters, digits, '-' and '.'"
         );
         reader.warning(spot, "invalid-name", message);
     }

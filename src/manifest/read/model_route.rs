@@ -148,7 +148,7 @@ impl RouteManifest {
                 self.change(|route| route.lora_adapter(name));
                 self.origin.adapters.push(spot);
             } else {
-                let message = format!("the LoRA adapter {name:?} is named before: it counts once");
+                let message = format!("the LoRA adapter {name:?} is already named: it counts once");
                 reader.warning(&spot, "duplicate-adapter", message);
             }
         }
@@ -301,7 +301,7 @@ fn merged(targets: Vec<(TargetModel, Spot)>, reader: &mut Reader<'_>) -> Vec<(Ta
             continue;
         };
         let message =
-            format!("{name:?} is a target of this rule before: their weights are added up");
+            format!("{name:?} is already a target of this rule: their weights are added up");
         reader.warning(&spot, "duplicate-target", message);
         let sum = weight(first).saturating_add(weight(&target));
         *first = first.clone().weight(sum);

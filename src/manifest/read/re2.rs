@@ -120,7 +120,7 @@ impl<'p> Translator<'p> {
         let number = |text: &str| text.parse().unwrap_or(u32::MAX);
         let most = if most.is_empty() { least } else { most };
         if number(least) > number(most) || number(most) > MOST_REPEATS {
-            return Err(format!("{text} is no count up to {MOST_REPEATS}"));
+            return Err(format!("{text}is not a count up to {MOST_REPEATS}"));
         }
         Ok(Some(text))
     }
@@ -175,7 +175,7 @@ impl<'p> Translator<'p> {
         let mut all = on.chars().chain(off.unwrap_or_default().chars());
         if end == flags.len() || off == Some("") || !all.all(|flag| "imsU".contains(flag)) {
             let what: String = self.rest.chars().take(8).collect();
-            return Err(format!("{what:?} begins no group"));
+            return Err(format!("{what:?} does not begin a group"));
         }
         let off = off.unwrap_or_default();
         if is_group {
@@ -267,7 +267,7 @@ impl<'p> Translator<'p> {
         });
         let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_- ".contains(&byte);
         if length > text.len() || !plain.bytes().all(word) || !is_known {
-            return Err(format!("there is no class of Unicode {name:?}"));
+            return Err(format!("there is no Unicode class {name:?}"));
         }
         if not {
             let negated = self.rest.starts_with(r"\P") != not;

@@ -47,7 +47,7 @@ impl Resources {
     ) {
         let Some(resource) = field.loose_mapping() else {
             let spot = field.spot(reader);
-            let message = "this is no Kubernetes resource: a mapping with apiVersion and kind";
+            let message = "this is not a Kubernetes resource: a mapping with apiVersion and kind";
             reader.error(&spot, "not-a-resource", message);
             return;
         };
@@ -58,7 +58,7 @@ impl Resources {
             for (name, value) in [("apiVersion", version), ("kind", kind)] {
                 if value.is_none() {
                     let spot = resource.spot(reader);
-                    let message = format!("this is no Kubernetes resource: it has no {name}");
+                    let message = format!("this is not a Kubernetes resource: it has no {name}");
                     reader.error(&spot, "not-a-resource", message);
                 }
             }
@@ -133,13 +133,13 @@ fn passed_over(resource: &Object<'_>, version: &str, kind: &str, reader: &mut Re
                 reader.error(&spot, "unknown-kind", message);
             }
             None => {
-                let message = format!("the kind {kind:?} is unknown and passed over");
+                let message = format!("the kind {kind:?} is unknown and skipped");
                 reader.warning(&spot, "unknown-kind", message);
             }
         }
     } else if ours {
         let spot = resource.spot_of(reader, "apiVersion");
-        let message = format!("this {kind} is passed over: its apiVersion is not {API_VERSION}");
+        let message = format!("this {kind} is skipped: its apiVersion is not {API_VERSION}");
         reader.warning(&spot, "unknown-version", message);
     }
 }

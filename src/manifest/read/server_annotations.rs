@@ -108,7 +108,8 @@ fn service(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reader<
     };
     if !kubernetes::is_dns_label(name) {
         let spot = root.spot(reader);
-        let message = format!("{name:?} is no name of a Service in the ModelServer's namespace");
+        let message =
+            format!("{name:?} is not the name of a Service in the ModelServer's namespace");
         reader.error(&spot, "invalid-name", message);
         return;
     }
@@ -213,8 +214,8 @@ fn headers(root: &Field<'_>, manifest: &mut ServerManifest, reader: &mut Reader<
     for (name, field, value) in root.texts(reader) {
         let spot = field.spot(reader);
         if is_secret(name) && keys::references(value).next().is_none() {
-            let message = "a key does not belong into a manifest: refer to one that the program \
-                           knows, such as ${NAME}";
+            let message = "a key does not belong in a manifest: refer to one that the program \
+                           has, such as ${NAME}";
             reader.error(&spot, "literal-key", message);
             continue;
         }

@@ -106,7 +106,7 @@ fn is_blank(field: &Field<'_>, reader: &mut Reader<'_>) -> bool {
 
 fn matches_everything(field: &Field<'_>, why: &str, reader: &mut Reader<'_>) {
     let spot = field.spot(reader);
-    let message = format!("{why}, and so matches everything, also where there is nothing");
+    let message = format!("{why}, and so matches everything, even if there is nothing");
     reader.warning(&spot, "matches-everything", message);
 }
 

@@ -44,7 +44,7 @@ impl ServerManifest {
         };
         let spot = field.spot(reader);
         if time.is_zero() {
-            reader.warning(&spot, "no-timeout", "a timeout of 0 is taken for none");
+            reader.warning(&spot, "no-timeout", "a timeout of 0 means none");
         } else {
             self.change_policy(|policy| policy.timeout(time));
             self.origin.add_option("timeout", spot);

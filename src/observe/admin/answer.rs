@@ -68,7 +68,7 @@ pub(super) fn not_found() -> Response<AdminBody> {
     refusal(
         StatusCode::NOT_FOUND,
         "not_found",
-        "there are only _, _routes, _explain, _drain and _undrain here",
+        "the only paths here are _, _routes, _explain, _drain and _undrain",
     )
 }
 
@@ -76,7 +76,7 @@ pub(super) fn misdirected() -> Response<AdminBody> {
     refusal(
         StatusCode::MISDIRECTED_REQUEST,
         "misdirected_request",
-        "the admin view is not asked by this host's name: list it with Admin::host",
+        "the admin view does not allow this host name: allow it with Admin::host",
     )
 }
 
@@ -92,12 +92,12 @@ pub(super) fn read_only() -> Response<AdminBody> {
     refusal(
         StatusCode::FORBIDDEN,
         "read_only",
-        "this admin view changes nothing",
+        "this admin view is read-only",
     )
 }
 
 pub(super) fn not_allowed(allowed: &'static str) -> Response<AdminBody> {
-    let message = format!("this has only the methods {allowed}");
+    let message = format!("only the methods {allowed} are allowed here");
     let mut response = refusal(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",

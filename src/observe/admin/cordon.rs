@@ -36,7 +36,7 @@ pub(super) fn answer(
         |message: &str| answer::refusal(StatusCode::BAD_REQUEST, "invalid_question", message);
     let order: Order<'_> = match serde_json::from_slice(order) {
         Ok(order) => order,
-        Err(error) => return invalid(&format!("this names no `endpoint` in JSON: {error}")),
+        Err(error) => return invalid(&format!("this is not JSON with an `endpoint`: {error}")),
     };
     let error = match table.set_draining(&order.endpoint, is_draining) {
         Ok(endpoint) => {

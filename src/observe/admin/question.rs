@@ -48,7 +48,7 @@ pub(super) fn answer(
         |message: &str| answer::refusal(StatusCode::BAD_REQUEST, "invalid_question", message);
     let question: Question<'_> = match serde_json::from_slice(question) {
         Ok(question) => question,
-        Err(error) => return invalid(&format!("this is not a request in JSON: {error}")),
+        Err(error) => return invalid(&format!("this is not a question in JSON: {error}")),
     };
     let head = match question.head() {
         Ok(head) => head,
@@ -96,7 +96,7 @@ impl Question<'_> {
             .map_err(|error| format!("the `path` {path:?} is not one: {error}"))?;
         for (name, values) in &self.headers {
             let parsed = HeaderName::try_from(name.as_str())
-                .map_err(|_| format!("in `headers`, {name:?} is not the name of one"))?;
+                .map_err(|_| format!("in `headers`, {name:?} is not a valid name"))?;
             let values = match values {
                 Values::One(value) => std::slice::from_ref(value),
                 Values::Several(values) => values,
@@ -104,7 +104,7 @@ impl Question<'_> {
             for value in values {
                 // It may be a secret, and is not repeated.
                 let value = HeaderValue::from_str(value)
-                    .map_err(|_| format!("in `headers`, the value of {name:?} is not one"))?;
+                    .map_err(|_| format!("in `headers`, the value of {name:?} is not valid"))?;
                 head.headers
                     .try_append(&parsed, value)
                     .map_err(|_| "there are too many `headers`".to_owned())?;

@@ -8,10 +8,10 @@ use crate::config::{Balance, HashKey, OnInterruption, Spill, TrafficPolicy};
 pub(crate) fn sentence(policy: &TrafficPolicy) -> String {
     let mut parts = vec![retries(policy)];
     if !policy.get_retry_unknown_model() {
-        parts.push("no other endpoint for a model that one does not have".into());
+        parts.push("no other endpoint for an unknown model".into());
     }
     if policy.get_retry_too_long() {
-        parts.push("another ModelServer for what is too long".into());
+        parts.push("another ModelServer for requests that are too long".into());
     }
     let time = |time: Option<Duration>, what: &str| time.map(|time| format!("{time:?} {what}"));
     parts.extend(time(policy.get_timeout(), "for an attempt"));
@@ -106,7 +106,7 @@ pub(crate) fn balance(balance: &Balance) -> String {
             let entries = cache.get_entries();
             format!("prefix cache of {entries} blocks of each endpoint, or else least tokens")
         }
-        Balance::Custom(custom) => format!("{}, a choice of one's own", custom.get_name()),
+        Balance::Custom(custom) => format!("{}, a custom balance", custom.get_name()),
     }
 }
 

@@ -80,7 +80,7 @@ fn explained_limit(f: &mut Formatter<'_>, limit: &ExplainedLimit) -> fmt::Result
     match (limit.left(), limit.redis()) {
         (Some(left), _) => write!(f, "{left} left")?,
         (None, Some(redis)) => write!(f, "what is left is in Redis at {redis}")?,
-        (None, None) => f.write_str("what is left goes by the key, or is in a store")?,
+        (None, None) => f.write_str("what is left depends on the key, or is in a store")?,
     }
     if limit.is_observe_only() {
         f.write_str(", refuses nothing")?;
@@ -108,7 +108,7 @@ fn explained_target(
     writeln!(f)?;
     let (before, after) = (explanation.requested_model(), target.model());
     match explanation.is_lora() {
-        _ if after.is_empty() => writeln!(f, "    model: the engine is told none")?,
+        _ if after.is_empty() => writeln!(f, "    model: none is sent to the engine")?,
         _ if before != after => writeln!(f, "    model: {before:?} becomes {after:?}")?,
         true => writeln!(f, "    model: stays {after:?}, the name of a LoRA adapter")?,
         false => writeln!(f, "    model: stays {after:?}")?,
@@ -257,7 +257,7 @@ impl Explanation {
             return write!(f, "it is answered with {status} {code}: {message}");
         }
         if self.verdict() == Verdict::Forwarded {
-            return f.write_str("it is forwarded to the inner service as it is");
+            return f.write_str("it is forwarded to the inner service unchanged");
         }
         if let Some(endpoint) = self.kept_at() {
             writeln!(f, "what it names is kept at {endpoint}")?;

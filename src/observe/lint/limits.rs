@@ -16,8 +16,8 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
         for (limit, of_route) in route.get_rate_limits().iter().enumerate() {
             let place = Place::ModelRoute(position, RoutePart::Limit(limit));
             if unreached.contains(&position) {
-                let message = "no request meets it: all that the ModelRoute matches goes to other \
-                               ModelRoutes of the same name";
+                let message = "it applies to no request: all that the ModelRoute matches goes \
+                               to other ModelRoutes of the same name";
                 let kind = LintKind::UnreachableLimit;
                 lints.push(Lint::new(config, kind, place, message.to_owned()));
             }

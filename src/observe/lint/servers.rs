@@ -35,8 +35,8 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
             add(LintKind::NoEndpoints, ServerPart::Whole, message);
         }
         if let Some(endpoint) = needs_tls(server) {
-            let message = "it is https: the HTTP client below the layers must speak TLS, and go \
-                           by AtAddress where a name is resolved";
+            let message = "it is https: the HTTP client below the layers must support TLS, and \
+                           obey AtAddress if a name is resolved";
             let part = ServerPart::Endpoint(endpoint);
             add(LintKind::NeedsTls, part, message.to_owned());
         }
@@ -109,7 +109,7 @@ fn idle_preference(server: &ModelServer, own: Option<&str>) -> Option<&'static s
     server.get_traffic_policy().get_prefer_zone()?;
     let mut endpoints = server.get_endpoints().iter();
     if own.is_none() {
-        return Some("its prefer_zone has no effect: it is not said in which zone the gateway is");
+        return Some("its prefer_zone has no effect: the gateway's zone is not known");
     }
     let is_there = endpoints.any(|endpoint| endpoint.get_zone() == own);
     (!is_there && !server.get_endpoints().is_empty())
@@ -140,7 +140,7 @@ fn lint_policy(server: &ModelServer, is_alone: bool) -> Vec<(LintKind, String)> 
     if retries > 0 && is_alone && !server.get_endpoints().is_empty() {
         let message = format!(
             "max_retries is {retries}, but there is no second endpoint to send a request to: all \
-             that it allows is to send a request again whose connection was lost"
+             it allows is to send a request again after a lost connection"
         );
         lints.push((LintKind::RetriesWithoutAlternative, message));
     }

@@ -25,7 +25,7 @@ pub(super) fn unreachable_times(policy: &TrafficPolicy) -> impl Iterator<Item = 
         let (never, always): (Duration, Duration) = later.1.zip(earlier.1)?;
         (never >= always).then(|| {
             format!(
-                "its {} of {never:?} never comes: its {} of {always:?} comes before",
+                "its {} of {never:?} never takes effect: its {} of {always:?} is over first",
                 later.0, earlier.0
             )
         })

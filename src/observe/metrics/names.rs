@@ -64,11 +64,11 @@ names! {
     USAGE = "model_route_usage_total", Counter, Count: "Answers by whether their usage is exact, estimated or unknown.";
     QUEUE_SECONDS = "model_route_queue_seconds", Histogram, Seconds: "The time that requests have waited for an endpoint with room.";
     RETRIES = "model_route_retries_total", Counter, Count: "Attempts that follow another, by how that has ended.";
-    LIMITS = "model_route_limit_decisions_total", Counter, Count: "What limits have said.";
+    LIMITS = "model_route_limit_decisions_total", Counter, Count: "Decisions of limits.";
     IN_FLIGHT = "model_route_in_flight", Gauge, Count: "Requests in flight to an endpoint.";
     QUEUE = "model_route_queue_length", Gauge, Count: "Requests that wait for an endpoint with room.";
     HEALTH = "model_route_endpoint_health", Gauge, Count: "1 for the state that an endpoint is in.";
-    INFO = "model_route_endpoint_info", Gauge, Count: "1 for what an endpoint is called.";
+    INFO = "model_route_endpoint_info", Gauge, Count: "1 for the name of an endpoint.";
     FAILURES = "model_route_endpoint_failures_total", Counter, Count: "Failures of an endpoint.";
     EJECTIONS = "model_route_ejections_total", Counter, Count: "Ejections of an endpoint.";
     PICKS = "model_route_picks_total", Counter, Count: "Requests by the target that a rule has chosen.";

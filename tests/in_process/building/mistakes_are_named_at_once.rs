@@ -66,7 +66,7 @@ fn all_mistakes_are_named_at_once() {
         "- ModelRoute \"chat\", rule \"split\", target \"s\": the rule already has this \
          ModelServer as a target",
         "- ModelRoute \"chat\", rule \"split\", target #4: the name is empty",
-        "- ModelRoute \"chat\", rule \"split\": either all targets have a weight or none has",
+        "- ModelRoute \"chat\", rule \"split\": either all targets must have a weight or none",
         "- ModelRoute \"chat\", rule \"zero\": all weights are 0",
     ];
     expected.sort_unstable();

@@ -133,7 +133,7 @@ fn limits_that_are_none() {
         ),
         (
             RateLimit::concurrent_requests(0),
-            "0 requests at a time",
+            "0 concurrent requests",
             Kind::ZeroLimit,
         ),
         (
@@ -153,7 +153,7 @@ fn limits_that_are_none() {
         ),
         (
             RateLimit::concurrent_requests(5).redis("redis:6379"),
-            "5 requests at a time",
+            "5 concurrent requests",
             Kind::LimitNotShared,
         ),
         (

@@ -89,7 +89,7 @@ fn what_happens_without_a_model_is_explained() {
             text.contains("names no model, and is routed as one for \"sql\"\n"),
             "{text}"
         );
-        assert!(text.contains("model: the engine is told none"), "{text}");
+        assert!(text.contains("model: none is sent to the engine"), "{text}");
 
         let explained = route.explain_request(&head, body.as_bytes()).unwrap();
         assert_eq!(explained.route(), Some("chat"));
@@ -113,7 +113,7 @@ fn what_is_forwarded_or_rejected_is_said() {
     let table = with(WithoutModel::Forward);
     let explained = table.explain_request(&get("/health"), b"").unwrap();
     assert_eq!(explained.verdict(), Verdict::Forwarded);
-    let text = "GET /health names no model\nit is forwarded to the inner service as it is";
+    let text = "GET /health names no model\nit is forwarded to the inner service unchanged";
     assert_eq!(explained.to_string(), text);
     let error = table.explain_request(&chat(&[]), b"{}").unwrap_err();
     assert_eq!(error.kind(), RouteErrorKind::MissingModel);

@@ -60,7 +60,7 @@ limits of route "r":
   5000 tokens per minute: 5000 left
   60 requests per hour: 60 left, refuses nothing
   9 requests per day and header "x-api-key": 9 left
-  9 requests per day and "tenant": what is left goes by the key, or is in a store
+  9 requests per day and "tenant": what is left depends on the key, or is in a store
   8 requests per month: what is left is in Redis at redis:6379
 targets of rule "all" of route "r":
   target "large": 100 %

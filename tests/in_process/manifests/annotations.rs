@@ -207,7 +207,7 @@ fn mistakes_in_them_have_the_lines_of_the_file() {
             "10:17 metadata.annotations[\"tower-model-route/endpoints\"][1].weight: expected a number, found the text \"many\" [wrong-type]",
             "13:17 metadata.annotations[\"tower-model-route/balance\"]: this is not valid YAML: unclosed bracket '[' [invalid-yaml]",
             "15:21 metadata.annotations[\"tower-model-route/traffic-policy\"].totalTimeout: \"1d\" is not a duration: durations are written like \"10s\", \"1m30s\" or \"100ms\" [invalid-value]",
-            "25:17 metadata.annotations[\"tower-model-route/traffic-policy\"].maxQueue: without a max_in_flight nothing ever queues [invalid-configuration]",
+            "25:17 metadata.annotations[\"tower-model-route/traffic-policy\"].maxQueue: without max_in_flight nothing ever queues [invalid-configuration]",
             "30:30 metadata.annotations[\"tower-model-route/traffic-policy\"].outlierDetection.consecutiveFailures: -3 is not a whole number from 0 to 4294967295 [invalid-value]",
         ]
     );

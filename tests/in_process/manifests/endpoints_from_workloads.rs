@@ -245,7 +245,7 @@ fn a_service_is_named_by_an_annotation() {
     );
     let wrong = named("").replace("service: engines", "service: \"other/engines\"");
     assert!(
-        errors(&wrong)[0].contains("is no name of a Service in the ModelServer's namespace"),
+        errors(&wrong)[0].contains("is not the name of a Service in the ModelServer's namespace"),
         "{:?}",
         errors(&wrong)
     );
@@ -468,7 +468,7 @@ fn a_label_left_blank_is_the_empty_text() {
     assert_eq!(
         warnings(&yaml),
         [
-            "8:48 spec.workloadSelector.matchLabels.tier: the label is left blank, which is the empty text [blank-label]"
+            "8:48 spec.workloadSelector.matchLabels.tier: the label is left blank, which is the empty string [blank-label]"
         ]
     );
 }

@@ -412,12 +412,12 @@ rules:
     assert_eq!(
         found,
         [
-            "11:24 spec.endpoints[2].address: an endpoint before has this address and port: this one is ignored [duplicate-endpoint]",
-            "27:24 spec.loraAdapters[2]: the LoRA adapter \"a\" is named before: it counts once [duplicate-adapter]",
-            "32:25 spec.rules[0].targetModels[2].modelServerName: \"s\" is a target of this rule before: their weights are added up [duplicate-target]",
-            "33:82 spec.rules[1].targetModels[2].modelServerName: \"t\" is a target of this rule before: their weights are added up [duplicate-target]",
-            "34:93 spec.rules[2].targetModels[2].modelServerName: \"t\" is a target of this rule before: their weights are added up [duplicate-target]",
-            "35:79 spec.rules[3].targetModels[2].modelServerName: \"s\" is a target of this rule before: their weights are added up [duplicate-target]",
+            "11:24 spec.endpoints[2].address: an earlier endpoint has this address and port: this one is ignored [duplicate-endpoint]",
+            "27:24 spec.loraAdapters[2]: the LoRA adapter \"a\" is already named: it counts once [duplicate-adapter]",
+            "32:25 spec.rules[0].targetModels[2].modelServerName: \"s\" is already a target of this rule: their weights are added up [duplicate-target]",
+            "33:82 spec.rules[1].targetModels[2].modelServerName: \"t\" is already a target of this rule: their weights are added up [duplicate-target]",
+            "34:93 spec.rules[2].targetModels[2].modelServerName: \"t\" is already a target of this rule: their weights are added up [duplicate-target]",
+            "35:79 spec.rules[3].targetModels[2].modelServerName: \"s\" is already a target of this rule: their weights are added up [duplicate-target]",
         ],
         "{found:#?}"
     );
@@ -449,7 +449,7 @@ fn a_timeout_of_0_is_none() {
     let yaml = server("s", &["trafficPolicy: {timeout: 0s}"]);
     assert_eq!(
         warnings(&yaml),
-        ["8:28 spec.trafficPolicy.timeout: a timeout of 0 is taken for none [no-timeout]"]
+        ["8:28 spec.trafficPolicy.timeout: a timeout of 0 means none [no-timeout]"]
     );
     assert!(!build(&[yaml]).to_yaml().contains("timeout"));
 }

@@ -45,7 +45,7 @@ fn what_go_would_not_take_is_named_with_its_place() {
     assert_eq!(
         errors(&matching("(?=a)")),
         [
-            r#"17:39 spec.rules[0].modelMatch.headers.x.regex: the regular expression does not compile: "(?=a)" begins no group [invalid-value]"#
+            r#"17:39 spec.rules[0].modelMatch.headers.x.regex: the regular expression does not compile: "(?=a)" does not begin a group [invalid-value]"#
         ]
     );
     let neither = errors(&matching("(a"));

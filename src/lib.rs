@@ -221,7 +221,7 @@ struct Readme;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::events::{
-        Dialect, End, Event, Format, Interruption, Kinds, MAX_TEMPLATE, Reader, Said, Usage,
+        Dialect, End, Event, EventError, Format, Interruption, Kinds, MAX_TEMPLATE, Reader, Usage,
         data_of, error_event, keep_alive,
     };
     pub use crate::route::by_body::{blocks, chooses, takes};

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Ready at a time that each poll says anew.
+/// Ready at a time that each poll gives anew.
 ///
 /// A time that moves on costs nothing: the timer stays at an earlier one, and is set anew only
 /// once that has come, and not for each event of a stream. A time must not come before an earlier

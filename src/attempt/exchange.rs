@@ -79,7 +79,7 @@ pub(crate) struct Fixed {
     pub(crate) span_level: SpanLevel,
 }
 
-/// The layers that enforce what the policy says of attempts, and that the request has passed.
+/// Which of the layers that enforce the policy for attempts the request has passed.
 #[derive(Default)]
 struct Passed {
     attempt_timeout: AtomicBool,
@@ -157,7 +157,7 @@ pub(crate) struct Dispatched {
     pub(crate) retries: Option<Box<Retries>>,
     /// Counts the bytes of a body that was whole before it was sent.
     pub(crate) held: Share,
-    /// What is told of the attempts, if anybody listens.
+    /// The report of the attempts, if anybody listens.
     pub(crate) report: Option<AttemptReport>,
     pub(crate) fixed: Fixed,
 }
@@ -252,8 +252,8 @@ impl Exchange {
         })
     }
 
-    /// The time limits of the attempt that begins now. Whoever asks enforces them, from its first poll
-    /// on.
+    /// The time limits of the attempt that begins now. The caller enforces them, from its first
+    /// poll on.
     pub(crate) fn attempt_times(self: &Arc<Self>) -> (AttemptTimes, Timed) {
         self.passed.attempt_timeout.store(true, Ordering::Relaxed);
         let timed = Timed(Arc::clone(self));
@@ -286,7 +286,8 @@ impl Exchange {
         self.body_begun.store(true, Ordering::Relaxed);
     }
 
-    /// Holds so many bytes more for the attempt. Fails if there is no room for them.
+    /// Reserves this many more bytes for the attempt. Fails if there is no room for
+    /// them.
     pub(super) fn hold(&self, bytes: u64) -> Result<(), RouteError> {
         self.held.add(bytes)
     }
@@ -298,7 +299,7 @@ impl Exchange {
         }
     }
 
-    /// Says why the engine can't be reached, if that is how the attempt has ended.
+    /// Logs why the engine can't be reached, if that is how the attempt ended.
     pub(crate) fn complain(&self, outcome: Outcome, error: &(dyn Error + 'static)) {
         if matches!(outcome, Outcome::NotConnected | Outcome::Failed)
             && let Some(lease) = &self.state().lease
@@ -332,7 +333,8 @@ impl Exchange {
         state.upload.clone()
     }
 
-    /// Whether another attempt may follow the one that begins now. Whoever asks sees to it.
+    /// Whether another attempt may follow the one that begins now, for which the caller is
+    /// responsible.
     pub(crate) fn may_send_again(&self, is_replayable: bool) -> bool {
         self.passed.failover.store(true, Ordering::Relaxed);
         is_replayable && self.has_retries
@@ -384,7 +386,7 @@ impl Exchange {
         self.has_ended.load(Ordering::Relaxed)
     }
 
-    /// The request is sent again by a layer that is not ours: at best to an endpoint that it
+    /// A layer of the caller's sends the request again: if possible to an endpoint that it
     /// has not been sent to. Returns whether there may be another.
     pub(crate) fn leave(&self) -> bool {
         let mut state = self.state();
@@ -590,7 +592,8 @@ impl Exchange {
         drop(lease);
     }
 
-    /// Options that nobody enforces are a trap. By the end of an attempt it has passed all layers.
+    /// Options that no layer enforces are a trap, so this warns. By the end of an attempt the
+    /// request has passed all layers.
     fn warn_unenforced(&self, state: &State) {
         let Some(lease) = &state.lease else { return };
         let (

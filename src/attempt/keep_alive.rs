@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::alarm::Alarm;
 use crate::events::{Dialect, Format, keep_alive};
 
-/// Ready each time that the client has got nothing for an interval.
+/// Ready each time the client has received nothing for an interval.
 #[derive(Debug)]
 pub(crate) struct KeepAlive {
     interval: Duration,

@@ -1,4 +1,4 @@
-//! An answer that is not there yet, behind a head that is.
+//! A response whose head is sent before its answer is there.
 
 use std::{
     fmt,
@@ -37,7 +37,7 @@ pub(crate) struct Late<B> {
 enum State<B> {
     /// (A mutex, so that the call need not be `Sync`.)
     Calling(Mutex<Call<B>>),
-    /// The answer is no stream: an error with this status, most often.
+    /// The answer is not a stream: usually an error with this status.
     Failing {
         status: StatusCode,
         body: Pin<Box<B>>,

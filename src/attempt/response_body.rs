@@ -57,10 +57,10 @@ pin_project! {
         Upstream { #[pin] body: R },
         // Some frames were read already.
         Resumed { read: VecDeque<Frame<Bytes>>, body: Pin<Box<R>> },
-        // It breaks off behind what was read.
+        // It breaks off after what was read.
         Short { short: Box<Short> },
         Own { data: Bytes },
-        // It is not there yet, and the client knows.
+        // It is not there yet, but its head was sent.
         Late { late: Box<Late<ResponseBody<R>>> },
         // It came late.
         Nested { body: Pin<Box<ResponseBody<R>>> },
@@ -125,7 +125,7 @@ impl<R> ResponseBody<R> {
         Self::alone(Kind::Resumed { read, body })
     }
 
-    /// An answer that breaks off behind these frames, of which so much more was to come.
+    /// An answer that breaks off after these frames, of which `left` was still to come.
     pub(crate) fn short(read: VecDeque<Frame<Bytes>>, left: SizeHint, error: BoxError) -> Self {
         let short = Short::new(read, left, error);
         Self::alone(Kind::Short { short })

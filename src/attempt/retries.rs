@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How often a request may be sent again at no cost: endpoints that refuse it are ejected long
-/// before so many are asked, unless all are out.
+/// before this many are tried, unless all are out.
 const MAX_MOVES: u32 = 16;
 /// How often in a row an endpoint may say that it has not processed a request, and get it once more.
 const MAX_REFUSALS: usize = 2;
@@ -45,8 +45,8 @@ pub(crate) struct Retries {
 pub(super) enum Step {
     /// The engine has processed nothing: to another such endpoint at once, at no cost.
     Elsewhere(Further),
-    /// It says itself that it has processed nothing, most often because it gives up the connection:
-    /// to another healthy endpoint, or else once more on a fresh one, at no cost.
+    /// It says itself that it has processed nothing, usually because it closes the connection: to
+    /// another healthy endpoint, or else once more on a fresh connection, at no cost.
     ElsewhereOrAgain,
     /// An idle connection was lost: once more on a fresh one, at no cost.
     Resend,
@@ -81,7 +81,7 @@ impl Retries {
         &self.origin
     }
 
-    /// What is known of the request, which was sent by `decision`.
+    /// What is known about the request, which was sent by `decision`.
     pub(super) fn caller<'a, B>(
         &'a self,
         decision: &'a RouteDecision,

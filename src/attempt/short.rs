@@ -1,4 +1,4 @@
-//! An answer that is known to break off.
+//! An answer that broke off while its beginning was read: what was read still reaches the client.
 
 use std::collections::VecDeque;
 

@@ -34,7 +34,7 @@ impl AttemptTimes {
             policy.get_first_event_timeout(),
             policy.get_first_event_slow(),
         ];
-        // Mostly there is none, and the clock is not read.
+        // Usually there is none, and the clock is not read.
         let now = (times != [None; 3]).then(Instant::now);
         let [head, first, slow] = times.map(|time| now?.checked_add(time?));
         Self {

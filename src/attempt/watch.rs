@@ -9,7 +9,7 @@ use crate::{
     events::{Dialect, End, Event, Format, Interruption, Kinds, Reader, error_event},
 };
 
-/// Reads an answer, and says what becomes of it at its end.
+/// Reads an answer, and decides what follows it at its end.
 #[derive(Debug)]
 pub(crate) struct Watch {
     reader: Reader,
@@ -23,7 +23,7 @@ pub(crate) struct Watch {
 /// What a part of an answer brings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// The generation has got on.
+    /// The generation has made progress.
     pub(super) progress: bool,
     /// The engine says that it has failed.
     pub(super) failed: bool,

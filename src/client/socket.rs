@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// An engine may refuse an upload and close at once (RFC 9112 section 9.6). Its answer has then
 /// arrived, and stays readable on most systems, but hyper gives up at the first failed write. So
 /// that failure is kept from it until it has read all that there is: the answer, or an end without
-/// one. Until then a write takes for ever, so that hyper does not take the connection for idle;
+/// one. Until then a write takes forever, so that hyper does not take the connection for idle;
 /// HTTP/2 may have to write before it reads on, so there it seems to succeed.
 #[derive(Debug)]
 pub(super) struct Socket<S> {
@@ -40,7 +40,7 @@ enum Engine {
     Gone,
 }
 
-/// What is known of a connection when it fails.
+/// What is known about a connection when it fails.
 #[derive(Clone, Debug)]
 pub(super) struct History(Arc<Facts>);
 

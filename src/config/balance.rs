@@ -117,7 +117,7 @@ pub(crate) fn key_mistakes(keys: &[HashKey]) -> Vec<MistakeKind> {
 }
 
 impl Balance {
-    /// Whether it goes by the number of requests at each endpoint.
+    /// Whether it compares the number of requests at each endpoint.
     pub(crate) fn compares_load(&self) -> bool {
         !matches!(self, Self::RoundRobin | Self::Random | Self::PeakEwma)
     }

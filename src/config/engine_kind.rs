@@ -1,4 +1,4 @@
-//! What is known of an engine by its name.
+//! What is known about an engine by its name.
 
 /// The software that serves the model.
 ///

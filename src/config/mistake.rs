@@ -289,13 +289,11 @@ impl MistakeKind {
             Self::ZeroTime => "the time must be more than zero",
             Self::ZeroLimit => "the limit must be at least 1",
             Self::DuplicateLimit => {
-                "the ModelRoute already has a limit with this unit, period and key, or with this \
-                 Kthena key"
+                "the ModelRoute already has a limit of this unit, period and key, or Kthena key"
             }
             Self::LimitNotShared => "concurrent requests are counted in each gateway, not in Redis",
             Self::NotAKthenaLimit => {
-                "Kthena only has limits on the input and output tokens of whole routes with a \
-                 model name"
+                "Kthena only limits input and output tokens of whole routes with a model name"
             }
             Self::InvalidRedisAddress => "the address of Redis must be a host and a port",
             Self::InvalidRedisPassword => "the password is empty, or the limit is not in Redis",

@@ -376,7 +376,7 @@ fn has_verb(segment: &str) -> bool {
     split.is_some_and(|(model, verb)| !model.is_empty() && !verb.is_empty())
 }
 
-/// Why this is no pattern.
+/// Why this is not a valid pattern.
 fn mistake(pattern: &str) -> Option<&'static str> {
     let Some(pattern) = pattern.strip_prefix('/') else {
         return Some("it does not begin with a slash");

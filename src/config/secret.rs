@@ -10,7 +10,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// For whoever has to present it.
+    /// For code that has to send it.
     #[cfg(feature = "redis")]
     pub(crate) fn reveal(&self) -> &str {
         &self.0

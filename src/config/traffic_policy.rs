@@ -249,7 +249,7 @@ impl TrafficPolicy {
     ///
     /// With more in flight at each of them, a request may go to any zone if an endpoint elsewhere
     /// has less load per weight than each in the own zone; the balance then chooses among all. The
-    /// same holds if none in the own zone can take a request. An endpoint without a known
+    /// same holds if none in the gateway's own zone can take a request. An endpoint without a known
     /// [zone](crate::Endpoint::zone) counts as elsewhere. Nothing is preferred if the gateway's own
     /// zone is not known, or no endpoint is in it.
     pub fn prefer_zone(mut self, requests: usize) -> Self {
@@ -327,7 +327,8 @@ impl TrafficPolicy {
         self.slow_start
     }
 
-    /// Below how many requests in flight per unit of weight the own zone is preferred, if it is.
+    /// Below how many requests in flight per unit of weight the gateway's zone is preferred, if it
+    /// is.
     pub fn get_prefer_zone(&self) -> Option<usize> {
         self.prefer_zone
     }

@@ -265,7 +265,7 @@ impl RouteError {
         )
     }
 
-    /// The limit on `what` has not enough left for so long.
+    /// The limit on `what` will not have enough left for this long.
     pub(crate) fn rate_limited(what: &str, wait: Duration) -> Self {
         let seconds = whole_seconds(wait);
         let unit = if seconds == 1 { "second" } else { "seconds" };
@@ -313,7 +313,7 @@ impl RouteError {
         )
     }
 
-    /// An answer that is no stream, behind a head that says so.
+    /// An answer that is not a stream although its head says so.
     pub(crate) fn no_stream() -> Self {
         Self::new(
             RouteErrorKind::UpstreamUnreachable,

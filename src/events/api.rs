@@ -5,7 +5,7 @@ use http::{Method, request::Parts};
 use super::dialect::Dialect;
 use crate::error::Shape;
 
-/// What the client's own head says of the answer. (Later the path is the engine's, with the prefix
+/// What the client's own head says about the answer. (Later the path is the engine's, with the prefix
 /// of its endpoint.)
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Api {

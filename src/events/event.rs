@@ -30,7 +30,7 @@ impl Event {
         self.kinds.has(kinds)
     }
 
-    /// Whether the generation has got on: it has content, or ends the stream.
+    /// Whether the generation has made progress: it has content, or ends the stream.
     pub fn is_progress(&self) -> bool {
         let progress = [Kinds::CONTENT, Kinds::FINISH, Kinds::TERMINAL];
         progress.into_iter().any(|kind| self.is(kind))

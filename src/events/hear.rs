@@ -6,7 +6,7 @@ use super::{
     usage::Usage,
 };
 
-/// All that a reader says of an answer.
+/// All that a reader says about an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Heard {
     pub(super) events: Vec<Event>,
@@ -44,9 +44,9 @@ pub(super) fn hear<'a>(mut reader: Reader, chunks: impl IntoIterator<Item = &'a 
         start = event.end;
     }
     assert!(start <= read);
-    let error = reader.error().map(|said| {
-        let status = said.status().map(|status| status.as_u16());
-        (status, said.kind(), said.code(), said.message())
+    let error = reader.error().map(|error| {
+        let status = error.status().map(|status| status.as_u16());
+        (status, error.kind(), error.code(), error.message())
     });
     let usage = *reader.usage();
     Heard {

@@ -2,8 +2,8 @@
 
 use super::{
     event::Kinds,
+    event_error::{EventError, Part},
     names::{Inner, Node, Type, is_output},
-    said::{Part, Said},
     template::{Holes, Varying},
     usage::{Count, Usage},
     word::Word,
@@ -35,7 +35,7 @@ pub(super) struct Json {
     /// The number so far, if it is an integer that fits.
     number: Option<u64>,
     /// Whether the string that is read is kept as part of an error: the first of each part is.
-    is_said: bool,
+    keeps_error_text: bool,
     is_audio: bool,
     audio: Option<u64>,
     /// Where the value began, in the stream.
@@ -54,14 +54,14 @@ pub(super) struct Json {
 pub(super) struct Found {
     pub(super) kinds: Kinds,
     pub(super) name: Type,
-    pub(super) said: Option<Box<Said>>,
+    pub(super) error: Option<Box<EventError>>,
 }
 
 impl Found {
     pub(super) const NOTHING: Self = Self {
         kinds: Kinds::NONE,
         name: Type::None,
-        said: None,
+        error: None,
     };
 }
 
@@ -114,7 +114,7 @@ impl Json {
             is_escaped: false,
             word: Word::EMPTY,
             number: None,
-            is_said: false,
+            keeps_error_text: false,
             is_audio: false,
             audio: None,
             begin,
@@ -387,22 +387,22 @@ impl Json {
             Node::Finish => found.kinds |= Kinds::FINISH,
             Node::In(Inner::Error) => {
                 found.kinds |= Kinds::ERROR;
-                self.say(Part::Message, piece, is_first);
+                self.keep_error_part(Part::Message, piece, is_first);
             }
-            Node::In(Inner::Message) => self.say(Part::Message, piece, is_first),
-            Node::Said(part) => self.say(part, piece, is_first),
+            Node::In(Inner::Message) => self.keep_error_part(Part::Message, piece, is_first),
+            Node::Said(part) => self.keep_error_part(part, piece, is_first),
             Node::Type | Node::Object | Node::BlockType | Node::Modality => self.word.decode(piece),
             _ => {}
         }
     }
 
-    fn say(&mut self, part: Part, piece: &[u8], is_first: bool) {
-        let said = said(&mut self.found);
+    fn keep_error_part(&mut self, part: Part, piece: &[u8], is_first: bool) {
+        let error = error(&mut self.found);
         if is_first {
-            self.is_said = !said.has(part);
+            self.keeps_error_text = !error.has(part);
         }
-        if self.is_said {
-            said.add(part, piece);
+        if self.keeps_error_text {
+            error.add(part, piece);
         }
     }
 
@@ -499,10 +499,10 @@ impl Json {
                     self.audio = Some(number);
                     self.modality();
                 }
-                Node::Said(Part::Code | Part::Kind) => said(&mut self.found).set_number(number),
+                Node::Said(Part::Code | Part::Kind) => error(&mut self.found).set_number(number),
                 Node::In(Inner::Error) => {
                     self.found.kinds |= Kinds::ERROR;
-                    said(&mut self.found).set_number(number);
+                    error(&mut self.found).set_number(number);
                 }
                 _ => {}
             }
@@ -558,8 +558,8 @@ impl Json {
     }
 }
 
-fn said(found: &mut Found) -> &mut Said {
-    found.said.get_or_insert_default()
+fn error(found: &mut Found) -> &mut EventError {
+    found.error.get_or_insert_default()
 }
 
 /// The end of a string: its first quote that is not escaped.

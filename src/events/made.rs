@@ -5,7 +5,7 @@
 pub(crate) enum Made {
     /// Text, or what is not known.
     Text,
-    /// Pictures and sound: how long they are says nothing of tokens.
+    /// Images and audio: their length says nothing about tokens.
     Media,
     /// Vectors, scores, ids of tokens: no output that is generated.
     Numbers,

@@ -1,7 +1,7 @@
 //! What an engine says in its answer: a reader of the bytes as they stream through.
 //!
 //! A [`Reader`] is shown every byte of an answer and says what each event is ([`Kinds`]), where it
-//! ends, what was used ([`Usage`]), what an error says ([`Said`]), and finally how the stream ended
+//! ends, what was used ([`Usage`]), what an error says ([`EventError`]), and finally how the stream ended
 //! ([`End`]). It does no I/O, has no clock, and changes nothing.
 //!
 //! ```text
@@ -17,7 +17,7 @@
 //!
 //! The state is a few hundred bytes, whatever arrives. What is kept beyond that is bounded: the
 //! text of an error, and the last content event of at most [`MAX_TEMPLATE`] bytes, from which the
-//! next mostly differs by nothing but its text: such an event is compared and not parsed.
+//! next one usually differs only in its text: such an event is compared, not parsed.
 //!
 //! Nested values that do not matter are skipped: only their strings and their depth are tracked.
 //! Mismatched brackets and garbage between tokens there are therefore not detected; bad escapes
@@ -26,6 +26,7 @@
 mod api;
 mod dialect;
 mod event;
+mod event_error;
 mod format;
 #[cfg(fuzzing)]
 mod fuzz;
@@ -36,7 +37,6 @@ mod json;
 mod made;
 mod names;
 mod reader;
-mod said;
 mod sse;
 mod template;
 #[cfg(test)]
@@ -52,9 +52,9 @@ pub(crate) use self::{api::Api, ids::Ids, made::Made, usage::MOST_TOKENS, write:
 pub use self::{
     dialect::Dialect,
     event::{End, Event, Kinds},
+    event_error::EventError,
     format::Format,
     reader::Reader,
-    said::Said,
     template::MAX_TEMPLATE,
     usage::Usage,
     write::{Interruption, data_of, error_event, keep_alive},

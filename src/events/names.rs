@@ -1,6 +1,6 @@
 //! The keys that matter, of all dialects in one tree.
 
-use super::{said::Part, usage::Count};
+use super::{event_error::Part, usage::Count};
 
 /// What the value at a path of keys means. Arrays are transparent: what holds for `choices` holds
 /// for each of its elements.

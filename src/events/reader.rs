@@ -3,9 +3,9 @@ use memchr::memchr;
 use super::{
     dialect::Dialect,
     event::{End, Event, Kinds},
+    event_error::EventError,
     format::Format,
     names::Type,
-    said::Said,
     sse::{Piece, Sse},
     template::{MAX_TEMPLATE, Template},
     usage::Usage,
@@ -46,7 +46,7 @@ pub struct Reader {
     is_finished: bool,
     /// Whether the usage was reported with a finish or behind it, and no content behind that.
     is_final: bool,
-    error: Option<Box<Said>>,
+    error: Option<Box<EventError>>,
 }
 
 /// Where in a document the reader is.
@@ -185,7 +185,7 @@ impl Reader {
     }
 
     /// What the first error event says.
-    pub fn error(&self) -> Option<&Said> {
+    pub fn error(&self) -> Option<&EventError> {
         self.error.as_deref()
     }
 
@@ -194,7 +194,8 @@ impl Reader {
         self.seen
     }
 
-    /// How many events so far have content: mostly one a token or a few.
+    /// How many events so far have content: usually one for each token or a
+    /// few.
     pub fn contents(&self) -> u64 {
         self.contents
     }
@@ -286,7 +287,7 @@ impl Reader {
 
     /// The event that ends before `rest`. If it was read in one piece, `whole` is where it began.
     fn whole_event(&mut self, whole: Option<&[u8]>, rest: &[u8]) -> Event {
-        let event = self.said();
+        let event = self.end_event();
         let bytes = whole.and_then(|whole| whole.get(..whole.len() - rest.len()));
         if let Some(bytes) = bytes {
             self.template.keep(bytes, &event, self.value.holes());
@@ -361,9 +362,9 @@ impl Reader {
         }
     }
 
-    /// The event that ends here, and nothing of it is left.
+    /// The event that ends here, with nothing left over.
     fn event(&mut self) -> Event {
-        let event = self.said();
+        let event = self.end_event();
         self.begin();
         event
     }
@@ -374,10 +375,10 @@ impl Reader {
     }
 
     /// The event that ends here.
-    fn said(&mut self) -> Event {
+    fn end_event(&mut self) -> Event {
         let kinds = self.kinds();
         if kinds.has(Kinds::ERROR) && self.error.is_none() {
-            self.error = Some(self.value.take_said().unwrap_or_default());
+            self.error = Some(self.value.take_error().unwrap_or_default());
         }
         Event {
             kinds,

@@ -82,7 +82,7 @@ impl Usage {
             known.reduce(u64::saturating_add).filter(is_possible)
         };
         let input = match dialect {
-            // What was cached says nothing of the rest.
+            // What was cached says nothing about the rest.
             Dialect::Messages if self.input.is_none() => None,
             Dialect::Messages => sum(&[self.input, self.cached, self.cache_written]),
             _ => sum(&[self.input]),

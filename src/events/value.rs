@@ -1,6 +1,6 @@
 use super::{
+    event_error::EventError,
     json::{Found, Json},
-    said::Said,
     template::Holes,
     usage::Usage,
 };
@@ -87,8 +87,8 @@ impl Value {
             .map_or(&Found::NOTHING, |json| &json.found)
     }
 
-    pub(super) fn take_said(&mut self) -> Option<Box<Said>> {
-        self.json.as_mut()?.found.said.take()
+    pub(super) fn take_error(&mut self) -> Option<Box<EventError>> {
+        self.json.as_mut()?.found.error.take()
     }
 
     pub(super) fn holes(&self) -> &Holes {

@@ -69,7 +69,7 @@ fn error_json(dialect: Dialect, why: &Interruption<'_>) -> Value {
     json
 }
 
-/// The line that names the event, in dialects whose clients go by it.
+/// The line that names the event, in dialects whose clients need it.
 fn name(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Responses | Dialect::Messages => "event: error\n",
@@ -97,7 +97,7 @@ pub(crate) fn failure_event(dialect: Dialect, said: &[u8], why: &Interruption<'_
 }
 
 /// An engine's error with the object `error` that SDKs look for; that of OpenAI's responses has its
-/// parts on the top level. `None` for what is no error.
+/// parts on the top level. `None` if it is not an error.
 fn in_error_object(mut json: Value) -> Option<Value> {
     if json.get("error").is_some_and(Value::is_object) {
         return Some(json);

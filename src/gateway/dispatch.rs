@@ -20,7 +20,7 @@ use crate::{
     attempt::{Dispatched, Exchange, Fixed, Retries, RouteBody},
     error::{Asker, RouteError},
     events::{Api, Dialect, Made},
-    limit::{Estimate, Pending, Refusal, Reservation, Said, Standings, Verdict},
+    limit::{Estimate, LimitDecision, Pending, Refusal, Reservation, Standings, Verdict},
     model::{BodyKeys, ExtractedModel, NeededKeys, ask_for_usage},
     observe::{LimitFacts, LimitVerdict, Report},
     pieces::{Chunks, Edit},
@@ -39,7 +39,7 @@ pub(super) struct Matched {
     standings: Option<Box<Standings>>,
     /// Whether the answer is to be read for them.
     is_metered: bool,
-    /// Where that is kept which it asks for.
+    /// Where the object that it asks for is kept.
     home: Option<Arc<Home>>,
 }
 
@@ -66,7 +66,7 @@ struct Packed {
     fingerprint: u64,
     /// `None` if the chunks are all of the body.
     rest: Option<Inbound>,
-    /// What further attempts are to know of it.
+    /// What further attempts need to know about it.
     known: (Option<Box<BodyKeys>>, Estimate),
     share: Share,
 }
@@ -112,7 +112,7 @@ impl Matched {
         (!self.message.whole).then_some(self.message.inbound)
     }
 
-    /// Says so.
+    /// Reports the route, the rule and the model.
     pub(super) fn tell(&self, report: &mut Report) {
         report.ruled(&self.table, self.selection, &self.message.model);
     }
@@ -155,8 +155,8 @@ impl Matched {
     ) {
         self.standings = Some(Box::new(reservation.standings));
         reservation
-            .said()
-            .for_each(|said| self.tell_limit(&said, report));
+            .decisions()
+            .for_each(|decision| self.tell_limit(&decision, report));
         let learns = self.table.weighs_tokens_by(self.table.rule(self.selection));
         if learns || !reservation.is_empty() {
             self.is_metered = learns || reservation.holds_tokens();
@@ -166,17 +166,17 @@ impl Matched {
         }
     }
 
-    /// Tells what a limit has said.
-    pub(super) fn tell_limit(&self, said: &Said, report: &Report) {
+    /// Reports the decision of a limit.
+    pub(super) fn tell_limit(&self, decision: &LimitDecision, report: &Report) {
         report.limited(&LimitFacts {
-            name: &said.limit.name,
+            name: &decision.limit.name,
             route: self.table.route_name(self.selection),
-            verdict: match said.verdict {
+            verdict: match decision.verdict {
                 Verdict::Allowed => LimitVerdict::Allowed,
                 Verdict::Refused => LimitVerdict::Refused,
                 Verdict::Observed => LimitVerdict::Observed,
             },
-            store: said.store,
+            store: decision.store,
         });
     }
 

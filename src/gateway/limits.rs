@@ -151,7 +151,8 @@ impl Settling {
     fn used(&self, end: &EndFacts<'_>) -> Used {
         let (input, output) = end.totals();
         let is_final = is_final(end);
-        // What is not said is never nothing, also where the other is.
+        // A number that is not reported never counts as zero, even if the other
+        // is reported.
         Used {
             input: match input {
                 Some(input) if is_final => Spent::Known(input),
@@ -164,8 +165,8 @@ impl Settling {
         }
     }
 
-    /// The output of which so much is known. A stream has counted events; of a text in one piece all
-    /// that is known is its length; of what could not be read, nothing.
+    /// The output, of which `known` was seen. A stream has counted events; of an answer in one
+    /// piece only its length is known; of one that could not be read, nothing.
     fn counted(&self, end: &EndFacts<'_>, known: u64) -> Spent {
         let has_output = end
             .status()
@@ -181,7 +182,7 @@ impl Settling {
     }
 }
 
-/// Whether what the engine has said of the usage is final, as it is of an answer in one piece.
+/// Whether the engine's report of the usage is final, as it is in an answer in one piece.
 fn is_final(end: &EndFacts<'_>) -> bool {
     end.is_final() || (!end.is_stream() && end.kind() == EndKind::Ok)
 }

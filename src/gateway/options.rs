@@ -88,7 +88,7 @@ impl Options {
     }
 }
 
-/// Whether its client sends the body only when it is asked to, which HTTP/1.0 knows nothing of
+/// Whether its client sends the body only when it is asked to, which HTTP/1.0 knows nothing about
 /// (RFC 9110 section 10.1.1).
 fn awaits_continue(head: &Parts) -> bool {
     let awaits = |expected: &HeaderValue| expected.as_bytes().eq_ignore_ascii_case(b"100-continue");

@@ -69,8 +69,8 @@ pub(super) struct Course<S> {
     pub(super) arrival: Option<Arrival>,
     /// While its body is being made, or the inner service is not ready for it.
     pub(super) request: Option<Box<Request<RouteBody>>>,
-    /// Until the same time: what a service holds, such as a permit, is not kept until the answer
-    /// comes.
+    /// Until the same time, so that what a service holds, such as a permit, is not kept until
+    /// the answer comes.
     pub(super) inner: Option<S>,
     /// From when its endpoint is chosen until there is an answer; `None` if it is forwarded without
     /// being routed.
@@ -226,7 +226,7 @@ impl<S> Course<S> {
         self.arrival.as_ref().expect(UNSENT)
     }
 
-    /// The same, to be changed, with who asks and what tells of it.
+    /// The same, mutably, with the asker and the report.
     pub(super) fn arrived(&mut self) -> (&mut Arrival, &Asker, &mut Report) {
         let arrival = self.arrival.as_mut().expect(UNSENT);
         (arrival, &self.asker, &mut self.report)

@@ -23,14 +23,14 @@ pub(super) struct Read {
     pub(super) keys: Option<Box<BodyKeys>>,
     /// The body without its coding, if it has one and that was kept.
     pub(super) plain: Option<Box<Plain>>,
-    /// Where that is kept which it names.
+    /// Where the object that it names is kept.
     pub(super) home: Option<Arc<Home>>,
 }
 
 /// A body without the coding in which it came.
 ///
-/// Of a large one only the beginning is read, as of one that was sent so: to join and to read all of
-/// it would keep other requests waiting.
+/// Of a large one only the beginning is read, as of one that was sent uncompressed: joining and
+/// reading all of it would keep other requests waiting.
 pub(super) struct Plain {
     pub(super) chunks: Chunks,
     limit: u64,

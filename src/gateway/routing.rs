@@ -74,7 +74,8 @@ where
     S: Service<Request<RouteBody>>,
 {
     Answer(Result<Response<ResponseBody<R>>, E>),
-    /// It goes on as this, which may take so long that the client is to be kept alive.
+    /// It goes on as this, which may take so long that the client's connection must be
+    /// kept alive.
     Long(Pin<Box<Routing<S>>>, Waiter),
 }
 

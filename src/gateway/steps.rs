@@ -319,8 +319,8 @@ fn without_answer<S, F, R: Body, E: 'static>(
     }
 }
 
-/// The inner service has failed, and nobody has made an answer of it: the request ends here, however
-/// long its future lives.
+/// The inner service has failed, and no layer has turned that into an answer: the request ends
+/// here, however long its future lives.
 pub(super) fn failed<S, R, E>(error: E, course: &mut Course<S>) -> Answer<R, E> {
     if let Some(exchange) = course.exchange() {
         let decision = exchange.decision();
@@ -363,7 +363,7 @@ fn forwarded<R: Body, E>(result: Result<Response<R>, E>, report: &mut Report) ->
     Ok(response.map(|body| ResponseBody::upstream(body, held, None, None)))
 }
 
-/// Takes what the answer says of its engine's load, if that is of use.
+/// Takes what the answer says about its engine's load, if that is of use.
 fn hear_load<R>(response: &mut Response<R>, routed: &Routed, lease: Option<&Lease>) {
     if let Some(lease) = lease.filter(|lease| lease.server().uses_reports) {
         let report = load_report::read(response.headers());
@@ -420,7 +420,7 @@ fn watch<R: Body>(
 
 /// Why an answer to a GET is looked at. A stream that is taken up again is one of events. Other
 /// answers are what an engine keeps: the lines of a file are no events, whatever they say, and an
-/// error in a stored response is none of the engine that reads it out.
+/// error in a stored response is not one of the engine that returns it.
 fn of_stored(format: Format, is_wanted: bool, tells: bool) -> (bool, bool) {
     (
         is_wanted && format == Format::Sse,
@@ -434,7 +434,7 @@ pub(super) fn own<S, R>(
     rest: Option<Box<Drain>>,
     course: &mut Course<S>,
 ) -> Response<ResponseBody<R>> {
-    // The request ends here, whatever becomes of the few bytes.
+    // The request ends here, whatever happens to the few bytes.
     drop(std::mem::take(&mut course.report));
     response.map(|data| ResponseBody::own_draining(data, rest))
 }

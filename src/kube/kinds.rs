@@ -12,7 +12,7 @@ pub(super) trait Kind: Clone + Debug + Send + Sync + 'static {
     const PLURAL: &'static str;
     /// Of each object, what is taken from the server's answer; the rest is skipped unread.
     const PARTS: &'static [&'static str];
-    /// Of those that are wanted, a selector of the server's.
+    /// A field selector for the wanted objects.
     const FIELDS: Option<&'static str> = None;
     /// Whether the labels that are set choose among them.
     const IS_CHOSEN: bool = false;

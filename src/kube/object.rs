@@ -15,7 +15,7 @@ use super::{kinds::Kind, lists::Seen};
 /// they are most of it.
 #[derive(Clone, Debug)]
 pub(super) struct Object<K> {
-    /// Name, namespace, uid and version: what a watch goes by.
+    /// Name, namespace, uid and version, which a watch needs.
     meta: ObjectMeta,
     parts: Map<String, Value>,
     kind: PhantomData<K>,

@@ -4,16 +4,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::events::MOST_TOKENS;
 
-/// The output of a request that sets no maximum, while nothing is known of others.
+/// The output of a request that sets no maximum, while nothing is known about others.
 pub(crate) const TYPICAL_OUTPUT: u64 = 256;
-/// The input of a request, while nothing is known of others.
+/// The input of a request, while nothing is known about others.
 const TYPICAL_INPUT: u64 = 1024;
 /// Bytes of a token, before an engine has reported any.
 pub(crate) const BYTES_PER_TOKEN: u8 = 4;
 /// How much of the average the last answer makes (Kthena's cost-aware scheduler has the same).
 const WEIGHT: f32 = 0.2;
 
-/// What is learnt from the answers of one ModelServer.
+/// What is learned from the answers of one ModelServer.
 #[derive(Debug)]
 pub(crate) struct Estimates {
     /// The bits of an `f32`.
@@ -24,7 +24,7 @@ pub(crate) struct Estimates {
     output: AtomicU32,
 }
 
-/// What a request says of the tokens that it will use.
+/// What a request says about the tokens that it will use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Estimate {
     /// Bytes of text in its body.

@@ -177,7 +177,7 @@ fn period(config: &RateLimit) -> Duration {
 fn store_key(route: &str, config: &RateLimit) -> String {
     let mut key = "tower-model-route:limit:{".to_owned();
     for letter in route.chars() {
-        // Braces would end what Redis Cluster goes by.
+        // Braces would end the part that Redis Cluster hashes.
         match letter {
             '{' | '}' | '%' => _ = write!(key, "%{:02X}", u32::from(letter)),
             letter => key.push(letter),

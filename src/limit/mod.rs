@@ -35,7 +35,7 @@ pub(crate) use self::{
     bindings::{Bind, Bound},
     estimate::{BYTES_PER_TOKEN, Estimate, Estimates, TYPICAL_OUTPUT},
     live::{Left, LiveLimit},
-    reservation::{Asked, Pending, Refusal, Reservation, Said, Spent, Used, Verdict},
+    reservation::{Asked, LimitDecision, Pending, Refusal, Reservation, Spent, Used, Verdict},
     shared::SharedStore,
     standing::Standings,
 };

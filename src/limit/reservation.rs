@@ -81,7 +81,7 @@ pub(crate) struct Reservation {
     expected: Expected,
     held: Vec<Held>,
     /// Limits that let the request pass and hold nothing of it.
-    others: Vec<Said>,
+    others: Vec<LimitDecision>,
     pub(crate) standings: Standings,
 }
 
@@ -90,13 +90,13 @@ pub(crate) struct Reservation {
 pub(crate) struct Refusal {
     pub(crate) error: RouteError,
     /// The limit that refuses.
-    pub(crate) by: Said,
+    pub(crate) by: LimitDecision,
     pub(crate) standings: Standings,
 }
 
-/// What a limit has said.
+/// The decision of a limit.
 #[derive(Clone, Debug)]
-pub(crate) struct Said {
+pub(crate) struct LimitDecision {
     pub(crate) limit: Arc<LiveLimit>,
     pub(crate) verdict: Verdict,
     /// Where it looked: `memory`, `store`, or what stands in for a store that fails: `local`, `open`,
@@ -169,7 +169,7 @@ impl Asked {
         let (mut stored, local): (Vec<_>, Vec<_>) =
             self.asks.into_iter().partition(|ask| ask.store.is_some());
         reservation.take(&local, Instant::now())?;
-        // Mostly there is one store.
+        // Usually there is one store.
         while let Some(store) = stored.last().and_then(|ask| ask.store.clone()) {
             let is_there = |ask: &mut Ask| {
                 ask.store
@@ -262,8 +262,8 @@ impl Ask {
         }
     }
 
-    fn says(&self, verdict: Verdict, store: &'static str) -> Said {
-        Said {
+    fn says(&self, verdict: Verdict, store: &'static str) -> LimitDecision {
+        LimitDecision {
             limit: Arc::clone(&self.limit),
             verdict,
             store,
@@ -271,7 +271,7 @@ impl Ask {
     }
 
     /// The request does not fit, but the limit only observes.
-    fn would_refuse(&self, store: &'static str) -> Said {
+    fn would_refuse(&self, store: &'static str) -> LimitDecision {
         debug!(
             target: "tower_model_route::limit",
             limit = %self.limit.config,
@@ -387,7 +387,12 @@ impl Reservation {
     }
 
     /// Gives back what it holds, and says what is left then, beside `standings`.
-    fn refuse(&mut self, by: Said, wait: Duration, mut standings: Standings) -> Box<Refusal> {
+    fn refuse(
+        &mut self,
+        by: LimitDecision,
+        wait: Duration,
+        mut standings: Standings,
+    ) -> Box<Refusal> {
         let now = Instant::now();
         for held in self.held.drain(..) {
             held.settle(0, now);
@@ -402,9 +407,9 @@ impl Reservation {
         })
     }
 
-    /// What its limits have said.
-    pub(crate) fn said(&self) -> impl Iterator<Item = Said> {
-        let held = self.held.iter().map(|held| Said {
+    /// The decisions of its limits.
+    pub(crate) fn decisions(&self) -> impl Iterator<Item = LimitDecision> {
+        let held = self.held.iter().map(|held| LimitDecision {
             limit: Arc::clone(&held.limit),
             verdict: Verdict::Allowed,
             store: held.store,

@@ -402,7 +402,7 @@ impl ServerNames {
     /// Each guess looks at all names: where many are missing, nobody reads them all.
     const MOST_GUESSES: usize = 100;
 
-    /// Says that there is none of this full name.
+    /// The diagnostic that there is no ModelServer with this full name.
     fn missing(&mut self, full_name: &str, spot: &Spot, is_lenient: bool) -> Diagnostic {
         let (namespace, name) = full_name::split(full_name).unwrap_or_default();
         self.guesses += 1;

@@ -21,7 +21,7 @@ pub(super) struct Inputs {
     /// By the addresses of Redis.
     pub(super) redis_passwords: BTreeMap<String, Secret>,
     pub(super) resolver: Option<Arc<Resolver>>,
-    /// The Gateway whose routes are served; or what was given, which is none.
+    /// The Gateway whose routes are served, or the given text if it names none.
     pub(super) gateway: Option<Result<Gateway, String>>,
     /// Whether each resource fails alone.
     pub(super) is_lenient: bool,

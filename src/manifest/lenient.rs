@@ -26,7 +26,7 @@ pub(super) struct Outcome {
     pub(super) resources: Resources,
 }
 
-/// Assembles what is not wrong. `found` is what was said of reading, and gets all that there is to
+/// Assembles what is not wrong. `found` is what was said about reading, and gets all that there is to
 /// say; `last` are the resources of the last table, from which those are taken that are wrong now.
 pub(super) fn assemble(
     inputs: &Inputs,
@@ -49,7 +49,7 @@ pub(super) fn assemble(
         let table = assembly.build(remaining.inputs.last.as_ref(), &mut said);
         let errors: Vec<&Diagnostic> = said.iter().filter(is_error).collect();
         let goes_on = remaining.leave_out(&errors);
-        // What is said of the rest is said again.
+        // Diagnostics about the rest will be found again.
         said.retain(|said| !goes_on || is_error(&said));
         if !said.is_empty() {
             let known: HashSet<&Diagnostic> = found.iter().collect();

@@ -29,7 +29,7 @@ pub(super) enum Access<T: 'static> {
     ),
 }
 
-/// The retries of a ModelServer whose manifest says nothing of `retry`.
+/// The retries of a ModelServer whose manifest says nothing about `retry`.
 ///
 /// They are those of Kthena's router, which goes on at once to up to four more pods where one
 /// refuses, is lost before it answers, or answers 503; it takes a 500 for a failure as well.

@@ -14,7 +14,7 @@ use crate::manifest::read::model_route::RouteManifest;
 pub(super) struct Served<'i> {
     /// In the order in which they are tried.
     pub(super) routes: Vec<&'i Arc<RouteManifest>>,
-    /// What to say of those that are left out.
+    /// The note about those that are left out.
     pub(super) note: Option<String>,
     /// The ModelServers, by their full names, to which only these send anything.
     foreign: HashSet<&'i str>,

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::config::Endpoint;
 
-/// Workloads by what ModelServers find them by, so that not each of these looks at all of those.
+/// Workloads indexed by what ModelServers select them by, so that not every ModelServer looks at
+/// every workload.
 pub(super) struct Workloads<'w> {
     all: &'w [Arc<Workload>],
     /// Their positions, by namespace and name.
@@ -91,7 +92,7 @@ pub(super) fn of_workloads(
     merged(endpoints)
 }
 
-/// An engine may be found twice, as a Pod and in a slice: what either says of it counts.
+/// An engine may be found twice, as a Pod and in a slice: the facts from both count.
 fn merged(endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
     let mut merged: Vec<Endpoint> = Vec::with_capacity(endpoints.len());
     let mut positions: HashMap<String, usize> = HashMap::new();

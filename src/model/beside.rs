@@ -33,7 +33,7 @@ pub(super) enum BodyScan {
     Multipart(Box<Multipart>, DuplicateModels),
 }
 
-/// What is known of the body.
+/// What is known about the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Nothing but white space has come.

@@ -52,7 +52,7 @@ pub(super) fn pick(duplicates: DuplicateModels, len: usize) -> Option<usize> {
     }
 }
 
-/// Refuses a value that is no name.
+/// Refuses a value that is not a name.
 pub(super) fn check(value: &Value, field: &str) -> Result<(), RouteError> {
     match value {
         Value::Name(name) if !name.is_empty() => Ok(()),

@@ -33,7 +33,7 @@ pub(crate) struct Scan {
     claim: Option<Box<Other<ExtractedModel>>>,
     /// The model to use if the body names none.
     default: Option<Box<Other<String>>>,
-    /// Whether it is no error if nothing names a model.
+    /// Whether a request may name no model.
     optional: bool,
     /// What is made of the name, in this order.
     maps: Option<Box<Maps>>,

@@ -127,7 +127,7 @@ fn endpoint<'a>(end: &EndFacts<'a>) -> Option<&'a str> {
     decision.endpoint_name().map(|_| decision.endpoint())
 }
 
-/// What is known of where the request went.
+/// What is known about where the request went.
 fn names<'a>(end: &EndFacts<'a>) -> [(&'static str, Option<&'a str>); 8] {
     let decision = end.decision();
     [

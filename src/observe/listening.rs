@@ -2,7 +2,7 @@
 
 use super::{facts::RequestFacts, observer::Observers};
 
-/// What all that is told of one request has in common.
+/// What all reports about one request have in common.
 #[derive(Debug)]
 pub(super) struct Listening {
     pub(super) request: RequestFacts,

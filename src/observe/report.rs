@@ -21,7 +21,7 @@ use crate::{
     route::{CompiledTable, RouteDecision, Selection},
 };
 
-/// Is told how a request has ended, once, before all observers, and also where there are none.
+/// Is told how a request ended, once, before all observers, even if there are none.
 pub(crate) trait Settle: Send + Sync {
     /// Whether the answer's events are to be read for it.
     fn reads_answer(&self) -> bool;
@@ -166,7 +166,7 @@ impl Report {
         told.kind = Some(EndKind::Ok);
     }
 
-    /// The client has got a head before there is an answer.
+    /// The client got a head before there is an answer.
     pub(crate) fn opened(&mut self) {
         if let Some(told) = &mut self.0 {
             told.status = Some(StatusCode::OK);

@@ -152,7 +152,7 @@ pin_project! {
     }
 }
 
-/// An attempt that has ended, and what it says of the endpoint.
+/// An attempt that has ended, and what it says about the endpoint.
 type Ended<R> = (Result<Response<ResponseBody<R>>, BoxError>, Outcome);
 
 impl<F, R, E> Phase<F, R>

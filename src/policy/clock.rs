@@ -42,7 +42,7 @@ pub(super) enum Over {
 }
 
 impl Over {
-    /// What it says of an endpoint that has not answered until then.
+    /// What it says about an endpoint that has not answered until then.
     pub(super) fn outcome(self) -> Outcome {
         match self {
             Self::Attempt | Self::Idle => Outcome::TimedOut,

@@ -15,7 +15,7 @@ use http::{
 use http_body::{Body, Frame};
 use serde_json::{Map, Value};
 
-use super::words::Said as Words;
+use super::error_body::ErrorBody;
 use crate::{
     attempt::{Exchange, ResponseBody, outcome_of_answer},
     error::{BoxError, RouteError, RouteErrorKind},
@@ -27,7 +27,7 @@ use crate::{
 /// counts with its own size, as one may have a single byte.
 const MAX_BYTES: usize = 64 << 10;
 
-/// What is known of the request whose answer is held back.
+/// What is known about the request whose answer is held back.
 #[derive(Clone, Copy)]
 pub(super) struct Gate {
     pub(super) dialect: Dialect,
@@ -73,7 +73,7 @@ fn fault(why: &'static str) -> BoxError {
     RouteError::new(RouteErrorKind::UpstreamUnreachable, why).into()
 }
 
-/// The answer with what was held, and what it says of the engine.
+/// The answer with what was held, and what it says about the engine.
 type Read<R> = Result<(Response<ResponseBody<R>>, Outcome), BoxError>;
 
 /// Reads an answer up to its first content event.
@@ -86,7 +86,7 @@ pub(super) struct Opening<R> {
 }
 
 /// What the bytes so far say.
-enum Said {
+enum FirstEvent {
     Nothing,
     /// The generation has begun, or has ended well.
     Content,
@@ -119,16 +119,18 @@ impl<R: Body> Opening<R> {
                 Some(Ok(frame)) => {
                     let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
                     self.size += size_of_val(&frame);
-                    let said = frame.data_ref().map(|data| {
+                    let first = frame.data_ref().map(|data| {
                         self.size += data.len();
-                        said(&mut self.reader, data)
+                        first_event(&mut self.reader, data)
                     });
                     self.held.push_back(frame);
-                    match said {
-                        Some(Said::Content) => return Poll::Ready(Opened::Begun),
-                        Some(Said::Error(event)) => return Poll::Ready(Opened::Refused(event)),
+                    match first {
+                        Some(FirstEvent::Content) => return Poll::Ready(Opened::Begun),
+                        Some(FirstEvent::Error(event)) => {
+                            return Poll::Ready(Opened::Refused(event));
+                        }
                         _ if self.size > MAX_BYTES => return Poll::Ready(Opened::Begun),
-                        Some(Said::Nothing) | None => {}
+                        Some(FirstEvent::Nothing) | None => {}
                     }
                 }
             }
@@ -138,10 +140,10 @@ impl<R: Body> Opening<R> {
     fn ended(&mut self) -> Opened {
         let is_empty = self.reader.bytes() == 0;
         let (last, end) = self.reader.end();
-        match last.map_or(Said::Nothing, said_by) {
-            Said::Content => return Opened::Begun,
-            Said::Error(event) => return Opened::Refused(event),
-            Said::Nothing => {}
+        match last.map_or(FirstEvent::Nothing, kind_of) {
+            FirstEvent::Content => return Opened::Begun,
+            FirstEvent::Error(event) => return Opened::Refused(event),
+            FirstEvent::Nothing => {}
         }
         let has_events = matches!(self.reader.format(), Format::Sse | Format::Ndjson);
         match end {
@@ -153,7 +155,7 @@ impl<R: Body> Opening<R> {
         }
     }
 
-    /// The answer, and what it says of the engine.
+    /// The answer, and what it says about the engine.
     pub(super) fn into_read(mut self, opened: Opened) -> Read<R> {
         match opened {
             Opened::Failed(error) => Err(error),
@@ -179,7 +181,7 @@ impl<R: Body> Opening<R> {
                 // An engine's own head may be as full as a map can be.
                 headers.remove(CONTENT_TYPE);
                 _ = headers.try_insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                let is_busy = Words::of(&words).means_busy(status);
+                let is_busy = ErrorBody::of(&words).means_busy(status);
                 let response = Response::from_parts(self.head, ResponseBody::own(error));
                 let outcome = outcome_of_refusal(&response, is_busy);
                 Ok((response, outcome))
@@ -196,7 +198,7 @@ pub(super) enum Opened {
     Failed(BoxError),
 }
 
-fn said(reader: &mut Reader, mut data: &[u8]) -> Said {
+fn first_event(reader: &mut Reader, mut data: &[u8]) -> FirstEvent {
     // An answer that is not streamed is content from its first byte. Gemini streams arrays.
     let is_list = |data: &[u8]| data.trim_ascii_start().starts_with(b"[");
     let has_events = match (reader.format(), reader.dialect()) {
@@ -205,24 +207,24 @@ fn said(reader: &mut Reader, mut data: &[u8]) -> Said {
         (Format::Json, _) | (Format::Opaque, _) => false,
     };
     if !has_events && !data.is_empty() {
-        return Said::Content;
+        return FirstEvent::Content;
     }
     while let Some(event) = reader.next(&mut data) {
-        match said_by(event) {
-            Said::Nothing => {}
-            said => return said,
+        match kind_of(event) {
+            FirstEvent::Nothing => {}
+            found => return found,
         }
     }
-    Said::Nothing
+    FirstEvent::Nothing
 }
 
-fn said_by(event: Event) -> Said {
+fn kind_of(event: Event) -> FirstEvent {
     if event.is(Kinds::ERROR) {
-        Said::Error(event)
+        FirstEvent::Error(event)
     } else if event.is_progress() {
-        Said::Content
+        FirstEvent::Content
     } else {
-        Said::Nothing
+        FirstEvent::Nothing
     }
 }
 

@@ -195,7 +195,7 @@ impl<S> LoraAdapters<S> {
         let path = format!("{}{}", self.prefix, call.path());
         let mut waiting = server.endpoints.iter().enumerate();
         let mut asked = JoinSet::new();
-        let mut answers: Vec<Option<Said>> = server.endpoints.iter().map(|_| None).collect();
+        let mut answers: Vec<Option<Answer>> = server.endpoints.iter().map(|_| None).collect();
         loop {
             while asked.len() < self.at_once
                 && let Some((position, endpoint)) = waiting.next()
@@ -203,32 +203,33 @@ impl<S> LoraAdapters<S> {
                 let request = request(&path, endpoint, server, body.clone());
                 let (client, timeout) = (self.client.clone(), self.timeout);
                 asked.spawn(async move {
-                    let said = async {
+                    let answer = async {
                         match request {
-                            Some(request) => said(client, request).await,
-                            None => Said::failed("it has no path for this call".to_owned()),
+                            Some(request) => ask(client, request).await,
+                            None => Answer::failed("it has no path for this call".to_owned()),
                         }
                     };
-                    let said = tokio::time::timeout(timeout, said).await;
-                    let late = || Said::failed(format!("no answer in {timeout:?}"));
-                    (position, said.unwrap_or_else(|_| late()))
+                    let answer = tokio::time::timeout(timeout, answer).await;
+                    let late = || Answer::failed(format!("no answer in {timeout:?}"));
+                    (position, answer.unwrap_or_else(|_| late()))
                 });
             }
             match asked.join_next().await {
                 None => break,
                 // A client that panics says nothing.
                 Some(Err(_)) => {}
-                Some(Ok((position, said))) => {
-                    if let Some(answer) = answers.get_mut(position) {
-                        *answer = Some(said);
+                Some(Ok((position, answer))) => {
+                    if let Some(place) = answers.get_mut(position) {
+                        *place = Some(answer);
                     }
                 }
             }
         }
         let both = server.endpoints.iter().zip(answers);
-        let endpoints = both.map(|(endpoint, said)| {
-            let said = said.unwrap_or_else(|| Said::failed("the client has failed".to_owned()));
-            AdapterOutcome::new(call, name, endpoint, said)
+        let endpoints = both.map(|(endpoint, answer)| {
+            let answer =
+                answer.unwrap_or_else(|| Answer::failed("the client has failed".to_owned()));
+            AdapterOutcome::new(call, name, endpoint, answer)
         });
         Ok(AdapterReport {
             endpoints: endpoints.collect(),
@@ -251,23 +252,23 @@ impl Call {
     }
 
     /// Whether an engine says with this answer that there is nothing to do.
-    fn is_done_already(self, said: &Said) -> bool {
+    fn is_done_already(self, answer: &Answer) -> bool {
         let words: &[&str] = match self {
             Self::Load => &["already been loaded", "already loaded"],
             Self::Unload => &["cannot be found", "not loaded", "does not exist"],
         };
-        said.status.is_some_and(|status| status.is_client_error())
-            && words.iter().any(|words| said.text.contains(words))
+        answer.status.is_some_and(|status| status.is_client_error())
+            && words.iter().any(|words| answer.text.contains(words))
     }
 }
 
-/// What an endpoint has said.
-struct Said {
+/// What an endpoint answered, or why it did not.
+struct Answer {
     status: Option<StatusCode>,
     text: String,
 }
 
-impl Said {
+impl Answer {
     fn failed(why: String) -> Self {
         Self {
             status: None,
@@ -296,7 +297,7 @@ fn request(
     Some(Request::from_parts(head, body))
 }
 
-async fn said<S, R>(mut client: S, request: Request<RouteBody>) -> Said
+async fn ask<S, R>(mut client: S, request: Request<RouteBody>) -> Answer
 where
     S: Service<Request<RouteBody>, Response = Response<R>>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -309,12 +310,12 @@ where
     };
     let answer = match answer.await {
         Ok(answer) => answer,
-        Err(error) => return Said::failed(Chain(&*error).to_string()),
+        Err(error) => return Answer::failed(Chain(&*error).to_string()),
     };
     let status = answer.status();
     let body = read_up_to(answer.into_body(), MAX_BYTES).await;
     let text = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
-    Said {
+    Answer {
         status: Some(status),
         text: message(&text).chars().take(MAX_TEXT).collect(),
     }
@@ -363,9 +364,9 @@ pub struct AdapterOutcome {
 }
 
 impl AdapterOutcome {
-    fn new(call: Call, name: &str, endpoint: &Endpoint, said: Said) -> Self {
-        let was_done = call.is_done_already(&said);
-        let is_done = was_done || said.status.is_some_and(|status| status.is_success());
+    fn new(call: Call, name: &str, endpoint: &Endpoint, answer: Answer) -> Self {
+        let was_done = call.is_done_already(&answer);
+        let is_done = was_done || answer.status.is_some_and(|status| status.is_success());
         match call {
             Call::Load if is_done => endpoint.adapters.has(name),
             Call::Unload if is_done => endpoint.adapters.lacks(name),
@@ -373,8 +374,8 @@ impl AdapterOutcome {
         }
         Self {
             endpoint: Arc::clone(endpoint.uri()),
-            status: said.status,
-            message: said.text,
+            status: answer.status,
+            message: answer.text,
             is_done,
             was_done,
         }

@@ -9,6 +9,7 @@ mod clock;
 #[cfg(feature = "dns")]
 mod dns;
 mod engine_metrics;
+mod error_body;
 mod failover;
 mod failover_policy;
 mod first_event;
@@ -20,7 +21,6 @@ mod refusal;
 mod request_copy;
 mod served_models;
 mod to_engine;
-mod words;
 
 #[cfg(feature = "dns")]
 pub use self::dns::{Dns, DnsHandle, Resolve, Resolved, SystemResolver};

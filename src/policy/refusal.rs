@@ -17,7 +17,7 @@ use http::{Response, StatusCode, response};
 use http_body::{Body, Frame};
 use serde_json::Value;
 
-use super::words::Said;
+use super::error_body::ErrorBody;
 use crate::{
     attempt::{AttemptTimes, Exchange, ResponseBody, outcome_of_answer},
     error::{BoxError, RouteError},
@@ -62,21 +62,21 @@ impl Looks {
             && length.lower() <= MAX_BYTES as u64
     }
 
-    /// What an answer with this body says of an engine that was asked for `model`.
+    /// What an answer with this body says about an engine that was asked for `model`.
     fn outcome(self, status: StatusCode, body: &[u8], model: impl FnOnce() -> String) -> Outcome {
         let Ok(body) = serde_json::from_slice::<Value>(body) else {
             return Outcome::Answered(status);
         };
-        let said = Said::of(&body);
+        let error = ErrorBody::of(&body);
         let lacks_model = match status {
-            StatusCode::NOT_FOUND => self.unknown_model && said.lacks_model(&model()),
-            StatusCode::BAD_REQUEST => self.unknown_model && said.lacks_adapter(&model()),
+            StatusCode::NOT_FOUND => self.unknown_model && error.lacks_model(&model()),
+            StatusCode::BAD_REQUEST => self.unknown_model && error.lacks_adapter(&model()),
             _ => false,
         };
         match status {
-            StatusCode::SERVICE_UNAVAILABLE if said.is_busy() => Outcome::Full(status, None),
+            StatusCode::SERVICE_UNAVAILABLE if error.is_busy() => Outcome::Full(status, None),
             _ if lacks_model => Outcome::Declined(status, Declined::UnknownModel),
-            StatusCode::BAD_REQUEST if self.too_long && said.is_too_long() => {
+            StatusCode::BAD_REQUEST if self.too_long && error.is_too_long() => {
                 Outcome::Declined(status, Declined::TooLong)
             }
             _ => Outcome::Answered(status),

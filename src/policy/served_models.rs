@@ -162,7 +162,7 @@ where
     R::Data: Send,
     R::Error: Send,
 {
-    type Said = Vec<String>;
+    type Reading = Vec<String>;
 
     async fn read(answer: Response<R>) -> Option<Vec<String>> {
         if !answer.status().is_success() {
@@ -183,8 +183,8 @@ where
         }
     }
 
-    fn heard(&mut self, endpoint: Arc<Endpoint>, said: Option<Vec<String>>) {
-        let (Some(names), Some((table, models))) = (said, &self.known) else {
+    fn heard(&mut self, endpoint: Arc<Endpoint>, names: Option<Vec<String>>) {
+        let (Some(names), Some((table, models))) = (names, &self.known) else {
             return;
         };
         let is_ours = |name: &String| models.contains(&**name) || table.has_name(name);

@@ -1,4 +1,4 @@
-//! Names that are several endpoints: the addresses that are known of them.
+//! Names that are several endpoints: their known addresses.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -65,7 +65,7 @@ impl CompiledTable {
         self.spread();
     }
 
-    /// Makes the endpoints of names anew by what is known of them.
+    /// Rebuilds the endpoints of names from their known addresses.
     fn spread(&mut self) {
         let mut known: HashMap<Arc<str>, Arc<Endpoint>> = HashMap::new();
         for endpoint in self.servers.iter().flat_map(|server| &server.endpoints) {

@@ -14,7 +14,7 @@ impl CompiledTable {
     /// Makes the live state of `old` that of this table: endpoints with the same URI keep their counts
     /// and health, unless their names are others, ModelServers of the same name their queue, rules with
     /// the same targets their picks and, with the same weights, the position of their split, limits that
-    /// are the same in a route of the same name what is left of them. What is known of the engines'
+    /// are the same in a route of the same name what is left of them. What is known about the engines'
     /// state stays. The retry budget stays unless another was configured.
     pub(super) fn carry_over(&mut self, old: &Self) {
         self.carry_over_servers(old);

@@ -98,7 +98,7 @@ impl CompiledTable {
         choose(Among::all(Pass::LastResort)).ok_or_else(|| self.unavailable(rule, |_| true))
     }
 
-    /// Whether anything is known of the models that the endpoints of some target have.
+    /// Whether anything is known about the models that the endpoints of some target have.
     pub(super) fn tells_models_apart(&self, rule: &CompiledRule) -> bool {
         rule.all()
             .any(|target| self.target(rule, target).tells_models_apart())

@@ -132,7 +132,7 @@ pub(super) struct Compiler<'c> {
     fresh: HashSet<Arc<str>>,
     pub(super) mistakes: Vec<Mistake>,
     servers: Vec<Arc<Server>>,
-    /// One for each URI, also where several ModelServers have it.
+    /// One for each URI, even where several ModelServers have it.
     endpoints: HashMap<Arc<str>, Arc<Endpoint>>,
     pub(super) server_names: HashMap<&'c str, u32>,
     pub(super) routes: CompiledRoutes,
@@ -240,7 +240,7 @@ impl<'c> Compiler<'c> {
         headers.into()
     }
 
-    /// What is said of the table as a whole.
+    /// The options of the table as a whole.
     fn whole(&mut self, routes: &CompiledRoutes) {
         self.engine_state();
         let mistake = self.config.get_without_model().and_then(|what| {

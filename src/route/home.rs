@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl CompiledTable {
-    /// What happens to a request that names no model, if `what` is said of others: one that names
+    /// What happens to a request that names no model, if `what` applies to others: one that names
     /// something that an engine keeps is routed as the request was that made it.
     pub(crate) fn unnamed<'w>(
         &self,

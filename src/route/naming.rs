@@ -14,7 +14,7 @@ pub(crate) struct Naming {
     pub(super) asked: Box<str>,
     /// What engines are asked for if their ModelServer says nothing.
     engine: RealModel,
-    /// Whether that holds also if it does.
+    /// Whether that applies even if it does say something.
     is_forced: bool,
     /// Whether the request names the model where it can be rewritten.
     has_place: bool,

@@ -84,7 +84,7 @@ pub(crate) struct CompiledTable {
     pub(super) engine_headers: Box<[HeaderName]>,
     /// The retry budget, shared by all requests.
     pub(crate) retry_budget: Arc<dyn Budget + Send + Sync>,
-    /// What is known of the names among its endpoints.
+    /// What is known about the names among its endpoints.
     pub(super) addresses: Arc<Addresses>,
     /// Which engine keeps what clients can ask for later.
     pub(crate) homes: Arc<Homes>,

@@ -37,14 +37,14 @@ pub(crate) struct Adapters {
 /// What is known at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServedNames {
-    /// What answers and load calls have said.
-    said: HashMap<Arc<str>, Said>,
+    /// What was learned from answers and load calls.
+    learned: HashMap<Arc<str>, Learned>,
     list: Option<Arc<List>>,
     active: Option<Arc<Active>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Said {
+struct Learned {
     has: bool,
     at: Instant,
 }
@@ -128,28 +128,28 @@ impl Adapters {
     /// It has served this model, so that no mark of it holds.
     pub(crate) fn serves(&self, name: &str) {
         let known = self.known.load();
-        let said = known.as_deref().and_then(|known| known.said.get(name));
-        if said.is_some_and(|said| !said.has) {
+        let learned = known.as_deref().and_then(|known| known.learned.get(name));
+        if learned.is_some_and(|learned| !learned.has) {
             self.learn(name, true);
         }
     }
 
     fn learn(&self, name: &str, has: bool) {
         let now = Instant::now();
-        let is_said = |known: &ServedNames| {
-            known.said.get(name).is_some_and(|said| {
-                said.has == has && now.saturating_duration_since(said.at) < YOUNG
+        let is_learned = |known: &ServedNames| {
+            known.learned.get(name).is_some_and(|learned| {
+                learned.has == has && now.saturating_duration_since(learned.at) < YOUNG
             })
         };
-        if self.known.load().as_deref().is_some_and(is_said) {
+        if self.known.load().as_deref().is_some_and(is_learned) {
             return;
         }
         self.change(|known| {
-            known.said.insert(name.into(), Said { has, at: now });
-            if known.said.len() > MAX_NAMES {
-                let oldest = known.said.iter().min_by_key(|(_, said)| said.at);
+            known.learned.insert(name.into(), Learned { has, at: now });
+            if known.learned.len() > MAX_NAMES {
+                let oldest = known.learned.iter().min_by_key(|(_, learned)| learned.at);
                 if let Some(oldest) = oldest.map(|(name, _)| Arc::clone(name)) {
-                    known.said.remove(&oldest);
+                    known.learned.remove(&oldest);
                 }
             }
         });
@@ -170,7 +170,7 @@ impl Adapters {
             until: later(Instant::now(), fresh),
         };
         self.change(|known| {
-            known.said.retain(|_, said| said.at > asked);
+            known.learned.retain(|_, learned| learned.at > asked);
             known.list = Some(Arc::new(list));
         });
     }
@@ -199,10 +199,10 @@ impl Adapters {
 impl ServedNames {
     /// Whether the endpoint has this model, if that is known.
     fn has(&self, name: &str, now: Instant) -> Option<bool> {
-        if let Some(said) = self.said.get(name)
-            && (said.has || said.holds(now))
+        if let Some(learned) = self.learned.get(name)
+            && (learned.has || learned.holds(now))
         {
-            return Some(said.has);
+            return Some(learned.has);
         }
         let list = self.list.as_deref().filter(|list| now < list.until)?;
         match list.names.contains(name) {
@@ -233,14 +233,14 @@ impl ServedNames {
     /// For how long the endpoint is still passed over because it has said that it does not have this
     /// model.
     pub(crate) fn marked_for(&self, name: &str) -> Option<Duration> {
-        let said = self.said.get(name).filter(|said| !said.has)?;
+        let learned = self.learned.get(name).filter(|learned| !learned.has)?;
         let now = Instant::now();
-        let left = MARKED.checked_sub(now.saturating_duration_since(said.at))?;
+        let left = MARKED.checked_sub(now.saturating_duration_since(learned.at))?;
         (!left.is_zero()).then_some(left)
     }
 }
 
-impl Said {
+impl Learned {
     fn holds(self, now: Instant) -> bool {
         now.saturating_duration_since(self.at) < MARKED
     }
@@ -323,7 +323,7 @@ mod tests {
         endpoint.listed(many.iter().map(|name| &**name), Instant::now(), fresh);
         let known = endpoint.known().unwrap();
         assert!(known.list.as_ref().unwrap().names.len() == MAX_NAMES);
-        // A list that was cut says nothing of what is not in it.
+        // A list that was cut says nothing about what is not in it.
         assert_eq!(endpoint.suit("n4999", true), Suit::Unknown);
         assert_eq!(endpoint.suit("n1", true), Suit::Has);
     }

@@ -29,7 +29,7 @@ pub(crate) struct Endpoint {
     pub(super) complaints: Complaints,
     /// Observed only if the balance needs it.
     pub(crate) latency: Ewma,
-    /// What is known of requests that the gateway has not sent.
+    /// What is known about requests that the gateway has not sent.
     reports: Reports,
     /// The models that it serves, as far as they are known.
     pub(crate) adapters: Adapters,

@@ -46,7 +46,7 @@ pub(crate) struct Home {
 }
 
 impl Homes {
-    /// By default if nothing is said.
+    /// With the defaults if there is no configuration.
     pub(crate) fn new(config: Option<&EngineState>) -> Arc<Self> {
         let default = EngineState::default();
         let config = config.unwrap_or(&default);
@@ -60,7 +60,7 @@ impl Homes {
         })
     }
 
-    /// Goes by the options of `new` from now on.
+    /// Adopts the options of `new`.
     pub(crate) fn change(&self, new: &Self) {
         let (is_on, kept_for, max) = {
             let new = lock(&new.known);
@@ -93,20 +93,20 @@ impl Homes {
         }
     }
 
-    /// Where that was made which the path names.
+    /// Where the object named in the path was made.
     pub(crate) fn of_path(&self, head: &Parts) -> Option<Arc<Home>> {
         let knows_some = self.knows_some.load(Ordering::Relaxed);
         self.find(knows_some.then(|| id_in_path(head.uri.path()))??)
     }
 
-    /// The same for somebody who only looks.
+    /// The same, without counting as a use.
     pub(crate) fn peek(&self, head: &Parts) -> Option<Arc<Home>> {
         let knows_some = self.knows_some.load(Ordering::Relaxed);
         let id = knows_some.then(|| id_in_path(head.uri.path()))??;
         lock(&self.known).homes.get(id, Instant::now()).cloned()
     }
 
-    /// Where that was made which the body names.
+    /// Where the object named in the body was made.
     pub(crate) fn of_body(&self, body: &[u8]) -> Option<Arc<Home>> {
         self.find(id_in_body(body)?)
     }

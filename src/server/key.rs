@@ -13,7 +13,7 @@ use crate::{
     model::{BodyKeys, NeededKeys, hash, is_empty},
 };
 
-/// What is known of a request whose endpoint is chosen.
+/// What is known about a request whose endpoint is chosen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller<'a> {
     /// Its query is the client's; its path may be that of an engine already.
@@ -28,7 +28,7 @@ pub(crate) struct Caller<'a> {
 /// Affinity keys that a layer above puts into a request's extensions, for
 /// [`HashKey::Extension`].
 ///
-/// Only hashes of the values are kept. An empty value is no key.
+/// Only hashes of the values are kept. An empty value is not a key.
 ///
 /// ```
 /// use tower_model_route::AffinityKeys;

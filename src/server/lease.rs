@@ -40,7 +40,7 @@ pub(crate) struct Lease {
     in_total: bool,
     /// When the request is sent, if the balance needs the latency.
     begun: Option<Instant>,
-    /// What still counts of its tokens, if the balance goes by tokens.
+    /// The part of its tokens that still counts, if the balance counts tokens.
     tokens: Option<Tokens>,
 }
 
@@ -193,7 +193,7 @@ impl Lease {
         &self.server.endpoints[self.position]
     }
 
-    /// Whether the balance goes by when answers begin.
+    /// Whether the balance measures when answers begin.
     pub(crate) fn wants_beginning(&self) -> bool {
         self.begun.is_some() || self.tokens.is_some()
     }

@@ -77,7 +77,7 @@ pub(super) struct Live {
     ejecting: Mutex<()>,
     /// The requests in flight to all endpoints together, counted only if the balance needs it.
     pub(super) in_flight: AtomicUsize,
-    /// Whether anything is known of the models that its endpoints have.
+    /// Whether anything is known about the models that its endpoints have.
     pub(super) knows_models: Arc<AtomicBool>,
     /// The endpoint of each session.
     pub(super) sessions: Arc<Sessions>,
@@ -99,7 +99,7 @@ impl<T, F: Fn(&Arc<Server>, usize, HealthState, &Ask) -> Option<T> + Copy> Take<
 /// Which endpoints a request may go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
-    /// The endpoints that are healthy: a retry is no trial.
+    /// The endpoints that are healthy: a retry is not used as a trial.
     Proven,
     /// The endpoints that are healthy or half-open.
     Healthy,
@@ -396,8 +396,8 @@ impl Server {
         }
     }
 
-    /// Whether nothing counts but the requests in flight to each endpoint, as it mostly is: to
-    /// prepare for all else takes 150 instructions, of the 700 of a decision.
+    /// Whether nothing but the requests in flight to each endpoint counts, the usual case:
+    /// preparing for everything else takes 150 of the 700 instructions of a decision.
     fn is_plain(&self) -> bool {
         let is_single = || self.endpoints.len() <= 1;
         let is_even = || self.zones.is_none() && self.policy.get_slow_start().is_zero();
@@ -490,7 +490,7 @@ impl Server {
         }
     }
 
-    /// What an endpoint must be in to be chosen, if the own zone comes first for now.
+    /// What an endpoint must be in to be chosen, if the gateway's own zone comes first for now.
     pub(super) fn own_zone(&self, usable: impl Fn(usize) -> bool) -> Option<&Zones> {
         let zones = self.zones.as_deref()?;
         zones.own_first(&self.endpoints, usable)

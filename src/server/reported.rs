@@ -30,8 +30,7 @@ const FULL: f64 = 0.95;
 /// use tower_model_route::LoadReport;
 ///
 /// let report = LoadReport::new().running(8).waiting(3).kv_cache_use(0.7);
-/// assert_eq!(report.get_waiting(), Some(3));
-/// // That is no share of anything.
+/// assert_eq!(report.get_waiting(), Some(3)); // That is not a share.
 /// assert_eq!(report.kv_cache_use(70.0).get_kv_cache_use(), None);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -98,7 +97,7 @@ impl LoadReport {
     }
 }
 
-/// A number of requests, as engines write them; `None` if it is none.
+/// A number of requests as engines write them; `None` if it is not one.
 pub(crate) fn requests(value: f64) -> Option<u64> {
     (0.0..=MAX_REQUESTS as f64)
         .contains(&value)
@@ -170,7 +169,7 @@ impl ReportedLoad {
 pub(crate) struct Reports {
     start: Instant,
     /// For each source the requests that the gateway does not count itself, and the milliseconds
-    /// since `start` at which it said so; 0 where it says of none.
+    /// since `start` at which it said so; 0 if it reported none.
     foreign: [AtomicU64; 3],
     /// The milliseconds since `start` at which it may be asked again.
     ask_at: AtomicU64,
@@ -206,7 +205,7 @@ impl Reports {
         }
     }
 
-    /// The most that a fresh report says of requests that the gateway does not count itself: each
+    /// The most that a fresh report says about requests that the gateway does not count itself: each
     /// says how many there are at least.
     #[inline]
     pub(super) fn foreign(&self, now: impl FnOnce() -> Instant) -> usize {
@@ -325,7 +324,7 @@ mod tests {
         reports.report(ReportSource::InBand, LoadReport::new().waiting(2), 0);
         reports.report(ReportSource::Scraped, LoadReport::new().running(9), 3);
         assert_eq!(foreign(&reports), 6);
-        // One that says of none takes its own back, and no other's.
+        // A report of none takes back its own, and no other's.
         reports.report(ReportSource::Scraped, LoadReport::new().running(0), 3);
         assert_eq!(foreign(&reports), 2);
     }

@@ -56,7 +56,7 @@ impl Endpoint {
         let mut figures = Vec::new();
         let foreign = self.foreign(Instant::now);
         if foreign > 0 {
-            // Of several reports that which says of the most counts.
+            // Of several reports the one with the most requests counts.
             let fresh = self.reported().into_iter().filter(|load| load.is_fresh());
             let most = fresh.max_by_key(|load| {
                 let report = load.report();

@@ -40,8 +40,9 @@ impl Server {
         Some(choice(sticky.home(session, usable)?, then))
     }
 
-    /// Whether this endpoint, which is not usable, will be soon: it is full, has asked for a pause, or
-    /// is being tried; or it is this request that has been there before.
+    /// Whether this endpoint, which is not usable now, will be soon: it is full, has asked for a
+    /// pause, or is being tried; or only this request can't use it, because it has been there
+    /// before.
     fn is_only_busy(&self, position: usize) -> bool {
         let endpoint = self.endpoints.get(position);
         endpoint.is_some_and(|endpoint| match endpoint.health.state() {
@@ -104,8 +105,8 @@ impl Server {
         })
     }
 
-    /// The endpoint that the session of this request is bound to, if it is, for somebody who only
-    /// looks.
+    /// The endpoint that the session of this request is bound to, if it is; this does not count
+    /// as a use.
     pub(crate) fn bound_endpoint(&self, caller: Caller<'_>) -> Option<usize> {
         let sticky = self.sticky.as_deref()?;
         let bound = self.live.sessions.of(sticky.session(caller)?)?;

@@ -31,13 +31,14 @@ pub(super) struct Sticky {
 /// An endpoint that sessions can be bound to.
 #[derive(Debug)]
 pub(super) struct Seat {
-    /// What it is known by in bindings.
+    /// Its id in bindings.
     pub(super) id: u64,
     pub(super) uri: Box<str>,
     weight: f64,
 }
 
-/// The bindings. They outlive the table, and so go by the hashes of the endpoints' URIs.
+/// The bindings. They outlive the table, and so refer to endpoints by the hashes of
+/// their URIs.
 #[derive(Debug)]
 pub(super) struct Sessions(Mutex<Recent<Binding>>);
 
@@ -56,12 +57,12 @@ pub(super) struct Choice {
     pub(super) then: Then,
 }
 
-/// What becomes of the binding if the request goes there.
+/// What happens to the binding if the request goes there.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Then {
     /// It is there already.
     Stays,
-    /// It is there from now on, in place of this other endpoint if of one.
+    /// It is there from now on, instead of this other endpoint if it was bound.
     Moves(Option<u64>),
     /// Its endpoint has no room for this request.
     IsElsewhere,
@@ -94,7 +95,8 @@ impl Sticky {
         self.keys.find(caller)
     }
 
-    /// What the store calls a session: no text of the client's.
+    /// The name of a session in the store, which contains nothing that the
+    /// client sent.
     pub(super) fn name(&self, session: u64) -> Arc<str> {
         format!("{}{session:016x}", self.prefix).into()
     }
@@ -136,8 +138,8 @@ impl Sessions {
         Some(binding.endpoint)
     }
 
-    /// A request of the session goes to the endpoint that it is bound to; whether the store is to be
-    /// told, lest the binding ends there.
+    /// A request of the session goes to the endpoint that it is bound to. Returns whether the store
+    /// must be told, so that the binding does not end there.
     pub(super) fn used(&self, session: u64, idle: Duration) -> bool {
         let now = Instant::now();
         let mut sessions = lock(&self.0);

@@ -10,8 +10,8 @@ use super::{
     wanted::{Sought, Wanted},
 };
 
-/// How much more load than the balance's own choice an endpoint may have that suits better: so
-/// much, and a quarter.
+/// How much more load than the balance's own choice a better-suited endpoint may have: this
+/// much, plus a quarter.
 const SLACK: usize = 4;
 
 impl Server {
@@ -21,7 +21,7 @@ impl Server {
         wanted.map(|wanted| wanted.of_server(own))
     }
 
-    /// Whether anything is known of the models that its endpoints have.
+    /// Whether anything is known about the models that its endpoints have.
     pub(crate) fn tells_models_apart(&self) -> bool {
         self.live.knows_models.load(Ordering::Relaxed)
     }
@@ -111,7 +111,7 @@ mod tests {
     };
     use crate::config::{Address, ModelServer};
 
-    /// What is known of an endpoint.
+    /// What is known about an endpoint.
     #[derive(Clone, Copy, Debug)]
     enum Knows {
         Nothing,

@@ -37,7 +37,7 @@ impl Server {
     ) -> Option<Lease> {
         let max = self.policy.get_max_queue();
         let queue = &self.live.queue;
-        // Who can't go everywhere would hold up others in the line.
+        // A request that can't go everywhere would hold up others in the line.
         let place = match tried.is_empty() && wanted.is_none() {
             true => queue.join(max)?,
             false => queue.join_again(max)?,

@@ -54,7 +54,7 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// As the engines of a ModelServer are asked for it that has its `own` name of the model.
+    /// The name for engines of a ModelServer with its `own` name for the model.
     pub(super) fn of_server(self, own: Option<&'a str>) -> Sought<'a> {
         Sought {
             name: own.filter(|_| !self.is_fixed).unwrap_or(self.name),

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::endpoint::Endpoint;
 
-/// Which endpoints are in the own zone, where it makes a difference.
+/// Which endpoints are in the gateway's own zone, where it makes a difference.
 #[derive(Clone, Debug)]
 pub(crate) struct Zones {
-    /// Up to how many requests for each unit of weight the own zone is preferred.
+    /// Up to how many requests for each unit of weight the gateway's own zone is preferred.
     below: usize,
     is_own: Box<[bool]>,
     weights: Box<[u32]>,
 }
 
 impl Zones {
-    /// `endpoints` are told by whether they are in the own zone, and their weights. `None` if
+    /// `endpoints` are told by whether they are in the gateway's own zone, and their weights. `None` if
     /// all are, or none is, or none is preferred.
     pub(crate) fn new(
         below: Option<usize>,
@@ -46,7 +46,7 @@ impl Zones {
         self.keep(load, usable).then_some(self)
     }
 
-    /// Whether a request stays in the own zone: there is a usable endpoint that has room, or no
+    /// Whether a request stays in the gateway's own zone: there is a usable endpoint that has room, or no
     /// usable one elsewhere has less to do.
     fn keep(&self, load: impl Fn(usize) -> usize, usable: impl Fn(usize) -> bool) -> bool {
         let relative = |position: usize, weight: &u32| load(position) as f64 / f64::from(*weight);

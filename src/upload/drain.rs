@@ -61,7 +61,7 @@ struct Clock {
 }
 
 impl Drain {
-    /// `None` if nothing is left of the upload, nothing of it may be read, or the client has not been
+    /// `None` if nothing is left of the upload, none of it may be read, or the client has not been
     /// asked for it.
     pub(crate) fn of(upload: Upload, limits: DrainLimits) -> Option<Box<Self>> {
         let comes = || upload.is_unfinished() && (!limits.expects || upload.is_asked_for());

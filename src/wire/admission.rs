@@ -112,7 +112,7 @@ impl Admission {
 }
 
 /// What looks for the model of a request whose path is, or is not,
-/// [settled](Admission::settle), if `what` is said of those without a model. `None` if it names
+/// [settled](Admission::settle), if `what` is said about those without a model. `None` if it names
 /// none and goes to the inner service as it is.
 pub(crate) fn admitted(
     settled: Result<(), RouteError>,

@@ -245,7 +245,7 @@ pub(crate) fn check_transfer<R: Body>(response: &Response<R>) -> Result<(), Rout
     ))
 }
 
-/// Lets what is said of the client's bytes go; the engine gets others.
+/// Lets what is said about the client's bytes go; the engine gets others.
 pub(super) fn remove_digests(headers: &mut HeaderMap) {
     for name in named(headers, Fields::DIGEST) {
         headers.remove(name);

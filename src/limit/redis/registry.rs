@@ -26,7 +26,7 @@ pub(crate) fn store_of(limit: &RateLimit) -> Option<Arc<SharedStore>> {
     opened(named).map(|(store, _)| store)
 }
 
-/// The store of this name; `None` if it is no address.
+/// The store with this address; `None` if it is not valid.
 pub(super) fn opened(named: Named) -> Option<(Arc<SharedStore>, Arc<RedisStore>)> {
     let mut stores = lock(STORES.get_or_init(Mutex::default));
     if let Some((shared, redis)) = stores.get(&named)

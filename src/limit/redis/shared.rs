@@ -67,7 +67,7 @@ impl Shared {
         }
     }
 
-    /// Mostly all are in one slot, and it is one call. If one of several refuses, or fails, what the
+    /// Usually all are in one slot, and it is one call. If one of several refuses, or fails, what the
     /// others have taken is given back.
     pub(super) async fn reserve(&self, takes: &[StoreTake]) -> Result<Vec<StoreLevel>, RedisError> {
         let mut parts: Vec<(&[StoreTake], Vec<StoreLevel>)> = Vec::new();

@@ -4,7 +4,7 @@ use std::iter;
 
 use crate::limit::store::StoreTake;
 
-/// What Redis Cluster goes by for its slots: what stands in the first braces of a key, or all of it
+/// What Redis Cluster hashes for its slots: the part of a key in its first braces, or all of it
 /// (Redis Cluster specification, "Hash tags").
 pub(super) fn slot(key: &str) -> &str {
     let tag = key

@@ -133,7 +133,7 @@ impl ServerManifest {
         }
         let endpoint = Endpoint::new(uri);
         let position = self.server.get_endpoints().len() + 1;
-        // The schema asks for one, also where the table has none.
+        // The schema asks for one, even where the table has none.
         let name = name.filter(|name| *name != made_up_name(position));
         let endpoint = match name {
             Some(name) => endpoint.name(name),
@@ -142,7 +142,7 @@ impl ServerManifest {
         self.add_endpoint(endpoint, Some(address.spot(reader)));
     }
 
-    /// Whether an endpoint is none that only does prefill. Its labels say that, if it has any.
+    /// Whether an endpoint does more than prefill, judged by its labels if it has any.
     fn takes_requests(&self, endpoint: &Object<'_>, reader: &mut Reader<'_>) -> bool {
         let Some(field) = endpoint.get("labels") else {
             return true;

@@ -17,7 +17,7 @@ pub(super) fn refused(reader: &mut Reader<'_>, spot: &Spot, reason: impl std::fm
     reader.warning(spot, REFUSED, format!("Kthena would refuse this: {reason}"));
 }
 
-/// A list or a mapping of `count` is at most so long.
+/// A list or a mapping of `count` has a maximum length.
 pub(super) fn at_most(
     field: &Field<'_>,
     count: usize,
@@ -31,7 +31,7 @@ pub(super) fn at_most(
     }
 }
 
-/// A text is at most so long, in characters.
+/// A string has a maximum length, in characters.
 pub(super) fn length(field: &Field<'_>, most: usize, reader: &mut Reader<'_>) {
     let count = field
         .loose_text()

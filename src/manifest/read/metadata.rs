@@ -117,7 +117,7 @@ fn created(metadata: &Object<'_>, reader: &mut Reader<'_>) -> Option<(i64, u32)>
 }
 
 /// Kubernetes compares them as numbers, though they are texts. That of an object in a cluster
-/// changes with each update, and so says nothing of its age.
+/// changes with each update, and so says nothing about its age.
 fn version(metadata: &Object<'_>, reader: &mut Reader<'_>) -> Option<u128> {
     if reader.source.is_in_cluster {
         return None;

@@ -95,7 +95,8 @@ fn condition<'n>(object: &Object<'n>, name: &str, reader: &mut Reader<'_>) -> Op
     (!is_blank(&field, reader)).then_some(field)
 }
 
-/// Whether it is left blank, which is said: the rule matches more than it seems to.
+/// Whether it is left blank, which is reported: the rule then matches more than it
+/// seems to.
 fn is_blank(field: &Field<'_>, reader: &mut Reader<'_>) -> bool {
     let is_blank = field.is_blank();
     if is_blank {

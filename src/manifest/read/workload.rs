@@ -25,7 +25,7 @@ pub(crate) struct Workload {
     port: Option<u16>,
 }
 
-/// An address, and what is said of it.
+/// An address, and what the resource says about it.
 #[derive(Clone, Debug)]
 struct Found {
     address: String,

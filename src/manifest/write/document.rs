@@ -91,7 +91,7 @@ impl Serialize for Annotations {
     }
 }
 
-/// Structs, lists and texts always can be written; only writers fail, and a `String` is none that does.
+/// Structs, lists and strings can always be written; only writers fail, and a `String` does not.
 fn to_yaml(value: &impl Serialize) -> String {
     serde_saphyr::to_string(value).unwrap_or_default()
 }

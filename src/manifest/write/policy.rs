@@ -88,7 +88,7 @@ pub(super) fn kthena(policy: &TrafficPolicy) -> Option<KthenaPolicy> {
     })
 }
 
-/// Whether nothing needs to be said of `retry`.
+/// Whether `retry` can be left out.
 fn has_kthenas_retries(policy: &TrafficPolicy) -> bool {
     let default = kthenas_retries(TrafficPolicy::new());
     (policy.get_max_retries(), policy.get_retry_interval())

@@ -13,7 +13,7 @@ pub(crate) struct NeededKeys {
     pub(crate) conversation_id: bool,
     /// Whether the answer is to be a stream.
     pub(crate) stream: bool,
-    /// What it says of the tokens that the request will use.
+    /// What it says about the tokens that the request will use.
     pub(crate) tokens: bool,
     /// The blocks of the prompt.
     pub(crate) blocks: bool,
@@ -57,7 +57,7 @@ pub(crate) struct BodyKeys {
     pub(crate) stream: bool,
     /// The beginning of the conversation, up to the longest prefix that is wanted.
     pub(crate) conversation: Vec<u8>,
-    /// What it says of tokens; nothing if it is no JSON object.
+    /// What it says about tokens; nothing if it is not a JSON object.
     pub(crate) tokens: Option<Tokens>,
     /// The hashes of the prompt's blocks, each of which covers all before it.
     pub(crate) blocks: Option<Arc<[u64]>>,

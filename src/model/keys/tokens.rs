@@ -1,4 +1,4 @@
-//! What a body says of the tokens that its request will use.
+//! What a body says about the tokens that its request will use.
 
 use super::json::Json;
 use crate::limit::{BYTES_PER_TOKEN, Estimate};
@@ -12,7 +12,7 @@ const MOST: [&[u8]; 3] = [
     b"max_output_tokens",
 ];
 
-/// What a body says of tokens.
+/// What a body says about tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tokens {
     /// The largest that the body gives for the output of a choice.
@@ -34,7 +34,7 @@ impl Tokens {
     /// What a request with a body like this will probably use, of which so many bytes were `read`,
     /// and a `rest` is still to come.
     pub(crate) fn estimate(&self, read: u64, rest: u64) -> Estimate {
-        // The rest of a picture that has begun is no text either.
+        // The rest of an image that has begun is not text either.
         let rest = if self.ends_in_data { 0 } else { rest };
         Estimate {
             text_bytes: read.saturating_sub(self.data).saturating_add(rest),

@@ -61,15 +61,15 @@ pub(crate) fn ask_for_usage(body: &[u8]) -> Option<Edit> {
     })
 }
 
-/// What `stream_options` says of usage.
+/// What `stream_options` says about usage.
 enum Options {
     /// It is null, at this place.
     Null(Range<usize>),
     /// It is an object that begins here, without a member.
     Empty(usize),
-    /// It is an object that begins here, and says nothing of usage.
+    /// It is an object that begins here, and says nothing about usage.
     Others(usize),
-    /// It is said here that there is to be none.
+    /// The body asks here for no usage.
     Refused(Range<usize>),
     /// There is to be usage.
     Asked,

@@ -65,7 +65,7 @@ fn is_allowed(host: &str, names: &[String]) -> bool {
         || names.contains(&host)
 }
 
-/// Whether the body is said to be JSON. A page of another site can't say so without being
+/// Whether the Content-Type is JSON. A page of another site can't say so without being
 /// allowed to (CORS).
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();

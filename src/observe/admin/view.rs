@@ -28,7 +28,7 @@ use crate::{
 struct View<'t> {
     routes: Vec<RouteJson<'t>>,
     model_servers: Vec<ServerJson<'t>>,
-    /// What becomes of requests without a model: the layer says it, or else the table.
+    /// What happens to requests without a model: the layer says it, or else the table.
     without_model: Option<&'t WithoutModel>,
     reload: ReloadJson,
     lints: Vec<LintJson<'t>>,

@@ -16,13 +16,13 @@ use crate::{
 pub(super) struct Asked<'a> {
     pub(super) head: &'a Parts,
     pub(super) model: ExtractedModel,
-    /// What is said of requests that name no model, if this is one.
+    /// What is said about requests that name no model, if this is one.
     pub(super) without_model: Option<WithoutModel>,
     /// About how many tokens its prompt has, if that is known.
     pub(super) tokens: Option<u64>,
     estimate: Estimate,
     naming: Option<Arc<Naming>>,
-    /// What its body says of whom it belongs to, as far as that is known.
+    /// What its body says about whom it belongs to, as far as that is known.
     keys: BodyKeys,
 }
 

@@ -29,8 +29,8 @@ pub(super) fn lint(config: &RouteTableBuilder) -> Vec<Lint> {
     lints
 }
 
-/// What a request reserves at the least, if it says nothing of its output, is what it says here of
-/// prompts too: a chat of a few turns.
+/// The least that a request reserves if it sets no maximum of output; used here for prompts too, as
+/// the size of a chat of a few turns.
 fn too_small(limit: &RateLimit) -> Option<String> {
     let amount = limit.get_amount();
     let is_small = limit.get_unit().is_tokens() && amount < TYPICAL_OUTPUT;

@@ -38,7 +38,8 @@ impl<E> Default for Cache<E> {
 }
 
 impl<E> Cache<E> {
-    /// Shows `then` the entry that `is` of this key, which is made if there is none.
+    /// Passes to `then` the entry that `is` says has this key; it is created if
+    /// there is none.
     pub(super) fn with<K: Hash>(
         &self,
         key: &K,
@@ -47,7 +48,7 @@ impl<E> Cache<E> {
         then: impl FnOnce(&E),
     ) {
         let hash = self.hasher.hash_one(key);
-        // The table goes by the high bits and the low ones.
+        // The table uses the high bits and the low ones.
         let Some(shard) = self.shards.get((hash >> 32) as usize % SHARDS) else {
             return;
         };

@@ -12,10 +12,10 @@ use super::{
     ring::{Ring, Slot},
 };
 
-/// What becomes of a [`Recent`] in `/_routes`.
+/// A [`Recent`] as `/_routes` has it.
 #[derive(Serialize)]
 pub(crate) struct RecentJson {
-    /// What is said is about so many seconds, up to now.
+    /// The length of the window in seconds, up to now.
     seconds: f64,
     all: FiguresJson,
     /// Requests that no route was found for, of unknown models for example.

@@ -106,7 +106,7 @@ impl Recent {
         let _making = match making.try_lock() {
             Ok(making) => making,
             Err(TryLockError::Poisoned(making)) => making.into_inner(),
-            // Who comes while they are made goes by those before.
+            // Requests that end while they are built use the previous ones.
             Err(TryLockError::WouldBlock) => return known,
         };
         let known = rows.load();

@@ -22,7 +22,7 @@ pub(super) struct Rows {
 #[derive(Debug, Default)]
 pub(super) struct RouteRow {
     pub(super) figures: Arc<Ring<Figures>>,
-    /// By the limits in words; mostly there is none or one.
+    /// By the limits' texts; usually there is none or one.
     pub(super) limits: Vec<(Box<str>, Arc<Ring<Verdicts>>)>,
 }
 

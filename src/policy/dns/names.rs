@@ -123,7 +123,7 @@ impl Name {
 mod tests {
     use super::*;
 
-    /// Whoever never wants a name resolved again says so with the longest time.
+    /// The longest time means that a name is never resolved again.
     #[test]
     fn the_longest_interval_stays_one() {
         for _ in 0..100 {

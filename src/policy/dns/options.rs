@@ -151,7 +151,7 @@ impl<R> Dns<R> {
             }
             let look = now + LOOK;
             let until = match names.next() {
-                // If there is no room, one that is under way makes some.
+                // If there is no room, one that is in progress will make some.
                 Some(next) if next > now => look.min(next),
                 _ => look,
             };

@@ -62,8 +62,8 @@ impl Lines {
 }
 
 impl<'l> Sample<'l> {
-    /// `None` for comments, for whatever is no line of a metric, and for metrics whose names
-    /// are not `wanted`.
+    /// `None` for comments, for anything that is not a line of a metric, and for metrics
+    /// whose names are not `wanted`.
     pub(super) fn read(line: &'l [u8], wanted: impl FnOnce(&str) -> bool) -> Option<Self> {
         let line = line.trim_ascii();
         let end = line

@@ -58,7 +58,7 @@ where
     R: Body + Send + 'static,
     R::Data: Send,
 {
-    type Said = Gauges;
+    type Reading = Gauges;
 
     async fn read(answer: Response<R>) -> Option<Gauges> {
         if !answer.status().is_success() {
@@ -92,10 +92,10 @@ where
         self.own.retain(|address, _| present.contains(address));
     }
 
-    fn heard(&mut self, endpoint: Arc<Endpoint>, said: Option<Gauges>) {
+    fn heard(&mut self, endpoint: Arc<Endpoint>, gauges: Option<Gauges>) {
         let own = self.own.entry(address(&endpoint)).or_default();
         let own = own.most(endpoint.in_flight());
-        let Some(gauges) = said else { return };
+        let Some(gauges) = gauges else { return };
         endpoint.report(ReportSource::Scraped, gauges.report(), own);
         if let Some(adapters) = gauges.into_adapters() {
             let active = adapters.active.iter().map(String::as_str);

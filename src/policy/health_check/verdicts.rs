@@ -1,4 +1,4 @@
-//! What the checks have said so far.
+//! The verdicts of the checks so far.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -73,7 +73,7 @@ impl Verdicts {
 
 impl<R: Send + 'static> Listener<R> for Verdicts {
     /// That it has passed.
-    type Said = ();
+    type Reading = ();
 
     async fn read(answer: Response<R>) -> Option<()> {
         answer.status().is_success().then_some(())
@@ -95,8 +95,8 @@ impl<R: Send + 'static> Listener<R> for Verdicts {
         });
     }
 
-    fn heard(&mut self, endpoint: Arc<Endpoint>, said: Option<()>) {
-        self.count(endpoint, said.is_some());
+    fn heard(&mut self, endpoint: Arc<Endpoint>, passed: Option<()>) {
+        self.count(endpoint, passed.is_some());
     }
 }
 

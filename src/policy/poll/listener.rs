@@ -6,19 +6,19 @@ use http::Response;
 
 use crate::server::{Endpoint, Server};
 
-/// Who asks: reads the answers, whose bodies are `R`, and hears what they say.
+/// The receiver of a poll's answers, whose bodies are `R`.
 pub(crate) trait Listener<R>: Send + 'static {
     /// What an answer says.
-    type Said: Send + 'static;
+    type Reading: Send + 'static;
 
     /// Reads an answer, within the time that a request has; `None` if it says nothing.
-    fn read(answer: Response<R>) -> impl Future<Output = Option<Self::Said>> + Send;
+    fn read(answer: Response<R>) -> impl Future<Output = Option<Self::Reading>> + Send;
 
     /// A round begins, and these are the endpoints of the table, each with the first ModelServer
-    /// that has it; what is known of others can be forgotten.
+    /// that has it; what is known about others can be forgotten.
     fn begin(&mut self, endpoints: &[(Arc<Endpoint>, Arc<Server>)]);
 
-    /// What this endpoint has said; `None` if there was no answer in time, or one that says
+    /// What this endpoint answered; `None` if there was no answer in time, or one that says
     /// nothing.
-    fn heard(&mut self, endpoint: Arc<Endpoint>, said: Option<Self::Said>);
+    fn heard(&mut self, endpoint: Arc<Endpoint>, reading: Option<Self::Reading>);
 }

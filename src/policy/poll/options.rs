@@ -10,7 +10,7 @@ use crate::config::{BuildError, EngineHeader, MistakeKind};
 /// The options that all who poll have.
 #[derive(Clone, Debug)]
 pub(crate) struct PollOptions {
-    /// Who asks, as mistakes name it.
+    /// The name under which mistakes are reported.
     pub(crate) who: &'static str,
     pub(crate) path: String,
     pub(crate) headers: Vec<EngineHeader>,

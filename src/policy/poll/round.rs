@@ -49,7 +49,7 @@ impl<T: Send + 'static> Round<T> {
         S: Service<Request<RouteBody>, Response = Response<R>> + Send + 'static,
         S::Future: Send,
         R: Send + 'static,
-        L: Listener<R, Said = T>,
+        L: Listener<R, Reading = T>,
     {
         if !self.under_way.insert(address(endpoint)) {
             return;
@@ -57,18 +57,18 @@ impl<T: Send + 'static> Round<T> {
         let endpoint = Arc::clone(endpoint);
         let (request, timeout) = (question.to(&endpoint, server), question.timeout);
         self.requests.spawn(async move {
-            let said = match request {
+            let reading = match request {
                 Some(request) => answer::<S, R, L>(client, request, timeout).await,
                 None => None,
             };
-            (endpoint, said)
+            (endpoint, reading)
         });
     }
 
     /// Tells the listener what the endpoints say, until this time.
     pub(super) async fn collect_until<R, L>(&mut self, until: Instant, listener: &mut L)
     where
-        L: Listener<R, Said = T>,
+        L: Listener<R, Reading = T>,
     {
         loop {
             match timeout_at(until, self.requests.join_next()).await {
@@ -76,9 +76,9 @@ impl<T: Send + 'static> Round<T> {
                 Ok(None) => return sleep_until(until).await,
                 // A client that panics says nothing; its endpoint is not asked again.
                 Ok(Some(Err(_))) => {}
-                Ok(Some(Ok((endpoint, said)))) => {
+                Ok(Some(Ok((endpoint, reading)))) => {
                     self.under_way.remove(&address(&endpoint));
-                    listener.heard(endpoint, said);
+                    listener.heard(endpoint, reading);
                 }
             }
         }
@@ -98,7 +98,7 @@ async fn answer<S, R, L>(
     mut client: S,
     request: Request<RouteBody>,
     timeout: Duration,
-) -> Option<L::Said>
+) -> Option<L::Reading>
 where
     S: Service<Request<RouteBody>, Response = Response<R>>,
     L: Listener<R>,

@@ -16,7 +16,7 @@ use crate::{attempt::RouteBody, route::RouteTableHandle};
 /// interval.
 const AT_ONCE: usize = 64;
 
-/// Asks all endpoints of the current table at this interval, for ever.
+/// Asks all endpoints of the current table at this interval, forever.
 ///
 /// An endpoint that has not answered is not asked again before it has, or its time is over.
 pub(crate) async fn run<S, R, L>(

@@ -90,7 +90,7 @@ impl Affinity {
         }
     }
 
-    /// The how-manyth the endpoint is that the key meets on the ring, from 1 on.
+    /// The position, from 1, at which the key meets the endpoint on the ring.
     pub(super) fn place(&self, key: u64, endpoint: usize) -> usize {
         let mut met = std::collections::HashSet::new();
         let mut walk = self.ring.from(key).filter(|owner| met.insert(*owner));

@@ -76,7 +76,7 @@ impl Balancer {
         Self { shares, strategy }
     }
 
-    /// Takes over what the balancer of a replaced table has learnt; `positions` are those of its
+    /// Takes over what the balancer of a replaced table has learned; `positions` are those of its
     /// endpoints here.
     pub(crate) fn inherit(&self, old: &Self, positions: impl FnOnce() -> Vec<Option<usize>>) {
         if let (Strategy::PrefixCache(new), Strategy::PrefixCache(old)) =
@@ -117,7 +117,8 @@ impl Balancer {
         }
     }
 
-    /// Whether it goes by nothing but the requests in flight to each endpoint.
+    /// Whether it depends on nothing but the requests in flight to each
+    /// endpoint.
     pub(crate) fn goes_by_requests(&self) -> bool {
         matches!(self.strategy, Strategy::LeastRequest)
     }
@@ -137,7 +138,7 @@ impl Balancer {
         Some(self.least(first, requests, |_, other| usable(other)))
     }
 
-    /// Whether it wants to know nothing of a request.
+    /// Whether it needs nothing from the request.
     pub(crate) fn asks_nothing(&self) -> bool {
         matches!(
             self.strategy,

@@ -16,7 +16,8 @@ const AGES_TOLD: u32 = 4096;
 /// The endpoints that can be told apart; those after them are not remembered.
 const MOST_ENDPOINTS: usize = 4095;
 
-/// What each endpoint has seen: at most so many blocks of each, the least recently used go first.
+/// What each endpoint has seen: a bounded number of blocks for each, the least recently used
+/// dropped first.
 ///
 /// It is a table of fixed size, in which a hash has eight places in one cache line. Reading and
 /// writing are single atomic operations without an order: what is lost to another thread is a
@@ -67,7 +68,7 @@ pub(super) struct Holder {
 }
 
 impl Prefixes {
-    /// For so many endpoints, with up to so many blocks of each.
+    /// For this many endpoints, with up to this many blocks for each.
     pub(super) fn new(endpoints: usize, entries: u32) -> Self {
         let endpoints = endpoints.min(MOST_ENDPOINTS);
         // A third more than is kept, since not all lines fill alike.
@@ -114,7 +115,8 @@ impl Prefixes {
         (u64::from(new) * u64::from(AGES) / u64::from(self.entries.max(1))) as u32 % AGES_TOLD
     }
 
-    /// Whether so much was new to the endpoint since that its engine has forgotten it.
+    /// Whether so much has been new to the endpoint since then that its engine will
+    /// have forgotten it.
     fn is_stale(&self, slot: Slot, endpoint: usize) -> bool {
         self.since(slot, endpoint) > AGES
     }

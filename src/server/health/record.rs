@@ -19,7 +19,7 @@ const MAX_ABOVE_LIMIT: Duration = Duration::from_secs(1);
 /// that counts as a failure: idle connections that an engine has closed are
 /// used up by then.
 const STALE: Duration = Duration::from_secs(10);
-/// After so long without a loss the next one is the first again.
+/// After this long without a loss, the next one counts as the first again.
 const APART: Duration = Duration::from_secs(60);
 /// How many request bodies that were answered with 500 are remembered.
 const BODIES: usize = 64;

@@ -99,7 +99,7 @@ async fn a_request_with_nowhere_to_go_is_told_so_at_once() {
             (503, "no_endpoint".to_owned())
         );
         assert!(
-            answer.text().contains("taken out of service"),
+            answer.text().contains("out of service"),
             "{}",
             answer.text()
         );
@@ -115,7 +115,7 @@ async fn a_request_with_nowhere_to_go_is_told_so_at_once() {
         let text = rig.table.explain(&head, "asked").to_string();
         assert!(text.contains("takes none now, draining"), "{text}");
         assert!(
-            text.contains("503 no_endpoint") && text.contains("taken out of service"),
+            text.contains("503 no_endpoint") && text.contains("out of service"),
             "{text}"
         );
     }

@@ -149,7 +149,7 @@ fn a_body_that_is_buffered_to_its_end_is_refused_by_the_limit_on_that() {
     for (layer, expected) in [
         (
             layer().extract_model(sources),
-            "has to be read whole, and is larger than the 20 bytes",
+            "must be read as a whole, but is larger than the 20 bytes",
         ),
         (layer(), "names no model in its first 20 bytes"),
     ] {

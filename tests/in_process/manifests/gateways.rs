@@ -165,7 +165,7 @@ fn what_is_no_gateway_is_one_error() {
             assert!(
                 all[0]
                     .message()
-                    .starts_with(&format!("{text:?} is no Gateway")),
+                    .starts_with(&format!("{text:?} names no Gateway")),
                 "{error}"
             );
         }

@@ -137,7 +137,7 @@ fn mistakes_have_their_place() {
             "unit: requests, limit: 6,",
             "unit: inputTokens, limit: 6, per: day, kthenaKeys: true,",
             LIMITS,
-            "or of Kthena's key",
+            "or Kthena key",
         ),
         (
             "10.0.0.9:6379",

@@ -120,7 +120,7 @@ fn a_range_of_nothing_is_a_mistake() {
         assert_eq!(mistake.kind(), &MistakeKind::EmptyRange);
         let text = mistake.to_string();
         assert!(
-            text.contains("rule \"long\", prompt_tokens: no number"),
+            text.contains("rule \"long\", prompt_tokens: the range is empty"),
             "{text}"
         );
     }

@@ -226,7 +226,7 @@ async fn an_engine_is_taken_out_of_service_by_operators() {
     let answer = gateway.ask("chat").await;
     assert_eq!(answer.status(), 503);
     assert!(
-        answer.body().contains("taken out of service"),
+        answer.body().contains("out of service"),
         "{}",
         answer.body()
     );

@@ -8,7 +8,7 @@ const MAX: usize = 1024;
 
 /// What an engine's error event says, each string cut at 1 KiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct EventError {
     message: Vec<u8>,
     kind: Vec<u8>,
     code: Vec<u8>,
@@ -25,7 +25,7 @@ pub(super) enum Part {
     Code,
 }
 
-impl Said {
+impl EventError {
     /// The message for people, or "".
     pub fn message(&self) -> String {
         decoded(&self.message)
@@ -133,10 +133,10 @@ mod tests {
         ] {
             assert_eq!(decoded(raw), text);
         }
-        let mut said = Said::default();
+        let mut error = EventError::default();
         for _ in 0..2000 {
-            said.add(Part::Message, b"long");
+            error.add(Part::Message, b"long");
         }
-        assert_eq!(said.message().len(), MAX);
+        assert_eq!(error.message().len(), MAX);
     }
 }

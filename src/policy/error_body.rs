@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 /// What an error says: SGLang has no object around it, Ollama a text in place of one.
-pub(super) struct Said<'a> {
+pub(super) struct ErrorBody<'a> {
     error: &'a Value,
     message: &'a str,
     /// Whether the message stands where OpenAI and Anthropic have it.
@@ -50,7 +50,7 @@ const TOO_LONG: &[&str] = &[
     "prompt is too long: #",
 ];
 
-impl<'a> Said<'a> {
+impl<'a> ErrorBody<'a> {
     pub(super) fn of(body: &'a Value) -> Self {
         let error = body.get("error").unwrap_or(body);
         let own = error.get("message");
@@ -87,7 +87,7 @@ impl<'a> Said<'a> {
     }
 
     /// Whether a 400 says that this adapter is not loaded, as SGLang does. There the model is
-    /// `base:adapter` or the adapter; an adapter that is asked for elsewhere says nothing of it.
+    /// `base:adapter` or the adapter; an adapter that is asked for elsewhere says nothing about it.
     pub(super) fn lacks_adapter(&self, model: &str) -> bool {
         let adapter = model.split_once(':').map_or(model, |(_, adapter)| adapter);
         let words = "The following requested LoRA adapters are not loaded: ";
@@ -167,8 +167,10 @@ fn begins<'m>(message: &'m str, words: &str) -> Option<&'m str> {
 mod tests {
     use super::*;
 
-    fn said<T>(body: &str, says: impl FnOnce(Said<'_>) -> T) -> T {
-        says(Said::of(&serde_json::from_str(body).unwrap_or_default()))
+    fn of_body<T>(body: &str, says: impl FnOnce(ErrorBody<'_>) -> T) -> T {
+        says(ErrorBody::of(
+            &serde_json::from_str(body).unwrap_or_default(),
+        ))
     }
 
     #[test]
@@ -177,7 +179,7 @@ mod tests {
             r#"{"error":{"message":"The engine is currently busy and cannot accept new requests.","code":503}}"#,
             r#"{"type":"error","error":{"type":"Service Unavailable","message":"Busy: try again"}}"#,
         ] {
-            assert!(said(busy, |said| said.is_busy()), "{busy}");
+            assert!(of_body(busy, |error| error.is_busy()), "{busy}");
         }
         for other in [
             r#"{"error":{"message":"EngineCore encountered an issue","code":503}}"#,
@@ -187,7 +189,7 @@ mod tests {
             "busy",
             "",
         ] {
-            assert!(!said(other, |said| said.is_busy()), "{other}");
+            assert!(!of_body(other, |error| error.is_busy()), "{other}");
         }
     }
 
@@ -197,7 +199,7 @@ mod tests {
         let own = r#"{"error":{"message":"The engine is currently busy and cannot accept"}}"#;
         let means = |body, status: Option<u16>| {
             let status = status.map(|status| StatusCode::from_u16(status).unwrap());
-            said(body, |said| said.means_busy(status))
+            of_body(body, |error| error.means_busy(status))
         };
         for status in [400, 404, 422, 500] {
             assert!(
@@ -256,14 +258,18 @@ mod tests {
             ),
             ("x", r#"{"error":"the model `x` does not exist"}"#),
         ] {
-            assert!(said(body, |said| said.lacks_model(model)), "{body}");
+            assert!(of_body(body, |error| error.lacks_model(model)), "{body}");
             let is_code = body.contains("model_not_found");
             assert_eq!(
-                said(body, |said| said.lacks_model("other")),
+                of_body(body, |error| error.lacks_model("other")),
                 is_code,
                 "{body}"
             );
-            assert_eq!(said(body, |said| said.lacks_model("")), is_code, "{body}");
+            assert_eq!(
+                of_body(body, |error| error.lacks_model("")),
+                is_code,
+                "{body}"
+            );
         }
     }
 
@@ -287,7 +293,7 @@ mod tests {
             "[]",
             "",
         ] {
-            assert!(!said(other, |said| said.lacks_model("m")), "{other}");
+            assert!(!of_body(other, |error| error.lacks_model("m")), "{other}");
         }
     }
 
@@ -296,10 +302,16 @@ mod tests {
         let alone = r#"{"object":"error","message":"The following requested LoRA adapters are not loaded: x\nLoaded adapters: dict_keys([]).","type":"BadRequest","param":null,"code":400}"#;
         let set = r#"{"error":{"message":"The following requested LoRA adapters are not loaded: {'x'}\nLoaded adapters: dict_keys([])."}}"#;
         for body in [alone, set] {
-            assert!(said(body, |said| said.lacks_adapter("x")), "{body}");
-            assert!(said(body, |said| said.lacks_adapter("base:x")), "{body}");
+            assert!(of_body(body, |error| error.lacks_adapter("x")), "{body}");
+            assert!(
+                of_body(body, |error| error.lacks_adapter("base:x")),
+                "{body}"
+            );
             for other in ["base", "x:base", "", "base:"] {
-                assert!(!said(body, |said| said.lacks_adapter(other)), "{other}");
+                assert!(
+                    !of_body(body, |error| error.lacks_adapter(other)),
+                    "{other}"
+                );
             }
         }
         for quoting in [
@@ -307,7 +319,10 @@ mod tests {
             r#"{"error":{"message":"2 validation errors:\n  {'type': 'list_type', 'loc': 'body.messages', 'msg': 'Input should be a valid list', 'input': 'The following requested LoRA adapters are not loaded: x\nLoaded adapters: '}","type":"Bad Request","param":"body.messages","code":400}}"#,
             r#"{"error":{"message":"LoRA adapters are not loaded"}}"#,
         ] {
-            assert!(!said(quoting, |said| said.lacks_adapter("x")), "{quoting}");
+            assert!(
+                !of_body(quoting, |error| error.lacks_adapter("x")),
+                "{quoting}"
+            );
         }
     }
 
@@ -322,7 +337,7 @@ mod tests {
             r#"{"error":{"message":"request (9,000 tokens) exceeds the available context size (8192 tokens), try increasing it"}}"#,
             r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 9 tokens > 8 maximum"}}"#,
         ] {
-            assert!(said(body, |said| said.is_too_long()), "{body}");
+            assert!(of_body(body, |error| error.is_too_long()), "{body}");
         }
         for other in [
             r#"{"error":{"message":"temperature must be non-negative, got -1.0.","type":"BadRequestError","param":"temperature","code":400}}"#,
@@ -330,7 +345,7 @@ mod tests {
             r#"{"error":{"message":"max_tokens= cannot be greater than max_model_len=5"}}"#,
             r#"{"detail":"There was an error parsing the body"}"#,
         ] {
-            assert!(!said(other, |said| said.is_too_long()), "{other}");
+            assert!(!of_body(other, |error| error.is_too_long()), "{other}");
         }
     }
 }

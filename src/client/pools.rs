@@ -20,8 +20,8 @@ use crate::{
     wire::{AtAddress, FreshConnection, rewrite},
 };
 
-/// Of so many addresses connections are kept apart; then those go that were not used for the
-/// longest time.
+/// The connections of this many addresses are kept apart; beyond that, those go that were
+/// not used for the longest time.
 const MOST: usize = 4096;
 
 type Hyper = Client<Connector, RouteBody>;

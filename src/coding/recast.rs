@@ -66,7 +66,8 @@ impl Recast {
         Self { recipe, work: None }
     }
 
-    /// Ready with the whole body, once. It fails if there is no `room` for so many bytes more.
+    /// Ready with the whole body, once. It fails if there is no `room` for that many more
+    /// bytes.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -165,7 +166,7 @@ impl Work {
 }
 
 impl Output {
-    /// Compressing a byte takes as long as inflating so many.
+    /// Compressing a byte takes as long as inflating this many.
     const COMPRESSING: usize = 4;
 
     /// Returns what it cost, beside inflating.

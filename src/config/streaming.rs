@@ -12,8 +12,8 @@ impl TrafficPolicy {
     /// from its first byte. Before its first content, an attempt counts as failed
     /// - if the first event is an error, with the status that it carries: a vLLM that is full or
     ///   whose core has died answers 200 and then reports it in the stream.
-    ///   [`retry_statuses`](Self::retry_statuses) decides whether another attempt follows; 501, and
-    ///   any 5xx other than 502, 503, 504 and 529, counts as an attempt without an answer;
+    ///   [`retry_statuses`](Self::retry_statuses) decides whether another attempt follows; a 5xx
+    ///   other than 500, 502, 503, 504 and 529 counts as an attempt without an answer;
     /// - if the stream ends without an event;
     /// - if the answer has a `Content-Type` that was not asked for: one that the API never has,
     ///   such as HTML from a proxy, JSON for a stream, or a stream for JSON. (Whether the request

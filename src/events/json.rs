@@ -69,7 +69,7 @@ impl Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Start,
-    /// So many bytes of `[DONE]`.
+    /// This many bytes of `[DONE]` have been read.
     Done(u8),
     Value,
     FirstElement,
@@ -82,7 +82,7 @@ enum At {
     /// A number after its minus.
     Minus,
     Number,
-    /// A word of [`WORDS`], of which so many bytes have been read.
+    /// A word of [`WORDS`], of which this many bytes have been read.
     Word(u8, u8),
     /// After a value in an object or array.
     Comma,

@@ -85,7 +85,7 @@ impl Holes {
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     around: Vec<u8>,
-    /// What is behind so many bytes of `around`, each counted from the one before.
+    /// What follows this many bytes of `around`, each counted from the one before.
     gaps: [(u16, Varying); MAX_HOLES],
     len: u8,
     kinds: Kinds,
@@ -202,7 +202,7 @@ fn text(bytes: &[u8]) -> Option<usize> {
 /// The length of an integer, which is no part of another number by what follows it in the template.
 #[inline]
 fn digits(bytes: &[u8]) -> Option<usize> {
-    /// So many always fit.
+    /// This many always fit.
     const MAX: usize = 19;
     let len = bytes
         .iter()

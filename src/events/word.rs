@@ -17,7 +17,7 @@ pub(super) struct Word {
 enum Escape {
     None,
     Begun,
-    /// So many digits of `\uXXXX` have been read.
+    /// This many digits of `\uXXXX` have been read.
     Hex(u8, u16),
 }
 

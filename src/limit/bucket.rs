@@ -43,7 +43,7 @@ impl Inflow {
         Moment(u64::try_from(units).unwrap_or(u64::MAX))
     }
 
-    /// How long it takes until so many units have flowed in.
+    /// How long it takes until this many units have flowed in.
     pub(super) fn time_of(&self, units: u64) -> Duration {
         let nanos = u128::from(units)
             .saturating_mul(self.period.as_nanos())
@@ -51,7 +51,8 @@ impl Inflow {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// How long it is from `now` until so many units have flowed in since the beginning.
+    /// How long it is from `now` until this many units have flowed in since the
+    /// beginning.
     fn until(&self, units: u64, now: Instant) -> Duration {
         let then = self.time_of(units);
         then.saturating_sub(now.saturating_duration_since(self.start))
@@ -128,7 +129,7 @@ impl Bucket {
     }
 }
 
-/// How much has to flow in until there is so much.
+/// How much has to flow in until there is this much.
 pub(super) fn missing(amount: u64, left: i64) -> u64 {
     let amount = i64::try_from(amount).unwrap_or(i64::MAX);
     u64::try_from(amount.saturating_sub(left)).unwrap_or(0)

@@ -10,7 +10,7 @@ pub(crate) const TYPICAL_OUTPUT: u64 = 256;
 const TYPICAL_INPUT: u64 = 1024;
 /// Bytes of a token, before an engine has reported any.
 pub(crate) const BYTES_PER_TOKEN: u8 = 4;
-/// How much of the average the last answer makes (Kthena's cost-aware scheduler has the same).
+/// The weight of the last answer in the average (Kthena's cost-aware scheduler has the same).
 const WEIGHT: f32 = 0.2;
 
 /// What is learned from the answers of one ModelServer.
@@ -75,7 +75,8 @@ impl Estimates {
         average(&self.input, TYPICAL_INPUT)
     }
 
-    /// A request with this estimate has used so many tokens, as the engine says.
+    /// A request with this estimate has used this many tokens, by the engine's
+    /// report.
     pub(crate) fn learn(&self, estimate: &Estimate, input: Option<u64>, output: Option<u64>) {
         let is_text = estimate.text_bytes > 0 && !estimate.has_media;
         if let Some(input) = input.filter(|input| (1..=MOST_TOKENS).contains(input) && is_text) {

@@ -36,11 +36,11 @@ pub(crate) struct Used {
     pub(crate) output: Spent,
 }
 
-/// So many tokens.
+/// A number of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spent {
     Known(u64),
-    /// That much is known; what was reserved counts if it is more.
+    /// At least this much; the reservation counts if it is more.
     AtLeast(u64),
 }
 

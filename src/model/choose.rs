@@ -44,7 +44,7 @@ pub(super) fn choose(
     })
 }
 
-/// The position of the model that counts among so many.
+/// The position of the model that counts among this many.
 pub(super) fn pick(duplicates: DuplicateModels, len: usize) -> Option<usize> {
     match duplicates {
         DuplicateModels::Refuse | DuplicateModels::First => (len > 0).then_some(0),

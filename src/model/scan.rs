@@ -49,7 +49,7 @@ struct Maps(Vec<NameMap>);
 #[derive(Debug)]
 struct Other<M> {
     model: M,
-    /// The maps that are for the body's name only: the first so many.
+    /// How many of the maps, from the first on, are for the body's name only.
     skips: usize,
 }
 

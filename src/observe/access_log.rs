@@ -362,7 +362,8 @@ fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
-/// A time in milliseconds with so many digits behind the point, the last of which is rounded.
+/// A time in milliseconds with this many digits after the point, the last of which is
+/// rounded.
 struct Millis<const DIGITS: u32>(Duration);
 
 impl<const DIGITS: u32> Display for Millis<DIGITS> {

@@ -346,7 +346,7 @@ impl Told {
         }
     }
 
-    /// Of so many tokens, or of the events with content.
+    /// For this many tokens, or for the events with content.
     fn per_output(&self, now: Instant, tokens: Option<u64>) -> Option<Duration> {
         let behind_first = tokens.unwrap_or(self.contents).checked_sub(1)?;
         let generation = now.saturating_duration_since(self.content?);

@@ -4,8 +4,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::joined::Joined;
 
-/// So many words of the first chunk make a fingerprint. (All of 1 KB took 1,800 instructions of the
-/// 10,000 of a request.)
+/// This many words of the first chunk make a fingerprint. (All of 1 KB took 1,800 instructions of
+/// the 10,000 of a request.)
 const WORDS: usize = 16;
 const WORD: usize = size_of::<u64>();
 
@@ -91,7 +91,8 @@ impl Chunks {
         self.first.get(..len).unwrap_or(&self.first)
     }
 
-    /// Joins the first chunks to one of at least `len` bytes, if there are so many.
+    /// Joins the first chunks to one of at least `len` bytes, if there are that
+    /// many.
     fn join(&mut self, len: u64) {
         let Some(mut more) = self.more.take_if(|_| (self.first.len() as u64) < len) else {
             return;

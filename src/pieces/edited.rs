@@ -4,8 +4,8 @@ use bytes::{Buf, Bytes};
 
 use super::splice::Edit;
 
-/// A body of so many bytes is edited in one piece: to copy 1 KB takes 20 ns, to send it in three pieces
-/// takes an HTTP client 150 ns more.
+/// A body of up to this many bytes is edited in one piece: to copy 1 KB takes 20 ns, to send it in
+/// three pieces takes an HTTP client 150 ns more.
 const SHORT: usize = 4096;
 
 /// What is left of a body that came in one chunk, and at most one edit, which is done as it is sent.

@@ -97,7 +97,8 @@ impl<V> Recent<V> {
         }
     }
 
-    /// At most so many from now on: the oldest go; all of them, if it is 0.
+    /// Keeps at most this many from now on and drops the oldest; all of them if
+    /// it is 0.
     pub(crate) fn limit(&mut self, max: usize) {
         self.max = max.clamp(1, NONE as usize - 1);
         while self.slots.len() > max {

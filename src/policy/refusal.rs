@@ -27,7 +27,7 @@ use crate::{
 
 /// The longest body that is read.
 const MAX_BYTES: usize = 4096;
-/// In so many frames: each may have a single byte.
+/// The most frames: each may have a single byte.
 const MAX_FRAMES: usize = 64;
 
 /// What is looked for.

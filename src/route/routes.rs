@@ -40,7 +40,8 @@ pub(crate) struct CompiledRoutes {
     pub(super) made_of: Vec<ModelRoute>,
 }
 
-/// From so many rules on, dropping them takes a millisecond, and no request's time.
+/// From this many rules on, dropping them takes a millisecond, and is not done by a
+/// request.
 const MANY: usize = 1_000;
 
 impl Drop for CompiledRoutes {

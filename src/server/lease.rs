@@ -24,7 +24,8 @@ use crate::error::Chain;
 
 /// For how long an endpoint is passed over that is full and does not say until when.
 const BUSY: Duration = Duration::from_secs(1);
-/// After so many failures in a row there is a warning, if the endpoint is not ejected.
+/// After this many failures in a row there is a warning, if the endpoint is not
+/// ejected.
 const MANY_FAILURES: u32 = 8;
 
 /// A request in flight to an endpoint; the count goes down when it is dropped.

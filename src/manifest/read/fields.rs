@@ -354,7 +354,7 @@ impl<'n> Object<'n> {
         self.written(name).filter(|field| !field.is_blank())
     }
 
-    /// A field that is there, even where it is left blank.
+    /// A field that is present, even if it is left blank.
     pub(crate) fn written(&self, name: &str) -> Option<Field<'n>> {
         let mut entries = self.entries.iter();
         let (_, node) = entries.find(|(key, _)| key.name == name)?;

@@ -42,7 +42,7 @@ pub(super) fn length(field: &Field<'_>, most: usize, reader: &mut Reader<'_>) {
     }
 }
 
-/// A field that is there and no empty text.
+/// A field that is present and not an empty string.
 pub(super) fn required(object: &Object<'_>, name: &str, reader: &mut Reader<'_>) {
     if object.named(name).is_none() {
         let spot = object.spot_of(reader, name);

@@ -51,7 +51,7 @@ pub(super) struct Document {
 enum Position {
     /// Before the object.
     Start,
-    /// Within a byte order mark, of which so many bytes have been read.
+    /// Within a byte order mark, of which this many bytes have been read.
     Mark(u8),
     /// The first key, or the end of an empty object.
     FirstKey,

@@ -25,7 +25,7 @@ pub(super) enum Scalar {
     Nul,
     CapitalN,
     CapitalNa,
-    /// So many bytes of `Infinity`.
+    /// This many bytes of `Infinity` have been read.
     Infinity(u8),
     Word,
 }

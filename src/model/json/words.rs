@@ -44,8 +44,8 @@ impl Words<'_> {
     }
 }
 
-/// After so many words of text more are likely to follow. (For a chat's sentences that would be
-/// dearer.)
+/// After this many words of text more are likely to follow. (For a chat's sentences that would
+/// be dearer.)
 const LONG: u32 = 8;
 
 /// What is behind the text in which these words begin, four words at a time. Compilers use vector

@@ -31,7 +31,7 @@ impl Tokens {
         Some(self.most?.saturating_mul(self.choices.unwrap_or(1).max(1)))
     }
 
-    /// What a request with a body like this will probably use, of which so many bytes were `read`,
+    /// What a request with a body like this will probably use, of which `read` bytes were read,
     /// and a `rest` is still to come.
     pub(crate) fn estimate(&self, read: u64, rest: u64) -> Estimate {
         // The rest of an image that has begun is not text either.

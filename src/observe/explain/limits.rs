@@ -10,7 +10,7 @@ use crate::{
     route::{CompiledRule, CompiledTable},
 };
 
-/// A [`RateLimit`](crate::RateLimit) that a request meets, and what is left of it for the request.
+/// A [`RateLimit`](crate::RateLimit) that applies to a request, and what is left of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",

@@ -27,7 +27,7 @@ impl Prompt {
         self.blocks.len()
     }
 
-    /// The tokens of so many blocks.
+    /// The tokens of this many blocks.
     pub(super) fn tokens(&self, blocks: usize) -> u64 {
         ((blocks * BLOCK) as f64 / self.bytes_per_token) as u64
     }

@@ -77,8 +77,8 @@ impl Balancer {
         };
         let known = endpoint.tokens(0);
         let mut figures = vec![Figure::own("tokens in flight", known as f64)];
-        // What others have sent, and failures, count as so many typical requests.
-        // A request may have ended since `known` was read.
+        // What others have sent, and failures, count as this many typical
+        // requests. A request may have ended since `known` was read.
         let others = endpoint.tokens((scene.typical)()).saturating_sub(known);
         if others > 0 {
             figures.push(Figure::own("tokens of requests not read", others as f64));

@@ -145,7 +145,7 @@ impl Health {
     }
 
     /// A connection was lost before a byte of the answer. Returns whether that
-    /// has gone on for so long that it is no idle connection any more.
+    /// has gone on for so long that it can't be idle connections any more.
     pub(crate) fn lost(&self) -> bool {
         self.change(Record::lost)
     }

@@ -31,7 +31,7 @@ use super::mistake::{BuildError, MistakeKind};
 /// | Vertex AI | `/{version}/projects/{rest}:{verb}`, `/{version}/publishers/{rest}:{verb}`, `/{version}/projects/{rest}/chat/completions` |
 /// | Bedrock | `/model/{model}/invoke`, `/model/{model}/invoke-with-response-stream`, `/model/{model}/converse`, `/model/{model}/converse-stream`, `/model/{model}/count-tokens` |
 /// | Ollama | `/api/chat`, `/api/generate`, `/api/embed`, `/api/embeddings`, `/api/show` |
-/// | Azure | `/openai/deployments/{model}/chat/completions`, `/openai/deployments/{model}/completions`, `/openai/deployments/{model}/embeddings`, `/openai/deployments/{model}/audio/speech`, `/openai/deployments/{model}/audio/transcriptions`, `/openai/deployments/{model}/audio/translations`, `/openai/deployments/{model}/images/generations`, `/openai/deployments/{model}/images/edits`, `/openai/deployments/{model}/images/variations`, `/openai/deployments/{model}/responses`, `/openai/deployments/{model}/realtime`, `/openai/responses`, `/openai/responses/{rest}`, `/openai/realtime` |
+/// | Azure | `/openai/deployments/{model}/chat/completions`, `/openai/deployments/{model}/completions`, `/openai/deployments/{model}/embeddings`, `/openai/deployments/{model}/audio/speech`, `/openai/deployments/{model}/audio/transcriptions`, `/openai/deployments/{model}/audio/translations`, `/openai/deployments/{model}/images/generations`, `/openai/deployments/{model}/images/edits`, `/openai/deployments/{model}/images/variations`, `/openai/deployments/{model}/responses`, `/openai/deployments/{model}/realtime`, `/openai/responses`, `/openai/responses/{rest}`, `/openai/realtime`, `/openai/files`, `/openai/files/{rest}`, `/openai/batches`, `/openai/batches/{rest}` |
 /// | Cohere | `/{version}/chat`, `/{version}/chat/render`, `/{version}/embed`, `/{version}/parse` |
 /// | Mistral | `/{version}/fim/completions`, `/{version}/ocr`, `/{version}/classifications`, `/{version}/chat/classifications`, `/{version}/chat/moderations` |
 /// | KServe v2, Triton | `/v2/models/{model}/ready`, `/v2/models/{model}/infer`, `/v2/models/{model}/infer_stream`, `/v2/models/{model}/generate`, `/v2/models/{model}/generate_stream` |
@@ -81,7 +81,7 @@ enum Base {
 }
 
 /// The standard list for any method, the most frequent first.
-const STANDARD: [&str; 89] = [
+const STANDARD: [&str; 93] = [
     "/{version}/chat/completions",
     "/{version}/completions",
     "/{version}/embeddings",
@@ -157,6 +157,10 @@ const STANDARD: [&str; 89] = [
     "/openai/responses",
     "/openai/responses/{rest}",
     "/openai/realtime",
+    "/openai/files",
+    "/openai/files/{rest}",
+    "/openai/batches",
+    "/openai/batches/{rest}",
     "/{version}/chat",
     "/{version}/chat/render",
     "/{version}/embed",
@@ -475,6 +479,8 @@ mod tests {
             "/v1/ocr",
             "/cohere/v2/chat/render",
             "/api/show",
+            "/openai/files",
+            "/openai/batches/batch_1/cancel",
         ] {
             assert!(passes(&Method::POST, path), "{path}");
         }

@@ -28,6 +28,8 @@ pub(crate) enum Shape {
     /// An error that is a plain string: Ollama, KServe.
     Text,
     Bedrock,
+    /// OpenAI's, with what Cohere's clients read beside it.
+    Cohere,
 }
 
 impl Shape {
@@ -81,6 +83,8 @@ impl Shape {
                 .any(has)
         {
             Self::Google
+        } else if is_of_cohere(before, last) {
+            Self::Cohere
         } else {
             Self::OpenAi
         }
@@ -93,6 +97,16 @@ pub(crate) fn is_of_google(headers: &HeaderMap) -> bool {
     ["x-goog-api-client", "x-goog-api-key"]
         .into_iter()
         .any(|name| headers.contains_key(name))
+}
+
+/// Whether these are the last segments of one of Cohere's paths.
+fn is_of_cohere(before: Option<&str>, last: Option<&str>) -> bool {
+    match (before, last) {
+        (Some("v1" | "v2"), Some("chat" | "embed" | "parse")) => true,
+        // (`/v1/rerank` is that of others too.)
+        (Some("v2"), Some("rerank")) | (Some("chat"), Some("render")) => true,
+        _ => false,
+    }
 }
 
 /// Whether this is an operation of Bedrock's runtime, which follows
@@ -183,7 +197,8 @@ impl RouteError {
     ///
     /// Its JSON has the shape of the path's API: Anthropic's, Google's, that of Ollama and KServe
     /// (`{"error": "text"}`), Bedrock's (`{"message": "text"}`, with the exception in
-    /// `x-amzn-ErrorType`), or else OpenAI's. A 429 and a 503 have a `Retry-After`; a 401 has
+    /// `x-amzn-ErrorType`), Cohere's (`message` and `id`, beside OpenAI's `error`), or else OpenAI's.
+    /// A 429 and a 503 have a `Retry-After`; a 401 has
     /// `WWW-Authenticate: Bearer`; a 415 lists the accepted encodings in `Accept-Encoding` (RFC
     /// 9110 section 15.5.16). It has a new id in `x-request-id`;
     /// [`to_response_to`](Self::to_response_to) uses the request's.
@@ -219,7 +234,7 @@ impl RouteError {
                 let exception = HeaderValue::from_static(exception(self.status()));
                 headers.insert("x-amzn-errortype", exception);
             }
-            Shape::OpenAi | Shape::Google | Shape::Text => {}
+            Shape::OpenAi | Shape::Google | Shape::Text | Shape::Cohere => {}
         }
         if let Some(wait) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
@@ -257,6 +272,7 @@ impl ErrorBody<'_> {
             Shape::Google => self.google(),
             Shape::Text => json!({"error": self.message}),
             Shape::Bedrock => json!({"message": self.message}),
+            Shape::Cohere => self.cohere(),
         }
     }
 
@@ -272,6 +288,13 @@ impl ErrorBody<'_> {
             "param": self.param,
             "code": self.code,
         }})
+    }
+
+    fn cohere(&self) -> Value {
+        let mut json = self.openai();
+        json["message"] = self.message.into();
+        json["id"] = String::from_utf8_lossy(self.id.as_bytes()).into();
+        json
     }
 
     /// As in Google's `google.rpc.Status`, whose names are those of gRPC's codes.
@@ -430,6 +453,36 @@ mod tests {
                 RouteError::model_not_found("m").to_response_to(&request.body(()).unwrap());
             let body: Value = serde_json::from_slice(response.body()).unwrap();
             assert_eq!(body["error"]["status"], "NOT_FOUND", "{name}");
+        }
+    }
+
+    #[test]
+    fn coheres_clients_find_the_message_beside_openais_error() {
+        let error = RouteError::model_not_found("m");
+        for path in [
+            "/v2/chat",
+            "/cohere/v2/chat/",
+            "/cohere/v2/chat/render",
+            "/v1/embed",
+            "/v2/rerank",
+        ] {
+            let request = Request::post(path).header("x-request-id", "req_7");
+            let response = error.to_response_to(&request.body(()).unwrap());
+            let expected = json!({
+                "error": {
+                    "message": "the model `m` does not exist",
+                    "type": "invalid_request_error",
+                    "param": "model",
+                    "code": "model_not_found",
+                },
+                "message": "the model `m` does not exist",
+                "id": "req_7",
+            });
+            let body: Value = serde_json::from_slice(response.body()).unwrap();
+            assert_eq!(body, expected, "{path}");
+        }
+        for path in ["/v1/rerank", "/v1/chat/completions/render", "/api/embed"] {
+            assert_eq!(body(&error, path).get("message"), None, "{path}");
         }
     }
 

@@ -55,8 +55,8 @@ impl Dialect {
             Shape::OpenAi if path.ends_with("/responses") || path.contains("/responses/") => {
                 Self::Responses
             }
-            Shape::OpenAi if path.ends_with("/v2/chat") => Self::Cohere,
-            Shape::OpenAi | Shape::Bedrock => Self::Other,
+            Shape::Cohere if path.ends_with("/v2/chat") => Self::Cohere,
+            Shape::OpenAi | Shape::Bedrock | Shape::Cohere => Self::Other,
         }
     }
 
@@ -70,9 +70,8 @@ impl Dialect {
             Self::Messages => Shape::Anthropic,
             Self::Gemini => Shape::Google,
             Self::Ollama => Shape::Text,
-            Self::Chat | Self::Completions | Self::Responses | Self::Cohere | Self::Other => {
-                Shape::OpenAi
-            }
+            Self::Cohere => Shape::Cohere,
+            Self::Chat | Self::Completions | Self::Responses | Self::Other => Shape::OpenAi,
         }
     }
 }

@@ -33,8 +33,8 @@ enum Form {
 /// Below any prefix.
 const PATHS: [(&str, Form); 6] = [
     ("/v1/models", Form::OpenAi),
-    // Google's for OpenAI's clients.
-    ("/v1beta/openai/models", Form::OpenAi),
+    // Azure's, and behind `/v1beta` Google's for OpenAI's clients.
+    ("/openai/models", Form::OpenAi),
     ("/v1beta/models", Form::Gemini),
     ("/v1alpha/models", Form::Gemini),
     ("/v1beta1/publishers/google/models", Form::Vertex),
@@ -284,7 +284,12 @@ mod tests {
 
     #[test]
     fn the_list_has_each_name_once() {
-        for path in ["/v1/models", "/openai/v1/models/", "/v1beta/openai/models"] {
+        for path in [
+            "/v1/models",
+            "/openai/v1/models/",
+            "/v1beta/openai/models",
+            "/openai/models?api-version=2024-10-21",
+        ] {
             assert_eq!(get(path), get("/v1/models?limit=3"), "{path}");
         }
         let (status, body) = get("/v1/models?limit=3").unwrap();

@@ -13,7 +13,7 @@ use http::{
 use super::mistake::Reason;
 use crate::pieces::interned;
 
-/// An endpoint's URI, parsed and normalised once, when the table is built.
+/// An endpoint's URI, parsed and normalized once, when the table is built.
 ///
 /// The authority is lower-case and without a default port: a client's pool
 /// treats `h` and `h:80` as different hosts.
@@ -85,7 +85,7 @@ impl Address {
         let socket = SocketAddr::new(ip, port);
         let at = At {
             socket,
-            authority: normalise(&socket.to_string().parse().ok()?, &self.scheme).ok()?,
+            authority: normalize(&socket.to_string().parse().ok()?, &self.scheme).ok()?,
         };
         Some(Self {
             uri: format!("{}#{ip}", self.uri).into(),
@@ -124,7 +124,7 @@ impl Address {
         let authority = uri
             .authority()
             .ok_or(Reason::from("it has no host"))
-            .and_then(|authority| normalise(authority, &scheme))?;
+            .and_then(|authority| normalize(authority, &scheme))?;
         let prefix: Box<str> = uri.path().trim_end_matches('/').into();
         let host = HeaderValue::from_str(authority.as_str())
             .map_err(|_| Reason::from("its host is not valid"))?;
@@ -139,7 +139,7 @@ impl Address {
     }
 }
 
-fn normalise(authority: &Authority, scheme: &Scheme) -> Result<Authority, Reason> {
+fn normalize(authority: &Authority, scheme: &Scheme) -> Result<Authority, Reason> {
     if authority.as_str().contains('@') {
         return Err(Reason::from("it has user information"));
     }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_are_normalised() {
+    fn authorities_are_normalized() {
         for (text, expected) in [
             ("http://H.example", "http://h.example"),
             ("http://h:80/", "http://h"),

@@ -132,7 +132,7 @@ pub struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    /// Its URI, normalised.
+    /// Its URI, normalized.
     pub fn uri(&self) -> &'a str {
         self.uri
     }

@@ -2,7 +2,7 @@
 
 use std::{io, panic, thread};
 
-/// What a document nested as deep as is allowed needs, and as much again: 3 MiB without optimisation.
+/// What a document nested as deep as is allowed needs, and as much again: 3 MiB without optimization.
 const STACK_BYTES: usize = 8 << 20;
 
 /// Runs what reads manifests in a thread of its own: how much stack a nested document takes is

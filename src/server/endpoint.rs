@@ -121,7 +121,7 @@ impl Endpoint {
         }
     }
 
-    /// The normalised URI.
+    /// The normalized URI.
     pub(crate) fn uri(&self) -> &Arc<str> {
         &self.address.uri
     }

@@ -91,7 +91,7 @@ fn duplicates() {
         r#"ModelServer "s""#,
         MistakeKind::DuplicateModelServer,
     );
-    // The same, once it is normalised.
+    // The same, once it is normalized.
     assert_mistake(
         RouteTable::builder().model_server(server().endpoints([
             "http://h/a",

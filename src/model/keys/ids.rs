@@ -39,8 +39,9 @@ pub(crate) fn makes_ids(head: &Parts) -> bool {
     let path = without_slashes(head.uri.path());
     match head.method {
         Method::POST => {
-            let last = path.rsplit_once('/').map(|(_, last)| last);
-            last.is_some_and(|last| COLLECTIONS.contains(&last))
+            // Asked for each request: `rsplit_once` would take 1 % of its instructions.
+            let before = path.bytes().rposition(|byte| byte == b'/');
+            before.is_some_and(|before| COLLECTIONS.contains(&&path[before + 1..]))
         }
         Method::GET => is_batch(path),
         _ => false,

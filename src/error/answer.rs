@@ -99,12 +99,11 @@ pub(crate) fn is_of_google(headers: &HeaderMap) -> bool {
         .any(|name| headers.contains_key(name))
 }
 
-/// Whether these are the last segments of one of Cohere's paths.
+/// Whether these are the last segments of a path of Cohere's API, which is v2.
 fn is_of_cohere(before: Option<&str>, last: Option<&str>) -> bool {
-    match (before, last) {
-        (Some("v1" | "v2"), Some("chat" | "embed" | "parse")) => true,
-        // (`/v1/rerank` is that of others too.)
-        (Some("v2"), Some("rerank")) | (Some("chat"), Some("render")) => true,
+    match before {
+        Some("v2") => matches!(last, Some("chat" | "embed" | "parse" | "rerank")),
+        Some("chat") => last == Some("render"),
         _ => false,
     }
 }
@@ -463,7 +462,7 @@ mod tests {
             "/v2/chat",
             "/cohere/v2/chat/",
             "/cohere/v2/chat/render",
-            "/v1/embed",
+            "/v2/embed",
             "/v2/rerank",
         ] {
             let request = Request::post(path).header("x-request-id", "req_7");
@@ -481,7 +480,7 @@ mod tests {
             let body: Value = serde_json::from_slice(response.body()).unwrap();
             assert_eq!(body, expected, "{path}");
         }
-        for path in ["/v1/rerank", "/v1/chat/completions/render", "/api/embed"] {
+        for path in ["/v1/rerank", "/v1/chat", "/v1/chat/completions/render"] {
             assert_eq!(body(&error, path).get("message"), None, "{path}");
         }
     }

@@ -7,18 +7,18 @@ use tower_model_route::{Admin, ModelRouteLayer, Recent};
 /// What the view answers to, and what it shows.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Have /_ and its siblings, and /metrics, on the address of the traffic too; clients of other
-    /// machines take no engine out of service there
+    /// Serve the admin view and /metrics on the traffic's own address too. Unless that is a loopback
+    /// address, the view there can't take engines out of service
     #[arg(long = "admin-here", conflicts_with = "demo", verbatim_doc_comment)]
     pub(crate) here: bool,
 
-    /// Let browsers ask for the admin view by the host NAME too, besides addresses and
-    /// localhost; may be given several times
+    /// Let browsers reach the admin view by the host NAME, besides addresses and localhost; may be
+    /// repeated
     #[arg(long = "admin-host", value_name = "NAME", verbatim_doc_comment)]
     hosts: Vec<String>,
 
-    /// Show in the admin view what conditions compare the header NAME to; the values of
-    /// headers are masked, but those of user-type. May be given several times
+    /// Show the values that conditions compare the header NAME with. The admin view masks those of all
+    /// headers but user-type; may be repeated
     #[arg(long = "admin-header", value_name = "NAME", verbatim_doc_comment)]
     headers: Vec<String>,
 }

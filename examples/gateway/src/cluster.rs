@@ -17,8 +17,8 @@ const OTHERS: [&str; 6] = ["manifests", "check", "watch", "lenient", "explain", 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Cluster {
     /// Route by the ModelRoutes and ModelServers of a Kubernetes cluster to the Pods of their engines,
-    /// and follow each change: of the cluster that this Pod is in, or else that of the kubeconfig.
-    /// Nothing is served before all has been read once
+    /// and follow their changes. It is the cluster of this Pod, or else that of the kubeconfig.
+    /// Nothing is served until everything has been read once
     #[arg(
         long,
         group = "routes",
@@ -27,17 +27,17 @@ pub(crate) struct Cluster {
     )]
     kube: bool,
 
-    /// With --kube: read this namespace only, for which a Role is enough; may be given several times
+    /// With --kube: read this namespace only, for which a Role is enough; may be repeated
     #[arg(long = "namespace", value_name = "NAMESPACE", requires = "kube", conflicts_with_all = OTHERS)]
     namespaces: Vec<String>,
 
-    /// With --kube: read the ModelRoutes and ModelServers only that have these labels, such as
+    /// With --kube: read only ModelRoutes and ModelServers with these labels, such as
     /// team=ml,tier!=test
     #[arg(long, value_name = "LABELS", requires = "kube", conflicts_with_all = OTHERS, verbatim_doc_comment)]
     label_selector: Option<String>,
 
-    /// With --kube: serve what belongs to this Gateway, such as gateways/inference, or to one of its
-    /// listeners, gateways/inference/https. By default every ModelRoute is served
+    /// With --kube: serve only ModelRoutes attached to this Gateway, such as gateways/inference, or to
+    /// one of its listeners, such as gateways/inference/https. By default all are served
     #[arg(
         long,
         value_name = "NAMESPACE/NAME[/SECTION]",
@@ -46,7 +46,7 @@ pub(crate) struct Cluster {
     )]
     gateway_ref: Option<String>,
 
-    /// With --kube: write an Event object for each error in a resource, which kubectl describe shows
+    /// With --kube: write an Event for each error in a resource; kubectl describe shows it
     #[arg(long, requires = "kube", conflicts_with_all = OTHERS)]
     kube_events: bool,
 }

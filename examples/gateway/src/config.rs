@@ -13,58 +13,58 @@ use tower_model_route::{
 #[derive(Debug, Clone, Args)]
 #[command(group(ArgGroup::new("routes").args(["manifests", "check"]).multiple(true)))]
 pub(crate) struct Config {
-    /// Route by Kthena's ModelRoutes and ModelServers in PATH, a file or a directory of
-    /// *.yaml, *.yml and *.json, and start no mock engines; may be given several times
+    /// Route by the Kthena ModelRoutes and ModelServers in PATH, a file or a directory of *.yaml,
+    /// *.yml and *.json, and start no mock engines; may be repeated
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "demo", verbatim_doc_comment)]
     manifests: Vec<PathBuf>,
 
-    /// Give the ModelServer NAME or NAMESPACE/NAME an endpoint, besides those that the
-    /// manifests have (of Pods, EndpointSlices and annotations); may be given several
-    /// times, also for one NAME. Needs --manifests, --check or --kube
+    /// Add an endpoint to the ModelServer NAME or NAMESPACE/NAME, besides those in the manifests
+    /// (from Pods, EndpointSlices and annotations); may be repeated, also for the same NAME. Needs
+    /// --manifests, --check or --kube
     #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = Endpoint::parse, requires = "routes", verbatim_doc_comment)]
     endpoints: Vec<Endpoint>,
 
-    /// Leave out what is wrong in the manifests and serve the rest, each ModelRoute and ModelServer by
-    /// itself; with --watch, what is wrong stays as it was. By default one mistake is enough not to
-    /// start, or not to reload. Needs --manifests or --check; --kube does so by itself
+    /// Leave out each ModelRoute and ModelServer that has errors, and serve the rest; with --watch, it
+    /// stays as it was before the change. By default a single error prevents the start or the reload.
+    /// Needs --manifests or --check; --kube always works this way
     #[arg(long, requires = "routes", verbatim_doc_comment)]
     lenient: bool,
 
-    /// Make each address of an endpoint's host name an endpoint of its own, looked up every 5
-    /// seconds, such as those of a headless Service. Needs --manifests, --check or --kube
+    /// Make each address of an endpoint's host name, such as that of a headless Service, an endpoint of
+    /// its own; names are looked up every 5 seconds. Needs --manifests, --check or --kube
     #[arg(long, requires = "routes", verbatim_doc_comment)]
     resolve: bool,
 
-    /// The zone that the gateway is in, such as eu-1a: ModelServers may prefer engines there. Needs
-    /// --manifests, --check or --kube
+    /// The gateway's own zone, such as eu-1a; ModelServers may prefer engines in it. Needs --manifests,
+    /// --check or --kube
     #[arg(long, value_name = "ZONE", requires = "routes", verbatim_doc_comment)]
     zone: Option<String>,
 
-    /// Ask every engine for its /v1/models each 10 seconds, so that requests go where their model or
-    /// LoRA adapter is. Needs --manifests, --check or --kube
+    /// Ask every engine for its /v1/models every 10 seconds, so that requests go where their model or
+    /// LoRA adapter is loaded. Needs --manifests, --check or --kube
     #[arg(long, requires = "routes", verbatim_doc_comment)]
     served_models: bool,
 
-    /// Let the manifests refer to a key as ${NAME} in the headers for their engines (annotation
-    /// tower-model-route/headers): the variable NAME of the environment, or what is in FILE;
-    /// may be given several times. Needs --manifests, --check or --kube
+    /// Let manifests refer to a key as ${NAME} in the headers for their engines (annotation
+    /// tower-model-route/headers). Its value is that of the environment variable NAME, or the contents
+    /// of FILE; may be repeated. Needs --manifests, --check or --kube
     #[arg(long = "keys", value_name = "NAME[=FILE]", value_parser = Key::parse, requires = "routes", verbatim_doc_comment)]
     keys: Vec<Key>,
 
-    /// The password of the Redis that limits in the manifests have at ADDRESS (HOST:PORT, as they
-    /// have it): the variable REDIS_PASSWORD of the environment, or what is in FILE; may be given
-    /// several times. No other address gets it. Needs --manifests, --check or --kube
+    /// The password of the Redis at ADDRESS, spelled HOST:PORT as in the limits of the manifests: the
+    /// environment variable REDIS_PASSWORD, or the contents of FILE. It is sent to no other address;
+    /// may be repeated. Needs --manifests, --check or --kube
     #[arg(long = "redis-password", value_name = "ADDRESS[=FILE]", value_parser = RedisPassword::parse, requires = "routes", verbatim_doc_comment)]
     redis_passwords: Vec<RedisPassword>,
 
-    /// Let requests for paths that end as PATTERN reach an engine, besides those of the inference
-    /// APIs, such as /v1/summaries or /own/{name}/run; may be given several times. Needs --manifests,
+    /// Let requests reach an engine if their path ends in PATTERN, such as /v1/summaries or
+    /// /own/{name}/run, besides the paths of the inference APIs; may be repeated. Needs --manifests,
     /// --check or --kube
     #[arg(long = "path", value_name = "PATTERN", value_parser = path, requires = "routes", verbatim_doc_comment)]
     allowed: Vec<String>,
 
-    /// Reload the manifests when they change, or a file of --keys or --redis-password does;
-    /// while they have mistakes, the routes stay as they were. Either is said among the requests
+    /// Reload when the manifests change, or a file of --keys or --redis-password. While they have
+    /// errors, the routes stay as they are. Each reload is logged
     #[arg(
         long,
         requires = "manifests",
@@ -73,14 +73,13 @@ pub(crate) struct Config {
     )]
     watch: bool,
 
-    /// With --watch: take a reload that leaves no route, as of an emptied directory; by default
-    /// it is refused, since it is more often an accident
+    /// With --watch: accept a reload that leaves no route, such as an emptied directory. By default it
+    /// is refused, since it is usually an accident
     #[arg(long, requires = "watch", verbatim_doc_comment)]
     allow_no_routes: bool,
 
-    /// Print what is wrong and what looks wrong in the manifests in PATH, with file and
-    /// line, and exit: with 1 if there are errors, else, warnings or not, with 0. Without PATH it
-    /// checks those of --manifests
+    /// Print the errors and warnings in the manifests in PATH, with file and line, and exit: with 1 if
+    /// there are errors, else with 0. Without PATH, check those of --manifests
     #[arg(long, value_name = "PATH", num_args = 0.., conflicts_with_all = ["listen", "demo"], verbatim_doc_comment)]
     check: Option<Vec<PathBuf>>,
 }

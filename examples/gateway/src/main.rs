@@ -66,29 +66,29 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// Routes LLM requests by the model named in the request: by your own manifests (--manifests), by
 /// those of a cluster (--kube), or in front of mock engines that it starts itself.
 ///
-/// These have the routes of four scenarios: a plain one, LoRA adapters, a weighted split, and a
-/// choice by a request header. The gateway prints the routes and a curl line for each, and then a
-/// line for each request when it has ended. Every answer to a routed request has the headers
-/// x-model-route-name, -rule and -server (see them with curl -i), and with --show-endpoints -endpoint.
+/// The mock engines come with routes for four scenarios: a plain one, LoRA adapters, a weighted
+/// split, and a choice by a request header. The gateway prints a curl line for each, and then a line
+/// for each request when it ends. Every answer to a routed request has the headers
+/// x-model-route-name, -rule and -server (curl -i shows them), and with --show-endpoints -endpoint.
 ///
-/// With --admin-here, or at an address of its own with --admin-listen, /_ is a live view of routes
-/// and engines for browsers; /_routes has it as JSON. POST /_explain, or --explain without a running
-/// gateway, tells where a request would be routed, and why. POST /_drain and /_undrain take an
-/// engine out of service and put it back. /metrics, also with --metrics-listen, is for Prometheus.
+/// With --admin-here, or on an address of its own with --admin-listen, /_ is a live view of routes
+/// and engines for browsers; /_routes is the same as JSON. POST /_explain, or --explain without a
+/// running gateway, tells where a request would be routed, and why. POST /_drain and /_undrain take
+/// an engine out of service and put it back. /metrics, also with --metrics-listen, is for Prometheus.
 ///
-/// Clients may speak HTTP/1.1 or h2c; engines too, or HTTPS. Ctrl-C or SIGTERM stops it once the
-/// requests in flight have finished, or after --drain; a second one stops it at once. GET /healthz is
-/// 200 to the end, /readyz is 503 before it serves and from that signal on. With RUST_LOG set (such as
-/// RUST_LOG=tower_model_route=debug) the spans and events of the library are written to stderr.
+/// Clients may speak HTTP/1.1 or h2c; engines too, or HTTPS. Ctrl-C or SIGTERM stops the gateway
+/// once the requests in flight have finished, or after --drain; a second one stops it at once.
+/// GET /healthz is 200 until the end; /readyz is 503 until it serves, and again from that signal on.
+/// With RUST_LOG set, such as RUST_LOG=tower_model_route=debug, spans and events go to stderr.
 #[derive(Debug, Parser)]
 #[command(version, name = "gateway", verbatim_doc_comment)]
 struct Args {
-    /// Address to listen on; port 0 takes a free one
+    /// The address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
-    /// Send requests of all scenarios through a gateway on a free port, show where
-    /// each went, and exit with 0 only if every request was routed as expected
+    /// Send requests of all scenarios through a gateway on a free port, show where each went, and exit
+    /// with 0 only if every request was routed as expected
     #[arg(long, conflicts_with = "listen", verbatim_doc_comment)]
     demo: bool,
 
@@ -105,13 +105,13 @@ struct Args {
     #[command(flatten)]
     view: admin::Options,
 
-    /// Tell clients the address of the engine, in the header x-model-route-endpoint
+    /// Tell clients the engine's address, in the header x-model-route-endpoint
     #[arg(long)]
     show_endpoints: bool,
 
-    /// Print where the request in FILE would be routed, and why, and exit; "-" is
-    /// stdin. FILE is a request as HTTP/1.1 has it: request line, headers, an empty
-    /// line, the body. It is routed by the manifests, or by the scenarios without --manifests
+    /// Print where the request in FILE would be routed, and why, and exit; "-" is stdin. FILE is an
+    /// HTTP/1.1 request: request line, headers, an empty line, the body. It is routed by the manifests,
+    /// or by the scenarios if there are none
     #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "demo", "check", "watch"], verbatim_doc_comment)]
     explain: Option<PathBuf>,
 }

@@ -13,32 +13,32 @@ use crate::{access::Style, tls::Tls};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Serving {
-    /// How long requests in flight may take once the gateway is asked to stop and --drain-delay is
-    /// over, such as 90s or 5m; a second signal ends them at once
+    /// How long requests in flight have to finish once the gateway is asked to stop and --drain-delay
+    /// is over, such as 90s or 5m; a second signal ends them at once
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time, verbatim_doc_comment)]
     pub(crate) drain: Duration,
 
-    /// How long it goes on as before when it is asked to stop, with /readyz at 503, so that
-    /// load balancers have noticed: their probe's period times the failures that they want
+    /// How long the gateway keeps serving, with /readyz at 503, when it is asked to stop, so that load
+    /// balancers notice: at least their probe's period times its failure threshold
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time, verbatim_doc_comment)]
     pub(crate) drain_delay: Duration,
 
-    /// How many connections of clients are accepted; more wait. By default half of the file
-    /// descriptors that this process may have
+    /// How many client connections are accepted at a time; more have to wait. By default half of the
+    /// file descriptors that this process may have
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), verbatim_doc_comment)]
     max_connections: Option<u32>,
 
-    /// How many threads serve clients, each with connections to engines of its own; one for each core
-    /// by default
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    /// How many threads serve clients, each with its own connections to engines. By default one per
+    /// core
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..), verbatim_doc_comment)]
     workers: Option<u16>,
 
-    /// How long a client may take nothing of what it is sent, up to twice as long for a stream of HTTP/2;
-    /// then its connection or stream ends, and its place at the engine is free
+    /// How long a client may read nothing of its answer (over HTTP/2, up to twice as long); then its
+    /// connection or stream is closed, and its place at the engine is free
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = some_time, verbatim_doc_comment)]
     pub(crate) send_timeout: Duration,
 
-    /// Have /_ and its siblings, and /metrics, on this address
+    /// Serve the admin view and /metrics on this address
     #[arg(
         long = "admin-listen",
         alias = "admin",
@@ -47,12 +47,12 @@ pub(crate) struct Serving {
     )]
     pub(crate) admin: Option<SocketAddr>,
 
-    /// Have /metrics on this address, for Prometheus
+    /// Serve /metrics on this address, for Prometheus
     #[arg(long, value_name = "ADDR", conflicts_with = "demo")]
     pub(crate) metrics_listen: Option<SocketAddr>,
 
-    /// How each request is logged on stdout when it has ended. Where stdout takes lines too
-    /// slowly, some are left out, and counted
+    /// How each request is logged to stdout when it ends. If stdout is too slow, lines are dropped and
+    /// counted
     #[arg(
         long,
         value_enum,
@@ -62,8 +62,8 @@ pub(crate) struct Serving {
     )]
     pub(crate) access_log: Style,
 
-    /// Read the engines' load from their /metrics every MS milliseconds, 1000 by default, so that
-    /// what others send them counts
+    /// Read the engines' load from their /metrics every MS milliseconds (1000 if MS is left out), so
+    /// that requests sent by others count
     #[arg(
         long,
         value_name = "MS",
@@ -78,24 +78,24 @@ pub(crate) struct Serving {
     #[command(flatten)]
     pub(crate) tls: Tls,
 
-    /// Let browsers use the answers on pages of ORIGIN, or "*" for all; may be given several times
+    /// Let pages of ORIGIN, or "*" for those of all origins, use the answers; may be repeated
     #[arg(
         long,
         value_name = "ORIGIN",
         value_parser = origin,
-        help = "Let browsers use the answers on pages of ORIGIN, such as https://chat.example, or \"*\"\nfor all; may be given several times"
+        help = "Let pages of ORIGIN, such as https://chat.example, use the answers (CORS), or \"*\" for pages\nof all origins; may be repeated"
     )]
     cors: Vec<HeaderValue>,
 
-    /// Forward requests whose body is not read (such as GET) and that name no model to URL, whatever
-    /// their path; a body without a model is answered with 400. By default such requests go where the
-    /// manifests say, or are answered with 404 or 400
+    /// Forward requests that name no model and whose body is not read, such as GET, to URL, whatever
+    /// their path. A body that names no model is answered with 400. By default such requests go where
+    /// the manifests say, or are answered with 404 or 400
     #[arg(long, value_name = "URL", value_parser = base, verbatim_doc_comment)]
     pub(crate) forward: Option<Uri>,
 
-    /// What engines are told in X-Forwarded-* and Forwarded: what the client says (unchanged),
-    /// nothing (remove), its address, host and protocol (replace), or these behind what it says,
-    /// where all clients are proxies that can be trusted (append)
+    /// What engines get in X-Forwarded-* and Forwarded: what the client sent (unchanged), nothing
+    /// (remove), the client's address, host and protocol (replace), or these appended to what it sent
+    /// (append), for clients that are all trusted proxies
     #[arg(
         long,
         value_name = "HOW",

@@ -8,12 +8,12 @@ use tower_model_route::{EngineClient, EngineClientBuilder, RouteTable};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Tls {
     /// Trust the certificate authorities in FILE (PEM) for https endpoints, besides this machine's;
-    /// with a NAME, as in --endpoint, for those of this ModelServer only. May be given several times
+    /// with a NAME, as in --endpoint, only for that ModelServer's. May be repeated
     #[arg(long = "ca", value_name = "[NAME=]FILE", value_parser = authorities, conflicts_with = "demo", verbatim_doc_comment)]
     authorities: Vec<Of<PathBuf>>,
 
-    /// Show the certificate in CHAIN, whose private key is in KEY (both PEM), to https endpoints
-    /// that ask for one; with a NAME, to those of this ModelServer only, in place of the one without
+    /// Present the certificate in CHAIN, whose private key is in KEY (both PEM), to https endpoints
+    /// that ask for one; with a NAME, only to that ModelServer's, in place of the one without a NAME
     #[arg(long = "client-cert", value_name = "[NAME=]CHAIN,KEY", value_parser = identity, conflicts_with = "demo", verbatim_doc_comment)]
     identities: Vec<Of<Identity>>,
 }

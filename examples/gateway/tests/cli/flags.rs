@@ -24,6 +24,7 @@ fn the_help_names_each_flag() {
         "--send-timeout <TIME>",
         "--drain-delay <TIME>",
         "--max-connections <COUNT>",
+        "--workers <COUNT>",
         "--admin-listen <ADDR>",
         "--admin-here",
         "--metrics-listen <ADDR>",

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     error::{BoxError, RouteError},
     route::RouteDecision,
-    upload::Drain,
+    upload::{Drain, retain_trailers},
 };
 
 pin_project! {
@@ -407,6 +407,11 @@ fn received(
     is_last: bool,
 ) -> (bool, Option<Farewell>) {
     let is_left = held.as_mut().is_none_or(|held| held.received(frame));
+    // A client of HTTP/2 loses the whole answer over a field of the connection (RFC 9113 section 8.2.2)
+    // or a length.
+    if let Some(trailers) = frame.trailers_mut() {
+        retain_trailers(trailers);
+    }
     let farewell = is_last.then(|| ended(held)).flatten();
     // Trailers end a message, so that nothing could follow them.
     let has_more = !matches!(farewell, None | Some(Farewell::End));

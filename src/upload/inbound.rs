@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::LengthLimitError;
 use pin_project_lite::pin_project;
 
-use super::{pace::Pace, trailers, wait::Wait};
+use super::{pace::Pace, trailers::retain_trailers, wait::Wait};
 use crate::{
     error::{BoxError, RouteError, RouteErrorKind, in_chain},
     model::Scan,
@@ -183,7 +183,7 @@ impl<B: Body + ?Sized> IntakeProj<'_, B> {
 
 /// Keeps those that go on to the engine.
 fn keep_trailers(kept: &mut Option<Box<HeaderMap>>, mut fields: HeaderMap) {
-    trailers::retain(&mut fields);
+    retain_trailers(&mut fields);
     if !fields.is_empty() {
         kept.get_or_insert_default().extend(fields);
     }

@@ -17,5 +17,5 @@ pub(crate) use self::{
     pace::Pace,
     receive::{Buffering, Receive, Received, Refused},
     shared::{Reader, Upload},
-    trailers::may_be_trailer,
+    trailers::{may_be_trailer, retain_trailers},
 };

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName};
 
 /// Leaves of `trailers` those that are passed on.
-pub(super) fn retain(trailers: &mut HeaderMap) {
+pub(crate) fn retain_trailers(trailers: &mut HeaderMap) {
     let names = trailers.keys().filter(|name| !may_be_trailer(name));
     for name in names.cloned().collect::<Vec<_>>() {
         trailers.remove(name);

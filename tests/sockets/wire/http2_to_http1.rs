@@ -108,6 +108,30 @@ async fn trailers_of_the_answer_arrive() {
     }
 }
 
+/// Any of them would cost the client the whole answer.
+#[tokio::test]
+async fn trailers_of_the_connection_and_of_the_body_stay_behind() {
+    for field in [
+        "Connection: close",
+        "Content-Length: 7",
+        "Keep-Alive: x",
+        "TE: trailers",
+        "Transfer-Encoding: chunked",
+        "Upgrade: h2c",
+    ] {
+        for (more, expected) in [("", HeaderMap::new()), ("X-Sum: a\r\n", one("x-sum", "a"))] {
+            let wire = Wire::answering(Reply::new(format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n{field}\r\n{more}\r\n"
+            )))
+            .await;
+            let mut client = H2Client::connect(wire.gateway.address).await;
+            let answer = client.ask(h2_post().body(whole(ALIAS)).unwrap()).await;
+            let (body, trailers) = answer.into_body();
+            assert_eq!((&*body, trailers), (&b"ok"[..], expected), "{field}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn answers_come_with_their_status_and_length() {
     for (status, body) in [

@@ -89,7 +89,8 @@ impl Held {
 
     /// Whether somebody looks at the events for the endpoint's sake.
     fn judges(&self) -> bool {
-        self.watch.as_deref().is_some_and(Watch::judges)
+        let judges = |watch: &Watch| watch.judges() && !watch.reads_out();
+        self.watch.as_deref().is_some_and(judges)
     }
 
     /// Sends comments in pauses between two events.
@@ -200,12 +201,21 @@ impl Held {
         let farewell = if watch.judges() {
             self.end(ending)
         } else {
-            if matches!(ending, Ending::Failed(_)) {
+            if !matches!(ending, Ending::Complete) {
                 self.report.ended(EndKind::Interrupted);
             }
             self.end(Ending::Complete)
         };
         farewell.behind(rest.unwrap_or_default())
+    }
+
+    /// The answer has made no progress for too long, which is no fault of an engine that reads out what
+    /// it keeps: there may be no more of it.
+    pub(super) fn stalled(&mut self) {
+        let reads_out = |watch: &Watch| watch.judges() && watch.reads_out();
+        if self.watch.as_deref().is_some_and(reads_out) {
+            self.lease = None;
+        }
     }
 
     /// The answer has broken off with `cause`, of which the client is told `error`.
@@ -231,6 +241,10 @@ impl Held {
                     lease.completed();
                 }
                 Farewell::End
+            }
+            Ending::Refused(farewell) => {
+                self.report.ended(EndKind::Interrupted);
+                farewell
             }
             Ending::Failed(farewell) => {
                 self.report.ended(EndKind::Interrupted);

@@ -440,7 +440,9 @@ where
             let silence = held.as_mut();
             match ready!(silence.map_or(Poll::Pending, |held| held.poll_pause(cx))) {
                 Pause::Comment(comment) => return Poll::Ready(Ok(Frame::data(comment))),
-                Pause::TooLong => {}
+                Pause::TooLong => {
+                    held.iter_mut().for_each(Held::stalled);
+                }
             }
             (RouteError::stalled(), RouteError::stalled().into())
         }

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use crate::{
     config::OnInterruption,
     error::{BoxError, RouteError},
-    events::{Dialect, End, Event, Format, Interruption, Kinds, Reader, error_event},
+    events::{Api, End, Event, EventError, Format, Interruption, Kinds, Reader, error_event},
 };
 
 /// Reads an answer, and decides what follows it at its end.
@@ -14,8 +14,12 @@ use crate::{
 pub(crate) struct Watch {
     reader: Reader,
     on_interruption: OnInterruption,
-    /// Whether what it sees counts for the endpoint; otherwise it is only told.
+    /// Whether the client is told of an answer that breaks off, and it counts for the endpoint;
+    /// otherwise it is only told.
     judges: bool,
+    /// Whether the engine only reads out what it keeps. Then an error is none of this answer, what
+    /// is asked for may all have been read before, and the next event may be long in coming.
+    reads_out: bool,
     /// The request's.
     id: HeaderValue,
 }
@@ -25,7 +29,7 @@ pub(crate) struct Watch {
 pub(super) struct Seen {
     /// The generation has made progress.
     pub(super) progress: bool,
-    /// The engine says that it has failed.
+    /// The engine says that it has failed, in an error by which the client is not at fault.
     pub(super) failed: bool,
     /// All that its events are.
     pub(super) kinds: Kinds,
@@ -35,6 +39,8 @@ pub(super) struct Seen {
 #[derive(Debug)]
 pub(super) enum Ending {
     Complete,
+    /// With an error by which the client is at fault, and what it still gets.
+    Refused(Farewell),
     /// The engine has failed, and what the client still gets.
     Failed(Farewell),
 }
@@ -69,7 +75,7 @@ impl Watch {
     /// `None` if it has no events. One JSON value with a length can't be cut short unnoticed: it is
     /// only told of.
     pub(crate) fn new(
-        dialect: Dialect,
+        api: Api,
         headers: &HeaderMap,
         has_length: bool,
         (judges, tells): (bool, bool),
@@ -83,20 +89,26 @@ impl Watch {
             return None;
         }
         Some(Box::new(Self {
-            reader: Reader::new(dialect, format),
+            reader: Reader::new(api.dialect, format),
             on_interruption: match on_interruption {
                 _ if !judges => OnInterruption::Pass,
                 OnInterruption::Event if is_whole => OnInterruption::Abort,
                 what => what,
             },
             judges,
+            reads_out: !api.generates,
             id: id.clone(),
         }))
     }
 
-    /// Whether what it sees counts for the endpoint.
+    /// Whether an answer that breaks off counts for the endpoint.
     pub(super) fn judges(&self) -> bool {
         self.judges
+    }
+
+    /// Whether the engine only reads out what it keeps.
+    pub(super) fn reads_out(&self) -> bool {
+        self.reads_out
     }
 
     pub(super) fn reader(&self) -> &Reader {
@@ -125,6 +137,7 @@ impl Watch {
             seen.add(&event);
             each(&event);
         }
+        seen.failed = seen.failed && self.is_at_fault();
         // One JSON value makes progress with each byte.
         seen.progress |= self.reader.format() == Format::Json;
         seen
@@ -136,7 +149,7 @@ impl Watch {
         let (last, end) = self.reader.end();
         let kinds = last.map_or(Kinds::NONE, |event| event.kinds);
         let ending = match self.reader.error() {
-            Some(_) => Ending::Failed(self.engines_own(is_between)),
+            Some(error) => self.with_error(error, is_between),
             None => self.ending(end, is_between),
         };
         (ending, kinds)
@@ -145,7 +158,9 @@ impl Watch {
     fn ending(&self, end: End, is_between: bool) -> Ending {
         match end {
             End::Complete => Ending::Complete,
-            End::Empty if !self.reader.dialect().has_terminal() => Ending::Complete,
+            End::Empty if self.reads_out || !self.reader.dialect().has_terminal() => {
+                Ending::Complete
+            }
             // Whatever it is, nothing is missing at its end.
             End::Empty | End::Unterminated if self.reader.format() == Format::Json => {
                 Ending::Complete
@@ -168,9 +183,24 @@ impl Watch {
         match (self.on_interruption, self.reader.error()) {
             // Where no terminal is known, only a clean end is one.
             (_, None) if self.reader.has_ended() => Ending::Complete,
-            (OnInterruption::Event, Some(_)) => Ending::Failed(self.engines_own(is_between)),
+            (_, Some(_)) if self.reads_out => Ending::Complete,
+            (OnInterruption::Event, Some(error)) => self.with_error(error, is_between),
             (OnInterruption::Pass, _) => Ending::Failed(Farewell::Break(cause)),
             _ => Ending::Failed(self.farewell(error, cause, is_between)),
+        }
+    }
+
+    /// Whether an error that it has seen is one of the engine's.
+    fn is_at_fault(&self) -> bool {
+        !self.reads_out && !self.reader.error().is_some_and(is_clients)
+    }
+
+    fn with_error(&self, error: &EventError, is_between: bool) -> Ending {
+        let farewell = self.engines_own(is_between);
+        match is_clients(error) {
+            _ if self.reads_out => Ending::Complete,
+            true => Ending::Refused(farewell),
+            false => Ending::Failed(farewell),
         }
     }
 
@@ -206,6 +236,13 @@ impl Watch {
             Some(event) => Farewell::Event([self.separator(), &*event].concat().into()),
         }
     }
+}
+
+/// Whether the client is at fault, by the status of the error.
+fn is_clients(error: &EventError) -> bool {
+    error
+        .status()
+        .is_some_and(|status| status.is_client_error())
 }
 
 impl Seen {

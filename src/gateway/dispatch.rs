@@ -260,7 +260,7 @@ impl Matched {
 
     /// Whether the body asks for a stream, as far as that was needed to know.
     pub(super) fn asks_for_stream(&self) -> bool {
-        self.message.keys().stream
+        self.message.keys().stream == Some(true)
     }
 
     pub(super) fn server(&self, target: u32) -> &Arc<Server> {
@@ -379,14 +379,14 @@ impl Message {
         (fixed, usage)
     }
 
-    /// Whether the body asks for a stream, if there is one, and all of it is there to be read.
+    /// Whether the body asks for a stream, if all of it is there to be read, and all engines read it
+    /// alike.
     fn asks_for_stream(&mut self) -> Option<bool> {
         let needed = NeededKeys {
             stream: true,
             ..NeededKeys::default()
         };
-        let text = self.text().filter(|text| !text.is_empty())?;
-        Some(BodyKeys::read(text, needed).stream)
+        BodyKeys::read(self.text()?, needed).stream
     }
 
     /// Whether the engine is to report its load in the answer: if that is of use, engines do so for

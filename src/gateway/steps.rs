@@ -27,7 +27,7 @@ use crate::{
     },
     config::OnInterruption,
     error::RouteError,
-    events::{Api, Dialect, Format},
+    events::{Api, Format},
     limit::{Refusal, Reservation},
     observe::Report,
     route::{Chosen, CompiledTable, RouteDecision},
@@ -168,8 +168,9 @@ fn wait_for<S>(matched: &Matched, target: u32, course: &mut Course<S>) -> Option
     let policy = &matched.server(target).policy;
     let interval = policy.get_sse_keepalive()?;
     let (Arrival { head, options, .. }, asker, _) = course.arrived();
-    let dialect = Dialect::in_shape(asker.shape(), head.uri.path());
-    let mut waiter = Waiter::new(policy, head, dialect, matched.asks_for_stream(), asker.id())?;
+    let api = Api::of(asker.shape(), head);
+    let is_asked_for = api.generates && matched.asks_for_stream();
+    let mut waiter = Waiter::new(policy, head, api.dialect, is_asked_for, asker.id())?;
     waiter.standings = matched.standings(options).copied().unwrap_or_default();
     // Its comments are plain text, so the events behind them must be.
     rewrite::ask_for_plain(&mut head.headers);
@@ -414,8 +415,7 @@ fn watch<R: Body>(
         return None;
     }
     let has_length = response.body().size_hint().exact().is_some();
-    let dialect = routed.api.dialect;
-    Watch::new(dialect, response.headers(), has_length, why, what, id)
+    Watch::new(routed.api, response.headers(), has_length, why, what, id)
 }
 
 /// Why an answer to a GET is looked at. A stream that is taken up again is one of events. Other

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use super::error_body::ErrorBody;
 use crate::{
     attempt::{Exchange, ResponseBody, outcome_of_answer},
-    error::{BoxError, RouteError, RouteErrorKind},
+    error::{BoxError, RouteError, RouteErrorKind, Shape},
     events::{Dialect, End, Event, Format, Kinds, Reader, data_of},
     server::Outcome,
 };
@@ -39,10 +39,11 @@ impl Gate {
     /// That of the answer to such a request, if that is a generation.
     pub(super) fn of(exchange: &Exchange) -> Option<Self> {
         let api = exchange.api();
-        api.generates.then(|| Self {
-            dialect: api.dialect,
-            stream: exchange.asks_for_stream(),
-        })
+        // Google's paths say what is asked for, also those of other publishers' models.
+        let is_in_body = api.shape != Shape::Google;
+        let stream = exchange.asks_for_stream().filter(|_| is_in_body);
+        let dialect = api.dialect;
+        api.generates.then_some(Self { dialect, stream })
     }
 
     /// Whether the head alone says that this is not the answer that was asked for: a proxy's page,
@@ -56,8 +57,8 @@ impl Gate {
         }
         match (Format::of(headers), self.dialect) {
             (Format::Opaque, _) => true,
-            // Gemini's path says what is asked for, and Ollama streams unless told otherwise.
-            (_, Dialect::Gemini | Dialect::Ollama) => false,
+            // It streams unless told otherwise.
+            (_, Dialect::Ollama) => false,
             (Format::Json, _) => self.stream == Some(true),
             (Format::Sse | Format::Ndjson, _) => self.stream == Some(false),
         }

@@ -53,8 +53,9 @@ pub(crate) struct BodyKeys {
     pub(crate) prompt_cache_key: Option<u64>,
     /// The hash of the top-level `conversation`, or of its `id`.
     pub(crate) conversation_id: Option<u64>,
-    /// Whether the top-level `stream` is true.
-    pub(crate) stream: bool,
+    /// Whether the answer is to be a stream, by the top-level `stream`; `None` if not all engines read
+    /// that alike, or it is not known.
+    pub(crate) stream: Option<bool>,
     /// The beginning of the conversation, up to the longest prefix that is wanted.
     pub(crate) conversation: Vec<u8>,
     /// What it says about tokens; nothing if it is not a JSON object.
@@ -70,7 +71,7 @@ impl BodyKeys {
         session_id: None,
         prompt_cache_key: None,
         conversation_id: None,
-        stream: false,
+        stream: None,
         conversation: Vec::new(),
         tokens: None,
         blocks: None,
@@ -79,8 +80,8 @@ impl BodyKeys {
     /// Reads a body, or the first part of it, as far as needed.
     ///
     /// If a body ends early or is not valid JSON, the part before that point is
-    /// used. Among members of the same name the first is used. Reading takes
-    /// linear time, and memory for the wanted prefix.
+    /// used. Among members of the same name the first is used, but for `stream`.
+    /// Reading takes linear time, and memory for the wanted prefix.
     pub(crate) fn read(body: &[u8], needed: NeededKeys) -> Self {
         if needed.is_none() {
             return Self::default();
@@ -99,8 +100,11 @@ impl BodyKeys {
         };
         let mut json = Json::new(body);
         let is_object = json.peek() == Some(b'{');
-        // The keys found before an early end still count, so the end is ignored.
-        let _ = json.object(|key, value| reader.member(key, value));
+        // The keys found before an early end still count.
+        let is_whole = json
+            .object(|key, value| reader.member(key, value))
+            .is_some();
+        let unsaid = (needed.stream && is_object && is_whole).then_some(false);
         let tokens = reader.tokens.read(&json);
         Self {
             tokens: (needed.tokens && is_object).then_some(tokens),
@@ -108,7 +112,7 @@ impl BodyKeys {
             session_id: reader.session_id,
             prompt_cache_key: reader.prompt_cache_key,
             conversation_id: reader.conversation_id,
-            stream: reader.stream.unwrap_or_default(),
+            stream: reader.stream.unwrap_or(unsaid),
             conversation: reader.conversation.into_prefix(),
             blocks: needed.blocks.then(|| reader.parts.blocks().into()),
         }
@@ -122,7 +126,8 @@ struct Reader<'a> {
     session_id: Option<u64>,
     prompt_cache_key: Option<u64>,
     conversation_id: Option<u64>,
-    stream: Option<bool>,
+    /// What it says, once it is there.
+    stream: Option<Option<bool>>,
     tokens: Tokens,
     conversation: Conversation,
     parts: Parts<'a>,
@@ -148,10 +153,15 @@ impl<'a> Reader<'a> {
                 })?,
                 _ => first(&mut self.conversation_id, value)?,
             },
-            b"stream" if self.needed.stream => {
-                // The only word that begins so.
-                let is_true = value.peek()? == b't';
-                self.stream.get_or_insert(is_true);
+            _ if self.needed.stream && may_be_stream(key) => {
+                // The only words that begin so.
+                let said = match value.peek()? {
+                    b't' => Some(true),
+                    b'f' | b'n' => Some(false),
+                    _ => None,
+                };
+                let is_clear = key == b"stream" && self.stream.is_none();
+                self.stream = Some(said.filter(|_| is_clear));
                 value.skip()?;
             }
             _ if self.needed.tokens && self.tokens.takes(key) => self.tokens.member(key, value)?,
@@ -173,13 +183,21 @@ impl<'a> Reader<'a> {
     fn is_done(&self) -> bool {
         !self.needed.tokens
             && !self.needed.blocks
+            && !self.needed.stream
             && (!self.needed.user || self.user.is_some())
             && (!self.needed.session_id || self.session_id.is_some())
             && (!self.needed.prompt_cache_key || self.prompt_cache_key.is_some())
             && (!self.needed.conversation_id || self.conversation_id.is_some())
-            && (!self.needed.stream || self.stream.is_some())
             && (self.needed.prefix == 0 || self.conversation.is_done())
     }
+}
+
+/// Whether some engine takes this key for `stream`: those written in Go (encoding/json) match names
+/// without regard to case, by which a long s is one too.
+fn may_be_stream(key: &[u8]) -> bool {
+    let first: [&[u8]; 3] = [b"s", b"S", "\u{17f}".as_bytes()];
+    let mut rests = first.iter().filter_map(|first| key.strip_prefix(*first));
+    rests.any(|rest| rest.eq_ignore_ascii_case(b"tream"))
 }
 
 /// Keeps the first of several.
@@ -236,18 +254,29 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_asked_for_by_true_alone() {
+    fn a_stream_is_asked_for_if_all_engines_read_it_so() {
         for (body, stream) in [
-            (r#"{"stream":true,"model":"m"}"#, true),
+            (r#"{"stream":true,"model":"m"}"#, Some(true)),
             (
                 r#"{"model":"m","messages":[{"stream":false}],"stream" : true }"#,
-                true,
+                Some(true),
             ),
-            (r#"{"stream":false}"#, false),
-            (r#"{"stream":"true"}"#, false),
-            (r#"{"stream":1}"#, false),
-            (r#"{"x":{"stream":true}}"#, false),
-            (r#"{}"#, false),
+            (r#"{"stre\u0061m":true}"#, Some(true)),
+            (r#"{"stream":false}"#, Some(false)),
+            (r#"{"stream":null}"#, Some(false)),
+            (r#"{"x":{"stream":true}}"#, Some(false)),
+            (r#"{}"#, Some(false)),
+            // pydantic takes these for words, and others don't.
+            (r#"{"stream":"true"}"#, None),
+            (r#"{"stream":1}"#, None),
+            (r#"{"stream":true,"stream":false}"#, None),
+            (r#"{"stream":false,"model":"m","stream":true}"#, None),
+            (r#"{"Stream":true}"#, None),
+            ("{\"\u{17f}tream\":true}", None),
+            (r#"{"stream":false,"STREAM":true}"#, None),
+            (r#"{"model":"m""#, None),
+            (r#"[{"stream":true}]"#, None),
+            ("", None),
         ] {
             assert_eq!(read(body).stream, stream, "{body}");
         }

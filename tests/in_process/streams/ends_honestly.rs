@@ -346,6 +346,51 @@ async fn the_engines_own_error_passes_as_it_came_and_counts() {
     }
 }
 
+/// As the status of an answer does.
+#[tokio::test(start_paused = true)]
+async fn an_error_by_which_the_client_is_at_fault_passes_and_does_not_count() {
+    let errors = [
+        (
+            &CHAT,
+            "data: {\"error\":{\"message\":\"m\",\"type\":\"BadRequestError\",\"code\":400}}\n\n",
+        ),
+        (
+            &CHAT,
+            "data: {\"error\":{\"message\":\"m\",\"code\":422}}\n\n",
+        ),
+        (
+            &MESSAGES,
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"m\"}}\n\n",
+        ),
+        (
+            &RESPONSES,
+            "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"invalid_prompt\",\"message\":\"m\"}}}\n\n",
+        ),
+    ];
+    for what in [
+        OnInterruption::Event,
+        OnInterruption::Abort,
+        OnInterruption::Pass,
+    ] {
+        for (dialect, own) in errors {
+            for parts in [&[own][..], &[dialect.start, dialect.content, own]] {
+                let rig = Rig::one(1, on(what));
+                rig.engines.next([dialect.says(parts)]);
+                assert_eq!(dialect.ask(&rig).await.1.unwrap(), parts.concat());
+                assert_eq!(rig.endpoint("e0").failures(), 0, "{own}");
+            }
+        }
+    }
+    // What is lacking behind it is ended all the same.
+    let (script, act) = CHAT.stream();
+    let (_, own) = errors[0];
+    script.data(own.trim_end()).fail("reset");
+    let rig = Rig::one(1, TrafficPolicy::new());
+    rig.engines.next([act]);
+    assert_eq!(CHAT.ask(&rig).await.1.unwrap(), own);
+    assert_eq!(rig.endpoint("e0").failures(), 0);
+}
+
 /// Nothing can be added to an answer whose length was announced, and one JSON value has no place
 /// for an error.
 #[tokio::test(start_paused = true)]

@@ -284,6 +284,38 @@ async fn an_answer_of_the_other_kind_goes_elsewhere() {
     }
 }
 
+/// vLLM takes 1 and "true" for true, Python the last of two, Go a name in any case; and what counts
+/// tokens, or cancels, answers in JSON whatever its body says.
+#[tokio::test(start_paused = true)]
+async fn where_engines_may_differ_in_what_is_asked_for_both_kinds_pass() {
+    let json = || says(200, "{\"input_tokens\":7}").header("content-type", "application/json");
+    let stream = || CHAT.says(&[CHAT.content, CHAT.terminal]);
+    let on_chats = [
+        r#""stream":"true""#,
+        r#""stream":1"#,
+        r#""stream":false,"stream":true"#,
+        r#""stream":true,"stream":false"#,
+        r#""Stream":true"#,
+    ];
+    let others = [
+        "/v1/messages/count_tokens",
+        "/v1/responses/input_tokens",
+        "/v1/responses/r/cancel",
+        "/v1/projects/p/locations/l/publishers/anthropic/models/asked:rawPredict",
+    ];
+    let both = |asks| [(CHAT.path, asks, stream()), (CHAT.path, asks, json())];
+    let on_others = others.map(|path| (path, r#""stream":true"#, json()));
+    for (path, asks, act) in on_chats.into_iter().flat_map(both).chain(on_others) {
+        let rig = Rig::one(1, gated(0));
+        rig.engines.next([act]);
+        let body = format!("{{\"model\":\"asked\",{asks}}}");
+        let request = Request::post(path).body(Body::from(body)).unwrap();
+        let answer = rig.send(request).await;
+        assert_eq!(answer.status(), 200, "{path} {asks}");
+        assert_eq!(rig.endpoint("e0").failures(), 0, "{path} {asks}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_is_given_out_before_the_first_content_and_then_all_of_it_in_order() {
     for dialect in ALL {

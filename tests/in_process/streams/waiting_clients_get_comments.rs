@@ -58,6 +58,19 @@ async fn the_answer_is_opened_with_a_comment_and_goes_on_as_the_engines() {
     }
 }
 
+/// Whatever its body says: clients count the tokens of the very body that they then send.
+#[tokio::test(start_paused = true)]
+async fn what_counts_tokens_is_no_stream() {
+    let rig = Rig::one(1, every(10));
+    let counted = says(200, "{\"input_tokens\":7}").header("content-type", "application/json");
+    rig.engines.next([counted.late(35 * SECOND)]);
+    let body = Body::from("{\"model\":\"asked\",\"stream\":true}");
+    let request = Request::post("/v1/messages/count_tokens").body(body);
+    let (head, body) = read(within(rig.send(request.unwrap())).await).await;
+    assert_eq!(head.headers()["content-type"], "application/json");
+    assert_eq!(body.unwrap(), "{\"input_tokens\":7}");
+}
+
 /// vLLM sends the head at once, whatever its queue.
 #[tokio::test(start_paused = true)]
 async fn comments_stand_between_the_events_of_an_answer_that_has_begun() {

@@ -5,6 +5,7 @@ mod alarm;
 mod body_stream;
 mod cut;
 mod exchange;
+mod goodbye;
 mod held;
 mod keep_alive;
 mod late;

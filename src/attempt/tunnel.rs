@@ -19,7 +19,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::held::Held;
+use super::{goodbye::Goodbye, held::Held};
 
 /// How long the other side may go on after one has ended.
 const LINGER: Duration = Duration::from_secs(5);
@@ -116,6 +116,7 @@ async fn carry(client: OnUpgrade, engine: OnUpgrade, mut held: Held) {
 
 enum End {
     EngineFailed,
+    /// Both sides have ended, or one has said goodbye.
     Both,
     /// One side has ended alone or fallen silent, or the client has failed.
     Other,
@@ -135,7 +136,12 @@ impl Both {
         let before = (self.upwards.moved, self.downwards.moved);
         let up = self.upwards.poll(cx, &mut self.client, &mut self.engine);
         let down = self.downwards.poll(cx, &mut self.engine, &mut self.client);
+        let is_over = self.upwards.goodbye.is_said() || self.downwards.goodbye.is_said();
         match (up, down) {
+            // Who hangs up on one that still speaks resets the connection.
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) if is_over => {
+                return Poll::Ready(End::Both);
+            }
             (_, Poll::Ready(Err(Broken::Read))) => return Poll::Ready(End::EngineFailed),
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(End::Other),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Both),
@@ -163,6 +169,7 @@ struct Pump {
     moved: u64,
     flushed: bool,
     state: State,
+    goodbye: Goodbye,
 }
 
 #[derive(PartialEq)]
@@ -187,6 +194,7 @@ impl Pump {
             moved: 0,
             flushed: true,
             state: State::Open,
+            goodbye: Goodbye::default(),
         }
     }
 
@@ -237,6 +245,7 @@ impl Pump {
     fn poll_read(&mut self, cx: &mut Context<'_>, from: &mut Upgraded) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(&mut self.buffer);
         ready!(Pin::new(from).poll_read(cx, buffer.unfilled()))?;
+        self.goodbye.hear(buffer.filled());
         Poll::Ready(Ok(buffer.filled().len()))
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{
     Rig,
-    frames::{Side, TEXT},
+    frames::{CLOSE, Side, TEXT},
     policy,
 };
 
@@ -77,6 +77,26 @@ async fn an_engine_that_breaks_off_has_failed() {
     assert!(client.is_at_end().await);
     rig.is_idle().await;
     assert_eq!(table::failures(&rig.table), 1);
+}
+
+/// An engine that hangs up on a client that still speaks resets the connection.
+#[tokio::test]
+async fn an_engine_that_breaks_off_after_a_goodbye_has_not_failed() {
+    let rig = Rig::new(false, policy()).await;
+    for is_engines in [true, false] {
+        let (mut client, mut engine) = rig.session().await;
+        assert_eq!(client.hears().await.1, b"created");
+        let (first, other) = match is_engines {
+            true => (&mut engine, &mut client),
+            false => (&mut client, &mut engine),
+        };
+        first.says(CLOSE, &1000_u16.to_be_bytes()).await;
+        assert_eq!(other.hears().await.0, CLOSE);
+        engine.reset();
+        assert!(client.is_at_end().await);
+        rig.is_idle().await;
+        assert_eq!(table::failures(&rig.table), 0);
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod entrance;
 mod events;
 mod explain;
 mod health;
+mod hop;
 mod introduce;
 mod listen;
 mod metrics;

@@ -100,6 +100,43 @@ async fn a_request_without_a_model_is_forwarded_if_asked_to() {
 }
 
 #[tokio::test]
+async fn what_is_forwarded_leaves_the_clients_connection_behind() {
+    let engine = Upstream::start(|_| Reply::ok("{}")).await;
+    let mut other = Upstream::start(|_| Reply::ok("other")).await;
+    let (_directory, gateway) =
+        Gateway::serving(&engine, &manifests(), &["--forward", &other.url()]).await;
+    let request = "GET /version HTTP/1.1\r\nHost: g\r\nConnection: Upgrade, X-Hop, Authorization, close\r\n\
+        Upgrade: h2c\r\nX-Hop: 1\r\nKeep-Alive: 1\r\nTE: gzip\r\nProxy-Authorization: secret\r\n\
+        HTTP2-Settings: AA\r\nExpect: 100-continue\r\nAuthorization: key\r\nX-End: 1\r\n\r\n";
+    assert!(gateway.raw(request).await.contains(" 200 OK\r\n"));
+    let seen = other.next().await;
+    for stays in [
+        "connection",
+        "upgrade",
+        "x-hop",
+        "keep-alive",
+        "te",
+        "proxy-authorization",
+        "http2-settings",
+        "expect",
+    ] {
+        assert_eq!(seen.field(stays), None, "{stays}");
+    }
+    assert_eq!(seen.field("authorization"), Some("key"));
+    assert_eq!(seen.field("x-end"), Some("1"));
+
+    let request = Request::get(format!("{}/version", gateway.url()))
+        .version(Version::HTTP_2)
+        .header("cookie", "a=1")
+        .header("cookie", "b=2");
+    let request = request.body(String::new()).unwrap();
+    assert_eq!(gateway.send(request).await.body(), "other");
+    let seen = other.next().await;
+    assert_eq!(seen.start, "GET /version HTTP/1.1");
+    assert_eq!(seen.field("cookie"), Some("a=1; b=2"));
+}
+
+#[tokio::test]
 async fn engines_are_told_about_clients_as_the_operator_says() {
     let mut engine = Upstream::start(|_| Reply::ok("{}")).await;
     let given = "203.0.113.7";

@@ -160,7 +160,7 @@ impl Listener {
                         server: server.clone(),
                         send_timeout: self.send_timeout,
                         leave: connections.leave.clone(),
-                        _permit: permit,
+                        permit,
                     };
                     worker.serve(&connections.tasks, socket, |socket| {
                         connection.serve(socket)
@@ -213,7 +213,7 @@ struct Connection {
     server: Builder<TokioExecutor>,
     send_timeout: Duration,
     leave: CancellationToken,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
@@ -224,7 +224,7 @@ impl Connection {
         _ = keep_alive(&socket);
         let requests = Requests::new(self.send_timeout);
         let seen = requests.clone();
-        let socket = Socket::new(socket, requests.clone());
+        let socket = Socket::new(socket, requests.clone(), self.permit);
         let (app, client) = (self.app, self.client);
         let service = service_fn(move |request: Request<Incoming>| {
             let (app, requests) = (app.clone(), requests.clone());

@@ -9,6 +9,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
     time::{Sleep, sleep},
 };
 
@@ -24,6 +25,8 @@ pub(crate) struct Socket<S> {
     requests: Requests,
     clock: Option<Clock>,
     sending: Sending,
+    /// Held for as long as it is open, also as a WebSocket, which is no longer the server's.
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Runs while a head arrives.
@@ -68,7 +71,7 @@ impl Sending {
 }
 
 impl<S> Socket<S> {
-    pub(crate) fn new(stream: S, requests: Requests) -> Self {
+    pub(crate) fn new(stream: S, requests: Requests, permit: OwnedSemaphorePermit) -> Self {
         Self {
             stream,
             clock: Some(Clock::new(&requests)),
@@ -77,6 +80,7 @@ impl<S> Socket<S> {
                 clock: None,
             },
             requests,
+            _permit: permit,
         }
     }
 }
@@ -143,12 +147,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use axum::{
         body::Body,
         http::{Response, StatusCode, Version},
     };
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        sync::Semaphore,
         time::{Instant, advance, timeout},
     };
 
@@ -160,7 +167,8 @@ mod tests {
     fn pair() -> (DuplexStream, Socket<DuplexStream>, Requests) {
         let (client, server) = duplex(64);
         let requests = Requests::new(SEND);
-        let socket = Socket::new(server, requests.clone());
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let socket = Socket::new(server, requests.clone(), permit);
         (client, socket, requests)
     }
 

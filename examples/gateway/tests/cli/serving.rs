@@ -327,6 +327,22 @@ async fn connections_beyond_the_maximum_wait() {
     assert_eq!(second.answer().await.status(), 200);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_websocket_is_a_connection_to_its_end() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let at_most = ["--max-connections", "1"];
+    let (_directory, gateway) =
+        Gateway::serving_on("127.0.0.1:0", &url, &manifests(), &at_most).await;
+    let (client, engine) = crate::stop::websocket(&gateway, &listener).await;
+    let second = gateway.get("/healthz");
+    let waits = tokio::time::timeout(test_kit::time::A_WHILE, second).await;
+    assert!(waits.is_err());
+    drop((client, engine));
+    assert_eq!(gateway.get("/healthz").await, 200);
+}
+
 #[tokio::test]
 async fn each_worker_has_clients_and_connections_to_engines_of_its_own() {
     for workers in [1, 3] {

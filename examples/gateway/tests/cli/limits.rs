@@ -207,14 +207,12 @@ async fn what_the_last_request_has_used_is_settled_before_the_end() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
     let begun = Reply::new(format!("{head}Content-Length: {}\r\n\r\n", usage.len()));
     let reply = begun.then_wait(&go).then(usage);
-    let engine = Upstream::start(move |_| reply.clone()).await;
+    let mut engine = Upstream::start(move |_| reply.clone()).await;
     let manifests = in_redis(&slow.address.to_string());
     let (_directory, mut gateway) = Gateway::serving(&engine, &manifests, &[]).await;
     let stopped = async {
-        // What was reserved is more than was used, and is known by then.
-        while redis.ask(&["EXISTS", OUTPUT]).await == ["0"] {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        // What was reserved is more than was used. The gateway knows it once it asks the engine.
+        engine.next().await;
         slow.delay(300);
         gateway.terminate();
         go.notify_one();

@@ -122,16 +122,14 @@ impl Origin {
         let is_again = decision.attempts() > 1;
         if is_again {
             head.uri = self.path.clone().map(Uri::from).unwrap_or_default();
+            rewrite::restore(head, &self.overwritten);
+            AtAddress::forget(head);
         }
         if let Some(real) = real {
             rewrite::model_in_uri(head, &self.model, &real.name)?;
         }
         if is_again || real.is_some() {
             rewrite::model_in_header(head, &self.model, decision.engine_model());
-        }
-        if is_again {
-            rewrite::restore(head, &self.overwritten);
-            AtAddress::forget(head);
         }
         rewrite::overwrite(head, decision.headers());
         rewrite::address(head, to)?;

@@ -1,14 +1,14 @@
 //! Each engine gets the headers of its own ModelServer, and the key of no other.
 
 use axum::body::Body;
-use http::{Request, StatusCode};
+use http::{HeaderName, Request, StatusCode};
 use test_kit::{
     engines::{Attempt, status},
     gateway::Rig,
     request::ASKED,
     table::{retries, table},
 };
-use tower_model_route::{ModelServer, Rule};
+use tower_model_route::{ModelRouteLayer, ModelServer, ModelSources, Rule};
 
 fn server(name: &str) -> ModelServer {
     ModelServer::new(name)
@@ -79,5 +79,27 @@ async fn a_client_with_fields_of_its_own_that_come_back() {
     assert_eq!(
         values(&attempts, "x-tenant"),
         [vec!["t"], vec!["a", "b"], vec!["a", "b"]]
+    );
+}
+
+/// What comes back for the next engine is not the name by which the client asks for the model.
+#[tokio::test(start_paused = true)]
+async fn one_that_also_names_the_model() {
+    const NAME: HeaderName = HeaderName::from_static("x-model");
+    let servers = [
+        server("first").header("x-model", "fixed"),
+        server("second").model("org/second"),
+    ];
+    let rule = Rule::new("rule").target("first").fallback("second");
+    let rig = Rig::with(table(servers, rule), |table| {
+        let sources = ModelSources::standard().and_header(NAME);
+        ModelRouteLayer::new(table).extract_model(sources)
+    });
+    rig.engines.next([status(503)]);
+    let request = Request::post("/v1/chat/completions").header(NAME, "asked");
+    rig.send(request.body(Body::from(ASKED)).unwrap()).await;
+    assert_eq!(
+        values(&rig.engines.attempts(), "x-model"),
+        [["fixed"], ["org/second"]]
     );
 }

@@ -194,13 +194,27 @@ async fn a_password_for_redis_comes_from_a_file_and_is_not_shown() {
     assert!(!table.body().contains(PASSWORD), "{}", table.body());
 }
 
-/// Redis is slow when the last request ends.
 #[cfg(unix)]
 #[tokio::test]
 async fn what_the_last_request_has_used_is_settled_before_the_end() {
     let Some(redis) = Redis::start().await else {
         return;
     };
+    // On a busy machine a decision may take longer than Redis is given for it.
+    for _ in 0..10 {
+        if let Some(left) = left_at_the_end(&redis).await {
+            assert!((969.0..=971.0).contains(&left), "{left}");
+            return;
+        }
+    }
+    panic!("Redis has never decided in time");
+}
+
+/// What is left of 1,000 tokens after a request that has used 30, where Redis is slow when it ends
+/// and the gateway stops. `None` if Redis has reserved nothing for it.
+#[cfg(unix)]
+async fn left_at_the_end(redis: &Redis) -> Option<f64> {
+    redis.ask(&["DEL", OUTPUT]).await;
     let slow = redis.slow().await;
     let go = Arc::new(Notify::new());
     let usage = r#"{"usage": {"prompt_tokens": 7, "completion_tokens": 30}}"#;
@@ -213,15 +227,19 @@ async fn what_the_last_request_has_used_is_settled_before_the_end() {
     let stopped = async {
         // What was reserved is more than was used. The gateway knows it once it asks the engine.
         engine.next().await;
+        let is_reserved = redis.ask(&["EXISTS", OUTPUT]).await == ["1"];
         slow.delay(300);
         gateway.terminate();
         go.notify_one();
+        is_reserved
     };
-    let (answer, ()) = tokio::join!(gateway.ask("chat"), stopped);
+    let (answer, is_reserved) = tokio::join!(gateway.ask("chat"), stopped);
     assert_eq!(answer.status(), 200);
     gateway.until("Stopped.").await;
-    let left = redis.tokens(OUTPUT).await;
-    assert!((969.0..=971.0).contains(&left), "{left}");
+    match is_reserved {
+        true => Some(redis.tokens(OUTPUT).await),
+        false => None,
+    }
 }
 
 #[tokio::test]

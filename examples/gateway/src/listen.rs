@@ -11,12 +11,18 @@ use hyper_util::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{entrance, print::log, requests::Requests, socket::Socket, workers::Worker};
+use crate::{
+    entrance,
+    print::log,
+    requests::Requests,
+    socket::{Place, Socket},
+    workers::Worker,
+};
 
 /// How long a connection may be idle between two requests. Load balancers expect a minute at least.
 const IDLE: Duration = Duration::from_secs(75);
@@ -160,7 +166,7 @@ impl Listener {
                         server: server.clone(),
                         send_timeout: self.send_timeout,
                         leave: connections.leave.clone(),
-                        permit,
+                        place: (permit, worker.place()),
                     };
                     worker.serve(&connections.tasks, socket, |socket| {
                         connection.serve(socket)
@@ -213,7 +219,7 @@ struct Connection {
     server: Builder<TokioExecutor>,
     send_timeout: Duration,
     leave: CancellationToken,
-    permit: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Connection {
@@ -224,7 +230,7 @@ impl Connection {
         _ = keep_alive(&socket);
         let requests = Requests::new(self.send_timeout);
         let seen = requests.clone();
-        let socket = Socket::new(socket, requests.clone(), self.permit);
+        let socket = Socket::new(socket, requests.clone(), self.place);
         let (app, client) = (self.app, self.client);
         let service = service_fn(move |request: Request<Incoming>| {
             let (app, requests) = (app.clone(), requests.clone());

@@ -13,7 +13,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::requests::Requests;
+use crate::{requests::Requests, workers};
 
 /// From the first byte of a head to its last; for the first one from the connection's begin.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -25,9 +25,12 @@ pub(crate) struct Socket<S> {
     requests: Requests,
     clock: Option<Clock>,
     sending: Sending,
-    /// Held for as long as it is open, also as a WebSocket, which is no longer the server's.
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
+
+/// Held for as long as a connection is open, also as a WebSocket, which is no longer the server's: its
+/// place among all connections, and among those of its worker.
+pub(crate) type Place = (OwnedSemaphorePermit, workers::Place);
 
 /// Runs while a head arrives.
 struct Clock {
@@ -71,7 +74,7 @@ impl Sending {
 }
 
 impl<S> Socket<S> {
-    pub(crate) fn new(stream: S, requests: Requests, permit: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(stream: S, requests: Requests, place: Place) -> Self {
         Self {
             stream,
             clock: Some(Clock::new(&requests)),
@@ -80,7 +83,7 @@ impl<S> Socket<S> {
                 clock: None,
             },
             requests,
-            _permit: permit,
+            _place: place,
         }
     }
 }
@@ -150,6 +153,7 @@ mod tests {
     use std::sync::Arc;
 
     use axum::{
+        Router,
         body::Body,
         http::{Response, StatusCode, Version},
     };
@@ -160,6 +164,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::workers::Worker;
 
     const SECOND: Duration = Duration::from_secs(1);
     const SEND: Duration = Duration::from_secs(60);
@@ -168,7 +173,8 @@ mod tests {
         let (client, server) = duplex(64);
         let requests = Requests::new(SEND);
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let socket = Socket::new(server, requests.clone(), permit);
+        let place = (permit, Worker::here(Router::new()).place());
+        let socket = Socket::new(server, requests.clone(), place);
         (client, socket, requests)
     }
 

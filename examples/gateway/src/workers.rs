@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
     runtime::{Builder, Handle},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 /// Serves the connections that it is given.
 ///
@@ -18,6 +18,9 @@ pub(crate) struct Worker {
     runtime: Handle,
     connections: TaskTracker,
 }
+
+/// The place of a connection at its worker, until it is closed.
+pub(crate) type Place = TaskTrackerToken;
 
 impl Worker {
     /// On the threads of the caller's runtime.
@@ -53,6 +56,10 @@ impl Worker {
             .expect("there is one at least")
     }
 
+    pub(crate) fn place(&self) -> Place {
+        self.connections.token()
+    }
+
     /// Serves a connection, as one of `all`.
     pub(crate) fn serve<S>(
         &self,
@@ -71,7 +78,24 @@ impl Worker {
                 serve(socket).await;
             }
         };
-        let serve = self.connections.track_future(serve);
         _ = all.spawn_on(serve, &self.runtime);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_next_connection_is_for_the_one_with_the_fewest() {
+        let workers = [(); 3].map(|()| Worker::here(Router::new()));
+        let next = |expected: usize| std::ptr::eq(Worker::idlest(&workers), &workers[expected]);
+        let places: Vec<_> = workers.iter().take(2).map(Worker::place).collect();
+        assert!(next(2));
+        let _more = [workers[2].place(), workers[2].place()];
+        assert!(next(0));
+        drop(places);
+        let _again = workers[0].place();
+        assert!(next(1));
     }
 }

@@ -226,14 +226,14 @@ impl ModelRouteLayer {
     }
 
     /// Whether `GET /v1/models` and `GET /v1/models/{id}` are answered from the table, as well
-    /// as Gemini's `/v1beta/models` and `/v1alpha/models` and Vertex AI's
-    /// `/v1beta1/publishers/google/models`; on by default.
+    /// as Gemini's `/v1beta/models` and `/v1alpha/models`, Vertex AI's
+    /// `/v1beta1/publishers/google/models` and Ollama's `/api/tags`; on by default.
     pub fn models_endpoint(mut self, on: bool) -> Self {
         self.options.admission.models_endpoint = on;
         self
     }
 
-    /// Which models a client sees at `GET /v1/models` and in Gemini's list: those for which
+    /// Which models a client sees at `GET /v1/models` and in the other APIs' lists: those for which
     /// `is_visible` returns true, given the request's head and the name of a model or
     /// adapter. By default all are visible.
     ///

@@ -1,5 +1,5 @@
 //! The answer to `GET /v1/models` and `GET /v1/models/{id}`, below any prefix, and to the same in
-//! Google's APIs.
+//! Google's and Ollama's APIs.
 
 use std::{
     borrow::Cow,
@@ -28,10 +28,12 @@ enum Form {
     OpenAi,
     Gemini,
     Vertex,
+    /// It has no paths of single models.
+    Ollama,
 }
 
 /// Below any prefix.
-const PATHS: [(&str, Form); 6] = [
+const PATHS: [(&str, Form); 7] = [
     ("/v1/models", Form::OpenAi),
     // Azure's, and behind `/v1beta` Google's for OpenAI's clients.
     ("/openai/models", Form::OpenAi),
@@ -39,6 +41,7 @@ const PATHS: [(&str, Form); 6] = [
     ("/v1alpha/models", Form::Gemini),
     ("/v1beta1/publishers/google/models", Form::Vertex),
     ("/v1/publishers/google/models", Form::Vertex),
+    ("/api/tags", Form::Ollama),
 ];
 
 /// Whose list such a request is for, and what its path has behind that of the list: an id can't be
@@ -48,7 +51,11 @@ fn below_list<'p>(method: &Method, path: &'p str) -> Option<(Form, &'p str)> {
     let found = PATHS.into_iter().filter_map(|(list, form)| {
         let at = path.find(list)?;
         let below = path.get(at + list.len()..)?;
-        (below.is_empty() || below.starts_with('/')).then_some((at, (form, below)))
+        let is_here = match below {
+            "" | "/" => true,
+            _ => below.starts_with('/') && form != Form::Ollama,
+        };
+        is_here.then_some((at, (form, below)))
     });
     found.min_by_key(|(at, _)| *at).map(|(_, found)| found)
 }
@@ -67,13 +74,14 @@ impl Form {
         match self {
             Self::OpenAi => is_below_model(path),
             Self::Gemini | Self::Vertex => has_method(path) || path.contains("/operations/"),
+            Self::Ollama => false,
         }
     }
 
     fn list_of<'e>(self, entries: impl Iterator<Item = &'e Written>) -> Bytes {
         let start: &[u8] = match self {
             Self::OpenAi => br#"{"object":"list","data":["#,
-            Self::Gemini => br#"{"models":["#,
+            Self::Gemini | Self::Ollama => br#"{"models":["#,
             Self::Vertex => br#"{"publisherModels":["#,
         };
         let mut list = start.to_vec();
@@ -94,6 +102,7 @@ struct Written {
     openai: Bytes,
     gemini: Bytes,
     vertex: Bytes,
+    ollama: Bytes,
 }
 
 impl Written {
@@ -102,6 +111,7 @@ impl Written {
             Form::OpenAi => &self.openai,
             Form::Gemini => &self.gemini,
             Form::Vertex => &self.vertex,
+            Form::Ollama => &self.ollama,
         }
     }
 
@@ -130,6 +140,15 @@ impl Written {
             "name": format!("publishers/google/models/{id}"),
             "displayName": id,
         });
+        let ollama = json!({
+            "name": id,
+            "model": id,
+            // Clients want all of these, and the digest in full length. None is known.
+            "modified_at": "1970-01-01T00:00:00Z",
+            "size": 0,
+            "digest": "0".repeat(64),
+            "details": {},
+        });
         if let Some(parent) = &listed.parent {
             openai["parent"] = parent.as_str().into();
         }
@@ -142,6 +161,7 @@ impl Written {
             openai: openai.to_string().into(),
             gemini: gemini.to_string().into(),
             vertex: vertex.to_string().into(),
+            ollama: ollama.to_string().into(),
         }
     }
 }
@@ -198,6 +218,7 @@ impl ModelList {
                 openai: list(Form::OpenAi),
                 gemini: list(Form::Gemini),
                 vertex: list(Form::Vertex),
+                ollama: list(Form::Ollama),
             },
             entries,
             by_id,
@@ -407,6 +428,21 @@ mod tests {
         ] {
             assert!(get(path).is_none(), "{path}");
         }
+    }
+
+    #[test]
+    fn ollamas_list_has_the_same_models_and_no_entries() {
+        for path in ["/api/tags", "/team-a/api/tags/"] {
+            let (status, body) = get(path).unwrap();
+            assert_eq!(status, StatusCode::OK, "{path}");
+            let names: Vec<_> = body["models"].as_array().unwrap().iter().collect();
+            assert_eq!(names.len(), 3);
+            for (name, id) in names.iter().zip(["org/base", "lora-A", "llama3:8b"]) {
+                assert_eq!((&name["name"], &name["model"]), (&json!(id), &json!(id)));
+                assert_eq!(name["digest"].as_str().map(str::len), Some(64));
+            }
+        }
+        assert!(get("/api/tags/org/base").is_none());
     }
 
     #[test]

@@ -155,6 +155,21 @@ fn geminis_clients_get_the_same_models_in_their_form() {
     }
 }
 
+/// `ollama list` cuts the digest to twelve letters.
+#[test]
+fn ollamas_clients_get_the_same_models_in_their_form() {
+    let list = json("/api/tags");
+    let models = list["models"].as_array().unwrap();
+    let names: Vec<_> = models.iter().map(|model| &model["name"]).collect();
+    assert_eq!(names, ["org/base", "sql", "org/deep/chat", "orphan"]);
+    for model in models {
+        assert_eq!(model["model"], model["name"]);
+        assert_eq!(model["digest"].as_str().map(str::len), Some(64));
+        assert!(model["modified_at"].is_string() && model["size"].is_u64());
+        assert!(model["details"].is_object());
+    }
+}
+
 #[test]
 fn another_is_not_found_in_geminis_form_either() {
     for uri in ["/v1beta/models/org", "/v1alpha/models/SQL"] {

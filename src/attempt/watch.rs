@@ -196,9 +196,11 @@ impl Watch {
     }
 
     fn with_error(&self, error: &EventError, is_between: bool) -> Ending {
+        if self.reads_out {
+            return Ending::Complete;
+        }
         let farewell = self.engines_own(is_between);
         match is_clients(error) {
-            _ if self.reads_out => Ending::Complete,
             true => Ending::Refused(farewell),
             false => Ending::Failed(farewell),
         }

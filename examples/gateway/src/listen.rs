@@ -20,7 +20,7 @@ use crate::{
     entrance,
     print::log,
     requests::Requests,
-    socket::{Place, Socket},
+    socket::{Places, Socket},
     workers::Worker,
 };
 
@@ -166,7 +166,7 @@ impl Listener {
                         server: server.clone(),
                         send_timeout: self.send_timeout,
                         leave: connections.leave.clone(),
-                        place: (permit, worker.place()),
+                        places: (permit, worker.place()),
                     };
                     worker.serve(&connections.tasks, socket, |socket| {
                         connection.serve(socket)
@@ -219,7 +219,7 @@ struct Connection {
     server: Builder<TokioExecutor>,
     send_timeout: Duration,
     leave: CancellationToken,
-    place: Place,
+    places: Places,
 }
 
 impl Connection {
@@ -230,7 +230,7 @@ impl Connection {
         _ = keep_alive(&socket);
         let requests = Requests::new(self.send_timeout);
         let seen = requests.clone();
-        let socket = Socket::new(socket, requests.clone(), self.place);
+        let socket = Socket::new(socket, requests.clone(), self.places);
         let (app, client) = (self.app, self.client);
         let service = service_fn(move |request: Request<Incoming>| {
             let (app, requests) = (app.clone(), requests.clone());

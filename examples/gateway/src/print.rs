@@ -65,6 +65,14 @@ impl Output {
         locked.unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until `is_so` no longer holds, and locks.
+    fn lock_unless(&self, is_so: impl Fn(&Unwritten) -> bool) -> MutexGuard<'_, Unwritten> {
+        let waited = self
+            .changed
+            .wait_while(self.lock(), |unwritten| is_so(unwritten));
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds a line if there is room for it.
     fn log(&'static self, line: &str) {
         self.add(self.lock(), line);
@@ -72,9 +80,7 @@ impl Output {
 
     /// Adds a line once there is room for it.
     fn say(&'static self, line: &str) {
-        let full = |unwritten: &mut Unwritten| !unwritten.has_room();
-        let unwritten = self.changed.wait_while(self.lock(), full);
-        self.add(unwritten.unwrap_or_else(PoisonError::into_inner), line);
+        self.add(self.lock_unless(|unwritten| !unwritten.has_room()), line);
     }
 
     fn add(&'static self, mut unwritten: MutexGuard<'_, Unwritten>, line: &str) {
@@ -98,9 +104,7 @@ impl Output {
         let mut out = (self.open)();
         let mut lines = Vec::new();
         loop {
-            let empty = |unwritten: &mut Unwritten| unwritten.is_empty();
-            let unwritten = self.changed.wait_while(self.lock(), empty);
-            let mut unwritten = unwritten.unwrap_or_else(PoisonError::into_inner);
+            let mut unwritten = self.lock_unless(Unwritten::is_empty);
             mem::swap(&mut unwritten.lines, &mut lines);
             let lost = mem::take(&mut unwritten.lost);
             unwritten.is_writing = true;

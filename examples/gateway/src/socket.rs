@@ -13,7 +13,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::{requests::Requests, workers};
+use crate::{requests::Requests, workers::Place};
 
 /// From the first byte of a head to its last; for the first one from the connection's begin.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -25,12 +25,12 @@ pub(crate) struct Socket<S> {
     requests: Requests,
     clock: Option<Clock>,
     sending: Sending,
-    _place: Place,
+    _places: Places,
 }
 
 /// Held for as long as a connection is open, also as a WebSocket, which is no longer the server's: its
-/// place among all connections, and among those of its worker.
-pub(crate) type Place = (OwnedSemaphorePermit, workers::Place);
+/// places among all connections, and among those of its worker.
+pub(crate) type Places = (OwnedSemaphorePermit, Place);
 
 /// Runs while a head arrives.
 struct Clock {
@@ -74,7 +74,7 @@ impl Sending {
 }
 
 impl<S> Socket<S> {
-    pub(crate) fn new(stream: S, requests: Requests, place: Place) -> Self {
+    pub(crate) fn new(stream: S, requests: Requests, places: Places) -> Self {
         Self {
             stream,
             clock: Some(Clock::new(&requests)),
@@ -83,7 +83,7 @@ impl<S> Socket<S> {
                 clock: None,
             },
             requests,
-            _place: place,
+            _places: places,
         }
     }
 }
@@ -173,8 +173,8 @@ mod tests {
         let (client, server) = duplex(64);
         let requests = Requests::new(SEND);
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let place = (permit, Worker::here(Router::new()).place());
-        let socket = Socket::new(server, requests.clone(), place);
+        let places = (permit, Worker::here(Router::new()).place());
+        let socket = Socket::new(server, requests.clone(), places);
         (client, socket, requests)
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame};
 
 use super::keep_alive::KeepAlive;
@@ -113,8 +113,7 @@ impl<B> Late<B> {
             if let Some(error) = head.extensions.get::<RouteError>() {
                 return Poll::Ready(Next::Last(self.error(head.status, error)));
             }
-            let is_stream = Format::of(&head.headers) == Format::Sse;
-            if head.status.is_success() && is_stream {
+            if is_stream(head.status, &head.headers) {
                 return Poll::Ready(Next::Stream(Box::pin(body)));
             }
             self.state = State::Failing {
@@ -127,10 +126,9 @@ impl<B> Late<B> {
 
     /// In the engine's words, if it has any.
     fn failure(&self, status: StatusCode, data: &[u8]) -> Bytes {
-        let no_stream = status.is_success().then(RouteError::no_stream);
-        let (status, error) = match no_stream {
-            Some(error) => (error.status(), error),
-            None => (status, RouteError::refused_late(status)),
+        let (status, error) = match is_refusal(status) {
+            true => (status, RouteError::refused_late(status)),
+            false => (RouteError::no_stream().status(), RouteError::no_stream()),
         };
         failure_event(self.dialect, data, &self.why(status, &error))
     }
@@ -147,6 +145,21 @@ impl<B> Late<B> {
             id: &self.id,
         }
     }
+}
+
+/// Why an answer with this head can't follow the comments though it does not say itself that it has
+/// failed, if that is so.
+pub(crate) fn fault_of(status: StatusCode, headers: &HeaderMap) -> Option<RouteError> {
+    let is_fault = !is_stream(status, headers) && !is_refusal(status);
+    is_fault.then(RouteError::no_stream)
+}
+
+fn is_stream(status: StatusCode, headers: &HeaderMap) -> bool {
+    status.is_success() && Format::of(headers) == Format::Sse
+}
+
+fn is_refusal(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
 }
 
 /// Ready once the body has ended, or has more than is read of it.

@@ -25,7 +25,7 @@ pub(crate) use self::{
     exchange::{Dispatched, Exchange, Finished, Fixed, Next, Timed, Upcoming},
     held::Held,
     keep_alive::KeepAlive,
-    late::Late,
+    late::{Late, fault_of},
     learned_ids::LearnedIds,
     outcome::{outcome_of, outcome_of_answer, outcome_of_error},
     retries::{LEAST_TIME, Retries},

@@ -2,7 +2,6 @@
 
 use std::{
     any::Any,
-    cell::Cell,
     error::Error,
     io,
     time::{Duration, SystemTime},
@@ -13,7 +12,8 @@ use tower::{buffer::error::Closed, load_shed::error::Overloaded, timeout::error:
 
 use crate::{
     error::{
-        BoxError, ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind, in_chain,
+        BoxError, ConnectionFailure, ConnectionFailureKind, RouteError, RouteErrorKind, find,
+        in_chain,
     },
     server::Outcome,
 };
@@ -21,13 +21,7 @@ use crate::{
 pub(crate) fn outcome_of_answer<R>(response: &Response<R>) -> Outcome {
     // An error that a layer below has already turned into an answer.
     if let Some(error) = response.extensions().get::<RouteError>() {
-        return match (error.kind(), error.source()) {
-            (RouteErrorKind::UpstreamTimeout, _) => Outcome::TimedOut,
-            (RouteErrorKind::UpstreamUnreachable, Some(source)) => outcome_of_error(source),
-            (RouteErrorKind::UpstreamUnreachable, None) => Outcome::Failed,
-            (RouteErrorKind::Overloaded, _) => Outcome::Shed,
-            _ => Outcome::ClientFailed,
-        };
+        return outcome_of_own(error);
     }
     let status = response.status();
     match status {
@@ -55,14 +49,23 @@ pub(crate) fn outcome_of<R, E: 'static>(result: &Result<Response<R>, E>) -> Outc
             Outcome::Shed
         }
         Some(error) => outcome_of_error(&**error),
-        None => match (error as &dyn Any).downcast_ref::<ConnectionFailure>() {
-            Some(failure) => outcome_of_error(failure),
-            None => Outcome::Failed,
-        },
+        None => {
+            let error = error as &dyn Any;
+            if let Some(failure) = error.downcast_ref::<ConnectionFailure>() {
+                outcome_of_error(failure)
+            } else if let Some(error) = error.downcast_ref::<RouteError>() {
+                outcome_of_error(error)
+            } else {
+                Outcome::Failed
+            }
+        }
     }
 }
 
 pub(crate) fn outcome_of_error(error: &(dyn Error + 'static)) -> Outcome {
+    if let Some(error) = find::<RouteError>(error) {
+        return outcome_of_own(error);
+    }
     if is_own_limit(error) {
         return Outcome::Shed;
     }
@@ -78,14 +81,23 @@ pub(crate) fn outcome_of_error(error: &(dyn Error + 'static)) -> Outcome {
     }
 }
 
+/// The outcome of an attempt that ended with an error of this crate's: of the request's body, of
+/// one of its layers, or of a layer of the caller's that refuses requests.
+fn outcome_of_own(error: &RouteError) -> Outcome {
+    match (error.kind(), error.source()) {
+        (RouteErrorKind::UpstreamTimeout, _) => Outcome::TimedOut,
+        (RouteErrorKind::UpstreamUnreachable, Some(source)) => outcome_of_error(source),
+        (RouteErrorKind::UpstreamUnreachable | RouteErrorKind::StreamInterrupted, _) => {
+            Outcome::Failed
+        }
+        (RouteErrorKind::Overloaded, _) => Outcome::Shed,
+        _ => Outcome::ClientFailed,
+    }
+}
+
 /// What the HTTP client says about the connection, if it does.
 fn connection_failure(error: &(dyn Error + 'static)) -> Option<ConnectionFailureKind> {
-    let kind = Cell::new(None);
-    in_chain(error, |error| {
-        kind.set(error.downcast_ref().map(ConnectionFailure::kind));
-        kind.get().is_some()
-    });
-    kind.get()
+    find(error).map(ConnectionFailure::kind)
 }
 
 /// Whether the gateway itself refused the request or lacked something: a limit of a layer, file

@@ -6,12 +6,10 @@ mod connection;
 mod request_id;
 mod route;
 
-#[cfg(feature = "client")]
-pub(crate) use self::route::find;
 pub(crate) use self::{
     answer::{ACCEPTED_ENCODINGS, Asked, Asker, ErrorBody, Shape, is_of_google},
     request_id::X_REQUEST_ID,
-    route::{BoxError, Chain, Excerpt, in_chain},
+    route::{BoxError, Chain, Excerpt, find, in_chain},
 };
 pub use self::{
     connection::{ConnectionFailure, ConnectionFailureKind},

@@ -421,7 +421,6 @@ pub(crate) fn in_chain(
 }
 
 /// The first of `error` and its sources that is an `E`.
-#[cfg(feature = "client")]
 pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     chain(error).find_map(|error| error.downcast_ref())
 }

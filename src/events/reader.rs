@@ -38,6 +38,8 @@ pub struct Reader {
     start: u64,
     sse: Sse,
     list: List,
+    /// Whether the document is an array.
+    is_array: bool,
     value: Value,
     template: Template,
     seen: Kinds,
@@ -72,6 +74,7 @@ impl Reader {
             start: 0,
             sse: Sse::new(),
             list: List::Start,
+            is_array: false,
             value: Value::default(),
             template: Template::new(MAX_TEMPLATE),
             seen: Kinds::NONE,
@@ -220,6 +223,11 @@ impl Reader {
         self.dialect
     }
 
+    /// Whether the answer is a stream of events, as far as has been read: Gemini's may be an array.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.format != Format::Json || self.is_array
+    }
+
     /// How the answer is cut into events.
     pub fn format(&self) -> Format {
         self.format
@@ -344,6 +352,7 @@ impl Reader {
                         }
                         (List::Start, b'[') if self.dialect == Dialect::Gemini => {
                             self.advance(rest, 1);
+                            self.is_array = true;
                             self.list = List::Between;
                         }
                         (List::Start, _) => self.list = List::Single,

@@ -77,6 +77,8 @@ pub(super) struct Course<S> {
     pub(super) routed: Option<Routed>,
     /// The client is to be kept alive from now on.
     pub(super) waiter: Option<Box<Waiter>>,
+    /// The client has got a head, and comments, before there is an answer.
+    pub(super) is_open: bool,
     pub(super) report: Report,
     pub(super) asker: Asker,
 }
@@ -197,6 +199,7 @@ impl<S> Course<S> {
             inner: Some(inner),
             routed: None,
             waiter: None,
+            is_open: false,
             report,
             asker,
         }
@@ -210,6 +213,7 @@ impl<S> Course<S> {
             inner: self.inner.take(),
             routed: self.routed.take(),
             waiter: self.waiter.take(),
+            is_open: self.is_open,
             report: std::mem::take(&mut self.report),
             asker: self.asker.clone(),
         }

@@ -209,7 +209,9 @@ where
 {
     /// The client gets a head before there is an answer.
     pub(super) fn open(self: Pin<&mut Self>) {
-        self.project().course.report.opened();
+        let course = self.project().course;
+        course.is_open = true;
+        course.report.opened();
     }
 
     /// The decision so far.

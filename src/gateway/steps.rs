@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     attempt::{
-        Finished, Held, KeepAlive, LearnedIds, ResponseBody, RouteBody, Watch, outcome_of,
-        outcome_of_answer,
+        Finished, Held, KeepAlive, LearnedIds, ResponseBody, RouteBody, Watch, fault_of,
+        outcome_of, outcome_of_answer,
     },
     config::OnInterruption,
     error::RouteError,
@@ -261,13 +261,13 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
         routed,
         report,
         asker,
+        is_open,
         ..
     } = course;
     let routed = routed.as_mut().expect("it has an exchange");
     let rest = rest(finished.upload.as_ref(), routed, &mut response);
     let (decision, lease) = (&finished.decision, finished.lease.as_ref());
-    let error = response.extensions().get::<RouteError>();
-    report.answered(response.status(), decision, error);
+    tell(&response, decision, *is_open, report);
     hear_load(&mut response, routed, lease);
     rewrite::response_head(&mut response, fields);
     let headers = response.headers_mut();
@@ -287,6 +287,16 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     routed.exchange = None;
     let body = |body| ResponseBody::upstream(body, held, Some(decision), rest);
     ControlFlow::Break(Ok(response.map(body)))
+}
+
+/// Tells of an answer. A client that has got comments (`is_open`) gets an error event in place of one
+/// that is no stream.
+fn tell<R>(response: &Response<R>, decision: &RouteDecision, is_open: bool, report: &mut Report) {
+    let error = response.extensions().get::<RouteError>();
+    report.answered(response.status(), decision, error);
+    if is_open && let Some(fault) = fault_of(response.status(), response.headers()) {
+        report.rejected(&fault);
+    }
 }
 
 /// The inner service has failed, or the engine has switched protocols.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::{Asker, RouteError},
-    events::{Dialect, Format, Kinds, Reader, Usage},
+    events::{Dialect, Kinds, Reader, Usage},
     model::ExtractedModel,
     route::{CompiledTable, RouteDecision, Selection},
 };
@@ -292,7 +292,7 @@ impl Told {
     fn read(&mut self, reader: &Reader, kinds: Kinds) {
         self.contents = reader.contents();
         self.is_read = true;
-        self.is_stream = reader.format() != Format::Json;
+        self.is_stream = reader.is_stream();
         if self.is_stream && self.content.is_none() && self.contents > 0 {
             self.content = Some(Instant::now());
             let Listening { request, observers } = &*self.listening;

@@ -3,6 +3,7 @@
 use std::{io, time::Duration};
 
 use axum::body::Body;
+use http::{Request, Response};
 use test_kit::{
     answer::Answer,
     body::{script, script_of},
@@ -13,15 +14,16 @@ use test_kit::{
     table::{failures, one_server, single, table},
 };
 use tower::{
-    BoxError, ServiceBuilder, ServiceExt,
+    BoxError, Layer, ServiceBuilder, ServiceExt,
     buffer::Buffer,
     load_shed::{LoadShedLayer, error::Overloaded},
+    service_fn,
     timeout::TimeoutLayer,
 };
 use tower_model_route::{
     AnswerErrorsLayer, ConnectionFailure, ConnectionFailureKind::NotConnected, EndpointHealth,
-    ModelRoute, ModelRouteLayer, ModelServer, OutlierDetection, RouteTable, Rule, TrafficPolicy,
-    stack,
+    ModelRoute, ModelRouteLayer, ModelServer, OutlierDetection, RouteBody, RouteError,
+    RouteErrorKind, RouteTable, Rule, TrafficPolicy, stack,
 };
 
 use crate::SECOND;
@@ -243,6 +245,63 @@ async fn a_full_or_closed_layer_of_the_caller() {
             (answer.status().as_u16(), &*answer.code()),
             (503, "overloaded")
         );
+    }
+    assert_eq!(failures(&table), 0);
+}
+
+/// A filter or a circuit breaker says why with a `RouteError`, which the client reads.
+#[tokio::test(start_paused = true)]
+async fn a_layer_of_the_caller_that_refuses_with_an_error_of_ours() {
+    for (kind, attempts) in [
+        (RouteErrorKind::Forbidden, 1),
+        (RouteErrorKind::RateLimited, 1),
+        (RouteErrorKind::BodyTooLarge, 1),
+        // Another engine may have room.
+        (RouteErrorKind::Overloaded, 2),
+    ] {
+        let refusal = || RouteError::new(kind, "not now");
+        let is_wrapped: [fn(RouteError) -> BoxError; 2] =
+            [|error| error.into(), |error| io::Error::other(error).into()];
+        for (wrapped, status) in is_wrapped.into_iter().zip([Some(kind.status()), None]) {
+            let policy = strict().max_retries(1).retry_interval(Duration::ZERO);
+            let rig = Rig::one(2, policy);
+            for _ in 0..10 {
+                let refusals = (0..attempts).map(|_| Act::Fail(wrapped(refusal())));
+                rig.engines.next(refusals);
+                let answer = rig.ask().await;
+                if let Some(status) = status {
+                    assert_eq!(answer.status(), status);
+                    assert!(answer.text().contains("not now"), "{}", answer.text());
+                }
+                assert_eq!(rig.engines.attempts().len(), attempts, "{kind:?}");
+            }
+            assert_eq!(failures(&rig.table), 0, "{kind:?}");
+        }
+    }
+    // What such an error says of the engine still counts.
+    for kind in [
+        RouteErrorKind::UpstreamUnreachable,
+        RouteErrorKind::UpstreamTimeout,
+    ] {
+        let rig = Rig::one(1, strict());
+        let error = RouteError::new(kind, "gone");
+        rig.engines.next([Act::Fail(error.into())]);
+        assert_eq!(rig.ask().await.status(), kind.status());
+        assert_eq!(failures(&rig.table), 1, "{kind:?}");
+    }
+}
+
+/// Nor where nothing but the layer that routes is there to see it.
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_error_is_one_of_ours() {
+    let table = one_server(1, strict());
+    let refuses = service_fn(|_: Request<RouteBody>| async {
+        let error = RouteError::new(RouteErrorKind::Forbidden, "not you");
+        Err::<Response<Body>, _>(error)
+    });
+    let service = ModelRouteLayer::new(table.clone()).layer(refuses);
+    for _ in 0..3 {
+        assert!(service.clone().oneshot(asked()).await.is_err());
     }
     assert_eq!(failures(&table), 0);
 }

@@ -7,7 +7,7 @@ use test_kit::{
     body::{Script, script},
     engines::{Act, fails, says, status, streams},
     gateway::Rig,
-    request::{asked, chat},
+    request::{asked, chat, chat_of},
     table::{one_server, retries},
 };
 use tokio::time::{sleep, timeout};
@@ -55,6 +55,37 @@ async fn a_whole_answer_is_ok_and_an_engines_error_is_an_error() {
     rig.engines.next([status(500), status(500)]);
     drop(rig.answer().await);
     assert_eq!(heard.end().kind, EndKind::Error);
+}
+
+/// Behind comments a client can be given nothing but events: it gets an error event in place of
+/// anything else.
+#[tokio::test(start_paused = true)]
+async fn what_is_no_stream_behind_comments_is_an_error() {
+    let compressed = || streams(script().1).header("content-encoding", "gzip");
+    let answers: [fn() -> Act; 4] = [
+        || says(307, "").header("location", "/v1/chat/completions"),
+        || says(200, "{\"choices\":[]}").header("content-type", "application/json"),
+        || says(200, "").header("content-type", "application/json"),
+        compressed,
+    ];
+    for answer in answers {
+        let heard = Heard::default();
+        let policy = TrafficPolicy::new().sse_keepalive(millis(100));
+        let rig = heard.rig(one_server(1, policy));
+        rig.engines.next([answer().late(millis(250))]);
+        let request = chat_of("{\"model\":\"asked\",\"stream\":true}");
+        let got = rig.send(request).await;
+        assert_eq!(got.status(), 200);
+        let text = got.into_body().collect().await.unwrap().to_bytes();
+        let text = std::str::from_utf8(&text).unwrap();
+        assert!(text.contains(r#""code":"upstream_unreachable""#), "{text}");
+        let end = heard.end();
+        assert_eq!((end.kind, end.status), (EndKind::Error, Some(502)));
+        assert_eq!(end.code, Some("upstream_unreachable"));
+        assert!(end.answered, "by the engine, which is paid for");
+        let told = "rejected upstream_unreachable".to_owned();
+        assert!(heard.lines().contains(&told));
+    }
 }
 
 #[tokio::test(start_paused = true)]

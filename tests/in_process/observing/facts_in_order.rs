@@ -1,9 +1,10 @@
 //! Each fact is told when it is known, to all who listen.
 
+use axum::body::Body;
 use http::Request;
 use test_kit::{
     body::script,
-    engines::{fails, status, streams},
+    engines::{answers, fails, status, streams},
     gateway::Rig,
     request::{asked, chat_of},
     table::{one_server, retries, server, table},
@@ -81,6 +82,37 @@ async fn from_the_head_to_the_end_with_a_retry_between() {
         Some(millis(15)),
         "30 ms behind it, by two"
     );
+}
+
+/// So Gemini streams without `alt=sse`.
+#[tokio::test(start_paused = true)]
+async fn an_array_that_grows_is_a_stream() {
+    let heard = Heard::default();
+    let rig = heard.rig(one_server(1, retries(0)));
+    let (feed, body) = script();
+    let array = answers(200, body).header("content-type", "application/json; charset=UTF-8");
+    rig.engines.next([array]);
+    let request = Request::post("/v1beta/models/asked:streamGenerateContent")
+        .body(Body::from(r#"{"contents":[]}"#));
+    let mut answer = rig.send(request.unwrap()).await.into_body();
+    let element = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]}}]}"#;
+    for before in ["[", ",\r\n"] {
+        sleep(millis(20)).await;
+        feed.data(format!("{before}{element}"));
+        http_body_util::BodyExt::frame(&mut answer).await;
+    }
+    // The client has had enough.
+    drop(answer);
+    let end = heard.end();
+    assert!(end.stream);
+    assert_eq!(
+        (end.contents, end.output),
+        (2, 2),
+        "an event for each element"
+    );
+    assert_eq!(end.times.to_first_content, Some(millis(20)));
+    assert_eq!(end.times.per_output_event, Some(millis(20)));
+    assert!(heard.lines().contains(&"content at 20 ms".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

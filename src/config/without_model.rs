@@ -39,8 +39,13 @@ pub enum WithoutModel {
     /// Answers them with an error.
     #[default]
     Reject,
-    /// Forwards those whose body is not read to the inner service unchanged: the URI, the
-    /// headers (except `x-request-id`) and the body, which is streamed.
+    /// Forwards those whose body is not read to the inner service: the URI, the headers and the body,
+    /// which is streamed. Only the fields of the client's connection stay behind, and those of the
+    /// inner service's do on the way back, as with requests that are routed; `Via`, `x-request-id`
+    /// and [`forwarded_fields`](crate::ModelRouteLayer::forwarded_fields) are set as for those, and
+    /// a WebSocket is tunnelled.
+    ///
+    /// Which server it is sent to is the inner service's choice: the URI and `Host` are the client's.
     Forward,
     /// Routes them as if they named this model or LoRA adapter.
     Model(String),

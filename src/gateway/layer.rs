@@ -166,7 +166,8 @@ impl ModelRouteLayer {
     /// read and thrown away: up to this many bytes, for the [`drain_timeout`](Self::drain_timeout),
     /// and until the client has been silent for a second. Over HTTP/2 the gateway's own answer
     /// waits as a whole, because curl breaks the stream off if it comes in parts. A client that
-    /// waits for its `100 Continue` has nothing to send, and is answered at once.
+    /// waits for its `100 Continue` has nothing to send, and is answered at once; over HTTP/1.1 with
+    /// `Connection: close`, since it may send its body all the same (RFC 9110 section 10.1.1).
     pub fn drain_bytes(mut self, bytes: usize) -> Self {
         self.options.drain.bytes = bytes as u64;
         self

@@ -2,7 +2,7 @@
 //!
 //! [`service`] looks at the head before it reads any of the body: it may answer
 //! at once (`GET /v1/models`, a refusal), forward the request without routing
-//! it, or begin to receive the body. From then on the request is a [`future`],
+//! it ([`forwarded`]), or begin to receive the body. From then on the request is a [`future`],
 //! which is a state machine ([`phase`]). Each state ends in a function of
 //! [`steps`], which returns the next state:
 //!
@@ -25,12 +25,14 @@
 mod authorize;
 mod deadline;
 mod dispatch;
+mod forwarded;
 mod future;
 mod layer;
 mod limits;
 mod options;
 mod phase;
 mod read;
+mod rest;
 mod routing;
 mod service;
 mod steps;

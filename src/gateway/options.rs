@@ -66,7 +66,7 @@ impl Options {
     pub(super) fn drain(&self, head: &Parts, fields: Fields) -> DrainLimits {
         DrainLimits {
             expects: fields.has(Fields::EXPECT) && awaits_continue(head),
-            first: head.version == Version::HTTP_2,
+            is_http2: head.version >= Version::HTTP_2,
             ..self.drain
         }
     }

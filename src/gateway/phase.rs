@@ -13,7 +13,10 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
-use super::{dispatch::Matched, options::Options, upgrade::Upgrade, waiter::Waiter};
+use super::{
+    dispatch::Matched, forwarded::Forwarded, options::Options, rest, upgrade::Upgrade,
+    waiter::Waiter,
+};
 use crate::{
     attempt::{Exchange, RouteBody},
     error::{Asker, RouteError},
@@ -22,7 +25,7 @@ use crate::{
     observe::Report,
     route::CompiledTable,
     server::Lease,
-    upload::{Drain, DrainLimits, Receive},
+    upload::{Drain, DrainLimits, Receive, Upload},
     wire::Fields,
 };
 
@@ -50,6 +53,18 @@ pin_project! {
     }
 }
 
+impl<F> Phase<F> {
+    /// The gateway gives this answer itself, while the client may still send its `upload`.
+    pub(super) fn answering(
+        mut response: Response<Bytes>,
+        upload: Option<Upload>,
+        limits: DrainLimits,
+    ) -> Self {
+        let rest = upload.and_then(|upload| rest::drain(upload, limits, response.headers_mut()));
+        Self::Answering { response, rest }
+    }
+}
+
 /// What follows a state.
 pub(super) enum Next<F> {
     Phase(Phase<F>),
@@ -72,9 +87,10 @@ pub(super) struct Course<S> {
     /// Until the same time, so that what a service holds, such as a permit, is not kept until
     /// the answer comes.
     pub(super) inner: Option<S>,
-    /// From when its endpoint is chosen until there is an answer; `None` if it is forwarded without
-    /// being routed.
+    /// From when its endpoint is chosen until there is an answer.
     pub(super) routed: Option<Routed>,
+    /// If it goes on without being routed, until there is an answer.
+    pub(super) forwarded: Option<Box<Forwarded>>,
     /// The client is to be kept alive from now on.
     pub(super) waiter: Option<Box<Waiter>>,
     /// The client has got a head, and comments, before there is an answer.
@@ -198,6 +214,7 @@ impl<S> Course<S> {
             request: None,
             inner: Some(inner),
             routed: None,
+            forwarded: None,
             waiter: None,
             is_open: false,
             report,
@@ -212,6 +229,7 @@ impl<S> Course<S> {
             request: self.request.take(),
             inner: self.inner.take(),
             routed: self.routed.take(),
+            forwarded: self.forwarded.take(),
             waiter: self.waiter.take(),
             is_open: self.is_open,
             report: std::mem::take(&mut self.report),

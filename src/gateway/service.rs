@@ -12,6 +12,7 @@ use tower_service::Service;
 
 use super::{
     deadline,
+    forwarded::Forwarded,
     future::ResponseFuture,
     options::Options,
     phase::{Arrival, Course, Phase},
@@ -24,9 +25,8 @@ use crate::{
     error::{Asker, BoxError, RouteError, X_REQUEST_ID},
     model::Scan,
     observe::Report,
-    pieces::{Chunks, Edits},
     route::CompiledTable,
-    upload::{Drain, DrainLimits, Limits, Receive, Share, Upload, receive},
+    upload::{Limits, Receive, Share, Upload, receive},
     wire::{Fields, RequestFields, admitted},
 };
 
@@ -95,20 +95,18 @@ where
                 Phase::Receiving { receive, table }
             }
             FirstLook::Forward => {
-                let body = forwarded(body, &self.options);
-                course.request = Some(Box::new(Request::from_parts(head, body)));
-                Phase::Sending
+                let (request, forwarded) = Forwarded::new((head, fields), body, &self.options);
+                course.forwarded = Some(Box::new(forwarded));
+                course.put_away(request)
             }
             FirstLook::Answer(response) => {
                 course.report.served(response.status());
-                let rest = unread(body, self.options.drain(&head, fields));
-                Phase::Answering { response, rest }
+                Phase::answering(response, unread(body), self.options.drain(&head, fields))
             }
             FirstLook::Reject(error) => {
                 course.report.rejected(&error);
-                let rest = unread(body, self.options.drain(&head, fields));
                 let response = error.answer(&course.asker);
-                Phase::Answering { response, rest }
+                Phase::answering(response, unread(body), self.options.drain(&head, fields))
             }
         };
         ResponseFuture::new(Routing::new(phase, course))
@@ -178,28 +176,8 @@ fn first_look(
     FirstLook::Receive(scan)
 }
 
-/// The body of a request that is forwarded without being routed.
-fn forwarded<B>(body: B, options: &Options) -> RouteBody
-where
-    B: Body + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    if body.is_end_stream() {
-        return RouteBody::default();
-    }
-    let inbound = receive(body, Scan::none(), Limits::NONE);
-    let total = inbound.total();
-    let upload = Upload::new(
-        Chunks::default(),
-        inbound,
-        options.replay_bytes,
-        Share::of(&options.memory),
-    );
-    RouteBody::upload(upload.reader(), total, Edits::None, options.replay_bytes)
-}
-
 /// The body of a request that is answered by its head alone.
-fn unread<B>(body: B, limits: DrainLimits) -> Option<Box<Drain>>
+fn unread<B>(body: B) -> Option<Upload>
 where
     B: Body + Send + 'static,
     B::Error: Into<BoxError>,
@@ -207,6 +185,5 @@ where
     if body.is_end_stream() {
         return None;
     }
-    let inbound = receive(body, Scan::none(), Limits::NONE);
-    Drain::of_unread(Some(inbound), limits)
+    Some(Upload::unread(receive(body, Scan::none(), Limits::NONE)))
 }

@@ -17,6 +17,7 @@ use super::{
     dispatch::{Matched, Turn},
     phase::{Arrival, Course, Limiting, Next, Phase, Queued, Recalling, Routed, Timer, UNSENT},
     read::reads_on,
+    rest,
     upgrade::{Upgrade, switched},
     waiter::Waiter,
 };
@@ -238,7 +239,7 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
     course: &mut Course<S>,
 ) -> ControlFlow<Answer<R, E>, Phase<F>> {
     let Some(exchange) = course.exchange() else {
-        return ControlFlow::Break(forwarded(result, &mut course.report));
+        return forwarded(result, course);
     };
     let mut response = match result {
         Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => response,
@@ -265,11 +266,11 @@ pub(super) fn answered<S, F, R: Body, E: 'static>(
         ..
     } = course;
     let routed = routed.as_mut().expect("it has an exchange");
-    let rest = rest(finished.upload.as_ref(), routed, &mut response);
     let (decision, lease) = (&finished.decision, finished.lease.as_ref());
     tell(&response, decision, *is_open, report);
     hear_load(&mut response, routed, lease);
     rewrite::response_head(&mut response, fields);
+    let rest = rest::behind(&mut response, finished.upload.as_ref(), routed.drain);
     let headers = response.headers_mut();
     routed.options.admission.via.add(version, headers);
     if fields.has(Fields::LOCATION) {
@@ -309,7 +310,7 @@ fn without_answer<S, F, R: Body, E: 'static>(
         .as_mut()
         .and_then(|routed| Some((routed.exchange.as_ref()?, &mut routed.upgrade)))
     else {
-        return ControlFlow::Break(forwarded(result, report));
+        return forwarded(result, course);
     };
     exchange.settle(|| outcome_of(&result));
     // If the client's upload failed, the engine has seen only a part of it, so
@@ -366,12 +367,27 @@ fn held<R: Body>(
     held
 }
 
-/// The answer to a request that was not routed.
-fn forwarded<R: Body, E>(result: Result<Response<R>, E>, report: &mut Report) -> Answer<R, E> {
-    let response = result.or_else(|error| report.failed(error))?;
-    report.forwarded(response.status());
-    let held = Held::new(None, None, None, std::mem::take(report));
-    Ok(response.map(|body| ResponseBody::upstream(body, held, None, None)))
+/// The inner service has answered a request that was not routed, or has failed.
+fn forwarded<S, F, R: Body, E>(
+    result: Result<Response<R>, E>,
+    course: &mut Course<S>,
+) -> ControlFlow<Answer<R, E>, Phase<F>> {
+    let response = match result {
+        Ok(response) => response,
+        Err(error) => return ControlFlow::Break(course.report.failed(error)),
+    };
+    let Some(mut forwarded) = course.forwarded.take() else {
+        return ControlFlow::Continue(Phase::Completed);
+    };
+    match forwarded.answered(response, &mut course.report) {
+        Ok(response) => ControlFlow::Break(Ok(response)),
+        Err(error) => {
+            course.report.rejected(&error);
+            let response = error.answer(&course.asker);
+            let (upload, limits) = forwarded.into_rest();
+            ControlFlow::Continue(Phase::answering(response, upload, limits))
+        }
+    }
 }
 
 /// Takes what the answer says about its engine's load, if that is of use.
@@ -449,20 +465,6 @@ pub(super) fn own<S, R>(
     response.map(|data| ResponseBody::own_draining(data, rest))
 }
 
-/// The rest of the upload of a request that has been answered.
-fn rest<R: Body>(
-    upload: Option<&Upload>,
-    routed: &Routed,
-    response: &mut Response<R>,
-) -> Option<Box<Drain>> {
-    let rest = Drain::of(upload?.clone(), routed.drain)?;
-    if response.body().is_end_stream() {
-        // With a length of 0 nobody would poll the body, which drains the upload.
-        response.headers_mut().remove(CONTENT_LENGTH);
-    }
-    Some(rest)
-}
-
 /// The total timeout, or the client's if that is sooner.
 fn timer(server: &Server, deadline: Option<Instant>) -> Timer {
     let timeout = server.policy.get_total_timeout();
@@ -515,10 +517,8 @@ fn rejected<S, F>((error, rest): Refused, course: &mut Course<S>) -> Phase<F> {
     course.report.rejected(&error);
     let arrival = course.arrival();
     let limits = arrival.options.drain(&arrival.head, arrival.fields);
-    Phase::Answering {
-        response: error.answer(&course.asker),
-        rest: Drain::of_unread(rest, limits),
-    }
+    let response = error.answer(&course.asker);
+    Phase::answering(response, rest.map(Upload::unread), limits)
 }
 
 /// The gateway answers a request itself that was routed.
@@ -537,7 +537,5 @@ fn answering<S, F>(error: &RouteError, course: &mut Course<S>) -> Phase<F> {
     if let Some(standings) = &routed.standings {
         standings.write(response.headers_mut());
     }
-    let rest = exchange.upload();
-    let rest = rest.and_then(|upload| Drain::of(upload, routed.drain));
-    Phase::Answering { response, rest }
+    Phase::answering(response, exchange.upload(), routed.drain)
 }

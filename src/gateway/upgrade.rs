@@ -42,13 +42,14 @@ pub(super) fn switched<R>(
 ) -> Result<Response<ResponseBody<R>>, RouteError> {
     let upgrade = upgrade
         .filter(|_| rewrite::names_websocket(response.headers()))
-        .ok_or_else(|| {
-            refused("the engine switched protocols, which the request did not ask for")
-        })?;
+        .ok_or_else(|| refused("the request did not ask for"))?;
     let engine = match &upgrade.client {
-        Some(_) => Some(response.extensions_mut().remove().ok_or_else(|| {
-            refused("the engine switched protocols, which its client can not do")
-        })?),
+        Some(_) => Some(
+            response
+                .extensions_mut()
+                .remove()
+                .ok_or_else(|| refused("its client can not do"))?,
+        ),
         None => None,
     };
     let Finished {
@@ -69,10 +70,14 @@ pub(super) fn switched<R>(
     upgrade
         .tunnels
         .begin(client, engine, held)
-        .ok_or_else(|| refused("the engine switched protocols, and there is no runtime for it"))?;
+        .ok_or_else(|| refused("needs a tokio runtime"))?;
     Ok(response.map(|_| ResponseBody::own(Bytes::new())))
 }
 
-fn refused(why: &'static str) -> RouteError {
-    RouteError::new(RouteErrorKind::UpstreamUnreachable, why)
+/// An engine has switched protocols, which something stands against.
+pub(super) fn refused(why: &str) -> RouteError {
+    RouteError::new(
+        RouteErrorKind::UpstreamUnreachable,
+        format!("the engine switched protocols, which {why}"),
+    )
 }

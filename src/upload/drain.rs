@@ -10,15 +10,15 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{inbound::Inbound, shared::Upload};
+use super::shared::Upload;
 
 /// How much of a refused upload is read, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DrainLimits {
     pub(crate) bytes: u64,
     pub(crate) time: Duration,
-    /// Whether the whole answer waits, and not only its end.
-    pub(crate) first: bool,
+    /// Whether the whole answer waits, and not only its end. (HTTP/3 is the same.)
+    pub(crate) is_http2: bool,
     /// Whether the client sends nothing until it is asked to: reading would do that.
     pub(crate) expects: bool,
 }
@@ -26,6 +26,11 @@ pub(crate) struct DrainLimits {
 impl DrainLimits {
     /// A client that has sent nothing for this long has seen the answer and stopped.
     pub(crate) const QUIET: Duration = Duration::from_secs(1);
+
+    /// Whether the client waits to be asked for `upload`, which nobody will do now.
+    pub(crate) fn leave(&self, upload: &Upload) -> bool {
+        self.expects && upload.is_unfinished() && !upload.is_asked_for()
+    }
 }
 
 impl Default for DrainLimits {
@@ -33,7 +38,7 @@ impl Default for DrainLimits {
         Self {
             bytes: 64 << 20,
             time: Duration::from_secs(5),
-            first: false,
+            is_http2: false,
             expects: false,
         }
     }
@@ -64,8 +69,8 @@ impl Drain {
     /// `None` if nothing is left of the upload, none of it may be read, or the client has not been
     /// asked for it.
     pub(crate) fn of(upload: Upload, limits: DrainLimits) -> Option<Box<Self>> {
-        let comes = || upload.is_unfinished() && (!limits.expects || upload.is_asked_for());
-        (limits.bytes > 0 && !limits.time.is_zero() && comes()).then(|| {
+        let may_read = limits.bytes > 0 && !limits.time.is_zero() && !limits.leave(&upload);
+        (may_read && upload.is_unfinished()).then(|| {
             Box::new(Self {
                 position: upload.position(),
                 upload,
@@ -76,14 +81,9 @@ impl Drain {
         })
     }
 
-    /// The same of a body that was not forwarded.
-    pub(crate) fn of_unread(inbound: Option<Inbound>, limits: DrainLimits) -> Option<Box<Self>> {
-        Self::of(Upload::unread(inbound?), limits)
-    }
-
     /// Drains `rest` if the whole answer waits for it; otherwise ready at once.
     pub(crate) fn poll_first(rest: &mut Option<Box<Self>>, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(drain) = rest.as_mut().filter(|drain| drain.limits.first) {
+        if let Some(drain) = rest.as_mut().filter(|drain| drain.limits.is_http2) {
             ready!(drain.poll(cx));
             *rest = None;
         }

@@ -58,7 +58,7 @@ impl Upload {
     }
 
     /// An upload of which nobody wants more.
-    pub(super) fn unread(inbound: Inbound) -> Self {
+    pub(crate) fn unread(inbound: Inbound) -> Self {
         Self::new(Chunks::default(), inbound, 0, Share::default())
     }
 

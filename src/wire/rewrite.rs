@@ -74,7 +74,13 @@ pub(crate) fn frame(head: &mut Parts, length: Option<u64>) {
     let bodyless = !has_body(head);
     let headers = &mut head.headers;
     match length {
-        None => _ = headers.remove(CONTENT_LENGTH),
+        None => {
+            headers.remove(CONTENT_LENGTH);
+            if head.method == Method::GET || head.method == Method::HEAD {
+                // hyper sends no body with these unless its framing is said.
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+        }
         Some(0) if bodyless => _ = headers.remove(CONTENT_LENGTH),
         Some(length) => set_length(headers, length),
     }

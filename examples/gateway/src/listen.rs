@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, http::Request};
+use axum::{Router, http::Request};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -236,7 +236,7 @@ impl Connection {
             let (app, requests) = (app.clone(), requests.clone());
             async move {
                 let version = request.version();
-                let mut request = request.map(Body::new);
+                let mut request = request.map(|body| requests.body(body));
                 // For balances that go by the client's address.
                 request.extensions_mut().insert(client);
                 let answer = requests.count(version, entrance::answer(app, request));

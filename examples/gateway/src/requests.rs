@@ -15,6 +15,9 @@ use axum::{
     http::{Response, StatusCode, Version},
 };
 
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+
 use crate::stuck::Answers;
 
 /// The requests of a connection, as the service and its socket both know them.
@@ -25,8 +28,12 @@ struct Counts {
     send_timeout: Duration,
     open: AtomicUsize,
     seen: AtomicUsize,
-    /// HTTP/2 mixes heads with all else, and after a 101 there are none.
-    has_other_bytes: AtomicBool,
+    /// HTTP/2 mixes heads with all else.
+    is_http2: AtomicBool,
+    /// After a 101 there are no heads.
+    is_handed_over: AtomicBool,
+    /// A body was let go before its end.
+    has_unread: AtomicBool,
     over_http2: Arc<Answers>,
 }
 
@@ -40,7 +47,9 @@ impl Requests {
             send_timeout,
             open: AtomicUsize::new(0),
             seen: AtomicUsize::new(0),
-            has_other_bytes: AtomicBool::new(false),
+            is_http2: AtomicBool::new(false),
+            is_handed_over: AtomicBool::new(false),
+            has_unread: AtomicBool::new(false),
             over_http2: Arc::default(),
         }))
     }
@@ -58,14 +67,14 @@ impl Requests {
         self.0.seen.fetch_add(1, Ordering::SeqCst);
         self.0.open.fetch_add(1, Ordering::SeqCst);
         let is_http2 = version == Version::HTTP_2;
-        if is_http2 && self.begin_other_bytes() {
+        if is_http2 && !self.0.is_http2.swap(true, Ordering::SeqCst) {
             let answers = Arc::downgrade(&self.0.over_http2);
             tokio::spawn(Answers::end_stuck(answers, self.send_timeout()));
         }
         let open = Open(self);
         let answer = answer.await;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            open.0.begin_other_bytes();
+            open.0.0.is_handed_over.store(true, Ordering::SeqCst);
         }
         answer.map(|body| {
             let body = match is_http2 {
@@ -76,15 +85,36 @@ impl Requests {
         })
     }
 
-    /// From now on what arrives may be no head. Returns whether that is new.
-    fn begin_other_bytes(&self) -> bool {
-        !self.0.has_other_bytes.swap(true, Ordering::SeqCst)
+    /// The body of a request, which says if it is not read to its end.
+    pub(crate) fn body(&self, body: Incoming) -> Body {
+        if body.is_end_stream() {
+            return Body::empty();
+        }
+        Body::new(Sent {
+            body,
+            is_over: false,
+            requests: self.clone(),
+        })
     }
 
     /// Whether what arrives now is the begin of a head. Of HTTP/2 only the first has a limit.
     pub(crate) fn awaits_head(&self) -> bool {
         let is_idle = self.0.open.load(Ordering::SeqCst) == 0;
-        is_idle && !self.0.has_other_bytes.load(Ordering::SeqCst)
+        is_idle && !self.is_http2() && !self.is_handed_over()
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.0.is_http2.load(Ordering::SeqCst)
+    }
+
+    /// Whether what arrives is no longer the server's.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.0.is_handed_over.load(Ordering::SeqCst)
+    }
+
+    /// Whether the client may still be sending what nobody reads.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.0.has_unread.load(Ordering::SeqCst)
     }
 
     /// Whether there has been one.
@@ -104,6 +134,44 @@ impl Drop for Open {
     }
 }
 
+/// A request's body.
+struct Sent {
+    body: Incoming,
+    is_over: bool,
+    requests: Requests,
+}
+
+impl HttpBody for Sent {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        this.is_over |= matches!(polled, Poll::Ready(None));
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if !self.is_over && !self.body.is_end_stream() {
+            self.requests.0.has_unread.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
 /// An answer's body, and its request.
 struct Held {
     body: Body,
@@ -117,7 +185,7 @@ impl HttpBody for Held {
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.get_mut().body).poll_frame(cx)
     }
 
@@ -125,7 +193,7 @@ impl HttpBody for Held {
         self.body.is_end_stream()
     }
 
-    fn size_hint(&self) -> http_body::SizeHint {
+    fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
 }

@@ -9,7 +9,7 @@ use tower_model_route::{
     EngineClient, ModelRouteLayer, RouteBody, RouteTableHandle, WithoutModel, stack,
 };
 
-use crate::{hop, show};
+use crate::show;
 
 /// The layer that routes by this table. `forwards` takes the place of what the table says of
 /// requests without a model.
@@ -52,7 +52,6 @@ fn without_model(mut request: Request<RouteBody>, to: Option<&Uri>) -> Request<R
         *request.uri_mut() = uri;
         // The client sets it by the URI.
         request.headers_mut().remove(HOST);
-        hop::end(&mut request);
     }
     request
 }

@@ -13,7 +13,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::{requests::Requests, workers::Place};
+use crate::{linger::Linger, requests::Requests, workers::Place};
 
 /// From the first byte of a head to its last; for the first one from the connection's begin.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -25,6 +25,8 @@ pub(crate) struct Socket<S> {
     requests: Requests,
     clock: Option<Clock>,
     sending: Sending,
+    /// Once the last answer has been sent, if the client may still be sending.
+    linger: Option<Linger>,
     _places: Places,
 }
 
@@ -37,13 +39,16 @@ struct Clock {
     sleep: Pin<Box<Sleep>>,
     /// How many requests had been seen when it was started.
     seen: usize,
+    /// Whether some of the head has come.
+    has_begun: bool,
 }
 
 impl Clock {
-    fn new(requests: &Requests) -> Self {
+    fn new(requests: &Requests, has_begun: bool) -> Self {
         Self {
             sleep: Box::pin(sleep(LIMIT)),
             seen: requests.seen(),
+            has_begun,
         }
     }
 }
@@ -77,14 +82,26 @@ impl<S> Socket<S> {
     pub(crate) fn new(stream: S, requests: Requests, places: Places) -> Self {
         Self {
             stream,
-            clock: Some(Clock::new(&requests)),
+            clock: Some(Clock::new(&requests, false)),
             sending: Sending {
                 limit: requests.send_timeout(),
                 clock: None,
             },
+            linger: None,
             requests,
             _places: places,
         }
+    }
+
+    /// Whether the client may be sending what nobody will read: the rest of a body, what comes behind
+    /// a head that is none, or anything over HTTP/2.
+    fn has_unread(&self) -> bool {
+        let requests = &self.requests;
+        let is_head = |clock: &Clock| clock.has_begun && clock.seen == requests.seen();
+        !requests.is_handed_over()
+            && (requests.has_unread()
+                || requests.is_http2()
+                || self.clock.as_ref().is_some_and(is_head))
     }
 }
 
@@ -98,14 +115,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         let seen = this.requests.seen();
         // A head that is whole has stopped it.
         this.clock = this.clock.take().filter(|clock| clock.seen == seen);
+        let before = buf.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
         let Some(clock) = &mut this.clock else {
             ready!(polled)?;
             if this.requests.awaits_head() {
-                this.clock = Some(Clock::new(&this.requests));
+                this.clock = Some(Clock::new(&this.requests, true));
             }
             return Poll::Ready(Ok(()));
         };
+        clock.has_begun |= buf.filled().len() > before;
         // Bytes that drip do not put it off.
         if clock.sleep.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -114,7 +133,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -144,7 +163,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            this.linger = this.has_unread().then(Linger::new);
+        }
+        match &mut this.linger {
+            Some(linger) => linger.poll(&mut this.stream, cx).map(Ok),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -253,6 +280,91 @@ mod tests {
             assert_eq!(read(&mut socket).await.unwrap(), 5);
             advance(2 * LIMIT).await;
         }
+    }
+
+    /// Until then its socket would be reset, and with it the end of the answer.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_still_sends_is_heard_until_it_stops() {
+        for (ends_it, pause, expected) in [
+            (true, Duration::ZERO, Duration::ZERO),
+            // It has seen the answer, and does not close.
+            (false, 10 * SECOND, SECOND),
+            // It would never stop.
+            (false, SECOND / 2, 30 * SECOND),
+        ] {
+            let (mut client, mut socket, _) = pair();
+            client.write_all(b"no head").await.unwrap();
+            read(&mut socket).await.unwrap();
+            socket.write_all(b"400").await.unwrap();
+            let begun = Instant::now();
+            let sends = async {
+                client.write_all(&[0; 6 * 64]).await.unwrap();
+                let mut answer = Vec::new();
+                client.read_to_end(&mut answer).await.unwrap();
+                assert_eq!(answer, b"400");
+                if ends_it {
+                    drop(client);
+                    return std::future::pending::<()>().await;
+                }
+                loop {
+                    sleep(pause).await;
+                    client.write_all(b"more").await.unwrap();
+                }
+            };
+            tokio::select! {
+                closed = socket.shutdown() => closed.unwrap(),
+                () = sends => unreachable!(),
+            }
+            assert_eq!(begun.elapsed(), expected);
+        }
+    }
+
+    /// A client that has not read all of its answer says by and by how much it has.
+    #[tokio::test(start_paused = true)]
+    async fn over_http2_a_client_is_heard_until_it_closes() {
+        let (mut client, mut socket, requests) = pair();
+        let answer = async { Response::new(Body::empty()) };
+        drop(requests.clone().count(Version::HTTP_2, answer).await);
+        let begun = Instant::now();
+        let reads = async {
+            for _ in 0..20 {
+                sleep(SECOND / 2).await;
+                client.write_all(b"WINDOW_UPDATE").await.unwrap();
+            }
+            drop(client);
+        };
+        let (closed, ()) = tokio::join!(socket.shutdown(), reads);
+        closed.unwrap();
+        assert_eq!(begun.elapsed(), 10 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_whole_is_closed_at_once() {
+        let (mut client, mut socket, requests) = pair();
+        let at_once = |socket| timeout(Duration::ZERO, socket);
+        client.write_all(b"head").await.unwrap();
+        read(&mut socket).await.unwrap();
+        let answer = async { Response::new(Body::empty()) };
+        drop(requests.clone().count(Version::HTTP_11, answer).await);
+        at_once(socket.shutdown()).await.unwrap().unwrap();
+        // Nothing has been asked yet.
+        let (_client, mut socket, _) = pair();
+        at_once(socket.shutdown()).await.unwrap().unwrap();
+    }
+
+    /// Its bytes are the session's, whose other half goes on.
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_taken_from_a_websocket() {
+        let (mut client, mut socket, requests) = pair();
+        let answer = async {
+            let mut answer = Response::new(Body::empty());
+            *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            answer
+        };
+        drop(requests.clone().count(Version::HTTP_11, answer).await);
+        client.write_all(b"frame").await.unwrap();
+        socket.shutdown().await.unwrap();
+        assert_eq!(read(&mut socket).await.unwrap(), 5);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,20 +1,22 @@
-//! Requests that name no model: rejected, or forwarded untouched.
+//! Requests that name no model: rejected, or forwarded without the fields of the connections.
 
 use std::error::Error;
 
 use futures_util::FutureExt;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderName, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, SizeHint};
 use http_body_util::{BodyExt, Empty};
 use test_kit::{
     answer::own,
-    body::{BoxError, Scripted, script},
-    mock::{assert_not_called, called, mock, waits},
+    body::{BoxError, Scripted, read_on, script},
+    mock::{assert_not_called, called, mock, ok, waits},
     table::{in_flight, simple},
 };
 use tokio_test::{assert_ready_ok, task};
 use tower::{Layer, Service};
-use tower_model_route::{ModelRouteLayer, RouteDecision, RouteError, RouteErrorKind, WithoutModel};
+use tower_model_route::{
+    ModelRouteLayer, RouteDecision, RouteError, RouteErrorKind, Via, WithoutModel,
+};
 
 fn request(method: Method, body: Scripted) -> Request<Scripted> {
     Request::builder()
@@ -51,11 +53,12 @@ fn by_default_they_are_rejected_and_their_body_is_not_read() {
 }
 
 #[test]
-fn forwarded_they_stream_through_untouched() {
+fn forwarded_they_stream_through() {
     let (mock, mut handle) = mock();
     let table = simple();
     let layer = ModelRouteLayer::new(table.clone())
         .without_model(WithoutModel::Forward)
+        .via(Via::named("gw").unwrap())
         // Limits are for what is buffered.
         .max_body_bytes(1);
     let (upload, body) = script();
@@ -68,13 +71,11 @@ fn forwarded_they_stream_through_untouched() {
     let (forwarded, reply) = called(&mut handle);
     assert_eq!(forwarded.method(), Method::DELETE);
     assert_eq!(forwarded.uri(), "/tokenize?model=asked");
-    assert_eq!(forwarded.version(), Version::HTTP_2);
-    let names: Vec<_> = forwarded
-        .headers()
-        .keys()
-        .map(|name| name.as_str())
-        .collect();
-    assert_eq!(names, ["host", "connection", "x-hop", "x-request-id"]);
+    assert_eq!(forwarded.version(), Version::HTTP_11);
+    let mut names: Vec<_> = forwarded.headers().keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["content-length", "host", "via", "x-request-id"]);
+    assert_eq!(forwarded.headers()["via"], "2 gw");
     assert!(forwarded.body().decision().is_none());
     assert!(forwarded.body().is_replayable());
     assert_eq!(forwarded.body().size_hint().exact(), Some(12));
@@ -102,8 +103,9 @@ fn forwarded_they_stream_through_untouched() {
     reply.send_response(response);
     let response = assert_ready_ok!(call.poll());
     assert!(response.extensions().get::<RouteDecision>().is_none());
-    assert_eq!(response.version(), Version::HTTP_10);
-    assert_eq!(response.headers()["connection"], "close");
+    assert_eq!(response.version(), Version::HTTP_11);
+    assert!(!response.headers().contains_key("connection"));
+    assert_eq!(response.headers()["via"], "1.0 gw");
     let mut body = response.into_body();
     answer.data("token");
     assert!(body.frame().now_or_never().is_some());
@@ -182,4 +184,42 @@ fn posts_are_routed_all_the_same() {
     let mut call = task::spawn(service.call(request(Method::POST, body)));
     assert_eq!(own(assert_ready_ok!(call.poll())).code, "missing_model");
     assert_not_called(&mut handle);
+}
+
+/// As with a routed request: many clients read the answer only once they have sent everything.
+#[tokio::test(start_paused = true)]
+async fn an_early_answer_to_a_forwarded_upload_waits_for_its_end() {
+    let (mock, mut handle) = mock();
+    let layer = ModelRouteLayer::new(simple()).without_model(WithoutModel::Forward);
+    let (upload, body) = script();
+    let mut service = layer.layer(mock);
+    let mut call = task::spawn(service.call(request(Method::DELETE, body)));
+    waits(&mut call);
+    let (forwarded, reply) = called(&mut handle);
+    reply.send_response(ok("no"));
+    drop(forwarded);
+    let mut answer = assert_ready_ok!(call.poll()).into_body();
+    let (begin, end) = read_on(&mut answer);
+    assert!(begin == b"n" && end.is_none());
+    upload.data("the rest").end();
+    let (rest, end) = read_on(&mut answer);
+    assert!(rest == b"o" && end.unwrap().is_ok());
+}
+
+/// The request allows no other, and would lose the name of one that stays on its answer.
+#[tokio::test]
+async fn a_coding_that_was_not_asked_for_is_no_answer() {
+    let (mock, mut handle) = mock();
+    let layer = ModelRouteLayer::new(simple()).without_model(WithoutModel::Forward);
+    let mut service = layer.layer(mock);
+    let (upload, body) = script();
+    upload.end();
+    let mut call = task::spawn(service.call(request(Method::GET, body)));
+    waits(&mut call);
+    let mut answer = ok("coded");
+    let coding = "gzip, chunked".parse().unwrap();
+    answer.headers_mut().insert("transfer-encoding", coding);
+    called(&mut handle).1.send_response(answer);
+    let refused = own(assert_ready_ok!(call.poll()));
+    assert_eq!(refused.code, "upstream_unreachable");
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use test_kit::{
     answer::Answer,
     body::{Script, Scripted, read_on, script, script_of},
-    mock::{called, mock, waits},
+    mock::{called, mock, ok, waits},
     paused,
     request::chat,
     table::{one_server, simple},
@@ -239,6 +239,9 @@ async fn nor_is_it_told_once_the_model_is_known() {
             "{version:?} {expected:?}"
         );
         assert_eq!(upload.polls() > 0, is_read, "{version:?} {expected:?}");
+        // Its server can't know whether the body still comes.
+        let closes = !is_read && version == Version::HTTP_11;
+        assert_eq!(answer.header("connection"), closes.then_some("close"));
     }
 }
 
@@ -256,10 +259,27 @@ async fn nor_once_an_engine_has_it_and_does_not_read() {
         let answer = assert_ready_ok!(call.poll());
         assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
         let begun = Instant::now();
-        assert_eq!(Answer::of(answer).await.code(), "upstream_timeout");
+        let answer = Answer::of(answer).await;
+        assert_eq!(answer.code(), "upstream_timeout");
+        assert_eq!(answer.header("connection").is_none(), waits_for_it);
         assert_eq!(begun.elapsed() >= SECOND, waits_for_it);
         assert_eq!(upload.polls() > 0, waits_for_it);
     }
+}
+
+/// An engine's own answer may come as early.
+#[tokio::test(start_paused = true)]
+async fn nor_once_an_engine_has_answered_without_it() {
+    let (mock, mut handle) = mock();
+    let mut service = ModelRouteLayer::new(simple()).layer(mock);
+    let (upload, body) = script_of(Some(50_000_000));
+    let mut call = task::spawn(service.call(named_in_path("asked", body, CONTINUE)));
+    waits(&mut call);
+    let (_unread, reply) = called(&mut handle);
+    reply.send_response(ok("no"));
+    let answer = Answer::of(assert_ready_ok!(call.poll())).await;
+    assert_eq!((answer.text(), upload.polls()), ("no", 0));
+    assert_eq!(answer.header("connection"), Some("close"));
 }
 
 /// It has been told, so it sends.

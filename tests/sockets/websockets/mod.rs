@@ -4,6 +4,7 @@ mod engines_that_prefer_http2;
 mod frames;
 mod sessions_count_to_their_end;
 mod tunnelled_both_ways;
+mod without_a_model;
 
 use std::time::Duration;
 

@@ -78,6 +78,8 @@ async fn an_unwanted_body_is_refused_at_once() {
         let answer = client.answer().await;
         assert_eq!(answer.status(), status, "{start} {fields}");
         assert!(matches!(answer.framing, Framing::Length(_)));
+        assert_eq!(answer.all("connection"), ["close"]);
+        assert!(client.answer_or_end().await.is_none());
         wire.untouched().await;
     }
 }

@@ -3,16 +3,16 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
 use test_kit::{
-    socket::{Framing, Message, Peer, Server, Wire, post},
+    socket::{Framing, Message, Peer, Reply, Server, Wire, post},
     table::of_each_kind,
 };
 use tower::ServiceBuilder;
-use tower_model_route::{ModelRouteLayer, RouteBody, WithoutModel};
+use tower_model_route::{ModelRouteLayer, RouteBody, Via, WithoutModel};
 
 #[tokio::test]
 async fn they_are_refused_by_default() {
@@ -91,6 +91,7 @@ async fn their_bodies_are_not_requests() {
 async fn forwarding() -> Server {
     let layer = ModelRouteLayer::new(of_each_kind("http://engine.test"))
         .without_model(WithoutModel::Forward)
+        .via(Via::named("gw").unwrap())
         .models_endpoint(false)
         .max_body_bytes(10);
     let told = |request: Request<RouteBody>| async {
@@ -98,9 +99,13 @@ async fn forwarding() -> Server {
         let mut told = format!("{} {} {:?}\n", head.method, head.uri, head.version).into_bytes();
         assert!(head.headers.contains_key("x-request-id"));
         let own = |name: &str| name == "x-request-id";
-        for (name, value) in head.headers.iter().filter(|(name, _)| !own(name.as_str())) {
-            told.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\n"].concat());
-        }
+        let fields = head.headers.iter().filter(|(name, _)| !own(name.as_str()));
+        let line = |(name, value): (&HeaderName, &HeaderValue)| {
+            [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\n"].concat()
+        };
+        let mut fields: Vec<_> = fields.map(line).collect();
+        fields.sort();
+        told.extend(fields.concat());
         let length = body.size_hint().exact();
         let body = body.collect().await.unwrap();
         let trailers = body.trailers().cloned().unwrap_or_default();
@@ -110,9 +115,14 @@ async fn forwarding() -> Server {
         response
             .headers_mut()
             .insert("x-inner", "1".parse().unwrap());
-        response
-            .headers_mut()
-            .insert("proxy-status", "kept".parse().unwrap());
+        for (name, value) in [
+            ("proxy-status", "kept"),
+            ("connection", "x-hop, close"),
+            ("x-hop", "1"),
+        ] {
+            let headers = response.headers_mut();
+            headers.insert(name, value.parse().unwrap());
+        }
         Ok::<_, Infallible>(response)
     };
     Server::hyper(ServiceBuilder::new().layer(layer).service_fn(told)).await
@@ -122,35 +132,42 @@ async fn told(client: &mut Peer, request: &str) -> Message {
     client.send(request).await;
     let answer = client.answer().await;
     assert_eq!(answer.status(), 200);
-    // Neither the request nor the answer is the layer's: it leaves both alone.
-    assert_eq!(
-        (answer.all("x-inner"), answer.all("proxy-status")),
-        (vec!["1"], vec!["kept"])
-    );
+    let kept = [
+        ("x-inner", "1"),
+        ("proxy-status", "kept"),
+        ("via", "1.1 gw"),
+    ];
+    for (name, value) in kept {
+        assert_eq!(answer.all(name), [value]);
+    }
+    for name in ["connection", "x-hop"] {
+        assert!(answer.all(name).is_empty(), "{name}");
+    }
     answer
 }
 
 #[tokio::test]
-async fn forwarded_they_stay_as_they_are() {
+async fn forwarded_they_lose_the_fields_of_the_connection_and_no_others() {
     let gateway = forwarding().await;
     let mut client = gateway.connect().await;
     for (request, expected) in [
         (
-            "GET /health?a=%20 HTTP/1.1\r\nHost: gateway.test\r\nTE: trailers\r\nX-A: 1\r\nx-a: 2\r\n\r\n",
-            "GET /health?a=%20 HTTP/1.1\nhost: gateway.test\nte: trailers\nx-a: 1\nx-a: 2\nSome(0){}",
+            "GET /health?a=%20 HTTP/1.1\r\nHost: gateway.test\r\nTE: trailers\r\nConnection: TE, X-Hop\r\n\
+             X-Hop: 1\r\nX-A: 1\r\nx-a: 2\r\n\r\n",
+            "GET /health?a=%20 HTTP/1.1\nhost: gateway.test\nvia: 1.1 gw\nx-a: 1\nx-a: 2\nSome(0){}",
         ),
         (
             "GET http://other.test/v1/models HTTP/1.1\r\nHost: other.test\r\n\r\n",
-            "GET http://other.test/v1/models HTTP/1.1\nhost: other.test\nSome(0){}",
+            "GET http://other.test/v1/models HTTP/1.1\nhost: other.test\nvia: 1.1 gw\nSome(0){}",
         ),
         (
             // No JSON and larger than the limit: neither is looked at.
             "DELETE /x HTTP/1.1\r\nHost: g\r\nContent-Encoding: gzip\r\nContent-Length: 12\r\n\r\nnot a model!",
-            "DELETE /x HTTP/1.1\nhost: g\ncontent-encoding: gzip\ncontent-length: 12\nnot a model!Some(12){}",
+            "DELETE /x HTTP/1.1\ncontent-encoding: gzip\ncontent-length: 12\nhost: g\nvia: 1.1 gw\nnot a model!Some(12){}",
         ),
         (
             "OPTIONS * HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n",
-            "OPTIONS * HTTP/1.1\nhost: g\ntransfer-encoding: chunked\nabcNone{\"x-sum\": \"1\"}",
+            "OPTIONS * HTTP/1.1\nhost: g\nvia: 1.1 gw\nabcNone{\"x-sum\": \"1\"}",
         ),
     ] {
         let answer = told(&mut client, request).await;
@@ -164,6 +181,21 @@ async fn forwarded_they_stay_as_they_are() {
     // A request that does name one is still routed, and refused here.
     client.send(post(r#"{"a":1}"#)).await;
     assert_eq!(client.answer().await.status(), 400);
+}
+
+/// HTTP clients send none with a GET unless they are told to.
+#[tokio::test]
+async fn a_forwarded_get_keeps_a_body_whose_length_is_unknown() {
+    let wire = Wire::with(
+        |request| Reply::ok(&request.text()),
+        |layer| layer.without_model(WithoutModel::Forward),
+    );
+    let wire = wire.await;
+    let url = wire.upstream.url();
+    let host = url.strip_prefix("http://").unwrap();
+    let fields = format!("Host: {host}\r\nTransfer-Encoding: chunked\r\n");
+    let request = format!("GET {url}/x HTTP/1.1\r\n{fields}\r\n3\r\nabc\r\n0\r\n\r\n");
+    assert_eq!(wire.ask(request).await.text(), "abc");
 }
 
 /// It is streamed: what the client has sent is there before it sends more.

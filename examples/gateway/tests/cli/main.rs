@@ -1,6 +1,7 @@
 //! The gateway as its users have it: a program with flags, files and an exit code.
 
 mod check;
+mod closing;
 mod explain;
 mod files;
 mod flags;

@@ -38,7 +38,7 @@ impl Shape {
         let shape = Self::of_usual(path);
         shape.unwrap_or_else(|| {
             let is_for_models = path.contains("/v1/models");
-            if is_for_models && headers.contains_key("anthropic-version") {
+            if is_for_models && is_of_anthropic(headers) {
                 return Self::Anthropic;
             }
             if is_for_models && is_of_google(headers) {
@@ -89,6 +89,11 @@ impl Shape {
             Self::OpenAi
         }
     }
+}
+
+/// Whether the client is one of Anthropic's, whose `/v1/models` is also OpenAI's.
+pub(crate) fn is_of_anthropic(headers: &HeaderMap) -> bool {
+    headers.contains_key("anthropic-version")
 }
 
 /// Whether the client is one of Google's: its SDKs send the first header, and the second if they

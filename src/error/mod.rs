@@ -7,7 +7,7 @@ mod request_id;
 mod route;
 
 pub(crate) use self::{
-    answer::{ACCEPTED_ENCODINGS, Asked, Asker, ErrorBody, Shape, is_of_google},
+    answer::{ACCEPTED_ENCODINGS, Asked, Asker, ErrorBody, Shape, is_of_anthropic, is_of_google},
     request_id::X_REQUEST_ID,
     route::{BoxError, Chain, Excerpt, find, in_chain},
 };

@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use crate::{
-    error::{RouteError, is_of_google},
+    error::{RouteError, is_of_anthropic, is_of_google},
     model::{has_method, is_below_model},
 };
 
@@ -24,8 +24,10 @@ type Answer = Result<Response<Bytes>, RouteError>;
 /// The API whose list it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// With what vLLM adds to it, and what Anthropic's clients read.
+    /// With what vLLM adds to it, and what Mistral's clients read.
     OpenAi,
+    /// The same, as Anthropic's clients read it.
+    Anthropic,
     Gemini,
     Vertex,
     /// It has no paths of single models.
@@ -61,10 +63,11 @@ fn below_list<'p>(method: &Method, path: &'p str) -> Option<(Form, &'p str)> {
 }
 
 impl Form {
-    /// That of the client: Google's ask for `/v1/models` too.
+    /// That of the client: Google's and Anthropic's ask for `/v1/models` too.
     fn for_client(self, headers: &HeaderMap) -> Self {
         match self {
             Self::OpenAi if is_of_google(headers) => Self::Gemini,
+            Self::OpenAi if is_of_anthropic(headers) => Self::Anthropic,
             form => form,
         }
     }
@@ -72,7 +75,7 @@ impl Form {
     /// Whether what is behind the list is more than the name of a model, and so for the engine.
     fn is_below_model(self, path: &str) -> bool {
         match self {
-            Self::OpenAi => is_below_model(path),
+            Self::OpenAi | Self::Anthropic => is_below_model(path),
             Self::Gemini | Self::Vertex => has_method(path) || path.contains("/operations/"),
             Self::Ollama => false,
         }
@@ -80,7 +83,7 @@ impl Form {
 
     fn list_of<'e>(self, entries: impl Iterator<Item = &'e Written>) -> Bytes {
         let start: &[u8] = match self {
-            Self::OpenAi => br#"{"object":"list","data":["#,
+            Self::OpenAi | Self::Anthropic => br#"{"object":"list","data":["#,
             Self::Gemini | Self::Ollama => br#"{"models":["#,
             Self::Vertex => br#"{"publisherModels":["#,
         };
@@ -100,6 +103,7 @@ impl Form {
 #[derive(Clone, Debug, Default)]
 struct Written {
     openai: Bytes,
+    anthropic: Bytes,
     gemini: Bytes,
     vertex: Bytes,
     ollama: Bytes,
@@ -109,6 +113,7 @@ impl Written {
     fn of(&self, form: Form) -> &Bytes {
         match form {
             Form::OpenAi => &self.openai,
+            Form::Anthropic => &self.anthropic,
             Form::Gemini => &self.gemini,
             Form::Vertex => &self.vertex,
             Form::Ollama => &self.ollama,
@@ -118,18 +123,7 @@ impl Written {
     /// What the engines call it is not for clients.
     fn model(listed: &Listed, created: u64) -> Self {
         let id = &*listed.id;
-        let mut openai = json!({
-            "id": id,
-            "object": "model",
-            "created": created,
-            "owned_by": "tower-model-route",
-            "root": id,
-            // Anthropic's: the time is the one that stands for none that is known.
-            "type": "model",
-            "display_name": id,
-            "created_at": "1970-01-01T00:00:00Z",
-            "lifecycle": "active",
-        });
+        let [openai, anthropic] = openai_and_anthropic(listed, created);
         let mut gemini = json!({
             "name": format!("models/{id}"),
             "displayName": id,
@@ -149,21 +143,52 @@ impl Written {
             "digest": "0".repeat(64),
             "details": {},
         });
-        if let Some(parent) = &listed.parent {
-            openai["parent"] = parent.as_str().into();
-        }
         if let Some(tokens) = listed.max_model_len {
-            openai["max_model_len"] = tokens.into();
-            openai["max_input_tokens"] = tokens.into();
             gemini["inputTokenLimit"] = tokens.into();
         }
         Self {
-            openai: openai.to_string().into(),
+            openai: openai.into(),
+            anthropic: anthropic.into(),
             gemini: gemini.to_string().into(),
             vertex: vertex.to_string().into(),
             ollama: ollama.to_string().into(),
         }
     }
+}
+
+/// The two differ in what Mistral's clients read in OpenAI's.
+fn openai_and_anthropic(listed: &Listed, created: u64) -> [String; 2] {
+    let id = &*listed.id;
+    let mut model = json!({
+        "id": id,
+        "object": "model",
+        "created": created,
+        "owned_by": "tower-model-route",
+        "root": id,
+        // Anthropic's: the time is the one that stands for none that is known.
+        "type": "model",
+        "display_name": id,
+        "created_at": "1970-01-01T00:00:00Z",
+        "lifecycle": "active",
+    });
+    if let Some(parent) = &listed.parent {
+        model["parent"] = parent.as_str().into();
+    }
+    if let Some(tokens) = listed.max_model_len {
+        model["max_model_len"] = tokens.into();
+        model["max_input_tokens"] = tokens.into();
+    }
+    let anthropic = model.to_string();
+    // They tell a model from one that was fine-tuned by this, and want to know what it can do, which
+    // only its engine knows.
+    model["type"] = "base".into();
+    model["capabilities"] = json!({
+        "completion_chat": true,
+        "completion_fim": true,
+        "function_calling": true,
+        "vision": true,
+    });
+    [model.to_string(), anthropic]
 }
 
 /// A model or an adapter that clients can ask for.
@@ -216,6 +241,7 @@ impl ModelList {
         Self {
             list: Written {
                 openai: list(Form::OpenAi),
+                anthropic: list(Form::Anthropic),
                 gemini: list(Form::Gemini),
                 vertex: list(Form::Vertex),
                 ollama: list(Form::Ollama),
@@ -324,6 +350,28 @@ mod tests {
         assert_eq!(names[0]["max_model_len"], 8192);
         assert_eq!(names[1].get("max_model_len"), None);
         assert_eq!(names[1]["parent"], "org/base");
+    }
+
+    /// Each reads only entries of its own `type`.
+    #[test]
+    fn mistrals_and_anthropics_clients_find_their_types() {
+        for path in ["/v1/models", "/v1/models/org/base"] {
+            let entry = |request: http::request::Builder| {
+                let (head, ()) = request.body(()).unwrap().into_parts();
+                let answer = models().answer(&head, None).unwrap().unwrap();
+                let body: Value = serde_json::from_slice(answer.body()).unwrap();
+                body.get("data")
+                    .map_or(body.clone(), |list| list[0].clone())
+            };
+            let mistral = entry(Request::get(path));
+            assert_eq!(mistral["type"], "base");
+            assert_eq!(mistral["capabilities"]["completion_chat"], true);
+            let request = Request::get(path).header("anthropic-version", "2023-06-01");
+            let anthropic = entry(request);
+            assert_eq!(anthropic["type"], "model");
+            assert_eq!(anthropic["display_name"], "org/base");
+            assert_eq!(anthropic.get("capabilities"), None);
+        }
     }
 
     #[test]

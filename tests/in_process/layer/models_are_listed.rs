@@ -97,11 +97,12 @@ fn the_list_holds_what_clients_can_ask_for() {
             assert_eq!(model["root"], model["id"]);
             assert_eq!(model["max_model_len"], 8192);
             assert!(model["created"].is_u64() && model["owned_by"].is_string());
-            // What the types of Anthropic's SDKs have.
+            // What the types of Mistral's SDKs have, and of Anthropic's.
             assert_eq!(
                 (&model["type"], &model["lifecycle"]),
-                (&"model".into(), &"active".into())
+                (&"base".into(), &"active".into())
             );
+            assert!(model["capabilities"].is_object());
             assert_eq!(model["display_name"], model["id"]);
             assert_eq!(model["max_input_tokens"], 8192);
             assert!(model["created_at"].is_string());

@@ -83,7 +83,9 @@ impl<'c> Compiler<'c> {
             let place = place(RoutePart::Adapter(position));
             self.check_name(place, adapter);
             if !seen.insert(adapter) {
-                self.mistake(place, MistakeKind::DuplicateAdapter);
+                if !adapter.is_empty() {
+                    self.mistake(place, MistakeKind::DuplicateAdapter);
+                }
                 continue;
             }
             self.add_name(Kind::Adapter, adapter, run.clone());

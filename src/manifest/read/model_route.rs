@@ -144,7 +144,8 @@ impl RouteManifest {
                 continue;
             };
             let spot = field.spot(reader);
-            if seen.insert(name) {
+            // A name that is none is a mistake wherever it is.
+            if seen.insert(name) || name.is_empty() {
                 self.change(|route| route.lora_adapter(name));
                 self.origin.adapters.push(spot);
             } else {

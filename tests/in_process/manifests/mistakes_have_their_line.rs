@@ -16,7 +16,7 @@ fn the_mistakes_of_the_table_are_placed() {
     ) + &route(
         "r",
         &["modelName: m
-loraAdapters: [a, b, '']
+loraAdapters: [a, b, '', '']
 rules:
 - name: first
   modelMatch:
@@ -45,6 +45,7 @@ rules:
             "8:10 spec.model | the name is empty",
             "9:66 spec.endpoints[1].address | this is not an endpoint",
             "17:24 spec.loraAdapters[2] | the name is empty",
+            "17:28 spec.loraAdapters[3] | the name is empty",
             "19:5 spec.rules[0] | all weights are 0",
             "22:25 spec.rules[0].modelMatch.headers[\"not a header\"] | this is not a valid header name",
             "23:13 spec.rules[0].modelMatch.headers.ok | the regular expression does not compile",

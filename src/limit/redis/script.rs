@@ -7,6 +7,9 @@ use crate::limit::store::{StoreLevel, StoreTake};
 /// A bucket is a hash with `tokens` and `last_update`, in seconds of Redis's own clock: Kthena's
 /// router has the same (filters/ratelimit/global.go), and understands a debt.
 ///
+/// A bucket that was changed in what is the future by now, since the clock was set back, fills from now
+/// on.
+///
 /// A key expires when its bucket is full, as one that is not there is. Ten years are the most: Redis
 /// takes no time of any length.
 ///
@@ -31,9 +34,12 @@ for i, key in ipairs(KEYS) do
   bucket.bad = state.err ~= nil
   if not bucket.bad then
     local last = tonumber(state[2]) or now
+    if last > now then
+      last = now
+      redis.call('HSET', key, 'last_update', string.format('%.6f', now))
+    end
     local tokens = tonumber(state[1]) or bucket.capacity
-    local flown = math.max(0, now - last) * bucket.capacity / bucket.period
-    bucket.at = math.max(now, last)
+    local flown = (now - last) * bucket.capacity / bucket.period
     bucket.tokens = math.min(bucket.capacity, tokens + flown)
     bucket.fits = bucket.mode == 'settle' or bucket.tokens >= bucket.amount
   end
@@ -45,7 +51,7 @@ for i, bucket in ipairs(buckets) do
   if all and bucket.fits then
     bucket.tokens = math.min(bucket.capacity, bucket.tokens - bucket.amount)
     redis.call('HSET', KEYS[i], 'tokens', string.format('%.17g', bucket.tokens),
-      'last_update', string.format('%.6f', bucket.at))
+      'last_update', string.format('%.6f', now))
     local fills = (bucket.capacity - bucket.tokens) / bucket.capacity * bucket.period
     local kept = math.min(math.max(bucket.kept, fills + 1), 315360000)
     redis.call('EXPIRE', KEYS[i], math.ceil(kept))

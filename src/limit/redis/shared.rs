@@ -9,7 +9,7 @@ use std::{
 };
 
 use redis::{
-    Client, RedisError, Script,
+    Client, ErrorKind, RedisError, Script, ServerErrorKind,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use tokio::{sync::Notify, task::AbortHandle};
@@ -120,10 +120,24 @@ impl Shared {
         mode: Mode,
     ) -> Result<Vec<StoreLevel>, RedisError> {
         let mut connection = self.connection()?;
-        let answer: Vec<i64> = call(&self.script, takes, mode)
+        let answer: Result<Vec<i64>, _> = call(&self.script, takes, mode)
             .invoke_async(&mut connection)
-            .await?;
-        Ok(levels(&answer))
+            .await;
+        Ok(levels(&self.heard(answer)?))
+    }
+
+    /// What an answer says of the connection: if that is refused for what it is, the next call makes a
+    /// new one. A password may be right by then; and after a failover the address leads to another
+    /// server, while the old one, a replica now, ends no connection.
+    pub(super) fn heard<T>(&self, answer: Result<T, RedisError>) -> Result<T, RedisError> {
+        // A connection that was lost is made anew by the manager, which does so for nothing else.
+        if let Err(error) = &answer
+            && !error.is_io_error()
+            && !is_of_script(error)
+        {
+            *lock(&self.connection) = None;
+        }
+        answer
     }
 
     /// A handle of the one connection, which connects by itself.
@@ -140,4 +154,14 @@ impl Shared {
         *connection = Some(new.clone());
         Ok(new)
     }
+}
+
+/// Whether the script has failed with these arguments, as it would again.
+///
+/// In Redis 6 that is also how a replica refuses what a script would write.
+pub(super) fn is_of_script(error: &RedisError) -> bool {
+    let text = error.to_string();
+    error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
+        && text.contains("user_script")
+        && !text.contains("READONLY")
 }

@@ -101,10 +101,11 @@ impl RedisStore {
     pub(super) async fn look_up(&self, key: &str) -> Result<Option<String>, RedisError> {
         self.shared.start_writer();
         let mut connection = self.shared.connection()?;
-        redis::cmd("GET")
+        let found = redis::cmd("GET")
             .arg(key)
             .query_async(&mut connection)
-            .await
+            .await;
+        self.shared.heard(found)
     }
 }
 

@@ -5,14 +5,14 @@ use std::{
     sync::{Arc, Mutex, Weak, atomic::Ordering},
 };
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::RedisError;
 use tokio::{runtime::Handle, time::sleep};
 use tracing::warn;
 
 use super::{
     bindings,
     script::Mode,
-    shared::{PATIENCE, Shared},
+    shared::{PATIENCE, Shared, is_of_script},
     slot::by_slot,
 };
 use crate::{
@@ -85,7 +85,8 @@ impl Shared {
     /// Connects, and makes the script known, so that a decision is one round trip.
     async fn prepare(&self) -> Result<(), RedisError> {
         let mut connection = self.connection()?;
-        self.script.load_async(&mut connection).await.map(drop)
+        let loaded = self.script.load_async(&mut connection).await;
+        self.heard(loaded).map(drop)
     }
 
     /// Writes what there is, until the store is gone and nothing is left, or Redis fails then.
@@ -161,9 +162,10 @@ impl Shared {
 
     async fn bind_in_one_slot(&self, binds: &[Bind]) -> Result<Vec<String>, RedisError> {
         let mut connection = self.connection()?;
-        bindings::call(&self.bind, binds)
+        let bound = bindings::call(&self.bind, binds)
             .invoke_async(&mut connection)
-            .await
+            .await;
+        self.heard(bound)
     }
 
     /// Whether Redis has answered. Otherwise what was used waits again.
@@ -210,10 +212,4 @@ impl Shared {
             Err(_) => false,
         }
     }
-}
-
-/// Whether the script has failed with these arguments, as it would again.
-fn is_of_script(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
-        && error.to_string().contains("user_script")
 }

@@ -20,6 +20,7 @@ use tokio::{
 pub struct Slow {
     pub address: SocketAddr,
     millis: Arc<AtomicU64>,
+    to: watch::Sender<SocketAddr>,
     cut: watch::Sender<bool>,
     serving: JoinHandle<()>,
 }
@@ -31,12 +32,14 @@ impl Slow {
         let millis = Arc::<AtomicU64>::default();
         let delay = Arc::clone(&millis);
         let (cut, is_cut) = watch::channel(false);
+        let (to, leads_to) = watch::channel(to);
         let serving = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 if *is_cut.borrow() {
                     continue;
                 }
+                let to = *leads_to.borrow();
                 let Ok(server) = TcpStream::connect(to).await else {
                     continue;
                 };
@@ -50,6 +53,7 @@ impl Slow {
         Self {
             address,
             millis,
+            to,
             cut,
             serving,
         }
@@ -58,6 +62,11 @@ impl Slow {
     /// Ends all connections, and those that come, from now on; or no longer.
     pub fn cut(&self, is_cut: bool) {
         self.cut.send_replace(is_cut);
+    }
+
+    /// Where new connections lead from now on; the others stay.
+    pub fn lead_to(&self, to: SocketAddr) {
+        self.to.send_replace(to);
     }
 
     /// How long each way takes from now on.

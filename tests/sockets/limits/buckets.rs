@@ -1,6 +1,6 @@
 //! The buckets of limits in Redis: each for itself, and no longer than it is needed.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use test_kit::redis::Redis;
 use tower_model_route::{LimitKey, Per, RateLimit, StoreFailure};
@@ -128,4 +128,30 @@ async fn a_limit_that_is_changed_begins_full() {
     let left = redis.tokens(&bucket("requests:month:1000")).await;
     assert!(left > 900.0, "{left}");
     assert_eq!(asked(3).await, Some(429));
+}
+
+/// Or after a failover to a server whose clock is behind.
+#[tokio::test]
+async fn a_bucket_fills_though_the_clock_of_redis_was_set_back() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let engine = engine().await;
+    let limit = RateLimit::requests(5, Per::Second).redis(redis.address());
+    let limit = limit.on_store_failure(StoreFailure::Closed);
+    let gateway = Gateway::new(table(&engine.url(), [limit])).await;
+    gateway.until_stored(&redis).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let later = (now.as_secs() + 3600).to_string();
+    let key = bucket("requests:second:5");
+    redis
+        .ask(&["HSET", &key, "tokens", "0", "last_update", &later])
+        .await;
+    redis.ask(&["EXPIRE", &key, "7200"]).await;
+    test_kit::time::within(async {
+        while gateway.chat().await.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
 }

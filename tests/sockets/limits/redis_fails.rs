@@ -1,6 +1,7 @@
 //! A Redis that is killed, slow, not ours, or has something else under a key.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -152,6 +153,24 @@ async fn a_slow_redis_costs_a_request_50_ms_and_the_next_nothing() {
     .await;
 }
 
+/// The address leads to another server, and the old one is its replica, which ends no connection.
+#[tokio::test]
+async fn a_failover_to_another_redis_behind_the_same_address_is_followed() {
+    let (Some(old), Some(new)) = (Redis::start().await, Redis::start().await) else {
+        return;
+    };
+    let between = old.slow().await;
+    let engine = engine().await;
+    let limit = RateLimit::requests(100_000, Per::Month).redis(between.address.to_string());
+    let gateway = Gateway::new(table(&engine.url(), [limit])).await;
+    until_counted(&old, &gateway).await;
+    let address: SocketAddr = new.address().parse().unwrap();
+    between.lead_to(address);
+    let port = address.port().to_string();
+    old.ask(&["REPLICAOF", "127.0.0.1", &port]).await;
+    until_counted(&new, &gateway).await;
+}
+
 #[tokio::test]
 async fn a_wrong_password_makes_limits_local_and_a_right_one_does_not() {
     let Some(redis) = Redis::with_password(Some("right")).await else {
@@ -175,6 +194,22 @@ async fn a_wrong_password_makes_limits_local_and_a_right_one_does_not() {
     let right = gateway("right", StoreFailure::Closed).await;
     assert_eq!(right.chat_stored().await.last(), Some(&200));
     assert_eq!(redis.ask(&["EXISTS", bucket]).await, ["1"]);
+}
+
+/// The gateway had it before the Redis.
+#[tokio::test]
+async fn a_password_that_becomes_right_is_taken() {
+    let Some(redis) = Redis::with_password(Some("right")).await else {
+        return;
+    };
+    let engine = engine().await;
+    let limit = RateLimit::requests(100_000, Per::Month).redis(redis.address());
+    let limit = limit.redis_password("later");
+    let gateway = Gateway::new(table(&engine.url(), [limit])).await;
+    assert_eq!(gateway.chat().await.status(), 200);
+    assert_eq!(redis.ask(&["EXISTS", REQUESTS]).await, ["0"]);
+    redis.ask(&["ACL", "SETUSER", "default", ">later"]).await;
+    until_counted(&redis, &gateway).await;
 }
 
 /// That of a limit, without a store of the layer's; and a reload that has another.

@@ -1,24 +1,29 @@
 //! One list followed: watched, and listed anew whenever the watch is lost for good.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc};
 
 use ::kube::{
     Api, Client,
     core::Status,
     runtime::watcher::{self, Event, watcher},
 };
-use futures_util::StreamExt;
+use futures_util::{
+    StreamExt,
+    future::{Either, select},
+};
 use tokio::{sync::mpsc::Sender, time::sleep};
 use tracing::{info, warn};
 
-use super::{kinds::Kind, lists::Change, object::Object};
-use crate::pieces::jittered;
+use super::{
+    asking::{Asking, Watches, pause},
+    kinds::Kind,
+    lists::Change,
+    object::Object,
+};
 
 /// For how long a watch is asked for. A connection that is lost in silence is noticed five seconds
 /// later; nothing else notices, since a watch in which nothing happens is silent.
 const WATCH: u32 = 60;
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// Sends the changes of a list, with its position, for as long as somebody receives them.
 pub(super) async fn follow<K: Kind>(
@@ -28,6 +33,7 @@ pub(super) async fn follow<K: Kind>(
     position: usize,
     changes: Sender<(usize, Change)>,
 ) {
+    let (client, watches) = Asking::through(client);
     let api = match &namespace {
         Some(namespace) => Api::<Object<K>>::namespaced(client, namespace),
         None => Api::all(client),
@@ -40,7 +46,10 @@ pub(super) async fn follow<K: Kind>(
     let mut follower = Follower {
         what: K::PLURAL,
         namespace: namespace.as_deref().unwrap_or("*"),
+        watches,
         streams: true,
+        is_listing: false,
+        is_told: false,
         failures: 0,
     };
     while follower.follow(&api, &config, position, &changes).await {}
@@ -49,8 +58,13 @@ pub(super) async fn follow<K: Kind>(
 struct Follower<'f> {
     what: &'static str,
     namespace: &'f str,
+    watches: Arc<Watches>,
     /// Whether lists are asked for as streams, which costs the API server and us less memory.
     streams: bool,
+    /// Whether a list has begun to arrive and is not whole yet.
+    is_listing: bool,
+    /// Whether it was said that it is not watched.
+    is_told: bool,
     /// In a row.
     failures: u32,
 }
@@ -69,7 +83,19 @@ impl Follower<'_> {
             false => config.clone(),
         };
         let mut events = pin!(watcher(api.clone(), config));
-        while let Some(event) = events.next().await {
+        let watches = Arc::clone(&self.watches);
+        loop {
+            let begun = pin!(watches.begun());
+            let event = match select(events.next(), begun).await {
+                Either::Left((event, _)) => event,
+                Either::Right(((), _)) => {
+                    self.begun();
+                    continue;
+                }
+            };
+            let Some(event) = event else {
+                return true;
+            };
             let change = match event {
                 Ok(event) => change(event),
                 Err(error) if self.streams && is_refused(&error) => {
@@ -85,37 +111,74 @@ impl Follower<'_> {
                     }
                 }
             };
-            if !matches!(change, Change::Begins) {
-                self.succeeded();
-            }
+            self.heard(&change).await;
             if changes.send((position, change)).await.is_err() {
                 return false;
             }
         }
-        true
     }
 
-    /// Says it, the first time, and waits before the next try.
+    async fn heard(&mut self, change: &Change) {
+        match change {
+            Change::Begins => {
+                if self.is_listing {
+                    self.tell("the list has ended before it was whole");
+                    self.rest().await;
+                }
+                self.is_listing = true;
+            }
+            // It may still break off.
+            Change::Listed(_) => {}
+            Change::Ends => {
+                self.is_listing = false;
+                self.succeeded();
+            }
+            Change::Applied(_) | Change::Deleted(_) => self.succeeded(),
+        }
+    }
+
+    /// The API server has taken a watch, which may have nothing to tell for long. One that begins with
+    /// a list has its use once that is whole.
+    fn begun(&mut self) {
+        if !self.is_listing {
+            self.succeeded();
+        }
+    }
+
     async fn failed(&mut self, error: &watcher::Error) {
+        // Connections end now and then: that matters if no other can be had.
+        if !is_cut(error) || self.is_listing {
+            self.tell(&reason(error));
+        }
+        self.is_listing = false;
+        self.rest().await;
+    }
+
+    /// Says why it is not watched, once.
+    fn tell(&mut self, error: &str) {
         let Self {
             what, namespace, ..
         } = *self;
-        if self.failures == 0 {
-            let error = reason(error);
+        if !self.is_told {
             warn!(target: "tower_model_route::kube", what, namespace, error, "not watched: what is known stays");
         }
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
-        self.failures += 1;
-        sleep(jittered(pause.min(LONGEST_PAUSE), 0.5..1.0)).await;
+        self.is_told = true;
+    }
+
+    /// Waits before the next try.
+    async fn rest(&mut self) {
+        sleep(pause(self.failures)).await;
+        self.failures = self.failures.saturating_add(1);
     }
 
     fn succeeded(&mut self) {
-        if self.failures > 0 {
+        if self.is_told {
             let Self {
                 what, namespace, ..
             } = *self;
             info!(target: "tower_model_route::kube", what, namespace, "watched again");
         }
+        self.is_told = false;
         self.failures = 0;
     }
 }
@@ -151,6 +214,14 @@ fn code(error: &watcher::Error) -> Option<u16> {
 /// Whether the API server does not know lists as streams: it answers that the request makes no sense.
 fn is_refused(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(_)) && matches!(code(error), Some(400 | 422))
+}
+
+/// Whether the connection of a watch was lost.
+fn is_cut(error: &watcher::Error) -> bool {
+    matches!(
+        error,
+        watcher::Error::WatchFailed(::kube::Error::ReadEvents(_))
+    )
 }
 
 /// Whether the place in the history is gone from which the watch went on. As an event of a watch

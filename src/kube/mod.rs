@@ -5,6 +5,7 @@
 //! resources mean; the guide on [Kubernetes](crate::guide::kubernetes) says how to run a gateway
 //! with it.
 
+mod asking;
 mod error;
 mod event_objects;
 mod follow;

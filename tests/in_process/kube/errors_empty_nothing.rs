@@ -99,3 +99,43 @@ async fn a_list_counts_once_it_is_whole() {
     cluster.release();
     heals(&cluster, &handle).await;
 }
+
+/// As behind a proxy that ends each watch at once.
+#[tokio::test(start_paused = true)]
+async fn watches_that_end_at_once_are_not_begun_in_a_row() {
+    let cluster = chat();
+    let (handle, _watch) = watched(&cluster).await;
+    let before = cluster.requests().len();
+    cluster.cut_next(1_000);
+    cluster.cut();
+    quiet().await;
+    let asked = cluster.requests().len() - before;
+    assert!(asked < 30, "{asked} requests in 5 s for 3 lists");
+    cluster.cut_next(0);
+    heals(&cluster, &handle).await;
+}
+
+/// As when the way to the API server is lost while it is asked.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_never_comes_is_not_waited_for() {
+    for is_paged in [false, true] {
+        let cluster = chat();
+        if is_paged {
+            cluster.only_pages();
+        }
+        let (handle, _watch) = watched(&cluster).await;
+        // Watches, then lists.
+        for is_compacted in [false, true] {
+            cluster.fall_silent(true);
+            if is_compacted {
+                cluster.expire();
+                cluster.compact();
+            } else {
+                cluster.cut();
+            }
+            quiet().await;
+            cluster.fall_silent(false);
+            heals(&cluster, &handle).await;
+        }
+    }
+}

@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    future::{Ready, ready},
+    future::{pending, ready},
+    pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
 };
@@ -36,6 +37,9 @@ struct State {
     watches: Vec<(Scope, UnboundedSender<Frame<Bytes>>)>,
     requests: Vec<String>,
     refuses: Option<StatusCode>,
+    is_silent: bool,
+    /// So many watches end as soon as they have begun.
+    short: usize,
     pages_only: bool,
     held: Vec<(String, UnboundedSender<Frame<Bytes>>, Bytes)>,
     holds: Option<String>,
@@ -101,6 +105,16 @@ impl ClusterApi {
     /// Ends all watches, as a server does that goes.
     pub fn cut(&self) {
         self.0.lock().unwrap().watches.clear();
+    }
+
+    /// Ends so many watches as soon as they have begun.
+    pub fn cut_next(&self, watches: usize) {
+        self.0.lock().unwrap().short = watches;
+    }
+
+    /// Answers no request that comes from now on, ever, or again as it should; watches go on.
+    pub fn fall_silent(&self, is_silent: bool) {
+        self.0.lock().unwrap().is_silent = is_silent;
     }
 
     /// Forgets what has happened: whoever asks to go on from before is told to list anew.
@@ -250,7 +264,11 @@ impl State {
         for event in missed.filter_map(|(_, happened)| scope.event(happened)) {
             _ = sender.send(line(&event));
         }
-        self.watches.push((scope, sender));
+        if self.short > 0 {
+            self.short -= 1;
+        } else {
+            self.watches.push((scope, sender));
+        }
         streamed(receiver)
     }
 }
@@ -302,14 +320,18 @@ impl Scope {
 impl<B> Service<Request<B>> for ClusterApi {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Ready<Result<Response<Body>, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.answer(request.method(), request.uri())))
+        let answer = self.answer(request.method(), request.uri());
+        match self.0.lock().unwrap().is_silent {
+            true => Box::pin(pending()),
+            false => Box::pin(ready(Ok(answer))),
+        }
     }
 }
 

@@ -142,6 +142,20 @@ async fn while_the_api_server_is_away_at_the_start_it_waits() {
     assert_eq!(gateway.ask("chat").await.status(), 200);
 }
 
+/// Though nothing has changed in the cluster meanwhile.
+#[tokio::test]
+async fn it_says_that_the_api_server_is_back() {
+    let engine = engine().await;
+    let api = Api::with(&engine).await;
+    let mut gateway = api.gateway(&[]).await;
+    gateway.introduced("Requests:").await;
+    api.cluster.refuse(Some(StatusCode::FORBIDDEN));
+    api.cluster.cut();
+    gateway.until("*** not watched").await;
+    api.cluster.refuse(None);
+    gateway.until("*** watched again").await;
+}
+
 #[tokio::test]
 async fn and_may_be_stopped() {
     let api = Api::start().await;

@@ -37,7 +37,7 @@ pub(super) fn read_any(path: &Path) -> Texts {
         return vec![(name(path), text(path))];
     }
     match list(path) {
-        Ok(files) => files.iter().map(|file| (name(file), text(file))).collect(),
+        Ok(files) => files.iter().map(|file| (name(file), own(file))).collect(),
         Err(error) => vec![(name(path), Err(format!("can't be listed: {error}")))],
     }
 }
@@ -58,6 +58,14 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// A directory's own file. Opening a named pipe would wait until somebody writes to it.
+fn own(path: &Path) -> Result<String, String> {
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err("it is not a regular file".to_owned()),
+        _ => text(path),
+    }
 }
 
 fn text(path: &Path) -> Result<String, String> {

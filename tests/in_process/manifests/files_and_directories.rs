@@ -1,6 +1,6 @@
 //! Files and directories.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use test_kit::directory::Directory;
 use tower_model_route::manifest::Manifests;
@@ -77,4 +77,32 @@ fn links_are_followed() {
     std::os::unix::fs::symlink("..data/all.yaml", directory.file("all.yaml")).unwrap();
     let table = Manifests::from_path(directory.path()).build().unwrap();
     assert!(decide(&table, "m").starts_with("default/r"));
+}
+
+/// A pipe that nobody writes to would be waited for without an end.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_opened() {
+    let directory = Directory::new()
+        .with("a.yaml", up("s"))
+        .with("b.yaml", route("r", &[TO_S]));
+    let pipe = directory.file("pipe.yaml");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    std::os::unix::fs::symlink("/dev/zero", directory.file("zero.yaml")).unwrap();
+    let report = Manifests::from_path(directory.path()).check();
+    let errors: Vec<_> = report.errors().map(ToString::to_string).collect();
+    let expected = ["pipe.yaml", "zero.yaml"].map(|name| {
+        let path = directory.file(name);
+        format!(
+            "{}: error: it is not a regular file [unreadable]",
+            path.display()
+        )
+    });
+    assert_eq!(errors, expected);
 }

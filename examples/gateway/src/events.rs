@@ -1,4 +1,4 @@
-//! Shows retries, ejections, reloads, what is amiss with the cluster, failing stores of limits and doubtful options as they happen.
+//! Shows what the library warns of, and retries, ejections, reloads and changes of addresses, as they happen.
 
 use std::fmt::{Debug, Write};
 
@@ -14,21 +14,21 @@ use tracing_subscriber::{
 
 use crate::print::log;
 
-/// Prints the library's events of the targets `tower_model_route::retry`, `::health`, `::reload`, `::kube`,
-/// `::limit` and `::config`; of limits not those that only observe, which is a line for each request.
+/// Prints the library's warnings, and what it tells of health, reloads, the cluster, limits, addresses and
+/// retries; of limits not those that only observe, which is a line for each request.
 #[derive(Debug)]
 pub(crate) struct Events;
 
 impl Events {
     pub(crate) fn filter() -> FilterFn {
         filter_fn(|event| {
-            let Some(target) = event.target().strip_prefix("tower_model_route::") else {
+            let Some(target) = event.target().strip_prefix("tower_model_route") else {
                 return false;
             };
             let level = match target {
-                "retry" => Level::DEBUG,
-                "health" | "reload" | "kube" | "limit" | "config" => Level::INFO,
-                _ => return false,
+                "::retry" => Level::DEBUG,
+                "::dns" | "::health" | "::kube" | "::limit" | "::reload" => Level::INFO,
+                _ => Level::WARN,
             };
             event.is_event() && *event.level() <= level
         })

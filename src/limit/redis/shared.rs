@@ -126,13 +126,14 @@ impl Shared {
         Ok(levels(&self.heard(answer)?))
     }
 
-    /// What an answer says of the connection: if that is refused for what it is, the next call makes a
-    /// new one. A password may be right by then; and after a failover the address leads to another
-    /// server, while the old one, a replica now, ends no connection.
+    /// What an answer says of the connection: the next call makes a new one if this one has answered
+    /// nothing for so long that its other end may be gone, or is refused for what it is. A password may
+    /// be right by then; and after a failover the address leads to another server, while the old one, a
+    /// replica now, ends no connection.
     pub(super) fn heard<T>(&self, answer: Result<T, RedisError>) -> Result<T, RedisError> {
-        // A connection that was lost is made anew by the manager, which does so for nothing else.
+        // One that is known to be lost is made anew by the manager.
         if let Err(error) = &answer
-            && !error.is_io_error()
+            && (error.is_timeout() || !error.is_io_error())
             && !is_of_script(error)
         {
             *lock(&self.connection) = None;

@@ -171,6 +171,25 @@ async fn a_failover_to_another_redis_behind_the_same_address_is_followed() {
     until_counted(&new, &gateway).await;
 }
 
+/// As when the machine of the Redis is gone: nobody ends the connection, and nothing comes on it.
+#[tokio::test]
+async fn a_connection_on_which_nothing_comes_is_made_anew() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let between = redis.slow().await;
+    let engine = engine().await;
+    let limit = RateLimit::requests(100_000, Per::Month).redis(between.address.to_string());
+    let gateway = Gateway::new(table(&engine.url(), [limit])).await;
+    until_counted(&redis, &gateway).await;
+    // What is sent now arrives in an hour, and what is sent after it on this connection.
+    between.delay(3_600_000);
+    assert_eq!(gateway.chat().await.status(), 200);
+    between.delay(0);
+    redis.ask(&["DEL", REQUESTS]).await;
+    until_counted(&redis, &gateway).await;
+}
+
 #[tokio::test]
 async fn a_wrong_password_makes_limits_local_and_a_right_one_does_not() {
     let Some(redis) = Redis::with_password(Some("right")).await else {

@@ -37,8 +37,8 @@ const WAITING: usize = 1024;
 /// ModelServer is missing gives its share to its siblings; if none is left, requests are answered
 /// with 503.
 ///
-/// While the API server can't be reached, the table stays as it is, and the watch is retried
-/// after half a second to 15 s. Only a complete list replaces what is known.
+/// While the API server can't be reached, or does not answer within 70 s, the table stays as it is, and
+/// the watch is retried after half a second to 15 s. Only a complete list replaces what is known.
 ///
 /// It reads and never writes, except for [`events`](Self::events), and needs the verbs `list` and
 /// `watch` of `modelroutes` and `modelservers` (`networking.serving.volcano.sh`), of `pods`, and, if a

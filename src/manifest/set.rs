@@ -101,7 +101,8 @@ impl Manifests {
     ///
     /// As with `kubectl apply -f`, subdirectories are not read. Files are read
     /// in the order of their names; those whose name begins with a dot are
-    /// skipped. This reads from the disk, and blocks.
+    /// skipped, and one that is not a regular file, such as a pipe, is an error. This reads from the
+    /// disk, and blocks.
     pub fn from_path(path: impl AsRef<Path>) -> Self {
         Self::from_texts(&files::read(path.as_ref()))
     }

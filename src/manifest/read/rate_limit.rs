@@ -129,6 +129,11 @@ fn rate_limit(field: &Field<'_>, options: Options, reader: &mut Reader<'_>) -> V
             limits.push((limit, field.spot(reader)));
         }
     }
+    if object.get(INPUT).is_none() && object.get(OUTPUT).is_none() {
+        let spot = field.spot(reader);
+        let message = format!("it has neither {INPUT} nor {OUTPUT}, and so limits nothing");
+        reader.warning(&spot, "limits-nothing", message);
+    }
     limits
 }
 

@@ -2,7 +2,7 @@
 
 use tower_model_route::{LimitKey, Per, RateLimit, RouteTable, StoreFailure, manifest::Manifests};
 
-use super::written::{errors, up};
+use super::written::{errors, route, up, warnings};
 
 const ROUTE: &str = r#"
 apiVersion: networking.serving.volcano.sh/v1alpha1
@@ -231,4 +231,15 @@ fn a_password_goes_to_its_address_only() {
         .find(|warning| warning.contains("unused-password"));
     assert!(unused.unwrap().contains("other:6379"), "{warnings:?}");
     assert_eq!(other.config(), without.config());
+}
+
+#[test]
+fn one_without_an_amount_is_named() {
+    let spec =
+        "modelName: m\nrateLimit: {unit: minute}\nrules: [{targetModels: [{modelServerName: s}]}]";
+    let found = warnings(&(up("s") + &route("r", &[spec])));
+    let expected = "spec.rateLimit: it has neither inputTokensPerUnit nor outputTokensPerUnit, and so \
+                    limits nothing [limits-nothing]";
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].ends_with(expected), "{found:?}");
 }

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    request::Parts,
 };
 use serde_json::{Value, json};
 
@@ -127,23 +128,26 @@ fn is_of_bedrock(operation: &str) -> bool {
 pub(crate) struct Asked {
     shape: Shape,
     id: Option<HeaderValue>,
+    wants_head: bool,
 }
 
 impl Asked {
-    pub(crate) fn by(path: &str, headers: &HeaderMap) -> Self {
-        Self::in_shape(Shape::of(path, headers), headers)
+    pub(crate) fn by<B>(request: &Request<B>) -> Self {
+        let shape = Shape::of(request.uri().path(), request.headers());
+        Self::in_shape(shape, request)
     }
 
     /// The same where the shape is known.
-    pub(crate) fn in_shape(shape: Shape, headers: &HeaderMap) -> Self {
+    pub(crate) fn in_shape<B>(shape: Shape, request: &Request<B>) -> Self {
         Self {
             shape,
-            id: given_request_id(headers).cloned(),
+            id: given_request_id(request.headers()).cloned(),
+            wants_head: request.method() == Method::HEAD,
         }
     }
 
     pub(crate) fn asker(&self) -> Asker {
-        Asker::of(self.shape, self.id.as_ref())
+        Asker::of(self.shape, self.id.as_ref(), self.wants_head)
     }
 }
 
@@ -154,23 +158,21 @@ pub(crate) struct Asker {
     id: HeaderValue,
     /// Whether the client has sent another id, or none.
     has_made_id: bool,
+    wants_head: bool,
 }
 
 impl Asker {
-    /// Who sent a request with these headers for `path`.
-    fn new(path: &str, headers: &HeaderMap) -> Self {
-        Self::with_id(path, headers, given_request_id(headers))
+    /// Who sent a request with this head, whose only `x-request-id` is `given`.
+    pub(crate) fn with_id(head: &Parts, given: Option<&HeaderValue>) -> Self {
+        let shape = Shape::of(head.uri.path(), &head.headers);
+        Self::of(shape, given, head.method == Method::HEAD)
     }
 
-    /// The same where the only `x-request-id` is known already.
-    pub(crate) fn with_id(path: &str, headers: &HeaderMap, given: Option<&HeaderValue>) -> Self {
-        Self::of(Shape::of(path, headers), given)
-    }
-
-    fn of(shape: Shape, given: Option<&HeaderValue>) -> Self {
+    fn of(shape: Shape, given: Option<&HeaderValue>, wants_head: bool) -> Self {
         let own = own_request_id(given);
         Self {
             shape,
+            wants_head,
             has_made_id: own.is_none(),
             id: own.cloned().unwrap_or_else(new_request_id),
         }
@@ -194,6 +196,17 @@ impl Asker {
     pub(crate) fn take_id(&mut self) -> HeaderValue {
         std::mem::replace(&mut self.id, HeaderValue::from_static(""))
     }
+
+    /// What the client gets of an answer of ours: to HEAD all but the content (RFC 9110 section
+    /// 9.3.2), which not every server leaves out (hyper does so over HTTP/1.1 only).
+    pub(crate) fn asked_for(&self, response: Response<Bytes>) -> Response<Bytes> {
+        if !self.wants_head {
+            return response;
+        }
+        let (mut head, body) = response.into_parts();
+        head.headers.insert(CONTENT_LENGTH, body.len().into());
+        Response::from_parts(head, Bytes::new())
+    }
 }
 
 impl RouteError {
@@ -207,15 +220,15 @@ impl RouteError {
     /// 9110 section 15.5.16). It has a new id in `x-request-id`;
     /// [`to_response_to`](Self::to_response_to) uses the request's.
     pub fn to_response(&self, path: &str) -> Response<Bytes> {
-        self.answer(&Asker::new(path, &HeaderMap::new()))
+        self.answer(&Asker::of(Shape::of_path(path), None, false))
     }
 
     /// Like [`to_response`](Self::to_response), for the whole `request`: the
     /// answer has the id in its `x-request-id`, if that is 1 to 128 visible
     /// ASCII characters, and on `/v1/models` Anthropic's clients get
-    /// Anthropic's shape.
+    /// Anthropic's shape. To HEAD it has no content (RFC 9110 section 9.3.2).
     pub fn to_response_to<B>(&self, request: &Request<B>) -> Response<Bytes> {
-        self.answer(&Asker::new(request.uri().path(), request.headers()))
+        self.answer(&Asked::by(request).asker())
     }
 
     pub(crate) fn answer(&self, asker: &Asker) -> Response<Bytes> {
@@ -254,7 +267,7 @@ impl RouteError {
             );
         }
         response.extensions_mut().insert(self.clone());
-        response
+        asker.asked_for(response)
     }
 }
 

@@ -83,7 +83,11 @@ mod tests {
 
     /// The same where it is made only if the request is answered here.
     fn later(values: &[&[u8]]) -> HeaderValue {
-        Asked::by("/", &headers(values)).asker().id().clone()
+        {
+            let mut request = http::Request::new(());
+            *request.headers_mut() = headers(values);
+            Asked::by(&request).asker().id().clone()
+        }
     }
 
     #[test]

@@ -69,7 +69,7 @@ where
             request_id,
             length,
         } = RequestFields::of(&head.headers);
-        let asker = Asker::with_id(head.uri.path(), &head.headers, request_id);
+        let asker = Asker::with_id(&head, request_id);
         let (level, observers) = (self.options.span_level, &self.options.observers);
         let report = Report::new(level, observers, &head, &asker);
         if asker.has_made_id() {
@@ -101,6 +101,7 @@ where
             }
             FirstLook::Answer(response) => {
                 course.report.served(response.status());
+                let response = course.asker.asked_for(response);
                 Phase::answering(response, unread(body), self.options.drain(&head, fields))
             }
             FirstLook::Reject(error) => {

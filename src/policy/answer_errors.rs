@@ -111,10 +111,9 @@ where
 /// Below the `ModelRouteLayer` the path is the engine's.
 fn asked<B: 'static>(request: &Request<B>) -> Asked {
     let body = (request.body() as &dyn Any).downcast_ref::<RouteBody>();
-    let headers = request.headers();
     match body.and_then(RouteBody::exchange) {
-        Some(exchange) => Asked::in_shape(exchange.api().shape, headers),
-        None => Asked::by(request.uri().path(), headers),
+        Some(exchange) => Asked::in_shape(exchange.api().shape, request),
+        None => Asked::by(request),
     }
 }
 

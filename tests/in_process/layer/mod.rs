@@ -8,6 +8,7 @@ mod body_limit;
 mod body_rate;
 mod body_timeout;
 mod decision_is_told;
+mod head_has_no_content;
 mod in_flight_returns_to_zero;
 mod in_flight_until_the_end;
 mod models_are_listed;

@@ -74,7 +74,7 @@ read -r -a bare <<<"$(each bare requests 500 1)"
 {
     echo "$made_by"
     printf '%-8s %13s %8s %12s\n' row instructions atomics allocations
-    for row in layer stack retries; do
+    for row in floor layer stack retries; do
         read -r -a all <<<"$(each "$row" requests 500 1)"
         printf '%-8s %13s %8s %12s\n' "$row" $((all[0] - bare[0])) $((all[1] - bare[1])) $((all[2] - bare[2]))
     done

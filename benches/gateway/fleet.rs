@@ -29,6 +29,7 @@ impl Fleet {
         };
         let http1 = [
             ("bare", "role:bare"),
+            ("floor", "role:floor"),
             ("layer", "role:routed"),
             ("stack", "role:stack"),
             ("told", "role:told"),

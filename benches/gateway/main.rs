@@ -1,8 +1,8 @@
 //! Whole proxies side by side on loopback, in one run: a bare hyper reverse proxy as good as one can
-//! write it, the same proxy with the layer in it, with the whole stack (retries and timeouts
-//! allowed), with the layer told of (tracing's fmt at INFO into a file, and metrics), bare and with
-//! the layer over HTTP/2, and the example `gateway` with its access log in a file, if
-//! `cargo build --release -p gateway` has built it.
+//! write it, the same proxy with the least that any router by model does, with the layer in it, with
+//! the whole stack (retries and timeouts allowed), with the layer told of (tracing's fmt at INFO into
+//! a file, and metrics), bare and with the layer over HTTP/2, and the example `gateway` with its
+//! access log in a file, if `cargo build --release -p gateway` has built it.
 //!
 //! `cargo bench --bench gateway` (`-- --quick` for a short run; `-- --before PROGRAM`, where `PROGRAM` is
 //! an earlier build of this bench, as cargo names it when it runs it, for rows of its layer and its

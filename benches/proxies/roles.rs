@@ -38,7 +38,10 @@ use tower_model_route::{
 use tracing_subscriber::{filter::LevelFilter, fmt, prelude::*};
 
 use super::{Options, Result, streaming};
-use crate::support::MODEL;
+use crate::support::{MODEL, floor::Floor};
+
+/// What the engine calls the model.
+const REAL: &str = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B";
 
 /// Serves in this role until it is killed; its address is the first line of its output. A role that
 /// ends in `2` speaks HTTP/2 to its clients.
@@ -58,6 +61,20 @@ pub(super) async fn run(role: &str, engine: Option<SocketAddr>, options: &Option
             let to = Target::new(engine)?;
             let client = client(options);
             let service = service_fn(move |request| client.request(to.forwarded(request)));
+            serve(listener, service, is_http2).await
+        }
+        "role:floor" => {
+            let to = Target::new(engine)?;
+            let floor: &Floor = Box::leak(Box::new(Floor {
+                authority: to.authority,
+                host: to.host,
+                model: REAL,
+            }));
+            let client = Shared::new(client(options));
+            let service = service_fn(move |request| {
+                let client = client.clone();
+                async move { client.0.request(floor.routed(request).await).await }
+            });
             serve(listener, service, is_http2).await
         }
         "role:routed" => {
@@ -203,7 +220,7 @@ fn table(engine: SocketAddr, policy: TrafficPolicy) -> Result<RouteTable> {
     Ok(RouteTable::builder()
         .model_server(
             ModelServer::new("s")
-                .model("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B")
+                .model(REAL)
                 .traffic_policy(policy)
                 .endpoint(format!("http://{engine}")),
         )

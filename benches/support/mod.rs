@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each bench uses a part of it")]
 
 pub mod bodies;
+pub mod floor;
 pub mod forward;
 pub mod frames;
 

@@ -7,6 +7,9 @@
 #[path = "../../../benches/support/bodies.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the benches use the rest of it")]
 mod bodies;
+#[path = "../../../benches/support/floor.rs"]
+#[allow(unreachable_pub, reason = "shared with the benches")]
+mod floor;
 #[path = "../../../benches/support/frames.rs"]
 #[allow(unreachable_pub, reason = "shared with the benches")]
 mod frames;
@@ -15,12 +18,13 @@ use std::{convert::Infallible, time::Duration};
 
 use bodies::{MODEL, chat, request};
 use bytes::Bytes;
+use floor::Floor;
 use frames::{drain, in_events, in_one_piece};
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, uri::Authority};
 use http_body::Body;
 use http_body_util::Full;
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_model_route::{
     Metrics, ModelRoute, ModelRouteLayer, ModelServer, Observer, OnInterruption, Per, RateLimit,
     RouteBody, RouteTable, RouteTableHandle, Rule, TrafficPolicy, stack,
@@ -31,9 +35,12 @@ const EVENTS: usize = 1000;
 struct Nothing;
 impl Observer for Nothing {}
 
-/// The engine alone, the layer, the whole stack, and the stack with retries and timeouts allowed; the
-/// model is renamed.
-const STACKS: [&str; 4] = ["bare", "layer", "stack", "retries"];
+/// The engine alone, the least that a router by model does, the layer, the whole stack, and the stack
+/// with retries and timeouts allowed; the model is renamed.
+const STACKS: [&str; 5] = ["bare", "floor", "layer", "stack", "retries"];
+
+/// What the engine calls the model.
+const REAL: &str = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B";
 
 /// Who listens and what is limited, by the name of the row. Without `defaults` in it nothing else
 /// reads a stream.
@@ -105,10 +112,22 @@ where
 
 /// The same of the engine, or of what is around it.
 fn requests_of_stack(row: &str, times: usize) {
-    let server = ModelServer::new("v1").model("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B");
+    let server = ModelServer::new("v1").model(REAL);
     let engine = in_one_piece();
     match row {
         "bare" => requests(engine, RouteBody::from, times),
+        "floor" => {
+            let floor: &Floor = Box::leak(Box::new(Floor {
+                authority: Authority::from_static("127.0.0.1:8001"),
+                host: HeaderValue::from_static("127.0.0.1:8001"),
+                model: REAL,
+            }));
+            let service = service_fn(|request| {
+                let mut engine = engine.clone();
+                async move { engine.call(floor.routed(request).await).await }
+            });
+            requests(service, Full::new, times);
+        }
         "layer" => {
             let layer = ModelRouteLayer::new(table(server, None));
             requests(layer.layer(engine), Full::new, times);

@@ -83,11 +83,9 @@ mod tests {
 
     /// The same where it is made only if the request is answered here.
     fn later(values: &[&[u8]]) -> HeaderValue {
-        {
-            let mut request = http::Request::new(());
-            *request.headers_mut() = headers(values);
-            Asked::by(&request).asker().id().clone()
-        }
+        let mut request = http::Request::new(());
+        *request.headers_mut() = headers(values);
+        Asked::by(&request).asker().id().clone()
     }
 
     #[test]

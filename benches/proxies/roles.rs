@@ -13,11 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Request, Response, Uri,
-    header::HOST,
-    uri::{Authority, Scheme},
-};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::{Body, Incoming},
@@ -38,10 +34,10 @@ use tower_model_route::{
 use tracing_subscriber::{filter::LevelFilter, fmt, prelude::*};
 
 use super::{Options, Result, streaming};
-use crate::support::{MODEL, floor::Floor};
-
-/// What the engine calls the model.
-const REAL: &str = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B";
+use crate::support::{
+    MODEL, REAL,
+    floor::{Floor, Target},
+};
 
 /// Serves in this role until it is killed; its address is the first line of its output. A role that
 /// ends in `2` speaks HTTP/2 to its clients.
@@ -64,12 +60,7 @@ pub(super) async fn run(role: &str, engine: Option<SocketAddr>, options: &Option
             serve(listener, service, is_http2).await
         }
         "role:floor" => {
-            let to = Target::new(engine)?;
-            let floor: &Floor = Box::leak(Box::new(Floor {
-                authority: to.authority,
-                host: to.host,
-                model: REAL,
-            }));
+            let floor = Floor::to(Target::new(engine)?, REAL);
             let client = Shared::new(client(options));
             let service = service_fn(move |request| {
                 let client = client.clone();
@@ -172,39 +163,6 @@ impl tower::Service<Request<RouteBody>> for Shared {
 
     fn call(&mut self, request: Request<RouteBody>) -> legacy::ResponseFuture {
         self.0.request(request)
-    }
-}
-
-/// Where the bare proxy sends all requests.
-#[derive(Clone)]
-struct Target {
-    authority: Authority,
-    host: HeaderValue,
-}
-
-impl Target {
-    fn new(engine: SocketAddr) -> Result<Self> {
-        let authority = engine.to_string();
-        Ok(Self {
-            host: HeaderValue::from_str(&authority)?,
-            authority: authority.parse()?,
-        })
-    }
-
-    /// The least that any reverse proxy does: an absolute URI and the right Host.
-    fn forwarded(&self, mut request: Request<Incoming>) -> Request<Incoming> {
-        let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority = Some(self.authority.clone());
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
-        *request.version_mut() = http::Version::HTTP_11;
-        match request.headers_mut().get_mut(HOST) {
-            Some(host) => *host = self.host.clone(),
-            None => _ = request.headers_mut().insert(HOST, self.host.clone()),
-        }
-        request
     }
 }
 

@@ -3,6 +3,8 @@
 use http::Request;
 
 pub const MODEL: &str = "deepseek-multi-models";
+/// What the engine calls it.
+pub const REAL: &str = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B";
 
 /// Building it is the yardstick of `decide` and `overhead`: five headers.
 pub fn request() -> Request<()> {

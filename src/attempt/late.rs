@@ -126,9 +126,11 @@ impl<B> Late<B> {
 
     /// In the engine's words, if it has any.
     fn failure(&self, status: StatusCode, data: &[u8]) -> Bytes {
-        let (status, error) = match is_refusal(status) {
-            true => (status, RouteError::refused_late(status)),
-            false => (RouteError::no_stream().status(), RouteError::no_stream()),
+        let (status, error) = if is_refusal(status) {
+            (status, RouteError::refused_late(status))
+        } else {
+            let error = RouteError::no_stream();
+            (error.status(), error)
         };
         failure_event(self.dialect, data, &self.why(status, &error))
     }

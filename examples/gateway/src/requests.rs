@@ -14,7 +14,6 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     http::{Response, StatusCode, Version},
 };
-
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 

@@ -16,12 +16,12 @@ mod frames;
 
 use std::{convert::Infallible, time::Duration};
 
-use bodies::{MODEL, chat, request};
+use bodies::{MODEL, REAL, chat, request};
 use bytes::Bytes;
-use floor::Floor;
+use floor::{Floor, Target};
 use frames::{drain, in_events, in_one_piece};
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response, uri::Authority};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -38,9 +38,6 @@ impl Observer for Nothing {}
 /// The engine alone, the least that a router by model does, the layer, the whole stack, and the stack
 /// with retries and timeouts allowed; the model is renamed.
 const STACKS: [&str; 5] = ["bare", "floor", "layer", "stack", "retries"];
-
-/// What the engine calls the model.
-const REAL: &str = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B";
 
 /// Who listens and what is limited, by the name of the row. Without `defaults` in it nothing else
 /// reads a stream.
@@ -117,11 +114,8 @@ fn requests_of_stack(row: &str, times: usize) {
     match row {
         "bare" => requests(engine, RouteBody::from, times),
         "floor" => {
-            let floor: &Floor = Box::leak(Box::new(Floor {
-                authority: Authority::from_static("127.0.0.1:8001"),
-                host: HeaderValue::from_static("127.0.0.1:8001"),
-                model: REAL,
-            }));
+            let to = Target::new(([127, 0, 0, 1], 8001).into()).unwrap();
+            let floor = Floor::to(to, REAL);
             let service = service_fn(|request| {
                 let mut engine = engine.clone();
                 async move { engine.call(floor.routed(request).await).await }

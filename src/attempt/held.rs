@@ -94,9 +94,9 @@ impl Held {
     }
 
     /// Sends comments in pauses between two events.
-    pub(crate) fn keep_alive(&mut self, keep_alive: Option<KeepAlive>) {
+    pub(crate) fn keep_alive(&mut self, keep_alive: KeepAlive) {
         let has_events = self.watch.as_deref().is_some_and(Watch::takes_comments);
-        self.keep_alive = keep_alive.filter(|_| has_events).map(Box::new);
+        self.keep_alive = has_events.then(|| Box::new(keep_alive));
     }
 
     /// Hides the usage from the client, where that has not asked for it.
@@ -170,7 +170,8 @@ impl Held {
         }
         match (&mut self.keep_alive, &self.watch) {
             (Some(keep_alive), Some(watch)) if watch.is_between_events() => {
-                keep_alive.poll(cx).map(Pause::Comment)
+                let has_ids = watch.reader().has_ids();
+                keep_alive.poll(has_ids, cx).map(Pause::Comment)
             }
             _ => Poll::Pending,
         }

@@ -9,27 +9,26 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
-use crate::events::{Dialect, Format, keep_alive};
+use crate::events::{Dialect, keep_alive};
 
 /// Ready each time the client has received nothing for an interval.
 #[derive(Debug)]
 pub(crate) struct KeepAlive {
     interval: Duration,
-    comment: Bytes,
+    dialect: Dialect,
     /// When the client got something last; `None` if that was since the last look at the clock.
     last: Option<Instant>,
     alarm: Alarm,
 }
 
 impl KeepAlive {
-    /// `None` if this dialect has no streams of server-sent events.
-    pub(crate) fn new(interval: Duration, dialect: Dialect) -> Option<Self> {
-        Some(Self {
+    pub(crate) fn new(interval: Duration, dialect: Dialect) -> Self {
+        Self {
             interval,
-            comment: keep_alive(dialect, Format::Sse)?,
+            dialect,
             last: None,
             alarm: Alarm::default(),
-        })
+        }
     }
 
     /// The client gets something.
@@ -37,14 +36,14 @@ impl KeepAlive {
         self.last = None;
     }
 
-    /// Ready with the comment.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+    /// Ready with the comment for a stream whose events so far had ids or not.
+    pub(crate) fn poll(&mut self, has_ids: bool, cx: &mut Context<'_>) -> Poll<Bytes> {
         let last = *self.last.get_or_insert_with(Instant::now);
         let Some(at) = last.checked_add(self.interval) else {
             return Poll::Pending;
         };
         ready!(self.alarm.poll(at, cx));
         self.last = None;
-        Poll::Ready(self.comment.clone())
+        Poll::Ready(keep_alive(self.dialect, has_ids))
     }
 }

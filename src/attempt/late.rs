@@ -99,7 +99,7 @@ impl<B> Late<B> {
                 }
             };
             let answer = match answer {
-                Poll::Pending => return self.keep_alive.poll(cx).map(Next::Comment),
+                Poll::Pending => return self.keep_alive.poll(false, cx).map(Next::Comment),
                 Poll::Ready(Read::Failure(status, data)) => {
                     return Poll::Ready(Next::Last(self.failure(status, &data)));
                 }

@@ -372,18 +372,18 @@ where
                     continue;
                 }
             },
-            KindProj::Short { short } => {
-                let broke = |error| broke(held, &RouteError::broken_off(), error);
-                short.next().map_err(broke)
-            }
+            KindProj::Short { short } => match short.next() {
+                Ok(frame) => Next::Frame(frame),
+                Err(error) => Next::Farewell(broke(held, &RouteError::broken_off(), error)),
+            },
             KindProj::Upstream { body } => ready!(poll_engine(body, held, cx)),
             KindProj::Resumed { read, body } => match read.pop_front() {
-                Some(frame) => Ok(frame),
+                Some(frame) => Next::Frame(frame),
                 None => ready!(poll_engine(body.as_mut(), held, cx)),
             },
         };
         match next {
-            Ok(mut frame) => {
+            Next::Frame(mut frame) => {
                 let is_last = frame.is_trailers() || kind.is_end_stream();
                 let (is_left, farewell) = received(&mut frame, held, is_last);
                 if let Some(farewell) = farewell {
@@ -393,9 +393,20 @@ where
                     return Poll::Ready(Some(Ok(frame)));
                 }
             }
-            Err(farewell) => kind.set(Kind::after(farewell)),
+            Next::Comment(comment) => return Poll::Ready(Some(Ok(Frame::data(comment)))),
+            Next::Farewell(farewell) => kind.set(Kind::after(farewell)),
         }
     }
+}
+
+/// What comes next of an answer.
+enum Next {
+    /// From the engine.
+    Frame(Frame<Bytes>),
+    /// From the gateway, which reads it not as a part of the answer.
+    Comment(Bytes),
+    /// Behind the engine's last frame.
+    Farewell(Farewell),
 }
 
 /// Leaves in the engine's next frame what the client gets of it, if that is anything; and what
@@ -418,28 +429,25 @@ fn received(
     (is_left && !(frame.is_trailers() && has_more), farewell)
 }
 
-/// The next frame from the engine, or what follows its last one.
-fn poll_engine<R>(
-    body: Pin<&mut R>,
-    held: &mut Option<Held>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Frame<Bytes>, Farewell>>
+/// The next frame from the engine, what follows its last one, or a comment while there is none.
+fn poll_engine<R>(body: Pin<&mut R>, held: &mut Option<Held>, cx: &mut Context<'_>) -> Poll<Next>
 where
     R: Body,
     R::Error: Into<BoxError>,
 {
     let (error, cause) = match body.poll_frame(cx) {
         Poll::Ready(Some(Ok(frame))) => {
-            return Poll::Ready(Ok(in_bytes(frame)));
+            return Poll::Ready(Next::Frame(in_bytes(frame)));
         }
         Poll::Ready(None) => {
-            return Poll::Ready(Err(ended(held).unwrap_or(Farewell::End)));
+            let farewell = ended(held).unwrap_or(Farewell::End);
+            return Poll::Ready(Next::Farewell(farewell));
         }
         Poll::Ready(Some(Err(error))) => (RouteError::broken_off(), error.into()),
         Poll::Pending => {
             let silence = held.as_mut();
             match ready!(silence.map_or(Poll::Pending, |held| held.poll_pause(cx))) {
-                Pause::Comment(comment) => return Poll::Ready(Ok(Frame::data(comment))),
+                Pause::Comment(comment) => return Poll::Ready(Next::Comment(comment)),
                 Pause::TooLong => {
                     held.iter_mut().for_each(Held::stalled);
                 }
@@ -447,7 +455,7 @@ where
             (RouteError::stalled(), RouteError::stalled().into())
         }
     };
-    Poll::Ready(Err(broke(held, &error, cause)))
+    Poll::Ready(Next::Farewell(broke(held, &error, cause)))
 }
 
 /// What follows an answer that has come to its end; nothing is held of it any more.

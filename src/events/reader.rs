@@ -218,6 +218,11 @@ impl Reader {
         }
     }
 
+    /// Whether an event so far had an `id`, which clients keep for those behind it.
+    pub(crate) fn has_ids(&self) -> bool {
+        self.sse.has_ids()
+    }
+
     /// The API that is read.
     pub fn dialect(&self) -> Dialect {
         self.dialect

@@ -17,6 +17,7 @@ pub(super) struct Sse {
     /// Whether the event has data.
     has_data: bool,
     name: Type,
+    has_ids: bool,
 }
 
 /// What the next byte belongs to or begins.
@@ -53,6 +54,7 @@ impl Sse {
             has_lines: false,
             has_data: false,
             name: Type::None,
+            has_ids: false,
         }
     }
 
@@ -78,6 +80,11 @@ impl Sse {
     /// Whether an event has begun, other than with a comment.
     pub(super) fn is_within(&self) -> bool {
         self.has_data || matches!(self.line, Line::Field | Line::NameStart | Line::Name)
+    }
+
+    /// Whether an event so far had an `id`.
+    pub(super) fn has_ids(&self) -> bool {
+        self.has_ids
     }
 
     /// What the field `event` says.
@@ -175,7 +182,8 @@ impl Sse {
                 self.word.clear();
                 Piece::Nothing
             }
-            _ => {
+            name => {
+                self.has_ids |= name == b"id";
                 self.line = line(Line::Rest);
                 Piece::Nothing
             }

@@ -108,19 +108,21 @@ fn in_error_object(mut json: Value) -> Option<Value> {
     Some(json)
 }
 
-/// What keeps a stream's connection open while there is nothing to send: a comment, or in
-/// Anthropic's dialect its `ping`. In Gemini's it is an empty line, because Google's SDKs take a
-/// comment for broken JSON (google-genai 3.6, measured). `None` where the format has nothing
-/// like it.
-pub fn keep_alive(dialect: Dialect, format: Format) -> Option<Bytes> {
-    match (format, dialect) {
-        (Format::Sse, Dialect::Messages) => Some(Bytes::from_static(
-            b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
-        )),
-        (Format::Sse, Dialect::Gemini) => Some(Bytes::from_static(b"\n")),
-        (Format::Sse, _) => Some(Bytes::from_static(b": keep-alive\n\n")),
-        (Format::Ndjson | Format::Json | Format::Opaque, _) => None,
-    }
+/// What keeps the connection of a stream of server-sent events open while there is nothing to send: a
+/// comment, or in Anthropic's dialect its `ping`. In Gemini's it is an empty line, because Google's
+/// SDKs take a comment for broken JSON (google-genai 3.6, measured).
+///
+/// In a stream that `has_ids` the comment is a line of the event that comes next: there
+/// openai-python takes each empty line for the end of an event, and raises at one without data
+/// (3.57, measured).
+pub fn keep_alive(dialect: Dialect, has_ids: bool) -> Bytes {
+    let text = match dialect {
+        Dialect::Messages => "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+        Dialect::Gemini => "\n",
+        _ if has_ids => ": keep-alive\n",
+        _ => ": keep-alive\n\n",
+    };
+    Bytes::from_static(text.as_bytes())
 }
 
 /// The data of a whole event, without its framing: of several lines of SSE joined, as the client

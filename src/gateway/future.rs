@@ -95,7 +95,7 @@ where
                     if let Poll::Ready(progress) = routing.as_mut().poll(cx) {
                         return Poll::Ready(progress.into_answer());
                     }
-                    let comment = ready!(waiter.keep_alive.poll(cx));
+                    let comment = ready!(waiter.keep_alive.poll(false, cx));
                     return match long.take() {
                         Some(long) => Poll::Ready(Ok(long.open(comment))),
                         None => Poll::Pending,

@@ -41,7 +41,7 @@ impl Waiter {
         let is_wanted = has_events && is_asked_for && !excludes_events(&head.headers);
         is_wanted.then_some(())?;
         Some(Self {
-            keep_alive: KeepAlive::new(interval, dialect)?,
+            keep_alive: KeepAlive::new(interval, dialect),
             dialect,
             id: id.clone(),
             standings: Standings::default(),

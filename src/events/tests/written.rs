@@ -71,20 +71,20 @@ fn an_error_event_is_one_in_its_dialect() {
 #[test]
 fn a_keep_alive_says_nothing() {
     for dialect in Dialect::ALL {
-        let event = keep_alive(dialect, Format::Sse).unwrap();
+        let event = keep_alive(dialect, false);
         let heard = hear_every_way(&Reader::new(dialect, Format::Sse), &event);
         assert!(heard.kinds().iter().all(|&kinds| kinds == Kinds::PING));
-        assert_eq!(keep_alive(dialect, Format::Ndjson), None);
     }
-    let ping = keep_alive(Dialect::Messages, Format::Sse).unwrap();
+    let ping = keep_alive(Dialect::Messages, false);
     assert!(ping.starts_with(b"event: ping\n"));
 }
 
 #[test]
 fn googles_sdks_read_over_a_keep_alive() {
     // They take each line for JSON that has neither `data: ` before it nor is empty.
-    let event = keep_alive(Dialect::Gemini, Format::Sse).unwrap();
-    assert_eq!(event, "\n");
+    for has_ids in [false, true] {
+        assert_eq!(keep_alive(Dialect::Gemini, has_ids), "\n");
+    }
 }
 
 #[test]

@@ -107,6 +107,25 @@ async fn whichever_way_its_lines_end() {
     }
 }
 
+/// Behind an `id` openai-python takes an empty line for an event without data, and raises.
+#[tokio::test(start_paused = true)]
+async fn behind_ids_comments_are_lines_of_the_next_event() {
+    let rig = Rig::one(1, every(10));
+    let (script, act) = CHAT.stream();
+    rig.engines.next([act]);
+    let mut body = rig.send(CHAT.request()).await.into_body();
+    assert_eq!(text_within(&mut body, 15).await, CHAT.ping);
+    for _ in 0..2 {
+        let content = format!("id: 7\n{}", CHAT.content);
+        script.data(content.clone());
+        let expected = content + ": keep-alive\n: keep-alive\n";
+        assert_eq!(text_within(&mut body, 25).await, expected);
+    }
+    script.data(CHAT.content);
+    let expected = format!("{}: keep-alive\n", CHAT.content);
+    assert_eq!(text_within(&mut body, 15).await, expected);
+}
+
 /// An engine that sends its error word by word.
 #[tokio::test(start_paused = true)]
 async fn comments_go_on_while_an_error_is_read() {

@@ -30,8 +30,8 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 pub struct RouteError {
     kind: RouteErrorKind,
     message: Cow<'static, str>,
-    /// How long a client that is over a limit has to wait.
-    wait: Duration,
+    /// How long the client has to wait, where that is not the kind's default.
+    wait: Option<Duration>,
     source: Option<Arc<dyn Error + Send + Sync>>,
     model: Option<Arc<str>>,
 }
@@ -188,14 +188,32 @@ impl RouteError {
         Self {
             kind,
             message: message.into(),
-            wait: Duration::ZERO,
+            wait: None,
             source: None,
             model: None,
         }
     }
 
-    pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+    /// Gives the cause of the error. Logs and observers see it ([`Error::source`]); the client does not.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// Sets what [`retry_after`](Self::retry_after) says, for an error of a kind that has it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_model_route::{RouteError, RouteErrorKind};
+    ///
+    /// let error = RouteError::new(RouteErrorKind::RateLimited, "your daily quota is used up")
+    ///     .with_retry_after(Duration::from_secs(3600));
+    /// assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
+    /// ```
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
         self
     }
 
@@ -269,13 +287,11 @@ impl RouteError {
     pub(crate) fn rate_limited(what: &str, wait: Duration) -> Self {
         let seconds = whole_seconds(wait);
         let unit = if seconds == 1 { "second" } else { "seconds" };
-        Self {
-            wait,
-            ..Self::new(
-                RouteErrorKind::RateLimited,
-                format!("the limit on {what} is reached, try again in {seconds} {unit}"),
-            )
-        }
+        Self::new(
+            RouteErrorKind::RateLimited,
+            format!("the limit on {what} is reached, try again in {seconds} {unit}"),
+        )
+        .with_retry_after(wait)
     }
 
     pub(crate) fn overloaded(model: &str) -> Self {
@@ -380,15 +396,16 @@ impl RouteError {
         self.model.as_deref()
     }
 
-    /// How long a 429 or a 503 tells the client to wait; `None` for other errors. The header
-    /// (`Retry-After`) rounds it up to whole seconds, at least one.
+    /// How long a 429 or a 503 tells the client to wait; `None` for other errors. The default is 5 s
+    /// for `NoEndpoint`, and 1 s for `Overloaded` and `RateLimited`. The header (`Retry-After`) rounds
+    /// it up to whole seconds, at least one.
     pub fn retry_after(&self) -> Option<Duration> {
-        match self.kind {
-            RouteErrorKind::NoEndpoint => Some(Duration::from_secs(5)),
-            RouteErrorKind::Overloaded => Some(Duration::from_secs(1)),
-            RouteErrorKind::RateLimited => Some(self.wait),
-            _ => None,
-        }
+        let default = match self.kind {
+            RouteErrorKind::NoEndpoint => Duration::from_secs(5),
+            RouteErrorKind::Overloaded | RouteErrorKind::RateLimited => Duration::from_secs(1),
+            _ => return None,
+        };
+        Some(self.wait.unwrap_or(default))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `authorize`: asked once the rule is known, and before anything of an engine is touched.
 
 use std::{
+    error::Error,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -129,6 +130,28 @@ async fn a_refusal_is_the_answer_and_costs_the_engines_nothing() {
     };
     // With or without refusals between them: the same engines in the same order.
     assert_eq!(run(0).await, run(1).await);
+}
+
+/// A quota of the caller's own: the client learns when it may come back, and only the logs learn why.
+#[tokio::test]
+async fn a_refusal_says_when_to_come_back_and_keeps_its_cause() {
+    for (kind, status, retry_after) in [
+        (RouteErrorKind::RateLimited, 429, Some("91")),
+        (RouteErrorKind::Overloaded, 503, Some("91")),
+        (RouteErrorKind::Forbidden, 403, None),
+    ] {
+        let layer = ModelRouteLayer::new(table()).authorize(move |_, _| {
+            Err(RouteError::new(kind, "no more today")
+                .with_source("ledger: row 7")
+                .with_retry_after(Duration::from_millis(90_500)))
+        });
+        let outcome = send(&layer, &Engines::default(), chat_of(ASKED)).await;
+        assert_eq!(outcome.status(), status);
+        assert_eq!(outcome.answer.header("retry-after"), retry_after);
+        assert!(!outcome.answer.text().contains("ledger"));
+        let error = outcome.answer.head.extensions.get::<RouteError>().unwrap();
+        assert_eq!(error.source().unwrap().to_string(), "ledger: row 7");
+    }
 }
 
 /// Also where all engines are full: it does not wait in a queue to be refused.

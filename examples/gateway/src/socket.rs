@@ -333,7 +333,8 @@ mod tests {
             }
             drop(client);
         };
-        let (closed, ()) = tokio::join!(socket.shutdown(), reads);
+        let both = async { tokio::join!(socket.shutdown(), reads) };
+        let (closed, ()) = timeout(60 * SECOND, both).await.unwrap();
         closed.unwrap();
         assert_eq!(begun.elapsed(), 10 * SECOND);
     }

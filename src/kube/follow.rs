@@ -20,14 +20,17 @@ use super::{
     lists::Change,
     object::Object,
 };
+use crate::route::{RouteTableHandle, Unwatched};
 
 /// For how long a watch is asked for. A connection that is lost in silence is noticed five seconds
 /// later; nothing else notices, since a watch in which nothing happens is silent.
 const WATCH: u32 = 60;
 
-/// Sends the changes of a list, with its position, for as long as somebody receives them.
+/// Sends the changes of a list, with its position, for as long as somebody receives them. The `table`
+/// knows when it can't be watched.
 pub(super) async fn follow<K: Kind>(
     client: Client,
+    table: RouteTableHandle,
     namespace: Option<String>,
     labels: Option<String>,
     position: usize,
@@ -44,8 +47,8 @@ pub(super) async fn follow<K: Kind>(
         ..watcher::Config::default().timeout(WATCH)
     };
     let mut follower = Follower {
-        what: K::PLURAL,
-        namespace: namespace.as_deref().unwrap_or("*"),
+        objects: (K::PLURAL, namespace.as_deref().unwrap_or("*").into()),
+        table,
         watches,
         streams: true,
         is_listing: false,
@@ -55,9 +58,9 @@ pub(super) async fn follow<K: Kind>(
     while follower.follow(&api, &config, position, &changes).await {}
 }
 
-struct Follower<'f> {
-    what: &'static str,
-    namespace: &'f str,
+struct Follower {
+    objects: Unwatched,
+    table: RouteTableHandle,
     watches: Arc<Watches>,
     /// Whether lists are asked for as streams, which costs the API server and us less memory.
     streams: bool,
@@ -69,7 +72,7 @@ struct Follower<'f> {
     failures: u32,
 }
 
-impl Follower<'_> {
+impl Follower {
     /// Follows until it has to be begun anew; `false` if nobody listens any more.
     async fn follow<K: Kind>(
         &mut self,
@@ -156,11 +159,10 @@ impl Follower<'_> {
 
     /// Says why it is not watched, once.
     fn tell(&mut self, error: &str) {
-        let Self {
-            what, namespace, ..
-        } = *self;
         if !self.is_told {
-            warn!(target: "tower_model_route::kube", what, namespace, error, "not watched: what is known stays");
+            let (what, namespace) = &self.objects;
+            warn!(target: "tower_model_route::kube", what, namespace = &**namespace, error, "not watched: what is known stays");
+            self.table.set_watched(&self.objects, false);
         }
         self.is_told = true;
     }
@@ -173,13 +175,19 @@ impl Follower<'_> {
 
     fn succeeded(&mut self) {
         if self.is_told {
-            let Self {
-                what, namespace, ..
-            } = *self;
-            info!(target: "tower_model_route::kube", what, namespace, "watched again");
+            let (what, namespace) = &self.objects;
+            info!(target: "tower_model_route::kube", what, namespace = &**namespace, "watched again");
+            self.table.set_watched(&self.objects, true);
         }
         self.is_told = false;
         self.failures = 0;
+    }
+}
+
+impl Drop for Follower {
+    /// What nobody wants to watch any more is not missed.
+    fn drop(&mut self) {
+        self.table.set_watched(&self.objects, true);
     }
 }
 

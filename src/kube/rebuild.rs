@@ -19,7 +19,10 @@ use super::{
     kinds::{EndpointSlice, Kind, ModelRoute, ModelServer, Pod},
     lists::{Change, List},
 };
-use crate::manifest::{Diagnostic, Manifests, ReadObject, Reloads, on_deep_stack};
+use crate::{
+    manifest::{Diagnostic, Manifests, ReadObject, Reloads, on_deep_stack},
+    route::RouteTableHandle,
+};
 
 /// However often things change, no change waits for longer than this, and the time that a rebuild
 /// takes.
@@ -34,6 +37,7 @@ pub(super) type Complete = dyn Fn(Manifests) -> Manifests + Send + Sync;
 /// Where objects come from.
 pub(super) struct Sources {
     pub(super) client: Client,
+    pub(super) table: RouteTableHandle,
     /// All namespaces are one that has no name.
     pub(super) namespaces: Vec<Option<String>>,
     pub(super) labels: Option<String>,
@@ -48,6 +52,7 @@ impl Sources {
         for (position, namespace) in (first..).zip(&self.namespaces) {
             self.tasks.spawn(follow::<K>(
                 self.client.clone(),
+                self.table.clone(),
                 namespace.clone(),
                 labels.cloned(),
                 position,

@@ -162,6 +162,7 @@ impl Watch {
         });
         let sources = Sources {
             client: self.client,
+            table: handle.clone(),
             namespaces,
             labels: self.labels,
             changes: sender,

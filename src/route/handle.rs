@@ -1,5 +1,7 @@
 //! A table that can be replaced while requests are in flight.
 
+#[cfg(feature = "kube")]
+use std::collections::BTreeSet;
 use std::{
     error::Error,
     fmt,
@@ -37,7 +39,13 @@ struct Current {
     /// The result of the last reload. Its lock is held while the table is replaced, so
     /// that concurrent reloads can't carry over state from a table already replaced.
     status: Mutex<Status>,
+    #[cfg(feature = "kube")]
+    unwatched: Mutex<BTreeSet<Unwatched>>,
 }
+
+/// A kind of object of a cluster, as its API has it (`pods`), and the namespace, `*` for all.
+#[cfg(feature = "kube")]
+pub(crate) type Unwatched = (&'static str, Arc<str>);
 
 #[derive(Default)]
 struct Status {
@@ -53,6 +61,8 @@ impl RouteTableHandle {
         Self(Arc::new(Current {
             table: ArcSwap::new(table.into_compiled()),
             status: Mutex::default(),
+            #[cfg(feature = "kube")]
+            unwatched: Mutex::default(),
         }))
     }
 
@@ -331,6 +341,22 @@ impl RouteTableHandle {
     /// How many reloads have replaced the table, and how many have failed.
     pub fn reloads(&self) -> (u64, u64) {
         self.status().counts
+    }
+
+    /// A watch of a cluster can follow these objects no more, or again.
+    #[cfg(feature = "kube")]
+    pub(crate) fn set_watched(&self, objects: &Unwatched, is_watched: bool) {
+        let mut unwatched = lock(&self.0.unwatched);
+        match is_watched {
+            true => unwatched.remove(objects),
+            false => unwatched.insert(objects.clone()),
+        };
+    }
+
+    /// What is not followed of a cluster, so that the table may no longer be as that says.
+    #[cfg(all(feature = "kube", feature = "metrics"))]
+    pub(crate) fn unwatched(&self) -> Vec<Unwatched> {
+        lock(&self.0.unwatched).iter().cloned().collect()
     }
 
     fn status(&self) -> MutexGuard<'_, Status> {

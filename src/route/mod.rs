@@ -23,6 +23,8 @@ mod split;
 mod table;
 mod walk;
 
+#[cfg(feature = "kube")]
+pub(crate) use self::handle::Unwatched;
 pub(crate) use self::{
     choose::{Chosen, Further, Unavailable},
     home::all_but_home,

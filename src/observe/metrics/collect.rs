@@ -25,7 +25,7 @@ const STATES: [EndpointHealth; 7] = [
 
 impl Metrics {
     /// Updates gauges and counters from the table: requests in flight and waiting, health,
-    /// ejections, picks, reloads. Gauges of things that are no longer in the table are set to 0.
+    /// ejections, picks, reloads, and what is not watched of a cluster. Gauges of things that are no longer in the table are set to 0.
     pub fn collect(&self) {
         self.described.get_or_init(describe);
         let table = self.table.table();
@@ -46,6 +46,11 @@ impl Metrics {
         }
         let has_error = self.table.last_error().is_some();
         collected.set(names::RELOAD_ERROR, Vec::new(), u8::from(has_error).into());
+        #[cfg(feature = "kube")]
+        for (kind, namespace) in self.table.unwatched() {
+            let labels = labels([("kind", kind), ("namespace", &*namespace)]);
+            collected.set(names::WATCH_ERROR, labels, 1.0);
+        }
         collected.end();
     }
 }

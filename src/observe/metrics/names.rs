@@ -74,6 +74,7 @@ names! {
     PICKS = "model_route_picks_total", Counter, Count: "Requests by the target that a rule has chosen.";
     RELOADS = "model_route_reloads_total", Counter, Count: "Reloads of the table, by their result.";
     RELOAD_ERROR = "model_route_reload_error", Gauge, Count: "1 while the last reload has failed or left something out.";
+    WATCH_ERROR = "model_route_watch_error", Gauge, Count: "1 while a kind of object of the cluster is not watched.";
 }
 
 /// The histograms and the upper bounds of their buckets.

@@ -1,5 +1,12 @@
+#[cfg(feature = "metrics")]
+use std::collections::BTreeSet;
+
 use http::StatusCode;
+#[cfg(feature = "metrics")]
+use metrics_exporter_prometheus::PrometheusBuilder;
 use test_kit::cluster_api::{ClusterApi, model_route, pod};
+#[cfg(feature = "metrics")]
+use tower_model_route::Metrics;
 use tower_model_route::RouteTableHandle;
 
 use super::{becomes, chat, quiet, table, watched};
@@ -44,6 +51,44 @@ async fn an_api_server_that_is_away_changes_nothing() {
         cluster.refuse(None);
         heals(&cluster, &handle).await;
     }
+}
+
+/// For alerts: the table goes on as it was, so nothing else shows it.
+#[cfg(feature = "metrics")]
+#[tokio::test(start_paused = true)]
+async fn a_gauge_says_what_is_not_watched() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let broken = |metrics: &Metrics| {
+        metrics::with_local_recorder(&recorder, || metrics.collect());
+        let text = recorder.handle().render();
+        let lines = text.lines().filter_map(|line| {
+            let labels = line.strip_prefix("model_route_watch_error{")?;
+            Some(labels.strip_suffix("} 1")?.to_owned())
+        });
+        lines.collect::<BTreeSet<_>>()
+    };
+    let cluster = chat();
+    let (handle, watch) = watched(&cluster).await;
+    let metrics = Metrics::new(&handle);
+    assert_eq!(broken(&metrics), BTreeSet::new());
+    for ends in [false, true] {
+        cluster.refuse(Some(StatusCode::FORBIDDEN));
+        cluster.cut();
+        quiet().await;
+        let kinds = ["modelroutes", "modelservers", "pods"];
+        let all = kinds.map(|kind| format!("kind=\"{kind}\",namespace=\"*\""));
+        assert_eq!(broken(&metrics), BTreeSet::from(all));
+        if ends {
+            break;
+        }
+        cluster.refuse(None);
+        heals(&cluster, &handle).await;
+        assert_eq!(broken(&metrics), BTreeSet::new());
+    }
+    // A table that nobody watches is not behind.
+    watch.stop().await;
+    quiet().await;
+    assert_eq!(broken(&metrics), BTreeSet::new());
 }
 
 /// What changed meanwhile is seen afterwards.

@@ -55,6 +55,11 @@ pub(super) fn refusal(status: StatusCode, code: &str, message: &str) -> Response
     response
 }
 
+/// What was asked can't be answered, for this reason.
+pub(super) fn invalid(message: &str) -> Response<AdminBody> {
+    refusal(StatusCode::BAD_REQUEST, "invalid_question", message)
+}
+
 /// The request that is asked about could not be routed, for this reason.
 pub(super) fn unroutable(error: &RouteError) -> Response<AdminBody> {
     let message = format!(

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::{answer, body::AdminBody};
+use super::{answer, asked, body::AdminBody};
 use crate::{
     config::{Mistake, MistakeKind},
     route::RouteTableHandle,
@@ -32,11 +32,11 @@ pub(super) fn answer(
     is_draining: bool,
     order: &[u8],
 ) -> Response<AdminBody> {
-    let invalid =
-        |message: &str| answer::refusal(StatusCode::BAD_REQUEST, "invalid_question", message);
-    let order: Order<'_> = match serde_json::from_slice(order) {
+    let order: Order<'_> = match asked::fields(order) {
         Ok(order) => order,
-        Err(error) => return invalid(&format!("this is not JSON with an `endpoint`: {error}")),
+        Err(error) => {
+            return answer::invalid(&format!("this is not JSON with an `endpoint`: {error}"));
+        }
     };
     let error = match table.set_draining(&order.endpoint, is_draining) {
         Ok(endpoint) => {
@@ -56,6 +56,6 @@ pub(super) fn answer(
     let is_unknown = |mistake: &Mistake| *mistake.kind() == MistakeKind::UnknownEndpoint;
     match error.mistakes().iter().any(is_unknown) {
         true => answer::refusal(StatusCode::NOT_FOUND, "endpoint_not_found", &message),
-        false => invalid(&message),
+        false => answer::invalid(&message),
     }
 }

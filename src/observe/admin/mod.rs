@@ -2,6 +2,7 @@
 
 mod access;
 mod answer;
+mod asked;
 mod body;
 mod cordon;
 mod future;

@@ -3,13 +3,13 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header::ACCEPT,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header::ACCEPT,
     request::Parts,
 };
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{answer, body::AdminBody, reading::Reading};
+use super::{answer, asked, body::AdminBody, reading::Reading};
 use crate::{model::body_naming, observe::explain::Shown, route::RouteTable};
 
 /// A request that is asked about.
@@ -44,9 +44,8 @@ pub(super) fn answer(
     headers: &HeaderMap,
     question: &[u8],
 ) -> Response<AdminBody> {
-    let invalid =
-        |message: &str| answer::refusal(StatusCode::BAD_REQUEST, "invalid_question", message);
-    let question: Question<'_> = match serde_json::from_slice(question) {
+    let invalid = answer::invalid;
+    let question: Question<'_> = match asked::fields(question) {
         Ok(question) => question,
         Err(error) => return invalid(&format!("this is not a question in JSON: {error}")),
     };
@@ -94,6 +93,9 @@ impl Question<'_> {
         head.uri = path
             .parse::<Uri>()
             .map_err(|error| format!("the `path` {path:?} is not one: {error}"))?;
+        if !head.uri.path().starts_with('/') {
+            return Err(format!("the `path` {path:?} does not begin with a slash"));
+        }
         for (name, values) in &self.headers {
             let parsed = HeaderName::try_from(name.as_str())
                 .map_err(|_| format!("in `headers`, {name:?} is not a valid name"))?;

@@ -77,6 +77,7 @@ async fn what_is_no_endpoint_is_an_error_that_says_so() {
             "null",
             "{}",
             r#"{"endpoint": 1}"#,
+            r#"["http://e0"]"#,
             r#"{"endpoint": "e0"}"#,
             r#"{"endpoint": "http://e0", "server": "s"}"#,
         ] {

@@ -112,7 +112,17 @@ async fn a_request_that_is_refused_is_explained_as_well() {
 async fn bad_questions_are_answered_with_what_is_wrong() {
     for (question, code, part) in [
         ("", "invalid_question", "not a question in JSON"),
-        ("[]", "invalid_question", "not a question in JSON"),
+        ("[]", "invalid_question", "not an object"),
+        (
+            r#"["POST","/v1/chat/completions",{},"m",null]"#,
+            "invalid_question",
+            "not an object",
+        ),
+        (
+            r#"{"model":"m","path":"nope"}"#,
+            "invalid_question",
+            "does not begin with a slash",
+        ),
         (r#"{"modle":"x"}"#, "invalid_question", "`modle`"),
         (r#"{"model":7}"#, "invalid_question", "string"),
         (r#"{"model":""}"#, "invalid_question", "`model` is empty"),

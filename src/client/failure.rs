@@ -56,7 +56,11 @@ fn kind(error: &legacy::Error, start: Instant) -> Option<Kind> {
     let is_lost = match stream {
         Some(error) => error.is_io() || error.is_go_away(),
         None => {
-            cause.is_incomplete_message() || cause.is_closed() || find::<io::Error>(error).is_some()
+            // A time out is that of HTTP/2's pings.
+            cause.is_incomplete_message()
+                || cause.is_closed()
+                || cause.is_timeout()
+                || find::<io::Error>(error).is_some()
         }
     };
     let Some(connected) = error.connect_info() else {

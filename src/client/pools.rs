@@ -169,8 +169,13 @@ impl Options {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(self.idle_timeout)
             .pool_max_idle_per_host(if keeps_idle { usize::MAX } else { 0 })
+            .timer(TokioTimer::new())
             .http2_only(versions == Versions::Http2)
             .http2_max_header_list_size(HEADER_BYTES)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(PING_AFTER)
+            .http2_keep_alive_timeout(PONG_WITHIN)
             .build(connector)
     }
 
@@ -183,6 +188,16 @@ impl Options {
 
 /// As much as hyper reads of an HTTP/1.1 head.
 const HEADER_BYTES: u32 = 8_192 + 4_096 * 100;
+/// How much of an answer may wait in memory for its client: as much as of one over HTTP/1.1.
+const STREAM_WINDOW: u32 = HEADER_BYTES;
+/// The most that there can be (RFC 9113 section 6.9.1): clients that read nothing must not take the
+/// window of the others on their connection.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// A connection on which requests wait is asked whether it is alive after this time of silence, and
+/// given up if it does not say so within the other. Requests share it, so that each further one would
+/// wait on a dead one, where over HTTP/1.1 it opens a new one.
+const PING_AFTER: Duration = Duration::from_secs(15);
+const PONG_WITHIN: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

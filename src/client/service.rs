@@ -33,7 +33,11 @@ use crate::{attempt::RouteBody, error::BoxError, wire::ForModelServer};
 ///   the engine.
 /// - Idle connections are closed after 4 s, before the engine does it (uvicorn: 5 s).
 /// - Connecting takes at most 5 s. A name's IPv6 and IPv4 addresses are raced (RFC 8305). Dead
-///   peers are detected (TCP keep-alive after 60 s, every 15 s).
+///   peers are detected (TCP keep-alive after 60 s, every 15 s). Over HTTP/2, where requests share a
+///   connection, one on which requests wait is asked with a PING after 15 s of silence, and given up
+///   without an answer in 10 s.
+/// - Clients that read nothing of their answers do not hold up others over HTTP/2: of an answer
+///   that is not read, at most 408 KiB are kept.
 /// - If an engine answers early and hangs up, its answer arrives although the upload could
 ///   not be finished. (Not on Windows, which discards what has arrived.)
 /// - Its error is a [`ConnectionFailure`](crate::ConnectionFailure) if the connection failed, and

@@ -1,5 +1,7 @@
 //! Which metrics are read, and what they mean.
 
+use std::{collections::HashMap, time::Duration};
+
 use super::samples::Sample;
 use crate::server::{LoadReport, requests};
 
@@ -45,15 +47,41 @@ const KNOWN: [Known; 18] = [
 const TRITON: &str = "nv_trt_llm_request_metrics";
 /// More adapters than an engine has at work at a time.
 const MAX_ADAPTERS: usize = 1024;
+/// The labels that tell processes from one another that have the same requests: an SGLang of several
+/// GPUs has a series for each with `--enable-metrics-for-all-schedulers`, and for each stage of a
+/// pipeline always.
+const SAME_REQUESTS: [&str; 3] = ["tp_rank", "pp_rank", "moe_ep_rank"];
+/// How far a page may lag: vLLM's gauges do by 3 to 6 s.
+const LAG: Duration = Duration::from_secs(6);
+/// Once idle, SGLang writes its gauges only every 30 s.
+const SGLANG_LAG: Duration = Duration::from_secs(35);
+/// The longest of them.
+pub(super) const MAX_LAG: Duration = SGLANG_LAG;
 
 /// What has been read of a page.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
-    running: Option<f64>,
-    waiting: Option<f64>,
+    running: Requests,
+    waiting: Requests,
     kv_cache: Option<f64>,
     /// When it was said, as a Unix time.
     adapters: Option<(f64, Adapters)>,
+    is_sglang: bool,
+}
+
+/// How many requests each part of an engine has (data parallelism), by its labels.
+#[derive(Debug, Default)]
+struct Requests(HashMap<String, f64>);
+
+impl Requests {
+    fn see(&mut self, sample: &Sample<'_>) {
+        let most = self.0.entry(sample.labels_but(&SAME_REQUESTS)).or_default();
+        *most = most.max(sample.value);
+    }
+
+    fn count(&self) -> Option<u64> {
+        (!self.0.is_empty()).then(|| requests(self.0.values().sum()))?
+    }
 }
 
 /// The LoRA adapters of an engine.
@@ -81,10 +109,15 @@ impl Gauges {
         if !sample.value.is_finite() || sample.value < 0.0 {
             return;
         }
+        let is_sglang = sample.name.starts_with("sglang");
+        self.is_sglang |= is_sglang;
+        // With priorities, SGLang has a series for each besides that of all, whose label is empty.
+        if is_sglang && sample.label("priority").is_some_and(|one| !one.is_empty()) {
+            return;
+        }
         match meant.map(|(_, _, gauge)| gauge) {
-            // Those of an engine's parts (data parallelism) add up.
-            Some(Gauge::Running) => *self.running.get_or_insert(0.0) += sample.value,
-            Some(Gauge::Waiting) => *self.waiting.get_or_insert(0.0) += sample.value,
+            Some(Gauge::Running) => self.running.see(&sample),
+            Some(Gauge::Waiting) => self.waiting.see(&sample),
             // The fullest of them.
             Some(Gauge::KvCache) => {
                 let fullest = self.kv_cache.get_or_insert(0.0);
@@ -116,15 +149,23 @@ impl Gauges {
 
     pub(super) fn report(&self) -> LoadReport {
         let mut report = LoadReport::new();
-        if let Some(count) = self.running.and_then(requests) {
+        if let Some(count) = self.running.count() {
             report = report.running(count);
         }
-        if let Some(count) = self.waiting.and_then(requests) {
+        if let Some(count) = self.waiting.count() {
             report = report.waiting(count);
         }
         match self.kv_cache {
             Some(share) => report.kv_cache_use(share),
             None => report,
+        }
+    }
+
+    /// How old what the page says may be.
+    pub(super) fn lag(&self) -> Duration {
+        match self.is_sglang {
+            true => SGLANG_LAG,
+            false => LAG,
         }
     }
 
@@ -208,6 +249,34 @@ mod tests {
                     vllm:kv_cache_usage_perc{engine=\"1\"} 0.75";
         let expected = LoadReport::new().running(7).waiting(2).kv_cache_use(0.75);
         assert_eq!(read(page).report(), expected);
+    }
+
+    /// As SGLang writes it with `--enable-priority-scheduling`: all requests, and those of each priority.
+    #[test]
+    fn a_request_counts_once_whatever_its_priority() {
+        let page = "sglang:num_running_reqs{model_name=\"m\",priority=\"\",tp_rank=\"0\"} 7.0\n\
+                    sglang:num_running_reqs{model_name=\"m\",priority=\"5\",tp_rank=\"0\"} 4.0\n\
+                    sglang:num_running_reqs{model_name=\"m\",priority=\"None\",tp_rank=\"0\"} 3.0\n\
+                    sglang:num_queue_reqs{model_name=\"m\",priority=\"\",tp_rank=\"0\"} 2.0\n\
+                    sglang:num_queue_reqs{model_name=\"m\",priority=\"5\",tp_rank=\"0\"} 2.0";
+        let expected = LoadReport::new().running(7).waiting(2);
+        assert_eq!(read(page).report(), expected);
+    }
+
+    /// Two replicas, each a pipeline of two stages of two GPUs.
+    #[test]
+    fn a_request_counts_once_however_many_gpus_it_runs_on() {
+        let mut page = String::new();
+        for (dp, running) in [(0, 3), (1, 4)] {
+            for (pp, tp) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                page += &format!(
+                    "sglang:num_running_reqs{{dp_rank=\"{dp}\",engine_type=\"unified\",moe_ep_rank=\"{tp}\",\
+                     pp_rank=\"{pp}\",tp_rank=\"{tp}\"}} {}.0\n",
+                    running - tp,
+                );
+            }
+        }
+        assert_eq!(read(&page).report(), LoadReport::new().running(7));
     }
 
     #[test]

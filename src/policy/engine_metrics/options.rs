@@ -22,13 +22,15 @@ use crate::{
 /// format, it takes the gauges of vLLM, SGLang, TensorRT-LLM (its own server, and in Triton) and
 /// llama.cpp for running and waiting requests and for the KV cache, and vLLM's active LoRA
 /// adapters. If an engine has several series of one, as with data parallelism, requests add up,
-/// and of the caches the fullest counts.
+/// and of the caches the fullest counts. Of SGLang's series for priorities and for GPUs that run the
+/// same requests, each request is counted once.
 ///
 /// A reading counts for two seconds, in addition to the gateway's own load, as a
 /// [report](crate::ModelServer::load_reports) in an answer does, in every balance that compares
 /// loads. vLLM's gauges lag by 3 to 6 s and read 0 for about 18 s after a start (measured with
 /// 0.32), so the most that the gateway itself has had in flight there in the last six seconds is
-/// subtracted from a page's requests as its own.
+/// subtracted from a page's requests as its own; SGLang's stand still for up to 30 s once it is
+/// idle, so there it is the last 35 seconds.
 ///
 /// If an endpoint has no metrics, or its page is late, larger than 4 MiB, cut off or not
 /// understood, only the gateway's own counts are used. No reading makes an endpoint

@@ -90,17 +90,29 @@ impl<'l> Sample<'l> {
 
     /// The value of a label, without its escapes.
     pub(super) fn label(&self, name: &str) -> Option<Cow<'l, str>> {
+        let mut labels = self.labels();
+        labels.find_map(|(key, text)| (key == name).then(|| unescaped(text)))
+    }
+
+    /// The labels other than these, as they were written.
+    pub(super) fn labels_but(&self, left_out: &[&str]) -> String {
+        let mut others = String::new();
+        for (key, text) in self.labels().filter(|(key, _)| !left_out.contains(key)) {
+            others.extend([key, "=\"", text, "\","]);
+        }
+        others
+    }
+
+    /// The names of the labels, each with its value, whose escapes remain.
+    fn labels(&self) -> impl Iterator<Item = (&'l str, &'l str)> {
         let mut rest = self.labels;
-        loop {
+        std::iter::from_fn(move || {
             let (key, value) = rest.split_once('=')?;
             let value = value.trim_start().strip_prefix('"')?;
-            let end = end_of_text(value)?;
-            let (text, after) = value.split_at(end);
-            if key.trim_start_matches([',', ' ']).trim_end() == name {
-                return Some(unescaped(text));
-            }
+            let (text, after) = value.split_at(end_of_text(value)?);
             rest = after.get(1..)?;
-        }
+            Some((key.trim_start_matches([',', ' ']).trim_end(), text))
+        })
     }
 }
 

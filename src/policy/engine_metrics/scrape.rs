@@ -12,7 +12,10 @@ use http::Response;
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::{gauges::Gauges, samples::Lines};
+use super::{
+    gauges::{Gauges, MAX_LAG},
+    samples::Lines,
+};
 use crate::{
     policy::poll::{Listener, address},
     server::{Endpoint, ReportSource, Server},
@@ -20,10 +23,8 @@ use crate::{
 
 /// A page is read as far as this; vLLM's has 70 KB.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
-/// How far a page may lag: vLLM's gauges do by 3 to 6 s.
-const LAG: Duration = Duration::from_secs(6);
-/// How many of an endpoint's counts are remembered, at most.
-const MAX_COUNTS: u32 = 60;
+/// Counts that are closer than this are remembered as one.
+const APART: Duration = Duration::from_millis(100);
 
 /// Who reads the pages.
 #[derive(Default)]
@@ -37,19 +38,25 @@ pub(super) struct Scraper {
 struct Own(VecDeque<(Instant, usize)>);
 
 impl Own {
-    /// The most that a page of this moment may count among its requests.
-    fn most(&mut self, in_flight: usize) -> usize {
+    /// There are so many now.
+    fn count(&mut self, in_flight: usize) {
         let now = Instant::now();
         let age = |at: Instant| now.saturating_duration_since(at);
-        while self.0.front().is_some_and(|(at, _)| age(*at) > LAG) {
+        while self.0.front().is_some_and(|(at, _)| age(*at) > MAX_LAG) {
             self.0.pop_front();
         }
         match self.0.back_mut() {
-            Some((at, count)) if age(*at) < LAG / MAX_COUNTS => *count = in_flight.max(*count),
+            Some((at, count)) if age(*at) < APART => *count = in_flight.max(*count),
             _ => self.0.push_back((now, in_flight)),
         }
-        let counts = self.0.iter().map(|(_, count)| *count);
-        counts.max().unwrap_or(in_flight)
+    }
+
+    /// The most that a page may count among its requests that lags so far.
+    fn most(&self, lag: Duration) -> usize {
+        let now = Instant::now();
+        let counts = self.0.iter().rev();
+        let counts = counts.take_while(|(at, _)| now.saturating_duration_since(*at) <= lag);
+        counts.map(|(_, count)| *count).max().unwrap_or_default()
     }
 }
 
@@ -94,8 +101,9 @@ where
 
     fn heard(&mut self, endpoint: Arc<Endpoint>, gauges: Option<Gauges>) {
         let own = self.own.entry(address(&endpoint)).or_default();
-        let own = own.most(endpoint.in_flight());
+        own.count(endpoint.in_flight());
         let Some(gauges) = gauges else { return };
+        let own = own.most(gauges.lag());
         endpoint.report(ReportSource::Scraped, gauges.report(), own);
         if let Some(adapters) = gauges.into_adapters() {
             let active = adapters.active.iter().map(String::as_str);

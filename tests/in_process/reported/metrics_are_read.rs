@@ -83,12 +83,12 @@ async fn what_others_have_there_counts() {
     assert_eq!(reported.age(), SECOND / 2);
 }
 
-/// A page that lags says nothing of requests that are gone, and hides none that are there.
-#[tokio::test(start_paused = true)]
-async fn the_gateways_own_are_taken_off_as_long_as_a_page_may_lag() {
+/// Of four requests so many go to each, `later` after ten of the gateway's own have ended of which
+/// `page`, of the first, still counts five.
+async fn after_ten_ended(page: fn() -> Act, later: Duration) -> [usize; 2] {
     let (rig, engines) = rig();
-    engines.always("e0", || page(5, 0));
-    engines.always("e1", || page(0, 0));
+    engines.always("e0", page);
+    engines.always("e1", || says(200, ""));
     let gate = rig.engines.hold();
     let all: Vec<_> = (0..10).map(|_| rig.spawn()).collect();
     settle().await;
@@ -100,14 +100,31 @@ async fn the_gateways_own_are_taken_off_as_long_as_a_page_may_lag() {
     for one in all {
         one.await.unwrap();
     }
-    tokio::time::sleep(5 * SECOND).await;
+    tokio::time::sleep(later).await;
     assert_eq!(rig.in_flight(), 0);
-    let _gate = rig.engines.hold();
-    let more: Vec<_> = (0..4).map(|_| rig.spawn()).collect();
-    settle().await;
-    let in_flight = ["e0", "e1"].map(|host| rig.endpoint(host).in_flight());
-    assert_eq!(in_flight, [2, 2]);
-    drop(more);
+    held(&rig, 4).await
+}
+
+/// A page that lags says nothing of requests that are gone, and hides none that are there.
+#[tokio::test(start_paused = true)]
+async fn the_gateways_own_are_taken_off_as_long_as_a_page_may_lag() {
+    let vllm = || page(5, 0);
+    assert_eq!(after_ten_ended(vllm, 5 * SECOND).await, [2, 2]);
+    assert_eq!(after_ten_ended(vllm, 7 * SECOND).await, [0, 4]);
+}
+
+/// SGLang's gauges stay as they were for 30 s when its last request has ended.
+#[tokio::test(start_paused = true)]
+async fn an_sglang_that_has_become_idle_does_not_look_busy() {
+    let sglang = || {
+        says(
+            200,
+            "sglang:num_running_reqs{engine_type=\"unified\",model_name=\"m\",tp_rank=\"0\"} 5.0\n\
+             sglang:num_queue_reqs{engine_type=\"unified\",model_name=\"m\",tp_rank=\"0\"} 0.0\n",
+        )
+    };
+    assert_eq!(after_ten_ended(sglang, 31 * SECOND).await, [2, 2]);
+    assert_eq!(after_ten_ended(sglang, 40 * SECOND).await, [0, 4]);
 }
 
 #[tokio::test(start_paused = true)]

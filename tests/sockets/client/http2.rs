@@ -14,7 +14,7 @@ use tower_model_route::{
     stack,
 };
 
-use super::{failure, post, send};
+use super::{ask, failure, post, send};
 
 fn client() -> EngineClient {
     let builder = EngineClient::builder().http2_prior_knowledge();
@@ -25,6 +25,8 @@ fn client() -> EngineClient {
 #[derive(Clone, Copy)]
 enum Does {
     Answer,
+    /// More than is kept of an answer that its client does not read.
+    AnswerMuch,
     Refuse,
     Break,
 }
@@ -52,6 +54,11 @@ async fn serve(socket: tokio::net::TcpStream, script: &[Does]) {
             Does::Answer => {
                 let mut body = respond.send_response(Response::new(()), false).unwrap();
                 body.send_data(Bytes::from_static(b"{}"), true).unwrap();
+            }
+            Does::AnswerMuch => {
+                let mut body = respond.send_response(Response::new(()), false).unwrap();
+                let much = Bytes::from(vec![b' '; 4 << 20]);
+                body.send_data(much, true).unwrap();
             }
             Does::Refuse => respond.send_reset(Reason::REFUSED_STREAM),
             Does::Break => return,
@@ -107,6 +114,40 @@ async fn an_engine_that_went_away_before_has_not_processed_it() {
         failure(&client(), post(&url)).await,
         Some(Kind::NotProcessed)
     );
+}
+
+#[tokio::test]
+async fn clients_that_read_nothing_hold_up_no_others() {
+    use Does::{Answer, AnswerMuch};
+    let url = engine(&[AnswerMuch, AnswerMuch, AnswerMuch, AnswerMuch, Answer]).await;
+    let (client, mut unread) = (client(), Vec::new());
+    for _ in 0..4 {
+        unread.push(send(&client, post(&url)).await.unwrap());
+    }
+    assert_eq!(ask(&client, post(&url)).await, (200, "{}".into()));
+}
+
+/// Its host has lost power, or a firewall its memory: nothing comes back any more, not even an end.
+/// Other requests would have to wait for ever on the connection that they share.
+#[tokio::test]
+async fn a_connection_that_is_dead_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (client, engine) = (client(), tokio::spawn(first_answers_then_nothing(listener)));
+    send(&client, post(&url)).await.unwrap();
+    tokio::time::pause();
+    assert_eq!(failure(&client, post(&url)).await, Some(Kind::Stale));
+    drop(engine);
+}
+
+/// Answers one request, and from the next on nothing.
+async fn first_answers_then_nothing(listener: TcpListener) {
+    let (socket, _) = listener.accept().await.unwrap();
+    let mut connection = h2::server::handshake(socket).await.unwrap();
+    let (_request, mut respond) = connection.accept().await.unwrap().unwrap();
+    respond.send_response(Response::new(()), true).unwrap();
+    let _second = connection.accept().await;
+    std::future::pending().await
 }
 
 /// Each connection takes one request and refuses the next.

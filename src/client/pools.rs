@@ -197,7 +197,7 @@ const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 /// given up if it does not say so within the other. Requests share it, so that each further one would
 /// wait on a dead one, where over HTTP/1.1 it opens a new one.
 const PING_AFTER: Duration = Duration::from_secs(15);
-const PONG_WITHIN: Duration = Duration::from_secs(10);
+const PONG_WITHIN: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
 mod tests {

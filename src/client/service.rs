@@ -35,7 +35,7 @@ use crate::{attempt::RouteBody, error::BoxError, wire::ForModelServer};
 /// - Connecting takes at most 5 s. A name's IPv6 and IPv4 addresses are raced (RFC 8305). Dead
 ///   peers are detected (TCP keep-alive after 60 s, every 15 s). Over HTTP/2, where requests share a
 ///   connection, one on which requests wait is asked with a PING after 15 s of silence, and given up
-///   without an answer in 10 s.
+///   without an answer in 20 s.
 /// - Clients that read nothing of their answers do not hold up others over HTTP/2: of an answer
 ///   that is not read, at most 408 KiB are kept.
 /// - If an engine answers early and hangs up, its answer arrives although the upload could

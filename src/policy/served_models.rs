@@ -27,7 +27,7 @@ const MAX_BYTES: usize = 512 << 10;
 ///
 /// It sends `GET /v1/models` below the endpoint's own path, with the headers of its ModelServer;
 /// see [`HealthCheck`](crate::HealthCheck), which has the same options. An endpoint is known to
-/// have what it lists. For a model or adapter that it does not list, it gets no requests as long as
+/// have what it lists (of Ollama's `llama3:latest` also `llama3`). For a model or adapter that it does not list, it gets no requests as long as
 /// another endpoint may have it. A list is valid for three intervals; a failed poll changes
 /// nothing.
 ///
@@ -198,12 +198,14 @@ where
     }
 }
 
-/// The names in a list of OpenAI's form.
+/// The names in a list of OpenAI's form. What Ollama lists as `llama3:latest`, it serves as `llama3`
+/// too.
 fn names(body: &[u8]) -> Option<Vec<String>> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let models = body.get("data")?.as_array()?.iter();
     let names = models.filter_map(|model| model.get("id")?.as_str());
-    Some(names.map(str::to_owned).collect())
+    let names = names.flat_map(|name| [Some(name), name.strip_suffix(":latest")]);
+    Some(names.flatten().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -216,6 +218,9 @@ mod tests {
         let list = r#"{"object":"list","data":[{"id":"org/base-v1","object":"model","owned_by":"vllm","parent":null,"max_model_len":512},{"id":"lora-A","root":"/srv/engine/lora-A","parent":"org/base-v1"},{"no":1},7]}"#;
         let expected = ["org/base-v1", "lora-A"].map(str::to_owned);
         assert_eq!(names(list.as_bytes()).unwrap(), expected);
+        let ollama = r#"{"object":"list","data":[{"id":"llama3:latest","object":"model","created":1,"owned_by":"library"},{"id":"qwen3:8b"}]}"#;
+        let expected = ["llama3:latest", "llama3", "qwen3:8b"].map(str::to_owned);
+        assert_eq!(names(ollama.as_bytes()).unwrap(), expected);
         for none in ["", "[]", "{}", r#"{"data":7}"#, "<html>"] {
             assert_eq!(names(none.as_bytes()), None, "{none}");
         }

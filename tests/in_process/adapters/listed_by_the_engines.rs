@@ -83,6 +83,15 @@ async fn what_is_loaded_and_unloaded_is_noticed() {
     assert_eq!(asked_of(&rig, "e0").await, 6);
 }
 
+/// An Ollama serves `lora` if it lists `lora:latest`.
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_need_not_be_named_is_no_reason_to_pass_an_engine_over() {
+    let (rig, lists, _polling) = rig();
+    lists.always("e0", || list(&["real", "lora:latest"]));
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(asked_of(&rig, "e0").await, 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_poll_that_fails_changes_nothing_and_a_list_grows_old() {
     for failure in [

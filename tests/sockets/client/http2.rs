@@ -1,5 +1,7 @@
 //! Engines that speak HTTP/2.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use h2::Reason;
 use http::{Response, Version};
@@ -7,6 +9,7 @@ use test_kit::{gateway::Gateway, request::asked, table::table, time::within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
+    time::timeout,
 };
 use tower::ServiceExt;
 use tower_model_route::{
@@ -14,7 +17,7 @@ use tower_model_route::{
     stack,
 };
 
-use super::{ask, failure, post, send};
+use super::{ask, failure, kind, post, send};
 
 fn client() -> EngineClient {
     let builder = EngineClient::builder().http2_prior_knowledge();
@@ -136,7 +139,9 @@ async fn a_connection_that_is_dead_is_given_up() {
     let (client, engine) = (client(), tokio::spawn(first_answers_then_nothing(listener)));
     send(&client, post(&url)).await.unwrap();
     tokio::time::pause();
-    assert_eq!(failure(&client, post(&url)).await, Some(Kind::Stale));
+    let given_up = timeout(Duration::from_secs(60), client.oneshot(post(&url))).await;
+    let error = given_up.expect("it is given up").expect_err("no answer");
+    assert_eq!(kind(&error), Some(Kind::Stale));
     drop(engine);
 }
 

@@ -5,6 +5,8 @@
 #   benches/counts.sh                  the rows of benches/counts.txt
 #   benches/counts.sh --check          the same; fails where one is more than 2 % above the figure there
 #   benches/counts.sh --pin            writes them there
+#   benches/counts.sh --pgo            the same of a build that is optimized by a profile of them (needs
+#                                      the component llvm-tools of rustup)
 #   benches/counts.sh --events ROW...  the instructions of a request and of an event of a stream, for the
 #                                      other rows of tests/counts (all of it, by default for each row)
 #
@@ -15,8 +17,23 @@ pinned=benches/counts.txt
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-cargo build --locked --profile dist -p counts
-program=$(realpath "${CARGO_TARGET_DIR:-target}/dist/counts")
+target=${CARGO_TARGET_DIR:-target}
+if [ "${1-}" = --pgo ]; then
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    # With a target of its own the flags are not those of build scripts.
+    build=(cargo build --locked --profile dist -p counts --target "$host" --target-dir "$target/pgo")
+    program=$target/pgo/$host/dist/counts
+    RUSTFLAGS=-Cprofile-generate=$work/profiles "${build[@]}"
+    for row in layer stack retries; do
+        "$program" "$row" requests 3000
+    done
+    "$(rustc --print sysroot)/lib/rustlib/$host/bin/llvm-profdata" merge -o "$work/profile" "$work/profiles"
+    RUSTFLAGS=-Cprofile-use=$work/profile "${build[@]}"
+else
+    cargo build --locked --profile dist -p counts
+    program=$target/dist/counts
+fi
+program=$(realpath "$program")
 
 trace() { # row, what, times, file for callgrind
     valgrind --tool=callgrind --dump-instr=yes --compress-strings=no --compress-pos=no \

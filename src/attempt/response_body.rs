@@ -403,7 +403,7 @@ where
 enum Next {
     /// From the engine.
     Frame(Frame<Bytes>),
-    /// From the gateway, which reads it not as a part of the answer.
+    /// From the gateway itself: no part of the answer.
     Comment(Bytes),
     /// Behind the engine's last frame.
     Farewell(Farewell),

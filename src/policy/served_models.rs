@@ -27,9 +27,9 @@ const MAX_BYTES: usize = 512 << 10;
 ///
 /// It sends `GET /v1/models` below the endpoint's own path, with the headers of its ModelServer;
 /// see [`HealthCheck`](crate::HealthCheck), which has the same options. An endpoint is known to
-/// have what it lists (of Ollama's `llama3:latest` also `llama3`). For a model or adapter that it does not list, it gets no requests as long as
-/// another endpoint may have it. A list is valid for three intervals; a failed poll changes
-/// nothing.
+/// have what it lists (of Ollama's `llama3:latest` also `llama3`). For a model or adapter that it
+/// does not list, it gets no requests as long as another endpoint may have it. A list is valid for
+/// three intervals; a failed poll changes nothing.
 ///
 /// A list is believed only if it has a name that the table has: a ModelServer's
 /// [`model`](crate::ModelServer::model), a route's model, or a route's adapter. A list larger than

@@ -25,7 +25,8 @@ const STATES: [EndpointHealth; 7] = [
 
 impl Metrics {
     /// Updates gauges and counters from the table: requests in flight and waiting, health,
-    /// ejections, picks, reloads, and what is not watched of a cluster. Gauges of things that are no longer in the table are set to 0.
+    /// ejections, picks, reloads, and what is not watched of a cluster. Gauges of things that are no
+    /// longer in the table are set to 0.
     pub fn collect(&self) {
         self.described.get_or_init(describe);
         let table = self.table.table();
